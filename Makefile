@@ -1,0 +1,43 @@
+# make demo: the main job on the bundled model. make test: every test. Both set themselves up in .venv.
+
+VENV ?= .venv
+PYTHON ?= python3
+PYTHONS ?= 3.11 3.12 3.13
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo install test lint bench test-pythons clean
+
+demo: install
+	$(BIN)/bitpick compare
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	@touch $@
+
+test: install
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/overhead.py
+
+# The base install (no framework but ONNX Runtime) and the unit tests on each declared Python.
+test-pythons:
+	for version in $(PYTHONS); do \
+		python$$version -m venv .venv-$$version && \
+		.venv-$$version/bin/python -m pip install --quiet --constraint constraints.txt --editable . pytest hypothesis && \
+		.venv-$$version/bin/python -m pytest -m 'not frameworks and not data' $(PYTEST_ARGS) || exit 1; \
+	done
+
+clean:
+	rm -rf $(VENV) $(addprefix .venv-,$(PYTHONS)) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

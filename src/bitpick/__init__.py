@@ -1,0 +1,37 @@
+"""bitpick: which quantized build of my model should I ship?
+
+>>> import bitpick
+>>> comparison = bitpick.compare("model.keras", "cifar10")  # doctest: +SKIP
+>>> comparison.recommendation.id  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from bitpick.api import Comparison, compare, convert, data, engine_table, evaluate, quantize, report
+    from bitpick.errors import BitpickError
+
+__all__ = [
+    "BitpickError",
+    "Comparison",
+    "compare",
+    "convert",
+    "data",
+    "engine_table",
+    "evaluate",
+    "quantize",
+    "report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the API when it is first used: `import bitpick` alone loads no library."""
+    if name not in __all__:
+        raise AttributeError(f"module 'bitpick' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module("bitpick.errors" if name == "BitpickError" else "bitpick.api"), name)

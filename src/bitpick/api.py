@@ -1,0 +1,276 @@
+"""What commands and notebooks call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from bitpick.comparison import single
+from bitpick.comparison import store as stores
+from bitpick.comparison.compare import Comparison as _Comparison
+from bitpick.comparison.compare import new_run
+from bitpick.comparison.listener import Listener, Silent
+from bitpick.comparison.request import DEFAULT_FLAG_DROP, DEFAULT_PRESET, make_request
+from bitpick.comparison.store import Store
+from bitpick.data.dataset import Dataset
+from bitpick.data.load import load as load_dataset
+from bitpick.data.progress import Progress, silent
+from bitpick.engines import registry
+from bitpick.errors import RequestError
+from bitpick.executors.pool import WorkerPool
+from bitpick.host import installed_version, this_host
+from bitpick.preprocessing import Preprocessing
+from bitpick.report import markdown
+from bitpick.result import File, Hop, Recommendation, Row, Run
+
+REPORT_FILE = "report.md"
+
+EngineRow = dict[str, Any]
+"""What `engine_table` tells of one engine; plain JSON."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished run.
+
+    Attributes:
+        folder: the run directory.
+        run: everything in its run.json.
+    """
+
+    folder: Path
+    run: Run
+
+    @property
+    def rows(self) -> list[Row]:
+        """One build each, or the reason why there is none."""
+        return self.run.rows
+
+    @property
+    def recommendation(self) -> Recommendation | None:
+        """The build to ship, and why."""
+        return self.run.recommendation
+
+
+def bundled_model() -> Path:
+    """The ResNet8 that comes with bitpick: as Keras where Keras is installed, else as the clean ONNX made from it."""
+    with_keras = all(installed_version(p) for p in ("keras", "tf2onnx"))
+    return Path(str(files("bitpick") / "assets" / f"resnet8_cifar10{'.keras' if with_keras else '.onnx'}"))
+
+
+def compare(
+    model: str | Path | None = None,
+    data: str | Path = "cifar10",
+    *,
+    preset: str = DEFAULT_PRESET,
+    recipes: Sequence[str] = (),
+    engines: Sequence[str] = (),
+    out: str | Path | None = None,
+    calibration_size: int = 1000,
+    seed: int = 0,
+    flag_drop: float = 100 * DEFAULT_FLAG_DROP,
+    min_accuracy: float | None = None,
+    jobs: int | None = None,
+    overwrite: bool = False,
+    listener: Listener | None = None,
+    progress: Progress = silent,
+) -> Comparison:
+    """Make and measure every build worth shipping, and name the one to ship.
+
+    Args:
+        model: a model file; None is the bundled ResNet8.
+        data: `cifar10`, or a folder that holds a copy of it.
+        preset: which recipes: `reference`, `basic`, `standard` or `full`.
+        recipes: recipe ids that replace the preset's.
+        engines: engines to narrow the preset to.
+        out: the run directory; by default `runs/<model>-<data>-<digest of the request>`, which the same request
+            continues.
+        calibration_size: number of calibration samples.
+        seed: of their draw.
+        flag_drop: rows that lose more accuracy than this are flagged, in percentage points.
+        min_accuracy: rows with less accuracy than this are flagged, a fraction from 0 to 1.
+        jobs: how many jobs at once, each with its share of the cores; None is one a core.
+        overwrite: replace another request's run in `out`.
+        listener: is told how it goes.
+        progress: is told how far a download is.
+
+    Returns:
+        The finished run; its directory holds `run.json`, `report.md` and `builds/`.
+
+    Raises:
+        RequestError: the request is wrong; nothing was written.
+        RunError: the run failed, and run.json says how far it came.
+    """
+    if not 0 <= flag_drop <= 100:
+        raise RequestError(
+            f"the flagged drop {flag_drop:g} is out of range", expected="percentage points from 0 to 100"
+        )
+    if min_accuracy is not None and not 0 <= min_accuracy <= 1:
+        raise RequestError(f"the minimum accuracy {min_accuracy:g} is out of range", expected="a fraction from 0 to 1")
+    request, model_format = make_request(
+        bundled_model() if model is None else Path(model),
+        str(data),
+        preset=preset,
+        recipes=recipes,
+        engine_names=engines,
+        calibration_size=calibration_size,
+        seed=seed,
+        flag_drop=flag_drop / 100,
+        min_accuracy=min_accuracy,
+    )
+    host = this_host()
+    parallel = max(1, jobs or host.cores)
+    threads = max(1, host.cores // parallel)
+    folder = default_folder(request.model, request.data, request.sha256) if out is None else Path(out)
+    store = Store(folder.absolute(), new_run(request, model_format, host, threads, "compare"))
+    comparison = _Comparison(store, host, WorkerPool(store.logs, threads), parallel, listener or Silent())
+    try:
+        comparison.compare(lambda: load_dataset(data, progress), Preprocessing(), overwrite)
+    finally:
+        if store.run.state in ("complete", "failed", "interrupted"):
+            stores.write_whole(store.root / REPORT_FILE, markdown.render(store.run))
+    return Comparison(folder, store.run)
+
+
+def convert(
+    model: str | Path,
+    to: str,
+    out: str | Path,
+    data: str | Path = "cifar10",
+    *,
+    listener: Listener | None = None,
+    progress: Progress = silent,
+) -> list[Hop]:
+    """Convert a model, each hop verified on real samples.
+
+    Args:
+        model: a Keras (`.keras`, `.h5`) or ONNX file.
+        to: `onnx`, the clean graph, or `pytorch`, a `torch.fx.GraphModule` saved with `torch.save`.
+        out: the file to write.
+        data: where the samples come from.
+        listener: is told how it goes.
+        progress: is told how far a download is.
+
+    Returns:
+        The hops, with what was measured on each.
+
+    Raises:
+        RequestError: the request is wrong; nothing was written.
+        RunError: a hop failed; nothing was written.
+    """
+    target = single.target_format(to)
+    return single.convert(
+        Path(model), target, Path(out), str(data), lambda: load_dataset(data, progress), listener or Silent()
+    )
+
+
+def quantize(
+    model: str | Path,
+    recipe: str,
+    out: str | Path,
+    data: str | Path = "cifar10",
+    *,
+    calibration_size: int = 1000,
+    seed: int = 0,
+    listener: Listener | None = None,
+    progress: Progress = silent,
+) -> list[File]:
+    """Make one build.
+
+    Args:
+        model: a Keras (`.keras`, `.h5`) or ONNX file.
+        recipe: a recipe id.
+        out: a new or empty directory for the build.
+        data: where the calibration samples come from.
+        calibration_size: how many.
+        seed: of their draw.
+        listener: is told how it goes.
+        progress: is told how far a download is.
+
+    Returns:
+        The files that ship, their paths relative to `out`.
+
+    Raises:
+        RequestError: the request is wrong; nothing was written.
+        RunError: the build failed; nothing was written.
+    """
+    return single.quantize(
+        Path(model),
+        recipe,
+        Path(out),
+        str(data),
+        lambda: load_dataset(data, progress),
+        listener or Silent(),
+        calibration_size,
+        seed,
+    )
+
+
+def evaluate(
+    model: str | Path, data: str | Path = "cifar10", *, listener: Listener | None = None, progress: Progress = silent
+) -> Row:
+    """Evaluate a build, or a model in the engine that runs its format as it is.
+
+    Args:
+        model: the directory of a build, or a model file.
+        data: the data set.
+        listener: is told how it goes.
+        progress: is told how far a download is.
+
+    Raises:
+        RequestError: there is no such model or build, or it does not fit the data.
+        RunError: the evaluation failed.
+    """
+    return single.evaluate(Path(model), lambda: load_dataset(data, progress), listener or Silent())
+
+
+def engine_table() -> list[EngineRow]:
+    """What each engine can do on this machine."""
+    return [
+        {
+            "name": each.name,
+            "missing": each.missing(),
+            "deprecated": each.deprecated,
+            "versions": {p: v for p in each.packages if (v := installed_version(p)) is not None},
+            "starts_from": [form.value for form in each.accepts],
+            "capabilities": [
+                {
+                    "dtypes": list(c.dtypes),
+                    "granularities": [g for g in c.granularities if g],
+                    "calibrations": [m for m in c.calibrations if m],
+                    "options": dict(c.options),
+                }
+                for c in each.capabilities
+            ],
+        }
+        for each in registry.engines().values()
+    ]
+
+
+def default_folder(model: str, data: str, digest: str) -> Path:
+    """Where a run goes that was given no place."""
+    return Path("runs") / f"{Path(model).stem}-{Path(data).name}-{digest[:8]}"
+
+
+def report(folder: str | Path) -> Comparison:
+    """Read a run directory and write its reports again.
+
+    Raises:
+        OutputError: it holds no run.
+    """
+    folder = Path(folder)
+    run = stores.read(folder)
+    stores.write_whole(folder / REPORT_FILE, markdown.render(run))
+    return Comparison(folder, run)
+
+
+def data(name: str | Path = "cifar10", *, progress: Progress = silent) -> Dataset:
+    """Fetch a data set by name, or read it from a folder, into the cache.
+
+    Raises:
+        DataError: no such data set, or no way to it.
+    """
+    return load_dataset(name, progress)

@@ -1,0 +1,287 @@
+"""The command line: arguments → api → print. No logic."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+app = typer.Typer(
+    help="Which quantized build of my model should I ship?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else there.")
+]
+Data = Annotated[str, typer.Option("--data", help="cifar10, or a folder that holds a copy of it.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="The run directory; the same request continues in its own.")
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from bitpick import __version__
+
+        typer.echo(f"bitpick {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def compare(
+    model: Annotated[
+        Path | None, typer.Argument(help="A Keras (.keras, .h5) or ONNX model; without one, the bundled ResNet8.")
+    ] = None,
+    data: Data = "cifar10",
+    preset: Annotated[str, typer.Option(help="Which recipes: reference, basic, standard or full.")] = "standard",
+    recipe: Annotated[
+        list[str] | None, typer.Option(help="A recipe id, instead of the preset's; repeat for more.")
+    ] = None,
+    engine: Annotated[list[str] | None, typer.Option(help="Only this engine; repeat for more.")] = None,
+    out: Out = None,
+    calibration_size: Annotated[int, typer.Option(help="Number of calibration samples.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the calibration draw.")] = 0,
+    flag_drop: Annotated[float, typer.Option(help="Flag rows that lose more than this, in percentage points.")] = 5.0,
+    min_accuracy: Annotated[
+        float | None, typer.Option(help="Flag rows with less accuracy than this, from 0 to 1.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(help="How many jobs at once; by default one a core.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace another request's run in --out.")] = False,
+    json: Json = False,
+) -> None:
+    """Make and measure every build worth shipping, and name the one to ship."""
+    from bitpick import api
+    from bitpick.report import terminal
+
+    with terminal.LiveRows(_stderr()) as listener:
+        done = api.compare(
+            model,
+            data,
+            preset=preset,
+            recipes=recipe or (),
+            engines=engine or (),
+            out=out,
+            calibration_size=calibration_size,
+            seed=seed,
+            flag_drop=flag_drop,
+            min_accuracy=min_accuracy,
+            jobs=jobs,
+            overwrite=overwrite,
+            listener=listener,
+            progress=_progress(),
+        )
+    _show(done, json)
+
+
+@app.command()
+def convert(
+    model: Annotated[Path, typer.Argument(help="A Keras (.keras, .h5) or ONNX model.")],
+    to: Annotated[str, typer.Option(help="onnx or pytorch.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write: .onnx, or .pt (a GraphModule).")],
+    data: Data = "cifar10",
+    json: Json = False,
+) -> None:
+    """Convert a model, and verify each hop on real samples."""
+    from bitpick import api
+    from bitpick.report import terminal
+
+    with terminal.LiveRows(_stderr()) as listener:
+        hops = api.convert(model, to, out, data, listener=listener, progress=_progress())
+    if json:
+        _print_json({"path": str(out), "hops": [hop.model_dump() for hop in hops]})
+    else:
+        _stdout().print(terminal.hops(hops, str(out)))
+
+
+@app.command()
+def quantize(
+    model: Annotated[Path, typer.Argument(help="A Keras (.keras, .h5) or ONNX model.")],
+    recipe: Annotated[str, typer.Option(help="A recipe id.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The directory for the build.")],
+    data: Data = "cifar10",
+    calibration_size: Annotated[int, typer.Option(help="Number of calibration samples.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the calibration draw.")] = 0,
+    json: Json = False,
+) -> None:
+    """Make one build."""
+    from bitpick import api
+    from bitpick.report import terminal
+
+    with terminal.LiveRows(_stderr()) as listener:
+        files = api.quantize(
+            model,
+            recipe,
+            out,
+            data,
+            calibration_size=calibration_size,
+            seed=seed,
+            listener=listener,
+            progress=_progress(),
+        )
+    if json:
+        _print_json({"recipe": recipe, "files": [file.model_dump() for file in files]})
+    else:
+        for file in files:
+            typer.echo(f"{out / file.path}  {file.bytes:,} bytes")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A model, or the directory of a build.")],
+    data: Data = "cifar10",
+    json: Json = False,
+) -> None:
+    """Evaluate a model or a build: accuracy with its interval, and per class."""
+    from bitpick import api
+    from bitpick.report import terminal
+
+    with terminal.LiveRows(_stderr()) as listener:
+        row = api.evaluate(model, data, listener=listener, progress=_progress())
+    if json:
+        _print_json(row.model_dump(exclude_none=True))
+    else:
+        _stdout().print(terminal.one_row(row))
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="A run directory.")], json: Json = False) -> None:
+    """Write a run's reports again, from its run.json."""
+    from bitpick import api
+
+    _show(api.report(run), json)
+
+
+@app.command()
+def engines(json: Json = False) -> None:
+    """What each engine can do on this machine, and why not the rest."""
+    from bitpick import api
+    from bitpick.report import terminal
+
+    table = api.engine_table()
+    if json:
+        _print_json(table)
+    else:
+        _stdout().print(terminal.engines(table))
+
+
+@app.command()
+def data(
+    name: Annotated[str, typer.Argument(help="cifar10")] = "cifar10",
+    source: Annotated[Path | None, typer.Option("--data", help="A folder with your own copy.")] = None,
+    json: Json = False,
+) -> None:
+    """Fetch a data set into the cache."""
+    from bitpick import api
+
+    found = api.data(source or name, progress=_progress())
+    told = {
+        "name": found.name,
+        "calibration": len(found.calibration.labels),
+        "evaluation": len(found.evaluation.labels),
+        "folder": str(found.evaluation.inputs_path.parent),
+    }
+    if json:
+        _print_json(told)
+    else:
+        typer.echo(
+            "{name}: {calibration:,} calibration and {evaluation:,} evaluation samples in {folder}".format(**told)
+        )
+
+
+# ---- printing ----
+
+
+def _stdout() -> Any:
+    from rich.console import Console
+
+    # A pipe or a file has no width of its own: ids must not be folded there.
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
+def _stderr() -> Any:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _progress() -> Any:
+    from bitpick.report.bars import Bars
+
+    return Bars(_stderr())
+
+
+def _print_json(document: Any) -> None:
+    import json
+
+    typer.echo(json.dumps(document, indent=1))
+
+
+def _show(done: Any, as_json: bool) -> None:
+    from bitpick.report import terminal
+
+    if as_json:
+        typer.echo(done.run.model_dump_json(indent=1, exclude_none=True))
+    else:
+        _stdout().print(terminal.summary(done.run, str(done.folder)))
+
+
+# ---- how it ends ----
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def run(command: Callable[[], Any]) -> int:
+    """Run a command and turn how it ended into an exit code, see docs/architecture.md."""
+    from bitpick.errors import BitpickError
+
+    try:
+        command()
+    except BitpickError as error:
+        print(f"bitpick: {error}", file=sys.stderr)  # noqa: T201 - the one place that prints an error
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("bitpick: interrupted", file=sys.stderr)  # noqa: T201
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, e.g. `| head`
+        return 0
+    return 0
+
+
+def main() -> NoReturn:
+    """The entry point."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    command = typer.main.get_command(app)
+
+    def call() -> None:
+        import click
+
+        try:
+            command.main(standalone_mode=False)
+        except click.exceptions.Abort:
+            raise KeyboardInterrupt from None
+        except click.ClickException as error:
+            error.show()
+            sys.exit(2)
+
+    sys.exit(run(call))

@@ -1,0 +1,182 @@
+"""A step of a comparison, and the functions that do the steps, each in a worker process.
+
+Everything they need crosses as JSON; everything large crosses as the path of a file.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import validate_call
+
+from bitpick.conversion import canonical_onnx
+from bitpick.conversion import verify as verification
+from bitpick.conversion.route import route
+from bitpick.data.dataset import Samples
+from bitpick.engines.engine import Build, SessionSettings
+from bitpick.engines.registry import engine
+from bitpick.errors import ModelError
+from bitpick.executors.executor import Payload, resolve
+from bitpick.measures import accuracy, size
+from bitpick.model import Format
+from bitpick.recipe import Recipe
+from bitpick.result import Accuracy, File
+from bitpick.result import Hop as HopRecord
+
+FUNCTIONS = __name__
+RECIPE_FILE = "recipe.yaml"
+PREDICTIONS_FILE = "predictions.npz"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A step: a function on a payload, in an environment, after other steps.
+
+    Attributes:
+        id: names it, within one plan.
+        environment: the worker that runs it.
+        function: one of this module's.
+        payload: its keyword arguments.
+        needs: ids of the jobs that must have succeeded before.
+        subject: the row or the hop that it serves.
+    """
+
+    id: str
+    environment: str
+    function: str
+    payload: Payload
+    needs: tuple[str, ...] = ()
+    subject: str = ""
+
+    @property
+    def path(self) -> str:
+        """The function as executors take it."""
+        return f"{FUNCTIONS}:{self.function}"
+
+
+@validate_call
+def convert(source: Path, source_format: Format, target_format: Format, out: Path) -> None:
+    """Run one conversion hop; the file appears whole or not at all."""
+    hops = route(source_format, target_format)
+    assert hops is not None
+    assert len(hops) == 1
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f"partial-{out.name}")
+    resolve(hops[0].convert)(str(source), str(partial))
+    for extra in out.parent.glob(f"{partial.stem}.*"):
+        extra.replace(out.with_name(extra.name.removeprefix("partial-")))
+
+
+@validate_call
+def run_form(source: Path, recipe: Recipe, samples: Samples, threads: int, classes: int, out: Path) -> None:
+    """Run a form of the model as an engine's float32 build and keep the outputs as `.npy`, to verify a hop."""
+    with tempfile.TemporaryDirectory() as folder:
+        build = engine(recipe.engine).build(source, recipe, samples, None, Path(folder))
+        with engine(recipe.engine).open(build, SessionSettings(threads)) as session:
+            outputs = accuracy.scores(session, samples, classes)
+    np.save(out, outputs)
+
+
+@validate_call
+def trace(function: str, source: Path, target: Path, inputs: Path, out: Path) -> list[str]:
+    """Keep what each node of one side of a hop computes as `.npz`; returns the names, in the graph's order."""
+    computed: dict[str, Any] = resolve(function)(str(source), str(target), str(inputs))
+    np.savez(out, *computed.values())
+    return list(computed)
+
+
+@validate_call
+def calibrate(source: Path, recipe: Recipe, samples: Samples, out: Path) -> None:
+    """Collect the activation ranges that several recipes share."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f"partial-{out.name}")
+    engine(recipe.engine).calibrate(source, recipe, samples, partial)
+    partial.replace(out)
+
+
+@dataclass(frozen=True)
+class Built:
+    """What `build` reports: the files, their paths relative to the run directory."""
+
+    files: list[File] = field(default_factory=list)
+
+
+@validate_call
+def build(source: Path, recipe: Recipe, samples: Samples, ranges: Path | None, folder: Path, root: Path) -> Built:
+    """Make a build in a folder of its own, with the recipe beside it; the folder appears whole or not at all."""
+    import yaml
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix="partial-", dir=folder.parent))
+    try:
+        made = engine(recipe.engine).build(source, recipe, samples, ranges, partial)
+        fields = recipe.model_dump(exclude_defaults=True)
+        (partial / RECIPE_FILE).write_text(
+            yaml.safe_dump({"id": recipe.id, **fields, "files": list(made.files)}, sort_keys=False)
+        )
+        partial.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.replace(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return Built(size.files(Build(recipe, folder, made.files), root))
+
+
+def open_build(folder: Path) -> Build:
+    """The build in a folder that `build` made.
+
+    Raises:
+        ModelError: the folder holds no build.
+    """
+    import yaml
+
+    try:
+        fields = yaml.safe_load((folder / RECIPE_FILE).read_text())
+        files = tuple(fields.pop("files"))
+        fields.pop("id")
+        return Build(Recipe.model_validate(fields), folder, files)
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ModelError(f"{folder} holds no build: {error}", expected=f"a folder with a {RECIPE_FILE}") from error
+
+
+@validate_call
+def evaluate(
+    recipe: Recipe, folder: Path, samples: Samples, threads: int, classes: Sequence[str], predictions: Path | None
+) -> Accuracy:
+    """Evaluate a build from its files; scores and predictions are kept in the file `predictions`, if named."""
+    made = open_build(folder)
+    assert made.recipe == recipe
+    with engine(recipe.engine).open(made, SessionSettings(threads)) as session:
+        scores = accuracy.scores(session, samples, len(classes))
+    predicted = scores.argmax(axis=1)
+    if predictions is not None:
+        partial = predictions.with_name(f"partial-{predictions.name}")
+        np.savez(partial, predictions=predicted.astype(np.int32), scores=scores)
+        partial.replace(predictions)
+    return accuracy.accuracy(predicted, samples.targets(), classes)
+
+
+@validate_call
+def verify(source_format: Format, target_format: Format, reference: Path, outputs: Path) -> HopRecord:
+    """Compare what both sides of a hop gave for the same samples. Whether it passed is in the record."""
+    hops = route(source_format, target_format)
+    assert hops is not None
+    return verification.compare(hops[0], np.load(reference), np.load(outputs))
+
+
+def describe(source: str) -> dict[str, Any]:
+    """What an ONNX file takes and gives, see `canonical_onnx.describe`."""
+    return canonical_onnx.describe(source)
+
+
+def count(source: str) -> dict[str, int]:
+    """Weights and multiply-accumulates of a clean graph, see `canonical_onnx.count`."""
+    return canonical_onnx.count(source)

@@ -1,0 +1,70 @@
+"""A row beside its baseline: drop, flips, size, flags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.comparison.job import PREDICTIONS_FILE
+from bitpick.recipe import baseline
+from bitpick.result import Flag, RequestRecord, Row, VersusBaseline
+from bitpick.statistics import mcnemar_midp
+
+
+def predictions(folder: Path) -> NDArray[np.int32]:
+    """What a build predicted for each evaluation sample: classes of shape (n,), int32."""
+    with np.load(folder / PREDICTIONS_FILE, allow_pickle=False) as file:
+        found: NDArray[np.int32] = file["predictions"]
+    return found
+
+
+def p_value(first: NDArray[np.int32], second: NDArray[np.int32], targets: NDArray[np.int64]) -> float:
+    """McNemar mid-p of "both are right equally often", for predictions of shape (n,)."""
+    right, also = first == targets, second == targets
+    return mcnemar_midp(int((right & ~also).sum()), int((also & ~right).sum()))
+
+
+def judge(
+    row: Row,
+    rows: Mapping[str, Row],
+    predicted: Mapping[str, NDArray[np.int32]],
+    targets: NDArray[np.int64],
+    request: RequestRecord,
+) -> Row:
+    """A row with all that follows from its own measurements and its baseline's.
+
+    Args:
+        row: a row that is ok.
+        rows: the rows known so far, by id.
+        predicted: their predictions.
+        targets: the true classes, of shape (n,).
+        request: says which drops and accuracies are flagged.
+    """
+    assert row.accuracy is not None
+    own = rows.get(baseline(row.engine).id)
+    versus, ratio = None, None
+    flags = []
+    if own is not None and own.accuracy is not None and row.kind != "baseline":
+        drop = own.accuracy.value - row.accuracy.value
+        versus = VersusBaseline(
+            baseline=own.id,
+            drop=drop,
+            flips=int((predicted[own.id] != predicted[row.id]).sum()),
+            p_value=p_value(predicted[own.id], predicted[row.id], targets),
+        )
+        if row.size_bytes and own.size_bytes:
+            ratio = row.size_bytes / own.size_bytes
+        if drop > request.flag_drop:
+            flags.append(
+                Flag(
+                    code="drop",
+                    text=f"loses {100 * drop:.2f} points, more than the {100 * request.flag_drop:g} allowed",
+                )
+            )
+    if request.min_accuracy is not None and row.accuracy.value < request.min_accuracy:
+        text = f"{100 * row.accuracy.value:.2f}% is under the {100 * request.min_accuracy:g}% asked for"
+        flags.append(Flag(code="min_accuracy", text=text))
+    return row.model_copy(update={"versus_baseline": versus, "size_ratio": ratio, "flags": flags})

@@ -1,0 +1,213 @@
+"""From what is asked for to a graph of jobs: conversions and their checks, calibrations, builds, evaluations."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bitpick.comparison.job import PREDICTIONS_FILE, Job
+from bitpick.comparison.store import Store
+from bitpick.conversion.hop import Hop
+from bitpick.conversion.route import route
+from bitpick.data.dataset import Samples
+from bitpick.engines.engine import Engine, Offer
+from bitpick.engines.registry import engine, engines
+from bitpick.host import installed_version
+from bitpick.model import Format, Model
+from bitpick.recipe import Recipe
+
+VERIFICATION_SAMPLES = 128
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What every plan of a run is made from.
+
+    Attributes:
+        source: the user's model file.
+        format: its format.
+        classes: names of the classes.
+        calibration: the calibration set.
+        evaluation: the evaluation set.
+        threads: threads inside one inference.
+    """
+
+    source: Path
+    format: Format
+    classes: tuple[str, ...]
+    calibration: Samples
+    evaluation: Samples
+    threads: int
+
+    def path(self, form: Format, store: Store) -> Path:
+        """The file of a form: the user's own, or one that the run makes."""
+        return self.source if form == self.format else store.form(form)
+
+
+def conversions(targets: Sequence[Format], inputs: Inputs, store: Store, given: Sequence[Format] = ()) -> list[Job]:
+    """Jobs that bring the model into other formats, each hop verified.
+
+    Args:
+        targets: the formats wanted.
+        inputs: the run's inputs.
+        store: where the files go.
+        given: formats that are there, verified, beside the source.
+
+    Returns:
+        The jobs. `verify:<format>` is the last for each hop; its subject is the hop's name.
+    """
+    jobs: dict[str, Job] = {}
+    for target in targets:
+        for hop in route(inputs.format, target) or ():
+            if hop.target not in given:
+                jobs |= {job.id: job for job in _hop_jobs(hop, inputs, store, given)}
+    return list(jobs.values())
+
+
+def _hop_jobs(hop: Hop, inputs: Inputs, store: Store, given: Sequence[Format]) -> list[Job]:
+    source, target = inputs.path(hop.source, store), inputs.path(hop.target, store)
+    made = hop.source not in given and hop.source != inputs.format
+    convert = Job(
+        f"convert:{hop.target}",
+        hop.environment,
+        "convert",
+        {"source": source, "source_format": hop.source, "target_format": hop.target, "out": target},
+        needs=(f"convert:{hop.source}",) if made else (),
+        subject=hop.name,
+    )
+    sides = [_run_form(hop.target, inputs, store, needs=(convert.id,))]
+    if made or not store.outputs(hop.source).exists():
+        sides.append(_run_form(hop.source, inputs, store, needs=(f"convert:{hop.source}",) if made else ()))
+    verify = Job(
+        f"verify:{hop.target}",
+        sides[0].environment,
+        "verify",
+        {
+            "source_format": hop.source,
+            "target_format": hop.target,
+            "reference": store.outputs(hop.source),
+            "outputs": store.outputs(hop.target),
+        },
+        needs=tuple(side.id for side in sides),
+        subject=hop.name,
+    )
+    return [convert, *sides, verify]
+
+
+def _run_form(form: Format, inputs: Inputs, store: Store, needs: tuple[str, ...]) -> Job:
+    runner, recipe = runner_of(form)
+    return Job(
+        f"outputs:{form}",
+        runner.environment,
+        "run_form",
+        {
+            "source": inputs.path(form, store),
+            "recipe": recipe,
+            "samples": inputs.calibration.head(VERIFICATION_SAMPLES),
+            "threads": inputs.threads,
+            "classes": len(inputs.classes),
+            "out": store.outputs(form),
+        },
+        needs=needs,
+        subject=form,
+    )
+
+
+def runner_of(form: Format) -> tuple[Engine, Recipe]:
+    """The engine, and its recipe, that runs a form in float32."""
+    for each in engines().values():
+        recipe = each.float_recipe(form)
+        if recipe is not None and each.missing() is None:
+            return each, recipe
+    raise LookupError(f"no installed engine runs {form}")
+
+
+def start_form(recipe: Recipe, source: Format) -> Format | None:
+    """The format that a recipe starts from: the first it accepts that a route leads to; None where none does."""
+    accepted = engine(recipe.engine).form(recipe)
+    return next((form for form in accepted if route(source, form) is not None), None)
+
+
+def unreachable(recipe: Recipe, source: Format) -> str | None:
+    """Why a recipe cannot start from a model of this format; None where it can."""
+    if start_form(recipe, source) is not None:
+        return None
+    wanted = " or ".join(engine(recipe.engine).form(recipe))
+    return f"it starts from {wanted}, and no conversion leads there from {source}: give a {wanted} model"
+
+
+def rows(
+    offers: Sequence[Offer], model: Model, inputs: Inputs, store: Store, form_digests: dict[Format, str]
+) -> list[Job]:
+    """Jobs that calibrate, build and evaluate what can be built. `evaluate:<row id>` is the last for each row.
+
+    Args:
+        offers: the recipes asked for.
+        model: the model.
+        inputs: the run's inputs.
+        store: where the files go.
+        form_digests: the SHA-256 of each form that is there already.
+    """
+    jobs: dict[str, Job] = {}
+    for offer in offers:
+        recipe = offer.recipe
+        form = start_form(recipe, model.format)
+        if offer.unsupported or form is None:
+            continue
+        each = engine(recipe.engine)
+        ready = () if form in form_digests else (f"verify:{form}",)
+        source = inputs.path(form, store)
+        needs, ranges = ready, None
+        if (key := each.calibration_key(recipe)) is not None and form in form_digests:
+            ranges = store.ranges(_ranges_key(each, key, form_digests[form], inputs.calibration))
+            calibrate = Job(
+                f"calibrate:{each.name}:{key}",
+                each.environment,
+                "calibrate",
+                {"source": source, "recipe": recipe, "samples": inputs.calibration, "out": ranges},
+                needs=ready,
+                subject=recipe.id,
+            )
+            if not ranges.exists():
+                jobs.setdefault(calibrate.id, calibrate)
+                needs = (calibrate.id,)
+        build = Job(
+            f"build:{recipe.id}",
+            each.environment,
+            "build",
+            {
+                "source": source,
+                "recipe": recipe,
+                "samples": inputs.calibration,
+                "ranges": ranges,
+                "folder": store.build(recipe),
+                "root": store.root,
+            },
+            needs=needs,
+            subject=recipe.id,
+        )
+        jobs[build.id] = build
+        jobs[f"evaluate:{recipe.id}"] = Job(
+            f"evaluate:{recipe.id}",
+            each.environment,
+            "evaluate",
+            {
+                "recipe": recipe,
+                "folder": store.build(recipe),
+                "samples": inputs.evaluation,
+                "threads": inputs.threads,
+                "classes": inputs.classes,
+                "predictions": store.build(recipe) / PREDICTIONS_FILE,
+            },
+            needs=(build.id,),
+            subject=recipe.id,
+        )
+    return list(jobs.values())
+
+
+def _ranges_key(each: Engine, key: str, form_digest: str, samples: Samples) -> str:
+    """What a file of ranges depends on: method, graph, samples and the libraries that computed it."""
+    versions = [f"{p} {installed_version(p)}" for p in each.packages]
+    return hashlib.sha256("\n".join([each.name, key, form_digest, samples.sha256, *versions]).encode()).hexdigest()[:32]

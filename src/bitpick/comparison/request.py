@@ -1,0 +1,112 @@
+"""What to compare: checked before anything runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from bitpick import __version__
+from bitpick.engines.engine import Engine, Offer
+from bitpick.engines.registry import engine, engines
+from bitpick.errors import RecipeError
+from bitpick.host import Host
+from bitpick.model import Format, Model, detect_format, sha256_of
+from bitpick.recipe import PRESETS, Recipe, baseline, did_you_mean
+from bitpick.result import RequestRecord
+
+DEFAULT_PRESET = "standard"
+DEFAULT_FLAG_DROP = 0.05
+# What a preset asks for beside its recipes; the command line goes before it.
+PRESET_MIN_ACCURACY = {"reference": 0.85}
+
+
+def make_request(
+    model: Path,
+    data: str,
+    preset: str = DEFAULT_PRESET,
+    recipes: Sequence[str] = (),
+    engine_names: Sequence[str] = (),
+    calibration_size: int = 1000,
+    seed: int = 0,
+    flag_drop: float = DEFAULT_FLAG_DROP,
+    min_accuracy: float | None = None,
+) -> tuple[RequestRecord, Format]:
+    """Check a request and give it its digest.
+
+    Args:
+        model: a model file.
+        data: a data set, as users write it.
+        preset: one of `PRESETS`.
+        recipes: recipe ids that replace the preset's.
+        engine_names: engines to narrow the preset to.
+        calibration_size: number of calibration samples.
+        seed: of their draw.
+        flag_drop: rows that lose more accuracy than this, as a fraction, are flagged.
+        min_accuracy: rows with less accuracy than this, as a fraction, are flagged.
+
+    Returns:
+        The request and the model's format.
+
+    Raises:
+        ModelError: no such model.
+        RecipeError: no such preset, engine or recipe, or a recipe that its engine does not have.
+    """
+    if preset not in PRESETS:
+        raise RecipeError(
+            f"there is no preset {preset!r}",
+            expected=f"one of {', '.join(PRESETS)}",
+            mend=did_you_mean(preset, PRESETS),
+        )
+    for name in engine_names:
+        engine(name)
+    for text in recipes:
+        check_recipe(Recipe.parse(text))
+    model_format = detect_format(model)
+    fields = {
+        "model_sha256": sha256_of(model),
+        "data": data,
+        "preset": preset,
+        "recipes": sorted(recipes),
+        "engines": sorted(engine_names),
+        "calibration_size": calibration_size,
+        "seed": seed,
+        "flag_drop": flag_drop,
+        "min_accuracy": PRESET_MIN_ACCURACY.get(preset) if min_accuracy is None else min_accuracy,
+    }
+    digest = hashlib.sha256(json.dumps([__version__, fields], sort_keys=True).encode()).hexdigest()
+    return RequestRecord(model=str(model), sha256=digest, **fields), model_format  # type: ignore[arg-type]  # checked there
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Refuse a recipe that its engine does not have.
+
+    Raises:
+        RecipeError: no such engine, or outside its capabilities.
+    """
+    if refusal := engine(recipe.engine).refusal(recipe):
+        raise RecipeError(f"{recipe.id}: {refusal}", mend="see what each engine has with: bitpick engines")
+
+
+def offers(request: RequestRecord, model: Model, host: Host) -> list[Offer]:
+    """The recipes a request asks for, baselines of the engines involved first."""
+    chosen: list[Offer] = []
+    asked = [Recipe.parse(text) for text in request.recipes]
+    for each in engines().values():
+        if request.engines and each.name not in request.engines:
+            continue
+        if asked:
+            mine = [Offer(r, frozenset()) for r in asked if r.engine == each.name and r != baseline(each.name)]
+            involved = mine or baseline(each.name) in asked or each.name in request.engines
+            chosen += [Offer(baseline(each.name), frozenset()), *mine] if involved else []
+        else:
+            chosen += _preset_offers(each, request.preset, model, host)
+    return sorted(chosen, key=lambda offer: offer.recipe.kind != "baseline")
+
+
+def _preset_offers(each: Engine, preset: str, model: Model, host: Host) -> list[Offer]:
+    mine = [offer for offer in each.recipes(model, host) if preset in offer.presets]
+    if mine and (missing := each.missing()):
+        return [Offer(baseline(each.name), mine[0].presets, missing)]
+    return mine

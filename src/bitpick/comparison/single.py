@@ -1,0 +1,222 @@
+"""One conversion, build or evaluation, by the same road as a comparison, in a folder that does not outlive it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bitpick.comparison import plan, schedule
+from bitpick.comparison.compare import new_run
+from bitpick.comparison.job import FUNCTIONS, Job, open_build
+from bitpick.comparison.listener import Listener
+from bitpick.comparison.prepare import Preparation
+from bitpick.comparison.request import make_request
+from bitpick.comparison.schedule import Result
+from bitpick.comparison.store import Store
+from bitpick.data.dataset import Dataset, Samples
+from bitpick.engines.engine import Offer
+from bitpick.engines.registry import engine
+from bitpick.errors import BitpickError, OutputError, RecipeError
+from bitpick.executors.executor import Executor
+from bitpick.executors.pool import WorkerPool
+from bitpick.host import this_host
+from bitpick.measures import size
+from bitpick.model import Format, Model, detect_format
+from bitpick.preprocessing import Preprocessing
+from bitpick.recipe import Recipe, did_you_mean
+from bitpick.result import File, Row
+from bitpick.result import Hop as HopRecord
+
+
+@dataclass(frozen=True)
+class _Bench:
+    store: Store
+    executor: Executor
+    preparation: Preparation
+    inputs: plan.Inputs
+    model: Model
+    listener: Listener
+
+    def run(self, jobs: list[Job]) -> dict[str, Result]:
+        """Run jobs; the first error ends it."""
+        results: dict[str, Result] = {}
+
+        def finished(job: Job, result: Result) -> Result:
+            result = self.preparation.converted(job, result, self.inputs)
+            if isinstance(result, BitpickError):
+                raise result
+            results[job.id] = result
+            return result
+
+        schedule.run(jobs, self.executor, 1, self.listener.started, finished)
+        return results
+
+
+@contextmanager
+def _bench(
+    model: Path,
+    data: str,
+    load_data: Callable[[], Dataset],
+    listener: Listener,
+    recipes: tuple[str, ...] = (),
+    calibration_size: int = 1000,
+    seed: int = 0,
+) -> Iterator[_Bench]:
+    """The model brought to its reference graph, in a temporary run directory."""
+    host = this_host()
+    request, model_format = make_request(model, data, recipes=recipes, calibration_size=calibration_size, seed=seed)
+    with tempfile.TemporaryDirectory(prefix="bitpick-") as folder:
+        store = Store(Path(folder).absolute(), new_run(request, model_format, host, host.cores, "single"))
+        executor = WorkerPool(threads=host.cores)
+        try:
+            preparation = Preparation(store, executor, 1, listener)
+            inputs = preparation.load(load_data, Preprocessing())
+            yield _Bench(store, executor, preparation, inputs, preparation.to_reference(inputs), listener)
+        finally:
+            executor.close()
+
+
+def convert(
+    model: Path, target: Format, out: Path, data: str, load_data: Callable[[], Dataset], listener: Listener
+) -> list[HopRecord]:
+    """Convert a model, each hop verified, and write the result.
+
+    Raises:
+        RequestError: the request is wrong; nothing was written.
+        RunError: a hop failed; nothing was written.
+    """
+    _check_parent(out)
+    with _bench(model, data, load_data, listener) as bench:
+        given = [Format.RAW_ONNX, Format.ONNX]
+        bench.run(plan.conversions([target], bench.inputs, bench.store, given))
+        partial = out.with_name(f".partial-{out.name}")
+        shutil.copyfile(bench.inputs.path(target, bench.store), partial)
+        partial.replace(out)
+        return bench.store.run.model.hops
+
+
+def quantize(
+    model: Path,
+    recipe_id: str,
+    out: Path,
+    data: str,
+    load_data: Callable[[], Dataset],
+    listener: Listener,
+    calibration_size: int,
+    seed: int,
+) -> list[File]:
+    """Make one build in a new directory.
+
+    Returns:
+        Its files, their paths relative to `out`.
+
+    Raises:
+        RequestError: the request is wrong; nothing was written.
+        RunError: the build failed; nothing was written.
+    """
+    _check_parent(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"the output {out} exists and is not an empty directory", mend="name another with --out")
+    recipe = Recipe.parse(recipe_id)
+    if missing := engine(recipe.engine).missing():
+        raise RecipeError(f"{recipe_id}: {missing}")
+    with _bench(model, data, load_data, listener, (recipe_id,), calibration_size, seed) as bench:
+        if reason := plan.unreachable(recipe, bench.model.format):
+            raise RecipeError(f"{recipe_id}: {reason}")
+        digests = {
+            form: bench.store.run.model.forms[form].sha256 for form in Format if form in bench.store.run.model.forms
+        }
+        digests[bench.model.format] = bench.model.sha256
+        form = plan.start_form(recipe, bench.model.format)
+        wanted = [] if form is None or form in digests else [form]
+        jobs = plan.conversions(wanted, bench.inputs, bench.store, list(digests))
+        jobs += plan.rows([Offer(recipe, frozenset())], bench.model, bench.inputs, bench.store, digests)
+        bench.run([job for job in jobs if job.function != "evaluate"])
+        shutil.copytree(bench.store.build(recipe), out, dirs_exist_ok=True)
+    return size.files(open_build(out), out)
+
+
+def evaluate(model: Path, load_data: Callable[[], Dataset], listener: Listener) -> Row:
+    """Evaluate a build, or a model in the engine that runs its format as it is.
+
+    Raises:
+        RequestError: there is no such model or build, or it does not fit the data.
+        RunError: the evaluation failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="bitpick-") as folder:
+        executor = WorkerPool(threads=this_host().cores)
+        try:
+            listener.phase("loading the data set")
+            dataset = load_data()
+            samples: Samples = dataset.evaluation.samples
+            listener.phase(f"evaluating {model.name}")
+            if model.is_dir():
+                made = open_build(model)
+            else:
+                runner, recipe = plan.runner_of(detect_format(model))
+                payload = {
+                    "source": model.absolute(),
+                    "recipe": recipe,
+                    "samples": samples,
+                    "ranges": None,
+                    "folder": Path(folder) / "build",
+                    "root": folder,
+                }
+                executor.run(runner.environment, f"{FUNCTIONS}:build", payload)
+                made = open_build(Path(folder) / "build")
+            each = engine(made.recipe.engine)
+            if missing := each.missing():
+                raise RecipeError(f"{made.recipe.id}: {missing}")
+            payload = {
+                "recipe": made.recipe,
+                "folder": made.folder.absolute(),
+                "samples": samples,
+                "threads": this_host().cores,
+                "classes": dataset.classes,
+                "predictions": None,
+            }
+            outcome = executor.run(each.environment, f"{FUNCTIONS}:evaluate", payload)
+            files = size.files(made, made.folder)
+        finally:
+            executor.close()
+    return Row.model_validate(
+        {
+            "id": made.recipe.id,
+            "recipe": made.recipe.id,
+            "engine": made.recipe.engine,
+            "kind": made.recipe.kind,
+            "status": "ok",
+            "deprecated": each.deprecated,
+            "files": files,
+            "size_bytes": sum(file.bytes for file in files),
+            "accuracy": outcome.value,
+            "seconds": {"evaluate": outcome.seconds},
+            "cpu_seconds": {"evaluate": outcome.cpu_seconds},
+        }
+    )
+
+
+def target_format(word: str) -> Format:
+    """The format that `--to` names.
+
+    Raises:
+        RecipeError: it names none that is converted to.
+    """
+    known = [Format.ONNX.value, Format.PYTORCH.value]
+    if word not in known:
+        raise RecipeError(
+            f"there is no conversion to {word!r}", expected=f"one of {', '.join(known)}", mend=did_you_mean(word, known)
+        )
+    return Format(word)
+
+
+def _check_parent(out: Path) -> None:
+    parent = next(p for p in (out.absolute().parent, *out.absolute().parents) if p.exists())
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise OutputError(f"the output {out} cannot be written: no right to write in {parent}")
+    out.absolute().parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,215 @@
+"""A run directory: run.json, written whole at every change, and the files beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bitpick.errors import OutputError
+from bitpick.model import Format, sha256_of
+from bitpick.recipe import Recipe
+from bitpick.result import Row, Run
+
+RUN_FILE = "run.json"
+_OURS = (RUN_FILE, "report.md", "report.html", "builds", "forms", "ranges", "logs")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file so that a reader, or a crash at any moment, sees the old one or the new one."""
+    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(partial).chmod(0o644)
+        Path(partial).replace(path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+
+
+def read(folder: Path) -> Run:
+    """The run in a directory.
+
+    Raises:
+        OutputError: there is none, or it is of another schema.
+    """
+    path = folder / RUN_FILE
+    try:
+        return Run.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OutputError(
+            f"{folder} holds no run: {error.strerror} ({path})", expected="a directory with a run.json"
+        ) from error
+    except ValidationError as error:
+        raise OutputError(f"{path} is not a run that this version reads: {error.errors()[0]['msg']}") from error
+
+
+class Store:
+    """The directory of the run that is going on.
+
+    Args:
+        root: the run directory.
+        run: what is known so far; the store keeps it and writes it.
+    """
+
+    def __init__(self, root: Path, run: Run) -> None:
+        self.root = root
+        self.run = run
+        self.previous: Run | None = None
+        self._made: Path | None = None
+        self._aside: Path | None = None
+
+    def claim(self, overwrite: bool) -> None:
+        """Make the directory ours: new, or the same request's earlier run, which is continued.
+
+        Raises:
+            OutputError: it cannot be written, or holds something else.
+        """
+        if self.root.exists() and not self.root.is_dir():
+            raise OutputError(f"the output {self.root} is a file", expected="a directory, existing or not")
+        missing = next((p for p in (self.root, *self.root.parents) if p.exists()), Path("/"))
+        if not os.access(missing, os.W_OK | os.X_OK):
+            raise OutputError(f"the output directory {self.root} cannot be written: no right to write in {missing}")
+        if self.root.is_dir() and any(self.root.iterdir()):
+            self.previous = self._earlier(overwrite)
+        try:
+            if not self.root.exists():
+                self._made = _first_missing(self.root)
+                self.root.mkdir(parents=True)
+            self.save()
+        except OSError as error:
+            raise OutputError(f"the output directory {self.root} cannot be written: {error.strerror}") from error
+
+    def _earlier(self, overwrite: bool) -> Run | None:
+        try:
+            earlier = read(self.root)
+        except OutputError:
+            if not overwrite or not (self.root / RUN_FILE).exists():
+                raise OutputError(
+                    f"the output directory {self.root} is not empty and holds no run",
+                    mend="name another directory with --out",
+                ) from None
+            earlier = None
+        if earlier is not None and earlier.request.sha256 != self.run.request.sha256 and not overwrite:
+            raise OutputError(
+                f"the output directory {self.root} holds another request's run",
+                mend="name another directory with --out, or replace that run with --overwrite",
+            )
+        ours = earlier is not None and earlier.request.sha256 == self.run.request.sha256
+        same_libraries = ours and earlier is not None and earlier.host.versions == self.run.host.versions
+        if overwrite or not same_libraries:
+            self._set_aside()
+            return None
+        return earlier
+
+    def _set_aside(self) -> None:
+        """Put away what an earlier run left, and nothing else, until the new request has proved sound."""
+        self._aside = Path(tempfile.mkdtemp(prefix=".replaced-", dir=self.root))
+        for name in _OURS:
+            if (self.root / name).exists():
+                (self.root / name).rename(self._aside / name)
+
+    def settle(self) -> None:
+        """The request is sound: what it replaces can go."""
+        if self._aside is not None:
+            shutil.rmtree(self._aside, ignore_errors=True)
+            self._aside = None
+
+    def discard(self) -> None:
+        """The request was wrong: leave the directory as it was found."""
+        if self._made is not None:
+            shutil.rmtree(self._made, ignore_errors=True)
+            return
+        if self.previous is not None:
+            write_whole(self.root / RUN_FILE, _json(self.previous))
+            return
+        for name in _OURS:
+            _remove(self.root / name)
+            if self._aside is not None and (self._aside / name).exists():
+                (self._aside / name).rename(self.root / name)
+        self.settle()
+
+    def save(self) -> None:
+        """Write run.json."""
+        write_whole(self.root / RUN_FILE, _json(self.run))
+
+    def put(self, row: Row) -> None:
+        """Add a row, or replace the one with its id."""
+        rows = self.run.rows
+        place = next((i for i, other in enumerate(rows) if other.id == row.id), None)
+        if place is None:
+            rows.append(row)
+        else:
+            rows[place] = row
+
+    # ---- where things are ----
+
+    @property
+    def logs(self) -> Path:
+        """What the workers printed."""
+        return self.root / "logs"
+
+    def form(self, form: Format) -> Path:
+        """The file of a form that this run makes."""
+        return self.root / "forms" / f"{form}{form.suffix}"
+
+    def outputs(self, form: Format) -> Path:
+        """What a form gave for the samples that its hops are verified on."""
+        return self.root / "forms" / f"{form}.outputs.npy"
+
+    @property
+    def calibration_indices(self) -> Path:
+        """Which samples were drawn for calibration."""
+        return self.root / "forms" / "calibration_indices.npy"
+
+    def ranges(self, key: str) -> Path:
+        """The activation ranges with this key."""
+        return self.root / "ranges" / f"{key}.json"
+
+    def build(self, recipe: Recipe) -> Path:
+        """The folder of a build."""
+        return self.root / "builds" / recipe.file_name
+
+    # ---- what an earlier run of the same request left ----
+
+    def kept_row(self, row_id: str) -> Row | None:
+        """The earlier run's row, where it is ok and its files are unchanged."""
+        row = self.previous.row(row_id) if self.previous else None
+        if row is None or row.status != "ok" or row.files is None:
+            return None
+        with contextlib.suppress(OSError):
+            if all(sha256_of(self.root / f.path) == f.sha256 for f in row.files):
+                return row
+        return None
+
+    def kept_form(self, form: Format) -> bool:
+        """Whether the earlier run's form is there, unchanged."""
+        record = self.previous.model.forms.get(form) if self.previous else None
+        with contextlib.suppress(OSError):
+            return record is not None and sha256_of(self.root / record.path) == record.sha256
+        return False
+
+
+def _first_missing(path: Path) -> Path:
+    """The topmost directory that `path.mkdir(parents=True)` would make."""
+    while not path.parent.exists():
+        path = path.parent
+    return path
+
+
+def _json(run: Run) -> str:
+    return run.model_dump_json(indent=1, exclude_none=True) + "\n"
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,251 @@
+"""ONNX → the clean float graph that is the reference: batch norm and constants folded, dynamic batch, short names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bitpick.conversion.hop import Hop
+from bitpick.errors import ModelError, OperatorError
+from bitpick.model import Format
+
+if TYPE_CHECKING:
+    import onnx
+
+MINIMUM_OPSET = 13  # per-channel QuantizeLinear
+CURRENT_OPSET = 17
+_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+HOP = Hop(
+    Format.RAW_ONNX,
+    Format.ONNX,
+    environment="onnxruntime",
+    packages=("onnx", "onnxruntime"),
+    convert="bitpick.conversion.canonical_onnx:convert",
+    trace=("bitpick.conversion.canonical_onnx:trace_source", "bitpick.conversion.canonical_onnx:trace_target"),
+)
+
+
+def convert(source: str, out: str) -> None:
+    """Write the clean form of an ONNX file, and beside it which tensor was which (`.names.json`).
+
+    ONNX Runtime's basic optimisations fold batch norm and constants and drop dead nodes; they depend on no hardware.
+
+    Raises:
+        ModelError: the file is no valid ONNX model, or one that was quantized already.
+        OperatorError: ONNX Runtime does not know an operator.
+    """
+    import onnx
+    import onnxruntime as ort
+
+    original = load(Path(source))
+    quantized = [n.name for n in original.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    if quantized:
+        name = Path(source).name
+        raise ModelError(
+            f"the model {name} is quantized already: {quantized[0]} and {len(quantized) - 1} more nodes say so",
+            expected="the trained float32 model",
+        )
+    if opset_of(original) < MINIMUM_OPSET:
+        original = onnx.version_converter.convert_version(original, CURRENT_OPSET)
+    _free_batch(original)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = out
+    options.log_severity_level = 3
+    try:
+        ort.InferenceSession(original.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise OperatorError(
+            f"ONNX Runtime cannot load {Path(source).name} (opset {opset_of(original)}): {first}"
+        ) from error
+    model = onnx.load(out)
+    names = _rename(model)
+    used = {node.domain for node in model.graph.node}
+    imports = [entry for entry in model.opset_import if entry.domain in used]
+    del model.opset_import[:], model.metadata_props[:], model.graph.value_info[:]
+    model.opset_import.extend(imports)
+    model.producer_name, model.doc_string, model.graph.name, model.graph.doc_string = "bitpick", "", "model", ""
+    for node in model.graph.node:
+        node.doc_string = ""
+    onnx.checker.check_model(model)
+    onnx.save(model, out)
+    Path(out).with_suffix(".names.json").write_text(json.dumps(names))
+
+
+def load(path: Path) -> onnx.ModelProto:
+    """Read and check an ONNX file.
+
+    Raises:
+        ModelError: it is no valid ONNX model.
+    """
+    import onnx
+
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"{path} is not a valid ONNX model: {first}", mend="check that the file was copied whole"
+        ) from error
+    return model
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """The version of the standard operators that a model uses."""
+    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+
+
+def describe(source: str) -> dict[str, Any]:
+    """What an ONNX file takes and gives: `{"inputs": …, "outputs": …}`, each a list of `(name, shape, dtype)`.
+
+    Unknown dimensions are None.
+    """
+    import onnx
+
+    model = onnx.shape_inference.infer_shapes(load(Path(source)))
+    stored = {initializer.name for initializer in model.graph.initializer}
+
+    def tensors(values: Iterable[Any]) -> list[tuple[str, list[int | None] | None, str]]:
+        return [
+            (
+                value.name,
+                [d.dim_value if d.HasField("dim_value") else None for d in value.type.tensor_type.shape.dim]
+                if value.type.tensor_type.HasField("shape")
+                else None,
+                np.dtype(onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)).name,
+            )
+            for value in values
+            if value.name not in stored
+        ]
+
+    return {"inputs": tensors(model.graph.input), "outputs": tensors(model.graph.output)}
+
+
+def count(source: str) -> dict[str, int]:
+    """Weights and multiply-accumulates of a clean graph, for one sample: `{"parameters", "macs"}`.
+
+    MACs of a convolution are output elements · input channels per group · kernel size; of a matrix product, output
+    elements · inner size. Other operators have none.
+    """
+    import onnx
+
+    model = onnx.shape_inference.infer_shapes(onnx.load(source))
+    weights = {i.name: tuple(i.dims) for i in model.graph.initializer}
+    values = [*model.graph.value_info, *model.graph.output]
+    # The batch is the one free dimension: count it as one sample.
+    shapes = {v.name: [d.dim_value or 1 for d in v.type.tensor_type.shape.dim] for v in values}
+    macs = 0
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "Gemm", "MatMul") and node.input[1] in weights:
+            shape = weights[node.input[1]]
+            transposed = any(a.name == "transB" and a.i for a in node.attribute)
+            inner = np.prod(shape[1:]) if node.op_type == "Conv" else shape[-1] if transposed else shape[-2]
+            macs += int(np.prod(shapes[node.output[0]]) * inner)
+    floats = [i for i in model.graph.initializer if i.data_type == onnx.TensorProto.FLOAT]
+    return {"parameters": int(sum(np.prod(i.dims) for i in floats)), "macs": macs}
+
+
+def trace_source(source: str, target: str, inputs: str) -> dict[str, Any]:
+    """What the raw graph computes at each tensor that the clean graph still has, under the clean graph's names."""
+    names: dict[str, str] = json.loads(Path(target).with_suffix(".names.json").read_text())
+    clean = {original: name for name, original in names.items()}
+    computed = intermediates(load(Path(source)), np.load(inputs))
+    return {clean[name]: value for name, value in computed.items() if name in clean}
+
+
+def trace_target(source: str, target: str, inputs: str) -> dict[str, Any]:  # noqa: ARG001 - the form of a trace
+    """What the clean graph computes at each tensor."""
+    return intermediates(load(Path(target)), np.load(inputs))
+
+
+def intermediates(model: onnx.ModelProto, inputs: np.ndarray) -> dict[str, np.ndarray]:
+    """Every float tensor that a graph computes for some inputs, in the graph's order, without any optimisation."""
+    import onnx
+    import onnxruntime as ort
+
+    model = onnx.shape_inference.infer_shapes(model)
+    given = {v.name for v in model.graph.output}
+    floats = {v.name for v in model.graph.value_info if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
+    model.graph.output.extend(v for v in model.graph.value_info if v.name in floats - given)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    names = [name for node in model.graph.node for name in node.output if name in floats | given]
+    return dict(zip(names, session.run(names, {session.get_inputs()[0].name: inputs}), strict=True))
+
+
+def _free_batch(model: onnx.ModelProto) -> None:
+    """Name the batch dimension of a graph that leaves it open."""
+    for value in (*model.graph.input, *model.graph.output):
+        dims = value.type.tensor_type.shape.dim
+        if dims and not dims[0].HasField("dim_value"):
+            dims[0].dim_param = "batch"
+
+
+def _rename(model: onnx.ModelProto) -> dict[str, str]:
+    """Give nodes, weights and tensors short names that still say which layer they are.
+
+    Converters write paths such as `model_1/conv2d_1/convolution/ReadVariableOp:0`, several times a node; in an 8-bit
+    file of 80 kB such names are tens of kilobytes.
+
+    Returns:
+        The original name of each tensor, by its new one.
+    """
+    graph = model.graph
+    kept = {v.name for v in (*graph.input, *graph.output)}
+    stored = {i.name for i in graph.initializer}
+    layers = _layer_names([(node.name or node.output[0], node.op_type) for node in graph.node])
+    new: dict[str, str] = {name: name for name in kept}
+    for node, layer in zip(graph.node, layers, strict=True):
+        node.name = layer
+        for i, name in enumerate(node.output):
+            new.setdefault(name, layer if i == 0 else f"{layer}:{i}")
+        roles = ("input", "weight", "bias") if node.op_type in _WEIGHTED else ()
+        for i, name in enumerate(node.input):
+            if name in stored:
+                new.setdefault(name, f"{layer}.{roles[i] if i < len(roles) else f'constant{i}'}")
+    for node in graph.node:
+        node.input[:] = [new.get(name, name) for name in node.input]
+        node.output[:] = [new[name] if name else "" for name in node.output]
+    for initializer in graph.initializer:
+        initializer.name = new.get(initializer.name, initializer.name)
+    return {short: original for original, short in new.items()}
+
+
+def _layer_names(nodes: list[tuple[str, str]]) -> list[str]:
+    """Short unique names from converters' paths.
+
+    Args:
+        nodes: path and operator of each node, e.g. `("model_1/dense_1/MatMul/MatMulAddFusion", "Gemm")`.
+
+    Returns:
+        A name for each: the path without what all share and without its last step, which repeats the operator
+        (`dense_1`). Where several nodes claim one name, it goes to the first with weights, and the others have their
+        operator behind it.
+    """
+    paths = [[step for step in path.strip("/").split("/") if step] or [operator] for path, operator in nodes]
+    shared = 0
+    while all(len(path) > shared + 1 and path[shared] == paths[0][shared] for path in paths):
+        shared += 1
+    stems = []
+    for path, (_, operator) in zip(paths, nodes, strict=True):
+        steps = path[shared:]
+        fused = operator == "Gemm" and len(steps) > 2  # .../MatMul/MatMulAddFusion
+        stems.append(".".join(steps[: -2 if fused else -1] or steps))
+    names: dict[int, str] = {}
+    taken: set[str] = set()
+    for i in sorted(range(len(nodes)), key=lambda i: nodes[i][1] not in _WEIGHTED):
+        name, attempt = stems[i], 1
+        while name in taken:
+            name = f"{stems[i]}.{nodes[i][1].lower()}" + (f"_{attempt}" if attempt > 1 else "")
+            attempt += 1
+        taken.add(name)
+        names[i] = name
+    return [names[i] for i in range(len(nodes))]

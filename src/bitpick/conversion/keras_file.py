@@ -1,0 +1,31 @@
+"""Opening Keras files, with TensorFlow as the back-end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from bitpick.errors import ModelError
+
+
+def load(path: Path) -> Any:
+    """The `keras.Model` in a `.keras` or legacy `.h5` file, without its training configuration.
+
+    Raises:
+        ModelError: Keras cannot read the file.
+    """
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    import keras
+
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"Keras cannot read {path}: {first}",
+            expected="a model saved whole (architecture and weights), without Lambda layers",
+            mend="save it again with model.save('model.keras'), or check that the file was copied whole",
+        ) from error

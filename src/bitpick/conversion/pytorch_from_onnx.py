@@ -1,0 +1,125 @@
+"""Clean ONNX → PyTorch: a `torch.fx.GraphModule` of plain modules.
+
+Plain `nn.Conv2d`, `nn.Linear`, `nn.ReLU`: what FX, `torch.export` and every quantizer built on them know. Only the
+clean graph is read, so a converter may rely on folded batch norm, folded constants and unique names.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bitpick.conversion.hop import Hop
+from bitpick.errors import OperatorError
+from bitpick.model import Format
+
+if TYPE_CHECKING:
+    import onnx
+    import torch
+    from torch import fx
+
+HOP = Hop(
+    Format.ONNX,
+    Format.PYTORCH,
+    environment="pytorch",
+    packages=("torch",),
+    convert="bitpick.conversion.pytorch_from_onnx:convert",
+    trace=("bitpick.conversion.pytorch_from_onnx:trace_source", "bitpick.conversion.pytorch_from_onnx:trace_target"),
+)
+
+
+def convert(source: str, out: str) -> None:
+    """Write the PyTorch form of a clean ONNX file: a pickled `GraphModule`.
+
+    Raises:
+        OperatorError: the graph has an operator, or a form of one, that the importer does not know.
+    """
+    import onnx
+    import torch
+
+    torch.save(import_graph(onnx.load(source)), out)
+
+
+def load(path: Path) -> torch.nn.Module:
+    """The module in a file that `convert` wrote. The file is a pickle: open only files that this run made."""
+    import torch
+
+    module: torch.nn.Module = torch.load(path, weights_only=False)
+    return module.eval()
+
+
+def import_graph(model: onnx.ModelProto) -> fx.GraphModule:
+    """Build a module that computes what a clean ONNX graph does.
+
+    Args:
+        model: a clean graph with one input and one output.
+
+    Returns:
+        A module in evaluation mode. Each of its nodes has the name of the ONNX node it stands for.
+
+    Raises:
+        OperatorError: the graph has an operator, or a form of one, that the importer does not know.
+    """
+    import onnx
+    from torch import fx, nn
+
+    from bitpick.conversion.canonical_onnx import opset_of
+    from bitpick.conversion.pytorch_operators.registry import Context, converters
+
+    inferred = onnx.shape_inference.infer_shapes(model)
+    known = converters()
+    opset = opset_of(model)
+    shapes = {
+        v.name: [d.dim_value if d.HasField("dim_value") else None for d in v.type.tensor_type.shape.dim]
+        for v in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output)
+    }
+    constants = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
+    root, graph = nn.Module(), fx.Graph()
+    values = {model.graph.input[0].name: graph.placeholder("input")}
+    for node in model.graph.node:
+        if node.domain not in ("", "ai.onnx") or node.op_type not in known:
+            raise OperatorError(
+                f"the node {node.name} is a {node.domain + '.' if node.domain else ''}{node.op_type} (opset {opset}), "
+                "which the PyTorch importer does not know",
+                expected=f"one of {', '.join(sorted(known))}",
+                mend="add a converter for it (docs/architecture.md), or compare only engines that start from ONNX",
+            )
+        context = Context(node, opset, graph, root, values, constants, shapes)
+        values[node.output[0]] = known[node.op_type](context)
+    graph.output(values[model.graph.output[0].name])
+    graph.lint()
+    return fx.GraphModule(root, graph, class_name="Imported").eval()
+
+
+def trace_source(source: str, target: str, inputs: str) -> dict[str, Any]:  # noqa: ARG001 - the form of a trace
+    """What each node of the ONNX graph computes, under the names of the module's nodes."""
+    import onnx
+
+    from bitpick.conversion.canonical_onnx import intermediates
+    from bitpick.conversion.pytorch_operators.registry import fx_name
+
+    model = onnx.load(source)
+    names = {node.output[0]: fx_name(node.name) for node in model.graph.node}
+    return {names[k]: v for k, v in intermediates(model, np.load(inputs)).items() if k in names}
+
+
+def trace_target(source: str, target: str, inputs: str) -> dict[str, Any]:  # noqa: ARG001 - the form of a trace
+    """What each node of the module computes. Built again from the source: a pickled one forgets its nodes' names."""
+    import onnx
+    import torch
+    from torch import fx
+
+    computed: dict[str, Any] = {}
+
+    class Recorder(fx.Interpreter):
+        def run_node(self, n: fx.Node) -> Any:
+            result = super().run_node(n)
+            if n.op in ("call_module", "call_function"):
+                computed[n.name] = result.detach().numpy()
+            return result
+
+    with torch.inference_mode():
+        Recorder(import_graph(onnx.load(source))).run(torch.from_numpy(np.load(inputs)))
+    return computed

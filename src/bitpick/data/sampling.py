@@ -1,0 +1,79 @@
+"""Calibration samples: seeded, stratified, drawn from one split, checked against the other."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.data.dataset import Dataset
+from bitpick.errors import DataError
+
+
+@dataclass(frozen=True)
+class CalibrationDraw:
+    """Which samples of the calibration split were drawn.
+
+    Attributes:
+        indices: array of shape (size,), int64, in the order in which they are shown to an engine.
+        sha256: digest of the indices.
+        per_class: how many of each class, by its name.
+        overlap: how many of them are, byte for byte, in the evaluation split too.
+    """
+
+    indices: NDArray[np.int64]
+    sha256: str
+    per_class: dict[str, int]
+    overlap: int
+
+
+def stratified(labels: NDArray[np.integer], size: int, seed: int) -> NDArray[np.int64]:
+    """Draw samples with each class's share of the whole, by largest remainder.
+
+    Args:
+        labels: array of shape (n,), integer classes.
+        size: how many to draw, at most n.
+        seed: of the draw; the same seed gives the same samples in the same order.
+
+    Returns:
+        Indices of shape (size,), int64, without repeats, in random order.
+    """
+    generator = np.random.default_rng(seed)
+    classes, counts = np.unique(labels, return_counts=True)
+    exact = counts * (size / len(labels))
+    quota = np.floor(exact).astype(np.int64)
+    by_remainder = np.argsort(quota - exact, kind="stable")
+    quota[by_remainder[: size - quota.sum()]] += 1
+    drawn = [generator.permutation(np.flatnonzero(labels == c))[:q] for c, q in zip(classes, quota, strict=True)]
+    return generator.permutation(np.concatenate(drawn)).astype(np.int64)
+
+
+def draw(dataset: Dataset, size: int, seed: int) -> CalibrationDraw:
+    """Draw calibration samples from a data set's calibration split.
+
+    Raises:
+        DataError: the split has fewer samples than asked for, or none were asked for.
+    """
+    labels = np.asarray(dataset.calibration.labels)
+    if not 1 <= size <= len(labels):
+        raise DataError(
+            f"cannot draw {size:,} calibration samples from the {len(labels):,} of {dataset.name}'s calibration split",
+            expected=f"--calibration-size from 1 to {len(labels)}",
+        )
+    indices = stratified(labels, size, seed)
+    counts = np.bincount(labels[indices], minlength=len(dataset.classes))
+    evaluated = _content_hashes(dataset.evaluation.inputs)
+    drawn = _content_hashes(dataset.calibration.inputs[np.sort(indices)])
+    return CalibrationDraw(
+        indices=indices,
+        sha256=hashlib.sha256(indices.astype("<i8").tobytes()).hexdigest(),
+        per_class={name: int(n) for name, n in zip(dataset.classes, counts, strict=True)},
+        overlap=int(np.isin(drawn, evaluated).sum()),
+    )
+
+
+def _content_hashes(inputs: NDArray[np.generic]) -> NDArray[np.bytes_]:
+    """16-byte digests of samples of shape (n, …), as an array of shape (n,)."""
+    return np.array([hashlib.blake2b(sample.tobytes(), digest_size=16).hexdigest() for sample in inputs], dtype="S32")

@@ -1,0 +1,1 @@
+"""Runtimes with their quantizers: one engine a file, behind one contract."""

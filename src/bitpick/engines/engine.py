@@ -1,0 +1,202 @@
+"""The contract: what an engine can do with a recipe."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.data.dataset import Samples
+from bitpick.host import Host, installed_version
+from bitpick.model import Format, Model
+from bitpick.recipe import DTYPES, Recipe, baseline
+
+CALIBRATION_BATCH = 50
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A recipe that an engine proposes.
+
+    Attributes:
+        recipe: the recipe.
+        presets: the presets it belongs to.
+        unsupported: why the engine cannot do it; None where it can. Such an offer becomes a row that says so, for the
+            recipes that people look for.
+    """
+
+    recipe: Recipe
+    presets: frozenset[str]
+    unsupported: str | None = None
+
+
+@dataclass(frozen=True)
+class Capability:
+    """A block of the recipe space that an engine covers: every combination of what is listed.
+
+    Attributes:
+        dtypes: weights then activations, as in a recipe id.
+        granularities: of the weights' scales.
+        calibrations: ways to find activation ranges.
+        options: each option with what it does.
+        conflicts: sets of options of which a recipe may have one.
+    """
+
+    dtypes: tuple[str, ...]
+    granularities: tuple[str | None, ...] = (None,)
+    calibrations: tuple[str | None, ...] = (None,)
+    options: Mapping[str, str] = field(default_factory=dict)
+    conflicts: tuple[frozenset[str], ...] = ()
+
+    def refusal(self, recipe: Recipe) -> str | None:
+        """Why this block does not cover a recipe; None where it does."""
+        for what, has, can in (
+            ("dtypes", recipe.dtypes, self.dtypes),
+            ("granularity", recipe.granularity, self.granularities),
+            ("calibration", recipe.calibration, self.calibrations),
+        ):
+            if has not in can:
+                return f"{what} {has or 'none'} with {recipe.dtypes}: it has {', '.join(c or 'none' for c in can)}"
+        for option, value in recipe.options.items():
+            if option not in self.options:
+                known = f"it has {', '.join(sorted(self.options))}" if self.options else "it has none"
+                return f"the option {option} with {recipe.dtypes}: {known}"
+            if value:
+                return f"a value for the option {option}, which is a flag"
+        for together in self.conflicts:
+            if len(chosen := sorted(together & recipe.options.keys())) > 1:
+                return f"{' and '.join(chosen)} at once"
+        return None
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """How a build is run: the number of threads inside one inference."""
+
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Build:
+    """The files that a recipe gave.
+
+    Attributes:
+        recipe: the recipe.
+        folder: where they are.
+        files: their names; the first is the one that a runtime opens.
+    """
+
+    recipe: Recipe
+    folder: Path
+    files: tuple[str, ...]
+
+    @property
+    def main(self) -> Path:
+        """The file that a runtime opens."""
+        return self.folder / self.files[0]
+
+
+class Session(AbstractContextManager["Session"]):
+    """A build, opened from its files. The three steps are apart so that only the middle one is timed."""
+
+    @abstractmethod
+    def prepare(self, batch: NDArray[np.float32]) -> Any:
+        """Turn a batch of shape (n, …), float32, into what the runtime takes."""
+
+    @abstractmethod
+    def run(self, native: Any) -> Any:
+        """Run the build on prepared inputs."""
+
+    @abstractmethod
+    def scores(self, native: Any) -> NDArray[np.float32]:
+        """The outputs as scores of shape (n, classes), float32, dequantized."""
+
+    def __exit__(self, *_: object) -> None:
+        """Release what the runtime holds. Nothing, by default."""
+
+
+class Engine(ABC):
+    """A runtime with its quantizer. One file an engine; nothing else learns its name.
+
+    Attributes:
+        name: as users write it.
+        environment: the worker environment it runs in; engines of one framework share one.
+        packages: the distributions that must be installed.
+        extra: the extra of the bitpick distribution that installs them.
+        accepts: the formats it can start from, best first.
+        runs: the formats whose conversions are verified by running them in this engine; each has one engine.
+        capabilities: the recipes it covers beside `float32`, which every engine has.
+        deprecated: why nobody should start with it today, where that is so: its rows are measured and never
+            recommended.
+    """
+
+    name: ClassVar[str]
+    environment: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]]
+    extra: ClassVar[str]
+    accepts: ClassVar[tuple[Format, ...]]
+    runs: ClassVar[tuple[Format, ...]] = ()
+    capabilities: ClassVar[tuple[Capability, ...]] = ()
+    deprecated: ClassVar[str | None] = None
+
+    def missing(self) -> str | None:
+        """What is not installed and the line that installs it; None where nothing is missing."""
+        absent = [p for p in self.packages if installed_version(p) is None]
+        return f"{', '.join(absent)} not installed: pip install 'bitpick[{self.extra}]'" if absent else None
+
+    def refusal(self, recipe: Recipe) -> str | None:
+        """Why the engine cannot do a recipe, by its capabilities; None where it can."""
+        if recipe == baseline(self.name):
+            return None
+        reasons = [capability.refusal(recipe) for capability in self.capabilities]
+        if None in reasons:
+            return None
+        nearest = [r for c, r in zip(self.capabilities, reasons, strict=True) if recipe.dtypes in c.dtypes]
+        known = {d for c in self.capabilities for d in c.dtypes} | {"float32"}
+        by_dtypes = f"dtypes {recipe.dtypes}: it has {', '.join(d for d in DTYPES if d in known)}"
+        return f"{self.name} does not have {nearest[0] if nearest else by_dtypes}"
+
+    def form(self, recipe: Recipe) -> tuple[Format, ...]:  # noqa: ARG002 - some engines look
+        """The formats a recipe can start from, best first."""
+        return self.accepts
+
+    def float_recipe(self, source: Format) -> Recipe | None:
+        """The recipe that runs a format as it is, in float32; None where verifying it is not this engine's part."""
+        return baseline(self.name) if source in self.runs else None
+
+    @abstractmethod
+    def recipes(self, model: Model, host: Host) -> list[Offer]:
+        """The recipes worth trying on a model, on a host, each with its presets; the baseline first."""
+
+    def calibration_key(self, recipe: Recipe) -> str | None:  # noqa: ARG002 - some engines look
+        """Recipes with the same key share one calibration; None where a recipe calibrates, if at all, as it builds."""
+        return None
+
+    def calibrate(self, source: Path, recipe: Recipe, samples: Samples, out: Path) -> None:
+        """Write the activation ranges that recipes with the same calibration key share. Not called without a key."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def build(self, source: Path, recipe: Recipe, samples: Samples, ranges: Path | None, folder: Path) -> Build:
+        """Write a build.
+
+        Args:
+            source: the model, in the format that `form` asked for.
+            recipe: a recipe that `refusal` does not refuse.
+            samples: the calibration set.
+            ranges: what `calibrate` wrote, where the recipe has a calibration key.
+            folder: an empty folder for the files.
+
+        Raises:
+            Unsupported: this installation cannot do the recipe after all.
+        """
+
+    @abstractmethod
+    def open(self, build: Build, settings: SessionSettings) -> Session:
+        """Open a build from its files."""

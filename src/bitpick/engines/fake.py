@@ -1,0 +1,110 @@
+"""An engine without a framework, for the tests of whoever builds on bitpick.
+
+It runs a linear model, in numpy, and quantizes by rounding the weights. Options make it misbehave on purpose. It is not
+registered: a test registers it, under the entry-point group `bitpick.engines` or by replacing the registry's table.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.data.dataset import Samples
+from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings
+from bitpick.errors import Unsupported
+from bitpick.host import Host
+from bitpick.model import Format, Model
+from bitpick.recipe import Recipe, baseline
+
+_FILE = "model.npz"
+_PRESETS = frozenset({"reference", "basic", "standard"})
+
+
+class FakeEngine(Engine):
+    """Starts from an ONNX graph whose one Gemm takes the flattened input: weight of shape (features, classes)."""
+
+    name = "fake"
+    environment = "fake"
+    packages = ()
+    extra = "fake"
+    accepts = (Format.ONNX,)
+    capabilities = (
+        Capability(
+            ("s8s8", "s8u8"),
+            granularities=("per_tensor", "per_channel"),
+            calibrations=("minmax",),
+            options={
+                "crash": "the process ends in the middle of the build",
+                "hang": "the build never ends",
+                "error": "the library raises",
+                "absent": "this installation cannot do it after all",
+                "nan": "the scores are not finite",
+            },
+        ),
+    )
+
+    def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same on every model and host
+        """See `Engine.recipes`."""
+        unsigned = Recipe.parse(f"{self.name}:u8u8-per_tensor-minmax")
+        return [
+            Offer(baseline(self.name), _PRESETS),
+            Offer(Recipe.parse(f"{self.name}:s8s8-per_tensor-minmax"), _PRESETS),
+            Offer(Recipe.parse(f"{self.name}:s8u8-per_channel-minmax"), _PRESETS),
+            Offer(unsigned, _PRESETS, self.refusal(unsigned)),
+        ]
+
+    def build(self, source: Path, recipe: Recipe, samples: Samples, ranges: Path | None, folder: Path) -> Build:  # noqa: ARG002
+        """See `Engine.build`."""
+        import onnx
+
+        if "crash" in recipe.options:
+            os._exit(70)
+        while "hang" in recipe.options:
+            time.sleep(60)
+        if "error" in recipe.options:
+            raise ArithmeticError("the fake library broke, as it was asked to")
+        if "absent" in recipe.options:
+            raise Unsupported("this installation of the fake engine was asked to lack it")
+        graph = onnx.load(source).graph
+        stored = {i.name: onnx.numpy_helper.to_array(i) for i in graph.initializer}
+        gemm = next(node for node in graph.node if node.op_type == "Gemm")
+        weight, bias = (stored[name] for name in gemm.input[1:3])
+        if recipe.kind != "baseline":
+            for batch in samples.batches(50):  # it needs no ranges, and reads its calibration set as any engine does
+                assert batch.dtype == np.float32
+            weight = _rounded(weight, None if recipe.granularity == "per_tensor" else 0)
+        if "nan" in recipe.options:
+            weight = weight * np.float32("nan")
+        np.savez(folder / _FILE, weight=weight.astype(np.float32), bias=bias)
+        return Build(recipe, folder, (_FILE,))
+
+    def open(self, build: Build, settings: SessionSettings) -> Session:  # noqa: ARG002 - one thread
+        """See `Engine.open`."""
+        with np.load(build.main) as arrays:
+            return _FakeSession(arrays["weight"], arrays["bias"])
+
+
+class _FakeSession(Session):
+    def __init__(self, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
+        self._weight = weight
+        self._bias = bias
+
+    def prepare(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        return batch.reshape(len(batch), -1)
+
+    def run(self, native: NDArray[np.float32]) -> NDArray[np.float32]:
+        return native @ self._weight + self._bias
+
+    def scores(self, native: NDArray[np.float32]) -> NDArray[np.float32]:
+        return native
+
+
+def _rounded(weight: NDArray[np.float32], axis: int | None) -> Any:
+    """Weights on a symmetric 8-bit grid, one scale for all or one for each class."""
+    scale = np.abs(weight).max(axis=axis, keepdims=True) / 127
+    return np.round(weight / scale) * scale

@@ -1,0 +1,74 @@
+"""Keras: the float32 baseline, as the model was trained."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.data.dataset import Samples
+from bitpick.engines.engine import Build, Engine, Offer, Session, SessionSettings
+from bitpick.host import Host
+from bitpick.model import Format, Model
+from bitpick.recipe import Recipe, baseline
+
+
+class KerasEngine(Engine):
+    """Runs the user's own file; quantizes nothing."""
+
+    name = "keras"
+    environment = "keras"
+    packages = ("keras", "tf2onnx")
+    extra = "keras"
+    accepts = (Format.KERAS,)
+    runs = (Format.KERAS,)
+
+    def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same on every model and host
+        """See `Engine.recipes`."""
+        return [Offer(baseline(self.name), frozenset({"reference", "basic", "standard"}))]
+
+    def build(
+        self,
+        source: Path,
+        recipe: Recipe,
+        samples: Samples,  # noqa: ARG002 - nothing to calibrate
+        ranges: Path | None,  # noqa: ARG002
+        folder: Path,
+    ) -> Build:
+        """See `Engine.build`."""
+        name = f"model{source.suffix}"
+        shutil.copyfile(source, folder / name)
+        return Build(recipe, folder, (name,))
+
+    def open(self, build: Build, settings: SessionSettings) -> Session:
+        """See `Engine.open`."""
+        return _KerasSession(build.main, settings)
+
+
+class _KerasSession(Session):
+    def __init__(self, path: Path, settings: SessionSettings) -> None:
+        from bitpick.conversion import keras_file
+
+        model = keras_file.load(path)
+        import tensorflow as tf
+
+        if (
+            tf.config.threading.get_intra_op_parallelism_threads() == 0
+        ):  # once TensorFlow has run, it refuses to be told
+            with contextlib.suppress(RuntimeError):
+                tf.config.threading.set_intra_op_parallelism_threads(settings.threads)
+        self._constant = tf.constant
+        self._call = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
+
+    def prepare(self, batch: NDArray[np.float32]) -> Any:
+        return self._constant(batch)
+
+    def run(self, native: Any) -> Any:
+        return self._call(native)
+
+    def scores(self, native: Any) -> NDArray[np.float32]:
+        return np.asarray(native, dtype=np.float32)

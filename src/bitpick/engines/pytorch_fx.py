@@ -1,0 +1,154 @@
+"""PyTorch's FX graph mode quantization: the legacy stack, deprecated, for whoever still runs it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.data.dataset import Samples
+from bitpick.engines.engine import CALIBRATION_BATCH, Build, Capability, Engine, Offer, Session, SessionSettings
+from bitpick.errors import Unsupported
+from bitpick.host import Host
+from bitpick.model import Format, Model
+from bitpick.recipe import Recipe, baseline
+
+_BACKENDS = {
+    "fbgemm": "x86, 7-bit activations",
+    "x86": "fbgemm or oneDNN, layer by layer; PyTorch's default on x86",
+    "onednn": "x86, 8-bit activations",
+    "qnnpack": "ARM; PyTorch's default there",
+}
+_FILE = "model.pt"
+_SCHEME = "s8u8-per_channel-histogram"
+
+
+class PyTorchFxEngine(Engine):
+    """Static quantization with the back-end's own default observers; a build ships as TorchScript."""
+
+    name = "pytorch_fx"
+    environment = "pytorch"
+    packages = ("torch",)
+    extra = "pytorch"
+    accepts = (Format.PYTORCH,)
+    runs = (Format.PYTORCH,)
+    deprecated = "PyTorch is removing FX graph mode quantization and TorchScript, which its builds ship as"
+    capabilities = (
+        Capability(
+            ("s8u8",),
+            granularities=("per_channel",),
+            calibrations=("histogram",),
+            options={name: f"the {name} back-end ({what})" for name, what in _BACKENDS.items()},
+            conflicts=(frozenset(_BACKENDS),),
+        ),
+    )
+
+    def refusal(self, recipe: Recipe) -> str | None:
+        """See `Engine.refusal`; unsigned weights have a reason of their own."""
+        if recipe.weights == "u8":
+            return "PyTorch's quantized convolution and linear take signed 8-bit weights only, on every back-end"
+        return super().refusal(recipe)
+
+    def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same for every model
+        """See `Engine.recipes`."""
+        presets = frozenset({"reference", "basic", "standard"})
+        default = Recipe.parse(f"{self.name}:{_SCHEME}")
+        unsigned = Recipe.parse(f"{self.name}:u8u8-per_channel-histogram")
+        # The default back-end is x86 or qnnpack; on x86 the other two are rows of their own.
+        others = ("fbgemm", "onednn") if host.machine.lower() in ("x86_64", "amd64") else ()
+        return [
+            Offer(baseline(self.name), presets),
+            Offer(default, presets),
+            *(Offer(Recipe.parse(f"{default.id}+{name}"), presets - {"reference"}) for name in others),
+            Offer(unsigned, presets, self.refusal(unsigned)),
+        ]
+
+    def build(self, source: Path, recipe: Recipe, samples: Samples, ranges: Path | None, folder: Path) -> Build:  # noqa: ARG002
+        """See `Engine.build`."""
+        import torch
+
+        from bitpick.conversion import pytorch_from_onnx
+
+        module = pytorch_from_onnx.load(source)
+        example = torch.from_numpy(next(samples.head(2).batches(2)))
+        with _quiet(), torch.inference_mode(), _backend(recipe):
+            if recipe.kind != "baseline":
+                module = _quantized(module, example, samples)
+            script: Any = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
+            torch.jit.save(script, folder / _FILE)
+        return Build(recipe, folder, (_FILE,))
+
+    def open(self, build: Build, settings: SessionSettings) -> Session:
+        """See `Engine.open`."""
+        return _TorchScriptSession(build, settings)
+
+
+def _quantized(module: Any, example: Any, samples: Samples) -> Any:
+    """Prepare with the current back-end's defaults, observe all samples, convert."""
+    import torch
+    from torch.ao.quantization import get_default_qconfig_mapping
+    from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+
+    mapping = get_default_qconfig_mapping(torch.backends.quantized.engine)
+    prepared = prepare_fx(module, mapping, example)
+    for batch in samples.batches(CALIBRATION_BATCH):
+        prepared(torch.from_numpy(batch))
+    return convert_fx(prepared)
+
+
+class _TorchScriptSession(Session):
+    def __init__(self, build: Build, settings: SessionSettings) -> None:
+        import torch
+
+        torch.set_num_threads(settings.threads)
+        self._torch = torch
+        self._open = ExitStack()
+        # Weights are packed for the current back-end as they are read.
+        self._open.enter_context(_backend(build.recipe))
+        with _quiet():
+            self._module = torch.jit.load(build.main).eval()  # type: ignore[no-untyped-call]
+
+    def prepare(self, batch: NDArray[np.float32]) -> Any:
+        return self._torch.from_numpy(batch)
+
+    def run(self, native: Any) -> Any:
+        with self._torch.inference_mode():
+            return self._module(native)
+
+    def scores(self, native: Any) -> NDArray[np.float32]:
+        scores: NDArray[np.float32] = native.numpy()
+        return scores
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+
+@contextmanager
+def _backend(recipe: Recipe) -> Iterator[None]:
+    """Switch PyTorch's quantized back-end, a setting of the whole process, to the recipe's."""
+    import torch
+
+    wanted = next(iter(recipe.options), None)
+    before = torch.backends.quantized.engine
+    if wanted is not None:
+        if wanted not in torch.backends.quantized.supported_engines:
+            has = ", ".join(e for e in torch.backends.quantized.supported_engines if e != "none")
+            raise Unsupported(f"the installed PyTorch {torch.__version__} has no {wanted} back-end: it has {has}")
+        torch.backends.quantized.engine = wanted
+    try:
+        yield
+    finally:
+        torch.backends.quantized.engine = before
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The whole stack is deprecated and says so at each step; the documentation of this engine says it once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

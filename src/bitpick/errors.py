@@ -1,0 +1,110 @@
+"""Every error bitpick raises on purpose.
+
+    BitpickError
+    ├── RequestError            exit 2: the request is wrong, nothing was written
+    │   ├── ModelError          not a model, or not one this job can use
+    │   ├── DataError           no such data set, or it does not fit the model
+    │   ├── RecipeError         an engine, recipe or preset that does not exist
+    │   └── OutputError         the place to write to
+    ├── RunError                exit 3: the run failed
+    │   ├── ConversionError     a hop changed the model's outputs
+    │   ├── OperatorError       a hop met an operator it does not know
+    │   ├── EngineError         an engine's library refused or broke
+    │   └── WorkerError         a worker process died
+    └── Unsupported             not a failure: an engine cannot do this recipe here
+
+A message answers three questions: what happened and where, what was expected, how to mend it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BitpickError(Exception):
+    """The root of the tree.
+
+    Args:
+        what: what happened, and where.
+        expected: what was expected instead.
+        mend: what to do about it.
+    """
+
+    exit_code: ClassVar[int] = 3
+
+    def __init__(self, what: str, *, expected: str = "", mend: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.expected = expected
+        self.mend = mend
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.expected:
+            lines.append(f"expected: {self.expected}")
+        if self.mend:
+            lines.append(f"to mend it: {self.mend}")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, str]:
+        """The error as JSON, to cross from a worker to its parent."""
+        return {"kind": type(self).__name__, "what": self.what, "expected": self.expected, "mend": self.mend}
+
+    @staticmethod
+    def from_dict(fields: dict[str, str]) -> BitpickError:
+        """The inverse of `to_dict`; a kind this version does not know becomes an `EngineError`."""
+        kind = _descendants(BitpickError).get(fields["kind"], EngineError)
+        return kind(fields["what"], expected=fields["expected"], mend=fields["mend"])
+
+
+class RequestError(BitpickError):
+    """The request is wrong; nothing was written."""
+
+    exit_code = 2
+
+
+class ModelError(RequestError):
+    """The model file is missing, unreadable, or not one that this job can use."""
+
+
+class DataError(RequestError):
+    """The data set is missing, damaged, or does not fit the model."""
+
+
+class RecipeError(RequestError):
+    """An engine, recipe or preset that does not exist."""
+
+
+class OutputError(RequestError):
+    """The output directory cannot be written, or holds another request's run."""
+
+
+class RunError(BitpickError):
+    """The run failed, though the request made sense."""
+
+
+class ConversionError(RunError):
+    """A conversion changed the model's outputs by more than its tolerance."""
+
+
+class OperatorError(RunError):
+    """A conversion met an operator, or a form of one, that it does not know."""
+
+
+class EngineError(RunError):
+    """An engine's own library refused or broke."""
+
+
+class WorkerError(RunError):
+    """A worker process died or could not be started."""
+
+
+class Unsupported(BitpickError):  # noqa: N818 - an answer, not an error: it becomes a row
+    """The engine cannot do this recipe on this machine."""
+
+
+def _descendants(root: type[BitpickError]) -> dict[str, type[BitpickError]]:
+    found = {root.__name__: root}
+    for child in root.__subclasses__():
+        found |= _descendants(child)
+    return found

@@ -1,0 +1,169 @@
+"""The parent's side of worker processes: one per environment, started when needed, reused, restarted when dead."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic_core import to_jsonable_python
+
+from bitpick.errors import BitpickError, WorkerError
+from bitpick.executors.executor import Outcome, Payload
+
+# Thread pools that a library sizes by itself, each with its own variable.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+
+
+class Worker:
+    """One child process that runs functions, one at a time.
+
+    Args:
+        name: for messages.
+        log: file that gets what the child prints; None discards it.
+        threads: how many threads libraries in the child may use.
+        prefix: a command put before the interpreter, such as an emulator.
+        interpreter: the Python that runs the child.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        log: Path | None = None,
+        threads: int = 1,
+        prefix: Sequence[str] = (),
+        interpreter: str = sys.executable,
+    ) -> None:
+        self.name = name
+        self.log = log
+        self._command = [*prefix, interpreter, "-P", "-m", "bitpick.executors.worker"]
+        self._variables = dict.fromkeys(_THREAD_VARIABLES, str(threads)) | {"TF_NUM_INTEROP_THREADS": "1"}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._closed = False
+        self._starting = threading.Lock()
+        self._busy = threading.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id while it lives."""
+        return None if self._process is None else self._process.pid
+
+    def run(self, function: str, payload: Payload) -> Outcome:
+        """See `Executor.run`; a second caller waits for its turn."""
+        with self._busy:
+            return self._run(function, payload)
+
+    def close(self) -> None:
+        """End the child at once. Safe to call from another thread than the one that runs."""
+        with self._starting:
+            self._closed = True
+            if self._process is not None:
+                _end(self._process)
+
+    def _run(self, function: str, payload: Payload) -> Outcome:
+        process = self._alive()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        request = json.dumps({"function": function, "payload": to_jsonable_python(payload)})
+        try:
+            process.stdin.write(request.encode() + b"\n")
+            process.stdin.flush()
+            answer = process.stdout.readline()
+        except (BrokenPipeError, ValueError):  # it died before, or was closed while we waited
+            answer = b""
+        if not answer:
+            raise self._death(process)
+        fields = json.loads(answer)
+        if "error" in fields:
+            raise BitpickError.from_dict(fields["error"])
+        return Outcome(**fields)
+
+    def _alive(self) -> subprocess.Popen[bytes]:
+        with self._starting:
+            if self._closed:
+                raise WorkerError(f"the worker {self.name} is closed")
+            if self._process is None or self._process.poll() is not None:
+                self._process = self._start()
+            return self._process
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        log = None
+        if self.log is not None:
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            log = self.log.open("ab")
+        try:
+            # A session of its own: Ctrl-C reaches the parent alone, which then decides.
+            return subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log or subprocess.DEVNULL,
+                env=os.environ | self._variables,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise WorkerError(
+                f"the worker {self.name} could not be started: {error}",
+                expected=f"a runnable {' '.join(self._command)}",
+            ) from error
+        finally:
+            if log is not None:
+                log.close()
+
+    def _death(self, process: subprocess.Popen[bytes]) -> WorkerError:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=5)  # its pipe is closed, so it is about to end: learn how
+        _end(process)
+        code = process.returncode
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        where = f"; its last words are in {self.log}" if self.log else ""
+        mend = "SIGKILL is often the system out of memory: free some" if code == -signal.SIGKILL else ""
+        return WorkerError(f"the worker process {self.name} {how}{where}", mend=mend)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a child and what it started. No need to be gentle: whatever it writes is written atomically."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(BrokenPipeError):  # a request that it no longer reads
+                pipe.close()
+
+
+class WorkerPool:
+    """An executor with one worker process per environment.
+
+    Args:
+        logs: folder for what the children print; None discards it.
+        threads: how many threads libraries in each child may use.
+    """
+
+    def __init__(self, logs: Path | None = None, threads: int = 1) -> None:
+        self._logs = logs
+        self._threads = threads
+        self._workers: dict[str, Worker] = {}
+        self._lock = threading.Lock()
+
+    def run(self, environment: str, function: str, payload: Payload) -> Outcome:
+        """See `Executor.run`."""
+        with self._lock:
+            worker = self._workers.get(environment)
+            if worker is None:
+                log = None if self._logs is None else self._logs / f"{environment}.log"
+                worker = self._workers[environment] = Worker(environment, log, self._threads)
+        return worker.run(function, payload)
+
+    def close(self) -> None:
+        """End all children."""
+        with self._lock:
+            workers = list(self._workers.values())
+        for worker in workers:
+            worker.close()

@@ -1,0 +1,1 @@
+"""What is measured of a build: one measure a file."""

@@ -1,0 +1,18 @@
+"""The size of what ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bitpick.engines.engine import Build
+from bitpick.model import sha256_of
+from bitpick.result import File
+
+
+def files(build: Build, root: Path) -> list[File]:
+    """Each file of a build, its path relative to `root`."""
+    paths = [build.folder / name for name in build.files]
+    return [
+        File(path=path.relative_to(root).as_posix(), bytes=path.stat().st_size, sha256=sha256_of(path))
+        for path in paths
+    ]

@@ -1,0 +1,82 @@
+"""A trained model and the forms it takes on its way to the engines."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from bitpick.errors import ModelError
+
+
+class Format(StrEnum):
+    """A form of a model. The value is its name in run.json."""
+
+    KERAS = "keras"
+    """A Keras model file: `.keras`, or legacy `.h5`."""
+    RAW_ONNX = "raw_onnx"
+    """ONNX as a converter, or the user, wrote it."""
+    ONNX = "onnx"
+    """The clean float ONNX graph: the reference that every other form is verified against."""
+    PYTORCH = "pytorch"
+    """A `torch.fx.GraphModule` of plain modules, saved with `torch.save`."""
+
+    @property
+    def suffix(self) -> str:
+        """The file name suffix of this form."""
+        return {Format.KERAS: ".keras", Format.PYTORCH: ".pt"}.get(self, ".onnx")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A source model with what its reference graph says about it.
+
+    Attributes:
+        source: the user's file.
+        format: its format.
+        sha256: digest of the file.
+        input_name: name of the one input.
+        input_shape: its shape without the batch axis.
+        classes: size of the one output's last axis.
+        parameters: number of float weights of the reference graph (batch norm folded).
+        macs: multiply-accumulates for one sample.
+    """
+
+    source: Path
+    format: Format
+    sha256: str
+    input_name: str
+    input_shape: tuple[int, ...]
+    classes: int
+    parameters: int
+    macs: int
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def detect_format(path: Path) -> Format:
+    """The format of a model file, by its suffix and first bytes.
+
+    Raises:
+        ModelError: there is no such file, it is empty, or it is no model that bitpick reads.
+    """
+    readable = "a Keras model (.keras, .h5) or an ONNX model (.onnx)"
+    if not path.is_file():
+        what = "is a directory" if path.is_dir() else "does not exist"
+        raise ModelError(f"model {path} {what}", expected=f"the path of {readable}")
+    with path.open("rb") as file:
+        head = file.read(8)
+    if not head:
+        raise ModelError(f"model {path} is empty", expected=readable, mend="save or copy the model again")
+    magic = {".keras": b"PK\x03\x04", ".h5": b"\x89HDF\r\n\x1a\n", ".hdf5": b"\x89HDF\r\n\x1a\n", ".onnx": b""}
+    expected = magic.get(path.suffix)
+    if expected is None:
+        raise ModelError(f"model {path} has the unknown suffix {path.suffix!r}", expected=readable)
+    if not head.startswith(expected):
+        raise ModelError(f"model {path} is not a {path.suffix} file: its first bytes are {head!r}", expected=readable)
+    return Format.RAW_ONNX if path.suffix == ".onnx" else Format.KERAS

@@ -1,0 +1,143 @@
+"""A recipe: how to quantize, as frozen data with an id that decodes.
+
+The id is `<engine>:<dtypes>[-<granularity>-<calibration>][+<option>[=<value>]]…`, options in alphabetical order, for
+example `onnxruntime:s8u8-per_channel-minmax+reduced_range`. Dtypes are weights, then activations; a dtype that stands
+alone (`float32`, `float16`, `bfloat16`) is both. `float32` is the baseline.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from bitpick.errors import RecipeError
+
+PRESETS = ("reference", "basic", "standard", "full")
+
+DTYPES: dict[str, tuple[str, str]] = {
+    "s8s8": ("s8", "s8"),
+    "s8u8": ("s8", "u8"),
+    "u8s8": ("u8", "s8"),
+    "u8u8": ("u8", "u8"),
+    "s8dynamic": ("s8", "dynamic"),
+    "s8weights": ("s8", "float32"),
+    "float16": ("float16", "float16"),
+    "bfloat16": ("bfloat16", "bfloat16"),
+    "float32": ("float32", "float32"),
+}
+_ID = re.compile(
+    r"(?P<engine>\w+):(?P<dtypes>[a-z0-9]+)"
+    r"(?:-(?P<granularity>per_tensor|per_channel)-(?P<calibration>[a-z_]+[0-9.]*))?"
+    r"(?P<options>(?:\+\w+(?:=[\w.]+)?)*)"
+)
+_CALIBRATION = re.compile(r"minmax|moving_average|entropy|histogram|mse|percentile\d+(\.\d+)?")
+
+Kind = Literal["baseline", "quantized", "reduced_precision"]
+
+
+class Recipe(BaseModel):
+    """How to quantize a model with one engine.
+
+    Attributes:
+        engine: the engine's name.
+        dtypes: weights then activations, as in the id: `s8u8`, `float32`.
+        granularity: `per_tensor` or `per_channel` scales of the weights; None where nothing has a static scale.
+        calibration: how activation ranges are found, `minmax` for example; None where no range is needed.
+        options: what else the engine is asked for. A flag's value is the empty string.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    engine: str
+    dtypes: str
+    granularity: Literal["per_tensor", "per_channel"] | None = None
+    calibration: str | None = None
+    options: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.dtypes not in DTYPES:
+            raise ValueError(f"unknown dtypes {self.dtypes!r}: {', '.join(DTYPES)}")
+        if (self.granularity is None) != (self.calibration is None):
+            raise ValueError("granularity and calibration come together or not at all")
+        if self.calibration is not None and not _CALIBRATION.fullmatch(self.calibration):
+            raise ValueError(f"unknown calibration {self.calibration!r}")
+        if self.static and self.calibration is None:
+            raise ValueError("static quantization needs a granularity and a calibration, as in s8u8-per_channel-minmax")
+        return self
+
+    @property
+    def id(self) -> str:
+        """The recipe's stable name."""
+        scheme = f"-{self.granularity}-{self.calibration}" if self.granularity else ""
+        options = "".join(f"+{k}={v}" if v else f"+{k}" for k, v in sorted(self.options.items()))
+        return f"{self.engine}:{self.dtypes}{scheme}{options}"
+
+    @property
+    def file_name(self) -> str:
+        """The id as a file name."""
+        return self.id.replace(":", "__")
+
+    @property
+    def weights(self) -> str:
+        """Dtype of the weights, e.g. `s8`."""
+        return DTYPES[self.dtypes][0]
+
+    @property
+    def activations(self) -> str:
+        """Dtype of the activations, e.g. `u8`, `dynamic`, `float32`."""
+        return DTYPES[self.dtypes][1]
+
+    @property
+    def static(self) -> bool:
+        """Whether activations have scales fixed before the build ships."""
+        return self.activations in ("s8", "u8")
+
+    @property
+    def kind(self) -> Kind:
+        """What the build is to a comparison."""
+        if self.dtypes == "float32":
+            return "baseline"
+        return "reduced_precision" if self.dtypes in ("float16", "bfloat16") else "quantized"
+
+    @classmethod
+    def parse(cls, text: str) -> Recipe:
+        """The recipe with this id.
+
+        Raises:
+            RecipeError: the text is no recipe id.
+        """
+        match = _ID.fullmatch(text)
+        if match is None:
+            raise RecipeError(
+                f"{text!r} is not a recipe id",
+                expected="<engine>:<dtypes>-<granularity>-<calibration>, e.g. onnxruntime:s8u8-per_channel-minmax",
+            )
+        options = (o.partition("=") for o in match["options"].split("+")[1:])
+        try:
+            return cls(
+                engine=match["engine"],
+                dtypes=match["dtypes"],
+                granularity=match["granularity"],  # type: ignore[arg-type]  # the pattern admits only the two
+                calibration=match["calibration"],
+                options={name: value for name, _, value in options},
+            )
+        except ValidationError as error:
+            reasons = "; ".join(e["msg"].removeprefix("Value error, ") for e in error.errors())
+            raise RecipeError(f"{text!r} is not a recipe: {reasons}") from error
+
+
+def baseline(engine: str) -> Recipe:
+    """The float32 recipe of an engine."""
+    return Recipe(engine=engine, dtypes="float32")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint at the nearest known word, with all of them where none is near."""
+    known = sorted(known)
+    near = get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"choose one of {', '.join(known)}"

@@ -1,0 +1,1 @@
+"""What people read. It reads results and knows nothing else."""

@@ -1,0 +1,180 @@
+"""What a terminal shows: rows as they finish, then the table and the recommendation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from bitpick.report import words
+from bitpick.result import Hop, Row, Run
+
+_VERBS = {
+    "convert": "converting to",
+    "run_form": "verifying",
+    "verify": "verifying",
+    "calibrate": "calibrating for",
+    "build": "building",
+    "evaluate": "evaluating",
+}
+
+
+class JobLike(Protocol):
+    """What a listener looks at in a job."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def function(self) -> str: ...  # noqa: D102
+    @property
+    def subject(self) -> str: ...  # noqa: D102
+
+
+class LiveRows:
+    """A listener that prints each row as it is known, above a line that says what is going on.
+
+    Args:
+        console: where to; nothing is shown where it is no terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=8, transient=True)
+        self._phase = ""
+        self._going: dict[str, str] = {}
+        self._rows: dict[str, Row] = {}
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def phase(self, text: str) -> None:
+        """A phase begins."""
+        self._phase = text
+        self._show()
+
+    def started(self, job: JobLike) -> None:
+        """A job begins."""
+        self._going[job.id] = f"{_VERBS.get(job.function, job.function)} {job.subject}"
+        self._show()
+
+    def ended(self, job: JobLike) -> None:
+        """A job ended."""
+        self._going.pop(job.id, None)
+        self._show()
+
+    def row(self, row: Row) -> None:
+        """A row is known, or known better."""
+        self._rows[row.id] = row
+        self._show()
+
+    def _show(self) -> None:
+        if self._console.is_terminal:
+            doing = "; ".join(self._going.values()) or self._phase
+            parts: list[RenderableType] = [table(list(self._rows.values()))] if self._rows else []
+            self._live.update(
+                Group(*parts, Spinner("dots", Text(doing, style="dim", overflow="ellipsis", no_wrap=True)))
+            )
+
+
+def table(rows: list[Row]) -> Table:
+    """Rows as a table."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown.add_column("build", overflow="fold")
+    for name in ("accuracy", "drop", "size", "smaller"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    shown.add_column("")
+    for row in rows:
+        flags = ", ".join(flag.code for flag in row.flags)
+        note = (
+            Text(flags, style="yellow")
+            if flags
+            else Text("deprecated" if row.deprecated and row.accuracy else "", style="dim")
+        )
+        style = "" if row.status == "ok" else "red" if row.status == "failed" else "dim"
+        cells = (words.drop(row), words.size(row), words.reduction(row))
+        shown.add_row(Text(row.id), Text(words.result(row)), *map(Text, cells), note, style=style)
+    return shown
+
+
+def summary(run: Run, folder: str) -> Group:
+    """The whole result of a run: table, reasons for what is missing, recommendation, where the files are."""
+    rows = words.ordered(run)
+    parts: list[RenderableType] = [table(rows), Text("")]
+    parts += [
+        Text.assemble(
+            (row.id, "bold"), f" {row.status}: {row.reason}", style="red" if row.status == "failed" else "dim"
+        )
+        for row in rows
+        if row.status != "ok"
+    ]
+    if run.recommendation:
+        pick = run.recommendation.id
+        parts += [
+            Text(""),
+            Text.assemble("Ship ", (pick, "bold green")) if pick else Text("No build is recommended", style="bold"),
+        ]
+        parts += [Text(f"· {reason}") for reason in run.recommendation.because]
+    parts += [Text(""), Text(f"Everything is in {folder}: report.md, run.json, builds/", style="dim")]
+    return Group(*parts)
+
+
+def hops(records: Sequence[Hop], path: str) -> Group:
+    """What each hop of a conversion measured, and where the result is."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown.add_column("conversion")
+    for name in ("samples", "largest difference", "tolerance", "top-1 agreement"):
+        shown.add_column(name, justify="right")
+    for hop in records:
+        numbers = (f"{hop.max_abs_diff:.2g}", f"{hop.tolerance:.2g}", words.percent(hop.top1_agreement))
+        shown.add_row(hop.name, str(hop.samples), *numbers)
+    return Group(shown, Text(""), Text(f"Verified, and written to {path}"))
+
+
+def one_row(row: Row) -> Group:
+    """A row by itself: accuracy with its interval, and per class."""
+    assert row.accuracy is not None
+    found = row.accuracy
+    low, high = (words.percent(bound) for bound in found.interval)
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown.add_column("class")
+    shown.add_column("accuracy", justify="right")
+    for name, value in found.per_class.items():
+        shown.add_row(Text(name), words.percent(value))
+    headline = (
+        f"{row.id}: {words.percent(found.value)}, {found.correct:,} of {found.total:,} "
+        f"(95% interval {low} to {high}), {words.size(row)}"
+    )
+    return Group(Text(headline, style="bold"), Text(""), shown)
+
+
+def engines(table_rows: Sequence[Mapping[str, Any]]) -> Group:
+    """The capability table."""
+    parts: list[RenderableType] = []
+    for row in table_rows:
+        versions = ", ".join(f"{name} {version}" for name, version in row["versions"].items())
+        state = Text(row["missing"], style="yellow") if row["missing"] else Text(versions, style="dim")
+        parts.append(Text.assemble((row["name"], "bold"), "  ", state))
+        if row["deprecated"]:
+            parts.append(Text(f"  deprecated: {row['deprecated']}", style="yellow"))
+        parts.append(Text(f"  starts from {', '.join(row['starts_from'])}; float32"))
+        for block in row["capabilities"]:
+            scheme = " × ".join(
+                ", ".join(block[key]) for key in ("dtypes", "granularities", "calibrations") if block[key]
+            )
+            parts.append(Text(f"  {scheme}"))
+            parts += [Text(f"    +{name}: {what}", style="dim") for name, what in block["options"].items()]
+        parts.append(Text(""))
+    return Group(*parts)

@@ -1,0 +1,85 @@
+"""Numbers and rows as people read them. Percent, points and kilobytes exist only here."""
+
+from __future__ import annotations
+
+from bitpick.recipe import Recipe
+from bitpick.result import Row, Run
+
+DTYPE_WORDS = {
+    "s8": "int8",
+    "u8": "uint8",
+    "dynamic": "int8 at run time",
+    "float32": "float32",
+    "float16": "float16",
+    "bfloat16": "bfloat16",
+}
+
+
+def cell(text: str) -> str:
+    """Text that cannot break out of a Markdown table cell."""
+    flat = " ".join(text.split())
+    for mark in "\\`*_[]<>|":
+        flat = flat.replace(mark, "\\" + mark)
+    return flat
+
+
+def percent(fraction: float) -> str:
+    """0.8719 → `87.19%`."""
+    return f"{100 * fraction:.2f}%"
+
+
+def points(fraction: float) -> str:
+    """0.0044 → `0.44`, -0.0002 → `-0.02`: percentage points."""
+    return f"{100 * fraction + 0.0:.2f}"
+
+
+def kilobytes(size: int) -> str:
+    """115297 → `115.3 kB`; a kB is 1,000 bytes."""
+    return f"{size / 1000:.1f} kB"
+
+
+def dtypes(row: Row) -> str:
+    """The data types of a row, e.g. `int8 / uint8, per channel`: weights, then activations."""
+    recipe = Recipe.parse(row.recipe)
+    if recipe.weights == recipe.activations and not recipe.static:
+        return DTYPE_WORDS[recipe.weights]
+    granularity = f", {recipe.granularity.replace('_', ' ')}" if recipe.granularity else ""
+    return f"{DTYPE_WORDS[recipe.weights]} / {DTYPE_WORDS[recipe.activations]}{granularity}"
+
+
+def reduction(row: Row) -> str:
+    """How much smaller than its baseline, e.g. `63%`."""
+    return "" if row.size_ratio is None else f"{100 * (1 - row.size_ratio):.0f}%"
+
+
+def result(row: Row) -> str:
+    """The accuracy of a row, or why it has none in one word."""
+    return percent(row.accuracy.value) if row.accuracy else row.status
+
+
+def drop(row: Row) -> str:
+    """The drop of a row in points, empty for a baseline."""
+    return points(row.versus_baseline.drop) if row.versus_baseline else ""
+
+
+def size(row: Row) -> str:
+    """The size of a row."""
+    return "" if row.size_bytes is None else kilobytes(row.size_bytes)
+
+
+def ordered(run: Run) -> list[Row]:
+    """Rows as tables show them: baselines, then quantized rows by accuracy, then what could not be done."""
+    kinds = {"baseline": 0, "reduced_precision": 1, "quantized": 1}
+
+    def rank(row: Row) -> tuple[int, int, int, str]:
+        correct = row.accuracy.correct if row.accuracy else 0
+        return (row.status != "ok", kinds[row.kind], -correct if row.kind != "baseline" else 0, row.id)
+
+    return sorted(run.rows, key=rank)
+
+
+def per_class_drops(row: Row, baseline: Row | None) -> dict[str, float]:
+    """Each class's drop against the baseline, as a fraction; empty where either has no accuracy."""
+    if row.accuracy is None or baseline is None or baseline.accuracy is None:
+        return {}
+    return {name: baseline.accuracy.per_class[name] - value for name, value in row.accuracy.per_class.items()}

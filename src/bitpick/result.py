@@ -1,0 +1,222 @@
+"""What a run found: the schema of run.json.
+
+Plain units: fractions from 0 to 1, bytes, seconds; `drop` in the metric's own unit. A field that was not measured is
+None here and absent from the file.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from bitpick.recipe import Kind
+
+SCHEMA_VERSION = 1
+
+State = Literal["running", "complete", "interrupted", "failed"]
+Status = Literal["ok", "failed", "unsupported"]
+FlagCode = Literal["drop", "min_accuracy"]
+
+
+class Record(BaseModel):
+    """A part of run.json; unknown fields are refused, so that the file and this page cannot drift apart."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class File(Record):
+    """A file that ships, its path relative to the run directory."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class Accuracy(Record):
+    """Top-1 accuracy on the evaluation set; `interval` is Wilson's at 95%."""
+
+    correct: int
+    total: int
+    value: float
+    interval: tuple[float, float]
+    per_class: dict[str, float]
+
+
+class VersusBaseline(Record):
+    """A build beside the float32 build of the same engine.
+
+    Attributes:
+        baseline: the row compared with.
+        drop: baseline's accuracy minus this row's, as a fraction.
+        flips: evaluation samples whose prediction differs.
+        p_value: two-sided McNemar mid-p of "both are right equally often".
+    """
+
+    baseline: str
+    drop: float
+    flips: int
+    p_value: float
+
+
+class Flag(Record):
+    """Something about a row that a reader must not miss."""
+
+    code: FlagCode
+    text: str
+
+
+class Row(Record):
+    """One build measured on one target, or the reason why there is none.
+
+    Attributes:
+        deprecated: why nobody should start with this engine today; such a row is measured and never recommended.
+    """
+
+    id: str
+    recipe: str
+    engine: str
+    target: str = "host"
+    kind: Kind
+    measured: Literal["native", "emulated", "imported"] = "native"
+    status: Status
+    reason: str | None = None
+    deprecated: str | None = None
+    files: list[File] | None = None
+    size_bytes: int | None = None
+    size_ratio: float | None = None
+    accuracy: Accuracy | None = None
+    versus_baseline: VersusBaseline | None = None
+    flags: list[Flag] = []
+    seconds: dict[str, float] = {}
+    cpu_seconds: dict[str, float] = {}
+
+
+class Hop(Record):
+    """One conversion, run on both sides on the same samples.
+
+    Attributes:
+        samples: how many.
+        max_abs_diff: largest absolute difference between the outputs of both sides.
+        tolerance: what it was held to.
+        top1_agreement: share of samples with the same top-1 class.
+    """
+
+    name: str
+    source: str
+    target: str
+    samples: int
+    max_abs_diff: float
+    tolerance: float
+    top1_agreement: float
+    passed: bool
+
+
+class FormRecord(Record):
+    """A form of the model that the run made or was given."""
+
+    path: str
+    sha256: str
+
+
+class ModelRecord(Record):
+    """The model and how each of its forms was verified."""
+
+    source: str
+    format: str
+    sha256: str
+    parameters: int | None = None
+    macs: int | None = None
+    forms: dict[str, FormRecord] = {}
+    hops: list[Hop] = []
+
+
+class EvaluationRecord(Record):
+    """The evaluation set: number of samples, digest of images and labels."""
+
+    count: int
+    sha256: str
+
+
+class CalibrationRecord(Record):
+    """The calibration set: `sha256` is of the drawn indices, `overlap` counts samples also in the evaluation set."""
+
+    count: int
+    seed: int
+    sha256: str
+    per_class: dict[str, int]
+    overlap: int
+
+
+class DataRecord(Record):
+    """The data set as this run used it."""
+
+    name: str
+    preprocessing: str
+    evaluation: EvaluationRecord
+    calibration: CalibrationRecord
+
+
+class HostRecord(Record):
+    """The machine that measured."""
+
+    cpu: str
+    isa: list[str]
+    cores: int
+    threads: int
+    platform: str
+    python: str
+    versions: dict[str, str]
+
+
+class RequestRecord(Record):
+    """What was asked for; `sha256` identifies the request, so that a killed run finds its folder again."""
+
+    model: str
+    model_sha256: str
+    data: str
+    preset: str
+    recipes: list[str]
+    engines: list[str]
+    calibration_size: int
+    seed: int
+    flag_drop: float
+    min_accuracy: float | None
+    sha256: str
+
+
+class Recommendation(Record):
+    """The build to ship.
+
+    Attributes:
+        id: the row, or None where no row can be recommended.
+        because: the reasons, in words.
+        by_use: the best row for `accuracy`, `size`, and for each engine by its name.
+        ties: the rows whose accuracy is not shown to differ from that of the most accurate one, it included.
+    """
+
+    id: str | None
+    because: list[str]
+    by_use: dict[str, str] = {}
+    ties: list[str] = []
+
+
+class Run(Record):
+    """run.json."""
+
+    schema_version: int = SCHEMA_VERSION
+    state: State
+    command: str
+    version: str
+    request: RequestRecord
+    task: str = "classification"
+    model: ModelRecord
+    data: DataRecord | None = None
+    host: HostRecord
+    rows: list[Row] = []
+    recommendation: Recommendation | None = None
+    seconds: dict[str, float] = {}
+
+    def row(self, row_id: str) -> Row | None:
+        """The row with this id."""
+        return next((r for r in self.rows if r.id == row_id), None)
