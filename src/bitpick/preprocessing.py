@@ -30,11 +30,9 @@ class Preprocessing(BaseModel):
             Array of the same shape, float32.
         """
         prepared = np.ascontiguousarray(batch, dtype=np.float32)
-        if self.offset:
-            prepared -= np.float32(self.offset)
-        if self.scale != 1.0:
-            prepared /= np.float32(self.scale)
-        return prepared
+        if self.offset == 0.0 and self.scale == 1.0:
+            return prepared
+        return (prepared - np.float32(self.offset)) / np.float32(self.scale)
 
     @property
     def words(self) -> str:

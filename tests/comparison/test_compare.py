@@ -1,0 +1,280 @@
+"""A whole comparison with the fake engine, in this process."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from bitpick.comparison import compare as module
+from bitpick.comparison import store as stores
+from bitpick.comparison.compare import Comparison, new_run
+from bitpick.comparison.listener import Silent
+from bitpick.comparison.request import make_request
+from bitpick.comparison.store import Store
+from bitpick.errors import DataError, ModelError, RequestError, RunError
+from bitpick.executors.inline import InlineExecutor
+from bitpick.host import this_host
+from bitpick.preprocessing import Preprocessing
+from tests.conftest import linear_model
+
+
+class Counting(InlineExecutor):
+    """Counts what ran, and can be told to stop the run at one job."""
+
+    def __init__(self, stop_at: str = "") -> None:
+        self.ran: list[str] = []
+        self.closed = False
+        self._stop_at = stop_at
+
+    def run(self, environment, function, payload):
+        name = function.rpartition(":")[2]
+        recipe = payload.get("recipe")
+        self.ran.append(f"{name} {recipe.id}" if recipe else name)
+        if self._stop_at and self.ran[-1].startswith(self._stop_at):
+            raise KeyboardInterrupt
+        return super().run(environment, function, payload)
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def compare(model_file, dataset, fake_engine, tmp_path):
+    """Run a comparison; returns its folder, and the executor that it ran on."""
+
+    def run(*recipes, stop_at="", model=model_file, data=dataset, out="run", overwrite=False, engines=("fake",), **fields):
+        request, form = make_request(
+            model, "tiny", recipes=recipes, engine_names=engines, **{"calibration_size": 100} | fields
+        )
+        store = Store(tmp_path / out, new_run(request, form, this_host(), 1, "compare"))
+        executor = Counting(stop_at)
+        comparison = Comparison(store, this_host(), executor, 1, Silent())
+        run.store, run.executor = store, executor
+        comparison.compare(lambda: data, Preprocessing(), overwrite)
+        return stores.read(store.root)
+
+    return run
+
+
+def test_rows_are_measured_on_their_files_and_one_is_recommended(compare, dataset):
+    run = compare()
+    assert run.state == "complete"
+    assert {row.id: row.status for row in run.rows} == {
+        "fake:float32": "ok",
+        "fake:s8s8-per_tensor-minmax": "ok",
+        "fake:s8u8-per_channel-minmax": "ok",
+        "fake:u8u8-per_tensor-minmax": "unsupported",
+    }
+    floats = run.row("fake:float32")
+    with np.load(compare.store.root / "builds" / "fake__float32" / "predictions.npz") as file:
+        predicted = file["predictions"]
+    targets = np.asarray(dataset.evaluation.labels)
+    assert floats.accuracy.correct == (predicted == targets).sum()
+    assert floats.accuracy.total == 600
+    assert floats.accuracy.per_class["cow"] == pytest.approx((predicted == targets)[targets == 2].mean())
+    assert floats.versus_baseline is None
+    build = run.row("fake:s8u8-per_channel-minmax")
+    assert build.versus_baseline.baseline == "fake:float32"
+    assert build.versus_baseline.drop == floats.accuracy.value - build.accuracy.value
+    assert build.size_ratio == build.size_bytes / floats.size_bytes
+    assert run.row("fake:u8u8-per_tensor-minmax").reason.startswith("fake does not have dtypes u8u8")
+    assert run.recommendation.id in ("fake:s8s8-per_tensor-minmax", "fake:s8u8-per_channel-minmax")
+    assert compare.executor.closed
+
+
+def test_the_run_records_model_data_and_host(compare, dataset):
+    run = compare()
+    assert (run.model.parameters, run.model.macs) == (48 * 4 + 4, 48 * 4)
+    assert [(hop.name, hop.passed) for hop in run.model.hops] == [("raw_onnx → onnx", True)]
+    assert run.model.hops[0].top1_agreement == 1.0
+    assert run.model.hops[0].max_abs_diff <= run.model.hops[0].tolerance
+    assert run.data.evaluation.count == 600
+    assert run.data.calibration.count == sum(run.data.calibration.per_class.values()) == 100
+    assert run.host.cores >= 1
+    assert "numpy" in run.host.versions
+
+
+@pytest.mark.parametrize(
+    ("option", "status", "says"),
+    [
+        ("error", "failed", "ArithmeticError"),
+        ("absent", "unsupported", "was asked to lack it"),
+        ("nan", "failed", "not finite, first for sample 0"),
+    ],
+)
+def test_a_row_fails_alone(compare, monkeypatch, option, status, says):
+    from bitpick.executors import inline, worker
+
+    real = inline.InlineExecutor.run
+
+    def as_a_worker_would(self, environment, function, payload):
+        try:
+            return real(self, environment, function, payload)
+        except (ArithmeticError, RuntimeError) as error:
+            raise worker.EngineError(f"{type(error).__name__}: {error}") from error
+
+    monkeypatch.setattr(inline.InlineExecutor, "run", as_a_worker_would)
+    run = compare(f"fake:s8u8-per_tensor-minmax+{option}", "fake:s8s8-per_tensor-minmax")
+    bad = run.row(f"fake:s8u8-per_tensor-minmax+{option}")
+    assert bad.status == status
+    assert says in bad.reason
+    assert run.row("fake:s8s8-per_tensor-minmax").status == "ok"
+    assert run.recommendation.id == "fake:s8s8-per_tensor-minmax"
+    assert not [p for p in (compare.store.root / "builds").iterdir() if p.name.startswith("partial")]
+
+
+def test_no_quantized_row_is_a_failed_run_that_is_recorded(compare):
+    with pytest.raises(RunError, match="no quantized row is ok"):
+        compare("fake:s8u8-per_tensor-minmax+absent")
+    run = stores.read(compare.store.root)
+    assert run.recommendation.id is None
+
+
+def test_flags(compare):
+    run = compare(flag_drop=0.0, min_accuracy=0.999)
+    assert [f.code for f in run.row("fake:float32").flags] == ["min_accuracy"]
+    for row in run.rows:
+        if row.kind == "quantized" and row.status == "ok":
+            assert ("drop" in [f.code for f in row.flags]) == (row.versus_baseline.drop > 0)
+    assert run.recommendation.id is None
+    assert "flagged" in run.recommendation.because[0]
+
+
+def test_asked_recipes_replace_the_preset_and_the_baseline_runs_all_the_same(compare):
+    run = compare("fake:s8u8-per_tensor-minmax", engines=())
+    assert [row.id for row in run.rows] == ["fake:float32", "fake:s8u8-per_tensor-minmax"]
+
+
+def test_the_same_request_continues_where_it_was_stopped(compare):
+    with pytest.raises(KeyboardInterrupt):
+        compare(stop_at="evaluate fake:s8u8")
+    stopped = stores.read(compare.store.root)
+    assert stopped.state == "interrupted"
+    assert compare.executor.closed
+    done = {row.id for row in stopped.rows if row.status == "ok"}
+    assert done == {"fake:float32", "fake:s8s8-per_tensor-minmax"}
+    run = compare()
+    assert run.state == "complete"
+    assert not [job for job in compare.executor.ran for row_id in done if row_id in job]
+    assert not [job for job in compare.executor.ran if job.startswith(("convert", "verify"))]
+    assert run.row("fake:s8s8-per_tensor-minmax") == stopped.row("fake:s8s8-per_tensor-minmax")
+    assert [hop.name for hop in run.model.hops] == ["raw_onnx → onnx"]
+
+
+def test_a_changed_build_is_made_again(compare):
+    compare()
+    file = compare.store.root / "builds" / "fake__float32" / "model.npz"
+    file.write_bytes(b"changed")
+    run = compare()
+    assert "build fake:float32" in compare.executor.ran
+    assert "build fake:s8s8-per_tensor-minmax" not in compare.executor.ran
+    assert run.row("fake:float32").status == "ok"
+
+
+def test_a_run_of_other_libraries_is_not_continued(compare):
+    compare()
+    path = compare.store.root / "run.json"
+    document = json.loads(path.read_text())
+    document["host"]["versions"]["numpy"] = "1.0"
+    path.write_text(json.dumps(document))
+    compare()
+    assert "build fake:s8s8-per_tensor-minmax" in compare.executor.ran
+
+
+@pytest.mark.parametrize("stop_at", ["describe", "run_form", "verify", "count", "build fake:float32", "evaluate fake:s8s8"])
+def test_an_interrupt_in_any_phase_leaves_a_whole_run_json(compare, stop_at):
+    with pytest.raises(KeyboardInterrupt):
+        compare(stop_at=stop_at)
+    assert stores.read(compare.store.root).state == "interrupted"
+    assert compare.executor.closed
+    assert compare().state == "complete"
+
+
+def wrong_requests(tmp_path, dataset):
+    many = linear_model(tmp_path / "many.onnx", classes=7)
+    wide = linear_model(tmp_path / "wide.onnx", shape=(8, 8, 3))
+    labels = np.array(dataset.evaluation.labels)
+    labels[0] = 9
+    np.save(tmp_path / "odd_labels.npy", labels)
+    odd = dataset.evaluation.__class__(
+        dataset.evaluation.inputs, labels, "x", dataset.evaluation.inputs_path, tmp_path / "odd_labels.npy"
+    )
+    outside = dataset.__class__("tiny", dataset.classes, calibration=dataset.calibration, evaluation=odd)
+    return {
+        "scores": (DataError, "gives 7 scores, and the data set has 4 classes", {"model": many}),
+        "shape": (DataError, r"takes inputs of shape \(batch, 8, 8, 3\), and the samples have shape \(4, 4, 3\)", {"model": wide}),
+        "labels": (DataError, "has the label 9, outside its 4 classes", {"data": outside}),
+        "size": (DataError, "cannot draw 401 calibration samples from the 400", {"calibration_size": 401}),
+    }
+
+
+@pytest.mark.parametrize("case", ["scores", "shape", "labels", "size"])
+def test_a_wrong_request_leaves_nothing_behind(compare, tmp_path, dataset, case):
+    kind, says, fields = wrong_requests(tmp_path, dataset)[case]
+    with pytest.raises(kind, match=says):
+        compare(**fields)
+    assert not (tmp_path / "run").exists()
+    assert compare.executor.closed
+
+
+@pytest.mark.parametrize("case", ["scores", "size"])
+def test_a_wrong_request_with_overwrite_loses_nothing(compare, tmp_path, dataset, case):
+    compare()
+    before = {p: p.read_bytes() for p in sorted((tmp_path / "run").rglob("*")) if p.is_file()}
+    kind, _, fields = wrong_requests(tmp_path, dataset)[case]
+    with pytest.raises(kind):
+        compare(overwrite=True, **fields)
+    assert {p: p.read_bytes() for p in sorted((tmp_path / "run").rglob("*")) if p.is_file()} == before
+
+
+def test_overwrite_replaces_another_requests_run(compare, tmp_path):
+    first = compare(seed=1)
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(RequestError, match="holds another request's run"):
+        compare(seed=2)
+    assert stores.read(tmp_path / "run") == first
+    second = compare(seed=2, overwrite=True)
+    assert second.request.seed == 2
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+    assert not list((tmp_path / "run").glob(".replaced*"))
+
+
+def test_a_model_without_scores_is_refused(compare, tmp_path):
+    import onnx
+
+    model = onnx.load(linear_model(tmp_path / "m.onnx"))
+    del model.graph.node[1:]
+    model.graph.output[0].name = "flat"
+    del model.graph.output[0].type.tensor_type.shape.dim[1]
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="not one score per class"):
+        compare(model=tmp_path / "m.onnx")
+
+
+def test_a_conversion_that_changes_the_model_ends_the_run_and_names_the_node(compare, monkeypatch):
+    """Sabotage: the clean graph gets another bias than the raw one."""
+    import onnx
+
+    from bitpick.conversion import canonical_onnx
+
+    real = canonical_onnx.convert
+
+    def sabotaged(source, out):
+        real(source, out)
+        model = onnx.load(out)
+        bias = next(i for i in model.graph.initializer if i.name.endswith("bias"))
+        bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) + 1, bias.name))
+        onnx.save(model, out)
+
+    monkeypatch.setattr(canonical_onnx, "convert", sabotaged)
+    with pytest.raises(module.RunError) as error:
+        compare()
+    text = str(error.value)
+    assert "raw_onnx → onnx changed the model" in text
+    assert "The first node that differs is scores, by 1" in text
+    run = stores.read(compare.store.root)
+    assert run.state == "failed"
+    assert [hop.passed for hop in run.model.hops] == [False]
+    assert run.rows == []

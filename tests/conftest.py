@@ -1,0 +1,145 @@
+"""What tests share: a tiny model, a tiny data set, the fake engine, and what the machine may lack."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from bitpick.data.dataset import Dataset, Split
+from bitpick.engines import registry
+from bitpick.engines.engine import Engine
+from bitpick.engines.fake import FakeEngine
+from bitpick.engines.onnxruntime import OnnxRuntimeEngine
+
+CLASSES = ("ant", "bee", "cow", "dog")
+SIDE = 4
+
+
+def lacks(what: str, reason: str) -> None:
+    """Skip a test that needs what the machine lacks; fail it where BITPICK_REQUIRE names it."""
+    if what in os.environ.get("BITPICK_REQUIRE", "").split(","):
+        pytest.fail(f"BITPICK_REQUIRE names {what}: {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+def linear_model(path: Path, shape: tuple[int, ...] = (SIDE, SIDE, 3), classes: int = len(CLASSES), seed: int = 0) -> Path:
+    """An ONNX classifier: flatten, one Gemm. Weights are (features, classes)."""
+    rng = np.random.default_rng(seed)
+    features = int(np.prod(shape))
+    weight = rng.normal(size=(features, classes)).astype(np.float32) / 100
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["image"], ["flat"], "net/flatten/Flatten"),
+            helper.make_node("Gemm", ["flat", "w", "b"], ["scores"], "net/dense/Gemm"),
+        ],
+        "linear",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", *shape])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", classes])],
+        [
+            onnx.numpy_helper.from_array(weight, "w"),
+            onnx.numpy_helper.from_array(rng.normal(size=classes).astype(np.float32), "b"),
+        ],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def split(folder: Path, name: str, images: np.ndarray, labels: np.ndarray) -> Split:
+    """A split on disk."""
+    np.save(folder / f"{name}_images.npy", images)
+    np.save(folder / f"{name}_labels.npy", labels)
+    paths = folder / f"{name}_images.npy", folder / f"{name}_labels.npy"
+    return Split(np.load(paths[0], mmap_mode="r"), np.load(paths[1]), name, *paths)
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    """A linear ONNX model for `dataset`."""
+    return linear_model(tmp_path / "linear.onnx")
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, model_file: Path) -> Dataset:
+    """Random images whose labels the linear model mostly gets right."""
+    rng = np.random.default_rng(1)
+    stored = {i.name: onnx.numpy_helper.to_array(i) for i in onnx.load(model_file).graph.initializer}
+
+    def make(name: str, count: int) -> Split:
+        images = rng.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
+        labels = (images.reshape(count, -1).astype(np.float32) @ stored["w"] + stored["b"]).argmax(1)
+        wrong = rng.random(count) < 0.1
+        labels[wrong] = rng.integers(0, len(CLASSES), wrong.sum())
+        return split(tmp_path, name, images, labels.astype(np.uint8))
+
+    return Dataset("tiny", CLASSES, calibration=make("train", 400), evaluation=make("test", 600))
+
+
+@pytest.fixture
+def use_engines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Replace the registry's table for one test."""
+
+    def use(*engines: Engine) -> None:
+        table = {engine.name: engine for engine in engines}
+        monkeypatch.setattr(registry, "engines", lambda: table)
+        for module in ("comparison.request", "comparison.plan", "comparison.compare", "api.registry"):
+            monkeypatch.setattr(f"bitpick.{module}.engines", lambda: table, raising=False)
+
+    return use
+
+
+@pytest.fixture
+def fake_engine(use_engines: Callable[..., None]) -> FakeEngine:
+    """The fake engine beside ONNX Runtime, which verifies its graph."""
+    engine = FakeEngine()
+    use_engines(engine, OnnxRuntimeEngine())
+    return engine
+
+
+@pytest.fixture(scope="session")
+def cifar10() -> Dataset:
+    """The real CIFAR-10, from wherever there is a way to it."""
+    from bitpick.data import cifar10
+    from bitpick.errors import DataError
+
+    try:
+        return cifar10.load()
+    except DataError as error:
+        lacks("cifar10", f"CIFAR-10 is not here: {error}")
+        raise
+
+
+@pytest.fixture(scope="session")
+def mlperf_model() -> Path:
+    """MLPerf Tiny's ResNet8, whose float accuracy is known: 8,719 of 10,000."""
+    folder = os.environ.get("BITPICK_REFERENCE_MODELS")
+    path = Path(folder or "/nowhere") / "mlperf-tiny" / "pretrainedResnet.h5"
+    if not path.is_file():
+        lacks("reference_models", "BITPICK_REFERENCE_MODELS does not name a folder with mlperf-tiny/pretrainedResnet.h5")
+    return path
+
+
+@pytest.fixture(scope="session")
+def npm() -> str:
+    """The npm client."""
+    found = shutil.which("npm")
+    if found is None:
+        lacks("npm", "there is no npm client on the PATH")
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def fake_distribution(tmp_path: Path) -> Iterator[Path]:
+    """A folder that, on the PYTHONPATH, is an outside distribution which adds the fake engine."""
+    info = tmp_path / "site" / "bitpick_fake-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bitpick-fake\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[bitpick.engines]\nfake = bitpick.engines.fake:FakeEngine\n")
+    yield info.parent

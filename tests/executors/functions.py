@@ -1,0 +1,57 @@
+"""What test workers run."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from bitpick.errors import DataError
+
+calls = 0
+
+
+def echo(**payload):
+    global calls
+    calls += 1
+    return {"payload": payload, "pid": os.getpid(), "calls": calls, "argv": sys.argv}
+
+
+def say(text):
+    print(text)
+    os.write(1, b"from C\n")
+    sys.stderr.write("to stderr\n")
+
+
+def fail_on_purpose():
+    raise DataError("no data", expected="data", mend="bring some")
+
+
+def fail_by_accident():
+    raise ZeroDivisionError("first line\nsecond line")
+
+
+def exhaust_memory():
+    raise MemoryError
+
+
+def die(code):
+    os._exit(code)
+
+
+def kill_self(signal):
+    os.kill(os.getpid(), signal)
+
+
+def sleep(seconds):
+    time.sleep(seconds)
+
+
+def burn(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def environment(name):
+    return os.environ.get(name)

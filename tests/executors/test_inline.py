@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bitpick.executors.executor import resolve
+from bitpick.executors.inline import InlineExecutor
+
+
+def test_payloads_and_results_cross_json():
+    outcome = InlineExecutor().run("any", "json:dumps", {"obj": {"path": Path("/a"), "pair": (1, 2)}})
+    assert outcome.value == '{"path": "/a", "pair": [1, 2]}'
+    assert outcome.seconds >= 0
+    assert outcome.cpu_seconds >= 0
+
+
+def test_errors_come_through():
+    with pytest.raises(TypeError):
+        InlineExecutor().run("any", "json:dumps", {})
+
+
+def test_resolve_finds_functions_by_name():
+    assert resolve("os.path:join")("a", "b") == "a/b"
+    with pytest.raises(ModuleNotFoundError):
+        resolve("no_such_module:f")

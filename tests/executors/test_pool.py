@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bitpick.errors import DataError, EngineError, WorkerError
+from bitpick.executors.pool import Worker, WorkerPool
+
+
+@pytest.fixture
+def functions(monkeypatch):
+    """The module `functions` beside this file, importable by workers."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep if "PYTHONPATH" in os.environ else None)
+    return "functions"
+
+
+@pytest.fixture
+def worker(functions, tmp_path):
+    worker = Worker("test", tmp_path / "logs" / "test.log", threads=3)
+    yield worker
+    worker.close()
+
+
+def gone(pid: int, within: float = 5) -> bool:
+    """Whether a process ends within some seconds."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_it_is_another_process_started_once_and_reused(worker):
+    assert worker.pid is None
+    first = worker.run("functions:echo", {"path": Path("/a"), "n": 1}).value
+    second = worker.run("functions:echo", {}).value
+    assert first["payload"] == {"path": "/a", "n": 1}
+    assert first["pid"] == second["pid"] == worker.pid != os.getpid()
+    assert (first["calls"], second["calls"]) == (1, 2)
+
+
+def test_what_libraries_print_goes_to_the_log(worker):
+    assert worker.run("functions:say", {"text": "hello"}).value is None
+    assert worker.run("functions:echo", {}).value["payload"] == {}
+    log = worker.log.read_text()
+    assert "from C" in log
+    assert "to stderr" in log
+
+
+def test_errors_come_back_as_what_they_were(worker):
+    with pytest.raises(DataError) as error:
+        worker.run("functions:fail_on_purpose", {})
+    assert str(error.value) == "no data\nexpected: data\nto mend it: bring some"
+    with pytest.raises(EngineError, match=r"^ZeroDivisionError: first line$"):
+        worker.run("functions:fail_by_accident", {})
+    with pytest.raises(EngineError, match="out of memory"):
+        worker.run("functions:exhaust_memory", {})
+    assert "second line" in worker.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("function", "payload", "says"),
+    [
+        ("functions:die", {"code": 7}, "ended with exit code 7"),
+        ("functions:kill_self", {"signal": int(signal.SIGKILL)}, "was ended by SIGKILL"),
+        ("functions:kill_self", {"signal": int(signal.SIGSEGV)}, "was ended by SIGSEGV"),
+    ],
+)
+def test_a_worker_that_dies_says_how_and_is_started_again(worker, function, payload, says):
+    before = worker.run("functions:echo", {}).value["pid"]
+    with pytest.raises(WorkerError, match=says) as error:
+        worker.run(function, payload)
+    assert str(worker.log) in str(error.value)
+    after = worker.run("functions:echo", {}).value
+    assert after["pid"] != before
+    assert after["calls"] == 1
+
+
+def test_a_worker_that_died_between_two_calls_is_started_again(worker):
+    before = worker.run("functions:echo", {}).value["pid"]
+    os.kill(before, signal.SIGKILL)
+    worker._process.wait(5)
+    assert worker.run("functions:echo", {}).value["pid"] != before
+
+
+def test_what_it_cost_is_reported(worker):
+    outcome = worker.run("functions:burn", {"seconds": 0.2})
+    assert outcome.cpu_seconds >= 0.2
+    assert outcome.seconds >= 0.2
+    assert worker.run("functions:sleep", {"seconds": 0.2}).cpu_seconds < 0.1
+
+
+def test_libraries_are_told_their_threads(worker):
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        assert worker.run("functions:environment", {"name": name}).value == "3"
+
+
+def test_close_ends_a_running_call_at_once(worker):
+    worker.run("functions:echo", {})
+    pid = worker.pid
+    errors = []
+
+    def call():
+        try:
+            worker.run("functions:sleep", {"seconds": 60})
+        except WorkerError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    time.sleep(0.2)
+    worker.close()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert gone(pid)
+    assert len(errors) == 1
+    with pytest.raises(WorkerError, match="closed"):
+        worker.run("functions:echo", {})
+
+
+def test_an_interpreter_that_is_not_there_is_one_clear_error(tmp_path):
+    worker = Worker("odd", interpreter=str(tmp_path / "python"))
+    with pytest.raises(WorkerError, match="could not be started"):
+        worker.run("functions:echo", {})
+
+
+def test_the_prefix_runs_the_interpreter(functions):
+    worker = Worker("prefixed", prefix=["env", "BITPICK_TEST=yes"])
+    try:
+        assert worker.run("functions:environment", {"name": "BITPICK_TEST"}).value == "yes"
+    finally:
+        worker.close()
+
+
+def test_a_pool_has_one_worker_for_each_environment(functions, tmp_path):
+    pool = WorkerPool(tmp_path / "logs")
+    try:
+        pids = [pool.run(name, "functions:echo", {}).value["pid"] for name in ("a", "b", "a")]
+        assert pids[0] == pids[2] != pids[1]
+        assert sorted(p.name for p in (tmp_path / "logs").iterdir()) == ["a.log", "b.log"]
+    finally:
+        pool.close()
+    assert all(gone(pid) for pid in pids)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_are_gone_with_their_parent(functions, how, busy):
+    """The parent dies without a chance to clean up, with its worker idle or in the middle of a call."""
+    code = (
+        "from bitpick.executors.pool import Worker; import threading, time\n"
+        "w = Worker('x'); w.run('functions:echo', {}); print(w.pid, flush=True)\n"
+        + ("threading.Thread(target=w.run, args=('functions:sleep', {'seconds': 60}), daemon=True).start()\n" if busy else "")
+        + "time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    assert psutil.pid_exists(child)
+    time.sleep(0.2)
+    parent.send_signal(how)
+    parent.wait(10)
+    parent.stdout.close()
+    assert gone(child)

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from bitpick import errors
+from bitpick.errors import BitpickError, EngineError, RequestError, RunError
+
+KINDS = sorted(errors._descendants(BitpickError).items())
+
+
+@pytest.mark.parametrize(("name", "kind"), KINDS)
+def test_every_error_crosses_a_pipe_and_comes_back_as_itself(name, kind):
+    sent = kind("it broke", expected="that it works", mend="mend it")
+    back = BitpickError.from_dict(sent.to_dict())
+    assert type(back) is kind
+    assert str(back) == str(sent) == "it broke\nexpected: that it works\nto mend it: mend it"
+
+
+def test_exit_codes_tell_a_wrong_request_from_a_failed_run():
+    codes = {name: kind.exit_code for name, kind in KINDS}
+    assert {n for n, c in codes.items() if c == 2} == {
+        "RequestError", "ModelError", "DataError", "RecipeError", "OutputError",
+    }  # fmt: skip
+    assert RunError.exit_code == 3
+    assert issubclass(errors.ModelError, RequestError)
+
+
+def test_an_error_of_a_newer_worker_is_an_engine_error():
+    back = BitpickError.from_dict({"kind": "FutureError", "what": "x", "expected": "", "mend": ""})
+    assert type(back) is EngineError
+
+
+def test_the_tree_in_the_docstring_is_the_tree():
+    for name, _ in KINDS:
+        assert name in errors.__doc__

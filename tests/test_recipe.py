@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from bitpick.errors import RecipeError
+from bitpick.recipe import DTYPES, Recipe, baseline, did_you_mean
+
+words = st.from_regex(r"[a-z][a-z0-9_]{0,12}", fullmatch=True)
+calibrations = st.sampled_from(
+    ["minmax", "moving_average", "entropy", "histogram", "mse", "percentile99", "percentile99.99"]
+)
+
+
+@st.composite
+def recipes(draw):
+    dtypes = draw(st.sampled_from(list(DTYPES)))
+    static = DTYPES[dtypes][1] in ("s8", "u8")
+    scheme = static or draw(st.booleans())
+    return Recipe(
+        engine=draw(words),
+        dtypes=dtypes,
+        granularity=draw(st.sampled_from(["per_tensor", "per_channel"])) if scheme else None,
+        calibration=draw(calibrations) if scheme else None,
+        options=draw(st.dictionaries(words, st.sampled_from(["", "1", "99.9", "on"]), max_size=3)),
+    )
+
+
+@given(recipes())
+def test_an_id_decodes_to_its_recipe(recipe):
+    assert Recipe.parse(recipe.id) == recipe
+    assert ":" not in recipe.file_name
+    assert "/" not in recipe.file_name
+
+
+def test_an_id_decodes_as_documented():
+    recipe = Recipe.parse("onnxruntime:s8u8-per_channel-percentile99.99+reduced_range")
+    assert (recipe.engine, recipe.weights, recipe.activations) == ("onnxruntime", "s8", "u8")
+    assert (recipe.granularity, recipe.calibration) == ("per_channel", "percentile99.99")
+    assert recipe.options == {"reduced_range": ""}
+    assert recipe.file_name == "onnxruntime__s8u8-per_channel-percentile99.99+reduced_range"
+
+
+def test_options_are_in_alphabetical_order_whatever_order_they_came_in():
+    assert Recipe.parse("e:s8u8-per_tensor-minmax+b+a=2").id == "e:s8u8-per_tensor-minmax+a=2+b"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "kind"), [("e:float32", "baseline"), ("e:bfloat16", "reduced_precision"), ("e:s8dynamic", "quantized")]
+)
+def test_kinds(recipe, kind):
+    assert Recipe.parse(recipe).kind == kind
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "onnxruntime", "onnxruntime:", ":s8u8", "e:s8u8", "e:s9u8-per_tensor-minmax", "e:s8u8-per_layer-minmax",
+        "e:s8u8-per_tensor-magic", "e:s8u8-per_tensor", "e:float32+", "e:float32+a b", "e:s8u8-per_tensor-minmax/../x",
+        "../e:float32",
+    ],
+)  # fmt: skip
+def test_what_is_no_recipe_id_is_refused_with_the_text(text):
+    with pytest.raises(RecipeError) as error:
+        Recipe.parse(text)
+    assert repr(text) in str(error.value)
+
+
+def test_a_recipe_is_frozen():
+    with pytest.raises(ValidationError):
+        baseline("e").engine = "f"  # type: ignore[misc]
+
+
+def test_did_you_mean():
+    assert did_you_mean("onnxruntme", ["onnxruntime", "keras"]) == "did you mean onnxruntime?"
+    assert did_you_mean("xyz", ["b", "a"]) == "choose one of a, b"
