@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,9 @@ def lacks(what: str, reason: str) -> None:
     pytest.skip(reason)
 
 
-def linear_model(path: Path, shape: tuple[int, ...] = (SIDE, SIDE, 3), classes: int = len(CLASSES), seed: int = 0) -> Path:
+def linear_model(
+    path: Path, shape: tuple[int, ...] = (SIDE, SIDE, 3), classes: int = len(CLASSES), seed: int = 0
+) -> Path:
     """An ONNX classifier: flatten, one Gemm. Weights are (features, classes)."""
     rng = np.random.default_rng(seed)
     features = int(np.prod(shape))
@@ -121,7 +123,9 @@ def mlperf_model() -> Path:
     folder = os.environ.get("BITPICK_REFERENCE_MODELS")
     path = Path(folder or "/nowhere") / "mlperf-tiny" / "pretrainedResnet.h5"
     if not path.is_file():
-        lacks("reference_models", "BITPICK_REFERENCE_MODELS does not name a folder with mlperf-tiny/pretrainedResnet.h5")
+        lacks(
+            "reference_models", "BITPICK_REFERENCE_MODELS does not name a folder with mlperf-tiny/pretrainedResnet.h5"
+        )
     return path
 
 
@@ -136,10 +140,10 @@ def npm() -> str:
 
 
 @pytest.fixture
-def fake_distribution(tmp_path: Path) -> Iterator[Path]:
+def fake_distribution(tmp_path: Path) -> Path:
     """A folder that, on the PYTHONPATH, is an outside distribution which adds the fake engine."""
     info = tmp_path / "site" / "bitpick_fake-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bitpick-fake\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[bitpick.engines]\nfake = bitpick.engines.fake:FakeEngine\n")
-    yield info.parent
+    return info.parent

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,8 +20,8 @@ def test_this_host():
 
 def test_the_instruction_set_is_what_the_kernel_says():
     try:
-        with open("/proc/cpuinfo") as file:
-            flags = next((line.split() for line in file if line.startswith("flags")), None)
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        flags = next((line.split() for line in lines if line.startswith("flags")), None)
     except OSError:
         flags = None
     if flags is None:

@@ -7,7 +7,9 @@ from bitpick.result import Row, Run
 
 
 def row(**fields) -> Row:
-    return Row(**({"id": "e:float32", "recipe": "e:float32", "engine": "e", "kind": "baseline", "status": "ok"} | fields))
+    return Row(
+        **({"id": "e:float32", "recipe": "e:float32", "engine": "e", "kind": "baseline", "status": "ok"} | fields)
+    )
 
 
 def test_what_was_not_measured_is_absent_from_the_file():

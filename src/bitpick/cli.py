@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 app = typer.Typer(
     help="Which quantized build of my model should I ship?",
@@ -27,6 +26,26 @@ Data = Annotated[str, typer.Option("--data", help="cifar10, or a folder that hol
 Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="The run directory; the same request continues in its own.")
 ]
+
+
+def _command(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a function a command, whose errors and interrupts end as one message and an exit code."""
+
+    @functools.wraps(function)
+    def guarded(*arguments: Any, **options: Any) -> None:
+        from bitpick.errors import BitpickError
+
+        try:
+            function(*arguments, **options)
+        except BitpickError as error:
+            typer.echo(f"bitpick: {error}", err=True)
+            raise SystemExit(error.exit_code) from None
+        except KeyboardInterrupt:
+            typer.echo("bitpick: interrupted", err=True)
+            raise SystemExit(130) from None
+
+    app.command()(guarded)
+    return guarded
 
 
 def _version(wanted: bool) -> None:
@@ -46,7 +65,7 @@ def _options(
     pass
 
 
-@app.command()
+@_command
 def compare(
     model: Annotated[
         Path | None, typer.Argument(help="A Keras (.keras, .h5) or ONNX model; without one, the bundled ResNet8.")
@@ -92,7 +111,7 @@ def compare(
     _show(done, json)
 
 
-@app.command()
+@_command
 def convert(
     model: Annotated[Path, typer.Argument(help="A Keras (.keras, .h5) or ONNX model.")],
     to: Annotated[str, typer.Option(help="onnx or pytorch.")],
@@ -112,7 +131,7 @@ def convert(
         _stdout().print(terminal.hops(hops, str(out)))
 
 
-@app.command()
+@_command
 def quantize(
     model: Annotated[Path, typer.Argument(help="A Keras (.keras, .h5) or ONNX model.")],
     recipe: Annotated[str, typer.Option(help="A recipe id.")],
@@ -144,7 +163,7 @@ def quantize(
             typer.echo(f"{out / file.path}  {file.bytes:,} bytes")
 
 
-@app.command()
+@_command
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A model, or the directory of a build.")],
     data: Data = "cifar10",
@@ -162,7 +181,7 @@ def evaluate(
         _stdout().print(terminal.one_row(row))
 
 
-@app.command()
+@_command
 def report(run: Annotated[Path, typer.Argument(help="A run directory.")], json: Json = False) -> None:
     """Write a run's reports again, from its run.json."""
     from bitpick import api
@@ -170,7 +189,7 @@ def report(run: Annotated[Path, typer.Argument(help="A run directory.")], json: 
     _show(api.report(run), json)
 
 
-@app.command()
+@_command
 def engines(json: Json = False) -> None:
     """What each engine can do on this machine, and why not the rest."""
     from bitpick import api
@@ -183,7 +202,7 @@ def engines(json: Json = False) -> None:
         _stdout().print(terminal.engines(table))
 
 
-@app.command()
+@_command
 def data(
     name: Annotated[str, typer.Argument(help="cifar10")] = "cifar10",
     source: Annotated[Path | None, typer.Option("--data", help="A folder with your own copy.")] = None,
@@ -244,44 +263,11 @@ def _show(done: Any, as_json: bool) -> None:
         _stdout().print(terminal.summary(done.run, str(done.folder)))
 
 
-# ---- how it ends ----
-
-
 def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def run(command: Callable[[], Any]) -> int:
-    """Run a command and turn how it ended into an exit code, see docs/architecture.md."""
-    from bitpick.errors import BitpickError
-
-    try:
-        command()
-    except BitpickError as error:
-        print(f"bitpick: {error}", file=sys.stderr)  # noqa: T201 - the one place that prints an error
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("bitpick: interrupted", file=sys.stderr)  # noqa: T201
-        return 130
-    except BrokenPipeError:  # the reader of our output has gone, e.g. `| head`
-        return 0
-    return 0
-
-
-def main() -> NoReturn:
+def main() -> None:
     """The entry point."""
     signal.signal(signal.SIGTERM, _interrupt)
-    command = typer.main.get_command(app)
-
-    def call() -> None:
-        import click
-
-        try:
-            command.main(standalone_mode=False)
-        except click.exceptions.Abort:
-            raise KeyboardInterrupt from None
-        except click.ClickException as error:
-            error.show()
-            sys.exit(2)
-
-    sys.exit(run(call))
+    app()

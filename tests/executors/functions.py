@@ -8,17 +8,16 @@ import time
 
 from bitpick.errors import DataError
 
-calls = 0
+calls: list[int] = []
 
 
 def echo(**payload):
-    global calls
-    calls += 1
-    return {"payload": payload, "pid": os.getpid(), "calls": calls, "argv": sys.argv}
+    calls.append(1)
+    return {"payload": payload, "pid": os.getpid(), "calls": len(calls)}
 
 
 def say(text):
-    print(text)
+    sys.stdout.write(text)
     os.write(1, b"from C\n")
     sys.stderr.write("to stderr\n")
 

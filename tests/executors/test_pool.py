@@ -18,7 +18,9 @@ from bitpick.executors.pool import Worker, WorkerPool
 @pytest.fixture
 def functions(monkeypatch):
     """The module `functions` beside this file, importable by workers."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep if "PYTHONPATH" in os.environ else None)
+    monkeypatch.setenv(
+        "PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep if "PYTHONPATH" in os.environ else None
+    )
     return "functions"
 
 
@@ -159,7 +161,11 @@ def test_workers_are_gone_with_their_parent(functions, how, busy):
     code = (
         "from bitpick.executors.pool import Worker; import threading, time\n"
         "w = Worker('x'); w.run('functions:echo', {}); print(w.pid, flush=True)\n"
-        + ("threading.Thread(target=w.run, args=('functions:sleep', {'seconds': 60}), daemon=True).start()\n" if busy else "")
+        + (
+            "threading.Thread(target=w.run, args=('functions:sleep', {'seconds': 60}), daemon=True).start()\n"
+            if busy
+            else ""
+        )
         + "time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

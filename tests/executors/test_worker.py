@@ -11,7 +11,9 @@ COMMAND = [sys.executable, "-P", "-m", "bitpick.executors.worker"]
 
 def talk(*requests: dict) -> subprocess.CompletedProcess[str]:
     """Start a worker, send requests one after the other, close its standard input."""
-    process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     answers = []
     for request in requests:
         process.stdin.write(json.dumps(request) + "\n")

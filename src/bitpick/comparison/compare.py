@@ -74,6 +74,7 @@ class Comparison:
         self._listener = listener
         self._preparation = Preparation(store, executor, parallel, listener)
         self._predicted: dict[str, NDArray[np.int32]] = {}
+        self._order: dict[str, int] = {}
 
     def compare(self, load_data: Callable[[], Dataset], preprocessing: Preprocessing, overwrite: bool = False) -> Run:
         """Do the whole job, keeping run.json current.
@@ -124,6 +125,7 @@ class Comparison:
         """Build and evaluate everything that was asked for; a row fails alone."""
         self._listener.phase("building and evaluating")
         asked = [self._with_reach(offer, model) for offer in offers(self.run.request, model, self._host)]
+        self._order = {offer.recipe.id: place for place, offer in enumerate(asked)}
         targets = inputs.evaluation.targets()
         open_offers = []
         for offer in asked:
@@ -167,8 +169,9 @@ class Comparison:
         return Offer(offer.recipe, offer.presets, reason)
 
     def _put(self, row: Row, targets: NDArray[np.int64]) -> None:
-        """Add a row, and judge anew the rows that have it as their baseline."""
+        """Add a row in the order of the offers, and judge anew the rows that have it as their baseline."""
         self.store.put(row)
+        self.run.rows.sort(key=lambda r: self._order[r.id])
         if row.status == "ok":
             self._predicted[row.id] = judge.predictions(self.store.root / "builds" / row.recipe.replace(":", "__"))
         rows = {r.id: r for r in self.run.rows}

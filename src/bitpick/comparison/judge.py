@@ -48,7 +48,7 @@ def judge(
     versus, ratio = None, None
     flags = []
     if own is not None and own.accuracy is not None and row.kind != "baseline":
-        drop = own.accuracy.value - row.accuracy.value
+        drop = (own.accuracy.correct - row.accuracy.correct) / row.accuracy.total
         versus = VersusBaseline(
             baseline=own.id,
             drop=drop,

@@ -68,14 +68,16 @@ def make_request(
         "model_sha256": sha256_of(model),
         "data": data,
         "preset": preset,
-        "recipes": sorted(recipes),
-        "engines": sorted(engine_names),
+        "recipes": list(dict.fromkeys(recipes)),
+        "engines": list(dict.fromkeys(engine_names)),
         "calibration_size": calibration_size,
         "seed": seed,
         "flag_drop": flag_drop,
         "min_accuracy": PRESET_MIN_ACCURACY.get(preset) if min_accuracy is None else min_accuracy,
     }
-    digest = hashlib.sha256(json.dumps([__version__, fields], sort_keys=True).encode()).hexdigest()
+    # The order of recipes and engines changes the order of the rows and nothing in them.
+    unordered = fields | {"recipes": sorted(recipes), "engines": sorted(engine_names)}
+    digest = hashlib.sha256(json.dumps([__version__, unordered], sort_keys=True).encode()).hexdigest()
     return RequestRecord(model=str(model), sha256=digest, **fields), model_format  # type: ignore[arg-type]  # checked there
 
 

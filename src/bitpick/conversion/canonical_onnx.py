@@ -33,7 +33,7 @@ HOP = Hop(
 def convert(source: str, out: str) -> None:
     """Write the clean form of an ONNX file, and beside it which tensor was which (`.names.json`).
 
-    ONNX Runtime's basic optimisations fold batch norm and constants and drop dead nodes; they depend on no hardware.
+    ONNX Runtime's basic optimisations fold batch norm and constants; they depend on no hardware.
 
     Raises:
         ModelError: the file is no valid ONNX model, or one that was quantized already.
@@ -64,7 +64,8 @@ def convert(source: str, out: str) -> None:
         raise OperatorError(
             f"ONNX Runtime cannot load {Path(source).name} (opset {opset_of(original)}): {first}"
         ) from error
-    model = onnx.load(out)
+    model = _with_fixed_reshapes(onnx.load(out))
+    _drop_dead(model)
     names = _rename(model)
     used = {node.domain for node in model.graph.node}
     imports = [entry for entry in model.opset_import if entry.domain in used]
@@ -189,6 +190,58 @@ def _free_batch(model: onnx.ModelProto) -> None:
             dims[0].dim_param = "batch"
 
 
+def _with_fixed_reshapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Give each Reshape its target as a constant, where converters compute it from the shape of a tensor.
+
+    Shape → Slice → Concat → Reshape is how they keep the batch free; a constant with one -1 does too, and importers and
+    quantizers understand it. tf2onnx folds it itself in some runs and not in others, for the same model.
+    """
+    import onnx
+
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    shapes = {v.name: v.type.tensor_type.shape.dim for v in (*inferred.graph.value_info, *inferred.graph.output)}
+    stored = {i.name for i in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type != "Reshape" or node.input[1] in stored or node.output[0] not in shapes:
+            continue
+        target = [d.dim_value if d.HasField("dim_value") else -1 for d in shapes[node.output[0]]]
+        if target.count(-1) <= 1 and 0 not in target:
+            name = f"{node.output[0]}.shape"
+            model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(target, np.int64), name))
+            node.input[1] = name
+    return model
+
+
+def _drop_dead(model: onnx.ModelProto) -> None:
+    """Remove nodes whose results nobody reads, which ONNX Runtime keeps, and the weights that only they read.
+
+    Weights are put in the order in which they are read, so that the same model gives the same file.
+    """
+    graph = model.graph
+    read = {value.name for value in graph.output}
+    alive: list[onnx.NodeProto] = []
+    for node in reversed(graph.node):  # nodes are in topological order
+        if read.intersection(node.output):
+            alive.append(node)
+            read.update(_reads(node))
+    nodes, stored = alive[::-1], {i.name: i for i in graph.initializer}
+    order = dict.fromkeys(name for node in nodes for name in sorted(_reads(node)))
+    weights = [stored[name] for name in order if name in stored]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(weights)
+
+
+def _reads(node: onnx.NodeProto) -> set[str]:
+    """The tensors that a node reads, its subgraphs (of If, Loop) included."""
+    names = set(node.input)
+    for graph in _subgraphs(node):
+        for inner in graph.node:
+            names |= _reads(inner)
+        names.update(value.name for value in graph.output)
+    return names
+
+
 def _rename(model: onnx.ModelProto) -> dict[str, str]:
     """Give nodes, weights and tensors short names that still say which layer they are.
 
@@ -212,11 +265,24 @@ def _rename(model: onnx.ModelProto) -> dict[str, str]:
             if name in stored:
                 new.setdefault(name, f"{layer}.{roles[i] if i < len(roles) else f'constant{i}'}")
     for node in graph.node:
-        node.input[:] = [new.get(name, name) for name in node.input]
+        _rename_reads(node, new)
         node.output[:] = [new[name] if name else "" for name in node.output]
     for initializer in graph.initializer:
         initializer.name = new.get(initializer.name, initializer.name)
     return {short: original for original, short in new.items()}
+
+
+def _rename_reads(node: onnx.NodeProto, new: dict[str, str]) -> None:
+    """Rename what a node reads, its subgraphs included."""
+    node.input[:] = [new.get(name, name) for name in node.input]
+    for graph in _subgraphs(node):
+        for inner in graph.node:
+            _rename_reads(inner, new)
+
+
+def _subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """The graphs inside a node, of If and Loop."""
+    return [g for a in node.attribute for g in (*a.graphs, *([a.g] if a.HasField("g") else []))]
 
 
 def _layer_names(nodes: list[tuple[str, str]]) -> list[str]:

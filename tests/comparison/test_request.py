@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import pytest
+
+from bitpick.comparison.request import check_recipe, make_request, offers
+from bitpick.engines.fake import FakeEngine
+from bitpick.errors import RecipeError
+from bitpick.host import this_host
+from bitpick.model import Format, Model
+from bitpick.recipe import Recipe
+
+
+def model(form: Format) -> Model:
+    return Model("m", form, "0" * 64, "image", (4, 4, 3), 4, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"preset": "standart"}, "did you mean standard?"),
+        ({"engine_names": ["onnxruntme"]}, "did you mean onnxruntime?"),
+        ({"recipes": ["onnxruntme:float32"]}, "did you mean onnxruntime?"),
+        ({"recipes": ["onnxruntime:s8u8"]}, "needs a granularity"),
+        ({"recipes": ["onnxruntime:s8u8-per_channel-mse"]}, "calibration mse with s8u8: it has minmax"),
+        ({"recipes": ["keras:s8u8-per_channel-minmax"]}, "keras does not have dtypes s8u8: it has float32"),
+        ({"recipes": ["onnxruntime:s8u8-per_channel-minmax+raw"]}, "the option raw"),
+        ({"recipes": ["pytorch_fx:s8u8-per_channel-histogram+onednn+fbgemm"]}, "fbgemm and onednn at once"),
+        ({"recipes": ["pytorch_fx:u8u8-per_channel-histogram"]}, "signed 8-bit weights only"),
+    ],
+)
+def test_what_does_not_exist_is_refused_with_what_does(model_file, fields, says):
+    with pytest.raises(RecipeError) as error:
+        make_request(model_file, "tiny", **fields)
+    assert says in str(error.value)
+
+
+def test_the_digest_is_of_what_changes_the_result(model_file, tmp_path):
+    def digest(path=model_file, **fields):
+        return make_request(path, "tiny", **fields)[0].sha256
+
+    first = digest()
+    copy = tmp_path / "elsewhere.onnx"
+    copy.write_bytes(model_file.read_bytes())
+    assert digest(copy) == first
+    changes = [{"seed": 1}, {"preset": "basic"}, {"calibration_size": 5}, {"flag_drop": 0.1}, {"min_accuracy": 0.5}]
+    assert len({first, *(digest(**change) for change in changes)}) == len(changes) + 1
+    copy.write_bytes(model_file.read_bytes() + b"\x00")
+    assert digest(copy) != first
+
+
+def test_a_preset_brings_its_own_threshold_and_the_user_goes_before_it(model_file):
+    assert make_request(model_file, "tiny", preset="reference")[0].min_accuracy == 0.85
+    assert make_request(model_file, "tiny", preset="reference", min_accuracy=0.9)[0].min_accuracy == 0.9
+    assert make_request(model_file, "tiny", preset="basic")[0].min_accuracy is None
+
+
+def ids(model_file, form=Format.KERAS, **fields):
+    request, _ = make_request(model_file, "tiny", **fields)
+    return [offer.recipe.id for offer in offers(request, model(form), this_host())]
+
+
+def test_the_reference_preset_is_the_published_comparison(model_file):
+    assert ids(model_file, preset="reference") == [
+        "keras:float32",
+        "onnxruntime:float32",
+        "pytorch_fx:float32",
+        "onnxruntime:s8s8-per_tensor-minmax+raw_graph",
+        "onnxruntime:u8u8-per_tensor-minmax+raw_graph",
+        "pytorch_fx:s8u8-per_channel-histogram",
+        "pytorch_fx:u8u8-per_channel-histogram",
+    ]
+
+
+def test_baselines_come_first_and_basic_has_every_row_it_promises(model_file):
+    found = ids(model_file, preset="basic")
+    assert found[:3] == ["keras:float32", "onnxruntime:float32", "pytorch_fx:float32"]
+    for row in ("s8s8-per_tensor", "u8u8-per_tensor", "s8u8-per_channel"):
+        assert f"onnxruntime:{row}-minmax" in found
+    assert "onnxruntime:s8u8-per_channel-minmax+reduced_range" in found
+    assert "pytorch_fx:u8u8-per_channel-histogram" in found
+
+
+def test_engines_narrow_a_preset(model_file):
+    assert {i.partition(":")[0] for i in ids(model_file, preset="basic", engine_names=["keras"])} == {"keras"}
+
+
+def test_recipes_bring_the_baseline_of_their_engine_once(model_file):
+    recipe = "onnxruntime:s8s8-per_tensor-minmax"
+    assert ids(model_file, recipes=[recipe, "onnxruntime:float32"]) == ["onnxruntime:float32", recipe]
+
+
+def test_an_engine_that_is_not_installed_is_one_row_that_says_how_to_install_it(model_file, use_engines):
+    class Absent(FakeEngine):
+        name = "absent"
+        packages = ("no-such-distribution",)
+        extra = "absent"
+
+    use_engines(Absent())
+    request, _ = make_request(model_file, "tiny")
+    found = offers(request, model(Format.RAW_ONNX), this_host())
+    assert [(o.recipe.id, o.unsupported) for o in found] == [
+        ("absent:float32", "no-such-distribution not installed: pip install 'bitpick[absent]'")
+    ]
+
+
+def test_a_recipe_of_no_capability_is_refused():
+    with pytest.raises(RecipeError, match="bitpick engines"):
+        check_recipe(Recipe.parse("onnxruntime:bfloat16"))

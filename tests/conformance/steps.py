@@ -1,0 +1,77 @@
+"""What the conformance suite runs in an engine's own worker."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from bitpick.data.dataset import Samples
+from bitpick.engines.engine import Build, SessionSettings
+from bitpick.engines.registry import engine
+from bitpick.recipe import Recipe
+
+
+def make_keras_model(out: str) -> None:
+    """A small network: convolutions, one of stride 2, batch norm, an addition, a softmax."""
+    os.environ["KERAS_BACKEND"], os.environ["TF_CPP_MIN_LOG_LEVEL"] = "tensorflow", "3"
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 3), name="image")
+    x = layers.Rescaling(1 / 64)(image)
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(8, 3, padding="same")(x)))
+    y = layers.BatchNormalization()(layers.Conv2D(8, 3, padding="same")(x))
+    x = layers.ReLU()(layers.Add()([x, y]))
+    x = layers.ReLU()(layers.Conv2D(12, 3, strides=2, padding="same")(x))
+    x = layers.Flatten()(layers.AveragePooling2D(4)(x))
+    model = keras.Model(image, layers.Dense(4, activation="softmax")(x))
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.set_weights([w + rng.random(w.shape) / 2 for w in layer.get_weights()])
+    model.layers[-1].set_weights([8 * model.layers[-1].get_weights()[0], np.zeros(4)])
+    model.save(out)
+
+
+def build_and_run(recipe: str, source: str, samples: dict, folder: str, out: str) -> dict:
+    """Build, move the build elsewhere, open it there, and run it in several ways; keep the scores."""
+    parsed = Recipe.parse(recipe)
+    each = engine(parsed.engine)
+    calibration = Samples.model_validate(samples)
+    work = Path(folder)
+    work.mkdir()
+    here = work / "here"
+    here.mkdir()
+    copy = work / f"source{Path(source).suffix}"
+    shutil.copyfile(source, copy)
+    ranges = None
+    if each.calibration_key(parsed) is not None:
+        ranges = work / "ranges.json"
+        each.calibrate(copy, parsed, calibration, ranges)
+    made = each.build(copy, parsed, calibration, ranges, here)
+    left = sorted(p.name for p in here.iterdir())
+    there = here.rename(work / "there")
+    copy.unlink()
+    moved = Build(made.recipe, there, made.files)
+    batch = next(calibration.head(32).batches(32))
+    before = batch.copy()
+    with each.open(moved, SessionSettings(threads=1)) as session:
+        native = session.prepare(batch)
+        whole = np.array(session.scores(session.run(native)))
+        again = np.array(session.scores(session.run(native)))
+        single = np.concatenate([session.scores(session.run(session.prepare(batch[i : i + 1]))) for i in range(4)])
+    with each.open(moved, SessionSettings(threads=2)) as session:
+        reopened = np.array(session.scores(session.run(session.prepare(batch))))
+    np.savez(out, whole=whole, again=again, single=single, reopened=reopened)
+    return {
+        "files": list(made.files),
+        "left": left,
+        "folder_is_ours": made.folder == here,
+        "dtype": str(whole.dtype),
+        "untouched": bool((batch == before).all()),
+        "refuses": each.refusal(parsed),
+    }

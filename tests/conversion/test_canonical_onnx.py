@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
+
+from bitpick.conversion import canonical_onnx as module
+from bitpick.errors import ModelError, OperatorError
+from tests.conftest import linear_model
+
+
+def converters_graph(path, opset=17, batch="unk__7"):
+    """What converters write: a convolution, batch norm apart, dead nodes, constants to fold, long names."""
+    rng = np.random.default_rng(0)
+
+    def stored(name, *shape):
+        return onnx.numpy_helper.from_array(rng.random(shape).astype(np.float32) + 0.1, name)
+
+    nodes = [
+        helper.make_node("Conv", ["x", "net/conv/W:0", "net/conv/b:0"], ["net/conv/out:0"], "net/conv/Conv2D"),
+        helper.make_node("BatchNormalization", ["net/conv/out:0", "g", "s", "m", "v"], ["net/bn:0"], "net/bn/FusedBN"),
+        helper.make_node("Relu", ["net/bn:0"], ["net/relu:0"], "net/act/Relu"),
+        helper.make_node("Identity", ["net/relu:0"], ["net/id:0"], "net/id/Identity"),
+        helper.make_node("Sigmoid", ["net/relu:0"], ["dead"], "net/dead/Sigmoid"),
+        helper.make_node("GlobalAveragePool", ["net/id:0"], ["net/pool:0"], "net/pool/Mean"),
+        helper.make_node("Flatten", ["net/pool:0"], ["net/flat:0"], "net/flat/Reshape"),
+        helper.make_node("MatMul", ["net/flat:0", "net/dense/W:0"], ["net/mm:0"], "net/dense/MatMul"),
+        helper.make_node("Add", ["net/mm:0", "net/dense/b:0"], ["net/logits:0"], "net/dense/BiasAdd"),
+        helper.make_node("Softmax", ["net/logits:0"], ["scores"], "net/dense/Softmax"),
+    ]
+    weights = [
+        stored("net/conv/W:0", 8, 3, 3, 3), stored("net/conv/b:0", 8), stored("g", 8), stored("s", 8), stored("m", 8),
+        stored("v", 8), stored("net/dense/W:0", 8, 4), stored("net/dense/b:0", 4),
+    ]  # fmt: skip
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 3, 6, 6])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, 4])],
+        weights,
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), path)
+    return path
+
+
+@pytest.fixture
+def clean(tmp_path):
+    raw = converters_graph(tmp_path / "raw.onnx")
+    module.convert(str(raw), str(tmp_path / "clean.onnx"))
+    return raw, tmp_path / "clean.onnx"
+
+
+def test_batch_norm_and_constants_are_folded_and_nothing_dead_is_left(clean):
+    model = onnx.load(clean[1])
+    assert [n.op_type for n in model.graph.node] == ["Conv", "Relu", "GlobalAveragePool", "Flatten", "Gemm", "Softmax"]
+    onnx.checker.check_model(model, full_check=True)
+    read = {name for node in model.graph.node for name in node.input}
+    assert {i.name for i in model.graph.initializer} <= read
+
+
+def test_it_computes_the_same_by_an_independent_evaluator(clean):
+    x = np.random.default_rng(1).random((3, 3, 6, 6), dtype=np.float32)
+    before, after = (ReferenceEvaluator(str(path)).run(None, {"x": x})[0] for path in clean)
+    np.testing.assert_allclose(after, before, atol=1e-6)
+
+
+def test_names_are_short_and_say_which_layer(clean):
+    model = onnx.load(clean[1])
+    assert [n.name for n in model.graph.node] == ["conv", "act", "pool", "flat", "dense", "dense.softmax"]
+    assert [i.name for i in model.graph.input] == ["x"]
+    assert [o.name for o in model.graph.output] == ["scores"]
+    assert {"conv.weight", "conv.bias", "dense.weight", "dense.bias"} == {i.name for i in model.graph.initializer}
+    names = json.loads(clean[1].with_suffix(".names.json").read_text())
+    assert names["act"] == "net/relu:0"
+
+
+def test_the_batch_is_free_and_only_used_operator_sets_are_imported(clean):
+    model = onnx.load(clean[1])
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    assert [entry.domain for entry in model.opset_import] == [""]
+
+
+def test_old_opsets_are_raised(tmp_path):
+    raw = converters_graph(tmp_path / "raw.onnx", opset=11)
+    module.convert(str(raw), str(tmp_path / "clean.onnx"))
+    assert module.opset_of(onnx.load(tmp_path / "clean.onnx")) >= module.MINIMUM_OPSET
+
+
+def test_count(clean):
+    # 3×3 from 3 to 8 channels gives 4×4; then 8 to 4.
+    assert module.count(str(clean[1])) == {"parameters": 8 * 27 + 8 + 8 * 4 + 4, "macs": 8 * 27 * 16 + 8 * 4}
+
+
+def test_describe(clean):
+    told = module.describe(str(clean[0]))
+    assert told == {"inputs": [("x", [None, 3, 6, 6], "float32")], "outputs": [("scores", [None, 4], "float32")]}
+
+
+def test_traces_of_both_sides_share_names_and_values(clean, tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(1).random((2, 3, 6, 6), dtype=np.float32))
+    sides = [
+        function(str(clean[0]), str(clean[1]), str(tmp_path / "x.npy"))
+        for function in (module.trace_source, module.trace_target)
+    ]
+    shared = [name for name in sides[1] if name in sides[0]]
+    assert {"act", "pool", "flat", "scores"} <= set(shared)
+    for name in shared:
+        np.testing.assert_allclose(sides[0][name], sides[1][name], atol=1e-5)
+
+
+def test_what_is_no_onnx_is_refused(tmp_path):
+    for content in (b"not a protobuf \xff\xff", b"\x08\x08"):
+        (tmp_path / "m.onnx").write_bytes(content)
+        with pytest.raises(ModelError, match="not a valid ONNX model"):
+            module.load(tmp_path / "m.onnx")
+
+
+def test_a_truncated_file_is_refused(tmp_path):
+    whole = linear_model(tmp_path / "m.onnx").read_bytes()
+    (tmp_path / "m.onnx").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match="not a valid ONNX model"):
+        module.load(tmp_path / "m.onnx")
+
+
+def test_a_quantized_model_is_refused(tmp_path):
+    model = onnx.load(linear_model(tmp_path / "m.onnx"))
+    model.graph.node.insert(0, helper.make_node("QuantizeLinear", ["image", "s", "z"], ["q"], "quantize"))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(1), "s"))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.uint8(0), "z"))
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="is quantized already: quantize"):
+        module.convert(str(tmp_path / "m.onnx"), str(tmp_path / "out.onnx"))
+
+
+def test_an_operator_that_the_runtime_does_not_know_is_named(tmp_path):
+    model = onnx.load(linear_model(tmp_path / "m.onnx"))
+    model.graph.node[0].op_type, model.graph.node[0].domain = "Warp", "my.ops"
+    model.opset_import.append(helper.make_opsetid("my.ops", 1))
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(OperatorError, match="Warp"):
+        module.convert(str(tmp_path / "m.onnx"), str(tmp_path / "out.onnx"))
+
+
+steps = st.lists(st.sampled_from(["a", "b", "Conv", "Relu"]), min_size=1, max_size=4)
+
+
+@given(
+    st.lists(st.tuples(steps.map("/".join), st.sampled_from(["Conv", "Relu", "Gemm", "Add"])), min_size=1, max_size=12)
+)
+def test_layer_names_are_unique_and_not_empty(nodes):
+    names = module._layer_names(nodes)
+    assert len(names) == len(nodes) == len(set(names))
+    assert all(names)
+
+
+def test_what_a_subgraph_reads_is_kept_and_renamed(tmp_path):
+    """An If whose branches read tensors of the graph around it."""
+    x = np.random.default_rng(1).random((3, 4), dtype=np.float32)
+    branch = {
+        name: helper.make_graph(
+            [helper.make_node(op, ["net/a/out:0", "net/w:0"], [f"{name}_out"], f"net/{name}/op")],
+            name,
+            [],
+            [helper.make_tensor_value_info(f"{name}_out", TensorProto.FLOAT, None)],
+        )
+        for name, op in (("then", "Add"), ("otherwise", "Mul"))
+    }
+    nodes = [
+        helper.make_node("Relu", ["x"], ["net/a/out:0"], "net/a/Relu"),
+        helper.make_node("ReduceSum", ["net/a/out:0"], ["net/sum:0"], "net/sum/Sum", keepdims=0),
+        helper.make_node("Greater", ["net/sum:0", "net/limit:0"], ["net/c:0"], "net/c/Greater"),
+        helper.make_node(
+            "If", ["net/c:0"], ["y"], "net/if/If", then_branch=branch["then"], else_branch=branch["otherwise"]
+        ),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])],
+        [
+            onnx.numpy_helper.from_array(np.arange(4, dtype=np.float32), "net/w:0"),
+            onnx.numpy_helper.from_array(np.float32(3), "net/limit:0"),
+        ],
+    )
+    raw, clean = tmp_path / "raw.onnx", tmp_path / "clean.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), raw)
+    module.convert(str(raw), str(clean))
+    for sample in (x, x / 100):
+        before, after = (ReferenceEvaluator(str(path)).run(None, {"x": sample})[0] for path in (raw, clean))
+        np.testing.assert_allclose(after, before, atol=1e-6)
+
+
+def test_shape_arithmetic_before_a_reshape_is_folded(tmp_path):
+    """What tf2onnx now and then writes for Keras's Flatten behind a pooling: the target is computed from the shape."""
+
+    def ints(name, *values):
+        return onnx.numpy_helper.from_array(np.array(values, np.int64), name)
+
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"], "net/relu/Relu"),
+        helper.make_node("Shape", ["r"], ["s0"], "Shape__138"),
+        helper.make_node("Gather", ["s0", "order"], ["s1"], "Gather__141"),
+        helper.make_node("Cast", ["s1"], ["s2"], "net/flatten/Shape__46", to=TensorProto.INT32),
+        helper.make_node("Slice", ["s2", "zero", "one", "zero"], ["s3"], "net/flatten/strided_slice"),
+        helper.make_node("Concat", ["s3", "rest"], ["s4"], "net/flatten/Concat__56", axis=0),
+        helper.make_node("Cast", ["s4"], ["s5"], "net/flatten/Reshape__57", to=TensorProto.INT64),
+        helper.make_node("Reshape", ["r", "s5"], ["y"], "net/flatten/Reshape"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 8, 1, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 8])],
+        [
+            ints("order", 0, 2, 3, 1),
+            ints("zero", 0),
+            ints("one", 1),
+            onnx.numpy_helper.from_array(np.array([8], np.int32), "rest"),
+        ],
+    )
+    raw, clean = tmp_path / "raw.onnx", tmp_path / "clean.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), raw)
+    module.convert(str(raw), str(clean))
+    model = onnx.load(clean)
+    assert [node.op_type for node in model.graph.node] == ["Relu", "Reshape"]
+    assert onnx.numpy_helper.to_array(model.graph.initializer[0]).tolist() == [-1, 8]
+    for count in (1, 3):
+        x = np.random.default_rng(1).random((count, 8, 1, 1), dtype=np.float32)
+        before, after = (ReferenceEvaluator(str(path)).run(None, {"x": x})[0] for path in (raw, clean))
+        assert np.array_equal(before, after)
+
+
+def test_the_same_model_gives_the_same_file(tmp_path):
+    raw = converters_graph(tmp_path / "raw.onnx")
+    for name in ("a.onnx", "b.onnx"):
+        module.convert(str(raw), str(tmp_path / name))
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()

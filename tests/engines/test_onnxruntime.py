@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+
+from bitpick.engines.engine import SessionSettings
+from bitpick.engines.onnxruntime import OnnxRuntimeEngine
+from bitpick.model import Format
+from bitpick.recipe import Recipe
+
+ENGINE = OnnxRuntimeEngine()
+
+
+def recipe(text: str) -> Recipe:
+    return Recipe.parse(f"onnxruntime:{text}")
+
+
+def test_the_raw_graph_option_starts_from_the_converters_graph():
+    assert ENGINE.form(recipe("float32")) == (Format.ONNX,)
+    assert ENGINE.form(recipe("s8s8-per_tensor-minmax+raw_graph")) == (Format.RAW_ONNX,)
+    assert ENGINE.float_recipe(Format.RAW_ONNX) == recipe("float32+raw_graph")
+    assert ENGINE.float_recipe(Format.KERAS) is None
+
+
+def test_recipes_share_ranges_by_graph_and_method():
+    keys = {
+        text: ENGINE.calibration_key(recipe(text))
+        for text in (
+            "s8s8-per_tensor-minmax",
+            "s8u8-per_channel-minmax+reduced_range",
+            "u8u8-per_tensor-minmax+raw_graph",
+        )
+    }
+    assert list(keys.values()) == ["onnx-minmax", "onnx-minmax", "raw_onnx-minmax"]
+    assert ENGINE.calibration_key(recipe("float32")) is None
+
+
+@pytest.fixture
+def made(model_file, dataset, tmp_path):
+    """Build a recipe of the linear model; returns the build and the file's graph."""
+    samples = dataset.calibration.samples
+    ranges = tmp_path / "ranges.json"
+    ENGINE.calibrate(model_file, recipe("s8s8-per_tensor-minmax"), samples, ranges)
+
+    def build(text):
+        folder = tmp_path / recipe(text).file_name
+        folder.mkdir()
+        found = ENGINE.build(model_file, recipe(text), samples, ranges, folder)
+        return found, onnx.load(found.main).graph
+
+    build.ranges = ranges
+    return build
+
+
+def test_ranges_are_those_of_the_samples(made, dataset):
+    table = json.loads(made.ranges.read_text())
+    text = json.dumps(table)
+    assert "image" in text
+    images = np.asarray(dataset.calibration.inputs)
+    assert f"{float(images.max())}" in text
+    assert not [p.name for p in made.ranges.parent.iterdir() if "augmented" in p.name]
+
+
+@pytest.mark.parametrize(
+    ("text", "weight_type", "activation_type", "most"),
+    [
+        ("s8s8-per_tensor-minmax", np.int8, np.int8, 127),
+        ("s8u8-per_tensor-minmax", np.int8, np.uint8, 127),
+        ("u8u8-per_tensor-minmax", np.uint8, np.uint8, 255),
+        ("s8u8-per_tensor-minmax+reduced_range", np.int8, np.uint8, 64),
+    ],
+)
+def test_the_file_has_what_the_recipe_asks_for(made, text, weight_type, activation_type, most):
+    build, graph = made(text)
+    stored = {i.name: onnx.numpy_helper.to_array(i) for i in graph.initializer}
+    weights = [a for a in stored.values() if a.dtype == weight_type and a.ndim == 2]
+    assert len(weights) == 1
+    assert np.abs(weights[0].astype(int)).max() <= most
+    assert np.abs(weights[0].astype(int)).max() > most // 2
+    quantizers = [n for n in graph.node if n.op_type == "QuantizeLinear"]
+    assert {stored[n.input[2]].dtype for n in quantizers} == {np.dtype(activation_type)}
+    assert build.files == ("model.onnx",)
+
+
+def test_per_channel_has_a_scale_for_each_channel(made):
+    for text, count in (("s8u8-per_tensor-minmax", 1), ("s8u8-per_channel-minmax", 4)):
+        _, graph = made(text)
+        stored = {i.name: onnx.numpy_helper.to_array(i) for i in graph.initializer}
+        weight = next(name for name, a in stored.items() if a.dtype == np.int8 and a.ndim == 2)
+        dequantize = next(n for n in graph.node if n.op_type == "DequantizeLinear" and n.input[0] == weight)
+        assert stored[dequantize.input[1]].size == count
+
+
+def test_the_session_runs_the_file(made, dataset):
+    build, _ = made("float32")
+    batch = np.asarray(dataset.evaluation.inputs[:5], np.float32)
+    with ENGINE.open(build, SessionSettings(threads=1)) as session:
+        scores = session.scores(session.run(session.prepare(batch)))
+    assert scores.shape == (5, 4)
+    assert scores.dtype == np.float32

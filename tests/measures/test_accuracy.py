@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitpick.engines.engine import Session
+from bitpick.errors import EngineError
+from bitpick.measures import accuracy as module
+from bitpick.statistics import wilson_interval
+
+
+class Fixed(Session):
+    """Gives back what a function makes of each batch."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def prepare(self, batch):
+        return batch
+
+    def run(self, native):
+        return self.function(native)
+
+    def scores(self, native):
+        return native
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=200))
+def test_accuracy_by_its_definition(pairs):
+    predictions, targets = np.array(pairs).T
+    found = module.accuracy(predictions, targets, ("a", "b", "c", "d"))
+    assert found.correct == sum(p == t for p, t in pairs)
+    assert found.value == found.correct / len(pairs)
+    assert found.interval == wilson_interval(found.correct, len(pairs))
+    for i, name in enumerate("abcd"):
+        mine = [p == t for p, t in pairs if t == i]
+        assert found.per_class.get(name) == (pytest.approx(sum(mine) / len(mine)) if mine else None)
+
+
+def test_scores_come_in_the_order_of_the_samples(dataset):
+    first_pixels = lambda batch: batch.reshape(len(batch), -1)[:, :4]  # noqa: E731
+    found = module.scores(Fixed(first_pixels), dataset.evaluation.samples, 4)
+    assert np.array_equal(found, dataset.evaluation.inputs.reshape(600, -1)[:, :4])
+
+
+def test_a_score_that_is_not_finite_is_named(dataset):
+    def broken(batch):
+        scores = np.zeros((len(batch), 4), np.float32)
+        if len(batch) < 500:  # the second batch
+            scores[7, 2] = np.inf
+        return scores
+
+    with pytest.raises(EngineError, match="first for sample 507"):
+        module.scores(Fixed(broken), dataset.evaluation.samples, 4)
+
+
+@pytest.mark.parametrize("shape", [(500, 3), (1, 4), (500,), (500, 4, 1)])
+def test_scores_of_another_shape_are_refused(dataset, shape):
+    with pytest.raises(EngineError, match=r"expected: \(500, 4\)"):
+        module.scores(Fixed(lambda _: np.zeros(shape, np.float32)), dataset.evaluation.samples, 4)

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import pytest
+
+from bitpick.report import markdown
+from bitpick.result import Run
+
+ACCURACY = {"correct": 90, "total": 100, "value": 0.9, "interval": (0.8, 0.95), "per_class": {"ant": 0.8, "bee": 1.0}}
+
+
+def run(**fields) -> Run:
+    rows = [
+        {
+            "id": "e:float32",
+            "recipe": "e:float32",
+            "engine": "e",
+            "kind": "baseline",
+            "status": "ok",
+            "accuracy": ACCURACY,
+            "size_bytes": 1000,
+            "files": [{"path": "builds/e__float32/m", "bytes": 1000, "sha256": "0" * 64}],
+        },
+        {
+            "id": "e:s8u8-per_channel-minmax",
+            "recipe": "e:s8u8-per_channel-minmax",
+            "engine": "e",
+            "kind": "quantized",
+            "status": "ok",
+            "accuracy": ACCURACY | {"correct": 80, "value": 0.8, "per_class": {"ant": 0.6, "bee": 1.0}},
+            "size_bytes": 400,
+            "size_ratio": 0.4,
+            "flags": [{"code": "drop", "text": "loses 10.00 points"}],
+            "versus_baseline": {"baseline": "e:float32", "drop": 0.1, "flips": 10, "p_value": 0.001},
+        },
+        {
+            "id": "e:u8u8-per_tensor-minmax",
+            "recipe": "e:u8u8-per_tensor-minmax",
+            "engine": "e",
+            "kind": "quantized",
+            "status": "unsupported",
+            "reason": "no | such <kernel>",
+        },
+    ]
+    document = {
+        "state": "complete",
+        "command": "compare",
+        "version": "1",
+        "request": {
+            "model": "dir/my|model.onnx",
+            "model_sha256": "1" * 64,
+            "data": "tiny",
+            "preset": "basic",
+            "recipes": [],
+            "engines": [],
+            "calibration_size": 10,
+            "seed": 0,
+            "flag_drop": 0.05,
+            "sha256": "2" * 64,
+        },
+        "model": {
+            "source": "dir/my|model.onnx",
+            "format": "raw_onnx",
+            "sha256": "1" * 64,
+            "parameters": 1234,
+            "macs": 5678,
+            "hops": [
+                {
+                    "name": "raw_onnx → onnx",
+                    "source": "raw_onnx",
+                    "target": "onnx",
+                    "samples": 128,
+                    "max_abs_diff": 1e-6,
+                    "tolerance": 6e-5,
+                    "top1_agreement": 1.0,
+                    "passed": True,
+                }
+            ],
+        },
+        "data": {
+            "name": "tiny",
+            "preprocessing": "raw values as float32",
+            "evaluation": {"count": 100, "sha256": "3" * 64},
+            "calibration": {
+                "count": 10,
+                "seed": 0,
+                "sha256": "4" * 64,
+                "per_class": {"ant": 5, "bee": 5},
+                "overlap": 1,
+            },
+        },
+        "host": {
+            "cpu": "A CPU",
+            "isa": ["avx2"],
+            "cores": 2,
+            "threads": 1,
+            "platform": "Linux",
+            "python": "3.11",
+            "versions": {"numpy": "2.0"},
+        },
+        "rows": rows,
+        "recommendation": {"id": None, "because": ["No build can be recommended: all 1 quantized rows are flagged."]},
+    }
+    return Run.model_validate(document | fields)
+
+
+def tables(text: str) -> list[list[str]]:
+    """The Markdown tables of a text, each as its lines."""
+    found, current = [], []
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("|"):
+            current.append(line)
+        elif current:
+            found.append(current)
+            current = []
+    return found
+
+
+def test_the_parts_and_their_numbers():
+    text = markdown.render(run())
+    assert "# Quantization analysis: my\\|model.onnx" in text
+    assert "**No build is recommended.**" in text
+    assert (
+        "| e | int8 / uint8, per channel | 80.00% | 80 | 10.00 | 0.4 kB | 60% | `e:s8u8-per_channel-minmax` |" in text
+    )
+    assert "`e:u8u8-per_tensor-minmax` (unsupported): no \\| such \\<kernel\\>" in text
+    assert "- `e:s8u8-per_channel-minmax`: loses 10.00 points (`drop`)" in text
+    assert "| ant | 20.00 |" in text
+    assert "| bee | 0.00 |" in text
+    assert "1 of them is, byte for byte, in the evaluation set too" in text
+    assert "| raw\\_onnx → onnx | 128 | 1e-06 | 6e-05 | 100.00% |" in text
+    assert "1,234 weights and 5,678 multiply-accumulates" in text
+
+
+def test_every_table_is_whole():
+    for table in tables(markdown.render(run())):
+        columns = {line.replace("\\|", "").count("|") for line in table}
+        assert len(columns) == 1, table
+        assert set(table[1]) <= set("|- "), table
+
+
+@pytest.mark.parametrize("state", ["interrupted", "failed", "running"])
+def test_a_run_that_did_not_end_well_says_so_and_reports_what_it_has(state):
+    text = markdown.render(run(state=state, recommendation=None, data=None, rows=[]))
+    assert f"**This run is {state}" in text
+    assert "## Versions" in text
+
+
+def test_no_flag_is_said_to_be_none():
+    quiet = run()
+    quiet.rows[1].flags = []
+    assert "None: no row drops more than 5.00 points." in markdown.render(quiet)

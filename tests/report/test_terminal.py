@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from bitpick.comparison.job import Job
+from bitpick.report import terminal
+from tests.report.test_markdown import run
+
+
+def shown(renderable, width=140) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+def test_the_summary_has_the_rows_the_reasons_and_the_place():
+    text = shown(terminal.summary(run(), "runs/x"))
+    assert "e:s8u8-per_channel-minmax" in text
+    assert "80.00%" in text
+    assert "no | such <kernel>" in text
+    assert "No build is recommended" in text
+    assert "runs/x" in text
+
+
+def test_brackets_in_text_are_text():
+    odd = run()
+    odd.rows[2].reason = "[red]not markup[/red]"
+    assert "[red]not markup[/red]" in shown(terminal.summary(odd, "x"))
+
+
+def test_a_narrow_terminal_keeps_the_numbers():
+    text = shown(terminal.summary(run(), "x"), width=50)
+    assert "80.00%" in text
+    assert "10.00" in text
+
+
+def test_live_rows_show_what_goes_on_and_nothing_where_there_is_no_terminal():
+    for is_terminal in (True, False):
+        file = io.StringIO()
+        console = Console(file=file, force_terminal=is_terminal, width=140, _environ={})
+        with terminal.LiveRows(console) as live:
+            live.phase("converting the model")
+            live.started(Job("b", "e", "build", {}, subject="e:x"))
+            live.row(run().rows[1])
+            live._live.refresh() if is_terminal else None
+            live.ended(Job("b", "e", "build", {}, subject="e:x"))
+        text = file.getvalue()
+        assert ("building e:x" in text) == is_terminal
+        assert ("80.00%" in text) == is_terminal
+    assert text == ""

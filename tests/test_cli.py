@@ -1,0 +1,248 @@
+"""The command as its users meet it: a process, its output, its exit code, what it leaves on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import linear_model
+
+pytestmark = [pytest.mark.data, pytest.mark.usefixtures("cifar10")]
+
+COMMAND = [sys.executable, "-m", "bitpick"]
+
+
+@pytest.fixture
+def place(tmp_path, fake_distribution):
+    """An empty working directory, a linear model for CIFAR-10 outside it, and the fake engine installed."""
+    linear_model(tmp_path / "linear.onnx", shape=(32, 32, 3), classes=10)
+    (tmp_path / "work").mkdir()
+    return tmp_path / "work"
+
+
+def environment(place: Path) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(place.parent / "site"), "COLUMNS": "120"}
+
+
+def bitpick(place: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(command, cwd=place, env=environment(place), capture_output=True, text=True, timeout=300)
+
+
+def compare(place: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return bitpick(place, "compare", "../linear.onnx", "--engine", "fake", *arguments)
+
+
+def left_in(place: Path) -> list[str]:
+    return sorted(str(p.relative_to(place)) for p in place.rglob("*"))
+
+
+def test_compare_shows_the_rows_the_pick_and_where_everything_is(place):
+    done = compare(place, "--out", "run")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    for text in ("fake:float32", "fake:s8s8-per_tensor-minmax", "accuracy", "Ship fake:", "unsupported:", "run.json"):
+        assert text in done.stdout
+    assert {"report.md", "run.json", "builds", "forms", "logs"} == {p.name for p in (place / "run").iterdir()} - {
+        "ranges"
+    }
+    build = place / "run" / "builds" / "fake__s8s8-per_tensor-minmax"
+    assert {p.name for p in build.iterdir()} == {"model.npz", "recipe.yaml", "predictions.npz"}
+
+
+def test_json_is_the_run_and_nothing_else_is_on_standard_output(place):
+    done = compare(place, "--out", "run", "--json")
+    assert json.loads(done.stdout) == json.loads((place / "run" / "run.json").read_text())
+
+
+def test_without_out_the_same_request_finds_its_own_folder_again(place):
+    first = compare(place)
+    assert first.returncode == 0, first.stderr
+    (folder,) = (place / "runs").iterdir()
+    run = json.loads((folder / "run.json").read_text())
+    assert folder.name == f"linear-cifar10-{run['request']['sha256'][:8]}"
+    assert compare(place).returncode == 0
+    assert list((place / "runs").iterdir()) == [folder]
+    again = json.loads((folder / "run.json").read_text())
+    assert again["rows"] == run["rows"]
+    assert compare(place, "--seed", 1).returncode == 0
+    assert len(list((place / "runs").iterdir())) == 2
+
+
+def test_report_is_written_again_from_run_json(place):
+    compare(place, "--out", "run")
+    before = (place / "run" / "report.md").read_text()
+    (place / "run" / "report.md").unlink()
+    assert bitpick(place, "report", "run").returncode == 0
+    assert (place / "run" / "report.md").read_text() == before
+
+
+def test_quantize_and_evaluate_agree_with_compare(place):
+    recipe = "fake:s8u8-per_channel-minmax"
+    made = bitpick(place, "quantize", "../linear.onnx", "--recipe", recipe, "-o", "build", "--json")
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout)["files"][0]["path"] == "model.npz"
+    row = json.loads(bitpick(place, "evaluate", "build", "--json").stdout)
+    compared = json.loads(compare(place, "--out", "run", "--json").stdout)
+    same = next(r for r in compared["rows"] if r["id"] == recipe)
+    assert row["accuracy"] == same["accuracy"]
+    assert row["files"][0]["sha256"] == same["files"][0]["sha256"]
+    assert "predictions.npz" not in left_in(place / "build")
+    text = bitpick(place, "evaluate", "build").stdout
+    assert "of 10,000 (95% interval" in text
+    assert "airplane" in text
+
+
+def test_convert_writes_a_verified_file(place):
+    done = bitpick(place, "convert", "../linear.onnx", "--to", "onnx", "-o", "clean.onnx")
+    assert done.returncode == 0, done.stderr
+    assert "100.00%" in done.stdout
+    assert left_in(place) == ["clean.onnx"]
+
+
+def test_engines_and_data_have_json(place):
+    table = json.loads(bitpick(place, "engines", "--json").stdout)
+    assert [row["name"] for row in table] == ["fake", "keras", "onnxruntime", "pytorch_fx"]
+    told = json.loads(bitpick(place, "data", "cifar10", "--json").stdout)
+    assert (told["calibration"], told["evaluation"]) == (50_000, 10_000)
+
+
+def files_in(folder: Path) -> None:
+    (folder / "empty.onnx").write_bytes(b"")
+    (folder / "text.onnx").write_text("hello, I am not a model")
+    (folder / "text.h5").write_text("hello, I am not a model")
+    (folder / "notes.txt").write_text("hello")
+    whole = (folder / "linear.onnx").read_bytes()
+    (folder / "half.onnx").write_bytes(whole[: len(whole) // 2])
+    linear_model(folder / "seven.onnx", shape=(32, 32, 3), classes=7)
+    linear_model(folder / "wide.onnx", shape=(64, 64, 3), classes=10)
+    (folder / "taken").mkdir(exist_ok=True)
+    (folder / "taken" / "thesis.txt").write_text("years")
+
+
+WRONG = {
+    "missing": (["compare", "../no.onnx"], "model ../no.onnx does not exist"),
+    "empty": (["compare", "../empty.onnx"], "is empty"),
+    "not a model": (["compare", "../text.onnx"], "is not a valid ONNX model"),
+    "not HDF5": (["compare", "../text.h5"], "is not a .h5 file"),
+    "unknown suffix": (["compare", "../notes.txt"], "unknown suffix '.txt'"),
+    "truncated": (["compare", "../half.onnx"], "is not a valid ONNX model"),
+    "classes": (["compare", "../seven.onnx"], "gives 7 scores, and the data set has 10 classes"),
+    "shape": (["compare", "../wide.onnx"], "takes inputs of shape (batch, 64, 64, 3)"),
+    "calibration size": (["compare", "../linear.onnx", "--calibration-size", "60000"], "cannot draw 60,000"),
+    "preset": (["compare", "../linear.onnx", "--preset", "basics"], "did you mean basic?"),
+    "engine": (["compare", "../linear.onnx", "--engine", "fakes"], "did you mean fake?"),
+    "recipe": (["compare", "../linear.onnx", "--recipe", "fake:s8u8"], "is not a recipe"),
+    "recipe of no engine": (["compare", "../linear.onnx", "--recipe", "fak:float32"], "did you mean fake?"),
+    "flag drop": (["compare", "../linear.onnx", "--flag-drop", "-1"], "from 0 to 100"),
+    "data": (["compare", "../linear.onnx", "--data", "cifar100"], "did you mean cifar10?"),
+    "data folder": (["compare", "../linear.onnx", "--data", "../taken"], "holds no CIFAR-10"),
+    "taken": (["compare", "../linear.onnx", "--out", "../taken"], "holds no run"),
+    "not writable": (["compare", "../linear.onnx", "--out", "/proc/self/run"], "cannot be written"),
+    "option": (["compare", "--no-such-option"], "No such option"),
+    "number": (["compare", "--seed", "x"], "valid int"),
+    "no run": (["report", "../taken"], "holds no run"),
+    "no build": (["evaluate", "../taken"], "holds no build"),
+    "conversion": (["convert", "../linear.onnx", "--to", "onx", "-o", "x"], "did you mean onnx?"),
+    "quantize onto files": (
+        ["quantize", "../linear.onnx", "--recipe", "fake:s8s8-per_tensor-minmax", "-o", "../taken"],
+        "is not an empty directory",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_request_is_exit_2_one_message_and_nothing_written(place, case):
+    arguments, says = WRONG[case]
+    files_in(place.parent)
+    before = left_in(place.parent)
+    done = bitpick(place, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert left_in(place.parent) == before
+
+
+def test_a_run_without_a_quantized_row_is_exit_3_and_its_report_says_why(place):
+    done = compare(place, "--recipe", "fake:s8s8-per_tensor-minmax+absent", "--out", "run")
+    assert done.returncode == 3
+    assert "no quantized row is ok" in done.stderr
+    assert "was asked to lack it" in (place / "run" / "report.md").read_text()
+
+
+def test_a_worker_that_dies_costs_its_row_not_the_run(place):
+    crash, fine = "fake:s8s8-per_tensor-minmax+crash", "fake:s8u8-per_channel-minmax"
+    done = compare(place, "--recipe", crash, "--recipe", fine, "--out", "run", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {row["id"]: row for row in json.loads(done.stdout)["rows"]}
+    assert rows[crash]["status"] == "failed"
+    assert "the worker process fake ended with exit code 70" in rows[crash]["reason"]
+    assert rows[fine]["status"] == "ok"
+
+
+GOOD_THEN_HANGING = ["--recipe", "fake:s8u8-per_channel-minmax", "--recipe", "fake:s8s8-per_tensor-minmax+hang"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_is_exit_130_with_children_gone_and_a_whole_run_json(place, how):
+    command = [*COMMAND, "compare", "../linear.onnx", *GOOD_THEN_HANGING, "--out", "run"]
+    process = subprocess.Popen(
+        command, cwd=place, env=environment(place), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    path = place / "run" / "run.json"
+    end = time.monotonic() + 60
+    while time.monotonic() < end:  # until the good row is there; then the other one hangs
+        rows = json.loads(path.read_text())["rows"] if path.exists() else []
+        if any(row["id"] == "fake:s8u8-per_channel-minmax" for row in rows):
+            break
+        time.sleep(0.05)
+    time.sleep(0.3)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children
+    process.send_signal(how)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    run = json.loads(path.read_text())
+    assert run["state"] == "interrupted"
+    assert [row["status"] for row in run["rows"]] == ["ok", "ok"]
+    assert "interrupted" in (place / "run" / "report.md").read_text()
+
+
+def test_a_kill_loses_nothing_that_was_done(place):
+    command = [*COMMAND, "compare", "../linear.onnx", *GOOD_THEN_HANGING, "--out", "run"]
+    process = subprocess.Popen(command, cwd=place, env=environment(place), stderr=subprocess.DEVNULL)
+    path = place / "run" / "run.json"
+    end = time.monotonic() + 60
+    rows: list = []
+    while len(rows) < 2 and time.monotonic() < end:
+        rows = json.loads(path.read_text())["rows"] if path.exists() else []
+        time.sleep(0.05)
+    process.kill()
+    process.wait(10)
+    assert json.loads(path.read_text())["state"] == "running"
+    # Continued, it has the hanging row alone before it.
+    process = subprocess.Popen(command, cwd=place, env=environment(place), stderr=subprocess.DEVNULL)
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    process.wait(20)
+    again = {row["id"]: row for row in json.loads(path.read_text())["rows"]}
+    assert all(again[row["id"]] == row for row in rows)
+
+
+def test_output_to_a_closed_pipe_is_no_error(place):
+    compare(place, "--out", "run")
+    command = f"{' '.join(COMMAND)} report run --json | head -1"
+    done = subprocess.run(["bash", "-c", command], cwd=place, env=environment(place), capture_output=True, text=True)
+    assert done.stdout.strip() == "{"
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,105 @@
+"""The house rules that no other tool checks."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "bitpick"
+FRAMEWORKS = (
+    "torch", "tensorflow", "keras", "onnx", "onnxruntime", "openvino", "nncf", "pandas", "scipy", "matplotlib",
+)  # fmt: skip
+MODULES = sorted(
+    ".".join(("bitpick", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__")
+    for path in SOURCE.rglob("*.py")
+    if path.name != "__main__.py"
+)
+
+
+def loaded(code: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has after running some code."""
+    program = f"{code}\nimport json, sys; print(json.dumps(sorted({{m.partition('.')[0] for m in sys.modules}})))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import bitpick",
+        "import sys; sys.argv[1:] = ['--help']\nfrom bitpick import cli\ntry: cli.main()\nexcept SystemExit: pass",
+        "import bitpick.api; from bitpick.engines.registry import engines; assert engines()",
+    ],
+    ids=["import bitpick", "bitpick --help", "engine table"],
+)
+def test_no_framework_is_loaded_before_it_is_needed(code):
+    assert loaded(code).isdisjoint(FRAMEWORKS)
+
+
+def test_import_bitpick_alone_loads_nothing_of_others():
+    assert loaded("import bitpick").isdisjoint({"numpy", "pydantic", "rich", "typer", "jinja2", "pooch", "yaml"})
+
+
+def test_every_module_can_be_imported_without_any_framework():
+    block = f"import sys\nfor name in {FRAMEWORKS!r}: sys.modules[name] = None\n"
+    loaded(block + "\n".join(f"import {name}" for name in MODULES))
+
+
+# Modules without a test of their own name, and where they are tested.
+TESTED_ELSEWHERE = {
+    "api": "test_cli, end_to_end",
+    "comparison/job": "comparison/test_compare, end_to_end",
+    "comparison/listener": "comparison/test_compare",
+    "comparison/plan": "comparison/test_compare",
+    "comparison/prepare": "comparison/test_compare",
+    "comparison/single": "test_cli",
+    "conversion/hop": "conversion/test_route",
+    "conversion/keras_file": "end_to_end, conformance",
+    "conversion/onnx_from_keras": "conformance, end_to_end",
+    "data/progress": "data/test_cifar10",
+    "engines/engine": "conformance, comparison/test_request",
+    "engines/keras": "conformance",
+    "engines/pytorch_fx": "conformance",
+    "engines/registry": "conformance",
+    "executors/executor": "executors/test_inline",
+}
+
+
+def test_tests_mirror_the_source():
+    missing = []
+    for path in SOURCE.rglob("*.py"):
+        name = path.relative_to(SOURCE).with_suffix("")
+        if path.name.startswith("__") or name.parts[:2] == ("conversion", "pytorch_operators"):
+            continue
+        test = ROOT / "tests" / name.parent / f"test_{name.name}.py"
+        if test.exists() == (name.as_posix() in TESTED_ELSEWHERE):
+            missing.append(name.as_posix())
+    assert missing == []
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_a_file_is_one_room_with_one_purpose(path):
+    assert len(path.read_text().splitlines()) <= 320
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md")), ids=str)
+def test_links_lead_somewhere(path):
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text()):
+        assert (path.parent / target).exists(), target
+
+
+def test_nothing_private_is_in_the_repository():
+    names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if names.returncode != 0:
+        pytest.skip("this is no git checkout")
+    for name in names.stdout.splitlines():
+        assert not name.endswith((".h5", ".tflite")), name
+        if name.endswith((".py", ".md", ".toml", ".jinja", "Makefile")) and name != "tests/test_house.py":
+            assert "../shared" not in (ROOT / name).read_text(), name
