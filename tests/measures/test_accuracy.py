@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -60,3 +64,31 @@ def test_a_score_that_is_not_finite_is_named(dataset):
 def test_scores_of_another_shape_are_refused(dataset, shape):
     with pytest.raises(EngineError, match=r"expected: \(500, 4\)"):
         module.scores(Fixed(lambda _: np.zeros(shape, np.float32)), dataset.evaluation.samples, 4)
+
+
+def peak_memory(count: int, folder) -> int:
+    """Peak resident bytes of a process that evaluates so many samples of 3 kB."""
+    code = f"""
+import resource, sys
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from pathlib import Path
+from bitpick.data.dataset import Samples
+from bitpick.measures.accuracy import scores
+from tests.measures.test_accuracy import Fixed
+
+folder = Path({str(folder)!r})
+samples = Samples(inputs=folder / "images.npy", labels=folder / "labels.npy", count={count}, sha256="0")
+scores(Fixed(lambda batch: batch.reshape(len(batch), -1)[:, :4]), samples, 4)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout) * (1 if sys.platform == "darwin" else 1024)
+
+
+def test_peak_memory_does_not_grow_with_the_number_of_samples(tmp_path):
+    np.save(tmp_path / "images.npy", np.zeros((40_000, 32, 32, 3), np.uint8))
+    np.save(tmp_path / "labels.npy", np.zeros(40_000, np.uint8))
+    few, many = (peak_memory(count, tmp_path) for count in (1_000, 40_000))
+    # 39,000 more samples are 120 MB as stored and 480 MB as float32; their scores are 0.6 MB.
+    assert many - few < 8_000_000

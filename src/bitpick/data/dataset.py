@@ -36,11 +36,14 @@ class Samples(BaseModel):
 
     def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
         """Prepared inputs of shape (at most `size`, …), float32. Memory does not grow with the number of samples."""
-        inputs = np.load(self.inputs, mmap_mode="r")
         indices = None if self.indices is None else np.load(self.indices)
         for start in range(0, self.count, size):
             window = slice(start, min(start + size, self.count))
-            yield self.preprocessing(inputs[window] if indices is None else inputs[indices[window]])
+            # Mapped anew for each batch: a map that stays keeps every page that was read in this process's memory.
+            inputs = np.load(self.inputs, mmap_mode="r")
+            batch = self.preprocessing(inputs[window] if indices is None else inputs[indices[window]])
+            del inputs
+            yield batch
 
     def targets(self) -> NDArray[np.int64]:
         """The labels: array of shape (count,), int64."""

@@ -16,7 +16,7 @@ from bitpick.report import words
 from bitpick.result import Hop, Row, Run
 
 _VERBS = {
-    "convert": "converting to",
+    "convert": "converting",
     "run_form": "verifying",
     "verify": "verifying",
     "calibrate": "calibrating for",
