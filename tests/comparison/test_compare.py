@@ -286,3 +286,44 @@ def test_a_conversion_that_changes_the_model_ends_the_run_and_names_the_node(com
     assert run.state == "failed"
     assert [hop.passed for hop in run.model.hops] == [False]
     assert run.rows == []
+
+
+def sabotaged_copy(source, out):
+    """A conversion that adds 1 to each bias."""
+    import onnx
+
+    model = onnx.load(source)
+    for stored in model.graph.initializer:
+        if stored.name.endswith("bias"):
+            stored.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(stored) + 1, stored.name))
+    onnx.save(model, out)
+
+
+def test_an_engines_own_hop_that_fails_costs_its_rows_alone(model_file, dataset, use_engines, tmp_path):
+    """Sabotage: an engine's last conversion changes the model; the rows of the other engine do not care."""
+    from bitpick.conversion import route as routes
+    from bitpick.conversion.hop import Hop
+    from bitpick.engines.fake import FakeEngine
+    from bitpick.engines.onnxruntime import OnnxRuntimeEngine
+    from bitpick.model import Format
+
+    class Picky(FakeEngine):
+        name = "picky"
+        accepts = (Format.PYTORCH,)  # any format that the sabotaged hop leads to
+        runs = (Format.PYTORCH,)
+
+    hop = Hop(Format.ONNX, Format.PYTORCH, "fake", (), f"{__name__}:sabotaged_copy")
+    real = routes.hops()
+    patched = (*(h for h in real if h.target != Format.PYTORCH), hop)
+    use_engines(FakeEngine(), Picky(), OnnxRuntimeEngine())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(routes, "hops", lambda: patched)
+        request, form = make_request(model_file, "tiny", engine_names=["fake", "picky"], calibration_size=50)
+        store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
+        Comparison(store, this_host(), InlineExecutor(), 1, Silent()).compare(lambda: dataset, Preprocessing())
+    statuses = {row.id: row.status for row in store.run.rows}
+    assert statuses["picky:float32"] == statuses["picky:s8s8-per_tensor-minmax"] == "failed"
+    assert statuses["fake:s8s8-per_tensor-minmax"] == "ok"
+    assert "onnx → pytorch changed the model" in store.run.row("picky:float32").reason
+    assert [(h.name, h.passed) for h in store.run.model.hops] == [("raw_onnx → onnx", True), ("onnx → pytorch", False)]
+    assert store.run.state == "complete"

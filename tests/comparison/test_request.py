@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bitpick.comparison.request import check_recipe, make_request, offers
+from bitpick.engines.engine import Engine
 from bitpick.engines.fake import FakeEngine
 from bitpick.errors import RecipeError
 from bitpick.host import this_host
@@ -54,12 +55,18 @@ def test_a_preset_brings_its_own_threshold_and_the_user_goes_before_it(model_fil
     assert make_request(model_file, "tiny", preset="basic")[0].min_accuracy is None
 
 
+@pytest.fixture
+def installed(monkeypatch):
+    """Every engine, whatever this machine has."""
+    monkeypatch.setattr(Engine, "missing", lambda self: None)
+
+
 def ids(model_file, form=Format.KERAS, **fields):
     request, _ = make_request(model_file, "tiny", **fields)
     return [offer.recipe.id for offer in offers(request, model(form), this_host())]
 
 
-def test_the_reference_preset_is_the_published_comparison(model_file):
+def test_the_reference_preset_is_the_published_comparison(model_file, installed):
     assert ids(model_file, preset="reference") == [
         "keras:float32",
         "onnxruntime:float32",
@@ -71,7 +78,7 @@ def test_the_reference_preset_is_the_published_comparison(model_file):
     ]
 
 
-def test_baselines_come_first_and_basic_has_every_row_it_promises(model_file):
+def test_baselines_come_first_and_basic_has_every_row_it_promises(model_file, installed):
     found = ids(model_file, preset="basic")
     assert found[:3] == ["keras:float32", "onnxruntime:float32", "pytorch_fx:float32"]
     for row in ("s8s8-per_tensor", "u8u8-per_tensor", "s8u8-per_channel"):
@@ -80,7 +87,13 @@ def test_baselines_come_first_and_basic_has_every_row_it_promises(model_file):
     assert "pytorch_fx:u8u8-per_channel-histogram" in found
 
 
-def test_engines_narrow_a_preset(model_file):
+def test_full_has_what_the_others_have(model_file, installed):
+    full = set(ids(model_file, preset="full"))
+    for preset in ("reference", "basic", "standard"):
+        assert set(ids(model_file, preset=preset)) <= full
+
+
+def test_engines_narrow_a_preset(model_file, installed):
     assert {i.partition(":")[0] for i in ids(model_file, preset="basic", engine_names=["keras"])} == {"keras"}
 
 

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from bitpick.conversion import canonical_onnx as module
+from bitpick.conversion import onnx_file
 from bitpick.errors import ModelError, OperatorError
 from tests.conftest import linear_model
 
@@ -89,17 +90,7 @@ def test_the_batch_is_free_and_only_used_operator_sets_are_imported(clean):
 def test_old_opsets_are_raised(tmp_path):
     raw = converters_graph(tmp_path / "raw.onnx", opset=11)
     module.convert(str(raw), str(tmp_path / "clean.onnx"))
-    assert module.opset_of(onnx.load(tmp_path / "clean.onnx")) >= module.MINIMUM_OPSET
-
-
-def test_count(clean):
-    # 3×3 from 3 to 8 channels gives 4×4; then 8 to 4.
-    assert module.count(str(clean[1])) == {"parameters": 8 * 27 + 8 + 8 * 4 + 4, "macs": 8 * 27 * 16 + 8 * 4}
-
-
-def test_describe(clean):
-    told = module.describe(str(clean[0]))
-    assert told == {"inputs": [("x", [None, 3, 6, 6], "float32")], "outputs": [("scores", [None, 4], "float32")]}
+    assert onnx_file.opset_of(onnx.load(tmp_path / "clean.onnx")) >= module.MINIMUM_OPSET
 
 
 def test_traces_of_both_sides_share_names_and_values(clean, tmp_path):
@@ -112,20 +103,6 @@ def test_traces_of_both_sides_share_names_and_values(clean, tmp_path):
     assert {"act", "pool", "flat", "scores"} <= set(shared)
     for name in shared:
         np.testing.assert_allclose(sides[0][name], sides[1][name], atol=1e-5)
-
-
-def test_what_is_no_onnx_is_refused(tmp_path):
-    for content in (b"not a protobuf \xff\xff", b"\x08\x08"):
-        (tmp_path / "m.onnx").write_bytes(content)
-        with pytest.raises(ModelError, match="not a valid ONNX model"):
-            module.load(tmp_path / "m.onnx")
-
-
-def test_a_truncated_file_is_refused(tmp_path):
-    whole = linear_model(tmp_path / "m.onnx").read_bytes()
-    (tmp_path / "m.onnx").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ModelError, match="not a valid ONNX model"):
-        module.load(tmp_path / "m.onnx")
 
 
 def test_a_quantized_model_is_refused(tmp_path):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from pydantic import validate_call
 
-from bitpick.conversion import canonical_onnx
+from bitpick.conversion import onnx_file
 from bitpick.conversion import verify as verification
 from bitpick.conversion.route import route
 from bitpick.data.dataset import Samples
@@ -173,10 +173,10 @@ def verify(source_format: Format, target_format: Format, reference: Path, output
 
 
 def describe(source: str) -> dict[str, Any]:
-    """What an ONNX file takes and gives, see `canonical_onnx.describe`."""
-    return canonical_onnx.describe(source)
+    """What an ONNX file takes and gives, see `onnx_file.describe`."""
+    return onnx_file.describe(source)
 
 
 def count(source: str) -> dict[str, int]:
-    """Weights and multiply-accumulates of a clean graph, see `canonical_onnx.count`."""
-    return canonical_onnx.count(source)
+    """Weights and multiply-accumulates of a clean graph, see `onnx_file.count`."""
+    return onnx_file.count(source)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bitpick.conversion import onnx_file
 from bitpick.conversion.hop import Hop
 from bitpick.errors import ModelError, OperatorError
 from bitpick.model import Format
@@ -42,7 +42,7 @@ def convert(source: str, out: str) -> None:
     import onnx
     import onnxruntime as ort
 
-    original = load(Path(source))
+    original = onnx_file.load(Path(source))
     quantized = [n.name for n in original.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
     if quantized:
         name = Path(source).name
@@ -50,7 +50,7 @@ def convert(source: str, out: str) -> None:
             f"the model {name} is quantized already: {quantized[0]} and {len(quantized) - 1} more nodes say so",
             expected="the trained float32 model",
         )
-    if opset_of(original) < MINIMUM_OPSET:
+    if onnx_file.opset_of(original) < MINIMUM_OPSET:
         original = onnx.version_converter.convert_version(original, CURRENT_OPSET)
     _free_batch(original)
     options = ort.SessionOptions()
@@ -62,7 +62,7 @@ def convert(source: str, out: str) -> None:
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise OperatorError(
-            f"ONNX Runtime cannot load {Path(source).name} (opset {opset_of(original)}): {first}"
+            f"ONNX Runtime cannot load {Path(source).name} (opset {onnx_file.opset_of(original)}): {first}"
         ) from error
     model = _with_fixed_reshapes(onnx.load(out))
     _drop_dead(model)
@@ -79,107 +79,17 @@ def convert(source: str, out: str) -> None:
     Path(out).with_suffix(".names.json").write_text(json.dumps(names))
 
 
-def load(path: Path) -> onnx.ModelProto:
-    """Read and check an ONNX file.
-
-    Raises:
-        ModelError: it is no valid ONNX model.
-    """
-    import onnx
-
-    try:
-        model = onnx.load(path)
-        onnx.checker.check_model(model)
-    except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(
-            f"{path} is not a valid ONNX model: {first}", mend="check that the file was copied whole"
-        ) from error
-    return model
-
-
-def opset_of(model: onnx.ModelProto) -> int:
-    """The version of the standard operators that a model uses."""
-    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
-
-
-def describe(source: str) -> dict[str, Any]:
-    """What an ONNX file takes and gives: `{"inputs": …, "outputs": …}`, each a list of `(name, shape, dtype)`.
-
-    Unknown dimensions are None.
-    """
-    import onnx
-
-    model = onnx.shape_inference.infer_shapes(load(Path(source)))
-    stored = {initializer.name for initializer in model.graph.initializer}
-
-    def tensors(values: Iterable[Any]) -> list[tuple[str, list[int | None] | None, str]]:
-        return [
-            (
-                value.name,
-                [d.dim_value if d.HasField("dim_value") else None for d in value.type.tensor_type.shape.dim]
-                if value.type.tensor_type.HasField("shape")
-                else None,
-                np.dtype(onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)).name,
-            )
-            for value in values
-            if value.name not in stored
-        ]
-
-    return {"inputs": tensors(model.graph.input), "outputs": tensors(model.graph.output)}
-
-
-def count(source: str) -> dict[str, int]:
-    """Weights and multiply-accumulates of a clean graph, for one sample: `{"parameters", "macs"}`.
-
-    MACs of a convolution are output elements · input channels per group · kernel size; of a matrix product, output
-    elements · inner size. Other operators have none.
-    """
-    import onnx
-
-    model = onnx.shape_inference.infer_shapes(onnx.load(source))
-    weights = {i.name: tuple(i.dims) for i in model.graph.initializer}
-    values = [*model.graph.value_info, *model.graph.output]
-    # The batch is the one free dimension: count it as one sample.
-    shapes = {v.name: [d.dim_value or 1 for d in v.type.tensor_type.shape.dim] for v in values}
-    macs = 0
-    for node in model.graph.node:
-        if node.op_type in ("Conv", "Gemm", "MatMul") and node.input[1] in weights:
-            shape = weights[node.input[1]]
-            transposed = any(a.name == "transB" and a.i for a in node.attribute)
-            inner = np.prod(shape[1:]) if node.op_type == "Conv" else shape[-1] if transposed else shape[-2]
-            macs += int(np.prod(shapes[node.output[0]]) * inner)
-    floats = [i for i in model.graph.initializer if i.data_type == onnx.TensorProto.FLOAT]
-    return {"parameters": int(sum(np.prod(i.dims) for i in floats)), "macs": macs}
-
-
 def trace_source(source: str, target: str, inputs: str) -> dict[str, Any]:
     """What the raw graph computes at each tensor that the clean graph still has, under the clean graph's names."""
     names: dict[str, str] = json.loads(Path(target).with_suffix(".names.json").read_text())
     clean = {original: name for name, original in names.items()}
-    computed = intermediates(load(Path(source)), np.load(inputs))
+    computed = onnx_file.intermediates(onnx_file.load(Path(source)), np.load(inputs))
     return {clean[name]: value for name, value in computed.items() if name in clean}
 
 
 def trace_target(source: str, target: str, inputs: str) -> dict[str, Any]:  # noqa: ARG001 - the form of a trace
     """What the clean graph computes at each tensor."""
-    return intermediates(load(Path(target)), np.load(inputs))
-
-
-def intermediates(model: onnx.ModelProto, inputs: np.ndarray) -> dict[str, np.ndarray]:
-    """Every float tensor that a graph computes for some inputs, in the graph's order, without any optimisation."""
-    import onnx
-    import onnxruntime as ort
-
-    model = onnx.shape_inference.infer_shapes(model)
-    given = {v.name for v in model.graph.output}
-    floats = {v.name for v in model.graph.value_info if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
-    model.graph.output.extend(v for v in model.graph.value_info if v.name in floats - given)
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    names = [name for node in model.graph.node for name in node.output if name in floats | given]
-    return dict(zip(names, session.run(names, {session.get_inputs()[0].name: inputs}), strict=True))
+    return onnx_file.intermediates(onnx_file.load(Path(target)), np.load(inputs))
 
 
 def _free_batch(model: onnx.ModelProto) -> None:

@@ -65,7 +65,7 @@ def import_graph(model: onnx.ModelProto) -> fx.GraphModule:
     import onnx
     from torch import fx, nn
 
-    from bitpick.conversion.canonical_onnx import opset_of
+    from bitpick.conversion.onnx_file import opset_of
     from bitpick.conversion.pytorch_operators.registry import Context, converters
 
     inferred = onnx.shape_inference.infer_shapes(model)
@@ -97,7 +97,7 @@ def trace_source(source: str, target: str, inputs: str) -> dict[str, Any]:  # no
     """What each node of the ONNX graph computes, under the names of the module's nodes."""
     import onnx
 
-    from bitpick.conversion.canonical_onnx import intermediates
+    from bitpick.conversion.onnx_file import intermediates
     from bitpick.conversion.pytorch_operators.registry import fx_name
 
     model = onnx.load(source)

@@ -19,10 +19,10 @@ from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, Se
 from bitpick.errors import Unsupported
 from bitpick.host import Host
 from bitpick.model import Format, Model
-from bitpick.recipe import Recipe, baseline
+from bitpick.recipe import PRESETS, Recipe, baseline
 
 _FILE = "model.npz"
-_PRESETS = frozenset({"reference", "basic", "standard"})
+_PRESETS = frozenset(PRESETS)
 
 
 class FakeEngine(Engine):

@@ -14,7 +14,7 @@ from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Build, Engine, Offer, Session, SessionSettings
 from bitpick.host import Host
 from bitpick.model import Format, Model
-from bitpick.recipe import Recipe, baseline
+from bitpick.recipe import PRESETS, Recipe, baseline
 
 
 class KerasEngine(Engine):
@@ -29,7 +29,7 @@ class KerasEngine(Engine):
 
     def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same on every model and host
         """See `Engine.recipes`."""
-        return [Offer(baseline(self.name), frozenset({"reference", "basic", "standard"}))]
+        return [Offer(baseline(self.name), frozenset(PRESETS))]
 
     def build(
         self,

@@ -55,17 +55,22 @@ class OnnxRuntimeEngine(Engine):
 
     def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same on every model and host
         """See `Engine.recipes`."""
-        offers = [Offer(baseline(self.name), frozenset({"reference", "basic", "standard"}))]
-        for recipe, *presets in (
-            ("s8s8-per_tensor-minmax+raw_graph", "reference"),
-            ("u8u8-per_tensor-minmax+raw_graph", "reference"),
-            ("s8s8-per_tensor-minmax", "basic", "standard"),
-            ("u8u8-per_tensor-minmax", "basic", "standard"),
-            ("s8u8-per_channel-minmax", "basic", "standard"),
-            ("s8u8-per_channel-minmax+reduced_range", "basic", "standard"),
-        ):
-            offers.append(Offer(Recipe.parse(f"{self.name}:{recipe}"), frozenset(presets)))
-        return offers
+        published = frozenset({"reference", "full"})
+        usual = frozenset({"basic", "standard", "full"})
+        return [
+            Offer(baseline(self.name), published | usual),
+            *(
+                Offer(Recipe.parse(f"{self.name}:{recipe}"), presets)
+                for recipe, presets in (
+                    ("s8s8-per_tensor-minmax+raw_graph", published),
+                    ("u8u8-per_tensor-minmax+raw_graph", published),
+                    ("s8s8-per_tensor-minmax", usual),
+                    ("u8u8-per_tensor-minmax", usual),
+                    ("s8u8-per_channel-minmax", usual),
+                    ("s8u8-per_channel-minmax+reduced_range", usual),
+                )
+            ),
+        ]
 
     def calibration_key(self, recipe: Recipe) -> str | None:
         """Ranges depend on the graph and the method alone."""

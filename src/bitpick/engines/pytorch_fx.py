@@ -16,7 +16,7 @@ from bitpick.engines.engine import CALIBRATION_BATCH, Build, Capability, Engine,
 from bitpick.errors import Unsupported
 from bitpick.host import Host
 from bitpick.model import Format, Model
-from bitpick.recipe import Recipe, baseline
+from bitpick.recipe import PRESETS, Recipe, baseline
 
 _BACKENDS = {
     "fbgemm": "x86, 7-bit activations",
@@ -56,7 +56,7 @@ class PyTorchFxEngine(Engine):
 
     def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same for every model
         """See `Engine.recipes`."""
-        presets = frozenset({"reference", "basic", "standard"})
+        presets = frozenset(PRESETS)
         default = Recipe.parse(f"{self.name}:{_SCHEME}")
         unsigned = Recipe.parse(f"{self.name}:u8u8-per_channel-histogram")
         # The default back-end is x86 or qnnpack; on x86 the other two are rows of their own.
