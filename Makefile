@@ -31,7 +31,9 @@ bench: install
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/overhead.py
 
-# The base install (no framework but ONNX Runtime) and the unit tests on each declared Python.
+# The base install (no framework but ONNX Runtime) and the unit tests on each declared Python. Where pyenv manages them, its
+# commands python3.12 and so on work once PYENV_VERSION names the installed ones.
+test-pythons: export PYENV_VERSION := $(shell pyenv versions --bare 2>/dev/null | grep -E '^3\.1[0-9]\.' | paste -sd: -)
 test-pythons:
 	for version in $(PYTHONS); do \
 		python$$version -m venv .venv-$$version && \
