@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from bitpick import errors
@@ -31,5 +33,11 @@ def test_an_error_of_a_newer_worker_is_an_engine_error():
 
 
 def test_the_tree_in_the_docstring_is_the_tree():
-    for name, _ in KINDS:
-        assert name in errors.__doc__
+    drawn: dict[str, str] = {}
+    above: list[str] = []
+    for line in re.findall(r"^    ((?:[│├└─ ]{4})*)(\w+)", errors.__doc__, flags=re.MULTILINE):
+        depth = len(line[0]) // 4
+        above[depth:] = [line[1]]
+        if depth:
+            drawn[line[1]] = above[depth - 1]
+    assert drawn == {name: kind.__base__.__name__ for name, kind in KINDS if kind is not BitpickError}

@@ -19,7 +19,7 @@ from bitpick.data.dataset import Dataset
 from bitpick.data.load import load as load_dataset
 from bitpick.data.progress import Progress, silent
 from bitpick.engines import registry
-from bitpick.errors import RequestError
+from bitpick.errors import OutputError, RequestError
 from bitpick.executors.pool import WorkerPool
 from bitpick.host import installed_version, this_host
 from bitpick.preprocessing import Preprocessing
@@ -131,7 +131,7 @@ def compare(
         comparison.compare(lambda: load_dataset(data, progress), Preprocessing(), overwrite)
     finally:
         if store.run.state in ("complete", "failed", "interrupted"):
-            stores.write_whole(store.root / REPORT_FILE, markdown.render(store.run))
+            _write_report(store.root, store.run)
     return Comparison(folder, store.run)
 
 
@@ -263,8 +263,15 @@ def report(folder: str | Path) -> Comparison:
     """
     folder = Path(folder)
     run = stores.read(folder)
-    stores.write_whole(folder / REPORT_FILE, markdown.render(run))
+    _write_report(folder, run)
     return Comparison(folder, run)
+
+
+def _write_report(folder: Path, run: Run) -> None:
+    try:
+        stores.write_whole(folder / REPORT_FILE, markdown.render(run))
+    except OSError as error:
+        raise OutputError(f"the report cannot be written in {folder}: {error.strerror}") from error
 
 
 def data(name: str | Path = "cifar10", *, progress: Progress = silent) -> Dataset:

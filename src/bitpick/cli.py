@@ -264,10 +264,14 @@ def _show(done: Any, as_json: bool) -> None:
 
 
 def _interrupt(*_: object) -> NoReturn:
+    """The first signal ends the run in order, which takes a moment; a second one does not disturb that."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def main() -> None:
     """The entry point."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, _interrupt)
     app()

@@ -40,7 +40,7 @@ class Model:
         input_shape: its shape without the batch axis.
         classes: size of the one output's last axis.
         parameters: number of float weights of the reference graph (batch norm folded).
-        macs: multiply-accumulates for one sample.
+        macs: multiply-accumulates for one sample; None where they are not known.
     """
 
     source: Path
@@ -50,13 +50,35 @@ class Model:
     input_shape: tuple[int, ...]
     classes: int
     parameters: int
-    macs: int
+    macs: int | None
 
 
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def model_sha256(path: Path) -> str:
+    """The digest of a model: of its file, and of the files beside it that hold its weights, if it is an ONNX model.
+
+    A file that cannot be parsed has the digest of its bytes; whoever opens it will say what is wrong with it.
+    """
+    digest = sha256_of(path)
+    if path.suffix != ".onnx":
+        return digest
+    import onnx
+    from google.protobuf.message import DecodeError
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+    except DecodeError:
+        return digest
+    names = {ExternalDataInfo(i).location for i in graph.initializer if uses_external_data(i)}
+    beside = [path.parent / name for name in sorted(names)]
+    parts = [digest, *(sha256_of(file) for file in beside if file.is_file())]
+    return digest if len(parts) == 1 else hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def detect_format(path: Path) -> Format:

@@ -54,7 +54,13 @@ def compare(model_file, dataset, fake_engine, tmp_path):
         executor = Counting(stop_at)
         comparison = Comparison(store, this_host(), executor, 1, Silent())
         run.store, run.executor = store, executor
-        comparison.compare(lambda: data, Preprocessing(), overwrite)
+
+        def load():
+            if stop_at == "load":
+                raise KeyboardInterrupt
+            return data
+
+        comparison.compare(load, Preprocessing(), overwrite)
         return stores.read(store.root)
 
     return run
@@ -175,14 +181,47 @@ def test_a_changed_build_is_made_again(compare):
     assert run.row("fake:float32").status == "ok"
 
 
-def test_a_run_of_other_libraries_is_not_continued(compare):
+@pytest.mark.parametrize(
+    ("field", "value"), [("versions", {"numpy": "1.0"}), ("cpu", "another"), ("isa", ["sse4_2"]), ("threads", 64)]
+)
+def test_a_run_of_other_libraries_or_another_machine_is_not_continued(compare, field, value):
     compare()
     path = compare.store.root / "run.json"
     document = json.loads(path.read_text())
-    document["host"]["versions"]["numpy"] = "1.0"
+    document["host"][field] = value
     path.write_text(json.dumps(document))
-    compare()
+    run = compare()
     assert "build fake:s8s8-per_tensor-minmax" in compare.executor.ran
+    assert len(run.rows) == 4
+
+
+@pytest.mark.parametrize("when", ["load", "describe", "count"])
+def test_an_interrupted_continuation_loses_nothing(compare, dataset, when):
+    before = compare()
+
+    with pytest.raises(KeyboardInterrupt):
+        compare(stop_at=when)
+    stopped = stores.read(compare.store.root)
+    assert stopped.state == "interrupted"
+    assert stopped.rows == before.rows
+    again = compare()
+    assert not [job for job in compare.executor.ran if job.startswith(("build", "evaluate", "convert"))]
+    assert again.rows == before.rows
+
+
+def test_a_row_whose_predictions_are_gone_is_made_again(compare):
+    compare()
+    (compare.store.root / "builds" / "fake__float32" / "predictions.npz").unlink()
+    assert compare().row("fake:float32").status == "ok"
+    assert "evaluate fake:float32" in compare.executor.ran
+
+
+def test_an_interrupted_overwrite_leaves_nothing_hidden(compare):
+    compare(seed=1)
+    with pytest.raises(KeyboardInterrupt):
+        compare(seed=2, overwrite=True, stop_at="describe")
+    assert not list(compare.store.root.glob(".replaced*"))
+    assert compare(seed=2).state == "complete"
 
 
 @pytest.mark.parametrize(

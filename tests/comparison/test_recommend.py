@@ -42,7 +42,8 @@ def test_the_most_accurate_row_and_what_ties_with_it():
     assert found.ties == ["a:x", "a:y"]
     text = " ".join(found.because)
     assert "A tie, not a ranking: 1,000 samples do not show that it is more accurate than a:y" in text
-    assert "Smallest: b:z with 0.1 kB and 91.00%, which is shown to be less accurate." in text
+    assert "Smallest: b:z (91.00%, 0.1 kB), which is shown to be less accurate." in text
+    assert "Best of b: b:z (91.00%, 0.1 kB)." in text
 
 
 def test_equal_accuracy_goes_to_the_smaller():
@@ -54,7 +55,9 @@ def test_equal_accuracy_goes_to_the_smaller():
 
 def test_a_clear_winner_is_said_to_be_one():
     rows, predicted = make([("a:x", slice(0, 10), 300, {}), ("a:y", slice(0, 100), 300, {})])
-    assert "It is shown to be more accurate than every other row." in recommend(rows, predicted, TARGETS).because
+    said = "It is shown to be more accurate than every other row that can be recommended."
+    assert said in recommend(rows, predicted, TARGETS).because
+    assert said not in recommend(rows[:1], predicted, TARGETS).because
 
 
 def test_a_deprecated_engine_is_not_recommended_but_is_the_best_of_itself():
@@ -62,6 +65,7 @@ def test_a_deprecated_engine_is_not_recommended_but_is_the_best_of_itself():
     found = recommend(rows, predicted, TARGETS)
     assert found.id == "a:y"
     assert found.by_use == {"accuracy": "a:y", "size": "a:y", "old": "old:x", "a": "a:y"}
+    assert "Not recommended, though at least as accurate: old:x (99.90%, 0.0 kB): it goes." in found.because
 
 
 @pytest.mark.parametrize(

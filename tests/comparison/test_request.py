@@ -85,6 +85,9 @@ def test_baselines_come_first_and_basic_has_every_row_it_promises(model_file, in
         assert f"onnxruntime:{row}-minmax" in found
     assert "onnxruntime:s8u8-per_channel-minmax+reduced_range" in found
     assert "pytorch_fx:u8u8-per_channel-histogram" in found
+    on_x86 = this_host().machine in ("x86_64", "AMD64")
+    for backend in ("", "+fbgemm", "+onednn"):
+        assert (f"pytorch_fx:s8u8-per_channel-histogram{backend}" in found) == (on_x86 or backend == "")
 
 
 def test_full_has_what_the_others_have(model_file, installed):

@@ -5,12 +5,14 @@ import os
 import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bitpick.comparison import store as stores
 from bitpick.comparison.store import Store, write_whole
 from bitpick.errors import OutputError
 from bitpick.host import this_host
+from bitpick.measures.accuracy import accuracy
 from bitpick.model import Format
 from bitpick.result import RequestRecord, Row
 from tests.conftest import lacks
@@ -94,16 +96,25 @@ def test_rows_are_kept_only_with_their_files(tmp_path):
     earlier = store(tmp_path)
     earlier.claim(overwrite=False)
     (tmp_path / "f").write_bytes(b"abc")
+    np.savez(tmp_path / "predictions.npz", predictions=np.array([0, 1], np.int32))
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     row = Row(
         id="e:float32", recipe="e:float32", engine="e", kind="baseline", status="ok",
         files=[{"path": "f", "bytes": 3, "sha256": digest}],
+        accuracy=accuracy(np.array([0, 1]), np.array([0, 1]), ("a", "b")),
     )  # fmt: skip
     earlier.put(row)
     earlier.put(row.model_copy(update={"id": "e:s8", "status": "failed"}))
     earlier.save()
     later = store(tmp_path)
     later.claim(overwrite=False)
+    assert later.kept_row("e:float32") == row
+    assert later.run.rows == earlier.run.rows  # and run.json never loses them
+    (tmp_path / "predictions.npz").rename(tmp_path / "elsewhere")
+    assert later.kept_row("e:float32") is None
+    (tmp_path / "predictions.npz").write_bytes(b"damaged")
+    assert later.kept_row("e:float32") is None
+    (tmp_path / "elsewhere").rename(tmp_path / "predictions.npz")
     assert later.kept_row("e:float32") == row
     assert later.kept_row("e:s8") is None
     assert later.kept_row("unknown") is None

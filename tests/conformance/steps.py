@@ -37,6 +37,16 @@ def make_keras_model(out: str) -> None:
     model.save(out)
 
 
+def make_sequential_model(out: str) -> None:
+    """A model that was never functional."""
+    os.environ["KERAS_BACKEND"], os.environ["TF_CPP_MIN_LOG_LEVEL"] = "tensorflow", "3"
+    import keras
+    from keras import layers
+
+    network = [keras.Input((8, 8, 3)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(4, activation="softmax")]
+    keras.Sequential(network).save(out)
+
+
 def build_and_run(recipe: str, source: str, samples: dict, folder: str, out: str) -> dict:
     """Build, move the build elsewhere, open it there, and run it in several ways; keep the scores."""
     parsed = Recipe.parse(recipe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import tomllib
@@ -24,12 +25,22 @@ from bitpick.recipe import PRESETS, Recipe, baseline
 ROOT = Path(__file__).parents[2]
 MODEL = Model(Path("m.keras"), Format.KERAS, "0" * 64, "image", (8, 8, 3), 4, 1, 1)
 EACH = pytest.mark.parametrize("engine", engines().values(), ids=list(engines()))
-RECIPES = [
-    offer.recipe.id
-    for each in engines().values()
-    for offer in each.recipes(MODEL, this_host())
-    if offer.unsupported is None
-]
+
+
+def declared(each: Engine) -> list[str]:
+    """Every recipe that an engine's capabilities cover, with one option at most."""
+    schemes = [
+        f"{dtypes}-{granularity}-{calibration}{option}" if granularity else f"{dtypes}{option}"
+        for block in each.capabilities
+        for dtypes, granularity, calibration in itertools.product(block.dtypes, block.granularities, block.calibrations)
+        for option in ("", *(f"+{name}" for name in block.options if name not in ELSEWHERE))
+    ]
+    return [f"{each.name}:float32", *(f"{each.name}:{scheme}" for scheme in schemes if scheme != "float32")]
+
+
+# Options of other machines than this.
+ELSEWHERE = ("qnnpack",) if this_host().machine in ("x86_64", "AMD64") else ("fbgemm", "x86", "onednn")
+RECIPES = [recipe for each in engines().values() for recipe in declared(each)]
 
 
 @EACH
@@ -39,6 +50,13 @@ def test_it_says_what_it_is(engine: Engine):
     assert engine.extra in extras
     assert engine.extra == "onnxruntime" or re.search(rf"[\[,]{engine.extra}[\],]", extras["all"][0])
     assert all(route(Format.KERAS, form) is not None for form in engine.accepts)
+
+
+@EACH
+def test_it_declares_what_it_offers(engine: Engine):
+    offered = {o.recipe.id for o in engine.recipes(MODEL, this_host()) if o.unsupported is None}
+    assert offered <= set(declared(engine))
+    assert not [text for text in declared(engine) if engine.refusal(Recipe.parse(text))]
 
 
 @EACH
@@ -180,3 +198,13 @@ def test_quantized_scores_are_near_and_not_the_same(ran, recipe_id):
     assert not np.array_equal(found, floats)
     assert np.abs(found - floats).max() < 0.25
     assert (found.argmax(1) == floats.argmax(1)).mean() >= 0.85
+
+
+@pytest.mark.frameworks
+def test_a_sequential_keras_model_is_converted_too(pool, tmp_path):
+    """tf2onnx alone does not find its outputs."""
+    pool.run("keras", "steps:make_sequential_model", {"out": str(tmp_path / "m.keras")})
+    payload = {"source": tmp_path / "m.keras", "source_format": Format.KERAS, "target_format": Format.RAW_ONNX}
+    pool.run("keras", f"{FUNCTIONS}:convert", payload | {"out": tmp_path / "m.onnx"})
+    told = pool.run("onnxruntime", f"{FUNCTIONS}:describe", {"source": str(tmp_path / "m.onnx")}).value
+    assert [shape for _, shape, _ in told["outputs"]] == [[None, 4]]

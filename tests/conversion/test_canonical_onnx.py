@@ -5,8 +5,6 @@ import json
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
@@ -115,6 +113,18 @@ def test_a_quantized_model_is_refused(tmp_path):
         module.convert(str(tmp_path / "m.onnx"), str(tmp_path / "out.onnx"))
 
 
+@pytest.mark.parametrize(
+    "operator", ["DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QGemm", "DynamicQuantizeMatMul"]
+)
+def test_every_kind_of_quantized_operator_is_known_as_one(operator):
+    assert module._QUANTIZED.fullmatch(operator)
+
+
+@pytest.mark.parametrize("operator", ["Conv", "Gemm", "MatMul", "Quick", "Sequence"])
+def test_a_float_operator_is_not_taken_for_one(operator):
+    assert not module._QUANTIZED.fullmatch(operator)
+
+
 def test_an_operator_that_the_runtime_does_not_know_is_named(tmp_path):
     model = onnx.load(linear_model(tmp_path / "m.onnx"))
     model.graph.node[0].op_type, model.graph.node[0].domain = "Warp", "my.ops"
@@ -122,18 +132,6 @@ def test_an_operator_that_the_runtime_does_not_know_is_named(tmp_path):
     onnx.save(model, tmp_path / "m.onnx")
     with pytest.raises(OperatorError, match="Warp"):
         module.convert(str(tmp_path / "m.onnx"), str(tmp_path / "out.onnx"))
-
-
-steps = st.lists(st.sampled_from(["a", "b", "Conv", "Relu"]), min_size=1, max_size=4)
-
-
-@given(
-    st.lists(st.tuples(steps.map("/".join), st.sampled_from(["Conv", "Relu", "Gemm", "Add"])), min_size=1, max_size=12)
-)
-def test_layer_names_are_unique_and_not_empty(nodes):
-    names = module._layer_names(nodes)
-    assert len(names) == len(nodes) == len(set(names))
-    assert all(names)
 
 
 def test_what_a_subgraph_reads_is_kept_and_renamed(tmp_path):

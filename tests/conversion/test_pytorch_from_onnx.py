@@ -95,6 +95,9 @@ CASES = [
     ("Pad", IMAGE, [np.array([0, 0, 1, 2, 0, 0, 0, 1]), np.float32(3)], {}),
     ("Pad", IMAGE, [np.array([0, 0, 1, 2, 0, 0, 0, 1])], {"mode": "reflect"}),
     ("Pad", IMAGE, [np.array([0, 0, 1, 2, 0, 0, 0, 1])], {"mode": "edge"}),
+    ("Pad", IMAGE, [np.array([0, 0, 0, 2, 0, 0, 0, 0])], {"mode": "reflect"}),
+    ("Clip", IMAGE, [], {}),
+    ("PRelu", IMAGE, [floats(1, 4, 1, 1)], {}),
     (
         "BatchNormalization",
         IMAGE,
@@ -161,6 +164,14 @@ def test_an_unknown_operator_is_named_with_node_opset_and_what_is_known():
         (("Flatten", IMAGE, [], {"axis": 2}), "axis 2"),
         (("Pad", IMAGE, [np.array([0] * 8)], {"mode": "wrap"}), "the mode wrap"),
         (("AveragePool", IMAGE, [], {"kernel_shape": [2, 2], "pads": [0, 0, 1, 1]}), "uneven padding"),
+        (("PRelu", floats(2, 3, 6, 3), [floats(3)], {}), "slopes of shape (3,)"),
+        (("PRelu", floats(2, 3, 6, 3), [floats(1, 1, 3)], {}), "slopes of shape (1, 1, 3)"),
+        (("Gemm", floats(2, 5), [floats(5, 2), floats(2, 1)], {}), "a bias of shape (2, 1)"),
+        (
+            ("MaxPool", IMAGE, [], {"kernel_shape": [2, 2], "pads": [0, 0, 1, 1], "ceil_mode": 1}),
+            "ceil_mode with uneven padding",
+        ),
+        (("Pad", IMAGE, [np.array([0, 1, 0, 0, 0, 0, 0, 0])], {"mode": "reflect"}), "other than spatial axes"),
         (("Reshape", IMAGE, [np.array([2, 2, 84])], {}), "the fixed batch 2"),
     ],
 )
@@ -169,6 +180,27 @@ def test_an_unknown_form_of_an_operator_is_named(case, says):
         module.import_graph(one_node(*case))
     assert "the node the.node" in str(error.value)
     assert says in str(error.value)
+
+
+def test_names_that_would_collide_do_not():
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gemm", ["x", "w1"], ["a"], "a.b"),
+            helper.make_node("Gemm", ["a", "w2"], ["b"], "a_b"),
+            helper.make_node("Relu", ["b"], ["c"], "forward"),
+            helper.make_node("Relu", ["c"], ["d"], "class"),
+            helper.make_node("Relu", ["d"], ["y"], "0"),
+        ],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
+        [onnx.numpy_helper.from_array(floats(3, 3), name) for name in ("w1", "w2")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    x = floats(2, 3)
+    with torch.inference_mode():
+        found = module.import_graph(model)(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(found, ReferenceEvaluator(model).run(None, {"x": x})[0], rtol=1e-5, atol=1e-5)
 
 
 @pytest.fixture

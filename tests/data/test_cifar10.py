@@ -167,6 +167,8 @@ def test_a_pickle_that_runs_code_is_refused_before_it_runs(small, tmp_path, wher
         pickle.dumps({b"data": "text", b"labels": []}),
         b"\x80\x02cnumpy\nload\nq\x00.",
         b"\x80\x02c__builtin__\neval\nq\x00.",
+        python2({"data": np.zeros((N, 3072), np.uint8), "labels": [300] * N}),
+        python2({"data": 5, "labels": None}),
         b"\x80\x04\x8e" + (2**31).to_bytes(8, "little") + b"short",  # says that 2 GB follow
     ],
 )
@@ -259,3 +261,16 @@ def test_the_real_one_through_npm(npm, tmp_path, monkeypatch):
     assert [dataset.classes[i] for i in dataset.evaluation.labels[:4]] == ["cat", "ship", "ship", "airplane"]
     assert hashlib.sha256(dataset.calibration.inputs).hexdigest() == module.DIGESTS["train_images"]
     assert subprocess.run([npm, "--version"], capture_output=True, check=True).returncode == 0
+
+
+def test_a_cache_that_cannot_be_written(small, tmp_path, monkeypatch):
+    write_edition(tmp_path / "mine", small, "bin")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(DataError, match="cannot be written: No space left") as error:
+        module.load(tmp_path / "mine")
+    assert "BITPICK_CACHE" in str(error.value)
+    assert list((tmp_path / "cache" / "cifar10").iterdir()) == []

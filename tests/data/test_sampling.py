@@ -55,6 +55,12 @@ def test_a_draw_is_recorded(dataset):
     assert drawn.sha256 == sampling.draw(dataset, 40, 0).sha256 != sampling.draw(dataset, 40, 1).sha256
 
 
+def test_a_label_that_is_no_class_is_refused(dataset):
+    dataset.calibration.labels[7] = 9
+    with pytest.raises(DataError, match="has the label 9"):
+        sampling.draw(dataset, 40, 0)
+
+
 @pytest.mark.parametrize("size", [0, -1, 401])
 def test_a_size_that_the_split_cannot_give_is_refused(dataset, size):
     with pytest.raises(DataError) as error:

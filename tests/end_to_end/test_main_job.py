@@ -158,14 +158,19 @@ def test_an_interrupt_while_the_model_is_converted(tmp_path):
     assert json.loads((tmp_path / "run" / "run.json").read_text())["state"] == "interrupted"
 
 
-def test_a_truncated_h5_is_refused(mlperf_model, tmp_path):
-    whole = mlperf_model.read_bytes()
-    (tmp_path / "half.h5").write_bytes(whole[: len(whole) // 2])
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_a_truncated_keras_file_is_refused(tmp_path, request, suffix):
+    from bitpick.api import bundled_model
+
+    model = request.getfixturevalue("mlperf_model") if suffix == ".h5" else bundled_model().with_suffix(".keras")
+    whole = model.read_bytes()
+    half = tmp_path / f"half{suffix}"
+    half.write_bytes(whole[: len(whole) // 2])
     done = subprocess.run(
-        [*COMMAND, "compare", str(tmp_path / "half.h5"), "--out", str(tmp_path / "run")],
+        [*COMMAND, "compare", str(half), "--out", str(tmp_path / "run")],
         capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 2
     assert "Keras cannot read" in done.stderr
     assert "Traceback" not in done.stderr
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["half.h5"]
+    assert list(tmp_path.iterdir()) == [half]

@@ -17,16 +17,16 @@ from bitpick.comparison.prepare import Preparation
 from bitpick.comparison.recommend import recommend
 from bitpick.comparison.request import offers
 from bitpick.comparison.schedule import Result
-from bitpick.comparison.store import Store
+from bitpick.comparison.store import Store, predictions
 from bitpick.data.dataset import Dataset
 from bitpick.engines.engine import Offer
-from bitpick.engines.registry import engine, engines
+from bitpick.engines.registry import engine, engines, outside_distributions
 from bitpick.errors import BitpickError, RequestError, RunError, Unsupported
 from bitpick.executors.executor import Executor, Outcome
 from bitpick.host import Host, installed_version
 from bitpick.model import Format, Model
 from bitpick.preprocessing import Preprocessing
-from bitpick.recipe import baseline
+from bitpick.recipe import Recipe, baseline
 from bitpick.result import HostRecord, ModelRecord, RequestRecord, Row, Run
 
 _LIBRARIES = ("numpy", "onnx", "onnxruntime")
@@ -35,7 +35,7 @@ _LIBRARIES = ("numpy", "onnx", "onnxruntime")
 def new_run(request: RequestRecord, model_format: Format, host: Host, threads: int, command: str) -> Run:
     """The record of a run that has only been asked for."""
     packages = sorted({*_LIBRARIES, *(p for e in engines().values() for p in e.packages)})
-    versions = {p: v for p in packages if (v := installed_version(p)) is not None}
+    versions = {p: v for p in packages if (v := installed_version(p)) is not None} | outside_distributions()
     return Run(
         state="running",
         command=command,
@@ -93,8 +93,10 @@ class Comparison:
             model = self._preparation.to_reference(inputs)
             self.rows(model, inputs)
             self.run.recommendation = recommend(self.run.rows, self._predicted, inputs.evaluation.targets())
-        if not any(row.kind == "quantized" and row.status == "ok" for row in self.run.rows):
-            raise RunError("no quantized row is ok", mend=f"the reason of each is in {self.store.root / 'report.md'}")
+            if not any(row.kind == "quantized" and row.status == "ok" for row in self.run.rows):
+                raise RunError(
+                    "no quantized row is ok", mend=f"the reason of each is in {self.store.root / 'report.md'}"
+                )
         return self.run
 
     @contextmanager
@@ -110,13 +112,13 @@ class Comparison:
             self.store.discard()
             raise
         except BaseException as error:
-            self._executor.close()
             self.run.state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             raise
         finally:
             self._executor.close()
             if self.run.state != "running":
                 self.run.seconds["total"] = time.perf_counter() - began
+                self.store.settle()
                 self.store.save()
 
     # ---- rows ----
@@ -126,22 +128,25 @@ class Comparison:
         self._listener.phase("building and evaluating")
         asked = [self._with_reach(offer, model) for offer in offers(self.run.request, model, self._host)]
         self._order = {offer.recipe.id: place for place, offer in enumerate(asked)}
+        # An earlier run's rows count only where their files are what they were.
+        kept = {row.id: row for offer in asked if (row := self.store.kept_row(offer.recipe.id)) is not None}
+        self.run.rows = list(kept.values())
+        self._predicted = {row.id: self._predictions(row) for row in kept.values()}
         targets = inputs.evaluation.targets()
         open_offers = []
         for offer in asked:
             if offer.unsupported:
                 self._put(_row(offer, "unsupported", offer.unsupported), targets)
-            elif (kept := self.store.kept_row(offer.recipe.id)) is not None:
-                self._put(kept, targets)
+            elif offer.recipe.id in kept:
+                self._put(kept[offer.recipe.id], targets)
             else:
                 open_offers.append(offer)
-        digests = {form: self.run.model.forms[form].sha256 for form in Format if form in self.run.model.forms}
-        digests[model.format] = model.sha256
+        given = [model.format, *(form for form in Format if form in self.run.model.forms)]
         wanted = {plan.start_form(o.recipe, model.format): None for o in open_offers}
-        forms = [form for form in wanted if form is not None and form not in digests]
+        forms = [form for form in wanted if form is not None and form not in given]
         jobs = [
-            *plan.conversions(forms, inputs, self.store, given=list(digests)),
-            *plan.rows(open_offers, model, inputs, self.store, digests),
+            *plan.conversions(forms, inputs, self.store, given),
+            *plan.rows(open_offers, model, inputs, self.store, given),
         ]
         by_id = {offer.recipe.id: offer for offer in open_offers}
         costs: dict[str, dict[str, Outcome]] = {}
@@ -163,6 +168,9 @@ class Comparison:
 
         schedule.run(jobs, self._executor, self._parallel, self._listener.started, finished)
 
+    def _predictions(self, row: Row) -> NDArray[np.int32]:
+        return predictions(self.store.build(Recipe.parse(row.recipe)))
+
     def _with_reach(self, offer: Offer, model: Model) -> Offer:
         """The offer, unsupported where no conversion leads from the model to a form that it starts from."""
         reason = offer.unsupported or plan.unreachable(offer.recipe, model.format)
@@ -173,7 +181,7 @@ class Comparison:
         self.store.put(row)
         self.run.rows.sort(key=lambda r: self._order[r.id])
         if row.status == "ok":
-            self._predicted[row.id] = judge.predictions(self.store.root / "builds" / row.recipe.replace(":", "__"))
+            self._predicted[row.id] = self._predictions(row)
         rows = {r.id: r for r in self.run.rows}
         for other in list(rows.values()):
             if other.status == "ok" and (other.id == row.id or row.id == baseline(other.engine).id):

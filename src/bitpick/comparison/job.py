@@ -80,7 +80,9 @@ def run_form(source: Path, recipe: Recipe, samples: Samples, threads: int, class
         build = engine(recipe.engine).build(source, recipe, samples, None, Path(folder))
         with engine(recipe.engine).open(build, SessionSettings(threads)) as session:
             outputs = accuracy.scores(session, samples, classes)
-    np.save(out, outputs)
+    partial = out.with_name(f"partial-{out.name}")
+    np.save(partial, outputs)
+    partial.replace(out)
 
 
 @validate_call
@@ -177,6 +179,6 @@ def describe(source: str) -> dict[str, Any]:
     return onnx_file.describe(source)
 
 
-def count(source: str) -> dict[str, int]:
+def count(source: str) -> dict[str, int | None]:
     """Weights and multiply-accumulates of a clean graph, see `onnx_file.count`."""
     return onnx_file.count(source)

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.comparison.job import PREDICTIONS_FILE
 from bitpick.recipe import baseline
 from bitpick.result import Flag, RequestRecord, Row, VersusBaseline
 from bitpick.statistics import mcnemar_midp
-
-
-def predictions(folder: Path) -> NDArray[np.int32]:
-    """What a build predicted for each evaluation sample: classes of shape (n,), int32."""
-    with np.load(folder / PREDICTIONS_FILE, allow_pickle=False) as file:
-        found: NDArray[np.int32] = file["predictions"]
-    return found
 
 
 def p_value(first: NDArray[np.int32], second: NDArray[np.int32], targets: NDArray[np.int64]) -> float:

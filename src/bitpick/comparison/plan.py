@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bitpick import __version__
 from bitpick.comparison.job import PREDICTIONS_FILE, Job
 from bitpick.comparison.store import Store
 from bitpick.conversion.hop import Hop
@@ -14,6 +15,7 @@ from bitpick.conversion.route import route
 from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Engine, Offer
 from bitpick.engines.registry import engine, engines
+from bitpick.errors import ModelError
 from bitpick.host import installed_version
 from bitpick.model import Format, Model
 from bitpick.recipe import Recipe
@@ -121,7 +123,8 @@ def runner_of(form: Format) -> tuple[Engine, Recipe]:
         recipe = each.float_recipe(form)
         if recipe is not None and each.missing() is None:
             return each, recipe
-    raise LookupError(f"no installed engine runs {form}")
+    reasons = [each.missing() for each in engines().values() if each.float_recipe(form) is not None]
+    raise ModelError(f"nothing here runs {form} models", mend="; ".join(reason for reason in reasons if reason))
 
 
 def start_form(recipe: Recipe, source: Format) -> Format | None:
@@ -138,9 +141,7 @@ def unreachable(recipe: Recipe, source: Format) -> str | None:
     return f"it starts from {wanted}, and no conversion leads there from {source}: give a {wanted} model"
 
 
-def rows(
-    offers: Sequence[Offer], model: Model, inputs: Inputs, store: Store, form_digests: dict[Format, str]
-) -> list[Job]:
+def rows(offers: Sequence[Offer], model: Model, inputs: Inputs, store: Store, given: Collection[Format]) -> list[Job]:
     """Jobs that calibrate, build and evaluate what can be built. `evaluate:<row id>` is the last for each row.
 
     Args:
@@ -148,7 +149,7 @@ def rows(
         model: the model.
         inputs: the run's inputs.
         store: where the files go.
-        form_digests: the SHA-256 of each form that is there already.
+        given: the formats that are there, verified, the source among them.
     """
     jobs: dict[str, Job] = {}
     for offer in offers:
@@ -157,11 +158,11 @@ def rows(
         if offer.unsupported or form is None:
             continue
         each = engine(recipe.engine)
-        ready = () if form in form_digests else (f"verify:{form}",)
+        ready = () if form in given else (f"verify:{form}",)
         source = inputs.path(form, store)
         needs, ranges = ready, None
-        if (key := each.calibration_key(recipe)) is not None and form in form_digests:
-            ranges = store.ranges(_ranges_key(each, key, form_digests[form], inputs.calibration))
+        if (key := each.calibration_key(recipe)) is not None:
+            ranges = store.ranges(_ranges_key(each, key, form, model, inputs.calibration))
             calibrate = Job(
                 f"calibrate:{each.name}:{key}",
                 each.environment,
@@ -207,7 +208,8 @@ def rows(
     return list(jobs.values())
 
 
-def _ranges_key(each: Engine, key: str, form_digest: str, samples: Samples) -> str:
-    """What a file of ranges depends on: method, graph, samples and the libraries that computed it."""
+def _ranges_key(each: Engine, key: str, form: Format, model: Model, samples: Samples) -> str:
+    """What a file of ranges depends on: method, graph, samples, and the code that made the graph and the ranges."""
     versions = [f"{p} {installed_version(p)}" for p in each.packages]
-    return hashlib.sha256("\n".join([each.name, key, form_digest, samples.sha256, *versions]).encode()).hexdigest()[:32]
+    parts = [each.name, key, form, model.sha256, samples.sha256, __version__, *versions]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

@@ -96,7 +96,7 @@ class Preparation:
         # Alone and first: it opens the user's file.
         schedule.run(first, self._executor, self._parallel, self._listener.started, vital)
         told = self._executor.run(environment, f"{FUNCTIONS}:describe", {"source": str(raw)}).value
-        name, shape = _check_fit(told, self.run.model.source, inputs)
+        name, shape = check_fit(told, self.run.model.source, inputs.evaluation, len(inputs.classes))
         jobs = [
             job
             for job in plan.conversions([Format.ONNX], inputs, self.store, given)
@@ -123,17 +123,13 @@ class Preparation:
         )
 
     def _given_forms(self, inputs: plan.Inputs) -> list[Format]:
-        """The forms that an earlier run of the same request left, verified and unchanged."""
-        earlier = self.store.previous
-        if earlier is None:
-            return []
-        given = [form for form in Format if form != inputs.format and self.store.kept_form(form)]
-        hops = [hop for hop in earlier.model.hops if hop.passed and hop.target in given]
-        self.run.model.hops = hops
-        verified = {hop.target for hop in hops}
-        kept = [form for form in given if form in verified]
-        self.run.model.forms = {form: earlier.model.forms[form] for form in kept}
-        return kept
+        """The forms that an earlier run of the same request left, verified and unchanged; no others stay recorded."""
+        record = self.run.model
+        verified = {hop.target for hop in record.hops if hop.passed}
+        given = [f for f in Format if f != inputs.format and f in verified and self.store.kept_form(f)]
+        record.forms = {form: record.forms[form] for form in given}
+        record.hops = [hop for hop in record.hops if hop.target in given]
+        return given
 
     def converted(self, job: Job, result: Result, inputs: plan.Inputs) -> Result:
         """Note the outcome of a job of a conversion. A hop that did not pass becomes an error that says where."""
@@ -209,7 +205,7 @@ def _check_installed(source: Format) -> None:
             )
 
 
-def _check_fit(told: dict[str, Any], source: str, inputs: plan.Inputs) -> tuple[str, tuple[int, ...]]:
+def check_fit(told: dict[str, Any], source: str, samples: Samples, classes: int) -> tuple[str, tuple[int, ...]]:
     """The model's input name and shape, where it fits the data set.
 
     Raises:
@@ -219,8 +215,9 @@ def _check_fit(told: dict[str, Any], source: str, inputs: plan.Inputs) -> tuple[
     for side in ("inputs", "outputs"):
         if len(told[side]) != 1:
             raise ModelError(f"the model {source} has {len(told[side])} {side}", expected="one input and one output")
-    (name, shape, _), (output, scores, _) = told["inputs"][0], told["outputs"][0]
-    classes = len(inputs.classes)
+    (name, shape, dtype), (output, scores, _) = told["inputs"][0], told["outputs"][0]
+    if dtype != "float32":
+        raise ModelError(f"the input {name} of the model {source} is {dtype}", expected="a float32 input")
     if scores is None or len(scores) != 2 or scores[1] is None:
         raise ModelError(
             f"the output {output} of the model {source} has shape {_words(scores)}, not one score per class",
@@ -231,7 +228,7 @@ def _check_fit(told: dict[str, Any], source: str, inputs: plan.Inputs) -> tuple[
             f"the model {source} gives {scores[1]} scores, and the data set has {classes} classes",
             expected="as many of each",
         )
-    sample = next(inputs.calibration.head(1).batches(1)).shape[1:]
+    sample = next(samples.head(1).batches(1)).shape[1:]
     fixed = list(shape or [])[1:]
     if len(fixed) != len(sample) or any(
         want is not None and want != has for want, has in zip(fixed, sample, strict=True)
@@ -240,7 +237,7 @@ def _check_fit(told: dict[str, Any], source: str, inputs: plan.Inputs) -> tuple[
             f"the model {source} takes inputs of shape {_words(shape)}, and the samples have shape {tuple(sample)}",
             expected=f"samples of shape {_words(fixed)}",
         )
-    top = int(max(inputs.evaluation.targets().max(), inputs.calibration.targets().max()))
+    top = int(samples.targets().max())
     if top >= classes:
         raise DataError(
             f"the data set has the label {top}, outside its {classes} classes", expected=f"labels 0 to {classes - 1}"

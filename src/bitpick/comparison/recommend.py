@@ -40,45 +40,61 @@ def recommend(
         return Recommendation(id=None, because=[f"No build can be recommended: {why}."])
     best = max(good, key=_accuracy_then_size)
     smallest = min(good, key=_size_then_accuracy)
-    ties = [row for row in good if p_value(predicted[best.id], predicted[row.id], targets) >= TIE_LEVEL]
-    by_use = {"accuracy": best.id, "size": smallest.id}
-    for name in dict.fromkeys(row.engine for row in unflagged):
-        by_use[name] = max((row for row in unflagged if row.engine == name), key=_accuracy_then_size).id
+    ties = [row for row in good if _tie(best, row, predicted, targets)]
+    engines = {
+        name: max((row for row in unflagged if row.engine == name), key=_accuracy_then_size)
+        for name in dict.fromkeys(row.engine for row in unflagged)
+    }
+    reasons = [f"Most accurate: {_words(best)}{_beside_baseline(best)}."]
+    tied = [row for row in ties if row is not best]
+    assert best.accuracy is not None
+    if tied:
+        others = ", ".join(_words(row) for row in tied)
+        reasons.append(
+            f"A tie, not a ranking: {best.accuracy.total:,} samples do not show that it is more accurate than {others}."
+        )
+    elif len(good) > 1:
+        reasons.append("It is shown to be more accurate than every other row that can be recommended.")
+    reasons += [
+        f"Not recommended, though at least as accurate: {_words(row)}: {row.deprecated or row.flags[0].text}."
+        for row in quantized
+        if row not in good and _accuracy(row) >= _accuracy(best)
+    ]
+    if smallest is best:
+        reasons.append("It is also the smallest.")
+    else:
+        shown = "which ties with it in accuracy" if smallest in ties else "which is shown to be less accurate"
+        reasons.append(f"Smallest: {_words(smallest)}, {shown}.")
+    reasons += [
+        f"Best of {name}: {_words(row)}{_beside_baseline(row)}." for name, row in engines.items() if row is not best
+    ]
     return Recommendation(
         id=best.id,
-        because=_reasons(best, smallest, ties),
-        by_use=by_use,
+        because=reasons,
+        by_use={"accuracy": best.id, "size": smallest.id} | {name: row.id for name, row in engines.items()},
         ties=[row.id for row in sorted(ties, key=_accuracy_then_size, reverse=True)],
     )
 
 
-def _reasons(best: Row, smallest: Row, ties: Sequence[Row]) -> list[str]:
-    reasons = [f"Most accurate: {best.id} with {_percent(best)}{_beside_baseline(best)}, {_kilobytes(best)}."]
-    tied = [row for row in ties if row is not best]
-    if tied:
-        assert best.accuracy is not None
-        others = ", ".join(f"{row.id} ({_percent(row)}, {_kilobytes(row)})" for row in tied)
-        reasons.append(
-            f"A tie, not a ranking: {best.accuracy.total:,} samples do not show that it is more accurate than {others}."
-        )
-    else:
-        reasons.append("It is shown to be more accurate than every other row.")
-    if smallest is best:
-        reasons.append("It is also the smallest.")
-    else:
-        shown = "which ties with it" if smallest in ties else "which is shown to be less accurate"
-        reasons.append(f"Smallest: {smallest.id} with {_kilobytes(smallest)} and {_percent(smallest)}, {shown}.")
-    return reasons
+def _tie(best: Row, row: Row, predicted: Mapping[str, NDArray[np.int32]], targets: NDArray[np.int64]) -> bool:
+    return p_value(predicted[best.id], predicted[row.id], targets) >= TIE_LEVEL
+
+
+def _accuracy(row: Row) -> int:
+    assert row.accuracy is not None
+    return row.accuracy.correct
+
+
+def _words(row: Row) -> str:
+    return f"{row.id} ({_percent(row)}, {_kilobytes(row)})"
 
 
 def _accuracy_then_size(row: Row) -> tuple[int, int]:
-    assert row.accuracy is not None
-    return row.accuracy.correct, -(row.size_bytes or 0)
+    return _accuracy(row), -(row.size_bytes or 0)
 
 
 def _size_then_accuracy(row: Row) -> tuple[int, int]:
-    assert row.accuracy is not None
-    return row.size_bytes or 0, -row.accuracy.correct
+    return row.size_bytes or 0, -_accuracy(row)
 
 
 def _percent(row: Row) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 from bitpick import __version__
 from bitpick.engines.engine import Engine, Offer
 from bitpick.engines.registry import engine, engines
-from bitpick.errors import RecipeError
+from bitpick.errors import RecipeError, RequestError
 from bitpick.host import Host
-from bitpick.model import Format, Model, detect_format, sha256_of
+from bitpick.model import Format, Model, detect_format, model_sha256
 from bitpick.recipe import PRESETS, Recipe, baseline, did_you_mean
 from bitpick.result import RequestRecord
 
@@ -63,9 +63,16 @@ def make_request(
         engine(name)
     for text in recipes:
         check_recipe(Recipe.parse(text))
+    if seed < 0:
+        raise RequestError(f"the seed {seed} is negative", expected="a whole number from 0")
+    for text in recipes:
+        if engine_names and Recipe.parse(text).engine not in engine_names:
+            raise RecipeError(
+                f"the recipe {text} is of no engine that --engine names", expected=", ".join(engine_names)
+            )
     model_format = detect_format(model)
     fields = {
-        "model_sha256": sha256_of(model),
+        "model_sha256": model_sha256(model),
         "data": data,
         "preset": preset,
         "recipes": list(dict.fromkeys(recipes)),
@@ -99,9 +106,9 @@ def offers(request: RequestRecord, model: Model, host: Host) -> list[Offer]:
         if request.engines and each.name not in request.engines:
             continue
         if asked:
-            mine = [Offer(r, frozenset()) for r in asked if r.engine == each.name and r != baseline(each.name)]
-            involved = mine or baseline(each.name) in asked or each.name in request.engines
-            chosen += [Offer(baseline(each.name), frozenset()), *mine] if involved else []
+            mine = [r for r in asked if r.engine == each.name and r != baseline(each.name)]
+            if mine or baseline(each.name) in asked or each.name in request.engines:
+                chosen += [Offer(r, frozenset(), each.missing()) for r in (baseline(each.name), *mine)]
         else:
             chosen += _preset_offers(each, request.preset, model, host)
     return sorted(chosen, key=lambda offer: offer.recipe.kind != "baseline")

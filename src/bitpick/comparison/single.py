@@ -14,12 +14,13 @@ from bitpick.comparison import plan, schedule
 from bitpick.comparison.compare import new_run
 from bitpick.comparison.job import FUNCTIONS, Job, open_build
 from bitpick.comparison.listener import Listener
-from bitpick.comparison.prepare import Preparation
+from bitpick.comparison.prepare import Preparation, check_fit
 from bitpick.comparison.request import make_request
 from bitpick.comparison.schedule import Result
 from bitpick.comparison.store import Store
+from bitpick.conversion.route import route
 from bitpick.data.dataset import Dataset, Samples
-from bitpick.engines.engine import Offer
+from bitpick.engines.engine import Build, Offer
 from bitpick.engines.registry import engine
 from bitpick.errors import BitpickError, OutputError, RecipeError
 from bitpick.executors.executor import Executor
@@ -41,6 +42,11 @@ class _Bench:
     inputs: plan.Inputs
     model: Model
     listener: Listener
+
+    @property
+    def given(self) -> list[Format]:
+        """The formats that are there, verified, the source among them."""
+        return [self.model.format, *(form for form in Format if form in self.store.run.model.forms)]
 
     def run(self, jobs: list[Job]) -> dict[str, Result]:
         """Run jobs; the first error ends it."""
@@ -90,13 +96,13 @@ def convert(
         RequestError: the request is wrong; nothing was written.
         RunError: a hop failed; nothing was written.
     """
-    _check_parent(out)
+    _check_writable(out)
+    if out.is_dir():
+        raise OutputError(f"the output {out} is a directory", expected="the name of a file")
     with _bench(model, data, load_data, listener) as bench:
-        given = [Format.RAW_ONNX, Format.ONNX]
-        bench.run(plan.conversions([target], bench.inputs, bench.store, given))
-        partial = out.with_name(f".partial-{out.name}")
-        shutil.copyfile(bench.inputs.path(target, bench.store), partial)
-        partial.replace(out)
+        bench.run(plan.conversions([target], bench.inputs, bench.store, bench.given))
+        with _in_place(out) as partial:
+            shutil.copyfile(bench.inputs.path(target, bench.store), partial)
         return bench.store.run.model.hops
 
 
@@ -119,7 +125,7 @@ def quantize(
         RequestError: the request is wrong; nothing was written.
         RunError: the build failed; nothing was written.
     """
-    _check_parent(out)
+    _check_writable(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"the output {out} exists and is not an empty directory", mend="name another with --out")
     recipe = Recipe.parse(recipe_id)
@@ -128,16 +134,15 @@ def quantize(
     with _bench(model, data, load_data, listener, (recipe_id,), calibration_size, seed) as bench:
         if reason := plan.unreachable(recipe, bench.model.format):
             raise RecipeError(f"{recipe_id}: {reason}")
-        digests = {
-            form: bench.store.run.model.forms[form].sha256 for form in Format if form in bench.store.run.model.forms
-        }
-        digests[bench.model.format] = bench.model.sha256
         form = plan.start_form(recipe, bench.model.format)
-        wanted = [] if form is None or form in digests else [form]
-        jobs = plan.conversions(wanted, bench.inputs, bench.store, list(digests))
-        jobs += plan.rows([Offer(recipe, frozenset())], bench.model, bench.inputs, bench.store, digests)
+        wanted = [] if form is None or form in bench.given else [form]
+        jobs = plan.conversions(wanted, bench.inputs, bench.store, bench.given)
+        jobs += plan.rows([Offer(recipe, frozenset())], bench.model, bench.inputs, bench.store, bench.given)
         bench.run([job for job in jobs if job.function != "evaluate"])
-        shutil.copytree(bench.store.build(recipe), out, dirs_exist_ok=True)
+        with _in_place(out) as partial:
+            shutil.copytree(bench.store.build(recipe), partial)
+            if out.exists():
+                out.rmdir()  # it is empty
     return size.files(open_build(out), out)
 
 
@@ -155,20 +160,7 @@ def evaluate(model: Path, load_data: Callable[[], Dataset], listener: Listener) 
             dataset = load_data()
             samples: Samples = dataset.evaluation.samples
             listener.phase(f"evaluating {model.name}")
-            if model.is_dir():
-                made = open_build(model)
-            else:
-                runner, recipe = plan.runner_of(detect_format(model))
-                payload = {
-                    "source": model.absolute(),
-                    "recipe": recipe,
-                    "samples": samples,
-                    "ranges": None,
-                    "folder": Path(folder) / "build",
-                    "root": folder,
-                }
-                executor.run(runner.environment, f"{FUNCTIONS}:build", payload)
-                made = open_build(Path(folder) / "build")
+            made = open_build(model) if model.is_dir() else _as_build(model, dataset, Path(folder), executor)
             each = engine(made.recipe.engine)
             if missing := each.missing():
                 raise RecipeError(f"{made.recipe.id}: {missing}")
@@ -215,8 +207,50 @@ def target_format(word: str) -> Format:
     return Format(word)
 
 
-def _check_parent(out: Path) -> None:
-    parent = next(p for p in (out.absolute().parent, *out.absolute().parents) if p.exists())
-    if not os.access(parent, os.W_OK | os.X_OK):
+def _as_build(model: Path, dataset: Dataset, folder: Path, executor: Executor) -> Build:
+    """A model file as the float32 build of the engine that runs its format as it is.
+
+    Raises:
+        RequestError: it is no model, or does not fit the data set.
+    """
+    model_format = detect_format(model)
+    runner, recipe = plan.runner_of(model_format)
+    source = model.absolute()
+    raw = source
+    for hop in route(model_format, Format.RAW_ONNX) or ():
+        raw = folder / f"raw{Format.RAW_ONNX.suffix}"
+        payload = {"source": source, "source_format": hop.source, "target_format": hop.target, "out": raw}
+        executor.run(hop.environment, f"{FUNCTIONS}:convert", payload)
+    reader = plan.runner_of(Format.RAW_ONNX)[0].environment
+    told = executor.run(reader, f"{FUNCTIONS}:describe", {"source": str(raw)}).value
+    check_fit(told, str(model), dataset.evaluation.samples, len(dataset.classes))
+    payload = {
+        "source": source,
+        "recipe": recipe,
+        "samples": dataset.evaluation.samples,
+        "ranges": None,
+        "folder": folder / "build",
+        "root": folder,
+    }
+    executor.run(runner.environment, f"{FUNCTIONS}:build", payload)
+    return open_build(folder / "build")
+
+
+def _check_writable(out: Path) -> None:
+    """Refuse, before any work, an output that cannot be written."""
+    parent = next(p for p in out.absolute().parents if p.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(f"the output {out} cannot be written: no right to write in {parent}")
-    out.absolute().parent.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _in_place(out: Path) -> Iterator[Path]:
+    """A path beside `out` to write to, moved there at the end, or removed."""
+    out = out.absolute()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=out.parent))
+    try:
+        yield partial / out.name
+        (partial / out.name).replace(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -7,13 +7,17 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from zipfile import BadZipFile
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from bitpick.comparison.job import PREDICTIONS_FILE
 from bitpick.errors import OutputError
 from bitpick.model import Format, sha256_of
 from bitpick.recipe import Recipe
-from bitpick.result import Row, Run
+from bitpick.result import HostRecord, Row, Run
 
 RUN_FILE = "run.json"
 _OURS = (RUN_FILE, "report.md", "report.html", "builds", "forms", "ranges", "logs")
@@ -51,6 +55,13 @@ def read(folder: Path) -> Run:
         raise OutputError(f"{path} is not a run that this version reads: {error.errors()[0]['msg']}") from error
 
 
+def predictions(folder: Path) -> NDArray[np.int32]:
+    """What a build predicted for each evaluation sample: classes of shape (n,), int32."""
+    with np.load(folder / PREDICTIONS_FILE, allow_pickle=False) as file:
+        found: NDArray[np.int32] = file["predictions"]
+    return found
+
+
 class Store:
     """The directory of the run that is going on.
 
@@ -79,6 +90,11 @@ class Store:
             raise OutputError(f"the output directory {self.root} cannot be written: no right to write in {missing}")
         if self.root.is_dir() and any(self.root.iterdir()):
             self.previous = self._earlier(overwrite)
+        if self.previous is not None:
+            # From the first write on the new record holds what the earlier one held.
+            self.run.rows = list(self.previous.rows)
+            self.run.model = self.previous.model.model_copy(deep=True)
+            self.run.data = self.previous.data
         try:
             if not self.root.exists():
                 self._made = _first_missing(self.root)
@@ -102,9 +118,9 @@ class Store:
                 f"the output directory {self.root} holds another request's run",
                 mend="name another directory with --out, or replace that run with --overwrite",
             )
-        ours = earlier is not None and earlier.request.sha256 == self.run.request.sha256
-        same_libraries = ours and earlier is not None and earlier.host.versions == self.run.host.versions
-        if overwrite or not same_libraries:
+        for leftover in self.root.glob(".replaced-*"):  # of a run that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
+        if overwrite or earlier is None or not _comparable(earlier.host, self.run.host):
             self._set_aside()
             return None
         return earlier
@@ -180,13 +196,14 @@ class Store:
     # ---- what an earlier run of the same request left ----
 
     def kept_row(self, row_id: str) -> Row | None:
-        """The earlier run's row, where it is ok and its files are unchanged."""
+        """The earlier run's row, where it is ok, its files are unchanged and its predictions are there."""
         row = self.previous.row(row_id) if self.previous else None
-        if row is None or row.status != "ok" or row.files is None:
+        if row is None or row.status != "ok" or not row.files or row.accuracy is None:
             return None
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError, KeyError, EOFError, BadZipFile):
+            folder = (self.root / row.files[0].path).parent
             if all(sha256_of(self.root / f.path) == f.sha256 for f in row.files):
-                return row
+                return row if len(predictions(folder)) == row.accuracy.total else None
         return None
 
     def kept_form(self, form: Format) -> bool:
@@ -195,6 +212,12 @@ class Store:
         with contextlib.suppress(OSError):
             return record is not None and sha256_of(self.root / record.path) == record.sha256
         return False
+
+
+def _comparable(earlier: HostRecord, now: HostRecord) -> bool:
+    """Whether rows of both may stand in one table: the same CPU, threads, Python and libraries."""
+    same = ("cpu", "isa", "threads", "python", "versions")
+    return all(getattr(earlier, name) == getattr(now, name) for name in same)
 
 
 def _first_missing(path: Path) -> Path:

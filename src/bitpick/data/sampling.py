@@ -62,6 +62,11 @@ def draw(dataset: Dataset, size: int, seed: int) -> CalibrationDraw:
             f"cannot draw {size:,} calibration samples from the {len(labels):,} of {dataset.name}'s calibration split",
             expected=f"--calibration-size from 1 to {len(labels)}",
         )
+    if labels.max() >= len(dataset.classes):
+        raise DataError(
+            f"the calibration split of {dataset.name} has the label {labels.max()}, which is no class of it",
+            expected=f"labels 0 to {len(dataset.classes) - 1}",
+        )
     indices = stratified(labels, size, seed)
     counts = np.bincount(labels[indices], minlength=len(dataset.classes))
     evaluated = _content_hashes(dataset.evaluation.inputs)

@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Build, Engine, Offer, Session, SessionSettings
-from bitpick.host import Host
+from bitpick.host import Host, installed_version
 from bitpick.model import Format, Model
 from bitpick.recipe import PRESETS, Recipe, baseline
+
+# One library under two names: the smaller distribution, for CPUs alone, exists only for x86-64 under Linux.
+_TENSORFLOW = "tensorflow-cpu" if installed_version("tensorflow-cpu") else "tensorflow"
 
 
 class KerasEngine(Engine):
@@ -22,7 +25,7 @@ class KerasEngine(Engine):
 
     name = "keras"
     environment = "keras"
-    packages = ("keras", "tf2onnx")
+    packages = ("keras", "tf2onnx", _TENSORFLOW)
     extra = "keras"
     accepts = (Format.KERAS,)
     runs = (Format.KERAS,)

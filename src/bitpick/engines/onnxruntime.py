@@ -33,7 +33,7 @@ class OnnxRuntimeEngine(Engine):
     capabilities = (
         Capability(("float32",), options={_RAW: "run the converter's own graph"}),
         Capability(
-            ("s8s8", "s8u8", "u8s8", "u8u8"),
+            ("s8s8", "s8u8", "u8u8"),
             granularities=("per_tensor", "per_channel"),
             calibrations=("minmax",),
             options={
@@ -91,7 +91,7 @@ class OnnxRuntimeEngine(Engine):
     def build(self, source: Path, recipe: Recipe, samples: Samples, ranges: Path | None, folder: Path) -> Build:
         """See `Engine.build`."""
         if recipe.kind == "baseline":
-            shutil.copyfile(source, folder / _FILE)
+            _copy(source, folder / _FILE)
             return Build(recipe, folder, (_FILE,))
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
@@ -127,17 +127,38 @@ class _OnnxRuntimeSession(Session):
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self._input = self._session.get_inputs()[0].name
+        source = self._session.get_inputs()[0]
+        self._input = source.name
+        self._fixed = source.shape[0] if source.shape and isinstance(source.shape[0], int) else None
 
-    def prepare(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        return {self._input: batch}
+    def prepare(self, batch: NDArray[np.float32]) -> tuple[int, list[NDArray[np.float32]]]:
+        """The number of samples, and the batch in pieces of the size that the graph takes, the last one filled up."""
+        if self._fixed is None:
+            return len(batch), [batch]
+        pieces = [batch[i : i + self._fixed] for i in range(0, len(batch), self._fixed)]
+        pieces[-1] = np.concatenate([pieces[-1], np.repeat(batch[-1:], self._fixed - len(pieces[-1]), axis=0)])
+        return len(batch), pieces
 
-    def run(self, native: dict[str, NDArray[np.float32]]) -> list[Any]:
-        outputs: list[Any] = self._session.run(None, native)
-        return outputs
+    def run(self, native: tuple[int, list[NDArray[np.float32]]]) -> tuple[int, list[Any]]:
+        count, pieces = native
+        return count, [self._session.run(None, {self._input: piece})[0] for piece in pieces]
 
-    def scores(self, native: list[Any]) -> NDArray[np.float32]:
-        return np.asarray(native[0], dtype=np.float32)
+    def scores(self, native: tuple[int, list[Any]]) -> NDArray[np.float32]:
+        count, outputs = native
+        whole = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+        return np.asarray(whole[:count], dtype=np.float32)
+
+
+def _copy(source: Path, out: Path) -> None:
+    """Copy a model into one file, also where its weights are in others."""
+    import onnx
+
+    from bitpick.conversion.onnx_file import external_files
+
+    if external_files(source):
+        onnx.save(onnx.load(source), out)
+    else:
+        shutil.copyfile(source, out)
 
 
 class _Reader:
@@ -147,7 +168,8 @@ class _Reader:
         import onnx
 
         graph = onnx.load(source, load_external_data=False).graph
-        self._input = graph.input[0].name
+        stored = {initializer.name for initializer in graph.initializer}
+        self._input = next(value.name for value in graph.input if value.name not in stored)
         self._batches = samples.batches(CALIBRATION_BATCH)
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:

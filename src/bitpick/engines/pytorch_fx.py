@@ -107,11 +107,12 @@ class _TorchScriptSession(Session):
 
         torch.set_num_threads(settings.threads)
         self._torch = torch
-        self._open = ExitStack()
-        # Weights are packed for the current back-end as they are read.
-        self._open.enter_context(_backend(build.recipe))
-        with _quiet():
-            self._module = torch.jit.load(build.main).eval()  # type: ignore[no-untyped-call]
+        with ExitStack() as stack:
+            # Weights are packed for the current back-end as they are read.
+            stack.enter_context(_backend(build.recipe))
+            with _quiet():
+                self._module = torch.jit.load(build.main).eval()  # type: ignore[no-untyped-call]
+            self._open = stack.pop_all()
 
     def prepare(self, batch: NDArray[np.float32]) -> Any:
         return self._torch.from_numpy(batch)

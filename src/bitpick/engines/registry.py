@@ -25,6 +25,13 @@ def engines() -> Mapping[str, Engine]:
     return found
 
 
+@functools.cache
+def outside_distributions() -> dict[str, str]:
+    """The version of each other distribution that adds an engine, by its name."""
+    points = metadata.entry_points(group=GROUP)
+    return {p.dist.name: p.dist.version for p in points if p.dist is not None and p.dist.name != "bitpick"}
+
+
 def engine(name: str) -> Engine:
     """The engine with this name.
 

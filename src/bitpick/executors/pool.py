@@ -79,7 +79,10 @@ class Worker:
             answer = b""
         if not answer:
             raise self._death(process)
-        fields = json.loads(answer)
+        try:
+            fields = json.loads(answer)
+        except ValueError:  # it died in the middle of its answer
+            raise self._death(process) from None
         if "error" in fields:
             raise BitpickError.from_dict(fields["error"])
         return Outcome(**fields)
@@ -154,10 +157,13 @@ class WorkerPool:
         self._threads = threads
         self._workers: dict[str, Worker] = {}
         self._lock = threading.Lock()
+        self._closed = False
 
     def run(self, environment: str, function: str, payload: Payload) -> Outcome:
         """See `Executor.run`."""
         with self._lock:
+            if self._closed:
+                raise WorkerError("the workers are closed")
             worker = self._workers.get(environment)
             if worker is None:
                 log = None if self._logs is None else self._logs / f"{environment}.log"
@@ -165,8 +171,9 @@ class WorkerPool:
         return worker.run(function, payload)
 
     def close(self) -> None:
-        """End all children."""
+        """End all children; none is started afterwards."""
         with self._lock:
+            self._closed = True
             workers = list(self._workers.values())
         for worker in workers:
             worker.close()

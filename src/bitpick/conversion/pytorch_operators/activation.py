@@ -58,10 +58,13 @@ def prelu(context: Context) -> fx.Node:
     """`nn.PReLU` with one slope, or one a channel."""
     from torch import nn
 
-    slope = context.constant(1, "slope").reshape(-1)
-    channels = context.shape(0)[1]
-    if len(slope) not in (1, channels):
-        raise context.unsupported(f"{len(slope)} slopes for {channels} channels")
+    slope = context.constant(1, "slope")
+    shape = context.shape(0)
+    # Broadcast from the right, as ONNX does: one slope a channel has all other axes of size 1.
+    aligned = [1] * (len(shape) - slope.ndim) + list(slope.shape)
+    if slope.size > 1 and aligned != [shape[1] if axis == 1 else 1 for axis in range(len(shape))]:
+        raise context.unsupported(f"slopes of shape {slope.shape} for inputs of shape {shape}")
+    slope = slope.reshape(-1)
     module = nn.PReLU(len(slope))
     module.weight = parameter(slope)
     return context.module(module)
@@ -75,6 +78,8 @@ def clip(context: Context) -> fx.Node:
 
     low = float(context.constant(1, "minimum")) if context.has(1) else None
     high = float(context.constant(2, "maximum")) if context.has(2) else None
+    if low is None and high is None:
+        return context.value(0)
     if low == 0.0 and high in (6.0, None):
         return context.module(nn.ReLU6() if high else nn.ReLU())
     return context.call(torch.clamp, context.value(0), low, high)

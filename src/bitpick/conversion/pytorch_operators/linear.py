@@ -25,7 +25,9 @@ def gemm(context: Context) -> fx.Node:
     linear.weight = parameter(weight)
     if context.has(2):
         bias = context.constant(2, "bias") * np.float32(context.attribute("beta", 1.0))
-        linear.bias = parameter(np.broadcast_to(bias.squeeze(), (weight.shape[0],)))
+        if bias.ndim > 1 and bias.shape[0] != 1:
+            raise context.unsupported(f"a bias of shape {bias.shape}, one a sample")
+        linear.bias = parameter(np.broadcast_to(bias.reshape(-1), (weight.shape[0],)))
     return context.module(linear)
 
 

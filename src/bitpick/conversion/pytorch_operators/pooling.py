@@ -21,6 +21,8 @@ def pool(context: Context) -> fx.Node:
     dilations = context.attribute("dilations", [1] * rank)
     pads = spatial_pads(context, kernel, strides, dilations)
     ceil = bool(context.attribute("ceil_mode", 0))
+    if ceil and any(before != after for before, after in pads):
+        raise context.unsupported("ceil_mode with uneven padding")
     kind: Any
     if context.node.op_type == "MaxPool":
         x, sides = padded(context, pads, float("-inf"))

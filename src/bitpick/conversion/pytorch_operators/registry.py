@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 import pkgutil
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +50,7 @@ class Context:
 
     Args:
         node: the ONNX node.
+        name: its name in the PyTorch graph.
         opset: version of its operator set.
         graph: the graph under construction.
         modules: its modules, by name.
@@ -60,6 +62,7 @@ class Context:
     def __init__(
         self,
         node: onnx.NodeProto,
+        name: str,
         opset: int,
         graph: fx.Graph,
         modules: nn.Module,
@@ -73,7 +76,7 @@ class Context:
         self.opset = opset
         self.inputs = list(node.input)
         self.attributes = {a.name: onnx_library.helper.get_attribute_value(a) for a in node.attribute}
-        self.name = fx_name(node.name)
+        self.name = name
         self._graph = graph
         self._modules = modules
         self._values = values
@@ -173,10 +176,21 @@ def padded(context: Context, pads: Pads, value: float) -> tuple[fx.Node, tuple[i
     return context.module(module(flat, value), context.value(0), suffix="_pad"), (0,) * len(pads)
 
 
-def fx_name(name: str) -> str:
-    """The name of an ONNX node as an identifier, which is what `torch.fx` wants of its nodes and modules."""
-    identifier = re.sub(r"\W", "_", name)
-    return identifier if identifier[:1].isalpha() or identifier[:1] == "_" else f"node_{identifier}"
+def fx_names(nodes: Iterable[onnx.NodeProto]) -> dict[str, str]:
+    """A different identifier for each ONNX node, by its name: what `torch.fx` wants of its nodes and modules."""
+    from torch import nn
+
+    reserved = set(dir(nn.Module())) | {"input"}
+    names: dict[str, str] = {}
+    for node in nodes:
+        identifier = re.sub(r"\W", "_", node.name)
+        if not identifier.isidentifier() or keyword.iskeyword(identifier) or identifier in reserved:
+            identifier = f"node_{identifier}"
+        candidate, attempt = identifier, 2
+        while candidate in names.values():
+            candidate, attempt = f"{identifier}_{attempt}", attempt + 1
+        names[node.name] = candidate
+    return names
 
 
 def parameter(array: NDArray[Any]) -> torch.nn.Parameter:

@@ -105,8 +105,10 @@ def pad(context: Context) -> fx.Node:
     pads = [int(p) for p in context.constant(1, "pads")]
     rank = len(pads) // 2
     pairs = [(pads[i], pads[rank + i]) for i in range(rank)]
-    while mode != "constant" and pairs and pairs[0] == (0, 0):  # PyTorch pads only trailing axes this way
-        pairs.pop(0)
+    if mode != "constant":  # PyTorch pads all spatial axes this way, and those alone
+        if any(pair != (0, 0) for pair in pairs[:2]) or not 3 <= rank <= 5:
+            raise context.unsupported(f"the mode {context.attribute('mode')} on other than spatial axes")
+        pairs = pairs[2:]
     flat = tuple(side for pair in reversed(pairs) for side in pair)
     value = float(context.constant(2, "value")) if mode == "constant" and context.has(2) else 0.0
     return context.call(torch.nn.functional.pad, context.value(0), flat, mode, value)

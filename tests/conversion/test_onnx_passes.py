@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
+
+from bitpick.conversion import onnx_passes as module
+
+
+def model(nodes, weights, input_shape, output_shape, opset=17, stored_as_inputs=()):
+    """A graph from `x` to `y`."""
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, input_shape)]
+    inputs += [helper.make_tensor_value_info(n, TensorProto.FLOAT, weights[n].shape) for n in stored_as_inputs]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        inputs,
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, output_shape)],
+        [onnx.numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def test_weights_leave_the_inputs():
+    found = model(
+        [helper.make_node("Add", ["x", "w"], ["y"])], {"w": np.ones(3, np.float32)}, ["n", 3], ["n", 3], 17, ["w"]
+    )
+    module.drop_stored_inputs(found)
+    assert [value.name for value in found.graph.input] == ["x"]
+    onnx.checker.check_model(found)
+
+
+@pytest.mark.parametrize("target", [[1, 6], [1, -1], [1, 3, 2], [1, 3, -1]])
+def test_a_fixed_batch_becomes_free_also_in_reshapes(target):
+    shape = np.array(target)
+    size = [6 if s == -1 and len(target) == 2 else 2 if s == -1 else s for s in target]
+    nodes = [helper.make_node("Relu", ["x"], ["r"]), helper.make_node("Reshape", ["r", "s"], ["y"])]
+    found = model(nodes, {"s": shape}, [1, 2, 3], size)
+    before = copy.deepcopy(found)
+    module.free_batch(found)
+    onnx.checker.check_model(found, full_check=True)
+    assert found.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    x = np.random.default_rng(0).normal(size=(4, 2, 3)).astype(np.float32)
+    together = ReferenceEvaluator(found).run(None, {"x": x})[0]
+    alone = [ReferenceEvaluator(before).run(None, {"x": x[i : i + 1]})[0] for i in range(4)]
+    assert np.array_equal(together, np.concatenate(alone))
+
+
+def test_an_open_batch_gets_its_name_and_nothing_else_changes():
+    nodes = [helper.make_node("Reshape", ["x", "s"], ["y"])]
+    found = model(nodes, {"s": np.array([-1, 1, 6])}, [None, 6], [None, 1, 6])
+    module.free_batch(found)
+    assert onnx.numpy_helper.to_array(found.graph.initializer[0]).tolist() == [-1, 1, 6]
+
+
+def test_a_reshape_of_unknown_rank_is_left_alone():
+    nodes = [
+        helper.make_node("Compress", ["s", "c"], ["t"], axis=0),
+        helper.make_node("Reshape", ["x", "t"], ["y"]),
+    ]
+    found = model(nodes, {"s": np.array([9, -1, 6]), "c": np.array([False, True, True])}, ["n", 2, 3], None)
+    module.fix_reshapes(found)
+    assert found.graph.node[1].input[1] == "t"
+
+
+def test_what_nobody_reads_goes_with_its_weights():
+    nodes = [
+        helper.make_node("Add", ["x", "b"], ["dead"]),
+        helper.make_node("Mul", ["x", "a"], ["y"]),
+        helper.make_node("Relu", ["dead"], ["deader"]),
+    ]
+    weights = {"b": np.ones(3, np.float32), "a": np.full(3, 2, np.float32)}
+    found = model(nodes, weights, ["n", 3], ["n", 3])
+    module.drop_dead(found)
+    assert [node.op_type for node in found.graph.node] == ["Mul"]
+    assert [i.name for i in found.graph.initializer] == ["a"]
