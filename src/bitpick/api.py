@@ -148,7 +148,8 @@ def convert(
 
     Args:
         model: a Keras (`.keras`, `.h5`) or ONNX file.
-        to: `onnx`, the clean graph, or `pytorch`, a `torch.fx.GraphModule` saved with `torch.save`.
+        to: `onnx`, the clean graph; `pytorch`, a `torch.fx.GraphModule` saved with `torch.save`; `litert`, a float
+            LiteRT model.
         out: the file to write.
         data: where the samples come from.
         listener: is told how it goes.

@@ -114,8 +114,8 @@ def compare(
 @_command
 def convert(
     model: Annotated[Path, typer.Argument(help="A Keras (.keras, .h5) or ONNX model.")],
-    to: Annotated[str, typer.Option(help="onnx or pytorch.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write: .onnx, or .pt (a GraphModule).")],
+    to: Annotated[str, typer.Option(help="onnx, pytorch or litert.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write: .onnx, .pt (a GraphModule) or .tflite.")],
     data: Data = "cifar10",
     json: Json = False,
 ) -> None:

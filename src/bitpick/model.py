@@ -21,11 +21,14 @@ class Format(StrEnum):
     """The clean float ONNX graph: the reference that every other form is verified against."""
     PYTORCH = "pytorch"
     """A `torch.fx.GraphModule` of plain modules, saved with `torch.save`."""
+    LITERT = "litert"
+    """A float LiteRT model (`.tflite`)."""
 
     @property
     def suffix(self) -> str:
         """The file name suffix of this form."""
-        return {Format.KERAS: ".keras", Format.PYTORCH: ".pt"}.get(self, ".onnx")
+        suffixes = {Format.KERAS: ".keras", Format.PYTORCH: ".pt", Format.LITERT: ".tflite"}
+        return suffixes.get(self, ".onnx")
 
 
 @dataclass(frozen=True)

@@ -199,7 +199,7 @@ def target_format(word: str) -> Format:
     Raises:
         RecipeError: it names none that is converted to.
     """
-    known = [Format.ONNX.value, Format.PYTORCH.value]
+    known = [Format.ONNX.value, Format.PYTORCH.value, Format.LITERT.value]
     if word not in known:
         raise RecipeError(
             f"there is no conversion to {word!r}", expected=f"one of {', '.join(known)}", mend=did_you_mean(word, known)

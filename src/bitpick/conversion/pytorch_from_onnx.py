@@ -50,6 +50,18 @@ def load(path: Path) -> torch.nn.Module:
     return module.eval()
 
 
+def sample_shape(module: torch.nn.Module) -> tuple[int, ...]:
+    """The shape of one sample, as the ONNX graph that the module was made from has it.
+
+    Raises:
+        OperatorError: it has a free dimension beside the batch.
+    """
+    shape: Any = module.sample_shape
+    if None in shape:
+        raise OperatorError(f"the input has a free dimension beside the batch: {shape}")
+    return tuple(int(size) for size in shape)
+
+
 def import_graph(model: onnx.ModelProto) -> fx.GraphModule:
     """Build a module that computes what a clean ONNX graph does.
 
@@ -92,7 +104,10 @@ def import_graph(model: onnx.ModelProto) -> fx.GraphModule:
         values[node.output[0]] = known[node.op_type](context)
     graph.output(values[model.graph.output[0].name])
     graph.lint()
-    return fx.GraphModule(root, graph, class_name="Imported").eval()
+    module = fx.GraphModule(root, graph, class_name="Imported").eval()
+    # Stays with the module when it is pickled.
+    module.sample_shape = tuple(shapes[model.graph.input[0].name][1:])  # type: ignore[assignment]
+    return module
 
 
 def trace_source(source: str, target: str, inputs: str) -> dict[str, Any]:  # noqa: ARG001 - the form of a trace

@@ -1,0 +1,37 @@
+"""PyTorch → LiteRT, by litert-torch: the way of models that were not trained in Keras."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bitpick.conversion.hop import Hop
+from bitpick.errors import OperatorError
+from bitpick.model import Format
+
+HOP = Hop(
+    Format.PYTORCH,
+    Format.LITERT,
+    environment="litert_torch",  # it brings JAX, which stays out of the process that measures PyTorch
+    packages=("torch", "litert-torch"),
+    convert="bitpick.conversion.litert_from_pytorch:convert",
+)
+
+
+def convert(source: str, out: str) -> None:
+    """Write the LiteRT form of a module that the importer made, for one sample at a time.
+
+    Raises:
+        OperatorError: litert-torch cannot express an operator.
+    """
+    import litert_torch
+    import torch
+
+    from bitpick.conversion import pytorch_from_onnx
+
+    module = pytorch_from_onnx.load(Path(source))
+    example = torch.zeros(1, *pytorch_from_onnx.sample_shape(module))
+    try:
+        litert_torch.convert(module, (example,)).export(out)
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise OperatorError(f"litert-torch cannot convert the model to LiteRT: {first}") from error

@@ -1,0 +1,164 @@
+"""LiteRT (TensorFlow Lite), quantized by ai-edge-quantizer, on the CPU."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.data.dataset import Samples
+from bitpick.engines.engine import CALIBRATION_BATCH, Build, Capability, Engine, Offer, Session, SessionSettings
+from bitpick.host import Host
+from bitpick.model import Format, Model
+from bitpick.recipe import Recipe, baseline
+
+_INTEGER_IO = "integer_io"
+_FILE = "model.tflite"
+
+
+class LiteRtEngine(Engine):
+    """Starts from the user's own Keras model where there is one, else from the PyTorch form."""
+
+    name = "litert"
+    environment = "litert"
+    packages = ("ai-edge-litert", "ai-edge-quantizer")
+    extra = "litert"
+    accepts = (Format.LITERT,)
+    runs = (Format.LITERT,)
+    capabilities = (
+        Capability(("s8dynamic", "s8weights", "float16")),
+        Capability(
+            ("s8s8",),
+            granularities=("per_channel",),
+            calibrations=("minmax",),
+            options={_INTEGER_IO: "8-bit input and output, all integer: what microcontrollers need"},
+        ),
+    )
+
+    def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same on every model and host
+        """See `Engine.recipes`."""
+        usual, full = frozenset({"standard", "full"}), frozenset({"full"})
+        scheme = f"{self.name}:s8s8-per_channel-minmax"
+        return [
+            Offer(baseline(self.name), usual),
+            Offer(Recipe.parse(scheme), usual),
+            Offer(Recipe.parse(f"{scheme}+{_INTEGER_IO}"), usual),
+            Offer(Recipe.parse(f"{self.name}:s8dynamic"), usual),
+            Offer(Recipe.parse(f"{self.name}:s8weights"), full),
+            Offer(Recipe.parse(f"{self.name}:float16"), full),
+        ]
+
+    def build(
+        self,
+        source: Path,
+        recipe: Recipe,
+        samples: Samples,
+        ranges: Path | None,  # noqa: ARG002 - it collects its own
+        folder: Path,
+    ) -> Build:
+        """See `Engine.build`."""
+        if recipe.kind == "baseline":
+            shutil.copyfile(source, folder / _FILE)
+            return Build(recipe, folder, (_FILE,))
+        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_quantizer import quantizer
+
+        work = quantizer.Quantizer(str(source), _library_recipe(recipe))
+        ranges_found = None
+        if work.need_calibration:
+            signatures = Interpreter(model_path=str(source)).get_signature_list()
+            signature, names = next(iter(signatures.items()))
+            ranges_found = work.calibrate({signature: _OneByOne(samples, names["inputs"][0])})
+        work.quantize(ranges_found).export_model(str(folder / _FILE))
+        return Build(recipe, folder, (_FILE,))
+
+    def open(self, build: Build, settings: SessionSettings) -> Session:
+        """See `Engine.open`."""
+        return _LiteRtSession(build.main, settings)
+
+
+def _library_recipe(recipe: Recipe) -> Any:
+    """The recipe in ai-edge-quantizer's own form."""
+    from ai_edge_quantizer import algorithm_manager, qtyping, recipe_manager
+    from ai_edge_quantizer import recipe as library
+
+    if recipe.dtypes == "s8dynamic":
+        return library.dynamic_wi8_afp32()
+    if recipe.dtypes == "s8weights":
+        return library.weight_only_wi8_afp32()
+    manager = recipe_manager.RecipeManager()
+    if recipe.dtypes == "float16":
+        half = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
+        manager.add_quantization_config(
+            regex=".*",
+            operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
+            algorithm_key=algorithm_manager.AlgorithmName.FLOAT_CASTING,
+            op_config=qtyping.OpQuantizationConfig(
+                weight_tensor_config=half,
+                compute_precision=qtyping.ComputePrecision.FLOAT,
+                explicit_dequantize=True,
+            ),
+        )
+        return manager.get_quantization_recipe()
+    manager.load_quantization_recipe(library.static_wi8_ai8())
+    if _INTEGER_IO not in recipe.options:
+        for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
+            manager.add_quantization_config(
+                regex=".*", operation_name=end, algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE
+            )
+    return manager.get_quantization_recipe()
+
+
+class _OneByOne:
+    """Samples as the calibrator takes them, as often as it walks over them, at the batch that every graph takes."""
+
+    def __init__(self, samples: Samples, name: str) -> None:
+        self._samples = samples
+        self._name = name
+
+    def __len__(self) -> int:
+        return self._samples.count
+
+    def __iter__(self) -> Iterator[dict[str, NDArray[np.float32]]]:
+        for batch in self._samples.batches(CALIBRATION_BATCH):
+            for i in range(len(batch)):
+                yield {self._name: batch[i : i + 1]}
+
+
+class _LiteRtSession(Session):
+    def __init__(self, path: Path, settings: SessionSettings) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter = Interpreter(model_path=str(path), num_threads=settings.threads)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]
+        self._output = self._interpreter.get_output_details()[0]
+
+    def prepare(self, batch: NDArray[np.float32]) -> NDArray[Any]:
+        """The batch in the input's dtype; an integer input has a scale and a zero point."""
+        if not np.issubdtype(self._input["dtype"], np.integer):
+            return batch
+        scale, zero_point = self._input["quantization"]
+        limits = np.iinfo(self._input["dtype"])
+        quantized = np.round(batch / np.float32(scale)) + zero_point
+        clipped: NDArray[Any] = np.clip(quantized, limits.min, limits.max).astype(self._input["dtype"])
+        return clipped
+
+    def run(self, native: NDArray[Any]) -> NDArray[Any]:
+        if native.shape[0] != self._interpreter.get_input_details()[0]["shape"][0]:
+            self._interpreter.resize_tensor_input(self._input["index"], native.shape)
+            self._interpreter.allocate_tensors()
+        self._interpreter.set_tensor(self._input["index"], native)
+        self._interpreter.invoke()
+        outputs: NDArray[Any] = self._interpreter.get_tensor(self._output["index"])
+        return outputs
+
+    def scores(self, native: NDArray[Any]) -> NDArray[np.float32]:
+        if not np.issubdtype(native.dtype, np.integer):
+            return native
+        scale, zero_point = self._output["quantization"]
+        return (native.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)

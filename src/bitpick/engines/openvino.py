@@ -1,0 +1,136 @@
+"""OpenVINO, quantized by NNCF's post-training quantization, on the CPU."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.data.dataset import Samples
+from bitpick.engines.engine import CALIBRATION_BATCH, Build, Capability, Engine, Offer, Session, SessionSettings
+from bitpick.errors import Unsupported
+from bitpick.host import Host, this_host
+from bitpick.model import Format, Model
+from bitpick.recipe import Recipe, baseline
+
+_MIXED = "mixed"
+_BIAS = "full_bias_correction"
+_FILES = ("model.xml", "model.bin")
+_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
+
+
+class OpenVinoEngine(Engine):
+    """A build ships as OpenVINO's IR, and runs with the precision that its recipe names."""
+
+    name = "openvino"
+    environment = "openvino"
+    packages = ("openvino", "nncf")
+    extra = "openvino"
+    accepts = (Format.ONNX,)
+    capabilities = (
+        Capability(("bfloat16",)),
+        Capability(
+            ("s8u8",),
+            granularities=("per_channel",),
+            calibrations=("minmax",),
+            options={
+                _MIXED: "asymmetric activations (NNCF's preset MIXED)",
+                _BIAS: "bias correction layer by layer instead of the fast one",
+            },
+        ),
+    )
+
+    def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same for every model
+        """See `Engine.recipes`; bfloat16 is what OpenVINO picks by itself on CPUs that have it."""
+        usual = frozenset({"standard", "full"})
+        offers = [Offer(baseline(self.name), usual)]
+        if _BFLOAT16 & set(host.isa):
+            offers.append(Offer(Recipe.parse(f"{self.name}:bfloat16"), usual))
+        scheme = f"{self.name}:s8u8-per_channel-minmax"
+        full = frozenset({"full"})
+        for options, presets in (("", usual), (f"+{_MIXED}", usual), (f"+{_BIAS}", full), (f"+{_BIAS}+{_MIXED}", full)):
+            offers.append(Offer(Recipe.parse(scheme + options), presets))
+        return offers
+
+    def build(
+        self,
+        source: Path,
+        recipe: Recipe,
+        samples: Samples,
+        ranges: Path | None,  # noqa: ARG002 - NNCF collects its own
+        folder: Path,
+    ) -> Build:
+        """See `Engine.build`."""
+        _without_telemetry()
+        import openvino
+
+        if recipe.dtypes == "bfloat16" and not _BFLOAT16 & set(this_host().isa):
+            raise Unsupported(f"this CPU computes nothing in bfloat16: it has none of {', '.join(sorted(_BFLOAT16))}")
+        # Unlike read_model it folds what hides the biases, without which NNCF corrects none.
+        model = openvino.convert_model(source)
+        if recipe.kind == "quantized":
+            model = _quantized(model, recipe, samples)
+        # Its default stores float weights in half precision: a float32 baseline must not.
+        openvino.save_model(model, folder / _FILES[0], compress_to_fp16=False)
+        return Build(recipe, folder, _FILES)
+
+    def open(self, build: Build, settings: SessionSettings) -> Session:
+        """See `Engine.open`."""
+        return _OpenVinoSession(build, settings)
+
+
+def _without_telemetry() -> None:
+    """OpenVINO and NNCF report each conversion to their makers, unless the library that does it is not there."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: its import fails
+
+
+def _quantized(model: Any, recipe: Recipe, samples: Samples) -> Any:
+    import nncf
+
+    nncf.set_log_level(40)
+    preset = nncf.QuantizationPreset.MIXED if _MIXED in recipe.options else nncf.QuantizationPreset.PERFORMANCE
+    return nncf.quantize(
+        model,
+        nncf.Dataset(_Batches(samples)),
+        preset=preset,
+        subset_size=-(-samples.count // CALIBRATION_BATCH),  # NNCF counts batches
+        fast_bias_correction=_BIAS not in recipe.options,
+    )
+
+
+class _Batches:
+    """Calibration batches, as often as NNCF walks over them."""
+
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        return self._samples.batches(CALIBRATION_BATCH)
+
+
+class _OpenVinoSession(Session):
+    def __init__(self, build: Build, settings: SessionSettings) -> None:
+        import openvino
+
+        configuration = {
+            # By default OpenVINO computes in bfloat16 on CPUs that have it.
+            "INFERENCE_PRECISION_HINT": "bf16" if build.recipe.dtypes == "bfloat16" else "f32",
+            "INFERENCE_NUM_THREADS": settings.threads,
+            "NUM_STREAMS": 1,
+        }
+        model = openvino.Core().compile_model(build.main, "CPU", configuration)
+        self._request = model.create_infer_request()
+        self._output = model.outputs[0]
+
+    def prepare(self, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        return [batch]
+
+    def run(self, native: list[NDArray[np.float32]]) -> Any:
+        return self._request.infer(native, share_inputs=True)
+
+    def scores(self, native: Any) -> NDArray[np.float32]:
+        return np.array(native[self._output], dtype=np.float32)
