@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ class LiteRtEngine(Engine):
         Capability(
             ("s8s8",),
             granularities=("per_channel",),
-            calibrations=("minmax",),
+            calibrations=("minmax", "moving_average"),
             options={_INTEGER_IO: "8-bit input and output, all integer: what microcontrollers need"},
         ),
     )
@@ -48,6 +47,8 @@ class LiteRtEngine(Engine):
             Offer(Recipe.parse(scheme), usual),
             Offer(Recipe.parse(f"{scheme}+{_INTEGER_IO}"), usual),
             Offer(Recipe.parse(f"{self.name}:s8dynamic"), usual),
+            Offer(Recipe.parse(f"{self.name}:s8s8-per_channel-moving_average"), full),
+            Offer(Recipe.parse(f"{self.name}:s8s8-per_channel-moving_average+{_INTEGER_IO}"), full),
             Offer(Recipe.parse(f"{self.name}:s8weights"), full),
             Offer(Recipe.parse(f"{self.name}:float16"), full),
         ]
@@ -64,16 +65,12 @@ class LiteRtEngine(Engine):
         if recipe.kind == "baseline":
             shutil.copyfile(source, folder / _FILE)
             return Build(recipe, folder, (_FILE,))
-        from ai_edge_litert.interpreter import Interpreter
         from ai_edge_quantizer import quantizer
 
-        work = quantizer.Quantizer(str(source), _library_recipe(recipe))
-        ranges_found = None
-        if work.need_calibration:
-            signatures = Interpreter(model_path=str(source)).get_signature_list()
-            signature, names = next(iter(signatures.items()))
-            ranges_found = work.calibrate({signature: _OneByOne(samples, names["inputs"][0])})
-        work.quantize(ranges_found).export_model(str(folder / _FILE))
+        manager = _recipe_manager(recipe)
+        work = quantizer.Quantizer(str(source), manager.get_quantization_recipe())
+        found = _ranges(source, recipe, manager, samples) if work.need_calibration else None
+        work.quantize(found).export_model(str(folder / _FILE))
         return Build(recipe, folder, (_FILE,))
 
     def open(self, build: Build, settings: SessionSettings) -> Session:
@@ -81,17 +78,17 @@ class LiteRtEngine(Engine):
         return _LiteRtSession(build.main, settings)
 
 
-def _library_recipe(recipe: Recipe) -> Any:
+def _recipe_manager(recipe: Recipe) -> Any:
     """The recipe in ai-edge-quantizer's own form."""
     from ai_edge_quantizer import algorithm_manager, qtyping, recipe_manager
     from ai_edge_quantizer import recipe as library
 
-    if recipe.dtypes == "s8dynamic":
-        return library.dynamic_wi8_afp32()
-    if recipe.dtypes == "s8weights":
-        return library.weight_only_wi8_afp32()
     manager = recipe_manager.RecipeManager()
-    if recipe.dtypes == "float16":
+    if recipe.dtypes == "s8dynamic":
+        manager.load_quantization_recipe(library.dynamic_wi8_afp32())
+    elif recipe.dtypes == "s8weights":
+        manager.load_quantization_recipe(library.weight_only_wi8_afp32())
+    elif recipe.dtypes == "float16":
         half = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
         manager.add_quantization_config(
             regex=".*",
@@ -103,30 +100,34 @@ def _library_recipe(recipe: Recipe) -> Any:
                 explicit_dequantize=True,
             ),
         )
-        return manager.get_quantization_recipe()
-    manager.load_quantization_recipe(library.static_wi8_ai8())
-    if _INTEGER_IO not in recipe.options:
-        for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
-            manager.add_quantization_config(
-                regex=".*", operation_name=end, algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE
-            )
-    return manager.get_quantization_recipe()
+    else:
+        manager.load_quantization_recipe(library.static_wi8_ai8())
+        if _INTEGER_IO not in recipe.options:
+            for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
+                manager.add_quantization_config(
+                    regex=".*", operation_name=end, algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE
+                )
+    return manager
 
 
-class _OneByOne:
-    """Samples as the calibrator takes them, as often as it walks over them, at the batch that every graph takes."""
+def _ranges(source: Path, recipe: Recipe, manager: Any, samples: Samples) -> Any:
+    """The ranges of all tensors over the calibration set, sample by sample.
 
-    def __init__(self, samples: Samples, name: str) -> None:
-        self._samples = samples
-        self._name = name
+    The quantizer's own `calibrate` holds the whole set in memory, and knows moving averages alone: with 0.95 of the old
+    and 0.05 of the new range at each sample, the last twenty samples decide.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_quantizer import calibrator
+    from ai_edge_quantizer.utils import qsv_utils
 
-    def __len__(self) -> int:
-        return self._samples.count
-
-    def __iter__(self) -> Iterator[dict[str, NDArray[np.float32]]]:
-        for batch in self._samples.batches(CALIBRATION_BATCH):
-            for i in range(len(batch)):
-                yield {self._name: batch[i : i + 1]}
+    signature, names = next(iter(Interpreter(model_path=str(source)).get_signature_list().items()))
+    updates = {"minmax": qsv_utils.min_max_update, "moving_average": qsv_utils.moving_average_update}
+    assert recipe.calibration is not None
+    collector = calibrator.Calibrator(str(source), num_threads=1, qsv_update_func=updates[recipe.calibration])
+    for batch in samples.batches(CALIBRATION_BATCH):
+        one_by_one = [{names["inputs"][0]: batch[i : i + 1]} for i in range(len(batch))]
+        collector.calibrate({signature: one_by_one}, manager)
+    return collector.get_model_qsvs()
 
 
 class _LiteRtSession(Session):
