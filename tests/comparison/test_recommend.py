@@ -37,7 +37,11 @@ def test_the_most_accurate_row_and_what_ties_with_it():
         ]
     )
     found = recommend(rows, predicted, TARGETS)
-    assert found.id == "a:x"
+    assert found.id == "a:y"  # it ties, and is a third smaller
+    assert (
+        "Of these a:y (94.80%, 0.2 kB) is the one to ship: the most accurate within 10% of the smallest."
+        in found.because
+    )
     assert found.by_use == {"accuracy": "a:x", "size": "b:z", "a": "a:x", "b": "b:z"}
     assert found.ties == ["a:x", "a:y"]
     text = " ".join(found.because)
@@ -50,7 +54,12 @@ def test_equal_accuracy_goes_to_the_smaller():
     rows, predicted = make([("a:x", slice(0, 50), 300, {}), ("a:y", slice(50, 100), 200, {})])
     found = recommend(rows, predicted, TARGETS)
     assert found.id == "a:y"
-    assert "It is also the smallest." in found.because
+    assert "It is also the smallest of all." in found.because
+
+
+def test_a_tenth_of_the_size_does_not_outweigh_accuracy():
+    rows, predicted = make([("a:x", slice(0, 50), 105, {}), ("a:y", slice(2, 54), 100, {})])
+    assert recommend(rows, predicted, TARGETS).id == "a:x"
 
 
 def test_a_clear_winner_is_said_to_be_one():

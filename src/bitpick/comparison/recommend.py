@@ -11,15 +11,18 @@ from bitpick.comparison.judge import p_value
 from bitpick.result import Recommendation, Row
 
 TIE_LEVEL = 0.05
+# Among rows that tie in accuracy, sizes within this share of the smallest count as equal.
+SIZE_SLACK = 0.10
 
 
 def recommend(
     rows: Sequence[Row], predicted: Mapping[str, NDArray[np.int32]], targets: NDArray[np.int64]
 ) -> Recommendation:
-    """Choose the most accurate quantized row, and say what ties with it.
+    """Choose the build to ship, and say what ties with it.
 
-    Rows that are flagged, or of a deprecated engine, are not chosen. Two rows tie where a McNemar mid-p test does not
-    show at 5% that one is right more often.
+    Two rows tie where a McNemar mid-p test does not show at 5% that one is right more often. Of the rows that tie with
+    the most accurate one, those within 10% of the smallest remain, and of these the most accurate is chosen. Rows that
+    are flagged, or of a deprecated engine, are not chosen.
 
     Args:
         rows: all rows.
@@ -41,6 +44,8 @@ def recommend(
     best = max(good, key=_accuracy_then_size)
     smallest = min(good, key=_size_then_accuracy)
     ties = [row for row in good if _tie(best, row, predicted, targets)]
+    least = min(row.size_bytes or 0 for row in ties)
+    pick = max((row for row in ties if (row.size_bytes or 0) <= least * (1 + SIZE_SLACK)), key=_accuracy_then_size)
     engines = {
         name: max((row for row in unflagged if row.engine == name), key=_accuracy_then_size)
         for name in dict.fromkeys(row.engine for row in unflagged)
@@ -55,13 +60,15 @@ def recommend(
         )
     elif len(good) > 1:
         reasons.append("It is shown to be more accurate than every other row that can be recommended.")
+    if pick is not best:
+        reasons.append(f"Of these {_words(pick)} is the one to ship: the most accurate within 10% of the smallest.")
     reasons += [
         f"Not recommended, though at least as accurate: {_words(row)}: {row.deprecated or row.flags[0].text}."
         for row in quantized
         if row not in good and _accuracy(row) >= _accuracy(best)
     ]
-    if smallest is best:
-        reasons.append("It is also the smallest.")
+    if smallest is pick:
+        reasons.append(f"{'It' if pick is best else pick.id} is also the smallest of all.")
     else:
         shown = "which ties with it in accuracy" if smallest in ties else "which is shown to be less accurate"
         reasons.append(f"Smallest: {_words(smallest)}, {shown}.")
@@ -69,7 +76,7 @@ def recommend(
         f"Best of {name}: {_words(row)}{_beside_baseline(row)}." for name, row in engines.items() if row is not best
     ]
     return Recommendation(
-        id=best.id,
+        id=pick.id,
         because=reasons,
         by_use={"accuracy": best.id, "size": smallest.id} | {name: row.id for name, row in engines.items()},
         ties=[row.id for row in sorted(ties, key=_accuracy_then_size, reverse=True)],

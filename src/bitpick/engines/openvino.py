@@ -52,7 +52,7 @@ class OpenVinoEngine(Engine):
             offers.append(Offer(Recipe.parse(f"{self.name}:bfloat16"), usual))
         scheme = f"{self.name}:s8u8-per_channel-minmax"
         full = frozenset({"full"})
-        for options, presets in (("", usual), (f"+{_MIXED}", usual), (f"+{_BIAS}", full), (f"+{_BIAS}+{_MIXED}", full)):
+        for options, presets in (("", usual), (f"+{_BIAS}", usual), (f"+{_MIXED}", full), (f"+{_BIAS}+{_MIXED}", full)):
             offers.append(Offer(Recipe.parse(scheme + options), presets))
         return offers
 

@@ -56,7 +56,7 @@ class PyTorchFxEngine(Engine):
 
     def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same for every model
         """See `Engine.recipes`."""
-        presets = frozenset(PRESETS)
+        presets = frozenset(PRESETS) - {"standard"}
         default = Recipe.parse(f"{self.name}:{_SCHEME}")
         unsigned = Recipe.parse(f"{self.name}:u8u8-per_channel-histogram")
         # The default back-end is x86 or qnnpack; on x86 the other two are rows of their own.

@@ -1,0 +1,110 @@
+"""ExecuTorch with the XNNPACK delegate: PyTorch's way to phones, run here on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.data.dataset import Samples
+from bitpick.engines.engine import CALIBRATION_BATCH, Build, Capability, Engine, Offer, Session, SessionSettings
+from bitpick.host import Host
+from bitpick.model import Format, Model
+from bitpick.recipe import Recipe, baseline
+
+_FILE = "model.pte"
+
+
+class ExecuTorchEngine(Engine):
+    """Quantizes with XNNPACK's own quantizer; a build ships as a program for one sample at a time."""
+
+    name = "executorch"
+    environment = "executorch"
+    packages = ("executorch", "torchao", "torch")
+    extra = "executorch"
+    accepts = (Format.PYTORCH,)
+    capabilities = (
+        Capability(("s8dynamic",)),
+        Capability(("s8s8",), granularities=("per_tensor", "per_channel"), calibrations=("histogram",)),
+    )
+
+    def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same on every model and host
+        """See `Engine.recipes`."""
+        usual, full = frozenset({"standard", "full"}), frozenset({"full"})
+        return [
+            Offer(baseline(self.name), usual),
+            Offer(Recipe.parse(f"{self.name}:s8s8-per_channel-histogram"), usual),
+            Offer(Recipe.parse(f"{self.name}:s8s8-per_tensor-histogram"), full),
+            Offer(Recipe.parse(f"{self.name}:s8dynamic"), full),
+        ]
+
+    def build(
+        self,
+        source: Path,
+        recipe: Recipe,
+        samples: Samples,
+        ranges: Path | None,  # noqa: ARG002 - its observers are in the graph
+        folder: Path,
+    ) -> Build:
+        """See `Engine.build`."""
+        import torch
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+        from executorch.exir import to_edge_transform_and_lower
+
+        from bitpick.conversion import pytorch_from_onnx
+
+        module: Any = pytorch_from_onnx.load(source)
+        one = (torch.zeros(1, *pytorch_from_onnx.sample_shape(module)),)
+        if recipe.kind != "baseline":
+            module = _quantized(module, recipe, samples)
+        program = torch.export.export(module, one)
+        lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+        (folder / _FILE).write_bytes(lowered.to_executorch().buffer)
+        return Build(recipe, folder, (_FILE,))
+
+    def open(self, build: Build, settings: SessionSettings) -> Session:
+        """See `Engine.open`."""
+        return _ExecuTorchSession(build.main, settings)
+
+
+def _quantized(module: Any, recipe: Recipe, samples: Samples) -> Any:
+    """Export with a free batch, observe all samples, convert."""
+    import torch
+    from executorch.backends.xnnpack.quantizer import xnnpack_quantizer
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    configuration = xnnpack_quantizer.get_symmetric_quantization_config(
+        is_per_channel=recipe.granularity != "per_tensor", is_dynamic=recipe.dtypes == "s8dynamic"
+    )
+    quantizer = xnnpack_quantizer.XNNPACKQuantizer().set_global(configuration)
+    # The example is of another size than the calibration batches: only then does the batch stay free.
+    example = torch.from_numpy(next(samples.head(2).batches(2)))
+    exported = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    prepared = prepare_pt2e(exported.module(check_guards=False), quantizer)
+    with torch.inference_mode():
+        for batch in samples.batches(CALIBRATION_BATCH):
+            prepared(torch.from_numpy(batch))
+    return convert_pt2e(prepared)
+
+
+class _ExecuTorchSession(Session):
+    def __init__(self, path: Path, settings: SessionSettings) -> None:
+        import torch
+        from executorch.runtime import Runtime
+
+        torch.set_num_threads(settings.threads)
+        self._torch = torch
+        self._program = Runtime.get().load_program(path)
+        self._method = self._program.load_method("forward")
+
+    def prepare(self, batch: NDArray[np.float32]) -> list[Any]:
+        return [self._torch.from_numpy(batch[i : i + 1]) for i in range(len(batch))]
+
+    def run(self, native: list[Any]) -> list[NDArray[np.float32]]:
+        # An output is a view of the program's memory, which the next run writes to.
+        return [self._method.execute([sample])[0].numpy().copy() for sample in native]
+
+    def scores(self, native: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        return np.concatenate(native)

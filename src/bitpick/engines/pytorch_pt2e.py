@@ -1,0 +1,123 @@
+"""PyTorch 2 export quantization (torchao) for x86 servers: compiled ahead of time, shipped as that package."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.data.dataset import Samples
+from bitpick.engines.engine import CALIBRATION_BATCH, Build, Capability, Engine, Offer, Session, SessionSettings
+from bitpick.errors import Unsupported
+from bitpick.host import Host
+from bitpick.model import Format, Model
+from bitpick.recipe import Recipe, baseline
+
+_REDUCED = "reduced_range"
+_FILE = "model.pt2"
+_COMPILERS = ("c++", "g++", "clang++")
+
+
+class PyTorchPt2eEngine(Engine):
+    """Quantizes with `X86InductorQuantizer`; a build is machine code, for the instruction set of its maker."""
+
+    name = "pytorch_pt2e"
+    environment = "pytorch_pt2e"
+    packages = ("torch", "torchao")
+    extra = "pytorch"
+    accepts = (Format.PYTORCH,)
+    capabilities = (
+        Capability(
+            ("s8u8",),
+            granularities=("per_channel",),
+            calibrations=("histogram",),
+            options={_REDUCED: "7-bit activations, whose products do not saturate on CPUs without VNNI"},
+        ),
+    )
+
+    def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same for every model
+        """See `Engine.recipes`; the quantizer is made for x86."""
+        usual = frozenset({"standard", "full"})
+        elsewhere = None if host.machine.lower() in ("x86_64", "amd64") else "X86InductorQuantizer is made for x86"
+        scheme = f"{self.name}:s8u8-per_channel-histogram"
+        return [
+            Offer(baseline(self.name), usual),
+            Offer(Recipe.parse(scheme), usual, elsewhere),
+            Offer(Recipe.parse(f"{scheme}+{_REDUCED}"), usual, elsewhere),
+        ]
+
+    def build(
+        self,
+        source: Path,
+        recipe: Recipe,
+        samples: Samples,
+        ranges: Path | None,  # noqa: ARG002 - its observers are in the graph
+        folder: Path,
+    ) -> Build:
+        """See `Engine.build`."""
+        if not any(shutil.which(name) for name in _COMPILERS):
+            raise Unsupported(
+                f"there is no C++ compiler on the PATH (one of {', '.join(_COMPILERS)}), and these builds are compiled"
+            )
+        import torch
+        from torch._inductor import aoti_compile_and_package
+
+        from bitpick.conversion import pytorch_from_onnx
+
+        module: Any = pytorch_from_onnx.load(source)
+        # Another size than the calibration batches: only then does the batch stay free.
+        example = (torch.from_numpy(next(samples.head(2).batches(2))),)
+        free = ({0: torch.export.Dim("batch", min=1)},)
+        with torch.no_grad():
+            if recipe.kind != "baseline":
+                exported = torch.export.export(module, example, dynamic_shapes=free)
+                module = _quantized(exported.module(check_guards=False), recipe, samples)
+            program = torch.export.export(module, example, dynamic_shapes=free)
+            # Freezing turns weights into constants, without which nothing integer is fused.
+            aoti_compile_and_package(
+                program, package_path=str((folder / _FILE).absolute()), inductor_configs={"freezing": True}
+            )
+        return Build(recipe, folder, (_FILE,))
+
+    def open(self, build: Build, settings: SessionSettings) -> Session:
+        """See `Engine.open`."""
+        return _PackageSession(build.main, settings)
+
+
+def _quantized(module: Any, recipe: Recipe, samples: Samples) -> Any:
+    import torch
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer
+
+    configuration = x86_inductor_quantizer.get_default_x86_inductor_quantization_config(
+        reduce_range=_REDUCED in recipe.options
+    )
+    quantizer = x86_inductor_quantizer.X86InductorQuantizer().set_global(configuration)
+    prepared = prepare_pt2e(module, quantizer)
+    for batch in samples.batches(CALIBRATION_BATCH):
+        prepared(torch.from_numpy(batch))
+    return convert_pt2e(prepared)
+
+
+class _PackageSession(Session):
+    def __init__(self, path: Path, settings: SessionSettings) -> None:
+        import torch
+        from torch._inductor import aoti_load_package
+
+        torch.set_num_threads(settings.threads)
+        self._torch = torch
+        self._run = aoti_load_package(str(path))
+
+    def prepare(self, batch: NDArray[np.float32]) -> Any:
+        return self._torch.from_numpy(batch)
+
+    def run(self, native: Any) -> Any:
+        with self._torch.inference_mode():
+            return self._run(native)
+
+    def scores(self, native: Any) -> NDArray[np.float32]:
+        scores: NDArray[np.float32] = native.numpy()
+        return scores
