@@ -111,7 +111,9 @@ def test_convert_writes_a_verified_file(place):
 
 def test_engines_and_data_have_json(place):
     table = json.loads(bitpick(place, "engines", "--json").stdout)
-    assert [row["name"] for row in table] == ["fake", "keras", "onnxruntime", "pytorch_fx"]
+    assert [row["name"] for row in table] == [
+        "executorch", "fake", "keras", "litert", "onnxruntime", "openvino", "pytorch_fx", "pytorch_pt2e",
+    ]  # fmt: skip
     told = json.loads(bitpick(place, "data", "cifar10", "--json").stdout)
     assert (told["calibration"], told["evaluation"]) == (50_000, 10_000)
 
@@ -303,3 +305,12 @@ def test_other_weights_in_the_file_beside_it_are_another_model(place):
     second = json.loads(bitpick(place, *arguments).stdout)
     assert first["request"]["sha256"] != second["request"]["sha256"]
     assert first["model"]["sha256"] != second["model"]["sha256"]
+
+
+def test_a_recipe_from_a_file_is_the_same_request(place):
+    """The file that a build has beside it makes exactly that build again."""
+    first = json.loads(compare(place, "--recipe", "fake:s8s8-per_tensor-minmax", "--out", "a", "--json").stdout)
+    file = place / "a" / "builds" / "fake__s8s8-per_tensor-minmax" / "recipe.yaml"
+    second = json.loads(compare(place, "--recipe", file, "--out", "b", "--json").stdout)
+    assert first["request"]["sha256"] == second["request"]["sha256"]
+    assert [row["files"] for row in first["rows"]] == [row["files"] for row in second["rows"]]

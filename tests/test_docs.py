@@ -48,6 +48,13 @@ def test_a_command_in_the_readme_is_one(command):
     assert "Usage:" in done.stdout
 
 
+def test_the_recipe_file_in_the_readme_is_one(tmp_path):
+    (content,) = blocks(README, "yaml")
+    (tmp_path / "my-recipe.yaml").write_text(content)
+    recipe = Recipe.named(str(tmp_path / "my-recipe.yaml"))
+    assert engines()[recipe.engine].refusal(recipe) is None
+
+
 def test_the_readme_names_every_command():
     shown = {command.split()[1] for command in COMMANDS}
     told = subprocess.run(

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,3 +79,38 @@ def test_a_recipe_is_frozen():
 def test_did_you_mean():
     assert did_you_mean("onnxruntme", ["onnxruntime", "keras"]) == "did you mean onnxruntime?"
     assert did_you_mean("xyz", ["b", "a"]) == "choose one of a, b"
+
+
+@given(recipes())
+def test_a_recipe_is_read_as_it_was_written(recipe):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "r.yaml"
+        path.write_text(recipe.to_yaml())
+        assert Recipe.read(path) == Recipe.named(str(path)) == recipe
+        path.write_text(f"id: {recipe.id}\n")
+        assert Recipe.read(path) == recipe
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "holds no recipe"),
+        ("- a\n- b\n", "holds no recipe"),
+        ("engine: [", "is not YAML"),
+        ("engine: e\n", "dtypes Field required"),
+        ("engine: e\ndtypes: s8u8\n", "needs a granularity"),
+        ("engine: e\ndtypes: float32\nspeed: 9\n", "speed Extra inputs"),
+        ("id: e:s8dynamic\nengine: e\ndtypes: float32\n", "says it is e:s8dynamic, and its fields say e:float32"),
+    ],
+)
+def test_a_file_without_a_recipe_says_what_is_missing(tmp_path, content, says):
+    (tmp_path / "r.yaml").write_text(content)
+    with pytest.raises(RecipeError) as error:
+        Recipe.named(str(tmp_path / "r.yaml"))
+    assert says in str(error.value)
+    assert "r.yaml" in str(error.value)
+
+
+def test_a_missing_recipe_file(tmp_path):
+    with pytest.raises(RecipeError, match="cannot be read: No such file"):
+        Recipe.named(str(tmp_path / "r.yml"))

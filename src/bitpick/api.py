@@ -84,7 +84,7 @@ def compare(
         model: a model file; None is the bundled ResNet8.
         data: `cifar10`, or a folder that holds a copy of it.
         preset: which recipes: `reference`, `basic`, `standard` or `full`.
-        recipes: recipe ids that replace the preset's.
+        recipes: recipe ids, or YAML files that hold a recipe; they replace the preset's.
         engines: engines to narrow the preset to.
         out: the run directory; by default `runs/<model>-<data>-<digest of the request>`, which the same request
             continues.
@@ -183,7 +183,7 @@ def quantize(
 
     Args:
         model: a Keras (`.keras`, `.h5`) or ONNX file.
-        recipe: a recipe id.
+        recipe: a recipe id, or a YAML file that holds one.
         out: a new or empty directory for the build.
         data: where the calibration samples come from.
         calibration_size: how many.

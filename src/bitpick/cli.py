@@ -73,7 +73,7 @@ def compare(
     data: Data = "cifar10",
     preset: Annotated[str, typer.Option(help="Which recipes: reference, basic, standard or full.")] = "standard",
     recipe: Annotated[
-        list[str] | None, typer.Option(help="A recipe id, instead of the preset's; repeat for more.")
+        list[str] | None, typer.Option(help="A recipe id or YAML file, instead of the preset's; repeat for more.")
     ] = None,
     engine: Annotated[list[str] | None, typer.Option(help="Only this engine; repeat for more.")] = None,
     out: Out = None,
@@ -134,7 +134,7 @@ def convert(
 @_command
 def quantize(
     model: Annotated[Path, typer.Argument(help="A Keras (.keras, .h5) or ONNX model.")],
-    recipe: Annotated[str, typer.Option(help="A recipe id.")],
+    recipe: Annotated[str, typer.Option(help="A recipe id or YAML file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The directory for the build.")],
     data: Data = "cifar10",
     calibration_size: Annotated[int, typer.Option(help="Number of calibration samples.")] = 1000,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -103,6 +104,50 @@ class Recipe(BaseModel):
         if self.dtypes == "float32":
             return "baseline"
         return "reduced_precision" if self.dtypes in ("float16", "bfloat16") else "quantized"
+
+    def to_yaml(self) -> str:
+        """The recipe as YAML, its id first; what `read` reads."""
+        import yaml
+
+        return yaml.safe_dump({"id": self.id, **self.model_dump(exclude_defaults=True)}, sort_keys=False)
+
+    @classmethod
+    def read(cls, path: Path) -> Recipe:
+        """The recipe in a YAML file: a build's `recipe.yaml`, or one that a team keeps in its repository.
+
+        Raises:
+            RecipeError: there is no such file, or no recipe in it.
+        """
+        import yaml
+
+        expected = "engine, dtypes, and where they apply granularity, calibration and options; or an id alone"
+        try:
+            fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise RecipeError(f"the recipe {path} cannot be read: {error.strerror}") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path} is not YAML: {' '.join(str(error).split())}", expected=expected) from error
+        if not isinstance(fields, dict):
+            raise RecipeError(f"{path} holds no recipe", expected=expected)
+        text = fields.pop("id", None)
+        fields.pop("files", None)  # of a build's recipe.yaml
+        try:
+            recipe = cls.parse(str(text)) if text and not fields else cls.model_validate(fields)
+        except ValidationError as error:
+            reasons = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['msg']}".strip() for e in error.errors())
+            raise RecipeError(f"{path} holds no recipe: {reasons}", expected=expected) from error
+        if text and recipe.id != text:
+            raise RecipeError(f"{path} says it is {text}, and its fields say {recipe.id}", mend="leave one of them out")
+        return recipe
+
+    @classmethod
+    def named(cls, text: str) -> Recipe:
+        """The recipe that a user names: by its id, or by a YAML file.
+
+        Raises:
+            RecipeError: there is none.
+        """
+        return cls.read(Path(text)) if text.endswith((".yaml", ".yml")) else cls.parse(text)
 
     @classmethod
     def parse(cls, text: str) -> Recipe:

@@ -22,7 +22,7 @@ def model(form: Format) -> Model:
         ({"engine_names": ["onnxruntme"]}, "did you mean onnxruntime?"),
         ({"recipes": ["onnxruntme:float32"]}, "did you mean onnxruntime?"),
         ({"recipes": ["onnxruntime:s8u8"]}, "needs a granularity"),
-        ({"recipes": ["onnxruntime:s8u8-per_channel-mse"]}, "calibration mse with s8u8: it has minmax"),
+        ({"recipes": ["onnxruntime:s8u8-per_channel-mse"]}, "calibration mse with s8u8: it has minmax, moving_average"),
         ({"recipes": ["keras:s8u8-per_channel-minmax"]}, "keras does not have dtypes s8u8: it has float32"),
         ({"recipes": ["onnxruntime:s8u8-per_channel-minmax+raw"]}, "the option raw"),
         ({"recipes": ["pytorch_fx:s8u8-per_channel-histogram+onednn+fbgemm"]}, "fbgemm and onednn at once"),

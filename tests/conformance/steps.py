@@ -59,9 +59,10 @@ def build_and_run(recipe: str, source: str, samples: dict, folder: str, out: str
     copy = work / f"source{Path(source).suffix}"
     shutil.copyfile(source, copy)
     ranges = None
-    if each.calibration_key(parsed) is not None:
-        ranges = work / "ranges.json"
-        each.calibrate(copy, parsed, calibration, ranges)
+    if (key := each.calibration_key(parsed)) is not None:
+        ranges = work.parent / f"{each.name}-{key}.json"  # shared, as a run shares them
+        if not ranges.exists():
+            each.calibrate(copy, parsed, calibration, ranges)
     made = each.build(copy, parsed, calibration, ranges, here)
     left = sorted(p.name for p in here.iterdir())
     there = here.rename(work / "there")

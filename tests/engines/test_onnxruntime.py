@@ -101,3 +101,48 @@ def test_the_session_runs_the_file(made, dataset):
         scores = session.scores(session.run(session.prepare(batch)))
     assert scores.shape == (5, 4)
     assert scores.dtype == np.float32
+
+
+@pytest.fixture
+def with_an_outlier(dataset, tmp_path):
+    """Calibration images of small values, one of which has a single bright value."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 40, (400, 4, 4, 3), dtype=np.uint8)
+    images[7, 1, 2, 0] = 250
+    np.save(tmp_path / "outlier.npy", images)
+    return dataset.calibration.samples.model_copy(update={"inputs": tmp_path / "outlier.npy", "sha256": "outlier"})
+
+
+def test_the_methods_give_different_ranges_on_a_tensor_with_an_outlier(model_file, with_an_outlier, tmp_path):
+    from onnxruntime.quantization.calibrate import load_tensors_data
+
+    highs = {}
+    for method in ("minmax", "moving_average", "percentile99.9", "entropy"):
+        out = tmp_path / f"{method}.json"
+        ENGINE.calibrate(model_file, recipe(f"s8u8-per_tensor-{method}"), with_an_outlier, out)
+        found = load_tensors_data(out)
+        data = found[0] if isinstance(found, tuple) else found
+        highs[method] = float(np.max(data["image"].range_value[1]))
+    assert len({round(high, 1) for high in highs.values()}) == 4, highs
+    assert highs["minmax"] == 250
+    assert highs["moving_average"] == pytest.approx((7 * 39 + 250) / 8, abs=1)  # the mean of eight batches of 50
+    assert highs["percentile99.9"] < 45
+    assert 39 <= highs["entropy"] < 250
+
+
+def test_options_are_honoured(made):
+    _, graph = made("s8u8-per_channel-minmax+qoperator")
+    assert {"QLinearConv", "QGemm"} & {node.op_type for node in graph.node}
+    _, graph = made("u8u8-per_tensor-minmax+symmetric_weights")
+    stored = {i.name: onnx.numpy_helper.to_array(i) for i in graph.initializer}
+    weight = next(name for name, a in stored.items() if a.dtype == np.uint8 and a.ndim == 2)
+    dequantize = next(n for n in graph.node if n.op_type == "DequantizeLinear" and n.input[0] == weight)
+    assert stored[dequantize.input[2]] in (127, 128)
+    _, graph = made("s8s8-per_tensor-minmax+symmetric_activations")
+    stored = {i.name: onnx.numpy_helper.to_array(i) for i in graph.initializer}
+    zero_points = {int(stored[n.input[2]]) for n in graph.node if n.op_type == "QuantizeLinear"}
+    assert zero_points == {0}
+
+
+def test_a_choice_that_changes_nothing_is_refused():
+    assert "changes nothing" in ENGINE.refusal(recipe("s8u8-per_channel-minmax+symmetric_weights"))

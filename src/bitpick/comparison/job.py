@@ -118,10 +118,7 @@ def build(source: Path, recipe: Recipe, samples: Samples, ranges: Path | None, f
     partial = Path(tempfile.mkdtemp(prefix="partial-", dir=folder.parent))
     try:
         made = engine(recipe.engine).build(source, recipe, samples, ranges, partial)
-        fields = recipe.model_dump(exclude_defaults=True)
-        (partial / RECIPE_FILE).write_text(
-            yaml.safe_dump({"id": recipe.id, **fields, "files": list(made.files)}, sort_keys=False)
-        )
+        (partial / RECIPE_FILE).write_text(recipe.to_yaml() + yaml.safe_dump({"files": list(made.files)}))
         partial.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)

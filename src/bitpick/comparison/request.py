@@ -39,7 +39,7 @@ def make_request(
         model: a model file.
         data: a data set, as users write it.
         preset: one of `PRESETS`.
-        recipes: recipe ids that replace the preset's.
+        recipes: recipe ids, or YAML files, that replace the preset's.
         engine_names: engines to narrow the preset to.
         calibration_size: number of calibration samples.
         seed: of their draw.
@@ -61,21 +61,22 @@ def make_request(
         )
     for name in engine_names:
         engine(name)
-    for text in recipes:
-        check_recipe(Recipe.parse(text))
+    named = [Recipe.named(text) for text in recipes]
+    for recipe in named:
+        check_recipe(recipe)
     if seed < 0:
         raise RequestError(f"the seed {seed} is negative", expected="a whole number from 0")
-    for text in recipes:
-        if engine_names and Recipe.parse(text).engine not in engine_names:
+    for recipe in named:
+        if engine_names and recipe.engine not in engine_names:
             raise RecipeError(
-                f"the recipe {text} is of no engine that --engine names", expected=", ".join(engine_names)
+                f"the recipe {recipe.id} is of no engine that --engine names", expected=", ".join(engine_names)
             )
     model_format = detect_format(model)
     fields = {
         "model_sha256": model_sha256(model),
         "data": data,
         "preset": preset,
-        "recipes": list(dict.fromkeys(recipes)),
+        "recipes": list(dict.fromkeys(recipe.id for recipe in named)),
         "engines": list(dict.fromkeys(engine_names)),
         "calibration_size": calibration_size,
         "seed": seed,
@@ -83,7 +84,7 @@ def make_request(
         "min_accuracy": PRESET_MIN_ACCURACY.get(preset) if min_accuracy is None else min_accuracy,
     }
     # The order of recipes and engines changes the order of the rows and nothing in them.
-    unordered = fields | {"recipes": sorted(recipes), "engines": sorted(engine_names)}
+    unordered = fields | {"recipes": sorted(recipe.id for recipe in named), "engines": sorted(engine_names)}
     digest = hashlib.sha256(json.dumps([__version__, unordered], sort_keys=True).encode()).hexdigest()
     return RequestRecord(model=str(model), sha256=digest, **fields), model_format  # type: ignore[arg-type]  # checked there
 

@@ -128,10 +128,10 @@ def quantize(
     _check_writable(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"the output {out} exists and is not an empty directory", mend="name another with --out")
-    recipe = Recipe.parse(recipe_id)
+    recipe = Recipe.named(recipe_id)
     if missing := engine(recipe.engine).missing():
         raise RecipeError(f"{recipe_id}: {missing}")
-    with _bench(model, data, load_data, listener, (recipe_id,), calibration_size, seed) as bench:
+    with _bench(model, data, load_data, listener, (recipe.id,), calibration_size, seed) as bench:
         if reason := plan.unreachable(recipe, bench.model.format):
             raise RecipeError(f"{recipe_id}: {reason}")
         form = plan.start_form(recipe, bench.model.format)

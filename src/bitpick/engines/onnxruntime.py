@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,12 @@ from bitpick.recipe import Recipe, baseline
 
 _RAW = "raw_graph"
 _REDUCED = "reduced_range"
+_QOPERATOR = "qoperator"
+_SYMMETRIC_WEIGHTS = "symmetric_weights"
+_SYMMETRIC_ACTIVATIONS = "symmetric_activations"
+_PERCENTILES = ("percentile99.9", "percentile99.99", "percentile99.999")
+# At the quantizer's default of 128 bins its entropy method has one candidate, and gives minima and maxima.
+_BINS = 2048
 _FILE = "model.onnx"
 
 
@@ -35,9 +42,12 @@ class OnnxRuntimeEngine(Engine):
         Capability(
             ("s8s8", "s8u8", "u8u8"),
             granularities=("per_tensor", "per_channel"),
-            calibrations=("minmax",),
+            calibrations=("minmax", "moving_average", *_PERCENTILES, "entropy"),
             options={
+                _QOPERATOR: "integer operators in the file (QLinearConv …) instead of QDQ around float ones",
                 _RAW: "quantize the converter's own graph, without clean-up",
+                _SYMMETRIC_ACTIVATIONS: "activations without a zero point",
+                _SYMMETRIC_WEIGHTS: "unsigned weights around 128; signed ones are symmetric as they are",
                 _REDUCED: "7-bit weights, whose products do not saturate on CPUs without VNNI",
             },
         ),
@@ -56,7 +66,8 @@ class OnnxRuntimeEngine(Engine):
     def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same on every model and host
         """See `Engine.recipes`."""
         published = frozenset({"reference", "full"})
-        usual = frozenset({"basic", "standard", "full"})
+        basic, standard, full = frozenset({"basic", "full"}), frozenset({"standard", "full"}), frozenset({"full"})
+        usual = basic | standard
         return [
             Offer(baseline(self.name), published | usual),
             *(
@@ -64,10 +75,15 @@ class OnnxRuntimeEngine(Engine):
                 for recipe, presets in (
                     ("s8s8-per_tensor-minmax+raw_graph", published),
                     ("u8u8-per_tensor-minmax+raw_graph", published),
-                    ("s8s8-per_tensor-minmax", usual),
-                    ("u8u8-per_tensor-minmax", usual),
-                    ("s8u8-per_channel-minmax", usual),
+                    ("s8s8-per_tensor-minmax", basic),
+                    ("u8u8-per_tensor-minmax", basic),
+                    ("s8u8-per_channel-minmax", basic),
                     ("s8u8-per_channel-minmax+reduced_range", usual),
+                    ("u8u8-per_tensor-minmax+symmetric_weights", standard),
+                    ("s8u8-per_channel-moving_average+reduced_range", standard),
+                    ("s8u8-per_channel-percentile99.99+reduced_range", standard),
+                    ("s8u8-per_channel-percentile99.99", standard),
+                    *((text, full) for text in _grid()),
                 )
             ),
         ]
@@ -76,15 +92,27 @@ class OnnxRuntimeEngine(Engine):
         """Ranges depend on the graph and the method alone."""
         return None if recipe.calibration is None else f"{self.form(recipe)[0]}-{recipe.calibration}"
 
-    def calibrate(self, source: Path, recipe: Recipe, samples: Samples, out: Path) -> None:  # noqa: ARG002 - min-max only
+    def refusal(self, recipe: Recipe) -> str | None:
+        """See `Engine.refusal`; a choice that would change nothing is refused too."""
+        if _SYMMETRIC_WEIGHTS in recipe.options and recipe.weights == "s8":
+            return f"{_SYMMETRIC_WEIGHTS} changes nothing: onnxruntime's signed weights are symmetric as they are"
+        return super().refusal(recipe)
+
+    def calibrate(self, source: Path, recipe: Recipe, samples: Samples, out: Path) -> None:
         """See `Engine.calibrate`."""
-        from onnxruntime.quantization import CalibrationMethod, create_calibrator, save_tensors_data
+        from onnxruntime.quantization import create_calibrator, save_tensors_data
 
         augmented = out.with_suffix(".augmented.onnx")
+        method, options = _method(recipe)
         calibrator = create_calibrator(
-            source, None, augmented_model_path=augmented, calibrate_method=CalibrationMethod.MinMax
+            source, None, augmented_model_path=augmented, calibrate_method=method, extra_options=options
         )
-        calibrator.collect_data(_Reader(source, samples))
+        if recipe.calibration in ("minmax", "moving_average"):
+            calibrator.collect_data(_Reader(source, samples.batches(CALIBRATION_BATCH)))
+        else:
+            # A histogram keeps every activation of one call: one batch at a time bounds that.
+            for batch in samples.batches(CALIBRATION_BATCH):
+                calibrator.collect_data(_Reader(source, iter([batch])))
         save_tensors_data(calibrator.compute_data(), out)
         augmented.unlink()
 
@@ -93,7 +121,7 @@ class OnnxRuntimeEngine(Engine):
         if recipe.kind == "baseline":
             _copy(source, folder / _FILE)
             return Build(recipe, folder, (_FILE,))
-        from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+        from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
         logging.getLogger().setLevel(
             logging.ERROR
@@ -102,20 +130,45 @@ class OnnxRuntimeEngine(Engine):
         quantize_static(
             source,
             folder / _FILE,
-            _Reader(source, samples),
-            quant_format=QuantFormat.QDQ,
+            _Reader(source, samples.batches(CALIBRATION_BATCH)),
+            quant_format=QuantFormat.QOperator if _QOPERATOR in recipe.options else QuantFormat.QDQ,
             activation_type=types[recipe.activations],
             weight_type=types[recipe.weights],
             per_channel=recipe.granularity == "per_channel",
             reduce_range=_REDUCED in recipe.options,
-            calibrate_method=CalibrationMethod.MinMax,
+            calibrate_method=_method(recipe)[0],
             calibration_cache_path=ranges,
+            extra_options=_symmetry(recipe),
         )
         return Build(recipe, folder, (_FILE,))
 
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
         return _OnnxRuntimeSession(build.main, settings)
+
+
+def _method(recipe: Recipe) -> tuple[Any, dict[str, Any]]:
+    """The quantizer's calibration method for a recipe, and the options that make it what its name says."""
+    from onnxruntime.quantization import CalibrationMethod
+
+    assert recipe.calibration is not None
+    if recipe.calibration == "minmax":
+        return CalibrationMethod.MinMax, {}
+    if recipe.calibration == "moving_average":  # in one call it is the mean of the batches' minima and maxima
+        return CalibrationMethod.MinMax, {"moving_average": True}
+    if recipe.calibration == "entropy":
+        return CalibrationMethod.Entropy, {"num_bins": _BINS, "num_quantized_bins": 256}
+    percentile = float(recipe.calibration.removeprefix("percentile"))
+    return CalibrationMethod.Percentile, {"num_bins": _BINS, "percentile": percentile, "symmetric": False}
+
+
+def _symmetry(recipe: Recipe) -> dict[str, bool]:
+    found = {}
+    if _SYMMETRIC_WEIGHTS in recipe.options:
+        found["WeightSymmetric"] = True
+    if _SYMMETRIC_ACTIVATIONS in recipe.options:
+        found["ActivationSymmetric"] = True
+    return found
 
 
 class _OnnxRuntimeSession(Session):
@@ -149,6 +202,21 @@ class _OnnxRuntimeSession(Session):
         return np.asarray(whole[:count], dtype=np.float32)
 
 
+def _grid() -> list[str]:
+    """The sensible grid: what is left of the recipe space once `standard` and `basic` have had theirs."""
+    methods = ("moving_average", "percentile99.9", "percentile99.99", "percentile99.999", "entropy")
+    return [
+        *(f"s8u8-per_channel-{method}" for method in methods if method != "percentile99.99"),
+        *(f"s8u8-per_channel-{method}+{_REDUCED}" for method in ("percentile99.9", "percentile99.999", "entropy")),
+        *(f"s8u8-per_tensor-{method}" for method in ("minmax", "moving_average", "percentile99.99")),
+        *(f"u8u8-per_tensor-{method}" for method in ("moving_average", "percentile99.99")),
+        *(f"s8s8-per_channel-{method}" for method in ("minmax", "moving_average", "percentile99.99")),
+        f"s8u8-per_channel-minmax+{_QOPERATOR}",
+        f"s8u8-per_channel-percentile99.99+{_QOPERATOR}+{_REDUCED}",
+        f"s8s8-per_channel-minmax+{_SYMMETRIC_ACTIVATIONS}",
+    ]
+
+
 def _copy(source: Path, out: Path) -> None:
     """Copy a model into one file, also where its weights are in others."""
     import onnx
@@ -164,13 +232,13 @@ def _copy(source: Path, out: Path) -> None:
 class _Reader:
     """Calibration batches in the form that the quantizer asks for. It is spent after one pass."""
 
-    def __init__(self, source: Path, samples: Samples) -> None:
+    def __init__(self, source: Path, batches: Iterator[NDArray[np.float32]]) -> None:
         import onnx
 
         graph = onnx.load(source, load_external_data=False).graph
         stored = {initializer.name for initializer in graph.initializer}
         self._input = next(value.name for value in graph.input if value.name not in stored)
-        self._batches = samples.batches(CALIBRATION_BATCH)
+        self._batches = batches
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         batch = next(self._batches, None)

@@ -49,7 +49,7 @@ def dtypes(row: Row) -> str:
 
 def reduction(row: Row) -> str:
     """How much smaller than its baseline, e.g. `63%`."""
-    return "" if row.size_ratio is None else f"{100 * (1 - row.size_ratio):.0f}%"
+    return "" if row.size_ratio is None else f"{round(100 * (1 - row.size_ratio))}%"
 
 
 def result(row: Row) -> str:
