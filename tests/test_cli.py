@@ -150,6 +150,8 @@ WRONG = {
         ["compare", "../linear.onnx", "--engine", "keras", "--recipe", "fake:float32"],
         "is of no engine that --engine names",
     ),
+    "timeout": (["compare", "../linear.onnx", "--timeout", "0"], "the timeout 0 is out of range"),
+    "memory limit": (["compare", "../linear.onnx", "--memory-limit", "-1"], "the memory limit -1 is out of range"),
     "flag drop": (["compare", "../linear.onnx", "--flag-drop", "-1"], "from 0 to 100"),
     "data": (["compare", "../linear.onnx", "--data", "cifar100"], "did you mean cifar10?"),
     "data folder": (["compare", "../linear.onnx", "--data", "../taken"], "holds no CIFAR-10"),
@@ -314,3 +316,14 @@ def test_a_recipe_from_a_file_is_the_same_request(place):
     second = json.loads(compare(place, "--recipe", file, "--out", "b", "--json").stdout)
     assert first["request"]["sha256"] == second["request"]["sha256"]
     assert [row["files"] for row in first["rows"]] == [row["files"] for row in second["rows"]]
+
+
+def test_a_job_that_hangs_costs_its_row_not_the_run(place):
+    done = compare(place, *GOOD_THEN_HANGING, "--timeout", 3, "--out", "run", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {row["id"]: row for row in json.loads(done.stdout)["rows"]}
+    assert rows["fake:s8u8-per_channel-minmax"]["status"] == "ok"
+    hanging = rows["fake:s8s8-per_tensor-minmax+hang"]
+    assert hanging["status"] == "failed"
+    assert "took longer than 3 s" in hanging["reason"]
+    assert "--timeout" in hanging["reason"]

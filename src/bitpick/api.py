@@ -20,7 +20,7 @@ from bitpick.data.load import load as load_dataset
 from bitpick.data.progress import Progress, silent
 from bitpick.engines import registry
 from bitpick.errors import OutputError, RequestError
-from bitpick.executors.pool import WorkerPool
+from bitpick.executors.pool import Limits, WorkerPool
 from bitpick.host import installed_version, this_host
 from bitpick.preprocessing import Preprocessing
 from bitpick.report import markdown
@@ -74,6 +74,8 @@ def compare(
     flag_drop: float = 100 * DEFAULT_FLAG_DROP,
     min_accuracy: float | None = None,
     jobs: int | None = None,
+    timeout: float | None = None,
+    memory_limit: float | None = None,
     overwrite: bool = False,
     listener: Listener | None = None,
     progress: Progress = silent,
@@ -93,6 +95,8 @@ def compare(
         flag_drop: rows that lose more accuracy than this are flagged, in percentage points.
         min_accuracy: rows with less accuracy than this are flagged, a fraction from 0 to 1.
         jobs: how many jobs at once, each with its share of the cores; None is one a core.
+        timeout: seconds after which a single job, such as one build, is ended and its row fails.
+        memory_limit: gigabytes of memory past which a job is ended and its row fails.
         overwrite: replace another request's run in `out`.
         listener: is told how it goes.
         progress: is told how far a download is.
@@ -121,12 +125,16 @@ def compare(
         flag_drop=flag_drop / 100,
         min_accuracy=min_accuracy,
     )
+    for name, limit in (("timeout", timeout), ("memory limit", memory_limit)):
+        if limit is not None and limit <= 0:
+            raise RequestError(f"the {name} {limit:g} is out of range", expected="a number above 0")
+    limits = Limits(timeout, None if memory_limit is None else int(memory_limit * 1e9))
     host = this_host()
     parallel = max(1, jobs or host.cores)
     threads = max(1, host.cores // parallel)
     folder = default_folder(request.model, request.data, request.sha256) if out is None else Path(out)
     store = Store(folder.absolute(), new_run(request, model_format, host, threads, "compare"))
-    comparison = _Comparison(store, host, WorkerPool(store.logs, threads), parallel, listener or Silent())
+    comparison = _Comparison(store, host, WorkerPool(store.logs, threads, limits), parallel, listener or Silent())
     try:
         comparison.compare(lambda: load_dataset(data, progress), Preprocessing(), overwrite)
     finally:

@@ -84,6 +84,8 @@ def compare(
         float | None, typer.Option(help="Flag rows with less accuracy than this, from 0 to 1.")
     ] = None,
     jobs: Annotated[int | None, typer.Option(help="How many jobs at once; by default one a core.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="End a job after so many seconds; its row fails.")] = None,
+    memory_limit: Annotated[float | None, typer.Option(help="End a job past so many gigabytes; its row fails.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace another request's run in --out.")] = False,
     json: Json = False,
 ) -> None:
@@ -104,6 +106,8 @@ def compare(
             flag_drop=flag_drop,
             min_accuracy=min_accuracy,
             jobs=jobs,
+            timeout=timeout,
+            memory_limit=memory_limit,
             overwrite=overwrite,
             listener=listener,
             progress=_progress(),

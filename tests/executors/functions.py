@@ -54,3 +54,9 @@ def burn(seconds):
 
 def environment(name):
     return os.environ.get(name)
+
+
+def bloat(megabytes, seconds):
+    kept = bytearray(megabytes * 1_000_000)
+    kept[::4096] = b"x" * len(kept[::4096])
+    time.sleep(seconds)

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from bitpick.errors import DataError, EngineError, WorkerError
-from bitpick.executors.pool import Worker, WorkerPool
+from bitpick.executors.pool import Limits, Worker, WorkerPool
 
 
 @pytest.fixture
@@ -127,6 +127,42 @@ def test_close_ends_a_running_call_at_once(worker):
     assert len(errors) == 1
     with pytest.raises(WorkerError, match="closed"):
         worker.run("functions:echo", {})
+
+
+@pytest.mark.parametrize(
+    ("limits", "function", "payload", "says"),
+    [
+        (Limits(seconds=0.5), "functions:sleep", {"seconds": 30}, "took longer than 0.5 s"),
+        (
+            Limits(bytes=200_000_000),
+            "functions:bloat",
+            {"megabytes": 400, "seconds": 30},
+            "GB of memory, more than 0.2 GB",
+        ),
+    ],
+)
+def test_a_call_past_its_limits_ends_its_process_and_the_next_one_runs(functions, limits, function, payload, says):
+    worker = Worker("limited", limits=limits)
+    try:
+        before = worker.run("functions:echo", {}).value["pid"]
+        began = time.monotonic()
+        with pytest.raises(WorkerError) as error:
+            worker.run(function, payload)
+        assert says in str(error.value)
+        assert time.monotonic() - began < 20
+        assert gone(before)
+        assert worker.run("functions:echo", {}).value["pid"] != before
+    finally:
+        worker.close()
+
+
+def test_a_call_within_its_limits_is_left_alone(functions):
+    worker = Worker("limited", limits=Limits(seconds=30, bytes=2_000_000_000))
+    try:
+        assert worker.run("functions:sleep", {"seconds": 0.3}).value is None
+        assert worker.run("functions:bloat", {"megabytes": 50, "seconds": 0.3}).value is None
+    finally:
+        worker.close()
 
 
 def test_an_interpreter_that_is_not_there_is_one_clear_error(tmp_path):

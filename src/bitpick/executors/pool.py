@@ -9,9 +9,13 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
+import psutil
 from pydantic_core import to_jsonable_python
 
 from bitpick.errors import BitpickError, WorkerError
@@ -19,6 +23,65 @@ from bitpick.executors.executor import Outcome, Payload
 
 # Thread pools that a library sizes by itself, each with its own variable.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one call in a worker may use before its process is ended; None is no limit.
+
+    Attributes:
+        seconds: wall time.
+        bytes: resident memory of the process and its children. Watched from outside: limits on the address space break
+            frameworks that reserve more than they use.
+    """
+
+    seconds: float | None = None
+    bytes: int | None = None
+
+
+_NO_LIMITS = Limits()
+_WATCH_INTERVAL = 0.1  # seconds
+
+
+class _Watch(threading.Thread):
+    """Ends a process that goes past its limits in the middle of a call, and knows why it did."""
+
+    def __init__(self, process: subprocess.Popen[bytes], limits: Limits) -> None:
+        super().__init__(daemon=True, name="bitpick-watch")
+        self.reason: str | None = None
+        self._process = process
+        self._limits = limits
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        began = time.monotonic()
+        while self.reason is None and not self._over.wait(_WATCH_INTERVAL):
+            limit = self._limits
+            if limit.seconds is not None and time.monotonic() - began > limit.seconds:
+                self.reason = f"took longer than {limit.seconds:g} s"
+            elif limit.bytes is not None and (used := _resident(self._process.pid)) > limit.bytes:
+                self.reason = f"used {used / 1e9:.2f} GB of memory, more than {limit.bytes / 1e9:g} GB"
+        if self.reason is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def __enter__(self) -> Self:
+        if self._limits != _NO_LIMITS:
+            self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+
+def _resident(pid: int) -> int:
+    """Resident bytes of a process and its descendants; what has just ended counts nothing."""
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        parent = psutil.Process(pid)
+        for process in (parent, *parent.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                total += process.memory_info().rss
+    return total
 
 
 class Worker:
@@ -30,6 +93,7 @@ class Worker:
         threads: how many threads libraries in the child may use.
         prefix: a command put before the interpreter, such as an emulator.
         interpreter: the Python that runs the child.
+        limits: what one call may use.
     """
 
     def __init__(
@@ -39,8 +103,10 @@ class Worker:
         threads: int = 1,
         prefix: Sequence[str] = (),
         interpreter: str = sys.executable,
+        limits: Limits = _NO_LIMITS,
     ) -> None:
         self.name = name
+        self._limits = limits
         self.log = log
         self._command = [*prefix, interpreter, "-P", "-m", "bitpick.executors.worker"]
         self._variables = dict.fromkeys(_THREAD_VARIABLES, str(threads)) | {"TF_NUM_INTEROP_THREADS": "1"}
@@ -71,18 +137,17 @@ class Worker:
         assert process.stdin is not None
         assert process.stdout is not None
         request = json.dumps({"function": function, "payload": to_jsonable_python(payload)})
-        try:
-            process.stdin.write(request.encode() + b"\n")
-            process.stdin.flush()
-            answer = process.stdout.readline()
-        except (BrokenPipeError, ValueError):  # it died before, or was closed while we waited
-            answer = b""
-        if not answer:
-            raise self._death(process)
+        with _Watch(process, self._limits) as watch:
+            try:
+                process.stdin.write(request.encode() + b"\n")
+                process.stdin.flush()
+                answer = process.stdout.readline()
+            except (BrokenPipeError, ValueError):  # it died before, or was closed while we waited
+                answer = b""
         try:
             fields = json.loads(answer)
-        except ValueError:  # it died in the middle of its answer
-            raise self._death(process) from None
+        except ValueError:  # it died before its answer, or in the middle of it
+            raise self._death(process, watch.reason) from None
         if "error" in fields:
             raise BitpickError.from_dict(fields["error"])
         return Outcome(**fields)
@@ -122,10 +187,15 @@ class Worker:
             if log is not None:
                 log.close()
 
-    def _death(self, process: subprocess.Popen[bytes]) -> WorkerError:
+    def _death(self, process: subprocess.Popen[bytes], reason: str | None) -> WorkerError:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=5)  # its pipe is closed, so it is about to end: learn how
         _end(process)
+        if reason is not None:
+            return WorkerError(
+                f"the job {reason}, and its worker process {self.name} was ended",
+                mend="raise the limit (--timeout, --memory-limit), or leave the row out",
+            )
         code = process.returncode
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         where = f"; its last words are in {self.log}" if self.log else ""
@@ -150,10 +220,12 @@ class WorkerPool:
     Args:
         logs: folder for what the children print; None discards it.
         threads: how many threads libraries in each child may use.
+        limits: what one call may use.
     """
 
-    def __init__(self, logs: Path | None = None, threads: int = 1) -> None:
+    def __init__(self, logs: Path | None = None, threads: int = 1, limits: Limits = _NO_LIMITS) -> None:
         self._logs = logs
+        self._limits = limits
         self._threads = threads
         self._workers: dict[str, Worker] = {}
         self._lock = threading.Lock()
@@ -167,7 +239,7 @@ class WorkerPool:
             worker = self._workers.get(environment)
             if worker is None:
                 log = None if self._logs is None else self._logs / f"{environment}.log"
-                worker = self._workers[environment] = Worker(environment, log, self._threads)
+                worker = self._workers[environment] = Worker(environment, log, self._threads, limits=self._limits)
         return worker.run(function, payload)
 
     def close(self) -> None:
