@@ -70,18 +70,28 @@ def model_sha256(path: Path) -> str:
     digest = sha256_of(path)
     if path.suffix != ".onnx":
         return digest
-    import onnx
     from google.protobuf.message import DecodeError
-    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
     try:
-        graph = onnx.load(path, load_external_data=False).graph
+        beside = external_files(path)
     except DecodeError:
         return digest
-    names = {ExternalDataInfo(i).location for i in graph.initializer if uses_external_data(i)}
-    beside = [path.parent / name for name in sorted(names)]
     parts = [digest, *(sha256_of(file) for file in beside if file.is_file())]
     return digest if len(parts) == 1 else hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def external_files(path: Path) -> list[Path]:
+    """The files beside an ONNX file that hold its weights; none where they are inside.
+
+    Raises:
+        DecodeError: the file is no protobuf.
+    """
+    import onnx
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    graph = onnx.load(path, load_external_data=False).graph
+    names = {ExternalDataInfo(i).location for i in graph.initializer if uses_external_data(i)}
+    return [path.parent / name for name in sorted(names)]
 
 
 def detect_format(path: Path) -> Format:

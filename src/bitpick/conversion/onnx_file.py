@@ -64,16 +64,6 @@ def describe(source: str) -> dict[str, Any]:
     return {"inputs": tensors(model.graph.input), "outputs": tensors(model.graph.output)}
 
 
-def external_files(path: Path) -> list[Path]:
-    """The files beside an ONNX file that hold its weights; none where they are inside."""
-    import onnx
-    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
-
-    graph = onnx.load(path, load_external_data=False).graph
-    names = {ExternalDataInfo(i).location for i in graph.initializer if uses_external_data(i)}
-    return [path.parent / name for name in sorted(names)]
-
-
 def count(source: str) -> dict[str, int | None]:
     """Weights and multiply-accumulates of a clean graph, for one sample: `{"parameters", "macs"}`.
 

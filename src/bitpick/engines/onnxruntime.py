@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bitpick.data.dataset import Samples
 from bitpick.engines.engine import CALIBRATION_BATCH, Build, Capability, Engine, Offer, Session, SessionSettings
 from bitpick.host import Host
-from bitpick.model import Format, Model
+from bitpick.model import Format, Model, external_files
 from bitpick.recipe import Recipe, baseline
 
 _RAW = "raw_graph"
@@ -220,8 +220,6 @@ def _grid() -> list[str]:
 def _copy(source: Path, out: Path) -> None:
     """Copy a model into one file, also where its weights are in others."""
     import onnx
-
-    from bitpick.conversion.onnx_file import external_files
 
     if external_files(source):
         onnx.save(onnx.load(source), out)
