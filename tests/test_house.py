@@ -70,6 +70,7 @@ TESTED_ELSEWHERE = {
     "engines/executorch": "conformance",
     "engines/keras": "conformance",
     "engines/litert": "conformance",
+    "engines/pt2e": "conformance",
     "engines/pytorch_pt2e": "conformance",
     "engines/pytorch_fx": "conformance",
     "engines/registry": "conformance",

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
-from bitpick.engines.engine import CALIBRATION_BATCH, Build, Capability, Engine, Offer, Session, SessionSettings
+from bitpick.engines import pt2e
+from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings
 from bitpick.host import Host
 from bitpick.model import Format, Model
 from bitpick.recipe import Recipe, baseline
@@ -58,7 +59,7 @@ class ExecuTorchEngine(Engine):
         module: Any = pytorch_from_onnx.load(source)
         one = (torch.zeros(1, *pytorch_from_onnx.sample_shape(module)),)
         if recipe.kind != "baseline":
-            module = _quantized(module, recipe, samples)
+            module = pt2e.quantize(module, _quantizer(recipe), samples)
         program = torch.export.export(module, one)
         lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
         (folder / _FILE).write_bytes(lowered.to_executorch().buffer)
@@ -69,24 +70,13 @@ class ExecuTorchEngine(Engine):
         return _ExecuTorchSession(build.main, settings)
 
 
-def _quantized(module: Any, recipe: Recipe, samples: Samples) -> Any:
-    """Export with a free batch, observe all samples, convert."""
-    import torch
+def _quantizer(recipe: Recipe) -> Any:
     from executorch.backends.xnnpack.quantizer import xnnpack_quantizer
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     configuration = xnnpack_quantizer.get_symmetric_quantization_config(
         is_per_channel=recipe.granularity != "per_tensor", is_dynamic=recipe.dtypes == "s8dynamic"
     )
-    quantizer = xnnpack_quantizer.XNNPACKQuantizer().set_global(configuration)
-    # The example is of another size than the calibration batches: only then does the batch stay free.
-    example = torch.from_numpy(next(samples.head(2).batches(2)))
-    exported = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
-    prepared = prepare_pt2e(exported.module(check_guards=False), quantizer)
-    with torch.inference_mode():
-        for batch in samples.batches(CALIBRATION_BATCH):
-            prepared(torch.from_numpy(batch))
-    return convert_pt2e(prepared)
+    return xnnpack_quantizer.XNNPACKQuantizer().set_global(configuration)
 
 
 class _ExecuTorchSession(Session):

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
-from bitpick.engines.engine import CALIBRATION_BATCH, Build, Capability, Engine, Offer, Session, SessionSettings
+from bitpick.engines import pt2e
+from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings
 from bitpick.errors import Unsupported
 from bitpick.host import Host
 from bitpick.model import Format, Model
@@ -68,13 +69,12 @@ class PyTorchPt2eEngine(Engine):
         from bitpick.conversion import pytorch_from_onnx
 
         module: Any = pytorch_from_onnx.load(source)
-        # Another size than the calibration batches: only then does the batch stay free.
+        # Two samples, not one: an export specializes on a size of one.
         example = (torch.from_numpy(next(samples.head(2).batches(2))),)
         free = ({0: torch.export.Dim("batch", min=1)},)
         with torch.no_grad():
             if recipe.kind != "baseline":
-                exported = torch.export.export(module, example, dynamic_shapes=free)
-                module = _quantized(exported.module(check_guards=False), recipe, samples)
+                module = pt2e.quantize(module, _quantizer(recipe), samples)
             program = torch.export.export(module, example, dynamic_shapes=free)
             # Freezing turns weights into constants, without which nothing integer is fused.
             aoti_compile_and_package(
@@ -87,19 +87,13 @@ class PyTorchPt2eEngine(Engine):
         return _PackageSession(build.main, settings)
 
 
-def _quantized(module: Any, recipe: Recipe, samples: Samples) -> Any:
-    import torch
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+def _quantizer(recipe: Recipe) -> Any:
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer
 
     configuration = x86_inductor_quantizer.get_default_x86_inductor_quantization_config(
         reduce_range=_REDUCED in recipe.options
     )
-    quantizer = x86_inductor_quantizer.X86InductorQuantizer().set_global(configuration)
-    prepared = prepare_pt2e(module, quantizer)
-    for batch in samples.batches(CALIBRATION_BATCH):
-        prepared(torch.from_numpy(batch))
-    return convert_pt2e(prepared)
+    return x86_inductor_quantizer.X86InductorQuantizer().set_global(configuration)
 
 
 class _PackageSession(Session):
