@@ -130,7 +130,8 @@ class Recipe(BaseModel):
         if not isinstance(fields, dict):
             raise RecipeError(f"{path} holds no recipe", expected=expected)
         text = fields.pop("id", None)
-        fields.pop("files", None)  # of a build's recipe.yaml
+        for ships in ("files", "settings"):  # of a build's recipe.yaml
+            fields.pop(ships, None)
         try:
             recipe = cls.parse(str(text)) if text and not fields else cls.model_validate(fields)
         except ValidationError as error:

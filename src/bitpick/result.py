@@ -16,7 +16,7 @@ SCHEMA_VERSION = 1
 
 State = Literal["running", "complete", "interrupted", "failed"]
 Status = Literal["ok", "failed", "unsupported"]
-FlagCode = Literal["drop", "min_accuracy"]
+FlagCode = Literal["drop", "min_accuracy", "not_as_requested", "partly_float", "saturates", "differs"]
 
 
 class Record(BaseModel):
@@ -59,6 +59,58 @@ class VersusBaseline(Record):
     p_value: float
 
 
+class Grid(Record):
+    """The numbers that a tensor may take.
+
+    Attributes:
+        dtype: `s8`, `u8`, `float16`, `bfloat16`, `float32`.
+        granularity: of its scales; None for floats.
+        symmetric: whether zero lies in the middle of the grid; None for floats, and where it cannot be seen.
+        bits: effective bits: 8, or 7 under reduced range; None for floats, and where they cannot be seen.
+        dynamic: whether its scale is found while the model runs.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    dtype: str
+    granularity: Literal["per_tensor", "per_channel"] | None = None
+    symmetric: bool | None = None
+    bits: int | None = None
+    dynamic: bool = False
+
+
+class Fingerprint(Record):
+    """What a build really is, read off the graph that its runtime executes.
+
+    Attributes:
+        weights: the grid of the weights that do most of the work; where some operators compute on integers, of theirs.
+        activations: the grid of what these weights are multiplied with.
+        input: dtype of the build's input.
+        output: dtype of the build's output.
+        softmax: dtype that the softmax computes in; None where the build has none.
+    """
+
+    weights: Grid | None = None
+    activations: Grid | None = None
+    input: str
+    output: str
+    softmax: str | None = None
+
+
+class Coverage(Record):
+    """How much of a build runs as integers.
+
+    Attributes:
+        macs: share of multiply-accumulates that are computed on 8-bit integers.
+        weights: share of the weights that the runtime keeps as 8-bit integers.
+        float_operators: type and name of each operator that computes on floats.
+    """
+
+    macs: float
+    weights: float
+    float_operators: list[str] = []
+
+
 class Flag(Record):
     """Something about a row that a reader must not miss."""
 
@@ -71,6 +123,7 @@ class Row(Record):
 
     Attributes:
         deprecated: why nobody should start with this engine today; such a row is measured and never recommended.
+        settings: what the runtime must be told when it opens the files; part of what ships.
     """
 
     id: str
@@ -83,10 +136,13 @@ class Row(Record):
     reason: str | None = None
     deprecated: str | None = None
     files: list[File] | None = None
+    settings: dict[str, str] = {}
     size_bytes: int | None = None
     size_ratio: float | None = None
     accuracy: Accuracy | None = None
     versus_baseline: VersusBaseline | None = None
+    fingerprint: Fingerprint | None = None
+    coverage: Coverage | None = None
     flags: list[Flag] = []
     seconds: dict[str, float] = {}
     cpu_seconds: dict[str, float] = {}

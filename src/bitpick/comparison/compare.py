@@ -207,11 +207,14 @@ def _row(offer: Offer, status: str, reason: str | None) -> Row:
 
 
 def _measured(offer: Offer, outcomes: dict[str, Outcome]) -> Row:
-    files = outcomes["build"].value["files"]
+    built, inspected = outcomes["build"].value, outcomes["inspect"].value
+    files = built["files"]
     return Row.model_validate(
         {
             **_row(offer, "ok", None).model_dump(exclude_none=True),
             "files": files,
+            "settings": built["settings"],
+            **inspected,
             "size_bytes": sum(f["bytes"] for f in files),
             "accuracy": outcomes["evaluate"].value,
             "seconds": {name: outcome.seconds for name, outcome in outcomes.items()},

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from bitpick.engines.engine import Build, SessionSettings
 from bitpick.engines.registry import engine
 from bitpick.errors import ModelError
 from bitpick.executors.executor import Payload, resolve
-from bitpick.measures import accuracy, size
+from bitpick.measures import accuracy, coverage, size
 from bitpick.model import Format
 from bitpick.recipe import Recipe
 from bitpick.result import Accuracy, File
@@ -104,9 +104,10 @@ def calibrate(source: Path, recipe: Recipe, samples: Samples, out: Path) -> None
 
 @dataclass(frozen=True)
 class Built:
-    """What `build` reports: the files, their paths relative to the run directory."""
+    """What `build` reports: the files, their paths relative to the run directory, and the session settings."""
 
-    files: list[File] = field(default_factory=list)
+    files: list[File]
+    settings: dict[str, str]
 
 
 @validate_call
@@ -118,7 +119,8 @@ def build(source: Path, recipe: Recipe, samples: Samples, ranges: Path | None, f
     partial = Path(tempfile.mkdtemp(prefix="partial-", dir=folder.parent))
     try:
         made = engine(recipe.engine).build(source, recipe, samples, ranges, partial)
-        (partial / RECIPE_FILE).write_text(recipe.to_yaml() + yaml.safe_dump({"files": list(made.files)}))
+        ships = {"files": list(made.files)} | ({"settings": dict(made.settings)} if made.settings else {})
+        (partial / RECIPE_FILE).write_text(recipe.to_yaml() + yaml.safe_dump(ships))
         partial.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)
@@ -126,7 +128,7 @@ def build(source: Path, recipe: Recipe, samples: Samples, ranges: Path | None, f
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    return Built(size.files(Build(recipe, folder, made.files), root))
+    return Built(size.files(Build(recipe, folder, made.files), root), dict(made.settings))
 
 
 def open_build(folder: Path) -> Build:
@@ -140,8 +142,9 @@ def open_build(folder: Path) -> Build:
     try:
         fields = yaml.safe_load((folder / RECIPE_FILE).read_text())
         files = tuple(fields.pop("files"))
+        settings = dict(fields.pop("settings", {}))
         fields.pop("id")
-        return Build(Recipe.model_validate(fields), folder, files)
+        return Build(Recipe.model_validate(fields), folder, files, settings)
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise ModelError(f"{folder} holds no build: {error}", expected=f"a folder with a {RECIPE_FILE}") from error
 
@@ -161,6 +164,17 @@ def evaluate(
         np.savez(partial, predictions=predicted.astype(np.int32), scores=scores)
         partial.replace(predictions)
     return accuracy.accuracy(predicted, samples.targets(), classes)
+
+
+@validate_call
+def inspect(recipe: Recipe, folder: Path, samples: Samples) -> coverage.Inspected:
+    """Tell what the runtime really executes for a build.
+
+    Raises:
+        EngineError: nothing of what the recipe asks for.
+    """
+    sample = next(samples.head(1).batches(1))
+    return coverage.inspected(recipe, engine(recipe.engine).inspect(open_build(folder), sample))
 
 
 @validate_call

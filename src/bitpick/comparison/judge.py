@@ -11,6 +11,9 @@ from bitpick.recipe import baseline
 from bitpick.result import Flag, RequestRecord, Row, VersusBaseline
 from bitpick.statistics import mcnemar_midp
 
+# The flags that follow from a row's accuracy and its baseline's; the others come with its measurements.
+_OURS = frozenset({"drop", "min_accuracy"})
+
 
 def p_value(first: NDArray[np.int32], second: NDArray[np.int32], targets: NDArray[np.int64]) -> float:
     """McNemar mid-p of "both are right equally often", for predictions of shape (n,)."""
@@ -37,7 +40,7 @@ def judge(
     assert row.accuracy is not None
     own = rows.get(baseline(row.engine).id)
     versus, ratio = None, None
-    flags = []
+    flags = [flag for flag in row.flags if flag.code not in _OURS]
     if own is not None and own.accuracy is not None and row.kind != "baseline":
         drop = (own.accuracy.correct - row.accuracy.correct) / row.accuracy.total
         versus = VersusBaseline(

@@ -142,7 +142,7 @@ def unreachable(recipe: Recipe, source: Format) -> str | None:
 
 
 def rows(offers: Sequence[Offer], model: Model, inputs: Inputs, store: Store, given: Collection[Format]) -> list[Job]:
-    """Jobs that calibrate, build and evaluate what can be built. `evaluate:<row id>` is the last for each row.
+    """Jobs that calibrate, build, inspect and evaluate what can be built. `evaluate:<row id>` is the last for each row.
 
     Args:
         offers: the recipes asked for.
@@ -190,6 +190,15 @@ def rows(offers: Sequence[Offer], model: Model, inputs: Inputs, store: Store, gi
             subject=recipe.id,
         )
         jobs[build.id] = build
+        inspect = Job(
+            f"inspect:{recipe.id}",
+            each.environment,
+            "inspect",
+            {"recipe": recipe, "folder": store.build(recipe), "samples": inputs.evaluation},
+            needs=(build.id,),
+            subject=recipe.id,
+        )
+        jobs[inspect.id] = inspect
         jobs[f"evaluate:{recipe.id}"] = Job(
             f"evaluate:{recipe.id}",
             each.environment,
@@ -202,7 +211,7 @@ def rows(offers: Sequence[Offer], model: Model, inputs: Inputs, store: Store, gi
                 "classes": inputs.classes,
                 "predictions": store.build(recipe) / PREDICTIONS_FILE,
             },
-            needs=(build.id,),
+            needs=(inspect.id,),
             subject=recipe.id,
         )
     return list(jobs.values())

@@ -138,7 +138,7 @@ def quantize(
         wanted = [] if form is None or form in bench.given else [form]
         jobs = plan.conversions(wanted, bench.inputs, bench.store, bench.given)
         jobs += plan.rows([Offer(recipe, frozenset())], bench.model, bench.inputs, bench.store, bench.given)
-        bench.run([job for job in jobs if job.function != "evaluate"])
+        bench.run([job for job in jobs if job.function not in ("inspect", "evaluate")])
         with _in_place(out) as partial:
             shutil.copytree(bench.store.build(recipe), partial)
             if out.exists():
@@ -173,6 +173,8 @@ def evaluate(model: Path, load_data: Callable[[], Dataset], listener: Listener) 
                 "predictions": None,
             }
             outcome = executor.run(each.environment, f"{FUNCTIONS}:evaluate", payload)
+            look = {key: payload[key] for key in ("recipe", "folder", "samples")}
+            inspected = executor.run(each.environment, f"{FUNCTIONS}:inspect", look).value
             files = size.files(made, made.folder)
         finally:
             executor.close()
@@ -184,6 +186,8 @@ def evaluate(model: Path, load_data: Callable[[], Dataset], listener: Listener) 
             "kind": made.recipe.kind,
             "status": "ok",
             "deprecated": each.deprecated,
+            **inspected,
+            "settings": made.settings,
             "files": files,
             "size_bytes": sum(file.bytes for file in files),
             "accuracy": outcome.value,

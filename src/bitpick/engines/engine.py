@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
+from bitpick.engines.executed import Executed
 from bitpick.host import Host, installed_version
 from bitpick.model import Format, Model
 from bitpick.recipe import DTYPES, Recipe, baseline
@@ -77,9 +78,15 @@ class Capability:
 
 @dataclass(frozen=True)
 class SessionSettings:
-    """How a build is run: the number of threads inside one inference."""
+    """How a build is run.
+
+    Attributes:
+        threads: inside one inference.
+        optimize: whether the runtime may rewrite the graph. Only engines whose `optimizes` is true can do without.
+    """
 
     threads: int = 1
+    optimize: bool = True
 
 
 @dataclass(frozen=True)
@@ -90,11 +97,13 @@ class Build:
         recipe: the recipe.
         folder: where they are.
         files: their names; the first is the one that a runtime opens.
+        settings: what the runtime must be told when it opens them; part of what ships.
     """
 
     recipe: Recipe
     folder: Path
     files: tuple[str, ...]
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def main(self) -> Path:
@@ -134,6 +143,7 @@ class Engine(ABC):
         capabilities: the recipes it covers beside `float32`, which every engine has.
         deprecated: why nobody should start with it today, where that is so: its rows are measured and never
             recommended.
+        optimizes: whether its runtime rewrites the graph when it opens a build, and can be told not to.
     """
 
     name: ClassVar[str]
@@ -144,6 +154,7 @@ class Engine(ABC):
     runs: ClassVar[tuple[Format, ...]] = ()
     capabilities: ClassVar[tuple[Capability, ...]] = ()
     deprecated: ClassVar[str | None] = None
+    optimizes: ClassVar[bool] = False
 
     def missing(self) -> str | None:
         """What is not installed and the line that installs it; None where nothing is missing."""
@@ -200,3 +211,16 @@ class Engine(ABC):
     @abstractmethod
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """Open a build from its files."""
+
+    @abstractmethod
+    def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:
+        """Read off what the runtime really executes when it opens a build on this machine.
+
+        Args:
+            build: the build.
+            sample: one sample, of shape (1, …), for runtimes that only tell while they run.
+        """
+
+    def repairs(self, recipe: Recipe) -> list[Recipe]:  # noqa: ARG002 - some engines have one
+        """Recipes like this one whose 8-bit products do not saturate on x86 CPUs without VNNI, the likeliest first."""
+        return []

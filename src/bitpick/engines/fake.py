@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings
+from bitpick.engines.executed import FLOAT32, Executed, Operator
 from bitpick.errors import Unsupported
 from bitpick.host import Host
 from bitpick.model import Format, Model
 from bitpick.recipe import PRESETS, Recipe, baseline
+from bitpick.result import Grid
 
 _FILE = "model.npz"
 _PRESETS = frozenset(PRESETS)
@@ -44,6 +46,9 @@ class FakeEngine(Engine):
                 "error": "the library raises",
                 "absent": "this installation cannot do it after all",
                 "nan": "the scores are not finite",
+                "float": "nothing runs as integers",
+                "half_float": "half of the weights run in float",
+                "other_granularity": "one scale for all weights, whatever was asked for",
             },
         ),
     )
@@ -87,6 +92,22 @@ class FakeEngine(Engine):
         """See `Engine.open`."""
         with np.load(build.main) as arrays:
             return _FakeSession(arrays["weight"], arrays["bias"])
+
+    def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:  # noqa: ARG002 - it needs no run
+        """See `Engine.inspect`: as the recipe says, but for the options that break that."""
+        recipe = build.recipe
+        with np.load(build.main) as arrays:
+            size = arrays["weight"].size
+        if recipe.kind == "baseline" or "float" in recipe.options:
+            return Executed((Operator("dense", "Gemm", "float32", FLOAT32, FLOAT32, size, size),))
+        granularity = "per_tensor" if "other_granularity" in recipe.options else recipe.granularity
+        weight = Grid(dtype=recipe.weights, granularity=granularity, symmetric=True, bits=8)
+        activation = Grid(dtype=recipe.activations, granularity="per_tensor", symmetric=False, bits=8)
+        half = size // 2
+        operators = [Operator("dense", "Gemm", recipe.activations, weight, activation, half, half)]
+        rest = recipe.activations if "half_float" not in recipe.options else "float32"
+        operators.append(Operator("rest", "Gemm", rest, weight, activation, size - half, size - half))
+        return Executed(tuple(operators))
 
 
 class _FakeSession(Session):

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Build, Engine, Offer, Session, SessionSettings
+from bitpick.engines.executed import Executed, Operator
 from bitpick.host import Host, installed_version
 from bitpick.model import Format, Model
 from bitpick.recipe import PRESETS, Recipe, baseline
+from bitpick.result import Grid
 
 # One library under two names: the smaller distribution, for CPUs alone, exists only for x86-64 under Linux.
 _TENSORFLOW = "tensorflow-cpu" if installed_version("tensorflow-cpu") else "tensorflow"
@@ -50,6 +52,25 @@ class KerasEngine(Engine):
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
         return _KerasSession(build.main, settings)
+
+    def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:  # noqa: ARG002 - Keras tells without
+        """See `Engine.inspect`: the layers, each in the dtype that its policy computes in."""
+        from bitpick.conversion import keras_file
+
+        model = keras_file.load(build.main)
+        return Executed(
+            tuple(
+                Operator(
+                    layer.name,
+                    type(layer).__name__,
+                    layer.compute_dtype,
+                    Grid(dtype=layer.variable_dtype) if layer.weights else None,
+                    Grid(dtype=layer.compute_dtype),
+                    weights=layer.count_params(),
+                )
+                for layer in model.layers
+            )
+        )
 
 
 class _KerasSession(Session):

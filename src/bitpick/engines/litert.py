@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
+from bitpick.engines import litert_graph
 from bitpick.engines.engine import CALIBRATION_BATCH, Build, Capability, Engine, Offer, Session, SessionSettings
+from bitpick.engines.executed import Executed
 from bitpick.host import Host
 from bitpick.model import Format, Model
 from bitpick.recipe import Recipe, baseline
@@ -28,6 +30,7 @@ class LiteRtEngine(Engine):
     extra = "litert"
     accepts = (Format.LITERT,)
     runs = (Format.LITERT,)
+    optimizes = True
     capabilities = (
         Capability(("s8dynamic", "s8weights", "float16")),
         Capability(
@@ -76,6 +79,14 @@ class LiteRtEngine(Engine):
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
         return _LiteRtSession(build.main, settings)
+
+    def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:  # noqa: ARG002 - it tells before it runs
+        """See `Engine.inspect`."""
+        from ai_edge_litert.interpreter import Interpreter
+
+        interpreter = Interpreter(model_path=str(build.main), num_threads=1)
+        interpreter.allocate_tensors()
+        return litert_graph.executed(interpreter)
 
 
 def _recipe_manager(recipe: Recipe) -> Any:
@@ -132,9 +143,12 @@ def _ranges(source: Path, recipe: Recipe, manager: Any, samples: Samples) -> Any
 
 class _LiteRtSession(Session):
     def __init__(self, path: Path, settings: SessionSettings) -> None:
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        self._interpreter = Interpreter(model_path=str(path), num_threads=settings.threads)
+        kernels = OpResolverType.AUTO if settings.optimize else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        self._interpreter = Interpreter(
+            model_path=str(path), num_threads=settings.threads, experimental_op_resolver_type=kernels
+        )
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]
         self._output = self._interpreter.get_output_details()[0]

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
+from bitpick.engines import onnxruntime_graph
 from bitpick.engines.engine import CALIBRATION_BATCH, Build, Capability, Engine, Offer, Session, SessionSettings
+from bitpick.engines.executed import Executed
 from bitpick.host import Host
 from bitpick.model import Format, Model, external_files
 from bitpick.recipe import Recipe, baseline
@@ -37,6 +39,7 @@ class OnnxRuntimeEngine(Engine):
     extra = "onnxruntime"
     accepts = (Format.ONNX,)
     runs = (Format.RAW_ONNX, Format.ONNX)
+    optimizes = True
     capabilities = (
         Capability(("float32",), options={_RAW: "run the converter's own graph"}),
         Capability(
@@ -144,7 +147,11 @@ class OnnxRuntimeEngine(Engine):
 
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
-        return _OnnxRuntimeSession(build.main, settings)
+        return _OnnxRuntimeSession(build, settings)
+
+    def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:
+        """See `Engine.inspect`."""
+        return onnxruntime_graph.executed(build.main, build.settings, sample)
 
 
 def _method(recipe: Recipe) -> tuple[Any, dict[str, Any]]:
@@ -172,14 +179,18 @@ def _symmetry(recipe: Recipe) -> dict[str, bool]:
 
 
 class _OnnxRuntimeSession(Session):
-    def __init__(self, path: Path, settings: SessionSettings) -> None:
+    def __init__(self, build: Build, settings: SessionSettings) -> None:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
         options.intra_op_num_threads = settings.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        if not settings.optimize:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        for name, value in build.settings.items():
+            options.add_session_config_entry(name, value)
+        self._session = ort.InferenceSession(build.main, options, providers=["CPUExecutionProvider"])
         source = self._session.get_inputs()[0]
         self._input = source.name
         self._fixed = source.shape[0] if source.shape and isinstance(source.shape[0], int) else None

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
+from bitpick.engines import openvino_graph
 from bitpick.engines.engine import CALIBRATION_BATCH, Build, Capability, Engine, Offer, Session, SessionSettings
+from bitpick.engines.executed import Executed
 from bitpick.errors import Unsupported
 from bitpick.host import Host, this_host
 from bitpick.model import Format, Model
@@ -82,6 +84,23 @@ class OpenVinoEngine(Engine):
         """See `Engine.open`."""
         return _OpenVinoSession(build, settings)
 
+    def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:  # noqa: ARG002 - it tells before it runs
+        """See `Engine.inspect`."""
+        import openvino
+
+        core = openvino.Core()
+        source = core.read_model(build.main)
+        return openvino_graph.executed(core.compile_model(source, "CPU", _configuration(build.recipe, 1)), source)
+
+
+def _configuration(recipe: Recipe, threads: int) -> dict[str, str | int]:
+    return {
+        # By default OpenVINO computes in bfloat16 on CPUs that have it.
+        "INFERENCE_PRECISION_HINT": "bf16" if recipe.dtypes == "bfloat16" else "f32",
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+    }
+
 
 def _without_telemetry() -> None:
     """OpenVINO and NNCF report each conversion to their makers, unless the library that does it is not there."""
@@ -116,12 +135,7 @@ class _OpenVinoSession(Session):
     def __init__(self, build: Build, settings: SessionSettings) -> None:
         import openvino
 
-        configuration = {
-            # By default OpenVINO computes in bfloat16 on CPUs that have it.
-            "INFERENCE_PRECISION_HINT": "bf16" if build.recipe.dtypes == "bfloat16" else "f32",
-            "INFERENCE_NUM_THREADS": settings.threads,
-            "NUM_STREAMS": 1,
-        }
+        configuration = _configuration(build.recipe, settings.threads)
         model = openvino.Core().compile_model(build.main, "CPU", configuration)
         self._request = model.create_infer_request()
         self._output = model.outputs[0]

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
+from bitpick.engines import pytorch_fx_graph
 from bitpick.engines.engine import CALIBRATION_BATCH, Build, Capability, Engine, Offer, Session, SessionSettings
+from bitpick.engines.executed import Executed
 from bitpick.errors import Unsupported
 from bitpick.host import Host
 from bitpick.model import Format, Model
@@ -86,6 +88,14 @@ class PyTorchFxEngine(Engine):
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
         return _TorchScriptSession(build, settings)
+
+    def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:
+        """See `Engine.inspect`."""
+        import torch
+
+        with _backend(build.recipe), _quiet():
+            module = torch.jit.load(build.main).eval()  # type: ignore[no-untyped-call]
+            return pytorch_fx_graph.executed(module, torch.from_numpy(sample))
 
 
 def _quantized(module: Any, example: Any, samples: Samples) -> Any:

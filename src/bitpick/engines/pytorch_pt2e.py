@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
-from bitpick.engines import pt2e
+from bitpick.engines import pt2e, pytorch_pt2e_graph
 from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings
+from bitpick.engines.executed import Executed
 from bitpick.errors import Unsupported
 from bitpick.host import Host
 from bitpick.model import Format, Model
@@ -77,14 +78,22 @@ class PyTorchPt2eEngine(Engine):
                 module = pt2e.quantize(module, _quantizer(recipe), samples)
             program = torch.export.export(module, example, dynamic_shapes=free)
             # Freezing turns weights into constants, without which nothing integer is fused.
+            configuration = {
+                "freezing": True,
+                "aot_inductor.metadata": {pytorch_pt2e_graph.METADATA_KEY: pytorch_pt2e_graph.layers(program)},
+            }
             aoti_compile_and_package(
-                program, package_path=str((folder / _FILE).absolute()), inductor_configs={"freezing": True}
+                program, package_path=str((folder / _FILE).absolute()), inductor_configs=configuration
             )
         return Build(recipe, folder, (_FILE,))
 
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
         return _PackageSession(build.main, settings)
+
+    def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:  # noqa: ARG002 - it tells before it runs
+        """See `Engine.inspect`."""
+        return pytorch_pt2e_graph.executed(build.main)
 
 
 def _quantizer(recipe: Recipe) -> Any:

@@ -1,0 +1,90 @@
+"""What a runtime really executes, as an engine reads it off the runtime's own graph."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bitpick.result import Grid
+
+INTEGERS = frozenset({"s8", "u8"})
+
+
+FLOAT32 = Grid(dtype="float32")
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator that the runtime executes.
+
+    Attributes:
+        name: as the executed graph, or the graph that it was made from, names it.
+        kind: the operator's type, in the runtime's own word.
+        arithmetic: the dtype of its products or, where it multiplies nothing, of its numbers: one of `Grid.dtype`.
+        weight: the grid in which its weights are kept; None where it has none.
+        activation: the grid of its first input.
+        weights: number of its weights, biases not counted.
+        macs: multiply-accumulates for one sample.
+    """
+
+    name: str
+    kind: str
+    arithmetic: str
+    weight: Grid | None = None
+    activation: Grid | None = None
+    weights: int = 0
+    macs: int = 0
+
+    @property
+    def integer(self) -> bool:
+        """Whether it computes on integers."""
+        return self.arithmetic in INTEGERS
+
+
+@dataclass(frozen=True)
+class Executed:
+    """The graph that a runtime executes.
+
+    Attributes:
+        operators: in the runtime's order, without those that only convert between number formats or move data.
+        input: dtype of the build's input.
+        output: dtype of the build's output.
+    """
+
+    operators: tuple[Operator, ...]
+    input: str = "float32"
+    output: str = "float32"
+
+
+def weight_grid(values: NDArray[np.integer], zero_point: ArrayLike, scales: int, dtype: str) -> Grid:
+    """The grid of stored integer weights.
+
+    Args:
+        values: the stored integers.
+        zero_point: their zero points: one, or one for each channel.
+        scales: number of scales.
+        dtype: `s8` or `u8`.
+
+    Returns:
+        The grid. Its bits are those that the stored integers span: a symmetric scale is found so that the largest
+        weight takes the last place of the grid, an asymmetric one so that both ends are taken.
+    """
+    zeros = np.asarray(zero_point).astype(np.int64)
+    middle = 128 if dtype == "u8" else 0
+    symmetric = bool((zeros == middle).all())
+    whole = values.astype(np.int64)
+    levels = 2 * int(np.abs(whole - middle).max()) + 1 if symmetric else int(whole.max() - whole.min()) + 1
+    return Grid(
+        dtype=dtype,
+        granularity="per_channel" if scales > 1 else "per_tensor",
+        symmetric=symmetric,
+        bits=round(math.log2(levels)),
+    )
+
+
+def activation_grid(dtype: str, zero_point: int, bits: int | None = 8) -> Grid:
+    """The grid of an activation with one scale."""
+    return Grid(dtype=dtype, granularity="per_tensor", symmetric=zero_point == (128 if dtype == "u8" else 0), bits=bits)

@@ -1,0 +1,164 @@
+"""What ONNX Runtime executes: the graph it optimised for this machine, with the shapes of one run through it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.engines.executed import FLOAT32, Executed, Operator, activation_grid, weight_grid
+from bitpick.result import Grid
+
+if TYPE_CHECKING:
+    import onnx
+
+# Where in the inputs of an operator its activation and its weight are, and their zero points; None where it has none.
+_INTEGER = {
+    "QLinearConv": (0, 2, 3, 5),
+    "QLinearMatMul": (0, 2, 3, 5),
+    "QGemm": (0, 2, 3, 5),
+    "ConvInteger": (0, 2, 1, 3),
+    "MatMulInteger": (0, 2, 1, 3),
+    "MatMulIntegerToFloat": (0, 4, 1, 5),
+    "DynamicQuantizeMatMul": (0, None, 1, 3),
+}
+_FLOAT = {"Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"}
+# They only move numbers, or write them in another format.
+_PLUMBING = {
+    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast", "Transpose", "Reshape", "Flatten", "Squeeze",
+    "Unsqueeze", "Identity", "ReorderInput", "ReorderOutput", "Shape", "Slice", "Gather", "Concat", "Split", "Constant",
+}  # fmt: skip
+_DTYPES = {"float": "float32", "float16": "float16", "uint8": "u8", "int8": "s8"}
+
+
+def executed(path: Path, settings: Mapping[str, str], sample: NDArray[np.float32]) -> Executed:
+    """Read off what ONNX Runtime executes for a file and a sample, with the settings that the build ships with."""
+    import onnx
+    import onnxruntime as ort
+
+    with tempfile.TemporaryDirectory() as folder:
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        options.optimized_model_filepath = f"{folder}/optimized.onnx"
+        options.enable_profiling = True
+        options.profile_file_prefix = f"{folder}/profile"
+        for name, value in settings.items():
+            options.add_session_config_entry(name, value)
+        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        source = session.get_inputs()[0]
+        session.run(None, {source.name: np.repeat(sample, _fixed_batch(source), axis=0)})
+        events = json.loads(Path(session.end_profiling()).read_text())
+        graph = onnx.load(options.optimized_model_filepath).graph
+        sink = session.get_outputs()[0]
+    ran = {
+        event["name"].removesuffix("_kernel_time"): event["args"]
+        for event in events
+        if event.get("cat") == "Node" and "output_type_shape" in event["args"]
+    }
+    ends = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "u8", "tensor(int8)": "s8"}
+    reader = _Reader(graph, ran, _fixed_batch(source))
+    return Executed(
+        tuple(reader.operator(node) for node in graph.node if node.op_type not in _PLUMBING),
+        ends.get(source.type, source.type),
+        ends.get(sink.type, sink.type),
+    )
+
+
+def _fixed_batch(source: Any) -> int:
+    """The batch size that a graph insists on, or 1."""
+    return source.shape[0] if source.shape and isinstance(source.shape[0], int) else 1
+
+
+class _Reader:
+    def __init__(self, graph: onnx.GraphProto, ran: dict[str, Any], batch: int) -> None:
+        import onnx
+
+        self._batch = batch
+
+        self._values = {i.name: onnx.numpy_helper.to_array(i) for i in graph.initializer}
+        self._made = {name: node for node in graph.node for name in node.output}
+        self._ran = ran
+
+    def operator(self, node: onnx.NodeProto) -> Operator:
+        """What one node computes, and on what."""
+        if node.op_type in _INTEGER:
+            return self._integer(node)
+        arithmetic = self._dtype_of_run(node)
+        name = self._layer(node)
+        if node.op_type not in _FLOAT or len(node.input) < 2:
+            return Operator(name, node.op_type, arithmetic)
+        stored, grid = self._kept_weight(node.input[1])
+        if stored is None:
+            return Operator(name, node.op_type, arithmetic)
+        return Operator(
+            name,
+            node.op_type,
+            arithmetic,
+            weight=grid,
+            activation=Grid(dtype=arithmetic),
+            weights=int(stored.size),
+            macs=self._macs(node, stored),
+        )
+
+    def _integer(self, node: onnx.NodeProto) -> Operator:
+        _, zero_at, weight_at, weight_zero_at = _INTEGER[node.op_type]
+        weight = self._values.get(node.input[weight_at])
+        zeros = self._optional(node, weight_zero_at)
+        dynamic = zero_at is None or self._optional(node, zero_at) is None
+        dtype = self._dtype_of_run(node)
+        if dynamic:
+            activation = Grid(dtype=dtype, granularity="per_tensor", bits=8, dynamic=True)
+        else:
+            activation = activation_grid(dtype, int(self._optional(node, zero_at).ravel()[0]))
+        grid, size, macs = None, 0, 0
+        if weight is not None:
+            kept = "s8" if weight.dtype == np.int8 else "u8"
+            scales = self._optional(node, weight_zero_at - 1) if node.op_type[0] == "Q" else zeros
+            grid = weight_grid(weight, 0 if zeros is None else zeros, 1 if scales is None else scales.size, kept)
+            size, macs = int(weight.size), self._macs(node, weight)
+        return Operator(self._layer(node), node.op_type, dtype, grid, activation, size, macs)
+
+    def _optional(self, node: onnx.NodeProto, place: int | None) -> Any:
+        """The stored value of an input; None where the node has no such input, or computes it."""
+        if place is None or place >= len(node.input):
+            return None
+        return self._values.get(node.input[place])
+
+    def _kept_weight(self, name: str) -> tuple[Any, Grid]:
+        """The stored weight behind a float operator's input, and the grid in which it is kept."""
+        if name in self._values:
+            value = self._values[name]
+            return value, FLOAT32 if value.dtype == np.float32 else Grid(dtype=str(value.dtype))
+        maker = self._made.get(name)
+        if maker is not None and maker.op_type in ("DequantizeLinear", "Cast") and maker.input[0] in self._values:
+            value = self._values[maker.input[0]]
+            if value.dtype not in (np.int8, np.uint8):
+                return value, Grid(dtype=str(value.dtype))
+            zeros, scales = self._optional(maker, 2), self._optional(maker, 1)
+            kept = "s8" if value.dtype == np.int8 else "u8"
+            return value, weight_grid(value, 0 if zeros is None else zeros, scales.size, kept)
+        return None, FLOAT32
+
+    def _dtype_of_run(self, node: onnx.NodeProto) -> str:
+        """The dtype of the numbers that went into a node when it ran."""
+        ran = self._ran.get(node.name)
+        first = next(iter(ran["input_type_shape"][0]), "float") if ran and ran["input_type_shape"] else "float"
+        return _DTYPES.get(first, first)
+
+    def _macs(self, node: onnx.NodeProto, weight: Any) -> int:
+        """Weights · output positions for one sample; 0 where the runtime did not tell the output's shape."""
+        ran = self._ran.get(node.name)
+        shape = next(iter(ran["output_type_shape"][0].values())) if ran else None
+        if not shape:
+            return 0
+        channels = weight.shape[0] if "Conv" in node.op_type else shape[-1]
+        return int(weight.size * (np.prod(shape) // (channels * self._batch)))
+
+    def _layer(self, node: onnx.NodeProto) -> str:
+        """The name of a node without what the optimiser put at its end."""
+        return node.name.split("_token_")[0].removesuffix("_nchwc")

@@ -1,0 +1,109 @@
+"""What OpenVINO executes: its runtime model, with the number grids of the IR that it was compiled from."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from bitpick.engines.executed import Executed, Operator, activation_grid, weight_grid
+from bitpick.result import Grid
+
+_WEIGHTED = {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"}
+# They only move numbers, or write them in another format.
+_PLUMBING = {
+    "Input", "Output", "Const", "Reorder", "Reshape", "Transpose", "FakeQuantize", "Convert", "Concatenation", "Split",
+    "Broadcast", "ShapeOf", "Gather", "StridedSlice",
+}  # fmt: skip
+_DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "s8", "u8": "u8"}
+
+
+def executed(compiled: Any, source: Any) -> Executed:
+    """Read off what a compiled model executes.
+
+    Args:
+        compiled: an `openvino.CompiledModel`.
+        source: the `openvino.Model` that it was compiled from.
+    """
+    layers = {op.get_friendly_name(): op for op in source.get_ops() if op.get_type_name() in _WEIGHTED}
+    operators = []
+    for node in compiled.get_runtime_model().get_ordered_ops():
+        told = node.get_rt_info()
+        kind = told["layerType"].value
+        if kind in _PLUMBING:
+            continue
+        precision = told["runtimePrecision"].value
+        arithmetic = _DTYPES.get(precision, precision)
+        # A node that swallowed others has their names; a rewritten one has a name under the original's.
+        names = told["originalLayersNames"].value.split(",")
+        layer = next((op for name, op in layers.items() if any(_under(n, name) for n in names)), None)
+        weight = None if layer is None else _stored(layer.input_value(1).get_node())
+        if layer is None or weight is None:
+            operators.append(Operator(node.get_friendly_name(), kind, arithmetic))
+            continue
+        values, grid = weight
+        operators.append(
+            Operator(
+                layer.get_friendly_name().removesuffix("/WithoutBiases"),
+                kind,
+                arithmetic,
+                weight=grid if grid.dtype in ("s8", "u8") else Grid(dtype=arithmetic),
+                activation=_activation(layer, arithmetic),
+                weights=int(values.size),
+                macs=int(values.size) * _positions(layer),
+            )
+        )
+    ends = (compiled.inputs[0], compiled.outputs[0])
+    first, last = (_DTYPES.get(end.get_element_type().get_type_name(), "") for end in ends)
+    return Executed(tuple(operators), first, last)
+
+
+def _under(name: str, layer: str) -> bool:
+    """Whether a runtime node's name is a layer's, or the bias's that it was fused with, or under it."""
+    return name in (layer, layer.removesuffix("/WithoutBiases")) or name.startswith(f"{layer}/")
+
+
+def _stored(node: Any) -> tuple[Any, Grid] | None:
+    """The weights behind an operator's input and the grid they are stored in; None where they are computed.
+
+    The IR keeps quantized ones as an integer constant, converted, its zero point subtracted, times its scales.
+    """
+    zeros, scales = np.zeros(1), 1
+    while node.get_type_name() in ("Multiply", "Subtract", "Convert", "Reshape", "Transpose"):
+        if node.get_type_name() in ("Multiply", "Subtract"):
+            other = node.input_value(1).get_node()
+            while other.get_type_name() in ("Convert", "Reshape"):
+                other = other.input_value(0).get_node()
+            if other.get_type_name() != "Constant":
+                return None
+            if node.get_type_name() == "Multiply":
+                scales = int(other.get_data().size)
+            else:
+                zeros = other.get_data()
+        node = node.input_value(0).get_node()
+    if node.get_type_name() != "Constant":
+        return None
+    values = node.get_data()
+    dtype = _DTYPES.get(node.get_element_type().get_type_name(), "float32")
+    return values, weight_grid(values, zeros, scales, dtype) if dtype in ("s8", "u8") else Grid(dtype=dtype)
+
+
+def _activation(layer: Any, arithmetic: str) -> Grid:
+    """The grid of a layer's input: of the FakeQuantize that it comes from, where the layer runs as integers."""
+    node = layer.input_value(0).get_node()
+    while arithmetic in ("s8", "u8") and node.get_type_name() not in ("FakeQuantize", "Parameter"):
+        node = node.input_value(0).get_node()
+    if node.get_type_name() != "FakeQuantize":
+        return Grid(dtype=arithmetic)
+    low, high = (float(node.input_value(place).get_node().get_data().ravel()[0]) for place in (1, 2))
+    levels = node.get_attributes()["levels"]
+    from_zero = round(-low * (levels - 1) / (high - low))  # the place of zero, counted from the lowest
+    return activation_grid(arithmetic, from_zero - (128 if arithmetic == "s8" else 0), round(math.log2(levels)))
+
+
+def _positions(layer: Any) -> int:
+    """Output elements of one sample for each output channel."""
+    shape = [1 if d.is_dynamic else d.get_length() for d in layer.output(0).get_partial_shape()]
+    channel = -1 if layer.get_type_name() == "MatMul" else 1
+    return int(np.prod(shape)) // shape[channel]

@@ -1,0 +1,90 @@
+"""What a compiled package executes: the calls in its generated code, with the number grids of what was compiled."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from bitpick.engines.executed import Executed, Operator, activation_grid, weight_grid
+from bitpick.result import Grid
+
+METADATA_KEY = "bitpick.layers"
+_WEIGHTED = re.compile(r"aten\.(conv\w*|linear)\.default")
+_INTEGER_CALL = re.compile(r"aoti_torch_\w+_q(?:conv|linear)\w*\(([^;]*)\)")
+_KERNEL_CALL = re.compile(r"^\s*(cpp_fused\w*)\(", re.MULTILINE)
+# What a generated loop does beside moving numbers, and writing them in another format.
+_MOVES = re.compile(
+    r"cpp_fused|(de)?quantize_per_tensor|(de)?quantize_per_channel|permute|constant_pad_nd|view|reshape|clone|cat|_|\d+"
+)
+
+
+def layers(program: Any) -> str:
+    """The layers of an exported program as JSON, which a package carries as metadata; `executed` reads it."""
+    names = {**program.graph_signature.inputs_to_parameters, **program.graph_signature.inputs_to_buffers}
+    values = {**program.state_dict, **program.constants}
+    found = []
+    for node in program.graph.nodes:
+        if node.op != "call_function" or not _WEIGHTED.fullmatch(str(node.target)):
+            continue
+        data, weight = node.args[:2]
+        shape = node.meta["val"].shape
+        positions = math.prod(int(d) for d in shape[2:]) if "conv" in str(node.target) else 1
+        grid, key = Grid(dtype="float32"), names.get(weight.name, weight.name)
+        size = math.prod(weight.meta["val"].shape)
+        if "dequantize_per" in str(weight.target):
+            stored, scale, zeros = (names.get(getattr(a, "name", ""), a) for a in weight.args[:3])
+            key = str(scale)
+            zero_points = values[zeros].numpy() if isinstance(zeros, str) else zeros
+            scales = values[scale].numel() if isinstance(scale, str) else 1
+            grid = weight_grid(values[stored].numpy(), zero_points, scales, "s8")
+        activation = Grid(dtype="float32")
+        if "dequantize_per_tensor" in str(data.target):
+            _, _, zero, low, high, dtype = data.args[:6]
+            bits = round(math.log2(high - low + 1))
+            activation = activation_grid("u8" if "uint8" in str(dtype) else "s8", int(zero), bits)
+        bias = node.args[2] if len(node.args) > 2 else None
+        owner = names.get(bias.name, "") if bias is not None else names.get(weight.name, "")
+        found.append(
+            {
+                "key": key,
+                "name": owner.rpartition(".")[0] or node.name,
+                "kind": str(node.target).removesuffix(".default"),
+                "weights": size,
+                "macs": size * positions,
+                "weight": grid.model_dump(),
+                "activation": activation.model_dump(),
+            }
+        )
+    return json.dumps(found)
+
+
+def executed(package: Path) -> Executed:
+    """Read off what a package executes: a layer is integer where an integer kernel is called with its scales."""
+    with zipfile.ZipFile(package) as archive:
+        code = next(n for n in archive.namelist() if n.endswith(".wrapper.cpp"))
+        text = archive.read(code).decode()
+        metadata = json.loads(archive.read(code.replace(".cpp", "_metadata.json")))
+    integer = {word for call in _INTEGER_CALL.findall(text) for word in re.findall(r"\w+", call)}
+    operators = []
+    for layer in json.loads(metadata[METADATA_KEY]):
+        weight, activation = Grid(**layer["weight"]), Grid(**layer["activation"])
+        runs_integer = layer["key"] in integer
+        operators.append(
+            Operator(
+                layer["name"],
+                layer["kind"],
+                activation.dtype if runs_integer else "float32",
+                weight,
+                activation if runs_integer else Grid(dtype="float32"),
+                layer["weights"],
+                layer["macs"],
+            )
+        )
+    # The name of a generated loop says what it does.
+    loops = [kernel for kernel in dict.fromkeys(_KERNEL_CALL.findall(text)) if _MOVES.sub("", kernel)]
+    operators += [Operator(kernel, "loop", "float32") for kernel in loops]
+    return Executed(tuple(operators))

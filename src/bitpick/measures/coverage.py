@@ -1,0 +1,165 @@
+"""What a build really is: number formats, and how much of it runs as integers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import groupby
+
+from bitpick.engines.executed import INTEGERS, Executed, Operator
+from bitpick.errors import EngineError
+from bitpick.recipe import Recipe
+from bitpick.result import Coverage, Fingerprint, Flag, Grid, Record
+
+
+class Inspected(Record):
+    """What the graph that a runtime executes tells of a row."""
+
+    fingerprint: Fingerprint
+    coverage: Coverage | None
+    flags: list[Flag]
+
+
+_SHOWN = 6  # operators named in a flag; all of them are in the row
+
+
+def fingerprint(executed: Executed) -> Fingerprint:
+    """Summarise what a runtime executes by the operators that do most of the work."""
+    weighted = [operator for operator in executed.operators if operator.weight is not None]
+    working = [operator for operator in weighted if operator.integer] or weighted
+    softmax = next((o.arithmetic for o in executed.operators if "softmax" in o.kind.lower()), None)
+    return Fingerprint(
+        weights=_commonest((o.weight, o.weights) for o in working),
+        activations=_commonest((o.activation, o.macs) for o in working),
+        input=executed.input,
+        output=executed.output,
+        softmax=softmax,
+    )
+
+
+def coverage(executed: Executed) -> Coverage:
+    """How much of what a runtime executes it computes on integers."""
+    operators = executed.operators
+    return Coverage(
+        macs=_share((o.macs for o in operators if o.integer), (o.macs for o in operators)),
+        weights=_share(
+            (o.weights for o in operators if o.weight is not None and o.weight.dtype in INTEGERS),
+            (o.weights for o in operators),
+        ),
+        float_operators=[f"{o.kind} {o.name}" for o in operators if not o.integer],
+    )
+
+
+def failure(recipe: Recipe, executed: Executed) -> str | None:
+    """Why nothing of what a recipe asks for happened; None where something did."""
+    weighted = [o for o in executed.operators if o.weight is not None]
+    if recipe.kind == "baseline" or not weighted:
+        return None
+    if recipe.kind == "reduced_precision":
+        if any(recipe.dtypes in (o.arithmetic, o.weight and o.weight.dtype) for o in weighted):
+            return None
+        return f"nothing of this build is {recipe.dtypes}: the runtime executes {_words(weighted)}"
+    if recipe.activations == "float32":
+        kept = any(o.weight is not None and o.weight.dtype in INTEGERS for o in weighted)
+        return None if kept else f"no weight of this build is an 8-bit integer: the runtime executes {_words(weighted)}"
+    if any(o.integer for o in weighted):
+        return None
+    return f"nothing of this build runs as integers: the runtime executes {_words(weighted)}"
+
+
+def inspected(recipe: Recipe, executed: Executed) -> Inspected:
+    """All of what there is to say about what a runtime executes for a recipe.
+
+    Raises:
+        EngineError: nothing of what the recipe asks for happened.
+    """
+    if why := failure(recipe, executed):
+        raise EngineError(why, mend="look at the log of the engine's worker for what it refused")
+    return Inspected(
+        fingerprint=fingerprint(executed),
+        coverage=None if recipe.kind == "baseline" else coverage(executed),
+        flags=flags(recipe, executed),
+    )
+
+
+def flags(recipe: Recipe, executed: Executed) -> list[Flag]:
+    """What the executed graph does not honour of a recipe."""
+    found = [Flag(code="not_as_requested", text=text) for text in _differences(recipe, executed)]
+    weighted = [o for o in executed.operators if o.macs]
+    floats = [o for o in weighted if not o.integer]
+    if recipe.kind == "quantized" and recipe.activations != "float32" and floats:
+        share = coverage(executed).macs
+        found.append(
+            Flag(
+                code="partly_float",
+                text=f"{len(floats)} of the {len(weighted)} operators with weights run in float ({_words(floats)}): "
+                f"{100 * share:.0f}% of the multiply-accumulates are integer",
+            )
+        )
+    return found
+
+
+def _differences(recipe: Recipe, executed: Executed) -> Iterable[str]:
+    if recipe.kind == "baseline":
+        if other := [o for o in executed.operators if o.arithmetic != "float32"]:
+            yield f"asked for float32, and {_words(other)} run in {other[0].arithmetic}"
+        return
+    if recipe.kind != "quantized":
+        return
+    found = fingerprint(executed)
+    weights, activations = found.weights, found.activations
+    if weights is not None and weights.dtype != recipe.weights:
+        yield f"weights are {weights.dtype}, not {recipe.weights}"
+    if activations is not None:
+        if recipe.static and (activations.dtype != recipe.activations or activations.dynamic):
+            dynamic = "dynamic " if activations.dynamic else ""
+            yield f"activations are {dynamic}{activations.dtype}, not {recipe.activations}"
+        if recipe.activations == "dynamic" and not activations.dynamic:
+            yield f"activations are {activations.dtype} with scales fixed beforehand, not dynamic"
+    if weights is not None and recipe.granularity is not None and weights.granularity != recipe.granularity:
+        yield f"weights have {_granularity(weights)} scales, not {recipe.granularity.replace('_', '-')} ones"
+    yield from _option_differences(recipe, found)
+
+
+def _option_differences(recipe: Recipe, found: Fingerprint) -> Iterable[str]:
+    seen = [grid.bits for grid in (found.weights, found.activations) if grid is not None and grid.bits is not None]
+    if "reduced_range" in recipe.options and len(seen) == 2 and min(seen) > 7:
+        yield "weights and activations use 8 bits, not the 7 of reduced range"
+    if "integer_io" in recipe.options and not {found.input, found.output} <= INTEGERS:
+        yield f"input is {found.input} and output {found.output}, not 8-bit integers"
+    for option, grid in (("symmetric_weights", found.weights), ("symmetric_activations", found.activations)):
+        if option in recipe.options and grid is not None and grid.symmetric is False:
+            yield f"{option.removeprefix('symmetric_')} are not symmetric"
+
+
+def _commonest(grids: Iterable[tuple[Grid | None, int]]) -> Grid | None:
+    """The scheme with the largest total: whether all its grids are symmetric, and the most bits that one has."""
+    known = sorted(((g, n) for g, n in grids if g is not None), key=lambda pair: _scheme(pair[0]))
+    if not known:
+        return None
+    alike = [list(group) for _, group in groupby(known, key=lambda pair: _scheme(pair[0]))]
+    most = max(alike, key=lambda group: sum(n for _, n in group))
+    first = most[0][0]
+    symmetric = [g.symmetric for g, _ in most]
+    bits = [g.bits for g, _ in most if g.bits is not None]
+    return first.model_copy(
+        update={"symmetric": None if None in symmetric else all(symmetric), "bits": max(bits) if bits else None}
+    )
+
+
+def _scheme(grid: Grid) -> tuple[str, str, bool]:
+    return grid.dtype, grid.granularity or "", grid.dynamic
+
+
+def _share(part: Iterable[int], whole: Iterable[int]) -> float:
+    total = sum(whole)
+    return sum(part) / total if total else 0.0
+
+
+def _granularity(grid: Grid) -> str:
+    return (grid.granularity or "no").replace("_", "-")
+
+
+def _words(operators: list[Operator]) -> str:
+    names = [f"{o.kind} {o.name}" for o in operators[:_SHOWN]]
+    more = len(operators) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")
