@@ -11,7 +11,7 @@ from importlib import metadata
 # What decides how 8-bit products are computed, and which reduced precisions a runtime may pick by itself.
 _INTERESTING_ISA = (
     "sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx_vnni_int8", "avx512_bf16", "amx_int8",
-    "amx_bf16", "neon", "asimddp", "i8mm", "bf16", "sve", "sve2",
+    "amx_bf16", "neon", "asimddp", "i8mm", "bf16", "sve", "sve2", "fphp", "asimdhp",
 )  # fmt: skip
 
 

@@ -3,15 +3,21 @@
 The id is `<engine>:<dtypes>[-<granularity>-<calibration>][+<option>[=<value>]]…`, options in alphabetical order, for
 example `onnxruntime:s8u8-per_channel-minmax+reduced_range`. Dtypes are weights, then activations; a dtype that stands
 alone (`float32`, `float16`, `bfloat16`) is both. `float32` is the baseline.
+
+A recipe that leaves layers in float, or that ships session settings of its own, is one that no id can express: it is
+kept in a YAML file, and its id is `<engine>:<name>.<8 hex of its digest>`.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -25,6 +31,7 @@ DTYPES: dict[str, tuple[str, str]] = {
     "u8s8": ("u8", "s8"),
     "u8u8": ("u8", "u8"),
     "s8dynamic": ("s8", "dynamic"),
+    "u8dynamic": ("u8", "dynamic"),
     "s8weights": ("s8", "float32"),
     "float16": ("float16", "float16"),
     "bfloat16": ("bfloat16", "bfloat16"),
@@ -49,6 +56,9 @@ class Recipe(BaseModel):
         granularity: `per_tensor` or `per_channel` scales of the weights; None where nothing has a static scale.
         calibration: how activation ranges are found, `minmax` for example; None where no range is needed.
         options: what else the engine is asked for. A flag's value is the empty string.
+        exclude: patterns of the layers that stay in float, see `excludes`.
+        settings: what the runtime is told when it opens the build, in its own words; part of what ships.
+        name: of a recipe that no id can express; others have none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,6 +68,17 @@ class Recipe(BaseModel):
     granularity: Literal["per_tensor", "per_channel"] | None = None
     calibration: str | None = None
     options: dict[str, str] = {}
+    exclude: tuple[str, ...] = ()
+    settings: dict[str, str] = {}
+    name: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name(cls, fields: Any) -> Any:
+        """A recipe that its id expresses has no name, so that equal recipes are equal."""
+        if isinstance(fields, dict) and fields.get("name") and not (fields.get("exclude") or fields.get("settings")):
+            return fields | {"name": None}
+        return fields
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -69,19 +90,37 @@ class Recipe(BaseModel):
             raise ValueError(f"unknown calibration {self.calibration!r}")
         if self.static and self.calibration is None:
             raise ValueError("static quantization needs a granularity and a calibration, as in s8u8-per_channel-minmax")
+        if self.scoped and not re.fullmatch(r"[A-Za-z0-9_-]+", self.name or ""):
+            raise ValueError("a recipe with exclude or settings needs a name of letters, digits, - and _")
         return self
 
     @property
     def id(self) -> str:
         """The recipe's stable name."""
+        if self.scoped:
+            text = json.dumps(self.model_dump(mode="json", exclude={"name"}, exclude_defaults=True), sort_keys=True)
+            return f"{self.engine}:{self.name}.{hashlib.sha256(text.encode()).hexdigest()[:8]}"
         scheme = f"-{self.granularity}-{self.calibration}" if self.granularity else ""
         options = "".join(f"+{k}={v}" if v else f"+{k}" for k, v in sorted(self.options.items()))
         return f"{self.engine}:{self.dtypes}{scheme}{options}"
 
     @property
+    def scoped(self) -> bool:
+        """Whether it is one that no id can express."""
+        return bool(self.exclude or self.settings)
+
+    @property
     def file_name(self) -> str:
         """The id as a file name."""
-        return self.id.replace(":", "__")
+        return file_name(self.id)
+
+    def excludes(self, layer: str) -> bool:
+        """Whether a layer stays in float: a pattern matches its name, or its name as a path with `/` at both ends.
+
+        `*` stands for anything, so `dense*` and `*/dense*/*` both match `dense_1`, and the second one also
+        `model/dense_1/MatMul`.
+        """
+        return any(fnmatchcase(name, p) for p in self.exclude for name in (layer, f"/{layer}/"))
 
     @property
     def weights(self) -> str:
@@ -109,7 +148,8 @@ class Recipe(BaseModel):
         """The recipe as YAML, its id first; what `read` reads."""
         import yaml
 
-        return yaml.safe_dump({"id": self.id, **self.model_dump(exclude_defaults=True)}, sort_keys=False)
+        fields = self.model_dump(mode="json", exclude_defaults=True)
+        return yaml.safe_dump({"id": self.id, **fields}, sort_keys=False)
 
     @classmethod
     def read(cls, path: Path) -> Recipe:
@@ -120,7 +160,7 @@ class Recipe(BaseModel):
         """
         import yaml
 
-        expected = "engine, dtypes, and where they apply granularity, calibration and options; or an id alone"
+        expected = "engine, dtypes, and where they apply granularity, calibration, options, exclude, settings; or an id"
         try:
             fields = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
@@ -130,10 +170,11 @@ class Recipe(BaseModel):
         if not isinstance(fields, dict):
             raise RecipeError(f"{path} holds no recipe", expected=expected)
         text = fields.pop("id", None)
-        for ships in ("files", "settings"):  # of a build's recipe.yaml
+        for ships in ("files", "session"):  # of a build's recipe.yaml
             fields.pop(ships, None)
+        fields.setdefault("name", re.sub(r"[^A-Za-z0-9_-]+", "_", path.stem))
         try:
-            recipe = cls.parse(str(text)) if text and not fields else cls.model_validate(fields)
+            recipe = cls.parse(str(text)) if text and not fields.keys() - {"name"} else cls.model_validate(fields)
         except ValidationError as error:
             reasons = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['msg']}".strip() for e in error.errors())
             raise RecipeError(f"{path} holds no recipe: {reasons}", expected=expected) from error
@@ -175,6 +216,11 @@ class Recipe(BaseModel):
         except ValidationError as error:
             reasons = "; ".join(e["msg"].removeprefix("Value error, ") for e in error.errors())
             raise RecipeError(f"{text!r} is not a recipe: {reasons}") from error
+
+
+def file_name(recipe_id: str) -> str:
+    """A recipe id as a file name."""
+    return recipe_id.replace(":", "__")
 
 
 def baseline(engine: str) -> Recipe:

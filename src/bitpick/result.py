@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
-from bitpick.recipe import Kind
+from bitpick.recipe import Kind, Recipe
 
 SCHEMA_VERSION = 1
 
@@ -122,6 +122,7 @@ class Row(Record):
     """One build measured on one target, or the reason why there is none.
 
     Attributes:
+        recipe_fields: the recipe, where its id does not decode.
         deprecated: why nobody should start with this engine today; such a row is measured and never recommended.
         settings: what the runtime must be told when it opens the files; part of what ships.
     """
@@ -134,6 +135,7 @@ class Row(Record):
     measured: Literal["native", "emulated", "imported"] = "native"
     status: Status
     reason: str | None = None
+    recipe_fields: Recipe | None = None
     deprecated: str | None = None
     files: list[File] | None = None
     settings: dict[str, str] = {}
@@ -146,6 +148,11 @@ class Row(Record):
     flags: list[Flag] = []
     seconds: dict[str, float] = {}
     cpu_seconds: dict[str, float] = {}
+
+    @property
+    def quantization(self) -> Recipe:
+        """The row's recipe."""
+        return self.recipe_fields or Recipe.parse(self.recipe)
 
 
 class Hop(Record):
@@ -226,13 +233,20 @@ class HostRecord(Record):
 
 
 class RequestRecord(Record):
-    """What was asked for; `sha256` identifies the request, so that a killed run finds its folder again."""
+    """What was asked for; `sha256` identifies the request, so that a killed run finds its folder again.
+
+    Attributes:
+        recipe_fields: the recipes whose ids do not decode, by their ids.
+        targets: the CPUs to measure for beside this one; empty where bitpick chooses.
+        target_samples: how many evaluation samples an emulated target gets.
+    """
 
     model: str
     model_sha256: str
     data: str
     preset: str
     recipes: list[str]
+    recipe_fields: dict[str, Recipe] = {}
     engines: list[str]
     calibration_size: int
     seed: int

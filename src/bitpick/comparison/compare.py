@@ -26,7 +26,7 @@ from bitpick.executors.executor import Executor, Outcome
 from bitpick.host import Host, installed_version
 from bitpick.model import Format, Model
 from bitpick.preprocessing import Preprocessing
-from bitpick.recipe import Recipe, baseline
+from bitpick.recipe import baseline
 from bitpick.result import HostRecord, ModelRecord, RequestRecord, Row, Run
 
 _LIBRARIES = ("numpy", "onnx", "onnxruntime")
@@ -169,7 +169,7 @@ class Comparison:
         schedule.run(jobs, self._executor, self._parallel, self._listener.started, finished)
 
     def _predictions(self, row: Row) -> NDArray[np.int32]:
-        return predictions(self.store.build(Recipe.parse(row.recipe)))
+        return predictions(self.store.build(row.recipe))
 
     def _with_reach(self, offer: Offer, model: Model) -> Offer:
         """The offer, unsupported where no conversion leads from the model to a form that it starts from."""
@@ -200,6 +200,7 @@ def _row(offer: Offer, status: str, reason: str | None) -> Row:
         recipe=recipe.id,
         engine=recipe.engine,
         kind=recipe.kind,
+        recipe_fields=recipe if recipe.scoped else None,
         deprecated=engine(recipe.engine).deprecated,
         status=status,  # type: ignore[arg-type]  # one of the three, and checked by the model
         reason=reason,

@@ -119,7 +119,7 @@ def build(source: Path, recipe: Recipe, samples: Samples, ranges: Path | None, f
     partial = Path(tempfile.mkdtemp(prefix="partial-", dir=folder.parent))
     try:
         made = engine(recipe.engine).build(source, recipe, samples, ranges, partial)
-        ships = {"files": list(made.files)} | ({"settings": dict(made.settings)} if made.settings else {})
+        ships = {"files": list(made.files)} | ({"session": dict(made.settings)} if made.settings else {})
         (partial / RECIPE_FILE).write_text(recipe.to_yaml() + yaml.safe_dump(ships))
         partial.chmod(0o755)
         if folder.exists():
@@ -142,7 +142,7 @@ def open_build(folder: Path) -> Build:
     try:
         fields = yaml.safe_load((folder / RECIPE_FILE).read_text())
         files = tuple(fields.pop("files"))
-        settings = dict(fields.pop("settings", {}))
+        settings = dict(fields.pop("session", {}))
         fields.pop("id")
         return Build(Recipe.model_validate(fields), folder, files, settings)
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
@@ -174,7 +174,8 @@ def inspect(recipe: Recipe, folder: Path, samples: Samples) -> coverage.Inspecte
         EngineError: nothing of what the recipe asks for.
     """
     sample = next(samples.head(1).batches(1))
-    return coverage.inspected(recipe, engine(recipe.engine).inspect(open_build(folder), sample))
+    each = engine(recipe.engine)
+    return coverage.inspected(recipe, each.inspect(open_build(folder), sample), each.kept_as(recipe))
 
 
 @validate_call

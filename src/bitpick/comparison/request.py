@@ -77,6 +77,7 @@ def make_request(
         "data": data,
         "preset": preset,
         "recipes": list(dict.fromkeys(recipe.id for recipe in named)),
+        "recipe_fields": {recipe.id: recipe.model_dump(mode="json") for recipe in named if recipe.scoped},
         "engines": list(dict.fromkeys(engine_names)),
         "calibration_size": calibration_size,
         "seed": seed,
@@ -102,7 +103,7 @@ def check_recipe(recipe: Recipe) -> None:
 def offers(request: RequestRecord, model: Model, host: Host) -> list[Offer]:
     """The recipes a request asks for, baselines of the engines involved first."""
     chosen: list[Offer] = []
-    asked = [Recipe.parse(text) for text in request.recipes]
+    asked = [request.recipe_fields.get(text) or Recipe.parse(text) for text in request.recipes]
     for each in engines().values():
         if request.engines and each.name not in request.engines:
             continue

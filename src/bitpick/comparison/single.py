@@ -140,7 +140,7 @@ def quantize(
         jobs += plan.rows([Offer(recipe, frozenset())], bench.model, bench.inputs, bench.store, bench.given)
         bench.run([job for job in jobs if job.function not in ("inspect", "evaluate")])
         with _in_place(out) as partial:
-            shutil.copytree(bench.store.build(recipe), partial)
+            shutil.copytree(bench.store.build(recipe.id), partial)
             if out.exists():
                 out.rmdir()  # it is empty
     return size.files(open_build(out), out)
@@ -184,6 +184,7 @@ def evaluate(model: Path, load_data: Callable[[], Dataset], listener: Listener) 
             "recipe": made.recipe.id,
             "engine": made.recipe.engine,
             "kind": made.recipe.kind,
+            "recipe_fields": made.recipe if made.recipe.scoped else None,
             "status": "ok",
             "deprecated": each.deprecated,
             **inspected,

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from bitpick.comparison.job import PREDICTIONS_FILE
 from bitpick.errors import OutputError
 from bitpick.model import Format, sha256_of
-from bitpick.recipe import Recipe
+from bitpick.recipe import file_name
 from bitpick.result import HostRecord, Row, Run
 
 RUN_FILE = "run.json"
@@ -189,9 +189,9 @@ class Store:
         """The activation ranges with this key."""
         return self.root / "ranges" / f"{key}.json"
 
-    def build(self, recipe: Recipe) -> Path:
+    def build(self, recipe_id: str) -> Path:
         """The folder of a build."""
-        return self.root / "builds" / recipe.file_name
+        return self.root / "builds" / file_name(recipe_id)
 
     # ---- what an earlier run of the same request left ----
 

@@ -50,6 +50,11 @@ def load(path: Path) -> torch.nn.Module:
     return module.eval()
 
 
+def layers(module: torch.nn.Module) -> list[str]:
+    """The names of the modules inside a module that have none inside them: the ONNX nodes with weights among them."""
+    return [name for name, child in module.named_modules() if name and not any(child.children())]
+
+
 def sample_shape(module: torch.nn.Module) -> tuple[int, ...]:
     """The shape of one sample, as the ONNX graph that the module was made from has it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
 from bitpick.engines.executed import Executed
+from bitpick.errors import EngineError
 from bitpick.host import Host, installed_version
 from bitpick.model import Format, Model
 from bitpick.recipe import DTYPES, Recipe, baseline
 
 CALIBRATION_BATCH = 50
+_SHOWN = 12  # layers named in an error
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,25 @@ class Build:
         return self.folder / self.files[0]
 
 
+def excluded(recipe: Recipe, layers: Iterable[str]) -> list[str]:
+    """The layers that a recipe leaves in float.
+
+    Raises:
+        EngineError: one of its patterns matches no layer.
+    """
+    known = list(layers)
+    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    for pattern in recipe.exclude:
+        alone = recipe.model_copy(update={"exclude": (pattern,)})
+        if not any(alone.excludes(layer) for layer in known):
+            raise EngineError(
+                f"no layer of this model is called like {pattern!r}",
+                expected=f"a pattern that matches one of {', '.join(known[:_SHOWN])}{more}",
+                mend="change the recipe's exclude",
+            )
+    return [layer for layer in known if recipe.excludes(layer)]
+
+
 class Session(AbstractContextManager["Session"]):
     """A build, opened from its files. The three steps are apart so that only the middle one is timed."""
 
@@ -143,6 +164,8 @@ class Engine(ABC):
         capabilities: the recipes it covers beside `float32`, which every engine has.
         deprecated: why nobody should start with it today, where that is so: its rows are measured and never
             recommended.
+        scopes: whether it can leave layers in float.
+        configures: whether a recipe can name session settings for its runtime.
         optimizes: whether its runtime rewrites the graph when it opens a build, and can be told not to.
     """
 
@@ -154,6 +177,8 @@ class Engine(ABC):
     runs: ClassVar[tuple[Format, ...]] = ()
     capabilities: ClassVar[tuple[Capability, ...]] = ()
     deprecated: ClassVar[str | None] = None
+    scopes: ClassVar[bool] = False
+    configures: ClassVar[bool] = False
     optimizes: ClassVar[bool] = False
 
     def missing(self) -> str | None:
@@ -165,6 +190,10 @@ class Engine(ABC):
         """Why the engine cannot do a recipe, by its capabilities; None where it can."""
         if recipe == baseline(self.name):
             return None
+        if recipe.exclude and not self.scopes:
+            return f"{self.name} cannot leave single layers in float (exclude)"
+        if recipe.settings and not self.configures:
+            return f"{self.name} takes no session settings (settings)"
         reasons = [capability.refusal(recipe) for capability in self.capabilities]
         if None in reasons:
             return None
@@ -220,6 +249,10 @@ class Engine(ABC):
             build: the build.
             sample: one sample, of shape (1, …), for runtimes that only tell while they run.
         """
+
+    def kept_as(self, recipe: Recipe) -> str:
+        """The dtype that the runtime, once it has opened a recipe's build, should keep the weights in."""
+        return recipe.weights
 
     def repairs(self, recipe: Recipe) -> list[Recipe]:  # noqa: ARG002 - some engines have one
         """Recipes like this one whose 8-bit products do not saturate on x86 CPUs without VNNI, the likeliest first."""

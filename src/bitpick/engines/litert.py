@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,16 @@ from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
 from bitpick.engines import litert_graph
-from bitpick.engines.engine import CALIBRATION_BATCH, Build, Capability, Engine, Offer, Session, SessionSettings
+from bitpick.engines.engine import (
+    CALIBRATION_BATCH,
+    Build,
+    Capability,
+    Engine,
+    Offer,
+    Session,
+    SessionSettings,
+    excluded,
+)
 from bitpick.engines.executed import Executed
 from bitpick.host import Host
 from bitpick.model import Format, Model
@@ -30,6 +40,7 @@ class LiteRtEngine(Engine):
     extra = "litert"
     accepts = (Format.LITERT,)
     runs = (Format.LITERT,)
+    scopes = True
     optimizes = True
     capabilities = (
         Capability(("s8dynamic", "s8weights", "float16")),
@@ -68,9 +79,15 @@ class LiteRtEngine(Engine):
         if recipe.kind == "baseline":
             shutil.copyfile(source, folder / _FILE)
             return Build(recipe, folder, (_FILE,))
-        from ai_edge_quantizer import quantizer
+        from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 
         manager = _recipe_manager(recipe)
+        for name in excluded(recipe, litert_graph.layers(source)) if recipe.exclude else ():
+            manager.add_quantization_config(
+                regex=f"(^|;){re.escape(name)}(;|$)",
+                operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
+                algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE,
+            )
         work = quantizer.Quantizer(str(source), manager.get_quantization_recipe())
         found = _ranges(source, recipe, manager, samples) if work.need_calibration else None
         work.quantize(found).export_model(str(folder / _FILE))

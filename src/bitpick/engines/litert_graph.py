@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,17 @@ _PLUMBING = {
     "SQUEEZE", "EXPAND_DIMS", "CONCATENATION", "SPLIT", "GATHER", "DELEGATE",
 }  # fmt: skip
 _DTYPES = {"int8": "s8", "uint8": "u8"}
+
+
+def layers(path: Path) -> list[str]:
+    """The names of the operators of a file that can be quantized: of what they compute."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path))
+    names = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
+    operators = interpreter._get_ops_details()  # noqa: SLF001 - nothing public tells the operators
+    computed = [names[int(op["outputs"][0])] for op in operators if op["op_name"] not in _PLUMBING]
+    return list(dict.fromkeys(part for name in computed for part in name.split(";")))
 
 
 def executed(interpreter: Any) -> Executed:

@@ -1,4 +1,4 @@
-"""ONNX Runtime: static QDQ quantization by its own quantizer, on the CPU."""
+"""ONNX Runtime, with its own quantizer: static, dynamic, weights alone and half precision, on the CPU."""
 
 from __future__ import annotations
 
@@ -12,21 +12,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
-from bitpick.engines import onnxruntime_graph
-from bitpick.engines.engine import CALIBRATION_BATCH, Build, Capability, Engine, Offer, Session, SessionSettings
+from bitpick.engines import onnxruntime_graph, onnxruntime_weights
+from bitpick.engines.engine import (
+    CALIBRATION_BATCH,
+    Build,
+    Capability,
+    Engine,
+    Offer,
+    Session,
+    SessionSettings,
+    excluded,
+)
 from bitpick.engines.executed import Executed
-from bitpick.host import Host
+from bitpick.errors import Unsupported
+from bitpick.host import Host, this_host
 from bitpick.model import Format, Model, external_files
 from bitpick.recipe import Recipe, baseline
 
 _RAW = "raw_graph"
 _REDUCED = "reduced_range"
+_PRECISE = "x64quantprecision"
 _QOPERATOR = "qoperator"
 _SYMMETRIC_WEIGHTS = "symmetric_weights"
 _SYMMETRIC_ACTIVATIONS = "symmetric_activations"
 _PERCENTILES = ("percentile99.9", "percentile99.99", "percentile99.999")
 # At the quantizer's default of 128 bins its entropy method has one candidate, and gives minima and maxima.
 _BINS = 2048
+_HALVES = {"fphp", "asimdhp", "fp16"}  # ARM's words for arithmetic in half precision
 _FILE = "model.onnx"
 
 
@@ -40,6 +52,8 @@ class OnnxRuntimeEngine(Engine):
     accepts = (Format.ONNX,)
     runs = (Format.RAW_ONNX, Format.ONNX)
     optimizes = True
+    scopes = True
+    configures = True
     capabilities = (
         Capability(("float32",), options={_RAW: "run the converter's own graph"}),
         Capability(
@@ -52,8 +66,11 @@ class OnnxRuntimeEngine(Engine):
                 _SYMMETRIC_ACTIVATIONS: "activations without a zero point",
                 _SYMMETRIC_WEIGHTS: "unsigned weights around 128; signed ones are symmetric as they are",
                 _REDUCED: "7-bit weights, whose products do not saturate on CPUs without VNNI",
+                _PRECISE: "a session setting: slower kernels that do not saturate, on CPUs without VNNI",
             },
         ),
+        Capability(("s8dynamic", "u8dynamic"), options={_PRECISE: "as above"}),
+        Capability(("s8weights", "float16")),
     )
 
     def form(self, recipe: Recipe) -> tuple[Format, ...]:
@@ -66,13 +83,14 @@ class OnnxRuntimeEngine(Engine):
             return Recipe(engine=self.name, dtypes="float32", options={_RAW: ""})
         return super().float_recipe(source)
 
-    def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same on every model and host
+    def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same for every model
         """See `Engine.recipes`."""
         published = frozenset({"reference", "full"})
         basic, standard, full = frozenset({"basic", "full"}), frozenset({"standard", "full"}), frozenset({"full"})
         usual = basic | standard
         return [
             Offer(baseline(self.name), published | usual),
+            *([Offer(Recipe.parse(f"{self.name}:float16"), full)] if _HALVES & set(host.isa) else []),
             *(
                 Offer(Recipe.parse(f"{self.name}:{recipe}"), presets)
                 for recipe, presets in (
@@ -86,6 +104,9 @@ class OnnxRuntimeEngine(Engine):
                     ("s8u8-per_channel-moving_average+reduced_range", standard),
                     ("s8u8-per_channel-percentile99.99+reduced_range", standard),
                     ("s8u8-per_channel-percentile99.99", full),  # saturates on CPUs without VNNI
+                    ("s8dynamic", full),
+                    ("u8dynamic", full),
+                    ("s8weights", full),
                     *((text, full) for text in _grid()),
                 )
             ),
@@ -124,26 +145,16 @@ class OnnxRuntimeEngine(Engine):
         if recipe.kind == "baseline":
             _copy(source, folder / _FILE)
             return Build(recipe, folder, (_FILE,))
-        from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-
-        logging.getLogger().setLevel(
-            logging.ERROR
-        )  # it warns on the root logger, of graphs that are as clean as they get
-        types = {"s8": QuantType.QInt8, "u8": QuantType.QUInt8}
-        quantize_static(
-            source,
-            folder / _FILE,
-            _Reader(source, samples.batches(CALIBRATION_BATCH)),
-            quant_format=QuantFormat.QOperator if _QOPERATOR in recipe.options else QuantFormat.QDQ,
-            activation_type=types[recipe.activations],
-            weight_type=types[recipe.weights],
-            per_channel=recipe.granularity == "per_channel",
-            reduce_range=_REDUCED in recipe.options,
-            calibrate_method=_method(recipe)[0],
-            calibration_cache_path=ranges,
-            extra_options=_symmetry(recipe),
-        )
-        return Build(recipe, folder, (_FILE,))
+        exclude = excluded(recipe, _layers(source)) if recipe.exclude else []
+        settings = ({"session.x64quantprecision": "1"} if _PRECISE in recipe.options else {}) | recipe.settings
+        made = Build(recipe, folder, (_FILE,), settings)
+        if recipe.dtypes == "float16":
+            _halve(source, folder / _FILE, exclude)
+        elif recipe.dtypes == "s8weights":
+            onnxruntime_weights.quantize(source, folder / _FILE, exclude)
+        else:
+            _quantize(source, recipe, samples, ranges, folder / _FILE, exclude)
+        return made
 
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
@@ -152,6 +163,65 @@ class OnnxRuntimeEngine(Engine):
     def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:
         """See `Engine.inspect`."""
         return onnxruntime_graph.executed(build.main, build.settings, sample)
+
+    def kept_as(self, recipe: Recipe) -> str:
+        """See `Engine.kept_as`; the precise kernels take unsigned weights, and it rewrites signed ones for them."""
+        precise = _PRECISE in recipe.options or recipe.settings.get(f"session.{_PRECISE}") == "1"
+        return "u8" if precise and this_host().machine.lower() in ("x86_64", "amd64") else recipe.weights
+
+    def repairs(self, recipe: Recipe) -> list[Recipe]:
+        """See `Engine.repairs`; products of signed weights with unsigned activations are those that saturate."""
+        if recipe.weights != "s8" or not (recipe.static or recipe.activations == "dynamic"):
+            return []
+        if {_REDUCED, _PRECISE} & recipe.options.keys():
+            return []
+        options = (_REDUCED, _PRECISE) if recipe.static else (_PRECISE,)
+        return [recipe.model_copy(update={"options": recipe.options | {option: ""}}) for option in options]
+
+
+def _layers(source: Path) -> list[str]:
+    import onnx
+
+    return [node.name for node in onnx.load(source, load_external_data=False).graph.node]
+
+
+def _halve(source: Path, out: Path, exclude: list[str]) -> None:
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    if not _HALVES & set(this_host().isa):
+        raise Unsupported(
+            "ONNX Runtime has no kernels for half precision on this CPU: it would turn the weights back to float32 "
+            "as it opens the file"
+        )
+    onnx.save(convert_float_to_float16(onnx.load(source), keep_io_types=True, node_block_list=exclude), out)
+
+
+def _quantize(
+    source: Path, recipe: Recipe, samples: Samples, ranges: Path | None, out: Path, exclude: list[str]
+) -> None:
+    """Quantize with the library's own static or dynamic quantizer."""
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
+
+    logging.getLogger().setLevel(logging.ERROR)  # it warns on the root logger, of graphs that are as clean as they get
+    types = {"s8": QuantType.QInt8, "u8": QuantType.QUInt8}
+    if recipe.activations == "dynamic":
+        quantize_dynamic(source, out, weight_type=types[recipe.weights], nodes_to_exclude=exclude)
+        return
+    quantize_static(
+        source,
+        out,
+        _Reader(source, samples.batches(CALIBRATION_BATCH)),
+        quant_format=QuantFormat.QOperator if _QOPERATOR in recipe.options else QuantFormat.QDQ,
+        activation_type=types[recipe.activations],
+        weight_type=types[recipe.weights],
+        per_channel=recipe.granularity == "per_channel",
+        reduce_range=_REDUCED in recipe.options,
+        calibrate_method=_method(recipe)[0],
+        calibration_cache_path=ranges,
+        nodes_to_exclude=exclude,
+        extra_options=_symmetry(recipe),
+    )
 
 
 def _method(recipe: Recipe) -> tuple[Any, dict[str, Any]]:

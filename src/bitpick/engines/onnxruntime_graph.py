@@ -90,6 +90,8 @@ class _Reader:
             return self._integer(node)
         arithmetic = self._dtype_of_run(node)
         name = self._layer(node)
+        if node.op_type == "MatMulNBits":
+            return self._blocks(node, arithmetic)
         if node.op_type not in _FLOAT or len(node.input) < 2:
             return Operator(name, node.op_type, arithmetic)
         stored, grid = self._kept_weight(node.input[1])
@@ -112,6 +114,7 @@ class _Reader:
         dynamic = zero_at is None or self._optional(node, zero_at) is None
         dtype = self._dtype_of_run(node)
         if dynamic:
+            dtype = "u8" if dtype == "float32" else dtype  # rounded inside the operator
             activation = Grid(dtype=dtype, granularity="per_tensor", bits=8, dynamic=True)
         else:
             activation = activation_grid(dtype, int(self._optional(node, zero_at).ravel()[0]))
@@ -122,6 +125,17 @@ class _Reader:
             grid = weight_grid(weight, 0 if zeros is None else zeros, 1 if scales is None else scales.size, kept)
             size, macs = int(weight.size), self._macs(node, weight)
         return Operator(self._layer(node), node.op_type, dtype, grid, activation, size, macs)
+
+    def _blocks(self, node: onnx.NodeProto, arithmetic: str) -> Operator:
+        """A product with integer weights that are turned to floats as it computes."""
+        attributes = {a.name: a.i for a in node.attribute}
+        size = attributes["K"] * attributes["N"]
+        # They are kept unsigned around 128, which is the signed grid around 0.
+        grid = Grid(dtype=f"s{attributes['bits']}", granularity="per_channel", symmetric=True, bits=attributes["bits"])
+        ran = self._ran.get(node.name)
+        rows = int(np.prod(next(iter(ran["output_type_shape"][0].values())))) // attributes["N"] if ran else 0
+        macs = size * rows // self._batch
+        return Operator(self._layer(node), node.op_type, arithmetic, grid, Grid(dtype=arithmetic), size, macs)
 
     def _optional(self, node: onnx.NodeProto, place: int | None) -> Any:
         """The stored value of an input; None where the node has no such input, or computes it."""

@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
 from bitpick.engines import openvino_graph
-from bitpick.engines.engine import CALIBRATION_BATCH, Build, Capability, Engine, Offer, Session, SessionSettings
+from bitpick.engines.engine import (
+    CALIBRATION_BATCH,
+    Build,
+    Capability,
+    Engine,
+    Offer,
+    Session,
+    SessionSettings,
+    excluded,
+)
 from bitpick.engines.executed import Executed
 from bitpick.errors import Unsupported
 from bitpick.host import Host, this_host
@@ -33,6 +42,7 @@ class OpenVinoEngine(Engine):
     packages = ("openvino", "nncf")
     extra = "openvino"
     accepts = (Format.ONNX,)
+    scopes = True
     capabilities = (
         Capability(("bfloat16",)),
         Capability(
@@ -111,12 +121,16 @@ def _quantized(model: Any, recipe: Recipe, samples: Samples) -> Any:
     import nncf
 
     nncf.set_log_level(40)
+    layers = [op.get_friendly_name() for op in model.get_ordered_ops() if op.get_type_name() in openvino_graph.WEIGHTED]
+    short = {name.removesuffix("/WithoutBiases"): name for name in layers}
+    ignored = nncf.IgnoredScope(names=[short[name] for name in excluded(recipe, short)])
     preset = nncf.QuantizationPreset.MIXED if _MIXED in recipe.options else nncf.QuantizationPreset.PERFORMANCE
     return nncf.quantize(
         model,
         nncf.Dataset(_Batches(samples)),
         preset=preset,
         subset_size=-(-samples.count // CALIBRATION_BATCH),  # NNCF counts batches
+        ignored_scope=ignored,
         fast_bias_correction=_BIAS not in recipe.options,
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 from bitpick.engines.executed import Executed, Operator, activation_grid, weight_grid
 from bitpick.result import Grid
 
-_WEIGHTED = {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"}
+WEIGHTED = {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"}
 # They only move numbers, or write them in another format.
 _PLUMBING = {
     "Input", "Output", "Const", "Reorder", "Reshape", "Transpose", "FakeQuantize", "Convert", "Concatenation", "Split",
@@ -26,7 +26,7 @@ def executed(compiled: Any, source: Any) -> Executed:
         compiled: an `openvino.CompiledModel`.
         source: the `openvino.Model` that it was compiled from.
     """
-    layers = {op.get_friendly_name(): op for op in source.get_ops() if op.get_type_name() in _WEIGHTED}
+    layers = {op.get_friendly_name(): op for op in source.get_ops() if op.get_type_name() in WEIGHTED}
     operators = []
     for node in compiled.get_runtime_model().get_ordered_ops():
         told = node.get_rt_info()

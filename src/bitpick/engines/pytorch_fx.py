@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
 from bitpick.engines import pytorch_fx_graph
-from bitpick.engines.engine import CALIBRATION_BATCH, Build, Capability, Engine, Offer, Session, SessionSettings
+from bitpick.engines.engine import (
+    CALIBRATION_BATCH,
+    Build,
+    Capability,
+    Engine,
+    Offer,
+    Session,
+    SessionSettings,
+    excluded,
+)
 from bitpick.engines.executed import Executed
 from bitpick.errors import Unsupported
 from bitpick.host import Host
@@ -39,6 +48,7 @@ class PyTorchFxEngine(Engine):
     extra = "pytorch"
     accepts = (Format.PYTORCH,)
     runs = (Format.PYTORCH,)
+    scopes = True
     deprecated = "PyTorch is removing FX graph mode quantization and TorchScript, which its builds ship as"
     capabilities = (
         Capability(
@@ -80,7 +90,7 @@ class PyTorchFxEngine(Engine):
         example = torch.from_numpy(next(samples.head(2).batches(2)))
         with _quiet(), torch.inference_mode(), _backend(recipe):
             if recipe.kind != "baseline":
-                module = _quantized(module, example, samples)
+                module = _quantized(module, recipe, example, samples)
             script: Any = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
             torch.jit.save(script, folder / _FILE)
         return Build(recipe, folder, (_FILE,))
@@ -98,13 +108,15 @@ class PyTorchFxEngine(Engine):
             return pytorch_fx_graph.executed(module, torch.from_numpy(sample))
 
 
-def _quantized(module: Any, example: Any, samples: Samples) -> Any:
+def _quantized(module: Any, recipe: Recipe, example: Any, samples: Samples) -> Any:
     """Prepare with the current back-end's defaults, observe all samples, convert."""
     import torch
     from torch.ao.quantization import get_default_qconfig_mapping
     from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
     mapping = get_default_qconfig_mapping(torch.backends.quantized.engine)
+    for name in excluded(recipe, pytorch_from_onnx.layers(module)):
+        mapping.set_module_name(name, None)
     prepared = prepare_fx(module, mapping, example)
     for batch in samples.batches(CALIBRATION_BATCH):
         prepared(torch.from_numpy(batch))

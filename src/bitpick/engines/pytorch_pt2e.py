@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
 from bitpick.engines import pt2e, pytorch_pt2e_graph
-from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings
+from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings, excluded
 from bitpick.engines.executed import Executed
 from bitpick.errors import Unsupported
 from bitpick.host import Host
@@ -31,6 +31,7 @@ class PyTorchPt2eEngine(Engine):
     packages = ("torch", "torchao")
     extra = "pytorch"
     accepts = (Format.PYTORCH,)
+    scopes = True
     capabilities = (
         Capability(
             ("s8u8",),
@@ -75,7 +76,7 @@ class PyTorchPt2eEngine(Engine):
         free = ({0: torch.export.Dim("batch", min=1)},)
         with torch.no_grad():
             if recipe.kind != "baseline":
-                module = pt2e.quantize(module, _quantizer(recipe), samples)
+                module = pt2e.quantize(module, _quantizer(module, recipe), samples)
             program = torch.export.export(module, example, dynamic_shapes=free)
             # Freezing turns weights into constants, without which nothing integer is fused.
             configuration = {
@@ -87,6 +88,12 @@ class PyTorchPt2eEngine(Engine):
             )
         return Build(recipe, folder, (_FILE,))
 
+    def repairs(self, recipe: Recipe) -> list[Recipe]:
+        """See `Engine.repairs`."""
+        if recipe.kind != "quantized" or _REDUCED in recipe.options:
+            return []
+        return [recipe.model_copy(update={"options": recipe.options | {_REDUCED: ""}})]
+
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
         return _PackageSession(build.main, settings)
@@ -96,13 +103,16 @@ class PyTorchPt2eEngine(Engine):
         return pytorch_pt2e_graph.executed(build.main)
 
 
-def _quantizer(recipe: Recipe) -> Any:
+def _quantizer(module: Any, recipe: Recipe) -> Any:
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer
 
     configuration = x86_inductor_quantizer.get_default_x86_inductor_quantization_config(
         reduce_range=_REDUCED in recipe.options
     )
-    return x86_inductor_quantizer.X86InductorQuantizer().set_global(configuration)
+    quantizer = x86_inductor_quantizer.X86InductorQuantizer().set_global(configuration)
+    for name in excluded(recipe, pytorch_from_onnx.layers(module)):
+        quantizer.set_module_name_qconfig(name, None)
+    return quantizer
 
 
 class _PackageSession(Session):

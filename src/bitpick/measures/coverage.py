@@ -66,8 +66,13 @@ def failure(recipe: Recipe, executed: Executed) -> str | None:
     return f"nothing of this build runs as integers: the runtime executes {_words(weighted)}"
 
 
-def inspected(recipe: Recipe, executed: Executed) -> Inspected:
+def inspected(recipe: Recipe, executed: Executed, kept_as: str) -> Inspected:
     """All of what there is to say about what a runtime executes for a recipe.
+
+    Args:
+        recipe: the recipe.
+        executed: what the runtime executes for its build.
+        kept_as: the dtype that it should keep the weights in.
 
     Raises:
         EngineError: nothing of what the recipe asks for happened.
@@ -77,15 +82,15 @@ def inspected(recipe: Recipe, executed: Executed) -> Inspected:
     return Inspected(
         fingerprint=fingerprint(executed),
         coverage=None if recipe.kind == "baseline" else coverage(executed),
-        flags=flags(recipe, executed),
+        flags=flags(recipe, executed, kept_as),
     )
 
 
-def flags(recipe: Recipe, executed: Executed) -> list[Flag]:
+def flags(recipe: Recipe, executed: Executed, kept_as: str) -> list[Flag]:
     """What the executed graph does not honour of a recipe."""
-    found = [Flag(code="not_as_requested", text=text) for text in _differences(recipe, executed)]
+    found = [Flag(code="not_as_requested", text=text) for text in _differences(recipe, executed, kept_as)]
     weighted = [o for o in executed.operators if o.macs]
-    floats = [o for o in weighted if not o.integer]
+    floats = [o for o in weighted if not o.integer and not recipe.excludes(o.name)]
     if recipe.kind == "quantized" and recipe.activations != "float32" and floats:
         share = coverage(executed).macs
         found.append(
@@ -98,7 +103,7 @@ def flags(recipe: Recipe, executed: Executed) -> list[Flag]:
     return found
 
 
-def _differences(recipe: Recipe, executed: Executed) -> Iterable[str]:
+def _differences(recipe: Recipe, executed: Executed, kept_as: str) -> Iterable[str]:
     if recipe.kind == "baseline":
         if other := [o for o in executed.operators if o.arithmetic != "float32"]:
             yield f"asked for float32, and {_words(other)} run in {other[0].arithmetic}"
@@ -107,8 +112,8 @@ def _differences(recipe: Recipe, executed: Executed) -> Iterable[str]:
         return
     found = fingerprint(executed)
     weights, activations = found.weights, found.activations
-    if weights is not None and weights.dtype != recipe.weights:
-        yield f"weights are {weights.dtype}, not {recipe.weights}"
+    if weights is not None and weights.dtype != kept_as:
+        yield f"weights are {weights.dtype}, not {kept_as}"
     if activations is not None:
         if recipe.static and (activations.dtype != recipe.activations or activations.dynamic):
             dynamic = "dynamic " if activations.dynamic else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bitpick.recipe import Recipe
 from bitpick.result import Row, Run
 
 DTYPE_WORDS = {
@@ -40,7 +39,7 @@ def kilobytes(size: int) -> str:
 
 def dtypes(row: Row) -> str:
     """The data types of a row, e.g. `int8 / uint8, per channel`: weights, then activations."""
-    recipe = Recipe.parse(row.recipe)
+    recipe = row.quantization
     if recipe.weights == recipe.activations and not recipe.static:
         return DTYPE_WORDS[recipe.weights]
     granularity = f", {recipe.granularity.replace('_', ' ')}" if recipe.granularity else ""

@@ -1,0 +1,45 @@
+"""An ONNX graph whose weights alone are 8-bit integers: each is dequantized where it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+WEIGHTED = ("Conv", "Gemm", "MatMul")
+
+
+def quantize(source: Path, out: Path, exclude: Collection[str] = ()) -> None:
+    """Write a graph with symmetric signed weights, one scale for each output channel; biases stay as they are.
+
+    Args:
+        source: a clean float graph.
+        out: the file to write.
+        exclude: names of the nodes that keep their float weights.
+    """
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(source)
+    stored = {i.name: i for i in model.graph.initializer}
+    nodes = []
+    for node in model.graph.node:
+        if node.op_type in WEIGHTED and node.name not in exclude and node.input[1] in stored:
+            name = node.input[1]
+            weight = numpy_helper.to_array(stored.pop(name))
+            transposed = any(a.name == "transB" and a.i for a in node.attribute)
+            axis = 0 if node.op_type == "Conv" or transposed else weight.ndim - 1
+            others = tuple(i for i in range(weight.ndim) if i != axis)
+            largest = np.abs(weight).max(axis=others, keepdims=True)
+            scale = np.where(largest > 0, largest, 1).astype(np.float32) / np.float32(127)
+            integers = np.clip(np.round(weight / scale), -127, 127).astype(np.int8)
+            model.graph.initializer.remove(next(i for i in model.graph.initializer if i.name == name))
+            model.graph.initializer.append(numpy_helper.from_array(integers, f"{name}_quantized"))
+            model.graph.initializer.append(numpy_helper.from_array(scale.reshape(-1), f"{name}_scale"))
+            inputs = [f"{name}_quantized", f"{name}_scale"]
+            nodes.append(helper.make_node("DequantizeLinear", inputs, [name], f"{name}_dequantized", axis=axis))
+    nodes += model.graph.node
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, out)
