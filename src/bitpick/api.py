@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -20,8 +21,8 @@ from bitpick.data.load import load as load_dataset
 from bitpick.data.progress import Progress, silent
 from bitpick.engines import registry
 from bitpick.errors import OutputError, RequestError
-from bitpick.executors.pool import Limits, WorkerPool
-from bitpick.host import installed_version, this_host
+from bitpick.executors.pool import Launch, Limits, WorkerPool
+from bitpick.host import TARGETS, installed_version, target, this_host
 from bitpick.preprocessing import Preprocessing
 from bitpick.report import markdown
 from bitpick.result import File, Hop, Recommendation, Row, Run
@@ -71,6 +72,8 @@ def compare(
     out: str | Path | None = None,
     calibration_size: int = 1000,
     seed: int = 0,
+    targets: Sequence[str] = (),
+    target_samples: int = 1000,
     flag_drop: float = 100 * DEFAULT_FLAG_DROP,
     min_accuracy: float | None = None,
     jobs: int | None = None,
@@ -92,6 +95,9 @@ def compare(
             continues.
         calibration_size: number of calibration samples.
         seed: of their draw.
+        targets: CPUs to measure for beside this one: `x86-avx2`, or a YAML file that describes one. By default the
+            builds that would be recommended are checked on `x86-avx2`, where its emulator is; `host` leaves that out.
+        target_samples: how many evaluation samples a target gets.
         flag_drop: rows that lose more accuracy than this are flagged, in percentage points.
         min_accuracy: rows with less accuracy than this are flagged, a fraction from 0 to 1.
         jobs: how many jobs at once, each with its share of the cores; None is one a core.
@@ -122,6 +128,8 @@ def compare(
         engine_names=engines,
         calibration_size=calibration_size,
         seed=seed,
+        targets=targets,
+        target_samples=target_samples,
         flag_drop=flag_drop / 100,
         min_accuracy=min_accuracy,
     )
@@ -134,7 +142,10 @@ def compare(
     threads = max(1, host.cores // parallel)
     folder = default_folder(request.model, request.data, request.sha256) if out is None else Path(out)
     store = Store(folder.absolute(), new_run(request, model_format, host, threads, "compare"))
-    comparison = _Comparison(store, host, WorkerPool(store.logs, threads, limits), parallel, listener or Silent())
+    known = [*TARGETS.values(), *(target(word) for word in targets if word not in ("host", *TARGETS))]
+    launches = {each.name: Launch(each.prefix, each.interpreter or sys.executable) for each in known}
+    pool = WorkerPool(store.logs, threads, limits, launches)
+    comparison = _Comparison(store, host, pool, parallel, listener or Silent())
     try:
         comparison.compare(lambda: load_dataset(data, progress), Preprocessing(), overwrite)
     finally:

@@ -79,6 +79,11 @@ def compare(
     out: Out = None,
     calibration_size: Annotated[int, typer.Option(help="Number of calibration samples.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the calibration draw.")] = 0,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Measure for this CPU too: x86-avx2, a YAML file, or host for none other; repeat for more."),
+    ] = None,
+    target_samples: Annotated[int, typer.Option(help="How many evaluation samples a target gets.")] = 1000,
     flag_drop: Annotated[float, typer.Option(help="Flag rows that lose more than this, in percentage points.")] = 5.0,
     min_accuracy: Annotated[
         float | None, typer.Option(help="Flag rows with less accuracy than this, from 0 to 1.")
@@ -103,6 +108,8 @@ def compare(
             out=out,
             calibration_size=calibration_size,
             seed=seed,
+            targets=target or (),
+            target_samples=target_samples,
             flag_drop=flag_drop,
             min_accuracy=min_accuracy,
             jobs=jobs,

@@ -1,12 +1,17 @@
-"""The machine: CPU, instruction set, cores, versions of installed libraries. Imports none of them."""
+"""The machine: CPU, instruction set, cores, versions of installed libraries, of which it imports none; and others."""
 
 from __future__ import annotations
 
 import functools
 import os
 import platform
+import re
+import shutil
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
+
+from bitpick.errors import RequestError
 
 # What decides how 8-bit products are computed, and which reduced precisions a runtime may pick by itself.
 _INTERESTING_ISA = (
@@ -52,6 +57,78 @@ def this_host() -> Host:
         platform=platform.platform(terse=True),
         python=platform.python_version(),
     )
+
+
+@dataclass(frozen=True)
+class Target:
+    """A CPU that builds are measured for beside this one, through workers that a command starts.
+
+    Attributes:
+        name: stands after `@` in the ids of its rows.
+        prefix: the command put before the interpreter: an emulator, a remote shell.
+        interpreter: the Python that runs there, with bitpick in it; None is this one.
+        emulated: whether it is imitated: its accuracy counts, its times do not.
+        saturates: whether its sums of 8-bit products saturate, as on x86 CPUs without VNNI.
+        machine: the architecture that this machine must have; empty where any will do.
+        package: the Debian package that brings the command.
+    """
+
+    name: str
+    prefix: tuple[str, ...]
+    interpreter: str | None = None
+    emulated: bool = False
+    saturates: bool = False
+    machine: str = ""
+    package: str = ""
+
+    def missing(self, host: Host) -> str | None:
+        """Why nothing can be measured for it from here; None where it can."""
+        if self.machine and host.machine.lower().replace("amd64", "x86_64") != self.machine:
+            return f"it takes a {self.machine} machine, and this one is {host.machine}"
+        if self.prefix and shutil.which(self.prefix[0]) is None:
+            how = f": apt install {self.package}" if self.package else ""
+            return f"there is no {self.prefix[0]} on the PATH{how}"
+        return None
+
+
+AVX2 = Target(
+    name="x86-avx2",
+    prefix=("qemu-x86_64", "-cpu", "Haswell"),
+    emulated=True,
+    saturates=True,
+    machine="x86_64",
+    package="qemu-user",
+)
+TARGETS = {AVX2.name: AVX2}
+VNNI = frozenset({"avx512_vnni", "avx_vnni"})
+
+
+def target(word: str) -> Target:
+    """The target that a user names: one that bitpick knows, or a YAML file with the fields of one.
+
+    Raises:
+        RequestError: there is none.
+    """
+    if word in TARGETS:
+        return TARGETS[word]
+    expected = f"host, {', '.join(TARGETS)}, or a YAML file with name, prefix, and perhaps interpreter and emulated"
+    if not word.endswith((".yaml", ".yml")):
+        raise RequestError(f"there is no target {word!r}", expected=expected)
+    import yaml
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        found = TypeAdapter(Target).validate_python(yaml.safe_load(Path(word).read_text(encoding="utf-8")))
+    except OSError as error:
+        raise RequestError(f"the target {word} cannot be read: {error.strerror}", expected=expected) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RequestError(f"{word} is not YAML: {' '.join(str(error).split())}", expected=expected) from error
+    except ValidationError as error:
+        reasons = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['msg']}".strip() for e in error.errors())
+        raise RequestError(f"{word} holds no target: {reasons}", expected=expected) from error
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", found.name) or found.name in ("host", *TARGETS):
+        raise RequestError(f"{word} names its target {found.name!r}", expected="a new name of letters, digits, - and _")
+    return found
 
 
 def usable_cores() -> int:

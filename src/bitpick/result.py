@@ -59,6 +59,38 @@ class VersusBaseline(Record):
     p_value: float
 
 
+class VersusNative(Record):
+    """A build on another CPU beside the same files on this one, on the same samples.
+
+    Attributes:
+        samples: how many.
+        correct: predictions that are right here.
+        drop: accuracy here minus accuracy there, as a fraction.
+        flips: predictions that differ.
+    """
+
+    samples: int
+    correct: int
+    drop: float
+    flips: int
+
+
+class Unoptimized(Record):
+    """A build whose runtime was told not to rewrite its graph, beside the same build as it ships, where they differ.
+
+    Attributes:
+        samples: how many were run both ways.
+        correct: predictions that are right without the runtime's rewriting.
+        correct_optimized: and with it.
+        flips: predictions that differ.
+    """
+
+    samples: int
+    correct: int
+    correct_optimized: int
+    flips: int
+
+
 class Grid(Record):
     """The numbers that a tensor may take.
 
@@ -143,6 +175,8 @@ class Row(Record):
     size_ratio: float | None = None
     accuracy: Accuracy | None = None
     versus_baseline: VersusBaseline | None = None
+    versus_native: VersusNative | None = None
+    unoptimized: Unoptimized | None = None
     fingerprint: Fingerprint | None = None
     coverage: Coverage | None = None
     flags: list[Flag] = []
@@ -250,6 +284,8 @@ class RequestRecord(Record):
     engines: list[str]
     calibration_size: int
     seed: int
+    targets: list[str] = []
+    target_samples: int = 1000
     flag_drop: float
     min_accuracy: float | None = None
     sha256: str
@@ -262,12 +298,14 @@ class Recommendation(Record):
         id: the row, or None where no row can be recommended.
         because: the reasons, in words.
         by_use: the best row for `accuracy`, `size`, and for each engine by its name.
+        by_target: the row to ship for each CPU that was measured for; `host` is this one.
         ties: the rows whose accuracy is not shown to differ from that of the most accurate one, it included.
     """
 
     id: str | None
     because: list[str]
     by_use: dict[str, str] = {}
+    by_target: dict[str, str] = {}
     ties: list[str] = []
 
     @model_serializer(mode="wrap")

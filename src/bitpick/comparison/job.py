@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import validate_call
 
 from bitpick.conversion import onnx_file
@@ -23,15 +24,19 @@ from bitpick.engines.engine import Build, SessionSettings
 from bitpick.engines.registry import engine
 from bitpick.errors import ModelError
 from bitpick.executors.executor import Payload, resolve
-from bitpick.measures import accuracy, coverage, size
+from bitpick.measures import accuracy, coverage, optimization, size
 from bitpick.model import Format
 from bitpick.recipe import Recipe
-from bitpick.result import Accuracy, File
+from bitpick.result import Accuracy, Coverage, File, Fingerprint, Flag, Unoptimized
 from bitpick.result import Hop as HopRecord
 
 FUNCTIONS = __name__
 RECIPE_FILE = "recipe.yaml"
-PREDICTIONS_FILE = "predictions.npz"
+
+
+def predictions_file(target: str) -> str:
+    """The file beside a build that has what it predicted on a target; `host` is this machine."""
+    return "predictions.npz" if target == "host" else f"predictions@{target}.npz"
 
 
 @dataclass(frozen=True)
@@ -166,16 +171,36 @@ def evaluate(
     return accuracy.accuracy(predicted, samples.targets(), classes)
 
 
+@dataclass(frozen=True)
+class Inspected:
+    """What `inspect` reports: fields of a row."""
+
+    fingerprint: Fingerprint
+    coverage: Coverage | None
+    flags: list[Flag]
+    unoptimized: Unoptimized | None
+
+
 @validate_call
-def inspect(recipe: Recipe, folder: Path, samples: Samples) -> coverage.Inspected:
-    """Tell what the runtime really executes for a build.
+def inspect(recipe: Recipe, folder: Path, samples: Samples, threads: int, classes: int) -> Inspected:
+    """Tell what the runtime really executes for a build, and whether its rewriting of the graph changes predictions.
 
     Raises:
         EngineError: nothing of what the recipe asks for.
     """
     sample = next(samples.head(1).batches(1))
-    each = engine(recipe.engine)
-    return coverage.inspected(recipe, each.inspect(open_build(folder), sample), each.kept_as(recipe))
+    each, made = engine(recipe.engine), open_build(folder)
+    told = coverage.inspected(recipe, each.inspect(made, sample), each.kept_as(recipe))
+    differs = None
+    if each.optimizes and recipe.kind != "baseline":
+
+        def predicted(optimize: bool) -> NDArray[np.int64]:
+            with each.open(made, SessionSettings(threads, optimize)) as session:
+                found: NDArray[np.int64] = accuracy.scores(session, samples, classes).argmax(axis=1)
+                return found
+
+        differs = optimization.unoptimized(predicted(True), predicted(False), samples.targets())
+    return Inspected(told.fingerprint, told.coverage, told.flags, differs)
 
 
 @validate_call

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.recipe import baseline
-from bitpick.result import Flag, RequestRecord, Row, VersusBaseline
+from bitpick.result import Flag, RequestRecord, Row, VersusBaseline, VersusNative
 from bitpick.statistics import mcnemar_midp
 
 # The flags that follow from a row's accuracy and its baseline's; the others come with its measurements.
@@ -19,6 +19,42 @@ def p_value(first: NDArray[np.int32], second: NDArray[np.int32], targets: NDArra
     """McNemar mid-p of "both are right equally often", for predictions of shape (n,)."""
     right, also = first == targets, second == targets
     return mcnemar_midp(int((right & ~also).sum()), int((also & ~right).sum()))
+
+
+def on_target(
+    row: Row,
+    predicted: NDArray[np.int32],
+    native: NDArray[np.int32],
+    targets: NDArray[np.int64],
+    saturates: bool,
+) -> Row:
+    """A row of another CPU with what follows from its predictions and the same files' on this one.
+
+    Args:
+        row: a row that is ok.
+        predicted: what the build predicts there, classes of shape (n,).
+        native: what it predicts here, of the same shape.
+        targets: the true classes.
+        saturates: whether sums that saturate are what makes a difference there.
+    """
+    assert row.accuracy is not None
+    correct = int((native == targets).sum())
+    flips = int((predicted != native).sum())
+    drop = (correct - row.accuracy.correct) / len(targets)
+    versus = VersusNative(samples=len(targets), correct=correct, drop=drop, flips=flips)
+    flags = []
+    if flips:
+        change = (
+            f"loses {100 * drop:.1f} points"
+            if drop > 0
+            else f"gains {-100 * drop:.1f} points"
+            if drop
+            else "as many are right"
+        )
+        what = f"{flips} of {len(targets):,} predictions differ from those on this CPU, {change}"
+        why = ": sums of 8-bit products saturate on x86 CPUs without VNNI" if saturates else ""
+        flags.append(Flag(code="saturates" if saturates else "differs", text=what + why))
+    return row.model_copy(update={"versus_native": versus, "flags": flags})
 
 
 def judge(

@@ -7,8 +7,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bitpick import __version__
-from bitpick.comparison.job import PREDICTIONS_FILE, Job
+from bitpick.comparison.job import Job, predictions_file
 from bitpick.comparison.store import Store
 from bitpick.conversion.hop import Hop
 from bitpick.conversion.route import route
@@ -16,7 +19,7 @@ from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Engine, Offer
 from bitpick.engines.registry import engine, engines
 from bitpick.errors import ModelError
-from bitpick.host import installed_version
+from bitpick.host import Target, installed_version
 from bitpick.model import Format, Model
 from bitpick.recipe import Recipe
 
@@ -33,6 +36,8 @@ class Inputs:
         classes: names of the classes.
         calibration: the calibration set.
         evaluation: the evaluation set.
+        check: the part of the evaluation set that slow checks see.
+        check_places: where in the evaluation set these samples are, of shape (check.count,).
         threads: threads inside one inference.
     """
 
@@ -41,6 +46,8 @@ class Inputs:
     classes: tuple[str, ...]
     calibration: Samples
     evaluation: Samples
+    check: Samples
+    check_places: NDArray[np.int64]
     threads: int
 
     def path(self, form: Format, store: Store) -> Path:
@@ -194,7 +201,13 @@ def rows(offers: Sequence[Offer], model: Model, inputs: Inputs, store: Store, gi
             f"inspect:{recipe.id}",
             each.environment,
             "inspect",
-            {"recipe": recipe, "folder": store.build(recipe.id), "samples": inputs.evaluation},
+            {
+                "recipe": recipe,
+                "folder": store.build(recipe.id),
+                "samples": inputs.check,
+                "threads": inputs.threads,
+                "classes": len(inputs.classes),
+            },
             needs=(build.id,),
             subject=recipe.id,
         )
@@ -209,12 +222,33 @@ def rows(offers: Sequence[Offer], model: Model, inputs: Inputs, store: Store, gi
                 "samples": inputs.evaluation,
                 "threads": inputs.threads,
                 "classes": inputs.classes,
-                "predictions": store.build(recipe.id) / PREDICTIONS_FILE,
+                "predictions": store.build(recipe.id) / predictions_file("host"),
             },
             needs=(inspect.id,),
             subject=recipe.id,
         )
     return list(jobs.values())
+
+
+def on_target(target: Target, recipes: Sequence[Recipe], inputs: Inputs, store: Store) -> list[Job]:
+    """Jobs that evaluate builds on another CPU, on the samples for slow checks."""
+    return [
+        Job(
+            f"evaluate:{recipe.id}@{target.name}",
+            f"{engine(recipe.engine).environment}@{target.name}",
+            "evaluate",
+            {
+                "recipe": recipe,
+                "folder": store.build(recipe.id),
+                "samples": inputs.check,
+                "threads": inputs.threads,
+                "classes": inputs.classes,
+                "predictions": store.build(recipe.id) / predictions_file(target.name),
+            },
+            subject=f"{recipe.id}@{target.name}",
+        )
+        for recipe in recipes
+    ]
 
 
 def _ranges_key(each: Engine, key: str, form: Format, model: Model, samples: Samples) -> str:

@@ -17,10 +17,10 @@ from bitpick.comparison.store import Store
 from bitpick.conversion import verify
 from bitpick.conversion.route import route
 from bitpick.data.dataset import Dataset, Samples
-from bitpick.data.sampling import CalibrationDraw, draw
+from bitpick.data.sampling import CalibrationDraw, draw, part
 from bitpick.errors import BitpickError, DataError, ModelError
 from bitpick.executors.executor import Executor
-from bitpick.host import installed_version
+from bitpick.host import Host, installed_version
 from bitpick.model import Format, Model, sha256_of
 from bitpick.preprocessing import Preprocessing
 from bitpick.result import CalibrationRecord, DataRecord, EvaluationRecord, FormRecord
@@ -32,13 +32,15 @@ class Preparation:
 
     Args:
         store: the run directory and the record of the run.
+        host: this machine.
         executor: runs the jobs.
         parallel: how many jobs at once.
         listener: is told how it goes.
     """
 
-    def __init__(self, store: Store, executor: Executor, parallel: int, listener: Listener) -> None:
+    def __init__(self, store: Store, host: Host, executor: Executor, parallel: int, listener: Listener) -> None:
         self.store = store
+        self.host = host
         self.run = store.run
         self._executor = executor
         self._parallel = parallel
@@ -55,6 +57,8 @@ class Preparation:
         self.run.data = _data_record(dataset, drawn, request.seed, preprocessing)
         identity = hashlib.sha256("\n".join([dataset.calibration.sha256, drawn.sha256, repr(preprocessing)]).encode())
         pool = dataset.calibration.samples
+        evaluation = dataset.evaluation.samples.model_copy(update={"preprocessing": preprocessing})
+        check, places = part(evaluation, request.target_samples, self.store.check_indices)
         return plan.Inputs(
             source=Path(request.model).absolute(),
             format=Format(self.run.model.format),
@@ -67,7 +71,9 @@ class Preparation:
                 sha256=identity.hexdigest(),
                 preprocessing=preprocessing,
             ),
-            evaluation=dataset.evaluation.samples.model_copy(update={"preprocessing": preprocessing}),
+            evaluation=evaluation,
+            check=check,
+            check_places=places,
             threads=self.run.host.threads,
         )
 

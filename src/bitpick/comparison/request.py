@@ -11,7 +11,7 @@ from bitpick import __version__
 from bitpick.engines.engine import Engine, Offer
 from bitpick.engines.registry import engine, engines
 from bitpick.errors import RecipeError, RequestError
-from bitpick.host import Host
+from bitpick.host import Host, target
 from bitpick.model import Format, Model, detect_format, model_sha256
 from bitpick.recipe import PRESETS, Recipe, baseline, did_you_mean
 from bitpick.result import RequestRecord
@@ -30,6 +30,8 @@ def make_request(
     engine_names: Sequence[str] = (),
     calibration_size: int = 1000,
     seed: int = 0,
+    targets: Sequence[str] = (),
+    target_samples: int = 1000,
     flag_drop: float = DEFAULT_FLAG_DROP,
     min_accuracy: float | None = None,
 ) -> tuple[RequestRecord, Format]:
@@ -43,6 +45,9 @@ def make_request(
         engine_names: engines to narrow the preset to.
         calibration_size: number of calibration samples.
         seed: of their draw.
+        targets: CPUs to measure for beside this one, by name or YAML file; none leaves the choice to bitpick, `host` is
+            none.
+        target_samples: how many evaluation samples they get.
         flag_drop: rows that lose more accuracy than this, as a fraction, are flagged.
         min_accuracy: rows with less accuracy than this, as a fraction, are flagged.
 
@@ -71,6 +76,9 @@ def make_request(
             raise RecipeError(
                 f"the recipe {recipe.id} is of no engine that --engine names", expected=", ".join(engine_names)
             )
+    if target_samples < 1:
+        raise RequestError(f"the number of target samples {target_samples} is out of range", expected="at least 1")
+    chosen = {word: repr(target(word)) for word in targets if word != "host"}
     model_format = detect_format(model)
     fields = {
         "model_sha256": model_sha256(model),
@@ -81,12 +89,14 @@ def make_request(
         "engines": list(dict.fromkeys(engine_names)),
         "calibration_size": calibration_size,
         "seed": seed,
+        "targets": list(dict.fromkeys(targets)),
+        "target_samples": target_samples,
         "flag_drop": flag_drop,
         "min_accuracy": PRESET_MIN_ACCURACY.get(preset) if min_accuracy is None else min_accuracy,
     }
     # The order of recipes and engines changes the order of the rows and nothing in them.
     unordered = fields | {"recipes": sorted(recipe.id for recipe in named), "engines": sorted(engine_names)}
-    digest = hashlib.sha256(json.dumps([__version__, unordered], sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([__version__, unordered, chosen], sort_keys=True).encode()).hexdigest()
     return RequestRecord(model=str(model), sha256=digest, **fields), model_format  # type: ignore[arg-type]  # checked there
 
 

@@ -33,6 +33,8 @@ from bitpick.recipe import Recipe, did_you_mean
 from bitpick.result import File, Row
 from bitpick.result import Hop as HopRecord
 
+CHECK_SAMPLES = 1000
+
 
 @dataclass(frozen=True)
 class _Bench:
@@ -80,7 +82,7 @@ def _bench(
         store = Store(Path(folder).absolute(), new_run(request, model_format, host, host.cores, "single"))
         executor = WorkerPool(threads=host.cores)
         try:
-            preparation = Preparation(store, executor, 1, listener)
+            preparation = Preparation(store, host, executor, 1, listener)
             inputs = preparation.load(load_data, Preprocessing())
             yield _Bench(store, executor, preparation, inputs, preparation.to_reference(inputs), listener)
         finally:
@@ -173,7 +175,8 @@ def evaluate(model: Path, load_data: Callable[[], Dataset], listener: Listener) 
                 "predictions": None,
             }
             outcome = executor.run(each.environment, f"{FUNCTIONS}:evaluate", payload)
-            look = {key: payload[key] for key in ("recipe", "folder", "samples")}
+            look = payload | {"samples": samples.head(CHECK_SAMPLES), "classes": len(dataset.classes)}
+            del look["predictions"]
             inspected = executor.run(each.environment, f"{FUNCTIONS}:inspect", look).value
             files = size.files(made, made.folder)
         finally:

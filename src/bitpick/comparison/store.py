@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from bitpick.comparison.job import PREDICTIONS_FILE
+from bitpick.comparison.job import predictions_file
 from bitpick.errors import OutputError
 from bitpick.model import Format, sha256_of
 from bitpick.recipe import file_name
@@ -55,9 +55,9 @@ def read(folder: Path) -> Run:
         raise OutputError(f"{path} is not a run that this version reads: {error.errors()[0]['msg']}") from error
 
 
-def predictions(folder: Path) -> NDArray[np.int32]:
-    """What a build predicted for each evaluation sample: classes of shape (n,), int32."""
-    with np.load(folder / PREDICTIONS_FILE, allow_pickle=False) as file:
+def predictions(folder: Path, target: str = "host") -> NDArray[np.int32]:
+    """What a build predicted for each evaluation sample that it was given: classes of shape (n,), int32."""
+    with np.load(folder / predictions_file(target), allow_pickle=False) as file:
         found: NDArray[np.int32] = file["predictions"]
     return found
 
@@ -185,6 +185,11 @@ class Store:
         """Which samples were drawn for calibration."""
         return self.root / "forms" / "calibration_indices.npy"
 
+    @property
+    def check_indices(self) -> Path:
+        """Which evaluation samples slow checks see, where these are not the first ones."""
+        return self.root / "forms" / "check_indices.npy"
+
     def ranges(self, key: str) -> Path:
         """The activation ranges with this key."""
         return self.root / "ranges" / f"{key}.json"
@@ -203,7 +208,7 @@ class Store:
         with contextlib.suppress(OSError, ValueError, KeyError, EOFError, BadZipFile):
             folder = (self.root / row.files[0].path).parent
             if all(sha256_of(self.root / f.path) == f.sha256 for f in row.files):
-                return row if len(predictions(folder)) == row.accuracy.total else None
+                return row if len(predictions(folder, row.target)) == row.accuracy.total else None
         return None
 
     def kept_form(self, form: Format) -> bool:

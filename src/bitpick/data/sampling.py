@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.data.dataset import Dataset
+from bitpick.data.dataset import Dataset, Samples
 from bitpick.errors import DataError
 
 
@@ -77,6 +78,27 @@ def draw(dataset: Dataset, size: int, seed: int) -> CalibrationDraw:
         per_class={name: int(n) for name, n in zip(dataset.classes, counts, strict=True)},
         overlap=int(np.isin(drawn, evaluated).sum()),
     )
+
+
+def part(samples: Samples, count: int, out: Path) -> tuple[Samples, NDArray[np.int64]]:
+    """A part of a set that stands for it: the first samples where they hold every class, else evenly spaced ones.
+
+    Args:
+        samples: the whole set.
+        count: how many to take; at most all of them.
+        out: file for the indices of evenly spaced ones.
+
+    Returns:
+        The part, and the places of its samples in the whole set, of shape (count,).
+    """
+    first = samples.head(count)
+    targets = samples.targets()
+    if np.array_equal(np.unique(targets[: first.count]), np.unique(targets)):
+        return first, np.arange(first.count)
+    places = np.linspace(0, samples.count - 1, first.count).astype(np.int64)
+    np.save(out, places if samples.indices is None else np.load(samples.indices)[places])
+    digest = hashlib.sha256(f"{samples.sha256} {places.tobytes().hex()}".encode()).hexdigest()
+    return samples.model_copy(update={"indices": out.absolute(), "count": len(places), "sha256": digest}), places
 
 
 def _content_hashes(inputs: NDArray[np.generic]) -> NDArray[np.bytes_]:

@@ -114,6 +114,8 @@ def _quantized(module: Any, recipe: Recipe, example: Any, samples: Samples) -> A
     from torch.ao.quantization import get_default_qconfig_mapping
     from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
+    from bitpick.conversion import pytorch_from_onnx
+
     mapping = get_default_qconfig_mapping(torch.backends.quantized.engine)
     for name in excluded(recipe, pytorch_from_onnx.layers(module)):
         mapping.set_module_name(name, None)

@@ -106,6 +106,8 @@ class PyTorchPt2eEngine(Engine):
 def _quantizer(module: Any, recipe: Recipe) -> Any:
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer
 
+    from bitpick.conversion import pytorch_from_onnx
+
     configuration = x86_inductor_quantizer.get_default_x86_inductor_quantization_config(
         reduce_range=_REDUCED in recipe.options
     )

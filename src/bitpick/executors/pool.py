@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -23,6 +23,19 @@ from bitpick.executors.executor import Outcome, Payload
 
 # Thread pools that a library sizes by itself, each with its own variable.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How the children of a target are started.
+
+    Attributes:
+        prefix: a command put before the interpreter, such as an emulator or a remote shell.
+        interpreter: the Python that runs the child.
+    """
+
+    prefix: tuple[str, ...] = ()
+    interpreter: str = sys.executable
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,7 @@ class Limits:
 
 
 _NO_LIMITS = Limits()
+_HERE = Launch()
 _WATCH_INTERVAL = 0.1  # seconds
 
 
@@ -91,8 +105,7 @@ class Worker:
         name: for messages.
         log: file that gets what the child prints; None discards it.
         threads: how many threads libraries in the child may use.
-        prefix: a command put before the interpreter, such as an emulator.
-        interpreter: the Python that runs the child.
+        launch: how it is started.
         limits: what one call may use.
     """
 
@@ -101,14 +114,13 @@ class Worker:
         name: str,
         log: Path | None = None,
         threads: int = 1,
-        prefix: Sequence[str] = (),
-        interpreter: str = sys.executable,
+        launch: Launch = _HERE,
         limits: Limits = _NO_LIMITS,
     ) -> None:
         self.name = name
         self._limits = limits
         self.log = log
-        self._command = [*prefix, interpreter, "-P", "-m", "bitpick.executors.worker"]
+        self._command = [*launch.prefix, launch.interpreter, "-P", "-m", "bitpick.executors.worker"]
         self._variables = dict.fromkeys(_THREAD_VARIABLES, str(threads)) | {"TF_NUM_INTEROP_THREADS": "1"}
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
@@ -199,8 +211,14 @@ class Worker:
         code = process.returncode
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         where = f"; its last words are in {self.log}" if self.log else ""
-        mend = "SIGKILL is often the system out of memory: free some" if code == -signal.SIGKILL else ""
+        mend = _MEND.get(-code, "")
         return WorkerError(f"the worker process {self.name} {how}{where}", mend=mend)
+
+
+_MEND: dict[int, str] = {
+    signal.SIGKILL: "SIGKILL is often the system out of memory: free some",
+    signal.SIGILL: "SIGILL is an instruction that this CPU does not have: build for the CPU that is to run it",
+}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -215,15 +233,23 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 class WorkerPool:
-    """An executor with one worker process per environment.
+    """An executor with one worker process per environment; `<environment>@<target>` is one on a target.
 
     Args:
         logs: folder for what the children print; None discards it.
         threads: how many threads libraries in each child may use.
         limits: what one call may use.
+        launches: how the children of each target are started.
     """
 
-    def __init__(self, logs: Path | None = None, threads: int = 1, limits: Limits = _NO_LIMITS) -> None:
+    def __init__(
+        self,
+        logs: Path | None = None,
+        threads: int = 1,
+        limits: Limits = _NO_LIMITS,
+        launches: Mapping[str, Launch] | None = None,
+    ) -> None:
+        self._launches = {"": _HERE} | dict(launches or {})
         self._logs = logs
         self._limits = limits
         self._threads = threads
@@ -239,7 +265,8 @@ class WorkerPool:
             worker = self._workers.get(environment)
             if worker is None:
                 log = None if self._logs is None else self._logs / f"{environment}.log"
-                worker = self._workers[environment] = Worker(environment, log, self._threads, limits=self._limits)
+                launch = self._launches[environment.partition("@")[2]]
+                worker = self._workers[environment] = Worker(environment, log, self._threads, launch, self._limits)
         return worker.run(function, payload)
 
     def close(self) -> None:

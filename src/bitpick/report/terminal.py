@@ -93,7 +93,7 @@ def table(rows: list[Row]) -> Table:
     """Rows as a table."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     shown.add_column("build", overflow="fold")
-    for name in ("accuracy", "drop", "size", "smaller"):
+    for name in ("accuracy", "drop", "flips", "integer", "size", "smaller"):
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("")
     for row in rows:
@@ -104,7 +104,7 @@ def table(rows: list[Row]) -> Table:
             else Text("deprecated" if row.deprecated and row.accuracy else "", style="dim")
         )
         style = "" if row.status == "ok" else "red" if row.status == "failed" else "dim"
-        cells = (words.drop(row), words.size(row), words.reduction(row))
+        cells = (words.drop(row), words.flips(row), words.integer(row), words.size(row), words.reduction(row))
         shown.add_row(Text(row.id), Text(words.result(row)), *map(Text, cells), note, style=style)
     return shown
 

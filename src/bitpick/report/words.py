@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bitpick.result import Row, Run
+import math
+
+from bitpick.result import Grid, Row, Run
 
 DTYPE_WORDS = {
     "s8": "int8",
@@ -57,8 +59,36 @@ def result(row: Row) -> str:
 
 
 def drop(row: Row) -> str:
-    """The drop of a row in points, empty for a baseline."""
-    return points(row.versus_baseline.drop) if row.versus_baseline else ""
+    """The drop of a row in points, against its baseline, or its own files on this host; empty for a baseline."""
+    versus = row.versus_native or row.versus_baseline
+    return points(versus.drop) if versus else ""
+
+
+def flips(row: Row) -> str:
+    """How many predictions differ from the baseline's, or from those of the same files on this host."""
+    versus = row.versus_native or row.versus_baseline
+    return f"{versus.flips:,}" if versus else ""
+
+
+def integer(row: Row) -> str:
+    """The share of multiply-accumulates on integers, e.g. `57%`; nothing but all of them is 100%."""
+    return "" if row.coverage is None else f"{math.floor(100 * row.coverage.macs)}%"
+
+
+def grid(numbers: Grid | None) -> str:
+    """The numbers of a tensor, e.g. `int8, per channel, symmetric, 7 bits`."""
+    if numbers is None:
+        return ""
+    parts = [DTYPE_WORDS.get(numbers.dtype, numbers.dtype)]
+    if numbers.dynamic:
+        parts.append("dynamic")
+    if numbers.granularity:
+        parts.append(numbers.granularity.replace("_", " "))
+    if numbers.symmetric:
+        parts.append("symmetric")
+    if numbers.bits not in (None, 8):
+        parts.append(f"{numbers.bits} bits")
+    return ", ".join(parts)
 
 
 def size(row: Row) -> str:
@@ -67,12 +97,13 @@ def size(row: Row) -> str:
 
 
 def ordered(run: Run) -> list[Row]:
-    """Rows as tables show them: baselines, then quantized rows by accuracy, then what could not be done."""
+    """Rows as tables show them: baselines, quantized rows by accuracy, other CPUs, then what could not be done."""
     kinds = {"baseline": 0, "reduced_precision": 1, "quantized": 1}
 
-    def rank(row: Row) -> tuple[int, int, int, str]:
+    def rank(row: Row) -> tuple[int, str, int, int, str]:
         correct = row.accuracy.correct if row.accuracy else 0
-        return (row.status != "ok", kinds[row.kind], -correct if row.kind != "baseline" else 0, row.id)
+        target = "" if row.target == "host" else row.target
+        return (row.status != "ok", target, kinds[row.kind], -correct if row.kind != "baseline" else 0, row.id)
 
     return sorted(run.rows, key=rank)
 

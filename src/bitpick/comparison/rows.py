@@ -1,0 +1,222 @@
+"""Rows: what was asked for, built and measured, each row judged beside its baseline as soon as both are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.comparison import judge, plan, schedule
+from bitpick.comparison.job import Job
+from bitpick.comparison.listener import Listener
+from bitpick.comparison.prepare import Preparation
+from bitpick.comparison.schedule import Result
+from bitpick.comparison.store import Store, predictions
+from bitpick.engines.engine import Offer
+from bitpick.engines.registry import engine
+from bitpick.errors import BitpickError, Unsupported
+from bitpick.executors.executor import Executor, Outcome
+from bitpick.host import Target
+from bitpick.model import Format, Model
+from bitpick.recipe import baseline
+from bitpick.result import Accuracy, Row
+
+
+class Rows:
+    """The rows of a run as they come.
+
+    Args:
+        store: the run directory and the record of the run.
+        executor: runs the jobs.
+        parallel: how many jobs at once.
+        listener: is told how it goes.
+        preparation: notes the conversions that rows need.
+        model: the model.
+        inputs: the run's inputs.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        executor: Executor,
+        parallel: int,
+        listener: Listener,
+        preparation: Preparation,
+        model: Model,
+        inputs: plan.Inputs,
+    ) -> None:
+        self.predicted: dict[str, NDArray[np.int32]] = {}
+        self.targets = inputs.evaluation.targets()
+        self._store = store
+        self._run = store.run
+        self._executor = executor
+        self._parallel = parallel
+        self._listener = listener
+        self._preparation = preparation
+        self._model = model
+        self._inputs = inputs
+        self._order: dict[str, int] = {}
+        # An earlier run's rows count only where they are asked for again, and their files are what they were.
+        self._run.rows = []
+
+    @property
+    def all(self) -> list[Row]:
+        """The rows of every target."""
+        return self._run.rows
+
+    @property
+    def native(self) -> list[Row]:
+        """The rows of this host."""
+        return [row for row in self._run.rows if row.target == "host"]
+
+    def measure(self, asked: Sequence[Offer]) -> None:
+        """Build, inspect and evaluate; a row fails alone, and one that an earlier run measured is not made again."""
+        offers = [self._with_reach(offer) for offer in asked]
+        self._order |= {offer.recipe.id: len(self._order) + place for place, offer in enumerate(offers)}
+        open_offers = []
+        kept = [row for offer in offers if (row := self._store.kept_row(offer.recipe.id)) is not None]
+        for row in kept:  # all of them before any is judged
+            self._store.put(row)
+            self.predicted[row.id] = predictions(self._store.build(row.recipe))
+        known = {row.id: row for row in kept}
+        for offer in offers:
+            if offer.unsupported:
+                self._put(_row(offer, "unsupported", offer.unsupported))
+            elif offer.recipe.id in known:
+                self._put(known[offer.recipe.id])
+            else:
+                open_offers.append(offer)
+        given = [self._model.format, *(form for form in Format if form in self._run.model.forms)]
+        wanted = {plan.start_form(o.recipe, self._model.format): None for o in open_offers}
+        forms = [form for form in wanted if form is not None and form not in given]
+        jobs = [
+            *plan.conversions(forms, self._inputs, self._store, given),
+            *plan.rows(open_offers, self._model, self._inputs, self._store, given),
+        ]
+        by_id = {offer.recipe.id: offer for offer in open_offers}
+        self._go(jobs, lambda subject, status, reason: _row(by_id[subject], status, reason), _measured)
+
+    def measure_on(self, target: Target, rows: Sequence[Row]) -> None:
+        """Evaluate builds on another CPU, and compare with what the same files predict on this one."""
+        self._order |= {f"{row.id}@{target.name}": self._order[row.id] for row in rows}
+        there = {f"{row.id}@{target.name}": row for row in rows}
+        missing = target.missing(self._preparation.host)
+        open_rows = []
+        for row_id, row in there.items():
+            if missing:
+                self._put(_on_target(row, target, "unsupported", missing))
+            elif (kept := self._store.kept_row(row_id)) is not None:
+                self._put(kept)
+            else:
+                open_rows.append(row)
+        jobs = plan.on_target(target, [row.quantization for row in open_rows], self._inputs, self._store)
+
+        def measured(row: Row, outcomes: dict[str, Outcome]) -> Row:
+            row = row.model_copy(
+                update={
+                    "accuracy": Accuracy.model_validate(outcomes["evaluate"].value),
+                    "seconds": {name: outcome.seconds for name, outcome in outcomes.items()},
+                    "cpu_seconds": {name: outcome.cpu_seconds for name, outcome in outcomes.items()},
+                }
+            )
+            predicted = predictions(self._store.build(row.recipe), target.name)
+            places = self._inputs.check_places
+            repairable = bool(engine(row.engine).repairs(row.quantization))
+            native = self.predicted[row.recipe][places]
+            return judge.on_target(row, predicted, native, self.targets[places], target.saturates and repairable)
+
+        self._go(jobs, lambda subject, status, reason: _on_target(there[subject], target, status, reason), measured)
+
+    def _go(
+        self,
+        jobs: Sequence[Job],
+        row_of: Callable[[str, str, str | None], Row],
+        measured: Callable[[Row, dict[str, Outcome]], Row],
+    ) -> None:
+        """Run jobs; the outcome of a subject's evaluation, its last job, makes its row."""
+        done: dict[str, dict[str, Outcome]] = {}
+
+        def finished(job: Job, result: Result) -> Result:
+            result = self._preparation.converted(job, result, self._inputs)
+            if isinstance(result, BitpickError):
+                if job.function == "evaluate":  # whatever went wrong before has come down to it
+                    status = "unsupported" if isinstance(result, Unsupported) else "failed"
+                    self._put(row_of(job.subject, status, " ".join(str(result).split("\n"))))
+            else:
+                done.setdefault(job.subject, {})[job.function] = result
+                if job.function == "evaluate":
+                    self._put(measured(row_of(job.subject, "ok", None), done[job.subject]))
+            return result
+
+        schedule.run(jobs, self._executor, self._parallel, self._listener.started, finished)
+
+    def _with_reach(self, offer: Offer) -> Offer:
+        """The offer, unsupported where no conversion leads from the model to a form that it starts from."""
+        reason = offer.unsupported or plan.unreachable(offer.recipe, self._model.format)
+        return Offer(offer.recipe, offer.presets, reason)
+
+    def _put(self, row: Row) -> None:
+        """Add a row in the order of the offers, and judge anew the rows that have it as their baseline."""
+        self._store.put(row)
+        self._run.rows.sort(key=lambda r: (self._order[r.id], r.target != "host", r.target))
+        if row.status == "ok" and row.target == "host":
+            self.predicted[row.id] = predictions(self._store.build(row.recipe))
+            rows = {r.id: r for r in self.native}
+            for other in list(rows.values()):
+                if other.status == "ok" and (other.id == row.id or row.id == baseline(other.engine).id):
+                    judged = judge.judge(other, rows, self.predicted, self.targets, self._run.request)
+                    self._store.put(judged)
+                    self._listener.row(judged)
+        else:
+            self._listener.row(row)
+        self._store.save()
+
+
+def _row(offer: Offer, status: str, reason: str | None) -> Row:
+    recipe = offer.recipe
+    return Row(
+        id=recipe.id,
+        recipe=recipe.id,
+        engine=recipe.engine,
+        kind=recipe.kind,
+        recipe_fields=recipe if recipe.scoped else None,
+        deprecated=engine(recipe.engine).deprecated,
+        status=status,  # type: ignore[arg-type]  # one of the three, and checked by the model
+        reason=reason,
+    )
+
+
+def _measured(row: Row, outcomes: dict[str, Outcome]) -> Row:
+    built, inspected = outcomes["build"].value, outcomes["inspect"].value
+    return Row.model_validate(
+        {
+            **row.model_dump(exclude_none=True),
+            **inspected,
+            "files": built["files"],
+            "settings": built["settings"],
+            "size_bytes": sum(f["bytes"] for f in built["files"]),
+            "accuracy": outcomes["evaluate"].value,
+            "seconds": {name: outcome.seconds for name, outcome in outcomes.items()},
+            "cpu_seconds": {name: outcome.cpu_seconds for name, outcome in outcomes.items()},
+        }
+    )
+
+
+def _on_target(row: Row, target: Target, status: str, reason: str | None) -> Row:
+    """A row of the same files on another CPU, before anything is measured there."""
+    return Row(
+        id=f"{row.id}@{target.name}",
+        recipe=row.recipe,
+        engine=row.engine,
+        target=target.name,
+        kind=row.kind,
+        measured="emulated" if target.emulated else "native",
+        status=status,  # type: ignore[arg-type]  # one of the three, and checked by the model
+        reason=reason,
+        recipe_fields=row.recipe_fields,
+        deprecated=row.deprecated,
+        files=row.files,
+        settings=row.settings,
+        size_bytes=row.size_bytes,
+    )
