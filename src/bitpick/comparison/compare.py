@@ -87,6 +87,7 @@ class Comparison:
             rows.measure(offers(self.run.request, model, self._host))
             self._listener.phase("checking on other CPUs")
             self.run.recommendation = targets.check(rows, self.run.request, self._host)
+            self.run.rows = rows.all
             if not any(row.kind == "quantized" and row.status == "ok" for row in self.run.rows):
                 raise RunError(
                     "no quantized row is ok", mend=f"the reason of each is in {self.store.root / 'report.md'}"

@@ -24,10 +24,11 @@ from bitpick.engines.engine import Build, SessionSettings
 from bitpick.engines.registry import engine
 from bitpick.errors import ModelError
 from bitpick.executors.executor import Payload, resolve
+from bitpick.fingerprint import Coverage, Fingerprint
 from bitpick.measures import accuracy, coverage, optimization, size
 from bitpick.model import Format
 from bitpick.recipe import Recipe
-from bitpick.result import Accuracy, Coverage, File, Fingerprint, Flag, Unoptimized
+from bitpick.result import Accuracy, File, Flag, Unoptimized
 from bitpick.result import Hop as HopRecord
 
 FUNCTIONS = __name__
@@ -190,7 +191,8 @@ def inspect(recipe: Recipe, folder: Path, samples: Samples, threads: int, classe
     """
     sample = next(samples.head(1).batches(1))
     each, made = engine(recipe.engine), open_build(folder)
-    told = coverage.inspected(recipe, each.inspect(made, sample), each.kept_as(recipe))
+    executed = each.inspect(made, sample)
+    coverage.check(recipe, executed)
     differs = None
     if each.optimizes and recipe.kind != "baseline":
 
@@ -200,7 +202,12 @@ def inspect(recipe: Recipe, folder: Path, samples: Samples, threads: int, classe
                 return found
 
         differs = optimization.unoptimized(predicted(True), predicted(False), samples.targets())
-    return Inspected(told.fingerprint, told.coverage, told.flags, differs)
+    return Inspected(
+        fingerprint=coverage.fingerprint(executed),
+        coverage=None if recipe.kind == "baseline" else coverage.coverage(executed),
+        flags=coverage.flags(recipe, executed, each.kept_as(recipe)),
+        unoptimized=differs,
+    )
 
 
 @validate_call

@@ -57,18 +57,19 @@ class Rows:
         self._model = model
         self._inputs = inputs
         self._order: dict[str, int] = {}
-        # An earlier run's rows count only where they are asked for again, and their files are what they were.
-        self._run.rows = []
+        # An earlier run's rows stay where their files are what they were; which of them count, `measure` says.
+        previous = store.previous.rows if store.previous is not None else []
+        self._run.rows = [row for row in previous if store.kept_row(row.id) is not None]
 
     @property
     def all(self) -> list[Row]:
-        """The rows of every target."""
-        return self._run.rows
+        """The rows of every target that this run was asked for, or came to."""
+        return [row for row in self._run.rows if row.id in self._order]
 
     @property
     def native(self) -> list[Row]:
         """The rows of this host."""
-        return [row for row in self._run.rows if row.target == "host"]
+        return [row for row in self.all if row.target == "host"]
 
     def measure(self, asked: Sequence[Offer]) -> None:
         """Build, inspect and evaluate; a row fails alone, and one that an earlier run measured is not made again."""
@@ -159,7 +160,7 @@ class Rows:
     def _put(self, row: Row) -> None:
         """Add a row in the order of the offers, and judge anew the rows that have it as their baseline."""
         self._store.put(row)
-        self._run.rows.sort(key=lambda r: (self._order[r.id], r.target != "host", r.target))
+        self._run.rows.sort(key=lambda r: (self._order.get(r.id, len(self._order)), r.target != "host", r.target))
         if row.status == "ok" and row.target == "host":
             self.predicted[row.id] = predictions(self._store.build(row.recipe))
             rows = {r.id: r for r in self.native}
@@ -194,7 +195,7 @@ def _measured(row: Row, outcomes: dict[str, Outcome]) -> Row:
             **row.model_dump(exclude_none=True),
             **inspected,
             "files": built["files"],
-            "settings": built["settings"],
+            "settings": built["settings"] or None,
             "size_bytes": sum(f["bytes"] for f in built["files"]),
             "accuracy": outcomes["evaluate"].value,
             "seconds": {name: outcome.seconds for name, outcome in outcomes.items()},

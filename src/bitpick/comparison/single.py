@@ -191,7 +191,7 @@ def evaluate(model: Path, load_data: Callable[[], Dataset], listener: Listener) 
             "status": "ok",
             "deprecated": each.deprecated,
             **inspected,
-            "settings": made.settings,
+            "settings": dict(made.settings) or None,
             "files": files,
             "size_bytes": sum(file.bytes for file in files),
             "accuracy": outcome.value,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
-from bitpick.engines.executed import Executed
+from bitpick.engines.graphs.executed import Executed
 from bitpick.errors import EngineError
 from bitpick.host import Host, installed_version
 from bitpick.model import Format, Model

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
-from bitpick.engines import executorch_graph, pt2e
+from bitpick.engines import pt2e
 from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings
-from bitpick.engines.executed import Executed
+from bitpick.engines.graphs import executorch as graph
+from bitpick.engines.graphs.executed import Executed
 from bitpick.host import Host
 from bitpick.model import Format, Model
 from bitpick.recipe import Recipe, baseline
@@ -72,7 +73,7 @@ class ExecuTorchEngine(Engine):
 
     def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:  # noqa: ARG002 - it tells before it runs
         """See `Engine.inspect`."""
-        return executorch_graph.executed(build.main.read_bytes())
+        return graph.executed(build.main.read_bytes())
 
 
 def _quantizer(recipe: Recipe) -> Any:

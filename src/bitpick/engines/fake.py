@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings
-from bitpick.engines.executed import FLOAT32, Executed, Operator
+from bitpick.engines.graphs.executed import FLOAT32, Executed, Operator
 from bitpick.errors import Unsupported
+from bitpick.fingerprint import Grid
 from bitpick.host import Host
 from bitpick.model import Format, Model
 from bitpick.recipe import PRESETS, Recipe, baseline
-from bitpick.result import Grid
 
 _FILE = "model.npz"
 _PRESETS = frozenset(PRESETS)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Build, Engine, Offer, Session, SessionSettings
-from bitpick.engines.executed import Executed, Operator
+from bitpick.engines.graphs.executed import Executed, Operator
+from bitpick.fingerprint import Grid
 from bitpick.host import Host, installed_version
 from bitpick.model import Format, Model
 from bitpick.recipe import PRESETS, Recipe, baseline
-from bitpick.result import Grid
 
 # One library under two names: the smaller distribution, for CPUs alone, exists only for x86-64 under Linux.
 _TENSORFLOW = "tensorflow-cpu" if installed_version("tensorflow-cpu") else "tensorflow"

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
-from bitpick.engines import litert_graph
 from bitpick.engines.engine import (
     CALIBRATION_BATCH,
     Build,
@@ -22,7 +21,8 @@ from bitpick.engines.engine import (
     SessionSettings,
     excluded,
 )
-from bitpick.engines.executed import Executed
+from bitpick.engines.graphs import litert as graph
+from bitpick.engines.graphs.executed import Executed
 from bitpick.host import Host
 from bitpick.model import Format, Model
 from bitpick.recipe import Recipe, baseline
@@ -82,7 +82,7 @@ class LiteRtEngine(Engine):
         from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 
         manager = _recipe_manager(recipe)
-        for name in excluded(recipe, litert_graph.layers(source)) if recipe.exclude else ():
+        for name in excluded(recipe, graph.layers(source)) if recipe.exclude else ():
             manager.add_quantization_config(
                 regex=f"(^|;){re.escape(name)}(;|$)",
                 operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
@@ -103,7 +103,7 @@ class LiteRtEngine(Engine):
 
         interpreter = Interpreter(model_path=str(build.main), num_threads=1)
         interpreter.allocate_tensors()
-        return litert_graph.executed(interpreter)
+        return graph.executed(interpreter)
 
 
 def _recipe_manager(recipe: Recipe) -> Any:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
-from bitpick.engines import onnxruntime_graph, onnxruntime_weights
-from bitpick.engines.engine import (
-    CALIBRATION_BATCH,
-    Build,
-    Capability,
-    Engine,
-    Offer,
-    Session,
-    SessionSettings,
-    excluded,
-)
-from bitpick.engines.executed import Executed
+from bitpick.engines import onnxruntime_quantizer as quantizer
+from bitpick.engines import onnxruntime_weights
+from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings, excluded
+from bitpick.engines.graphs import onnxruntime as graph
+from bitpick.engines.graphs.executed import Executed
+from bitpick.engines.onnxruntime_quantizer import QOPERATOR, REDUCED, SYMMETRIC_ACTIVATIONS, SYMMETRIC_WEIGHTS
 from bitpick.errors import Unsupported
 from bitpick.host import Host, this_host
 from bitpick.model import Format, Model, external_files
 from bitpick.recipe import Recipe, baseline
 
 _RAW = "raw_graph"
-_REDUCED = "reduced_range"
 _PRECISE = "x64quantprecision"
-_QOPERATOR = "qoperator"
-_SYMMETRIC_WEIGHTS = "symmetric_weights"
-_SYMMETRIC_ACTIVATIONS = "symmetric_activations"
 _PERCENTILES = ("percentile99.9", "percentile99.99", "percentile99.999")
-# At the quantizer's default of 128 bins its entropy method has one candidate, and gives minima and maxima.
-_BINS = 2048
 _HALVES = {"fphp", "asimdhp", "fp16"}  # ARM's words for arithmetic in half precision
 _FILE = "model.onnx"
 
@@ -61,11 +47,11 @@ class OnnxRuntimeEngine(Engine):
             granularities=("per_tensor", "per_channel"),
             calibrations=("minmax", "moving_average", *_PERCENTILES, "entropy"),
             options={
-                _QOPERATOR: "integer operators in the file (QLinearConv …) instead of QDQ around float ones",
+                QOPERATOR: "integer operators in the file (QLinearConv …) instead of QDQ around float ones",
                 _RAW: "quantize the converter's own graph, without clean-up",
-                _SYMMETRIC_ACTIVATIONS: "activations without a zero point",
-                _SYMMETRIC_WEIGHTS: "unsigned weights around 128; signed ones are symmetric as they are",
-                _REDUCED: "7-bit weights, whose products do not saturate on CPUs without VNNI",
+                SYMMETRIC_ACTIVATIONS: "activations without a zero point",
+                SYMMETRIC_WEIGHTS: "unsigned weights around 128; signed ones are symmetric as they are",
+                REDUCED: "7-bit weights, whose products do not saturate on CPUs without VNNI",
                 _PRECISE: "a session setting: slower kernels that do not saturate, on CPUs without VNNI",
             },
         ),
@@ -118,42 +104,33 @@ class OnnxRuntimeEngine(Engine):
 
     def refusal(self, recipe: Recipe) -> str | None:
         """See `Engine.refusal`; a choice that would change nothing is refused too."""
-        if _SYMMETRIC_WEIGHTS in recipe.options and recipe.weights == "s8":
-            return f"{_SYMMETRIC_WEIGHTS} changes nothing: onnxruntime's signed weights are symmetric as they are"
+        if SYMMETRIC_WEIGHTS in recipe.options and recipe.weights == "s8":
+            return f"{SYMMETRIC_WEIGHTS} changes nothing: onnxruntime's signed weights are symmetric as they are"
         return super().refusal(recipe)
 
     def calibrate(self, source: Path, recipe: Recipe, samples: Samples, out: Path) -> None:
         """See `Engine.calibrate`."""
-        from onnxruntime.quantization import create_calibrator, save_tensors_data
-
-        augmented = out.with_suffix(".augmented.onnx")
-        method, options = _method(recipe)
-        calibrator = create_calibrator(
-            source, None, augmented_model_path=augmented, calibrate_method=method, extra_options=options
-        )
-        if recipe.calibration in ("minmax", "moving_average"):
-            calibrator.collect_data(_Reader(source, samples.batches(CALIBRATION_BATCH)))
-        else:
-            # A histogram keeps every activation of one call: one batch at a time bounds that.
-            for batch in samples.batches(CALIBRATION_BATCH):
-                calibrator.collect_data(_Reader(source, iter([batch])))
-        save_tensors_data(calibrator.compute_data(), out)
-        augmented.unlink()
+        quantizer.calibrate(source, recipe, samples, out)
 
     def build(self, source: Path, recipe: Recipe, samples: Samples, ranges: Path | None, folder: Path) -> Build:
         """See `Engine.build`."""
         if recipe.kind == "baseline":
             _copy(source, folder / _FILE)
             return Build(recipe, folder, (_FILE,))
-        exclude = excluded(recipe, _layers(source)) if recipe.exclude else []
+        exclude = excluded(recipe, quantizer.layers(source)) if recipe.exclude else []
         settings = ({"session.x64quantprecision": "1"} if _PRECISE in recipe.options else {}) | recipe.settings
         made = Build(recipe, folder, (_FILE,), settings)
         if recipe.dtypes == "float16":
-            _halve(source, folder / _FILE, exclude)
+            if not _HALVES & set(this_host().isa):
+                raise Unsupported(
+                    "ONNX Runtime has no kernels for half precision on this CPU: as it opens the file it would turn "
+                    "the weights back to float32"
+                )
+            quantizer.halve(source, folder / _FILE, exclude)
         elif recipe.dtypes == "s8weights":
             onnxruntime_weights.quantize(source, folder / _FILE, exclude)
         else:
-            _quantize(source, recipe, samples, ranges, folder / _FILE, exclude)
+            quantizer.quantize(source, recipe, samples, ranges, folder / _FILE, exclude)
         return made
 
     def open(self, build: Build, settings: SessionSettings) -> Session:
@@ -162,7 +139,7 @@ class OnnxRuntimeEngine(Engine):
 
     def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:
         """See `Engine.inspect`."""
-        return onnxruntime_graph.executed(build.main, build.settings, sample)
+        return graph.executed(build.main, build.settings, sample)
 
     def kept_as(self, recipe: Recipe) -> str:
         """See `Engine.kept_as`; the precise kernels take unsigned weights, and it rewrites signed ones for them."""
@@ -173,79 +150,10 @@ class OnnxRuntimeEngine(Engine):
         """See `Engine.repairs`; products of signed weights with unsigned activations are those that saturate."""
         if recipe.weights != "s8" or not (recipe.static or recipe.activations == "dynamic"):
             return []
-        if {_REDUCED, _PRECISE} & recipe.options.keys():
+        if {REDUCED, _PRECISE} & recipe.options.keys():
             return []
-        options = (_REDUCED, _PRECISE) if recipe.static else (_PRECISE,)
+        options = (REDUCED, _PRECISE) if recipe.static else (_PRECISE,)
         return [recipe.model_copy(update={"options": recipe.options | {option: ""}}) for option in options]
-
-
-def _layers(source: Path) -> list[str]:
-    import onnx
-
-    return [node.name for node in onnx.load(source, load_external_data=False).graph.node]
-
-
-def _halve(source: Path, out: Path, exclude: list[str]) -> None:
-    import onnx
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-
-    if not _HALVES & set(this_host().isa):
-        raise Unsupported(
-            "ONNX Runtime has no kernels for half precision on this CPU: it would turn the weights back to float32 "
-            "as it opens the file"
-        )
-    onnx.save(convert_float_to_float16(onnx.load(source), keep_io_types=True, node_block_list=exclude), out)
-
-
-def _quantize(
-    source: Path, recipe: Recipe, samples: Samples, ranges: Path | None, out: Path, exclude: list[str]
-) -> None:
-    """Quantize with the library's own static or dynamic quantizer."""
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
-
-    logging.getLogger().setLevel(logging.ERROR)  # it warns on the root logger, of graphs that are as clean as they get
-    types = {"s8": QuantType.QInt8, "u8": QuantType.QUInt8}
-    if recipe.activations == "dynamic":
-        quantize_dynamic(source, out, weight_type=types[recipe.weights], nodes_to_exclude=exclude)
-        return
-    quantize_static(
-        source,
-        out,
-        _Reader(source, samples.batches(CALIBRATION_BATCH)),
-        quant_format=QuantFormat.QOperator if _QOPERATOR in recipe.options else QuantFormat.QDQ,
-        activation_type=types[recipe.activations],
-        weight_type=types[recipe.weights],
-        per_channel=recipe.granularity == "per_channel",
-        reduce_range=_REDUCED in recipe.options,
-        calibrate_method=_method(recipe)[0],
-        calibration_cache_path=ranges,
-        nodes_to_exclude=exclude,
-        extra_options=_symmetry(recipe),
-    )
-
-
-def _method(recipe: Recipe) -> tuple[Any, dict[str, Any]]:
-    """The quantizer's calibration method for a recipe, and the options that make it what its name says."""
-    from onnxruntime.quantization import CalibrationMethod
-
-    assert recipe.calibration is not None
-    if recipe.calibration == "minmax":
-        return CalibrationMethod.MinMax, {}
-    if recipe.calibration == "moving_average":  # in one call it is the mean of the batches' minima and maxima
-        return CalibrationMethod.MinMax, {"moving_average": True}
-    if recipe.calibration == "entropy":
-        return CalibrationMethod.Entropy, {"num_bins": _BINS, "num_quantized_bins": 256}
-    percentile = float(recipe.calibration.removeprefix("percentile"))
-    return CalibrationMethod.Percentile, {"num_bins": _BINS, "percentile": percentile, "symmetric": False}
-
-
-def _symmetry(recipe: Recipe) -> dict[str, bool]:
-    found = {}
-    if _SYMMETRIC_WEIGHTS in recipe.options:
-        found["WeightSymmetric"] = True
-    if _SYMMETRIC_ACTIVATIONS in recipe.options:
-        found["ActivationSymmetric"] = True
-    return found
 
 
 class _OnnxRuntimeSession(Session):
@@ -288,13 +196,13 @@ def _grid() -> list[str]:
     methods = ("moving_average", "percentile99.9", "percentile99.99", "percentile99.999", "entropy")
     return [
         *(f"s8u8-per_channel-{method}" for method in methods if method != "percentile99.99"),
-        *(f"s8u8-per_channel-{method}+{_REDUCED}" for method in ("percentile99.9", "percentile99.999", "entropy")),
+        *(f"s8u8-per_channel-{method}+{REDUCED}" for method in ("percentile99.9", "percentile99.999", "entropy")),
         *(f"s8u8-per_tensor-{method}" for method in ("minmax", "moving_average", "percentile99.99")),
         *(f"u8u8-per_tensor-{method}" for method in ("moving_average", "percentile99.99")),
         *(f"s8s8-per_channel-{method}" for method in ("minmax", "moving_average", "percentile99.99")),
-        f"s8u8-per_channel-minmax+{_QOPERATOR}",
-        f"s8u8-per_channel-percentile99.99+{_QOPERATOR}+{_REDUCED}",
-        f"s8s8-per_channel-minmax+{_SYMMETRIC_ACTIVATIONS}",
+        f"s8u8-per_channel-minmax+{QOPERATOR}",
+        f"s8u8-per_channel-percentile99.99+{QOPERATOR}+{REDUCED}",
+        f"s8s8-per_channel-minmax+{SYMMETRIC_ACTIVATIONS}",
     ]
 
 
@@ -306,19 +214,3 @@ def _copy(source: Path, out: Path) -> None:
         onnx.save(onnx.load(source), out)
     else:
         shutil.copyfile(source, out)
-
-
-class _Reader:
-    """Calibration batches in the form that the quantizer asks for. It is spent after one pass."""
-
-    def __init__(self, source: Path, batches: Iterator[NDArray[np.float32]]) -> None:
-        import onnx
-
-        graph = onnx.load(source, load_external_data=False).graph
-        stored = {initializer.name for initializer in graph.initializer}
-        self._input = next(value.name for value in graph.input if value.name not in stored)
-        self._batches = batches
-
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        batch = next(self._batches, None)
-        return None if batch is None else {self._input: batch}

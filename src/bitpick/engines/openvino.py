@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
-from bitpick.engines import openvino_graph
 from bitpick.engines.engine import (
     CALIBRATION_BATCH,
     Build,
@@ -22,7 +21,8 @@ from bitpick.engines.engine import (
     SessionSettings,
     excluded,
 )
-from bitpick.engines.executed import Executed
+from bitpick.engines.graphs import openvino as graph
+from bitpick.engines.graphs.executed import Executed
 from bitpick.errors import Unsupported
 from bitpick.host import Host, this_host
 from bitpick.model import Format, Model
@@ -100,7 +100,7 @@ class OpenVinoEngine(Engine):
 
         core = openvino.Core()
         source = core.read_model(build.main)
-        return openvino_graph.executed(core.compile_model(source, "CPU", _configuration(build.recipe, 1)), source)
+        return graph.executed(core.compile_model(source, "CPU", _configuration(build.recipe, 1)), source)
 
 
 def _configuration(recipe: Recipe, threads: int) -> dict[str, str | int]:
@@ -121,7 +121,7 @@ def _quantized(model: Any, recipe: Recipe, samples: Samples) -> Any:
     import nncf
 
     nncf.set_log_level(40)
-    layers = [op.get_friendly_name() for op in model.get_ordered_ops() if op.get_type_name() in openvino_graph.WEIGHTED]
+    layers = [op.get_friendly_name() for op in model.get_ordered_ops() if op.get_type_name() in graph.WEIGHTED]
     short = {name.removesuffix("/WithoutBiases"): name for name in layers}
     ignored = nncf.IgnoredScope(names=[short[name] for name in excluded(recipe, short)])
     preset = nncf.QuantizationPreset.MIXED if _MIXED in recipe.options else nncf.QuantizationPreset.PERFORMANCE

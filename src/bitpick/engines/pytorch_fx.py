@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
-from bitpick.engines import pytorch_fx_graph
 from bitpick.engines.engine import (
     CALIBRATION_BATCH,
     Build,
@@ -23,7 +22,8 @@ from bitpick.engines.engine import (
     SessionSettings,
     excluded,
 )
-from bitpick.engines.executed import Executed
+from bitpick.engines.graphs import pytorch_fx as graph
+from bitpick.engines.graphs.executed import Executed
 from bitpick.errors import Unsupported
 from bitpick.host import Host
 from bitpick.model import Format, Model
@@ -105,7 +105,7 @@ class PyTorchFxEngine(Engine):
 
         with _backend(build.recipe), _quiet():
             module = torch.jit.load(build.main).eval()  # type: ignore[no-untyped-call]
-            return pytorch_fx_graph.executed(module, torch.from_numpy(sample))
+            return graph.executed(module, torch.from_numpy(sample))
 
 
 def _quantized(module: Any, recipe: Recipe, example: Any, samples: Samples) -> Any:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
-from bitpick.engines import pt2e, pytorch_pt2e_graph
+from bitpick.engines import pt2e
 from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings, excluded
-from bitpick.engines.executed import Executed
+from bitpick.engines.graphs import pytorch_pt2e as graph
+from bitpick.engines.graphs.executed import Executed
 from bitpick.errors import Unsupported
 from bitpick.host import Host
 from bitpick.model import Format, Model
@@ -81,7 +82,7 @@ class PyTorchPt2eEngine(Engine):
             # Freezing turns weights into constants, without which nothing integer is fused.
             configuration = {
                 "freezing": True,
-                "aot_inductor.metadata": {pytorch_pt2e_graph.METADATA_KEY: pytorch_pt2e_graph.layers(program)},
+                "aot_inductor.metadata": {graph.METADATA_KEY: graph.layers(program)},
             }
             aoti_compile_and_package(
                 program, package_path=str((folder / _FILE).absolute()), inductor_configs=configuration
@@ -100,7 +101,7 @@ class PyTorchPt2eEngine(Engine):
 
     def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:  # noqa: ARG002 - it tells before it runs
         """See `Engine.inspect`."""
-        return pytorch_pt2e_graph.executed(build.main)
+        return graph.executed(build.main)
 
 
 def _quantizer(module: Any, recipe: Recipe) -> Any:

@@ -5,19 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import groupby
 
-from bitpick.engines.executed import INTEGERS, Executed, Operator
+from bitpick.engines.graphs.executed import INTEGERS, Executed, Operator
 from bitpick.errors import EngineError
+from bitpick.fingerprint import Coverage, Fingerprint, Grid
 from bitpick.recipe import Recipe
-from bitpick.result import Coverage, Fingerprint, Flag, Grid, Record
-
-
-class Inspected(Record):
-    """What the graph that a runtime executes tells of a row."""
-
-    fingerprint: Fingerprint
-    coverage: Coverage | None
-    flags: list[Flag]
-
+from bitpick.result import Flag
 
 _SHOWN = 6  # operators named in a flag; all of them are in the row
 
@@ -66,28 +58,24 @@ def failure(recipe: Recipe, executed: Executed) -> str | None:
     return f"nothing of this build runs as integers: the runtime executes {_words(weighted)}"
 
 
-def inspected(recipe: Recipe, executed: Executed, kept_as: str) -> Inspected:
-    """All of what there is to say about what a runtime executes for a recipe.
+def check(recipe: Recipe, executed: Executed) -> None:
+    """Refuse a build that is nothing of what its recipe asks for.
+
+    Raises:
+        EngineError: nothing of that happened.
+    """
+    if why := failure(recipe, executed):
+        raise EngineError(why, mend="look at the log of the engine's worker for what it refused")
+
+
+def flags(recipe: Recipe, executed: Executed, kept_as: str) -> list[Flag]:
+    """What the executed graph does not honour of a recipe.
 
     Args:
         recipe: the recipe.
         executed: what the runtime executes for its build.
         kept_as: the dtype that it should keep the weights in.
-
-    Raises:
-        EngineError: nothing of what the recipe asks for happened.
     """
-    if why := failure(recipe, executed):
-        raise EngineError(why, mend="look at the log of the engine's worker for what it refused")
-    return Inspected(
-        fingerprint=fingerprint(executed),
-        coverage=None if recipe.kind == "baseline" else coverage(executed),
-        flags=flags(recipe, executed, kept_as),
-    )
-
-
-def flags(recipe: Recipe, executed: Executed, kept_as: str) -> list[Flag]:
-    """What the executed graph does not honour of a recipe."""
     found = [Flag(code="not_as_requested", text=text) for text in _differences(recipe, executed, kept_as)]
     weighted = [o for o in executed.operators if o.macs]
     floats = [o for o in weighted if not o.integer and not recipe.excludes(o.name)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from bitpick.result import Grid, Row, Run
+from bitpick.fingerprint import Grid
+from bitpick.result import Row, Run
 
 DTYPE_WORDS = {
     "s8": "int8",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bitpick.engines.executed import Executed, Operator, activation_grid, weight_grid
-from bitpick.result import Grid
+from bitpick.engines.graphs.executed import Executed, Operator, activation_grid, weight_grid
+from bitpick.fingerprint import Grid
 
 _WEIGHTED = ("quantized::conv", "quantized::linear", "aten::_convolution", "aten::conv", "aten::linear")
 # They only move numbers, or write them in another format.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.engines.executed import FLOAT32, Executed, Operator, activation_grid, weight_grid
-from bitpick.result import Grid
+from bitpick.engines.graphs.executed import FLOAT32, Executed, Operator, activation_grid, weight_grid
+from bitpick.fingerprint import Grid
 
 if TYPE_CHECKING:
     import onnx

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bitpick.engines.executed import Executed, Operator, activation_grid, weight_grid
-from bitpick.result import Grid
+from bitpick.engines.graphs.executed import Executed, Operator, activation_grid, weight_grid
+from bitpick.fingerprint import Grid
 
 _WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL", "CONV_3D"}
 # They only move numbers, or write them in another format; a delegate takes over operators that are listed as well.

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from bitpick.engines.executed import Executed, Operator, activation_grid, weight_grid
-from bitpick.result import Grid
+from bitpick.engines.graphs.executed import Executed, Operator, activation_grid, weight_grid
+from bitpick.fingerprint import Grid
 
 # They only move numbers, or write them in another format.
 _PLUMBING = {

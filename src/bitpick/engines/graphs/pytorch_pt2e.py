@@ -9,8 +9,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from bitpick.engines.executed import Executed, Operator, activation_grid, weight_grid
-from bitpick.result import Grid
+from bitpick.engines.graphs.executed import Executed, Operator, activation_grid, weight_grid
+from bitpick.fingerprint import Grid
 
 METADATA_KEY = "bitpick.layers"
 _WEIGHTED = re.compile(r"aten\.(conv\w*|linear)\.default")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bitpick.result import Grid
+from bitpick.fingerprint import Grid
 
 INTEGERS = frozenset({"s8", "u8"})
 

@@ -1,0 +1,1 @@
+"""What each runtime really executes when it opens a build: one runtime a file."""

@@ -1,0 +1,123 @@
+"""ONNX Runtime's own quantizer, told what a recipe says."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.data.dataset import Samples
+from bitpick.engines.engine import CALIBRATION_BATCH
+from bitpick.recipe import Recipe
+
+QOPERATOR = "qoperator"
+REDUCED = "reduced_range"
+SYMMETRIC_ACTIVATIONS = "symmetric_activations"
+SYMMETRIC_WEIGHTS = "symmetric_weights"
+# At the quantizer's default of 128 bins its entropy method has one candidate, and gives minima and maxima.
+_BINS = 2048
+
+
+def calibrate(source: Path, recipe: Recipe, samples: Samples, out: Path) -> None:
+    """Write the activation ranges that a recipe's calibration method finds."""
+    from onnxruntime.quantization import create_calibrator, save_tensors_data
+
+    augmented = out.with_suffix(".augmented.onnx")
+    method, options = _method(recipe)
+    calibrator = create_calibrator(
+        source, None, augmented_model_path=augmented, calibrate_method=method, extra_options=options
+    )
+    if recipe.calibration in ("minmax", "moving_average"):
+        calibrator.collect_data(_Reader(source, samples.batches(CALIBRATION_BATCH)))
+    else:
+        # A histogram keeps every activation of one call: one batch at a time bounds that.
+        for batch in samples.batches(CALIBRATION_BATCH):
+            calibrator.collect_data(_Reader(source, iter([batch])))
+    save_tensors_data(calibrator.compute_data(), out)
+    augmented.unlink()
+
+
+def layers(source: Path) -> list[str]:
+    """The names of a graph's nodes."""
+    import onnx
+
+    return [node.name for node in onnx.load(source, load_external_data=False).graph.node]
+
+
+def halve(source: Path, out: Path, exclude: Collection[str]) -> None:
+    """Write a graph in half precision, its input and output as they were."""
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    onnx.save(convert_float_to_float16(onnx.load(source), keep_io_types=True, node_block_list=list(exclude)), out)
+
+
+def quantize(
+    source: Path, recipe: Recipe, samples: Samples, ranges: Path | None, out: Path, exclude: Collection[str]
+) -> None:
+    """Quantize with the library's own static or dynamic quantizer."""
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
+
+    logging.getLogger().setLevel(logging.ERROR)  # it warns on the root logger, of graphs that are as clean as they get
+    types = {"s8": QuantType.QInt8, "u8": QuantType.QUInt8}
+    if recipe.activations == "dynamic":
+        quantize_dynamic(source, out, weight_type=types[recipe.weights], nodes_to_exclude=list(exclude))
+        return
+    quantize_static(
+        source,
+        out,
+        _Reader(source, samples.batches(CALIBRATION_BATCH)),
+        quant_format=QuantFormat.QOperator if QOPERATOR in recipe.options else QuantFormat.QDQ,
+        activation_type=types[recipe.activations],
+        weight_type=types[recipe.weights],
+        per_channel=recipe.granularity == "per_channel",
+        reduce_range=REDUCED in recipe.options,
+        calibrate_method=_method(recipe)[0],
+        calibration_cache_path=ranges,
+        nodes_to_exclude=list(exclude),
+        extra_options=_symmetry(recipe),
+    )
+
+
+def _method(recipe: Recipe) -> tuple[Any, dict[str, Any]]:
+    """The quantizer's calibration method for a recipe, and the options that make it what its name says."""
+    from onnxruntime.quantization import CalibrationMethod
+
+    assert recipe.calibration is not None
+    if recipe.calibration == "minmax":
+        return CalibrationMethod.MinMax, {}
+    if recipe.calibration == "moving_average":  # in one call it is the mean of the batches' minima and maxima
+        return CalibrationMethod.MinMax, {"moving_average": True}
+    if recipe.calibration == "entropy":
+        return CalibrationMethod.Entropy, {"num_bins": _BINS, "num_quantized_bins": 256}
+    percentile = float(recipe.calibration.removeprefix("percentile"))
+    return CalibrationMethod.Percentile, {"num_bins": _BINS, "percentile": percentile, "symmetric": False}
+
+
+def _symmetry(recipe: Recipe) -> dict[str, bool]:
+    found = {}
+    if SYMMETRIC_WEIGHTS in recipe.options:
+        found["WeightSymmetric"] = True
+    if SYMMETRIC_ACTIVATIONS in recipe.options:
+        found["ActivationSymmetric"] = True
+    return found
+
+
+class _Reader:
+    """Calibration batches in the form that the quantizer asks for. It is spent after one pass."""
+
+    def __init__(self, source: Path, batches: Iterator[NDArray[np.float32]]) -> None:
+        import onnx
+
+        graph = onnx.load(source, load_external_data=False).graph
+        stored = {initializer.name for initializer in graph.initializer}
+        self._input = next(value.name for value in graph.input if value.name not in stored)
+        self._batches = batches
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        batch = next(self._batches, None)
+        return None if batch is None else {self._input: batch}
