@@ -59,6 +59,7 @@ TESTED_ELSEWHERE = {
     "comparison/listener": "comparison/test_compare",
     "comparison/plan": "comparison/test_compare",
     "comparison/prepare": "comparison/test_compare",
+    "comparison/rows": "comparison/test_compare, comparison/test_targets",
     "comparison/single": "test_cli",
     "conversion/hop": "conversion/test_route",
     "conversion/keras_file": "end_to_end, conformance",
@@ -73,8 +74,11 @@ TESTED_ELSEWHERE = {
     "engines/pt2e": "conformance",
     "engines/pytorch_pt2e": "conformance",
     "engines/pytorch_fx": "conformance",
+    "engines/onnxruntime_quantizer": "engines/test_onnxruntime",
     "engines/registry": "conformance",
+    "engines/graphs/executed": "measures/test_coverage, engines/graphs",
     "executors/executor": "executors/test_inline",
+    "fingerprint": "measures/test_coverage",
 }
 
 

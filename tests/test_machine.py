@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 
-from bitpick.executors.pool import Worker
+from bitpick.executors.pool import Launch, Worker
 from tests.conftest import lacks
 
 
@@ -43,7 +43,7 @@ def test_a_worker_runs_under_an_emulator():
     if platform.machine() != "x86_64" or sys.platform != "linux":
         lacks("emulator", "the emulated CPU is an x86-64 under Linux")
     emulator = found("emulator", "qemu-x86_64")
-    worker = Worker("emulated", prefix=[emulator, "-cpu", "Haswell"])
+    worker = Worker("emulated", launch=Launch(prefix=(emulator, "-cpu", "Haswell")))
     try:
         function = "numpy.lib.introspect:opt_func_info"
         told = worker.run(function, {"func_name": "^add$", "signature": "float64"}).value

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -109,6 +110,55 @@ def test_a_file_without_a_recipe_says_what_is_missing(tmp_path, content, says):
         Recipe.named(str(tmp_path / "r.yaml"))
     assert says in str(error.value)
     assert "r.yaml" in str(error.value)
+
+
+SCOPED = """
+engine: e
+dtypes: s8u8
+granularity: per_channel
+calibration: minmax
+exclude: ["*/dense*/*", "softmax"]
+settings: {session.x: "1"}
+"""
+
+
+def test_a_recipe_that_no_id_can_express_is_named_by_its_file_and_its_digest(tmp_path):
+    (tmp_path / "no dense.yaml").write_text(SCOPED)
+    recipe = Recipe.named(str(tmp_path / "no dense.yaml"))
+    assert re.fullmatch(r"e:no_dense\.[0-9a-f]{8}", recipe.id)
+    assert recipe.file_name == recipe.id.replace(":", "__")
+    assert recipe.settings == {"session.x": "1"}
+    (tmp_path / "other.yaml").write_text(recipe.to_yaml())
+    assert Recipe.read(tmp_path / "other.yaml") == recipe  # its own name goes before the file's
+    (tmp_path / "same.yaml").write_text(SCOPED + "name: mine\n")
+    assert Recipe.read(tmp_path / "same.yaml").id == recipe.id.replace("no_dense", "mine")
+    (tmp_path / "changed.yaml").write_text(SCOPED.replace("softmax", "conv"))
+    assert Recipe.read(tmp_path / "changed.yaml").id.rpartition(".")[2] != recipe.id.rpartition(".")[2]
+
+
+def test_a_name_is_for_recipes_that_need_one(tmp_path):
+    (tmp_path / "r.yaml").write_text("engine: e\ndtypes: s8dynamic\nname: mine\n")
+    assert Recipe.read(tmp_path / "r.yaml") == Recipe.parse("e:s8dynamic")
+    with pytest.raises(ValidationError, match="needs a name"):
+        Recipe(engine="e", dtypes="s8dynamic", exclude=("x",), name="a/b")
+    with pytest.raises(RecipeError, match="is not a recipe id"):
+        Recipe.parse("e:mine.01234567")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "layer", "matches"),
+    [
+        ("dense_1", "dense_1", True),
+        ("dense*", "dense_1", True),
+        ("*/dense*/*", "dense_1", True),
+        ("*/dense*/*", "model/dense_1/MatMul", True),
+        ("*/dense/*", "dense_1", False),
+        ("*conv*", "dense_1", False),
+    ],
+)
+def test_patterns_match_a_layer_by_its_name_or_by_its_path(pattern, layer, matches):
+    recipe = Recipe(engine="e", dtypes="s8dynamic", exclude=(pattern,), name="n")
+    assert recipe.excludes(layer) == matches
 
 
 def test_a_missing_recipe_file(tmp_path):

@@ -15,6 +15,7 @@ from bitpick.comparison.request import make_request
 from bitpick.comparison.store import Store
 from bitpick.errors import DataError, ModelError, RequestError, RunError
 from bitpick.executors.inline import InlineExecutor
+from bitpick.fingerprint import Coverage, Grid
 from bitpick.host import this_host
 from bitpick.preprocessing import Preprocessing
 from tests.conftest import linear_model
@@ -47,9 +48,8 @@ def compare(model_file, dataset, fake_engine, tmp_path):
     def run(
         *recipes, stop_at="", model=model_file, data=dataset, out="run", overwrite=False, engines=("fake",), **fields
     ):
-        request, form = make_request(
-            model, "tiny", recipes=recipes, engine_names=engines, **{"calibration_size": 100} | fields
-        )
+        fields = {"calibration_size": 100, "targets": ("host",)} | fields
+        request, form = make_request(model, "tiny", recipes=recipes, engine_names=engines, **fields)
         store = Store(tmp_path / out, new_run(request, form, this_host(), 1, "compare"))
         executor = Counting(stop_at)
         comparison = Comparison(store, this_host(), executor, 1, Silent())
@@ -138,6 +138,35 @@ def test_no_quantized_row_is_a_failed_run_that_is_recorded(compare):
         compare("fake:s8u8-per_tensor-minmax+absent")
     run = stores.read(compare.store.root)
     assert run.recommendation.id is None
+
+
+@pytest.mark.parametrize(
+    ("option", "codes"), [("half_float", ["partly_float"]), ("other_granularity", ["not_as_requested"])]
+)
+def test_a_build_that_is_not_what_was_asked_for_is_flagged(compare, option, codes):
+    run = compare(f"fake:s8u8-per_channel-minmax+{option}", "fake:s8s8-per_tensor-minmax")
+    row = run.row(f"fake:s8u8-per_channel-minmax+{option}")
+    assert row.status == "ok"
+    assert [flag.code for flag in row.flags] == codes
+    assert row.coverage.macs == (0.5 if option == "half_float" else 1.0)
+    assert run.recommendation.id == "fake:s8s8-per_tensor-minmax"
+
+
+def test_a_build_in_which_nothing_that_was_asked_for_happened_fails(compare):
+    run = compare("fake:s8u8-per_channel-minmax+float", "fake:s8s8-per_tensor-minmax")
+    row = run.row("fake:s8u8-per_channel-minmax+float")
+    assert row.status == "failed"
+    assert row.reason.startswith("nothing of this build runs as integers: the runtime executes Gemm dense")
+
+
+def test_the_fingerprint_of_a_row_and_of_its_baseline(compare):
+    run = compare("fake:s8u8-per_channel-minmax")
+    build, floats = run.row("fake:s8u8-per_channel-minmax"), run.row("fake:float32")
+    assert build.fingerprint.weights == Grid(dtype="s8", granularity="per_channel", symmetric=True, bits=8)
+    assert build.fingerprint.activations == Grid(dtype="u8", granularity="per_tensor", symmetric=False, bits=8)
+    assert build.coverage == Coverage(macs=1.0, weights=1.0, float_operators=[])
+    assert floats.fingerprint.weights == Grid(dtype="float32")
+    assert floats.coverage is None
 
 
 def test_flags(compare):

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bitpick.comparison.judge import judge
+from bitpick.comparison.judge import judge, on_target
 from bitpick.measures.accuracy import accuracy
-from bitpick.result import RequestRecord, Row
+from bitpick.result import Flag, RequestRecord, Row
 
 TARGETS = np.array([0, 1, 0, 1, 0, 1, 0, 1, 0, 1])
 REQUEST = RequestRecord(
@@ -49,3 +49,45 @@ def test_without_its_baseline_only_what_needs_none():
     assert found.versus_baseline is None
     assert found.size_ratio is None
     assert [f.code for f in found.flags] == ["min_accuracy"]
+
+
+def test_a_flag_of_the_measurements_stays():
+    partly = Flag(code="partly_float", text="half of it")
+    floats = row("e:float32", TARGETS, 200, "baseline")
+    build = row("e:x", TARGETS, 50).model_copy(update={"flags": [partly]})
+    rows = {floats.id: floats, build.id: build}
+    predicted = {floats.id: TARGETS, build.id: TARGETS}
+    once = judge(build, rows, predicted, TARGETS, REQUEST)
+    assert judge(once, rows, predicted, TARGETS, REQUEST).flags == [partly]
+
+
+@pytest.mark.parametrize(
+    ("there", "code", "says"),
+    [
+        (
+            [0, 1, 0, 1, 0, 1, 0, 1, 1, 0],
+            "saturates",
+            "2 of 10 predictions differ from those on this CPU, 20",
+        ),
+        (
+            [0, 1, 0, 1, 0, 1, 0, 1, 0, 0],
+            "differs",
+            "1 of 10 predictions differ from those on this CPU, 10",
+        ),
+    ],
+)
+def test_on_another_cpu(there, code, says):
+    build = row("e:x@t", there, 50)
+    found = on_target(build, np.array(there), TARGETS, TARGETS, code == "saturates")
+    assert [flag.code for flag in found.flags] == [code]
+    assert found.flags[0].text.startswith(says)
+    assert found.versus_native.correct == 10
+
+
+def test_on_another_cpu_a_flip_need_not_lose_anything():
+    native = np.array([1, 1, 0, 1, 0, 1, 0, 1, 0, 1])
+    there = np.array([0, 1, 0, 1, 0, 1, 0, 1, 0, 0])
+    found = on_target(row("e:x@t", there, 50), there, native, TARGETS, saturates=False)
+    assert (found.versus_native.flips, found.versus_native.drop) == (2, 0.0)
+    assert "as many are right" in found.flags[0].text
+    assert on_target(row("e:x@t", native, 50), native, native, TARGETS, saturates=True).flags == []

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bitpick.data import sampling
+from bitpick.data.dataset import Samples
 from bitpick.errors import DataError
+from bitpick.preprocessing import Preprocessing
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=300), st.data())
@@ -66,3 +71,32 @@ def test_a_size_that_the_split_cannot_give_is_refused(dataset, size):
     with pytest.raises(DataError) as error:
         sampling.draw(dataset, size, 0)
     assert "--calibration-size from 1 to 400" in str(error.value)
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=60), st.integers(1, 80), st.booleans())
+def test_a_part_stands_for_the_whole(classes, count, shuffled):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        labels = np.array(classes if shuffled else sorted(classes), np.uint8)
+        np.save(folder / "labels.npy", labels)
+        np.save(folder / "inputs.npy", np.arange(len(labels), dtype=np.float32).reshape(-1, 1))
+        whole = Samples(
+            inputs=folder / "inputs.npy", labels=folder / "labels.npy", count=len(labels), sha256="x",
+            preprocessing=Preprocessing(),
+        )  # fmt: skip
+        found, places = sampling.part(whole, count, folder / "indices.npy")
+        assert found.count == len(places) == min(count, len(labels))
+        assert len(set(places)) == len(places)
+        assert (found.targets() == labels[places]).all()
+        assert (np.concatenate(list(found.batches(7))).ravel() == places).all()
+        if count >= len(labels):
+            assert (places == np.arange(len(labels))).all()
+
+
+def test_a_part_of_sorted_samples_is_spread_over_them(tmp_path):
+    np.save(tmp_path / "labels.npy", np.repeat(np.arange(4, dtype=np.uint8), 25))
+    np.save(tmp_path / "inputs.npy", np.zeros((100, 1), np.float32))
+    whole = Samples(inputs=tmp_path / "inputs.npy", labels=tmp_path / "labels.npy", count=100, sha256="x")
+    found, _ = sampling.part(whole, 20, tmp_path / "indices.npy")
+    assert np.bincount(found.targets()).tolist() == [5, 5, 5, 5]
+    assert found.sha256 != whole.sha256

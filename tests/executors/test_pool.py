@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from bitpick.errors import DataError, EngineError, WorkerError
-from bitpick.executors.pool import Limits, Worker, WorkerPool
+from bitpick.executors.pool import Launch, Limits, Worker, WorkerPool
 
 
 @pytest.fixture
@@ -166,13 +166,13 @@ def test_a_call_within_its_limits_is_left_alone(functions):
 
 
 def test_an_interpreter_that_is_not_there_is_one_clear_error(tmp_path):
-    worker = Worker("odd", interpreter=str(tmp_path / "python"))
+    worker = Worker("odd", launch=Launch(interpreter=str(tmp_path / "python")))
     with pytest.raises(WorkerError, match="could not be started"):
         worker.run("functions:echo", {})
 
 
 def test_the_prefix_runs_the_interpreter(functions):
-    worker = Worker("prefixed", prefix=["env", "BITPICK_TEST=yes"])
+    worker = Worker("prefixed", launch=Launch(prefix=("env", "BITPICK_TEST=yes")))
     try:
         assert worker.run("functions:environment", {"name": "BITPICK_TEST"}).value == "yes"
     finally:

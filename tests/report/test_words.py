@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from bitpick.fingerprint import Coverage, Grid
 from bitpick.report import words
-from bitpick.result import Row
+from bitpick.result import Row, VersusNative
 
 
 def row(recipe="e:s8u8-per_channel-minmax", **fields) -> Row:
@@ -36,6 +37,31 @@ def test_what_is_not_there_is_empty_or_says_why():
     failed = row(status="failed", reason="it broke")
     assert words.result(failed) == "failed"
     assert words.drop(failed) == words.size(failed) == words.reduction(failed) == ""
+
+
+@pytest.mark.parametrize(
+    ("grid", "says"),
+    [
+        (None, ""),
+        (Grid(dtype="float32"), "float32"),
+        (Grid(dtype="s8", granularity="per_channel", symmetric=True, bits=7), "int8, per channel, symmetric, 7 bits"),
+        (Grid(dtype="u8", granularity="per_tensor", symmetric=False, bits=8), "uint8, per tensor"),
+        (Grid(dtype="s8", granularity="per_tensor", dynamic=True), "int8, dynamic, per tensor"),
+    ],
+)
+def test_grids(grid, says):
+    assert words.grid(grid) == says
+
+
+@pytest.mark.parametrize(("share", "says"), [(1.0, "100%"), (0.99995, "99%"), (0.566, "56%"), (0.0, "0%")])
+def test_only_all_of_it_is_all_of_it(share, says):
+    assert words.integer(row(coverage=Coverage(macs=share, weights=1.0))) == says
+
+
+def test_a_row_of_another_cpu_is_beside_its_own_files():
+    there = row(versus_native=VersusNative(samples=1000, correct=880, drop=0.036, flips=89))
+    assert (words.drop(there), words.flips(there)) == ("3.60", "89")
+    assert words.flips(row()) == ""
 
 
 def test_reduction():

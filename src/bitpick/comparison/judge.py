@@ -45,11 +45,7 @@ def on_target(
     flags = []
     if flips:
         change = (
-            f"loses {100 * drop:.1f} points"
-            if drop > 0
-            else f"gains {-100 * drop:.1f} points"
-            if drop
-            else "as many are right"
+            "as many are right" if drop == 0 else f"{100 * abs(drop):.1f} points {'lost' if drop > 0 else 'gained'}"
         )
         what = f"{flips} of {len(targets):,} predictions differ from those on this CPU, {change}"
         why = ": sums of 8-bit products saturate on x86 CPUs without VNNI" if saturates else ""

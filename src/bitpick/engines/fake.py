@@ -49,6 +49,7 @@ class FakeEngine(Engine):
                 "float": "nothing runs as integers",
                 "half_float": "half of the weights run in float",
                 "other_granularity": "one scale for all weights, whatever was asked for",
+                "reduced_range": "holds where the environment says BITPICK_FAKE_SATURATES; others predict otherwise",
             },
         ),
     )
@@ -90,8 +91,15 @@ class FakeEngine(Engine):
 
     def open(self, build: Build, settings: SessionSettings) -> Session:  # noqa: ARG002 - one thread
         """See `Engine.open`."""
+        saturates = bool(os.environ.get("BITPICK_FAKE_SATURATES")) and bool(self.repairs(build.recipe))
         with np.load(build.main) as arrays:
-            return _FakeSession(arrays["weight"], arrays["bias"])
+            return _FakeSession(arrays["weight"], arrays["bias"] * (-100 if saturates else 1))
+
+    def repairs(self, recipe: Recipe) -> list[Recipe]:
+        """See `Engine.repairs`."""
+        if recipe.activations != "u8" or "reduced_range" in recipe.options:
+            return []
+        return [recipe.model_copy(update={"options": recipe.options | {"reduced_range": ""}})]
 
     def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:  # noqa: ARG002 - it needs no run
         """See `Engine.inspect`: as the recipe says, but for the options that break that."""
@@ -101,7 +109,8 @@ class FakeEngine(Engine):
         if recipe.kind == "baseline" or "float" in recipe.options:
             return Executed((Operator("dense", "Gemm", "float32", FLOAT32, FLOAT32, size, size),))
         granularity = "per_tensor" if "other_granularity" in recipe.options else recipe.granularity
-        weight = Grid(dtype=recipe.weights, granularity=granularity, symmetric=True, bits=8)
+        bits = 7 if "reduced_range" in recipe.options else 8
+        weight = Grid(dtype=recipe.weights, granularity=granularity, symmetric=True, bits=bits)
         activation = Grid(dtype=recipe.activations, granularity="per_tensor", symmetric=False, bits=8)
         half = size // 2
         operators = [Operator("dense", "Gemm", recipe.activations, weight, activation, half, half)]

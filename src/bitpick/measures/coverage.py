@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from itertools import groupby
 
@@ -85,7 +86,7 @@ def flags(recipe: Recipe, executed: Executed, kept_as: str) -> list[Flag]:
             Flag(
                 code="partly_float",
                 text=f"{len(floats)} of the {len(weighted)} operators with weights run in float ({_words(floats)}): "
-                f"{100 * share:.0f}% of the multiply-accumulates are integer",
+                f"{math.floor(100 * share)}% of the multiply-accumulates are integer",
             )
         )
     return found

@@ -93,7 +93,14 @@ def table(rows: list[Row]) -> Table:
     """Rows as a table."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     shown.add_column("build", overflow="fold")
-    for name in ("accuracy", "drop", "flips", "integer", "size", "smaller"):
+    columns = {"accuracy": words.result, "drop": words.drop}
+    # Two columns that say nothing most of the time, and cost a narrow terminal much.
+    if any(row.target != "host" for row in rows):
+        columns["flips"] = words.flips
+    if any(row.coverage is not None and row.coverage.macs < 1 for row in rows):
+        columns["integer"] = words.integer
+    columns |= {"size": words.size, "smaller": words.reduction}
+    for name in columns:
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("")
     for row in rows:
@@ -104,8 +111,7 @@ def table(rows: list[Row]) -> Table:
             else Text("deprecated" if row.deprecated and row.accuracy else "", style="dim")
         )
         style = "" if row.status == "ok" else "red" if row.status == "failed" else "dim"
-        cells = (words.drop(row), words.flips(row), words.integer(row), words.size(row), words.reduction(row))
-        shown.add_row(Text(row.id), Text(words.result(row)), *map(Text, cells), note, style=style)
+        shown.add_row(Text(row.id), *(Text(cell(row)) for cell in columns.values()), note, style=style)
     return shown
 
 

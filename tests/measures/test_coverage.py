@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitpick.engines.graphs.executed import FLOAT32, Executed, Operator, activation_grid, weight_grid
+from bitpick.errors import EngineError
+from bitpick.fingerprint import Grid
+from bitpick.measures import coverage
+from bitpick.recipe import Recipe
+
+S8 = Grid(dtype="s8", granularity="per_channel", symmetric=True, bits=8)
+U8 = Grid(dtype="u8", granularity="per_tensor", symmetric=False, bits=8)
+DYNAMIC = Grid(dtype="s8", granularity="per_tensor", bits=8, dynamic=True)
+STATIC = "e:s8u8-per_channel-minmax"
+
+
+def conv(name="c", weight=S8, activation=U8, arithmetic="u8", weights=100, macs=1000):
+    return Operator(name, "Conv", arithmetic, weight, activation, weights, macs)
+
+
+def dense(name="d", weight=FLOAT32):
+    return Operator(name, "Gemm", "float32", weight, FLOAT32, 100, 100)
+
+
+def of(*operators, **ends):
+    return Executed(operators, **ends)
+
+
+def texts(recipe, executed, kept_as=None):
+    parsed = Recipe.parse(recipe)
+    return {f.code: f.text for f in coverage.flags(parsed, executed, kept_as or parsed.weights)}
+
+
+def test_shares_are_of_work_and_of_weights():
+    found = coverage.coverage(of(conv(), dense(), Operator("s", "Softmax", "float32")))
+    assert found.macs == 1000 / 1100
+    assert found.weights == 0.5
+    assert found.float_operators == ["Gemm d", "Softmax s"]
+
+
+def test_integer_weights_of_a_float_operator_are_kept_and_do_not_run():
+    found = coverage.coverage(of(conv(weight=S8, activation=FLOAT32, arithmetic="float32")))
+    assert (found.macs, found.weights) == (0.0, 1.0)
+
+
+def test_a_graph_without_weights_has_no_shares():
+    assert coverage.coverage(of(Operator("s", "Softmax", "float32"))).macs == 0.0
+
+
+def test_the_fingerprint_is_of_what_runs_as_integers():
+    small = conv("small", Grid(dtype="s8", granularity="per_tensor", symmetric=True, bits=7), weights=10, macs=10)
+    found = coverage.fingerprint(of(dense(), small, conv(), Operator("s", "Softmax", "u8"), input="u8"))
+    assert (found.weights, found.activations) == (S8, U8)
+    assert (found.input, found.output, found.softmax) == ("u8", "float32", "u8")
+
+
+def test_the_fingerprint_of_one_scheme_has_its_widest_grid_and_is_symmetric_only_where_all_is():
+    narrow = S8.model_copy(update={"bits": 7, "symmetric": False})
+    found = coverage.fingerprint(of(conv("a", narrow, weights=1000), conv("b", S8)))
+    assert (found.weights.bits, found.weights.symmetric) == (8, False)
+    unseen = S8.model_copy(update={"bits": None, "symmetric": None})
+    assert coverage.fingerprint(of(conv("a", unseen), conv("b", S8))).weights.symmetric is None
+
+
+def test_what_was_asked_for_gets_no_flag():
+    assert texts(STATIC, of(conv())) == {}
+    assert texts("e:s8dynamic", of(conv(activation=DYNAMIC, arithmetic="s8"))) == {}
+    assert texts("e:s8weights", of(conv(activation=FLOAT32, arithmetic="float32"))) == {}
+    assert texts("e:float32", of(dense())) == {}
+    assert texts("e:float16", of(dense(weight=Grid(dtype="float16")))) == {}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "operator", "says"),
+    [
+        ("e:u8u8-per_channel-minmax", conv(), "weights are s8, not u8"),
+        ("e:s8s8-per_channel-minmax", conv(), "activations are u8, not s8"),
+        ("e:s8u8-per_tensor-minmax", conv(), "weights have per-channel scales, not per-tensor ones"),
+        (STATIC, conv(activation=DYNAMIC, arithmetic="s8"), "activations are dynamic s8, not u8"),
+        ("e:s8dynamic", conv(), "activations are u8 with scales fixed beforehand, not dynamic"),
+        (f"{STATIC}+reduced_range", conv(), "weights and activations use 8 bits, not the 7 of reduced range"),
+        (f"{STATIC}+integer_io", conv(), "input is float32 and output float32, not 8-bit integers"),
+        (f"{STATIC}+symmetric_activations", conv(), "activations are not symmetric"),
+        ("e:float32", conv(arithmetic="bfloat16"), "asked for float32, and Conv c run in bfloat16"),
+    ],
+)
+def test_what_differs_from_the_request_is_flagged(recipe, operator, says):
+    assert texts(recipe, of(operator))["not_as_requested"] == says
+
+
+@pytest.mark.parametrize("bits", [(7, 8), (8, 7), (8, None)])
+def test_reduced_range_is_of_weights_or_activations_and_not_doubted_where_it_cannot_be_seen(bits):
+    weight, activation = (g.model_copy(update={"bits": b}) for g, b in zip((S8, U8), bits, strict=True))
+    assert texts(f"{STATIC}+reduced_range", of(conv(weight=weight, activation=activation))) == {}
+
+
+def test_a_runtime_may_keep_weights_otherwise_where_it_was_told_to():
+    unsigned = S8.model_copy(update={"dtype": "u8"})
+    assert "not_as_requested" in texts(STATIC, of(conv(weight=unsigned)))
+    assert texts(STATIC, of(conv(weight=unsigned)), kept_as="u8") == {}
+
+
+def test_what_runs_in_float_is_named_and_what_the_recipe_leaves_in_float_is_not():
+    assert texts(STATIC, of(conv(), dense()))["partly_float"] == (
+        "1 of the 2 operators with weights run in float (Gemm d): 90% of the multiply-accumulates are integer"
+    )
+    scoped = Recipe.model_validate(Recipe.parse(STATIC).model_dump() | {"exclude": ["d"], "name": "n"})
+    assert coverage.flags(scoped, of(conv(), dense()), "s8") == []
+    assert "and 4 more" in texts(STATIC, of(conv(), *(dense(f"d{i}") for i in range(10))))["partly_float"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "operator", "says"),
+    [
+        (STATIC, dense(), "nothing of this build runs as integers: the runtime executes Gemm d"),
+        ("e:s8dynamic", dense(), "nothing of this build runs as integers"),
+        ("e:s8weights", dense(), "no weight of this build is an 8-bit integer"),
+        ("e:float16", dense(), "nothing of this build is float16"),
+        ("e:bfloat16", dense(), "nothing of this build is bfloat16"),
+    ],
+)
+def test_a_build_that_is_nothing_of_what_was_asked_for_is_refused(recipe, operator, says):
+    with pytest.raises(EngineError, match=says):
+        coverage.check(Recipe.parse(recipe), of(operator))
+
+
+def test_a_build_that_is_some_of_what_was_asked_for_is_not():
+    coverage.check(Recipe.parse(STATIC), of(conv(), dense()))
+    coverage.check(Recipe.parse("e:bfloat16"), of(dense(), conv(weight=FLOAT32, arithmetic="bfloat16")))
+    coverage.check(Recipe.parse(STATIC), of(Operator("s", "Softmax", "float32")))
+    coverage.check(Recipe.parse("e:float32"), of(dense()))
+
+
+@given(bits=st.sampled_from([7, 8]), signed=st.booleans(), channels=st.integers(1, 5), data=st.data())
+def test_the_bits_of_a_symmetric_grid_are_those_that_its_largest_weight_takes(bits, signed, channels, data):
+    top = 2 ** (bits - 1) - 1
+    values = data.draw(st.lists(st.integers(-top, top), min_size=channels, max_size=20).map(np.array))
+    values[0] = data.draw(st.sampled_from([-top, top]))  # a symmetric scale makes the largest weight the last place
+    middle = 0 if signed else 128
+    stored = (values + middle).astype(np.int8 if signed else np.uint8)
+    found = weight_grid(stored, np.full(channels, middle), channels, "s8" if signed else "u8")
+    assert (found.bits, found.symmetric) == (bits, True)
+    assert found.granularity == ("per_channel" if channels > 1 else "per_tensor")
+
+
+def test_the_bits_of_an_asymmetric_grid_are_those_between_its_ends():
+    found = weight_grid(np.array([0, 3, 255], np.uint8), 100, 1, "u8")
+    assert (found.bits, found.symmetric) == (8, False)
+    assert weight_grid(np.array([0, 3, 127], np.uint8), 50, 1, "u8").bits == 7
+
+
+def test_an_activation_is_symmetric_around_the_middle_of_its_dtype():
+    assert activation_grid("u8", 128).symmetric
+    assert activation_grid("s8", 0).symmetric
+    assert not activation_grid("u8", 0).symmetric
+    assert not activation_grid("s8", -128).symmetric
