@@ -63,6 +63,7 @@ TESTED_ELSEWHERE = {
     "comparison/single": "test_cli",
     "conversion/hop": "conversion/test_route",
     "conversion/keras_file": "end_to_end, conformance",
+    "conversion/litert_file": "end_to_end",
     "conversion/litert_from_keras": "conformance, end_to_end",
     "conversion/litert_from_pytorch": "conformance",
     "conversion/onnx_from_keras": "conformance, end_to_end",

@@ -100,7 +100,7 @@ def detect_format(path: Path) -> Format:
     Raises:
         ModelError: there is no such file, it is empty, or it is no model that bitpick reads.
     """
-    readable = "a Keras model (.keras, .h5) or an ONNX model (.onnx)"
+    readable = "a Keras model (.keras, .h5), an ONNX model (.onnx) or a LiteRT model (.tflite)"
     if not path.is_file():
         what = "is a directory" if path.is_dir() else "does not exist"
         raise ModelError(f"model {path} {what}", expected=f"the path of {readable}")
@@ -109,9 +109,10 @@ def detect_format(path: Path) -> Format:
     if not head:
         raise ModelError(f"model {path} is empty", expected=readable, mend="save or copy the model again")
     magic = {".keras": b"PK\x03\x04", ".h5": b"\x89HDF\r\n\x1a\n", ".hdf5": b"\x89HDF\r\n\x1a\n", ".onnx": b""}
+    magic[".tflite"] = head[:4] + b"TFL3"  # after an offset
     expected = magic.get(path.suffix)
     if expected is None:
         raise ModelError(f"model {path} has the unknown suffix {path.suffix!r}", expected=readable)
     if not head.startswith(expected):
         raise ModelError(f"model {path} is not a {path.suffix} file: its first bytes are {head!r}", expected=readable)
-    return Format.RAW_ONNX if path.suffix == ".onnx" else Format.KERAS
+    return {".onnx": Format.RAW_ONNX, ".tflite": Format.LITERT}.get(path.suffix, Format.KERAS)

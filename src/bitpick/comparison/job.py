@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import validate_call
 
-from bitpick.conversion import onnx_file
+from bitpick.conversion import litert_file, onnx_file
 from bitpick.conversion import verify as verification
 from bitpick.conversion.route import route
 from bitpick.data.dataset import Samples
@@ -183,8 +183,18 @@ class Inspected:
 
 
 @validate_call
-def inspect(recipe: Recipe, folder: Path, samples: Samples, threads: int, classes: int) -> Inspected:
+def inspect(
+    recipe: Recipe, folder: Path, samples: Samples, threads: int, classes: int, asked_for: bool = True
+) -> Inspected:
     """Tell what the runtime really executes for a build, and whether its rewriting of the graph changes predictions.
+
+    Args:
+        recipe: the build's recipe.
+        folder: where it is.
+        samples: the samples to run both ways.
+        threads: threads inside one inference.
+        classes: number of classes.
+        asked_for: whether the recipe is what somebody asked for, and not just how to run a file from elsewhere.
 
     Raises:
         EngineError: nothing of what the recipe asks for.
@@ -192,7 +202,8 @@ def inspect(recipe: Recipe, folder: Path, samples: Samples, threads: int, classe
     sample = next(samples.head(1).batches(1))
     each, made = engine(recipe.engine), open_build(folder)
     executed = each.inspect(made, sample)
-    coverage.check(recipe, executed)
+    if asked_for:
+        coverage.check(recipe, executed)
     differs = None
     if each.optimizes and recipe.kind != "baseline":
 
@@ -204,8 +215,8 @@ def inspect(recipe: Recipe, folder: Path, samples: Samples, threads: int, classe
         differs = optimization.unoptimized(predicted(True), predicted(False), samples.targets())
     return Inspected(
         fingerprint=coverage.fingerprint(executed),
-        coverage=None if recipe.kind == "baseline" else coverage.coverage(executed),
-        flags=coverage.flags(recipe, executed, each.kept_as(recipe)),
+        coverage=None if recipe.kind == "baseline" and asked_for else coverage.coverage(executed),
+        flags=coverage.flags(recipe, executed, each.kept_as(recipe)) if asked_for else [],
         unoptimized=differs,
     )
 
@@ -219,7 +230,9 @@ def verify(source_format: Format, target_format: Format, reference: Path, output
 
 
 def describe(source: str) -> dict[str, Any]:
-    """What an ONNX file takes and gives, see `onnx_file.describe`."""
+    """What an ONNX or LiteRT file takes and gives, see `onnx_file.describe`."""
+    if source.endswith(Format.LITERT.suffix):
+        return litert_file.describe(source)
     return onnx_file.describe(source)
 
 

@@ -222,8 +222,8 @@ def check_fit(told: dict[str, Any], source: str, samples: Samples, classes: int)
         if len(told[side]) != 1:
             raise ModelError(f"the model {source} has {len(told[side])} {side}", expected="one input and one output")
     (name, shape, dtype), (output, scores, _) = told["inputs"][0], told["outputs"][0]
-    if dtype != "float32":
-        raise ModelError(f"the input {name} of the model {source} is {dtype}", expected="a float32 input")
+    if dtype not in ("float32", "int8", "uint8"):
+        raise ModelError(f"the input {name} of the model {source} is {dtype}", expected="a float32 input, or 8 bits")
     if scores is None or len(scores) != 2 or scores[1] is None:
         raise ModelError(
             f"the output {output} of the model {source} has shape {_words(scores)}, not one score per class",

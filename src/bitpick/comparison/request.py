@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bitpick import __version__
+from bitpick.conversion.route import route
 from bitpick.engines.engine import Engine, Offer
 from bitpick.engines.registry import engine, engines
-from bitpick.errors import RecipeError, RequestError
+from bitpick.errors import ModelError, RecipeError, RequestError
 from bitpick.host import Host, target
 from bitpick.model import Format, Model, detect_format, model_sha256
 from bitpick.recipe import PRESETS, Recipe, baseline, did_you_mean
@@ -80,6 +81,12 @@ def make_request(
         raise RequestError(f"the number of target samples {target_samples} is out of range", expected="at least 1")
     chosen = {word: repr(target(word)) for word in targets if word != "host"}
     model_format = detect_format(model)
+    if route(model_format, Format.ONNX) is None:
+        raise ModelError(
+            f"the model {model} is a {model_format} model, and no conversion leads from it to the others",
+            expected="the model that it was made from, .keras, .h5 or .onnx",
+            mend=f"measure it by itself with: bitpick evaluate {model}",
+        )
     fields = {
         "model_sha256": model_sha256(model),
         "data": data,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bitpick.comparison import plan, schedule
 from bitpick.comparison.compare import new_run
@@ -27,9 +28,9 @@ from bitpick.executors.executor import Executor
 from bitpick.executors.pool import WorkerPool
 from bitpick.host import this_host
 from bitpick.measures import size
-from bitpick.model import Format, Model, detect_format
+from bitpick.model import Format, Model, detect_format, sha256_of
 from bitpick.preprocessing import Preprocessing
-from bitpick.recipe import Recipe, did_you_mean
+from bitpick.recipe import Kind, Recipe, did_you_mean
 from bitpick.result import File, Row
 from bitpick.result import Hop as HopRecord
 
@@ -162,7 +163,8 @@ def evaluate(model: Path, load_data: Callable[[], Dataset], listener: Listener) 
             dataset = load_data()
             samples: Samples = dataset.evaluation.samples
             listener.phase(f"evaluating {model.name}")
-            made = open_build(model) if model.is_dir() else _as_build(model, dataset, Path(folder), executor)
+            asked_for = model.is_dir()
+            made = open_build(model) if asked_for else _as_build(model, dataset, Path(folder), executor)
             each = engine(made.recipe.engine)
             if missing := each.missing():
                 raise RecipeError(f"{made.recipe.id}: {missing}")
@@ -176,17 +178,21 @@ def evaluate(model: Path, load_data: Callable[[], Dataset], listener: Listener) 
             }
             outcome = executor.run(each.environment, f"{FUNCTIONS}:evaluate", payload)
             look = payload | {"samples": samples.head(CHECK_SAMPLES), "classes": len(dataset.classes)}
+            look = look | {"asked_for": asked_for}
             del look["predictions"]
             inspected = executor.run(each.environment, f"{FUNCTIONS}:inspect", look).value
             files = size.files(made, made.folder)
         finally:
             executor.close()
+    kind, name = made.recipe.kind, made.recipe.id
+    if not asked_for and (found := _kind(inspected)) != "baseline":
+        kind, name = found, f"{each.name}:{model.stem}.{sha256_of(model)[:8]}"
     return Row.model_validate(
         {
-            "id": made.recipe.id,
-            "recipe": made.recipe.id,
+            "id": name,
+            "recipe": name,
             "engine": made.recipe.engine,
-            "kind": made.recipe.kind,
+            "kind": kind,
             "recipe_fields": made.recipe if made.recipe.scoped else None,
             "status": "ok",
             "deprecated": each.deprecated,
@@ -199,6 +205,14 @@ def evaluate(model: Path, load_data: Callable[[], Dataset], listener: Listener) 
             "cpu_seconds": {"evaluate": outcome.cpu_seconds},
         }
     )
+
+
+def _kind(inspected: dict[str, Any]) -> Kind:
+    """What a file from elsewhere is, by what its runtime executes."""
+    if inspected["coverage"]["weights"] or inspected["coverage"]["macs"]:
+        return "quantized"
+    grids = [inspected["fingerprint"][name] for name in ("weights", "activations")]
+    return "baseline" if all(g is None or g["dtype"] == "float32" for g in grids) else "reduced_precision"
 
 
 def target_format(word: str) -> Format:
@@ -229,7 +243,7 @@ def _as_build(model: Path, dataset: Dataset, folder: Path, executor: Executor) -
         raw = folder / f"raw{Format.RAW_ONNX.suffix}"
         payload = {"source": source, "source_format": hop.source, "target_format": hop.target, "out": raw}
         executor.run(hop.environment, f"{FUNCTIONS}:convert", payload)
-    reader = plan.runner_of(Format.RAW_ONNX)[0].environment
+    reader = runner.environment if raw == source else plan.runner_of(Format.RAW_ONNX)[0].environment
     told = executor.run(reader, f"{FUNCTIONS}:describe", {"source": str(raw)}).value
     check_fit(told, str(model), dataset.evaluation.samples, len(dataset.classes))
     payload = {

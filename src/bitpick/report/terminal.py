@@ -150,7 +150,7 @@ def hops(records: Sequence[Hop], path: str) -> Group:
 
 
 def one_row(row: Row) -> Group:
-    """A row by itself: accuracy with its interval, and per class."""
+    """A row by itself: accuracy with its interval, what really runs, and per class."""
     assert row.accuracy is not None
     found = row.accuracy
     low, high = (words.percent(bound) for bound in found.interval)
@@ -163,7 +163,17 @@ def one_row(row: Row) -> Group:
         f"{row.id}: {words.percent(found.value)}, {found.correct:,} of {found.total:,} "
         f"(95% interval {low} to {high}), {words.size(row)}"
     )
-    return Group(Text(headline, style="bold"), Text(""), shown)
+    parts: list[RenderableType] = [Text(headline, style="bold")]
+    if row.fingerprint is not None:
+        numbers = row.fingerprint
+        parts.append(Text(f"weights: {words.grid(numbers.weights)}; activations: {words.grid(numbers.activations)}"))
+        parts.append(Text(f"input / output / softmax: {words.ends(numbers)}"))
+    if row.coverage is not None:
+        share = f"{words.integer(row)} of multiply-accumulates and {words.integer_weights(row)} of weights are integer"
+        left = row.coverage.float_operators
+        parts.append(Text(share + (f"; in float: {', '.join(left)}" if left else "")))
+    parts += [Text(f"{flag.code}: {flag.text}", style="yellow") for flag in row.flags]
+    return Group(*parts, Text(""), shown)
 
 
 def engines(table_rows: Sequence[Mapping[str, Any]]) -> Group:

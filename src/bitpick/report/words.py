@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from bitpick.fingerprint import Grid
-from bitpick.result import Row, Run
+from bitpick.fingerprint import Fingerprint, Grid
+from bitpick.result import HostRecord, Row, Run
 
 DTYPE_WORDS = {
     "s8": "int8",
@@ -74,6 +74,29 @@ def flips(row: Row) -> str:
 def integer(row: Row) -> str:
     """The share of multiply-accumulates on integers, e.g. `57%`; nothing but all of them is 100%."""
     return "" if row.coverage is None else f"{math.floor(100 * row.coverage.macs)}%"
+
+
+def integer_weights(row: Row) -> str:
+    """The share of weights that are kept as 8-bit integers, e.g. `99%`."""
+    return "" if row.coverage is None else f"{math.floor(100 * row.coverage.weights)}%"
+
+
+def ends(fingerprint: Fingerprint) -> str:
+    """The dtypes of input, output and softmax, e.g. `float32 / float32 / uint8`."""
+    found = (fingerprint.input, fingerprint.output, fingerprint.softmax or "none")
+    return " / ".join(DTYPE_WORDS.get(dtype, dtype) for dtype in found)
+
+
+def saturation(host: HostRecord) -> str:
+    """What the CPU's instruction set means for 8-bit products; empty where there is nothing to say."""
+    if not any(feature in host.isa for feature in ("sse4_2", "avx2")):
+        return ""
+    if {"avx512_vnni", "avx_vnni"} & set(host.isa):
+        return (
+            "It has VNNI: sums of 8-bit products are exact here, and saturate on x86 CPUs without it, where a runtime "
+            "multiplies unsigned by signed numbers of 8 bits."
+        )
+    return "It has no VNNI: sums of products of unsigned and signed 8-bit numbers saturate, and the accuracies show it."
 
 
 def grid(numbers: Grid | None) -> str:

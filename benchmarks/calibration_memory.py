@@ -1,0 +1,98 @@
+"""Peak memory of calibration: every method with 500 and with 5,000 samples, each in a fresh worker process.
+
+    python benchmarks/calibration_memory.py
+
+Prints the peak resident memory of both, and their difference. A method that held its samples or its activations would
+need ten times as much for ten times as many.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from bitpick import api
+from bitpick.comparison.job import FUNCTIONS
+from bitpick.data.dataset import Dataset, Samples
+from bitpick.data.sampling import draw
+from bitpick.engines.registry import engine
+from bitpick.executors.pool import Worker
+from bitpick.host import this_host
+from bitpick.model import Format
+from bitpick.recipe import Recipe
+
+RECIPES = (
+    "onnxruntime:s8u8-per_channel-minmax",
+    "onnxruntime:s8u8-per_channel-moving_average",
+    "onnxruntime:s8u8-per_channel-percentile99.99",
+    "onnxruntime:s8u8-per_channel-entropy",
+    "openvino:s8u8-per_channel-minmax",
+    "openvino:s8u8-per_channel-minmax+full_bias_correction",
+    "litert:s8s8-per_channel-minmax",
+    "litert:s8s8-per_channel-moving_average",
+    "executorch:s8s8-per_channel-histogram",
+    "pytorch_pt2e:s8u8-per_channel-histogram",
+    "pytorch_fx:s8u8-per_channel-histogram",
+)
+FEW, MANY = 500, 5000
+ALLOWED_SHARE, ALLOWED_BYTES = 0.10, 32 * 2**20
+
+
+def calibration(dataset: Dataset, count: int, folder: Path) -> Samples:
+    import numpy as np
+
+    path = folder / f"indices_{count}.npy"
+    np.save(path, draw(dataset, count, seed=0).indices)
+    pool = dataset.calibration.samples
+    return pool.model_copy(update={"indices": path, "count": count, "sha256": str(count)})
+
+
+def peak(recipe: Recipe, source: Path, samples: Samples, folder: Path) -> int:
+    """Peak resident bytes of a fresh worker that calibrates and builds."""
+    each = engine(recipe.engine)
+    worker = Worker(each.environment, threads=this_host().cores)
+    ranges = None
+    try:
+        if each.calibration_key(recipe) is not None:
+            ranges = folder / f"{recipe.file_name}_{samples.count}.json"
+            payload = {"source": source, "recipe": recipe, "samples": samples, "out": ranges}
+            worker.run(f"{FUNCTIONS}:calibrate", payload)
+        payload = {"source": source, "recipe": recipe, "samples": samples, "ranges": ranges, "root": folder}
+        worker.run(f"{FUNCTIONS}:build", payload | {"folder": folder / f"{recipe.file_name}_{samples.count}"})
+        status = Path(f"/proc/{worker.pid}/status").read_text()
+    finally:
+        worker.close()
+    return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default=str(api.bundled_model()))
+    parser.add_argument("--recipe", action="append", help="instead of every method")
+    arguments = parser.parse_args()
+    dataset = api.data()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        forms = {Format.ONNX: folder / "m.onnx", Format.PYTORCH: folder / "m.pt", Format.LITERT: folder / "m.tflite"}
+        for form, path in forms.items():
+            api.convert(arguments.model, form.value, path)
+        few, many = calibration(dataset, FEW, folder), calibration(dataset, MANY, folder)
+        print(f"{'recipe':58} {FEW:>9,} {MANY:>9,}   difference")
+        over = []
+        for text in arguments.recipe or RECIPES:
+            recipe = Recipe.parse(text)
+            source = forms[engine(recipe.engine).form(recipe)[0]]
+            first, second = (peak(recipe, source, samples, folder) for samples in (few, many))
+            within = second <= max(first * (1 + ALLOWED_SHARE), first + ALLOWED_BYTES)
+            over += [] if within else [text]
+            print(
+                f"{text:58} {first / 2**20:5.0f} MiB {second / 2**20:5.0f} MiB   "
+                f"{(second - first) / 2**20:+5.0f} MiB {100 * (second / first - 1):+5.1f}%{'' if within else '  OVER'}",
+                flush=True,
+            )
+        print(f"more than 10% and 32 MiB: {', '.join(over) or 'none'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""LiteRT files: opening them, what they take and give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bitpick.errors import ModelError
+
+
+def load(path: Path) -> Any:
+    """An interpreter for a LiteRT file.
+
+    Raises:
+        ModelError: LiteRT cannot read it.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        interpreter = Interpreter(model_path=str(path))
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"LiteRT cannot read {path}: {first}", mend="check that the file was copied whole") from error
+    return interpreter
+
+
+def describe(source: str) -> dict[str, Any]:
+    """What a LiteRT file takes and gives, in the form of `onnx_file.describe`."""
+    interpreter = load(Path(source))
+
+    def tensors(details: Any) -> list[tuple[str, list[int | None], str]]:
+        # The first axis is the batch, whatever size the file was saved with: the interpreter resizes it.
+        return [(d["name"], [None, *(int(n) for n in d["shape"][1:])], d["dtype"].__name__) for d in details]
+
+    return {"inputs": tensors(interpreter.get_input_details()), "outputs": tensors(interpreter.get_output_details())}
