@@ -30,6 +30,7 @@ from bitpick.recipe import Recipe, baseline
 
 _MIXED = "mixed"
 _BIAS = "full_bias_correction"
+_BIAS_BATCHES = 4  # what NNCF itself takes of 1,000 samples
 _FILES = ("model.xml", "model.bin")
 _BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
 
@@ -121,6 +122,8 @@ def _quantized(model: Any, recipe: Recipe, samples: Samples) -> Any:
     import nncf
 
     nncf.set_log_level(40)
+    if _BIAS in recipe.options:
+        _bound_bias_correction()
     layers = [op.get_friendly_name() for op in model.get_ordered_ops() if op.get_type_name() in graph.WEIGHTED]
     short = {name.removesuffix("/WithoutBiases"): name for name in layers}
     ignored = nncf.IgnoredScope(names=[short[name] for name in excluded(recipe, short)])
@@ -133,6 +136,22 @@ def _quantized(model: Any, recipe: Recipe, samples: Samples) -> Any:
         ignored_scope=ignored,
         fast_bias_correction=_BIAS not in recipe.options,
     )
+
+
+def _bound_bias_correction() -> None:
+    """Have full bias correction see no more than the first batches.
+
+    It keeps every layer's activations for a fifth of the calibration set, however large that is.
+    """
+    from nncf.quantization.algorithms.bias_correction.algorithm import BiasCorrection
+    from nncf.quantization.algorithms.post_training import pipeline
+
+    assert hasattr(pipeline, "BiasCorrection")  # where the pipeline looks it up
+
+    def bounded(subset_size: int, *others: Any) -> Any:
+        return BiasCorrection(min(subset_size, _BIAS_BATCHES), *others)
+
+    pipeline.BiasCorrection = bounded
 
 
 class _Batches:
