@@ -18,7 +18,7 @@ from bitpick.comparison.store import Store
 from bitpick.engines.onnxruntime import OnnxRuntimeEngine
 from bitpick.engines.registry import engines
 from bitpick.executors.inline import InlineExecutor
-from bitpick.host import this_host
+from bitpick.host import target, this_host
 from bitpick.preprocessing import Preprocessing
 from bitpick.recipe import Recipe
 
@@ -53,6 +53,20 @@ def test_the_recipe_file_in_the_readme_is_one(tmp_path):
     (tmp_path / "my-recipe.yaml").write_text(content)
     recipe = Recipe.named(str(tmp_path / "my-recipe.yaml"))
     assert engines()[recipe.engine].refusal(recipe) is None
+
+
+@pytest.mark.parametrize("page", ["recipes", "targets"])
+def test_the_files_in_the_docs_are_what_they_are_said_to_be(tmp_path, page):
+    found = blocks((ROOT / "docs" / f"{page}.md").read_text(), "yaml")
+    assert found
+    for number, content in enumerate(found):
+        path = tmp_path / f"my-{number}.yaml"
+        path.write_text(content)
+        if page == "targets":
+            assert target(str(path)).name == "old-server"
+        else:
+            recipe = Recipe.named(str(path))
+            assert engines()[recipe.engine].refusal(recipe) is None
 
 
 def test_the_readme_names_every_command():

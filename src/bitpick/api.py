@@ -256,6 +256,7 @@ def engine_table() -> list[EngineRow]:
             "deprecated": each.deprecated,
             "versions": {p: v for p in each.packages if (v := installed_version(p)) is not None},
             "starts_from": [form.value for form in each.accepts],
+            "recipe_files": [w for w, can in (("exclude", each.scopes), ("settings", each.configures)) if can],
             "capabilities": [
                 {
                     "dtypes": list(c.dtypes),

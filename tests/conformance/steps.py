@@ -11,6 +11,7 @@ import numpy as np
 from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Build, SessionSettings
 from bitpick.engines.registry import engine
+from bitpick.measures import coverage
 from bitpick.recipe import Recipe
 
 
@@ -67,9 +68,14 @@ def build_and_run(recipe: str, source: str, samples: dict, folder: str, out: str
     left = sorted(p.name for p in here.iterdir())
     there = here.rename(work / "there")
     copy.unlink()
-    moved = Build(made.recipe, there, made.files)
+    moved = Build(made.recipe, there, made.files, made.settings)
     batch = next(calibration.head(32).batches(32))
     before = batch.copy()
+    executed = each.inspect(moved, batch[:1])
+    unoptimized = None
+    if each.optimizes:
+        with each.open(moved, SessionSettings(threads=1, optimize=False)) as session:
+            unoptimized = np.array(session.scores(session.run(session.prepare(batch))))
     with each.open(moved, SessionSettings(threads=1)) as session:
         native = session.prepare(batch)
         whole = np.array(session.scores(session.run(native)))
@@ -85,4 +91,8 @@ def build_and_run(recipe: str, source: str, samples: dict, folder: str, out: str
         "dtype": str(whole.dtype),
         "untouched": bool((batch == before).all()),
         "refuses": each.refusal(parsed),
+        "nothing": coverage.failure(parsed, executed),
+        "flags": [flag.text for flag in coverage.flags(parsed, executed, each.kept_as(parsed))],
+        "weights": sum(o.weights for o in executed.operators),
+        "unoptimized": None if unoptimized is None else float(np.abs(unoptimized - whole).max()),
     }

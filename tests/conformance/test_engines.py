@@ -31,7 +31,7 @@ def declared(each: Engine) -> list[str]:
     """The recipes that an engine's capabilities cover: every scheme, and each option with the first calibration."""
     schemes = ["float32"]
     for block in each.capabilities:
-        here = [dtypes for dtypes in block.dtypes if dtypes not in ELSEWHERE]
+        here = [dtypes for dtypes in block.dtypes if not {dtypes, f"{each.name}:{dtypes}"} & ELSEWHERE]
         for dtypes, granularity, calibration in itertools.product(here, block.granularities, block.calibrations):
             scheme = f"{dtypes}-{granularity}-{calibration}" if granularity else dtypes
             options = block.options if calibration == block.calibrations[0] else ()
@@ -44,6 +44,8 @@ def declared(each: Engine) -> list[str]:
 ELSEWHERE = {"qnnpack"} if this_host().machine in ("x86_64", "AMD64") else {"fbgemm", "x86", "onednn"}
 if not {"avx512_bf16", "amx_bf16", "bf16"} & set(this_host().isa):
     ELSEWHERE.add("bfloat16")
+if not {"fphp", "asimdhp"} & set(this_host().isa):
+    ELSEWHERE.add("onnxruntime:float16")
 
 
 def offered(each: Engine) -> list[str]:
@@ -207,6 +209,22 @@ def test_quantized_scores_are_near_and_not_the_same(ran, recipe_id):
     assert not np.array_equal(found, floats)
     assert np.abs(found - floats).max() < 0.25
     assert (found.argmax(1) == floats.argmax(1)).mean() >= 0.85
+
+
+WEIGHTS = 3 * 3 * 3 * 8 + 3 * 3 * 8 * 8 + 3 * 3 * 8 * 12 + 12 * 4  # of steps.make_keras_model, without biases
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("recipe_id", RECIPES)
+def test_it_tells_what_its_runtime_executes(ran, recipe_id):
+    told = ran(recipe_id)[0]
+    assert told["nothing"] is None
+    # Keras counts biases and batch norm; ONNX Runtime fills up float channels, and no name leads back through its fusions.
+    if not recipe_id.startswith("keras:") and recipe_id != "onnxruntime:float32+raw_graph":
+        assert told["weights"] == WEIGHTS
+    if Recipe.parse(recipe_id).kind == "baseline":
+        assert told["flags"] == []
+    assert told["unoptimized"] is None or told["unoptimized"] < 0.25
 
 
 @pytest.mark.frameworks

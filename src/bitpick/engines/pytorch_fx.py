@@ -68,14 +68,15 @@ class PyTorchFxEngine(Engine):
 
     def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same for every model
         """See `Engine.recipes`."""
-        presets = frozenset(PRESETS) - {"standard"}
+        every = frozenset(PRESETS)
+        presets = every - {"standard"}
         default = Recipe.parse(f"{self.name}:{_SCHEME}")
         unsigned = Recipe.parse(f"{self.name}:u8u8-per_channel-histogram")
         # The default back-end is x86 or qnnpack; on x86 the other two are rows of their own.
         others = ("fbgemm", "onednn") if host.machine.lower() in ("x86_64", "amd64") else ()
         return [
-            Offer(baseline(self.name), presets),
-            Offer(default, presets),
+            Offer(baseline(self.name), every),
+            Offer(default, every),
             *(Offer(Recipe.parse(f"{default.id}+{name}"), presets - {"reference"}) for name in others),
             Offer(unsigned, presets, self.refusal(unsigned)),
         ]

@@ -97,7 +97,7 @@ def table(rows: list[Row]) -> Table:
     # Two columns that say nothing most of the time, and cost a narrow terminal much.
     if any(row.target != "host" for row in rows):
         columns["flips"] = words.flips
-    if any(row.coverage is not None and row.coverage.macs < 1 for row in rows):
+    if any(words.integer(row) not in ("", "100%") for row in rows):
         columns["integer"] = words.integer
     columns |= {"size": words.size, "smaller": words.reduction}
     for name in columns:
@@ -192,5 +192,7 @@ def engines(table_rows: Sequence[Mapping[str, Any]]) -> Group:
             )
             parts.append(Text(f"  {scheme}"))
             parts += [Text(f"    +{name}: {what}", style="dim") for name, what in block["options"].items()]
+        if row["recipe_files"]:
+            parts.append(Text(f"  in a recipe file: {', '.join(row['recipe_files'])}"))
         parts.append(Text(""))
     return Group(*parts)

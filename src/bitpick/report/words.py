@@ -73,7 +73,9 @@ def flips(row: Row) -> str:
 
 def integer(row: Row) -> str:
     """The share of multiply-accumulates on integers, e.g. `57%`; nothing but all of them is 100%."""
-    return "" if row.coverage is None else f"{math.floor(100 * row.coverage.macs)}%"
+    if row.coverage is None or row.kind != "quantized":
+        return ""
+    return f"{math.floor(100 * row.coverage.macs)}%"
 
 
 def integer_weights(row: Row) -> str:

@@ -54,6 +54,7 @@ def executed(path: Path, settings: Mapping[str, str], sample: NDArray[np.float32
         session.run(None, {source.name: np.repeat(sample, _fixed_batch(source), axis=0)})
         events = json.loads(Path(session.end_profiling()).read_text())
         graph = onnx.load(options.optimized_model_filepath).graph
+        shipped = onnx.load(path).graph
         sink = session.get_outputs()[0]
     ran = {
         event["name"].removesuffix("_kernel_time"): event["args"]
@@ -61,7 +62,7 @@ def executed(path: Path, settings: Mapping[str, str], sample: NDArray[np.float32
         if event.get("cat") == "Node" and "output_type_shape" in event["args"]
     }
     ends = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "u8", "tensor(int8)": "s8"}
-    reader = _Reader(graph, ran, _fixed_batch(source))
+    reader = _Reader(graph, shipped, ran, _fixed_batch(source))
     return Executed(
         tuple(reader.operator(node) for node in graph.node if node.op_type not in _PLUMBING),
         ends.get(source.type, source.type),
@@ -75,10 +76,13 @@ def _fixed_batch(source: Any) -> int:
 
 
 class _Reader:
-    def __init__(self, graph: onnx.GraphProto, ran: dict[str, Any], batch: int) -> None:
+    def __init__(self, graph: onnx.GraphProto, shipped: onnx.GraphProto, ran: dict[str, Any], batch: int) -> None:
         import onnx
 
         self._batch = batch
+        self._shipped = {node.name: node for node in shipped.node}
+        self._shipped_made = {name: node for node in shipped.node for name in node.output}
+        self._shipped_shapes = {i.name: tuple(i.dims) for i in shipped.initializer}
 
         self._values = {i.name: onnx.numpy_helper.to_array(i) for i in graph.initializer}
         self._made = {name: node for node in graph.node for name in node.output}
@@ -97,15 +101,30 @@ class _Reader:
         stored, grid = self._kept_weight(node.input[1])
         if stored is None:
             return Operator(name, node.op_type, arithmetic)
+        shape = stored.shape
+        if node.domain == "com.microsoft.nchwc":
+            name, shape = self._before_blocking(name, shape)
         return Operator(
             name,
             node.op_type,
             arithmetic,
             weight=grid,
             activation=Grid(dtype=arithmetic),
-            weights=int(stored.size),
-            macs=self._macs(node, stored),
+            weights=int(np.prod(shape)),
+            macs=self._macs(node, shape, stored.shape),
         )
+
+    def _before_blocking(self, name: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+        """The name and the weight's shape that a convolution had before its channels were filled up to whole blocks.
+
+        It has the name of the last node that was fused into it. Where the optimiser made up a name, what is stored counts.
+        """
+        origin = self._shipped.get(name)
+        while origin is not None and origin.op_type not in _FLOAT:
+            origin = self._shipped_made.get(origin.input[0]) if origin.input else None
+        if origin is None:
+            return name, shape
+        return origin.name, self._shipped_shapes.get(origin.input[1], shape)
 
     def _integer(self, node: onnx.NodeProto) -> Operator:
         _, zero_at, weight_at, weight_zero_at = _INTEGER[node.op_type]
@@ -123,7 +142,7 @@ class _Reader:
             kept = "s8" if weight.dtype == np.int8 else "u8"
             scales = self._optional(node, weight_zero_at - 1) if node.op_type[0] == "Q" else zeros
             grid = weight_grid(weight, 0 if zeros is None else zeros, 1 if scales is None else scales.size, kept)
-            size, macs = int(weight.size), self._macs(node, weight)
+            size, macs = int(weight.size), self._macs(node, weight.shape, weight.shape)
         return Operator(self._layer(node), node.op_type, dtype, grid, activation, size, macs)
 
     def _blocks(self, node: onnx.NodeProto, arithmetic: str) -> Operator:
@@ -164,14 +183,20 @@ class _Reader:
         first = next(iter(ran["input_type_shape"][0]), "float") if ran and ran["input_type_shape"] else "float"
         return _DTYPES.get(first, first)
 
-    def _macs(self, node: onnx.NodeProto, weight: Any) -> int:
-        """Weights · output positions for one sample; 0 where the runtime did not tell the output's shape."""
+    def _macs(self, node: onnx.NodeProto, weight: tuple[int, ...], stored: tuple[int, ...]) -> int:
+        """Weights · output positions for one sample; 0 where the runtime did not tell the output's shape.
+
+        Args:
+            node: the operator.
+            weight: shape of its weight.
+            stored: the same, as the runtime stores it: output channels may be filled up, there and in the output.
+        """
         ran = self._ran.get(node.name)
         shape = next(iter(ran["output_type_shape"][0].values())) if ran else None
         if not shape:
             return 0
-        channels = weight.shape[0] if "Conv" in node.op_type else shape[-1]
-        return int(weight.size * (np.prod(shape) // (channels * self._batch)))
+        channels = stored[0] if "Conv" in node.op_type else shape[-1]
+        return int(np.prod(weight) * (np.prod(shape) // (channels * self._batch)))
 
     def _layer(self, node: onnx.NodeProto) -> str:
         """The name of a node without what the optimiser put at its end."""

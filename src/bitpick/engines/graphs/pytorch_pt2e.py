@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from bitpick.engines.graphs.executed import Executed, Operator, activation_grid, weight_grid
+from bitpick.errors import EngineError
 from bitpick.fingerprint import Grid
 
 METADATA_KEY = "bitpick.layers"
 _WEIGHTED = re.compile(r"aten\.(conv\w*|linear)\.default")
-_INTEGER_CALL = re.compile(r"aoti_torch_\w+_q(?:conv|linear)\w*\(([^;]*)\)")
+# Calls of kernels with weights: whether for integers, and the number of the packed weight.
+_CALL = re.compile(r"\(aoti_torch_\w*?_(q?)(?:conv|linear|mkldnn)\w*\([^;]*?_frozen_param(\d+)\b")
 _KERNEL_CALL = re.compile(r"^\s*(cpp_fused\w*)\(", re.MULTILINE)
 # What a generated loop does beside moving numbers, and writing them in another format.
 _MOVES = re.compile(
@@ -33,11 +35,10 @@ def layers(program: Any) -> str:
         data, weight = node.args[:2]
         shape = node.meta["val"].shape
         positions = math.prod(int(d) for d in shape[2:]) if "conv" in str(node.target) else 1
-        grid, key = Grid(dtype="float32"), names.get(weight.name, weight.name)
+        grid = Grid(dtype="float32")
         size = math.prod(weight.meta["val"].shape)
         if "dequantize_per" in str(weight.target):
             stored, scale, zeros = (names.get(getattr(a, "name", ""), a) for a in weight.args[:3])
-            key = str(scale)
             zero_points = values[zeros].numpy() if isinstance(zeros, str) else zeros
             scales = values[scale].numel() if isinstance(scale, str) else 1
             grid = weight_grid(values[stored].numpy(), zero_points, scales, "s8")
@@ -46,12 +47,10 @@ def layers(program: Any) -> str:
             _, _, zero, low, high, dtype = data.args[:6]
             bits = round(math.log2(high - low + 1))
             activation = activation_grid("u8" if "uint8" in str(dtype) else "s8", int(zero), bits)
-        bias = node.args[2] if len(node.args) > 2 else None
-        owner = names.get(bias.name, "") if bias is not None else names.get(weight.name, "")
+        modules = [path for path, _ in (node.meta.get("nn_module_stack") or {}).values()]
         found.append(
             {
-                "key": key,
-                "name": owner.rpartition(".")[0] or node.name,
+                "name": modules[-1] if modules else node.name,
                 "kind": str(node.target).removesuffix(".default"),
                 "weights": size,
                 "macs": size * positions,
@@ -62,17 +61,33 @@ def layers(program: Any) -> str:
     return json.dumps(found)
 
 
+def _integer(layers: list[dict[str, Any]], code: str) -> set[int]:
+    """The places of the layers that integer kernels compute.
+
+    Packed weights are numbered in the order of the layers, the quantized ones always, the others where packing pays.
+    """
+    quantized = [place for place, layer in enumerate(layers) if layer["weight"]["dtype"] == "s8"]
+    calls = {int(number): q == "q" for q, number in _CALL.findall(code)}
+    if sum(calls.values()) == len(quantized):
+        return set(quantized)
+    packed = quantized if len(calls) == len(quantized) else range(len(layers))
+    if len(calls) != len(packed):
+        raise EngineError(f"the generated code has {len(calls)} packed weights for {len(layers)} layers")
+    return {place for place, number in zip(packed, sorted(calls), strict=True) if calls[number]}
+
+
 def executed(package: Path) -> Executed:
-    """Read off what a package executes: a layer is integer where an integer kernel is called with its scales."""
+    """Read off what a package executes: a layer is integer where an integer kernel is called with its weight."""
     with zipfile.ZipFile(package) as archive:
         code = next(n for n in archive.namelist() if n.endswith(".wrapper.cpp"))
         text = archive.read(code).decode()
         metadata = json.loads(archive.read(code.replace(".cpp", "_metadata.json")))
-    integer = {word for call in _INTEGER_CALL.findall(text) for word in re.findall(r"\w+", call)}
+    layers = json.loads(metadata[METADATA_KEY])
+    integer = _integer(layers, text)
     operators = []
-    for layer in json.loads(metadata[METADATA_KEY]):
+    for place, layer in enumerate(layers):
         weight, activation = Grid(**layer["weight"]), Grid(**layer["activation"])
-        runs_integer = layer["key"] in integer
+        runs_integer = place in integer
         operators.append(
             Operator(
                 layer["name"],
