@@ -33,8 +33,8 @@ class Fingerprint(BaseModel):
     """What a build really is, read off the graph that its runtime executes.
 
     Attributes:
-        weights: the grid of the weights that do most of the work; where some operators compute on integers, of theirs.
-        activations: the grid of what these weights are multiplied with.
+        weights: the grid that most of the weights have; where some are kept as integers, of these.
+        activations: the grid of what they are multiplied with, in most of the work.
         input: dtype of the build's input.
         output: dtype of the build's output.
         softmax: dtype that the softmax computes in; None where the build has none.

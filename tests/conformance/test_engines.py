@@ -219,7 +219,7 @@ WEIGHTS = 3 * 3 * 3 * 8 + 3 * 3 * 8 * 8 + 3 * 3 * 8 * 12 + 12 * 4  # of steps.ma
 def test_it_tells_what_its_runtime_executes(ran, recipe_id):
     told = ran(recipe_id)[0]
     assert told["nothing"] is None
-    # Keras counts biases and batch norm; ONNX Runtime fills up float channels, and no name leads back through its fusions.
+    # Keras counts biases and batch norm; ONNX Runtime fills up float channels, and its fusions make up names.
     if not recipe_id.startswith("keras:") and recipe_id != "onnxruntime:float32+raw_graph":
         assert told["weights"] == WEIGHTS
     if Recipe.parse(recipe_id).kind == "baseline":

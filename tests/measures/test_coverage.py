@@ -50,7 +50,7 @@ def test_a_graph_without_weights_has_no_shares():
     assert coverage.coverage(of(Operator("s", "Softmax", "float32"))).macs == 0.0
 
 
-def test_the_fingerprint_is_of_what_runs_as_integers():
+def test_the_fingerprint_is_of_what_is_quantized():
     small = conv("small", Grid(dtype="s8", granularity="per_tensor", symmetric=True, bits=7), weights=10, macs=10)
     found = coverage.fingerprint(of(dense(), small, conv(), Operator("s", "Softmax", "u8"), input="u8"))
     assert (found.weights, found.activations) == (S8, U8)
@@ -95,6 +95,20 @@ def test_what_differs_from_the_request_is_flagged(recipe, operator, says):
 def test_reduced_range_is_of_weights_or_activations_and_not_doubted_where_it_cannot_be_seen(bits):
     weight, activation = (g.model_copy(update={"bits": b}) for g, b in zip((S8, U8), bits, strict=True))
     assert texts(f"{STATIC}+reduced_range", of(conv(weight=weight, activation=activation))) == {}
+
+
+def test_what_the_recipe_leaves_in_float_and_the_runtime_does_not_is_flagged():
+    scoped = Recipe.model_validate(Recipe.parse(STATIC).model_dump() | {"exclude": ["c", "layer"], "name": "n"})
+    (flag,) = coverage.flags(scoped, of(conv("c"), conv("other")), "s8")
+    assert flag.text == "the recipe leaves Conv c in float, and the runtime computes on integers there"
+    known = Operator("weight", "Conv", "u8", S8, U8, 100, 1000, layers=("layer",))
+    assert [f.code for f in coverage.flags(scoped, of(known, conv("other")), "s8")] == ["not_as_requested"]
+
+
+def test_weights_alone_may_be_multiplied_with_rounded_activations():
+    found = coverage.fingerprint(of(conv("a", S8, FLOAT32, "float32"), conv("b", S8, DYNAMIC, "s8", 10, 10)))
+    assert (found.weights, found.activations) == (S8, FLOAT32)
+    assert texts("e:s8weights", of(conv("b", S8, DYNAMIC, "s8"))) == {}
 
 
 def test_a_runtime_may_keep_weights_otherwise_where_it_was_told_to():
@@ -150,6 +164,12 @@ def test_the_bits_of_an_asymmetric_grid_are_those_between_its_ends():
     found = weight_grid(np.array([0, 3, 255], np.uint8), 100, 1, "u8")
     assert (found.bits, found.symmetric) == (8, False)
     assert weight_grid(np.array([0, 3, 127], np.uint8), 50, 1, "u8").bits == 7
+
+
+def test_the_middle_of_an_unsigned_grid_of_seven_bits_is_64():
+    found = weight_grid(np.array([1, 64, 127], np.uint8), 64, 1, "u8")
+    assert (found.bits, found.symmetric) == (7, True)
+    assert not weight_grid(np.array([0, 64, 200], np.uint8), 64, 1, "u8").symmetric
 
 
 def test_an_activation_is_symmetric_around_the_middle_of_its_dtype():

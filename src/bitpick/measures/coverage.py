@@ -18,11 +18,12 @@ _SHOWN = 6  # operators named in a flag; all of them are in the row
 def fingerprint(executed: Executed) -> Fingerprint:
     """Summarise what a runtime executes by the operators that do most of the work."""
     weighted = [operator for operator in executed.operators if operator.weight is not None]
-    working = [operator for operator in weighted if operator.integer] or weighted
+    # Layers that were left in float say nothing of how the others were quantized.
+    quantized = [o for o in weighted if o.weight is not None and o.weight.dtype in INTEGERS] or weighted
     softmax = next((o.arithmetic for o in executed.operators if "softmax" in o.kind.lower()), None)
     return Fingerprint(
-        weights=_commonest((o.weight, o.weights) for o in working),
-        activations=_commonest((o.activation, o.macs) for o in working),
+        weights=_commonest((o.weight, o.weights) for o in quantized),
+        activations=_commonest((o.activation, o.macs or o.weights) for o in quantized),
         input=executed.input,
         output=executed.output,
         softmax=softmax,
@@ -79,7 +80,7 @@ def flags(recipe: Recipe, executed: Executed, kept_as: str) -> list[Flag]:
     """
     found = [Flag(code="not_as_requested", text=text) for text in _differences(recipe, executed, kept_as)]
     weighted = [o for o in executed.operators if o.macs]
-    floats = [o for o in weighted if not o.integer and not recipe.excludes(o.name)]
+    floats = [o for o in weighted if not o.integer and not _excluded(recipe, o)]
     if recipe.kind == "quantized" and recipe.activations != "float32" and floats:
         share = coverage(executed).macs
         found.append(
@@ -90,6 +91,10 @@ def flags(recipe: Recipe, executed: Executed, kept_as: str) -> list[Flag]:
             )
         )
     return found
+
+
+def _excluded(recipe: Recipe, operator: Operator) -> bool:
+    return any(recipe.excludes(name) for name in (operator.name, *operator.layers))
 
 
 def _differences(recipe: Recipe, executed: Executed, kept_as: str) -> Iterable[str]:
@@ -111,6 +116,8 @@ def _differences(recipe: Recipe, executed: Executed, kept_as: str) -> Iterable[s
             yield f"activations are {activations.dtype} with scales fixed beforehand, not dynamic"
     if weights is not None and recipe.granularity is not None and weights.granularity != recipe.granularity:
         yield f"weights have {_granularity(weights)} scales, not {recipe.granularity.replace('_', '-')} ones"
+    if taken := [o for o in executed.operators if o.weight is not None and o.integer and _excluded(recipe, o)]:
+        yield f"the recipe leaves {_words(taken)} in float, and the runtime computes on integers there"
     yield from _option_differences(recipe, found)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from bitpick.fingerprint import Grid
 
 INTEGERS = frozenset({"s8", "u8"})
+FLOATS = frozenset({"float32", "float16", "bfloat16"})
 
 
 FLOAT32 = Grid(dtype="float32")
@@ -28,6 +29,7 @@ class Operator:
         activation: the grid of its first input.
         weights: number of its weights, biases not counted.
         macs: multiply-accumulates for one sample.
+        layers: other names that a recipe may know it by.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Operator:
     activation: Grid | None = None
     weights: int = 0
     macs: int = 0
+    layers: tuple[str, ...] = ()
 
     @property
     def integer(self) -> bool:
@@ -49,7 +52,8 @@ class Executed:
     """The graph that a runtime executes.
 
     Attributes:
-        operators: in the runtime's order, without those that only convert between number formats or move data.
+        operators: in the runtime's order, without those that only convert between number formats, move data, or compute
+            on shapes.
         input: dtype of the build's input.
         output: dtype of the build's output.
     """
@@ -73,9 +77,10 @@ def weight_grid(values: NDArray[np.integer], zero_point: ArrayLike, scales: int,
         weight takes the last place of the grid, an asymmetric one so that both ends are taken.
     """
     zeros = np.asarray(zero_point).astype(np.int64)
-    middle = 128 if dtype == "u8" else 0
-    symmetric = bool((zeros == middle).all())
     whole = values.astype(np.int64)
+    # The middle of an unsigned grid of 7 bits is 64.
+    middle = 0 if dtype == "s8" else 64 if (zeros == 64).all() and whole.max() <= 128 else 128
+    symmetric = bool((zeros == middle).all())
     levels = 2 * int(np.abs(whole - middle).max()) + 1 if symmetric else int(whole.max() - whole.min()) + 1
     return Grid(
         dtype=dtype,

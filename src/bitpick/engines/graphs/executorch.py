@@ -72,7 +72,8 @@ def _delegate(blob: bytes, file: Any) -> list[Operator]:
             activation = activation_grid("s8", scheme["zero_point"])
         else:
             activation = Grid(dtype="float32")
-        positions = int(np.prod(values[fields["output_id"]][0]["dims"][:-1]))
+        side = data if "ConvTranspose" in kind else values[fields["output_id"]][0]
+        positions = int(np.prod(side["dims"][:-1]))
         found.append(Operator(name, kind, dtype, grid, activation, size, size * positions))
     return found
 

@@ -46,11 +46,11 @@ def _operator(interpreter: Any, op: Any, tensors: dict[int, Any], dequantized: d
     kind, (data, *others) = op["op_name"], (int(place) for place in op["inputs"])
     output = tensors[int(op["outputs"][0])]
     arithmetic = _dtype(tensors[data])
-    name = output["name"].split(";")[-1]
+    name, *layers = reversed(output["name"].split(";"))
     if kind == "TRANSPOSE_CONV":  # its inputs are the output's shape, the weight, the data
         data, others = others[1], [others[0]]
     if kind not in _WEIGHTED:
-        return Operator(name, kind, arithmetic)
+        return Operator(name, kind, arithmetic, layers=tuple(layers))
     # A weight kept as integers or in half precision passes a DEQUANTIZE where its operator computes in float.
     kept = tensors[dequantized.get(others[0], others[0])]
     dtype = _dtype(kept)
@@ -69,8 +69,9 @@ def _operator(interpreter: Any, op: Any, tensors: dict[int, Any], dequantized: d
     else:
         activation = Grid(dtype=arithmetic)
     size = int(np.prod(kept["shape"]))
-    positions = int(np.prod(output["shape"][:-1]))
-    return Operator(kept["name"].split(";")[-1], kind, arithmetic, weight, activation, size, size * positions)
+    positions = int(np.prod((tensors[data] if kind == "TRANSPOSE_CONV" else output)["shape"][:-1]))
+    names = (name, *layers)
+    return Operator(kept["name"].split(";")[-1], kind, arithmetic, weight, activation, size, size * positions, names)
 
 
 def _dtype(tensor: Any) -> str:

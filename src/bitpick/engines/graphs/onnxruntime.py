@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.engines.graphs.executed import FLOAT32, Executed, Operator, activation_grid, weight_grid
+from bitpick.engines.graphs.executed import FLOAT32, FLOATS, INTEGERS, Executed, Operator, activation_grid, weight_grid
 from bitpick.fingerprint import Grid
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ _FLOAT = {"Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "
 _PLUMBING = {
     "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast", "Transpose", "Reshape", "Flatten", "Squeeze",
     "Unsqueeze", "Identity", "ReorderInput", "ReorderOutput", "Shape", "Slice", "Gather", "Concat", "Split", "Constant",
+    "QLinearConcat",
 }  # fmt: skip
+_ROUNDS = 4  # the accuracy level at which a product with integer weights rounds its activations to 8 bits
 _DTYPES = {"float": "float32", "float16": "float16", "uint8": "u8", "int8": "s8"}
 
 
@@ -49,12 +52,16 @@ def executed(path: Path, settings: Mapping[str, str], sample: NDArray[np.float32
         options.profile_file_prefix = f"{folder}/profile"
         for name, value in settings.items():
             options.add_session_config_entry(name, value)
-        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        shipped = onnx.load(path)
+        unnamed = [node for node in shipped.graph.node if not node.name]
+        for number, node in enumerate(unnamed):  # the profile could not be matched
+            node.name = f"{node.op_type}_unnamed_{number}"
+        file = shipped.SerializeToString() if unnamed else path
+        session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         source = session.get_inputs()[0]
         session.run(None, {source.name: np.repeat(sample, _fixed_batch(source), axis=0)})
         events = json.loads(Path(session.end_profiling()).read_text())
         graph = onnx.load(options.optimized_model_filepath).graph
-        shipped = onnx.load(path).graph
         sink = session.get_outputs()[0]
     ran = {
         event["name"].removesuffix("_kernel_time"): event["args"]
@@ -62,9 +69,10 @@ def executed(path: Path, settings: Mapping[str, str], sample: NDArray[np.float32
         if event.get("cat") == "Node" and "output_type_shape" in event["args"]
     }
     ends = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "u8", "tensor(int8)": "s8"}
-    reader = _Reader(graph, shipped, ran, _fixed_batch(source))
+    reader = _Reader(graph, shipped.graph, ran, _fixed_batch(source))
+    operators = [reader.operator(node) for node in graph.node if node.op_type not in _PLUMBING]
     return Executed(
-        tuple(reader.operator(node) for node in graph.node if node.op_type not in _PLUMBING),
+        tuple(operator for operator in operators if operator.arithmetic in INTEGERS | FLOATS),
         ends.get(source.type, source.type),
         ends.get(sink.type, sink.type),
     )
@@ -117,9 +125,9 @@ class _Reader:
     def _before_blocking(self, name: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
         """The name and the weight's shape that a convolution had before its channels were filled up to whole blocks.
 
-        It has the name of the last node that was fused into it. Where the optimiser made up a name, what is stored counts.
+        It has the name of the last node fused into it. Where the optimiser made up a name, what is stored counts.
         """
-        origin = self._shipped.get(name)
+        origin = self._shipped.get(name) or self._shipped_made.get(name)
         while origin is not None and origin.op_type not in _FLOAT:
             origin = self._shipped_made.get(origin.input[0]) if origin.input else None
         if origin is None:
@@ -146,15 +154,19 @@ class _Reader:
         return Operator(self._layer(node), node.op_type, dtype, grid, activation, size, macs)
 
     def _blocks(self, node: onnx.NodeProto, arithmetic: str) -> Operator:
-        """A product with integer weights that are turned to floats as it computes."""
+        """A product with integer weights, turned to floats as it computes, or multiplied with rounded activations."""
         attributes = {a.name: a.i for a in node.attribute}
         size = attributes["K"] * attributes["N"]
         # They are kept unsigned around 128, which is the signed grid around 0.
         grid = Grid(dtype=f"s{attributes['bits']}", granularity="per_channel", symmetric=True, bits=attributes["bits"])
+        activation = Grid(dtype=arithmetic)
+        if attributes.get("accuracy_level") == _ROUNDS:
+            arithmetic = "s8"
+            activation = Grid(dtype="s8", granularity="per_tensor", bits=8, dynamic=True)
         ran = self._ran.get(node.name)
         rows = int(np.prod(next(iter(ran["output_type_shape"][0].values())))) // attributes["N"] if ran else 0
         macs = size * rows // self._batch
-        return Operator(self._layer(node), node.op_type, arithmetic, grid, Grid(dtype=arithmetic), size, macs)
+        return Operator(self._layer(node), node.op_type, arithmetic, grid, activation, size, macs)
 
     def _optional(self, node: onnx.NodeProto, place: int | None) -> Any:
         """The stored value of an input; None where the node has no such input, or computes it."""
@@ -184,7 +196,9 @@ class _Reader:
         return _DTYPES.get(first, first)
 
     def _macs(self, node: onnx.NodeProto, weight: tuple[int, ...], stored: tuple[int, ...]) -> int:
-        """Weights · output positions for one sample; 0 where the runtime did not tell the output's shape.
+        """Weights · positions for one sample; 0 where the runtime did not tell the shape.
+
+        Positions are those of the output, and of a transposed convolution's input.
 
         Args:
             node: the operator.
@@ -192,12 +206,14 @@ class _Reader:
             stored: the same, as the runtime stores it: output channels may be filled up, there and in the output.
         """
         ran = self._ran.get(node.name)
-        shape = next(iter(ran["output_type_shape"][0].values())) if ran else None
+        transposed = "ConvTranspose" in node.op_type
+        side = "input_type_shape" if transposed else "output_type_shape"
+        shape = next(iter(ran[side][0].values())) if ran else None
         if not shape:
             return 0
-        channels = stored[0] if "Conv" in node.op_type else shape[-1]
+        channels = shape[1] if transposed else stored[0] if "Conv" in node.op_type else shape[-1]
         return int(np.prod(weight) * (np.prod(shape) // (channels * self._batch)))
 
     def _layer(self, node: onnx.NodeProto) -> str:
         """The name of a node without what the optimiser put at its end."""
-        return node.name.split("_token_")[0].removesuffix("_nchwc")
+        return re.sub(r"_token_\d+$", "", node.name).removesuffix("_nchwc")

@@ -10,7 +10,9 @@ import numpy as np
 from bitpick.engines.graphs.executed import Executed, Operator, activation_grid, weight_grid
 from bitpick.fingerprint import Grid
 
-WEIGHTED = {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"}
+WEIGHTED = {
+    "Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData", "MatMul",
+}  # fmt: skip
 # They only move numbers, or write them in another format.
 _PLUMBING = {
     "Input", "Output", "Const", "Reorder", "Reshape", "Transpose", "FakeQuantize", "Convert", "Concatenation", "Split",
@@ -26,7 +28,7 @@ def executed(compiled: Any, source: Any) -> Executed:
         compiled: an `openvino.CompiledModel`.
         source: the `openvino.Model` that it was compiled from.
     """
-    layers = {op.get_friendly_name(): op for op in source.get_ops() if op.get_type_name() in WEIGHTED}
+    layers = [op for op in source.get_ops() if op.get_type_name() in WEIGHTED]
     operators = []
     for node in compiled.get_runtime_model().get_ordered_ops():
         told = node.get_rt_info()
@@ -36,8 +38,8 @@ def executed(compiled: Any, source: Any) -> Executed:
         precision = told["runtimePrecision"].value
         arithmetic = _DTYPES.get(precision, precision)
         # A node that swallowed others has their names; a rewritten one has a name under the original's.
-        names = told["originalLayersNames"].value.split(",")
-        layer = next((op for name, op in layers.items() if any(_under(n, name) for n in names)), None)
+        names = told["originalLayersNames"].value
+        layer = next((op for op in layers if any(_among(name, names) for name in _names(op))), None)
         weight = None if layer is None else _stored(layer.input_value(1).get_node())
         if layer is None or weight is None:
             operators.append(Operator(node.get_friendly_name(), kind, arithmetic))
@@ -59,9 +61,19 @@ def executed(compiled: Any, source: Any) -> Executed:
     return Executed(tuple(operators), first, last)
 
 
-def _under(name: str, layer: str) -> bool:
-    """Whether a runtime node's name is a layer's, or the bias's that it was fused with, or under it."""
-    return name in (layer, layer.removesuffix("/WithoutBiases")) or name.startswith(f"{layer}/")
+def _names(layer: Any) -> list[str]:
+    """The names that a runtime node may have from a layer: its own, and its bias's, which it is fused with."""
+    users = [target.get_node() for target in layer.output(0).get_target_inputs()]
+    adds = [user for user in users if user.get_type_name() == "Add"]
+    constant = [
+        a for a in adds if any(i.get_source_output().get_node().get_type_name() == "Constant" for i in a.inputs())
+    ]
+    return [layer.get_friendly_name(), *(add.get_friendly_name() for add in constant)]
+
+
+def _among(layer: str, names: str) -> bool:
+    """Whether a name, or one under it, is among names with commas between, and perhaps inside."""
+    return any(part in f",{names}," for part in (f",{layer},", f",{layer}/"))
 
 
 def _stored(node: Any) -> tuple[Any, Grid] | None:
@@ -103,7 +115,9 @@ def _activation(layer: Any, arithmetic: str) -> Grid:
 
 
 def _positions(layer: Any) -> int:
-    """Output elements of one sample for each output channel."""
-    shape = [1 if d.is_dynamic else d.get_length() for d in layer.output(0).get_partial_shape()]
+    """How often a layer's weights are used for one sample: once for each output position, or input position."""
+    transposed = layer.get_type_name().endswith("BackpropData")
+    side = layer.input_value(0) if transposed else layer.output(0)
+    shape = [1 if d.is_dynamic else d.get_length() for d in side.get_partial_shape()]
     channel = -1 if layer.get_type_name() == "MatMul" else 1
     return int(np.prod(shape)) // shape[channel]

@@ -71,4 +71,6 @@ def _weight(module: Any, node: Any) -> tuple[str, Any]:
     if "quantized::" in node.kind():
         unpack = torch.ops.quantized.linear_unpack if "linear" in node.kind() else torch.ops.quantized.conv2d_unpack
         found = unpack(found)[0]
-    return ".".join(name for name in names if name not in ("_packed_params", "weight")), found
+    # A module that was fused and not quantized is the first of two.
+    own = [name for name in names if name not in ("_packed_params", "weight")]
+    return ".".join(own[:-1] if own[-1].isdigit() else own), found

@@ -101,5 +101,5 @@ def executed(package: Path) -> Executed:
         )
     # The name of a generated loop says what it does.
     loops = [kernel for kernel in dict.fromkeys(_KERNEL_CALL.findall(text)) if _MOVES.sub("", kernel)]
-    operators += [Operator(kernel, "loop", "float32") for kernel in loops]
+    operators += [Operator(kernel, re.sub(r"^cpp_fused_+|_\d+$", "", kernel), "float32") for kernel in loops]
     return Executed(tuple(operators))
