@@ -99,6 +99,10 @@ class WorkerError(RunError):
     """A worker process died or could not be started."""
 
 
+class InstructionError(WorkerError):
+    """A worker process died of an instruction that its CPU does not have."""
+
+
 class Unsupported(BitpickError):  # noqa: N818 - an answer, not an error: it becomes a row
     """The engine cannot do this recipe on this machine."""
 

@@ -105,10 +105,12 @@ def test_what_the_recipe_leaves_in_float_and_the_runtime_does_not_is_flagged():
     assert [f.code for f in coverage.flags(scoped, of(known, conv("other")), "s8")] == ["not_as_requested"]
 
 
-def test_weights_alone_may_be_multiplied_with_rounded_activations():
-    found = coverage.fingerprint(of(conv("a", S8, FLOAT32, "float32"), conv("b", S8, DYNAMIC, "s8", 10, 10)))
+def test_weights_alone_that_are_multiplied_with_rounded_activations_are_flagged():
+    executed = of(conv("a", S8, FLOAT32, "float32"), conv("b", S8, DYNAMIC, "s8", 10, 10))
+    found = coverage.fingerprint(executed)
     assert (found.weights, found.activations) == (S8, FLOAT32)
-    assert texts("e:s8weights", of(conv("b", S8, DYNAMIC, "s8"))) == {}
+    says = "activations are to stay in float, and Conv b rounds them to 8 bits"
+    assert texts("e:s8weights", executed) == {"not_as_requested": says}
 
 
 def test_a_runtime_may_keep_weights_otherwise_where_it_was_told_to():

@@ -15,7 +15,7 @@ from bitpick.comparison.schedule import Result
 from bitpick.comparison.store import Store, predictions
 from bitpick.engines.engine import Offer
 from bitpick.engines.registry import engine
-from bitpick.errors import BitpickError, Unsupported
+from bitpick.errors import BitpickError, InstructionError, Unsupported
 from bitpick.executors.executor import Executor, Outcome
 from bitpick.host import Target
 from bitpick.model import Format, Model
@@ -142,7 +142,7 @@ class Rows:
             result = self._preparation.converted(job, result, self._inputs)
             if isinstance(result, BitpickError):
                 if job.function == "evaluate":  # whatever went wrong before has come down to it
-                    status = "unsupported" if isinstance(result, Unsupported) else "failed"
+                    status = "unsupported" if isinstance(result, (Unsupported, InstructionError)) else "failed"
                     self._put(row_of(job.subject, status, " ".join(str(result).split("\n"))))
             else:
                 done.setdefault(job.subject, {})[job.function] = result

@@ -97,13 +97,11 @@ class LiteRtEngine(Engine):
         """See `Engine.open`."""
         return _LiteRtSession(build.main, settings)
 
-    def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:  # noqa: ARG002 - it tells before it runs
+    def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:
         """See `Engine.inspect`."""
-        from ai_edge_litert.interpreter import Interpreter
-
-        interpreter = Interpreter(model_path=str(build.main), num_threads=1)
-        interpreter.allocate_tensors()
-        return graph.executed(interpreter)
+        session = _LiteRtSession(build.main, SessionSettings())
+        session.run(session.prepare(sample))
+        return graph.executed(session.interpreter)
 
 
 def _recipe_manager(recipe: Recipe) -> Any:
@@ -163,12 +161,12 @@ class _LiteRtSession(Session):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         kernels = OpResolverType.AUTO if settings.optimize else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-        self._interpreter = Interpreter(
+        self.interpreter = Interpreter(
             model_path=str(path), num_threads=settings.threads, experimental_op_resolver_type=kernels
         )
-        self._interpreter.allocate_tensors()
-        self._input = self._interpreter.get_input_details()[0]
-        self._output = self._interpreter.get_output_details()[0]
+        self.interpreter.allocate_tensors()
+        self._input = self.interpreter.get_input_details()[0]
+        self._output = self.interpreter.get_output_details()[0]
 
     def prepare(self, batch: NDArray[np.float32]) -> NDArray[Any]:
         """The batch in the input's dtype; an integer input has a scale and a zero point."""
@@ -181,12 +179,12 @@ class _LiteRtSession(Session):
         return clipped
 
     def run(self, native: NDArray[Any]) -> NDArray[Any]:
-        if native.shape[0] != self._interpreter.get_input_details()[0]["shape"][0]:
-            self._interpreter.resize_tensor_input(self._input["index"], native.shape)
-            self._interpreter.allocate_tensors()
-        self._interpreter.set_tensor(self._input["index"], native)
-        self._interpreter.invoke()
-        outputs: NDArray[Any] = self._interpreter.get_tensor(self._output["index"])
+        if native.shape[0] != self.interpreter.get_input_details()[0]["shape"][0]:
+            self.interpreter.resize_tensor_input(self._input["index"], native.shape)
+            self.interpreter.allocate_tensors()
+        self.interpreter.set_tensor(self._input["index"], native)
+        self.interpreter.invoke()
+        outputs: NDArray[Any] = self.interpreter.get_tensor(self._output["index"])
         return outputs
 
     def scores(self, native: NDArray[Any]) -> NDArray[np.float32]:

@@ -55,8 +55,7 @@ class OnnxRuntimeEngine(Engine):
                 _PRECISE: "a session setting: slower kernels that do not saturate, on CPUs without VNNI",
             },
         ),
-        Capability(("s8dynamic", "u8dynamic"), options={_PRECISE: "as above"}),
-        Capability(("s8weights", "float16")),
+        Capability(("s8dynamic", "u8dynamic", "s8weights", "float16")),
     )
 
     def form(self, recipe: Recipe) -> tuple[Format, ...]:
@@ -118,7 +117,10 @@ class OnnxRuntimeEngine(Engine):
             _copy(source, folder / _FILE)
             return Build(recipe, folder, (_FILE,))
         exclude = excluded(recipe, quantizer.layers(source)) if recipe.exclude else []
-        settings = ({"session.x64quantprecision": "1"} if _PRECISE in recipe.options else {}) | recipe.settings
+        settings = {"session.x64quantprecision": "1"} if _PRECISE in recipe.options else {}
+        if recipe.dtypes == "s8weights":  # by default it would round activations too, in matrix products
+            settings["session.qdq_matmulnbits_accuracy_level"] = "1"
+        settings |= recipe.settings
         made = Build(recipe, folder, (_FILE,), settings)
         if recipe.dtypes == "float16":
             if not _HALVES & set(this_host().isa):
@@ -148,12 +150,11 @@ class OnnxRuntimeEngine(Engine):
 
     def repairs(self, recipe: Recipe) -> list[Recipe]:
         """See `Engine.repairs`; products of signed weights with unsigned activations are those that saturate."""
-        if recipe.weights != "s8" or not (recipe.static or recipe.activations == "dynamic"):
+        if recipe.dtypes == "s8dynamic":
+            return [recipe.model_copy(update={"dtypes": "u8dynamic"})]
+        if recipe.weights != "s8" or not recipe.static or {REDUCED, _PRECISE} & recipe.options.keys():
             return []
-        if {REDUCED, _PRECISE} & recipe.options.keys():
-            return []
-        options = (REDUCED, _PRECISE) if recipe.static else (_PRECISE,)
-        return [recipe.model_copy(update={"options": recipe.options | {option: ""}}) for option in options]
+        return [recipe.model_copy(update={"options": recipe.options | {option: ""}}) for option in (REDUCED, _PRECISE)]
 
 
 class _OnnxRuntimeSession(Session):

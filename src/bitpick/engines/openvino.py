@@ -95,13 +95,13 @@ class OpenVinoEngine(Engine):
         """See `Engine.open`."""
         return _OpenVinoSession(build, settings)
 
-    def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:  # noqa: ARG002 - it tells before it runs
+    def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:
         """See `Engine.inspect`."""
         import openvino
 
         core = openvino.Core()
         source = core.read_model(build.main)
-        return graph.executed(core.compile_model(source, "CPU", _configuration(build.recipe, 1)), source)
+        return graph.executed(core.compile_model(source, "CPU", _configuration(build.recipe, 1)), source, sample)
 
 
 def _configuration(recipe: Recipe, threads: int) -> dict[str, str | int]:

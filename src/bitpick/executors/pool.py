@@ -18,7 +18,7 @@ from typing import Self
 import psutil
 from pydantic_core import to_jsonable_python
 
-from bitpick.errors import BitpickError, WorkerError
+from bitpick.errors import BitpickError, InstructionError, WorkerError
 from bitpick.executors.executor import Outcome, Payload
 
 # Thread pools that a library sizes by itself, each with its own variable.
@@ -211,14 +211,13 @@ class Worker:
         code = process.returncode
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         where = f"; its last words are in {self.log}" if self.log else ""
-        mend = _MEND.get(-code, "")
+        if code == -signal.SIGILL:
+            return InstructionError(
+                f"the build has instructions that this CPU does not have (SIGILL in the worker process {self.name})",
+                mend="make it on the CPU that is to run it",
+            )
+        mend = "SIGKILL is often the system out of memory: free some" if code == -signal.SIGKILL else ""
         return WorkerError(f"the worker process {self.name} {how}{where}", mend=mend)
-
-
-_MEND: dict[int, str] = {
-    signal.SIGKILL: "SIGKILL is often the system out of memory: free some",
-    signal.SIGILL: "SIGILL is an instruction that this CPU does not have: build for the CPU that is to run it",
-}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

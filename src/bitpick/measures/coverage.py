@@ -105,6 +105,15 @@ def _differences(recipe: Recipe, executed: Executed, kept_as: str) -> Iterable[s
     if recipe.kind != "quantized":
         return
     found = fingerprint(executed)
+    yield from _grid_differences(recipe, found, kept_as)
+    if recipe.activations == "float32" and (rounded := [o for o in executed.operators if o.macs and o.integer]):
+        yield f"activations are to stay in float, and {_words(rounded)} rounds them to 8 bits"
+    if taken := [o for o in executed.operators if o.weight is not None and o.integer and _excluded(recipe, o)]:
+        yield f"the recipe leaves {_words(taken)} in float, and the runtime computes on integers there"
+    yield from _option_differences(recipe, found)
+
+
+def _grid_differences(recipe: Recipe, found: Fingerprint, kept_as: str) -> Iterable[str]:
     weights, activations = found.weights, found.activations
     if weights is not None and weights.dtype != kept_as:
         yield f"weights are {weights.dtype}, not {kept_as}"
@@ -116,9 +125,6 @@ def _differences(recipe: Recipe, executed: Executed, kept_as: str) -> Iterable[s
             yield f"activations are {activations.dtype} with scales fixed beforehand, not dynamic"
     if weights is not None and recipe.granularity is not None and weights.granularity != recipe.granularity:
         yield f"weights have {_granularity(weights)} scales, not {recipe.granularity.replace('_', '-')} ones"
-    if taken := [o for o in executed.operators if o.weight is not None and o.integer and _excluded(recipe, o)]:
-        yield f"the recipe leaves {_words(taken)} in float, and the runtime computes on integers there"
-    yield from _option_differences(recipe, found)
 
 
 def _option_differences(recipe: Recipe, found: Fingerprint) -> Iterable[str]:

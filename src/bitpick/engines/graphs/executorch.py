@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bitpick.engines.graphs.executed import Executed, Operator, activation_grid, weight_grid
+from bitpick.engines.graphs.executed import FLOAT32, Executed, Operator, activation_grid, weight_grid
 from bitpick.fingerprint import Grid
 
 # They only move numbers, or write them in another format.
@@ -18,6 +18,9 @@ _PLUMBING = {
     "XNNStaticTranspose", "XNNConvert", "XNNStaticReshape", "XNNStaticConstantPad", "XNNStaticSlice", "XNNCopy",
     "XNNConcatenate2", "XNNConcatenate3", "XNNConcatenate4", "XNNConcatenate5",
 }  # fmt: skip
+_MOVES = re.compile(r"(_copy|quantize_per_\w+|::clone|::_clone_dim_order|::view|::cat)$")
+# Where in the arguments of an operator its weight is.
+_WEIGHT_AT = {"aten::convolution": 1, "aten::linear": 1, "aten::mm": 1, "aten::addmm": 2}
 _INTEGER = {"xnn_datatype_qint8", "xnn_datatype_qcint8"}
 _DYNAMIC = {"xnn_datatype_qdint8", "xnn_datatype_qpint8"}
 
@@ -34,10 +37,23 @@ def executed(program: bytes) -> Executed:
         if hasattr(call, "delegate_index"):
             place = plan.delegates[call.delegate_index].processed.index
             operators += _delegate(bytes(file.program.backend_delegate_data[place].data), file)
-        elif hasattr(call, "op_index"):  # outside the delegate a portable kernel runs, in float
-            kind = plan.operators[call.op_index].name
-            operators.append(Operator(kind.split("::")[-1], kind, "float32"))
-    return Executed(tuple(operators))
+        elif hasattr(call, "op_index"):
+            operators.append(_portable(plan, call, len(operators)))
+    return Executed(tuple(operator for operator in operators if not _MOVES.search(operator.kind)))
+
+
+def _portable(plan: Any, call: Any, number: int) -> Operator:
+    """An operator outside the delegate: a portable kernel runs it, in float."""
+    kind = plan.operators[call.op_index].name
+    name = f"{kind.split('::')[-1]}_{number}"
+    if kind not in _WEIGHT_AT:
+        return Operator(name, kind, "float32")
+    weight, output = (plan.values[call.args[place]].val for place in (_WEIGHT_AT[kind], -1))
+    if not getattr(weight, "data_buffer_idx", 0):  # computed, not stored
+        return Operator(name, kind, "float32")
+    size = int(np.prod(weight.sizes))
+    positions = int(np.prod(output.sizes[2:] if "conv" in kind else output.sizes[:-1]))
+    return Operator(name, kind, "float32", FLOAT32, FLOAT32, size, size * positions)
 
 
 def _delegate(blob: bytes, file: Any) -> list[Operator]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bitpick.engines.graphs.executed import Executed, Operator, activation_grid, weight_grid
+from bitpick.engines.graphs.executed import FLOATS, INTEGERS, Executed, Operator, activation_grid, weight_grid
 from bitpick.fingerprint import Grid
 
 _WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL", "CONV_3D"}
@@ -31,47 +33,67 @@ def layers(path: Path) -> list[str]:
 
 
 def executed(interpreter: Any) -> Executed:
-    """Read off what an interpreter executes, its tensors allocated for one sample."""
+    """Read off what an interpreter executes, after it has run one sample: only then are all sizes known."""
     tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
     operators = interpreter._get_ops_details()  # noqa: SLF001 - nothing public tells the operators
-    dequantized = {op["outputs"][0]: op["inputs"][0] for op in operators if op["op_name"] == "DEQUANTIZE"}
-    return Executed(
-        tuple(_operator(interpreter, op, tensors, dequantized) for op in operators if op["op_name"] not in _PLUMBING),
-        _dtype(interpreter.get_input_details()[0]),
-        _dtype(interpreter.get_output_details()[0]),
+    ends = (interpreter.get_input_details()[0], interpreter.get_output_details()[0])
+    graph = _Graph(
+        interpreter,
+        tensors,
+        dequantized={int(op["outputs"][0]): int(op["inputs"][0]) for op in operators if op["op_name"] == "DEQUANTIZE"},
+        computed={int(i) for op in operators for i in op["outputs"]} | {end["index"] for end in ends},
     )
+    found = [graph.operator(op, number) for number, op in enumerate(operators) if op["op_name"] not in _PLUMBING]
+    return Executed(tuple(o for o in found if o.arithmetic in INTEGERS | FLOATS), *(_dtype(end) for end in ends))
 
 
-def _operator(interpreter: Any, op: Any, tensors: dict[int, Any], dequantized: dict[int, int]) -> Operator:
-    kind, (data, *others) = op["op_name"], (int(place) for place in op["inputs"])
-    output = tensors[int(op["outputs"][0])]
-    arithmetic = _dtype(tensors[data])
-    name, *layers = reversed(output["name"].split(";"))
-    if kind == "TRANSPOSE_CONV":  # its inputs are the output's shape, the weight, the data
-        data, others = others[1], [others[0]]
-    if kind not in _WEIGHTED:
-        return Operator(name, kind, arithmetic, layers=tuple(layers))
-    # A weight kept as integers or in half precision passes a DEQUANTIZE where its operator computes in float.
-    kept = tensors[dequantized.get(others[0], others[0])]
-    dtype = _dtype(kept)
-    quantization = kept["quantization_parameters"]
-    if dtype in ("s8", "u8"):
-        values = interpreter.get_tensor(kept["index"])
-        weight = weight_grid(values, quantization["zero_points"], len(quantization["scales"]), dtype)
-    else:
-        weight = Grid(dtype=dtype)
-    if arithmetic in ("s8", "u8"):
-        activation = activation_grid(arithmetic, int(tensors[data]["quantization_parameters"]["zero_points"][0]))
-    elif dtype in ("s8", "u8") and others[0] not in dequantized:
-        # Float numbers with integer weights: the kernel rounds each batch's activations to integers as it runs.
-        activation = Grid(dtype="s8", granularity="per_tensor", bits=8, dynamic=True)
-        arithmetic = "s8"
-    else:
-        activation = Grid(dtype=arithmetic)
-    size = int(np.prod(kept["shape"]))
-    positions = int(np.prod((tensors[data] if kind == "TRANSPOSE_CONV" else output)["shape"][:-1]))
-    names = (name, *layers)
-    return Operator(kept["name"].split(";")[-1], kind, arithmetic, weight, activation, size, size * positions, names)
+@dataclass(frozen=True)
+class _Graph:
+    """What to look things up in: tensors by index, what a DEQUANTIZE takes by what it gives, what is no constant."""
+
+    interpreter: Any
+    tensors: dict[int, Any]
+    dequantized: dict[int, int]
+    computed: set[int]
+
+    def operator(self, op: Any, number: int) -> Operator:
+        kind, inputs = op["op_name"], [int(place) for place in op["inputs"]]
+        if kind == "TRANSPOSE_CONV":  # the output's shape, the weight, the data
+            inputs = [inputs[2], inputs[1]]
+        data, output = self.tensors[inputs[0]], self.tensors[int(op["outputs"][0])]
+        arithmetic = _dtype(data)
+        layers = _parts(output)
+        name = layers[-1] if layers else f"{kind.lower()}_{number}"
+        # A weight kept as integers or in half precision passes a DEQUANTIZE where its operator computes in float.
+        kept = self.dequantized.get(inputs[1], inputs[1]) if kind in _WEIGHTED else None
+        if kept is None or kept in self.computed:
+            return Operator(name, kind, arithmetic, layers=tuple(layers))
+        weight = self._weight(self.tensors[kept])
+        name = (_parts(self.tensors[kept]) or [name])[-1]
+        if arithmetic in INTEGERS:
+            activation = activation_grid(arithmetic, int(data["quantization_parameters"]["zero_points"][0]))
+        elif weight.dtype in INTEGERS and inputs[1] not in self.dequantized:
+            # Float numbers with integer weights: the kernel rounds each batch's activations to integers as it runs.
+            activation = Grid(dtype="s8", granularity="per_tensor", bits=8, dynamic=True)
+            arithmetic = "s8"
+        else:
+            activation = Grid(dtype=arithmetic)
+        size = int(np.prod(self.tensors[kept]["shape"]))
+        positions = int(np.prod((data if kind == "TRANSPOSE_CONV" else output)["shape"][:-1]))
+        return Operator(name, kind, arithmetic, weight, activation, size, size * positions, tuple(layers))
+
+    def _weight(self, tensor: Any) -> Grid:
+        dtype = _dtype(tensor)
+        if dtype not in INTEGERS:
+            return Grid(dtype=dtype)
+        quantization = tensor["quantization_parameters"]
+        values = self.interpreter.get_tensor(tensor["index"])
+        return weight_grid(values, quantization["zero_points"], len(quantization["scales"]), dtype)
+
+
+def _parts(tensor: Any) -> list[str]:
+    """The names in a tensor's name, which has those of all layers fused into it; what is just a number is none."""
+    return [part for part in tensor["name"].split(";") if not re.fullmatch(r"\d*", part)]
 
 
 def _dtype(tensor: Any) -> str:

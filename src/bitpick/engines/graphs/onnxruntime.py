@@ -28,7 +28,7 @@ _INTEGER = {
     "MatMulIntegerToFloat": (0, 4, 1, 5),
     "DynamicQuantizeMatMul": (0, None, 1, 3),
 }
-_FLOAT = {"Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"}
+_FLOAT = {"Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"}
 # They only move numbers, or write them in another format.
 _PLUMBING = {
     "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast", "Transpose", "Reshape", "Flatten", "Squeeze",
@@ -102,10 +102,10 @@ class _Reader:
             return self._integer(node)
         arithmetic = self._dtype_of_run(node)
         name = self._layer(node)
+        if node.op_type not in _FLOAT | {"MatMulNBits"}:  # a first input may be a condition, or a scale
+            return Operator(name, node.op_type, self._dtype_of_run(node, "output_type_shape"))
         if node.op_type == "MatMulNBits":
             return self._blocks(node, arithmetic)
-        if node.op_type not in _FLOAT or len(node.input) < 2:
-            return Operator(name, node.op_type, arithmetic)
         stored, grid = self._kept_weight(node.input[1])
         if stored is None:
             return Operator(name, node.op_type, arithmetic)
@@ -138,13 +138,14 @@ class _Reader:
         _, zero_at, weight_at, weight_zero_at = _INTEGER[node.op_type]
         weight = self._values.get(node.input[weight_at])
         zeros = self._optional(node, weight_zero_at)
-        dynamic = zero_at is None or self._optional(node, zero_at) is None
+        dynamic = not node.op_type.startswith("Q")
         dtype = self._dtype_of_run(node)
         if dynamic:
             dtype = "u8" if dtype == "float32" else dtype  # rounded inside the operator
             activation = Grid(dtype=dtype, granularity="per_tensor", bits=8, dynamic=True)
         else:
-            activation = activation_grid(dtype, int(self._optional(node, zero_at).ravel()[0]))
+            zero = self._optional(node, zero_at)
+            activation = activation_grid(dtype, 0 if zero is None else int(zero.ravel()[0]))
         grid, size, macs = None, 0, 0
         if weight is not None:
             kept = "s8" if weight.dtype == np.int8 else "u8"
@@ -189,10 +190,10 @@ class _Reader:
             return value, weight_grid(value, 0 if zeros is None else zeros, scales.size, kept)
         return None, FLOAT32
 
-    def _dtype_of_run(self, node: onnx.NodeProto) -> str:
-        """The dtype of the numbers that went into a node when it ran."""
+    def _dtype_of_run(self, node: onnx.NodeProto, side: str = "input_type_shape") -> str:
+        """The dtype of the first numbers that went into a node, or came out, when it ran."""
         ran = self._ran.get(node.name)
-        first = next(iter(ran["input_type_shape"][0]), "float") if ran and ran["input_type_shape"] else "float"
+        first = next(iter(ran[side][0]), "float") if ran and ran[side] else "float"
         return _DTYPES.get(first, first)
 
     def _macs(self, node: onnx.NodeProto, weight: tuple[int, ...], stored: tuple[int, ...]) -> int:

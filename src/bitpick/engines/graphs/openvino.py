@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bitpick.engines.graphs.executed import Executed, Operator, activation_grid, weight_grid
+from bitpick.engines.graphs.executed import FLOATS, INTEGERS, Executed, Operator, activation_grid, weight_grid
 from bitpick.fingerprint import Grid
 
 WEIGHTED = {
@@ -21,13 +22,16 @@ _PLUMBING = {
 _DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "s8", "u8": "u8"}
 
 
-def executed(compiled: Any, source: Any) -> Executed:
+def executed(compiled: Any, source: Any, sample: NDArray[np.float32]) -> Executed:
     """Read off what a compiled model executes.
 
     Args:
         compiled: an `openvino.CompiledModel`.
         source: the `openvino.Model` that it was compiled from.
+        sample: one sample, of shape (1, …): it makes all shapes known.
     """
+    source = source.clone()
+    source.reshape(list(sample.shape))
     layers = [op for op in source.get_ops() if op.get_type_name() in WEIGHTED]
     operators = []
     for node in compiled.get_runtime_model().get_ordered_ops():
@@ -58,7 +62,7 @@ def executed(compiled: Any, source: Any) -> Executed:
         )
     ends = (compiled.inputs[0], compiled.outputs[0])
     first, last = (_DTYPES.get(end.get_element_type().get_type_name(), "") for end in ends)
-    return Executed(tuple(operators), first, last)
+    return Executed(tuple(o for o in operators if o.arithmetic in INTEGERS | FLOATS), first, last)
 
 
 def _names(layer: Any) -> list[str]:

@@ -43,7 +43,7 @@ def _operator(module: Any, node: Any, taken: Any, given: Any) -> Operator:
     if not kind.startswith(_WEIGHTED):
         return Operator(node.output().debugName(), kind, dtype)
     path, weight = _weight(module, node)
-    positions = given.numel() // (given.shape[0] * given.shape[-1 if "linear" in kind else 1])
+    positions = given.numel() // given.shape[-1 if "linear" in kind else 1]  # of one sample
     if weight.is_quantized:
         per_channel = weight.qscheme() in (torch.per_channel_affine, torch.per_channel_symmetric)
         zeros = weight.q_per_channel_zero_points().numpy() if per_channel else weight.q_zero_point()
@@ -69,8 +69,9 @@ def _weight(module: Any, node: Any) -> tuple[str, Any]:
     for name in names:
         found = getattr(found, name)
     if "quantized::" in node.kind():
-        unpack = torch.ops.quantized.linear_unpack if "linear" in node.kind() else torch.ops.quantized.conv2d_unpack
-        found = unpack(found)[0]
+        # One axis is packed as two are.
+        name = next((n for n in ("linear", "conv3d") if n in node.kind()), "conv2d")
+        found = getattr(torch.ops.quantized, f"{name}_unpack")(found)[0]
     # A module that was fused and not quantized is the first of two.
     own = [name for name in names if name not in ("_packed_params", "weight")]
     return ".".join(own[:-1] if own[-1].isdigit() else own), found

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from bitpick.engines.graphs.executed import Executed, Operator, activation_grid, weight_grid
-from bitpick.errors import EngineError
 from bitpick.fingerprint import Grid
 
 METADATA_KEY = "bitpick.layers"
@@ -34,7 +33,7 @@ def layers(program: Any) -> str:
             continue
         data, weight = node.args[:2]
         shape = node.meta["val"].shape
-        positions = math.prod(int(d) for d in shape[2:]) if "conv" in str(node.target) else 1
+        positions = math.prod(int(d) for d in (shape[2:] if "conv" in str(node.target) else shape[1:-1]))
         grid = Grid(dtype="float32")
         size = math.prod(weight.meta["val"].shape)
         if "dequantize_per" in str(weight.target):
@@ -71,8 +70,8 @@ def _integer(layers: list[dict[str, Any]], code: str) -> set[int]:
     if sum(calls.values()) == len(quantized):
         return set(quantized)
     packed = quantized if len(calls) == len(quantized) else range(len(layers))
-    if len(calls) != len(packed):
-        raise EngineError(f"the generated code has {len(calls)} packed weights for {len(layers)} layers")
+    if len(calls) != len(packed):  # how many is known, which is not
+        return set(quantized[: sum(calls.values())])
     return {place for place, number in zip(packed, sorted(calls), strict=True) if calls[number]}
 
 

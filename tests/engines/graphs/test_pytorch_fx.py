@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import onnx
+import pytest
+
+from bitpick.host import this_host
+from bitpick.measures import coverage
+from bitpick.model import Format
+from bitpick.recipe import Recipe
+from tests.engines.graphs.conftest import LAYERS, bits, positions, sizes, volume, weighted
+
+pytestmark = pytest.mark.frameworks
+
+FLOAT, STATIC = "pytorch_fx:float32", "pytorch_fx:s8u8-per_channel-histogram"
+BACKENDS = ("fbgemm", "onednn") if this_host().machine.lower() in ("x86_64", "amd64") else ("qnnpack",)
+QUANTIZED = (STATIC, *(f"{STATIC}+{name}" for name in BACKENDS))
+
+
+@pytest.fixture(scope="module")
+def kernels(builds):
+    """The operators that PyTorch's profiler sees in one run of a recipe's build."""
+    return lambda recipe: Counter(builds.ran(recipe, "torch_kernels"))
+
+
+@pytest.mark.parametrize("recipe", QUANTIZED)
+def test_every_quantized_operator_that_ran_is_listed_as_integer(builds, kernels, recipe):
+    ran = Counter({name: count for name, count in kernels(recipe).items() if name.startswith("quantized::")})
+    executed = builds.executed(recipe)
+    assert ran
+    assert Counter(o.kind for o in executed.operators if o.kind.startswith("quantized::")) == ran
+    assert {o.arithmetic for o in executed.operators if o.kind.startswith("quantized::")} == {"u8"}
+    assert not [name for name in kernels(recipe) if name in ("aten::_convolution", "aten::linear")]
+
+
+def test_the_baseline_is_float32_throughout(builds, kernels):
+    executed, ran = builds.executed(FLOAT), kernels(FLOAT)
+    assert {o.arithmetic for o in executed.operators} == {"float32"}
+    assert not [name for name in ran if "quantize" in name]
+    for kind, count in Counter(o.kind for o in executed.operators).items():
+        assert ran[kind] == count, kind
+    assert coverage.flags(Recipe.parse(FLOAT), executed, "float32") == []
+
+
+@pytest.mark.parametrize("recipe", [FLOAT, *QUANTIZED])
+def test_weights_and_work_are_those_of_the_network(builds, recipe):
+    assert sizes(builds.executed(recipe)) == list(LAYERS)
+
+
+@pytest.mark.parametrize("recipe", QUANTIZED)
+def test_the_grids_are_those_of_the_packed_weights(builds, recipe):
+    packed = builds.read(recipe, "torch_weights")
+    executed = builds.executed(recipe)
+    assert [o.name for o in weighted(executed)] == list(packed)
+    for operator in weighted(executed):
+        stored, grid = packed[operator.name], operator.weight
+        assert stored["scheme"] == "torch.per_channel_affine"
+        assert set(stored["zero_points"]) == {0}
+        assert len(stored["integers"]) == operator.weights
+        assert bits(stored["integers"]) == 8
+        assert (grid.dtype, grid.granularity, grid.symmetric, grid.bits) == ("s8", "per_channel", True, 8)
+
+
+@pytest.mark.parametrize("recipe", QUANTIZED)
+def test_a_quantized_build_computes_on_integers(builds, recipe):
+    executed = builds.executed(recipe)
+    found, told = coverage.coverage(executed), coverage.fingerprint(executed)
+    assert (found.macs, found.weights, found.float_operators) == (1.0, 1.0, [])
+    # The range that an observer was given is not in the file; an activation after a ReLU has its zero at the end.
+    assert (told.activations.dtype, told.activations.bits, told.activations.symmetric) == ("u8", None, False)
+    assert (told.input, told.output, told.softmax) == ("float32", "float32", "u8")
+    assert coverage.flags(Recipe.parse(recipe), executed, "s8") == []
+
+
+def scoped(builds, strides):
+    """A recipe that leaves the convolution with these strides in float."""
+    graph = onnx.load(builds.form(Format.ONNX)).graph
+    named = {tuple(a.ints): n.name for n in graph.node if n.op_type == "Conv" for a in n.attribute}
+    exclude = [named[strides].replace(".", "_")]
+    return Recipe.model_validate(Recipe.parse(STATIC).model_dump() | {"exclude": exclude, "name": "scoped"})
+
+
+def test_a_layer_that_the_recipe_leaves_in_float_is_float(builds, kernels):
+    recipe = scoped(builds, (2, 2))
+    ran, executed = kernels(recipe), builds.executed(recipe)
+    assert (ran["aten::_convolution"], ran["quantized::conv2d"] + ran["quantized::conv2d_relu"]) == (1, 2)
+    assert [o.integer for o in weighted(executed)] == [True, True, False, True]
+    work = [macs for _, macs in LAYERS]
+    assert coverage.coverage(executed).macs == (sum(work) - work[2]) / sum(work)
+
+
+def test_a_layer_that_the_recipe_leaves_in_float_gets_no_flag(builds):
+    recipe = scoped(builds, (2, 2))
+    assert coverage.flags(recipe, builds.executed(recipe), "s8") == []
+
+
+@pytest.mark.parametrize("axes", [3, 2])
+def test_a_product_with_a_vector_at_each_position_works_at_every_position(builds, tmp_path, axes):
+    source = builds.convert(positions(tmp_path / "vectors.onnx", axes), Format.ONNX, Format.PYTORCH)
+    assert sizes(builds.executed(FLOAT, source)) == [(3 * 12, 3 * 12 * 64)]
+
+
+def test_a_convolution_of_three_axes_is_read_too(builds, tmp_path):
+    source = builds.convert(volume(tmp_path / "volume.onnx"), Format.ONNX, Format.PYTORCH)
+    assert sizes(builds.executed(STATIC, source)) == [(12 * 3**3, 12 * 3**3 * 6 * 6)]
