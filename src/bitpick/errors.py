@@ -11,6 +11,7 @@
     │   ├── OperatorError       a hop met an operator it does not know
     │   ├── EngineError         an engine's library refused or broke
     │   └── WorkerError         a worker process died
+    │       └── InstructionError  of an instruction that its CPU does not have
     └── Unsupported             not a failure: an engine cannot do this recipe here
 
 A message answers three questions: what happened and where, what was expected, how to mend it.
