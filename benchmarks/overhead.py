@@ -39,7 +39,19 @@ def children_seconds() -> float:
 def run_bitpick(folder: Path) -> tuple[float, float, dict[str, int]]:
     """CPU seconds of the whole and of the evaluations, and what each build got right."""
     before = children_seconds()
-    command = [sys.executable, "-m", "bitpick", "compare", "--preset", "basic", "--out", str(folder / "run"), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "bitpick",
+        "compare",
+        "--preset",
+        "basic",
+        "--target",
+        "host",
+        "--out",
+        str(folder / "run"),
+        "--json",
+    ]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     rows = [row for row in json.loads(done.stdout)["rows"] if row["status"] == "ok"]
     evaluation = sum(row["cpu_seconds"]["evaluate"] for row in rows)

@@ -143,7 +143,7 @@ class Rows:
             if isinstance(result, BitpickError):
                 if job.function == "evaluate":  # whatever went wrong before has come down to it
                     status = "unsupported" if isinstance(result, (Unsupported, InstructionError)) else "failed"
-                    self._put(row_of(job.subject, status, " ".join(str(result).split("\n"))))
+                    self._put(row_of(job.subject, status, "; ".join(str(result).split("\n"))))
             else:
                 done.setdefault(job.subject, {})[job.function] = result
                 if job.function == "evaluate":
