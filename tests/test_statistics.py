@@ -6,9 +6,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
+from statsmodels.stats.multitest import multipletests
 
-from bitpick.statistics import mcnemar_midp, wilson_interval
+from bitpick.statistics import (
+    holm,
+    max_t,
+    mcnemar_midp,
+    noninferiority_score,
+    samples_to_show,
+    tango_interval,
+    tango_score,
+    wilson_interval,
+)
 
 
 @given(st.integers(1, 20_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -34,3 +44,134 @@ def test_mcnemar_midp_by_its_definition(b, c):
     exact = min(1.0, 2 * sum(math.comb(n, i) for i in range(k + 1)) / 2**n)
     expected = exact - (0.5 * point if b == c and n else 0.0 if b == c else point)
     assert mcnemar_midp(b, c) == pytest.approx(expected, abs=1e-9)
+
+
+def test_tangos_interval_of_a_published_example():
+    """Airway hyper-responsiveness, 1 and 7 discordant of 21 (Fagerland, Lydersen and Laake, 2014): -0.517 to -0.026."""
+    assert tango_interval(1, 7, 21) == pytest.approx((-0.517, -0.026), abs=5e-4)
+
+
+def counts(largest=400):
+    total = st.integers(1, largest)
+    return total.flatmap(
+        lambda n: st.integers(0, n).flatmap(lambda b: st.tuples(st.just(b), st.integers(0, n - b), st.just(n)))
+    )
+
+
+@given(counts())
+def test_tangos_interval_holds_what_was_observed_and_turns_with_the_sides(table):
+    b, c, n = table
+    low, high = tango_interval(b, c, n)
+    assert -1 <= low <= (b - c) / n <= high <= 1
+    assert tango_interval(c, b, n) == pytest.approx((-high, -low), abs=1e-9)
+
+
+@given(counts(), st.floats(-0.9, 0.9))
+def test_tangos_interval_is_what_his_test_does_not_refute(table, difference):
+    low, high = tango_interval(*table)
+    if min(abs(difference - low), abs(difference - high)) > 1e-6:
+        assert (low < difference < high) == (abs(tango_score(*table, difference)) < 1.959964)
+
+
+@given(counts())
+def test_tangos_score_of_no_difference_is_mcnemars(table):
+    b, c, _ = table
+    expected = (b - c) / math.sqrt(b + c) if b + c else 0.0
+    assert tango_score(*table, 0.0) == pytest.approx(expected, abs=1e-6)
+
+
+@given(counts(), st.floats(-0.9, 0.9))
+def test_tangos_variance_is_that_of_the_constrained_maximum_likelihood(table, difference):
+    """By a search over what the hypothesis leaves free: how often only the second is right."""
+    b, c, n = table
+    grid = np.linspace(max(0.0, -difference), (1 - difference) / 2, 20_001)[1:-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        likelihood = (
+            np.where(b, b * np.log(grid + difference), 0)
+            + np.where(c, c * np.log(grid), 0)
+            + np.where(n - b - c, (n - b - c) * np.log(1 - 2 * grid - difference), 0)
+        )
+    best = grid[np.nanargmax(likelihood)]
+    variance = n * (2 * best + difference * (1 - difference))
+    if variance > 1e-3:
+        expected = (b - c - n * difference) / math.sqrt(variance)
+        assert tango_score(*table, difference) == pytest.approx(expected, rel=0.02, abs=0.02)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_statsmodels(p_values):
+    np.testing.assert_allclose(holm(p_values), multipletests(p_values, method="holm")[1], atol=1e-12)
+
+
+@given(st.lists(st.floats(-3, 5), min_size=1, max_size=6))
+def test_max_t_of_independent_and_of_equal_scores(scores):
+    """Independent ones nearly as Holm, which is a bound; of equal ones each is tested as if it were alone."""
+    alone = norm.sf(scores)
+    independent = max_t(scores, np.eye(len(scores)), draws=20_000)
+    assert all(p <= h + 0.02 for p, h in zip(independent, holm(list(alone)), strict=True))
+    assert all(p >= q - 0.02 for p, q in zip(independent, alone, strict=True))
+    equal = max_t(scores, np.ones((len(scores), len(scores))), draws=20_000)
+    np.testing.assert_allclose(equal, alone, atol=0.02)
+
+
+@given(st.integers(0, 300), st.integers(0, 300), st.integers(600, 5000))
+def test_as_many_samples_as_it_says_would_show_it(b, c, n):
+    score = noninferiority_score(b, c, n, 0.02)
+    needed = samples_to_show(score, n, 1.645)
+    if needed is None:
+        assert (b - c) / n >= 0.02 - 1e-12
+        return
+    more = 10_000 * needed / n  # the same shares of so many samples, in ten thousandths
+    scaled = noninferiority_score(round(b * more), round(c * more), round(n * more), 0.02) / 100
+    assert scaled >= 1.64
+    assert needed < 100 or scaled == pytest.approx(1.645, abs=0.02)
+
+
+ALPHA, SIMULATIONS = 0.05, 10_000
+ALLOWED = ALPHA + 2.6 * math.sqrt(ALPHA * (1 - ALPHA) / SIMULATIONS)  # Monte-Carlo error, at 0.5% one-sided
+
+
+@pytest.mark.parametrize(("n", "only_build"), [(10_000, 0.013), (1_000, 0.02), (10_000, 0.002)])
+def test_a_drop_of_the_margin_is_seldom_called_less(n, only_build):
+    """10,000 data sets at the margin: the false claims stay under alpha."""
+    margin = 0.0087
+    rng = np.random.default_rng(n)
+    shares = [only_build + margin, only_build, 1 - 2 * only_build - margin]
+    tables = rng.multinomial(n, shares, size=SIMULATIONS)
+    claims = [noninferiority_score(int(b), int(c), n, margin) > norm.isf(ALPHA) for b, c, _ in tables]
+    assert np.mean(claims) <= ALLOWED
+
+
+@pytest.mark.parametrize(("n", "only_one"), [(10_000, 0.013), (200, 0.05)])
+def test_equal_classifiers_are_seldom_called_different(n, only_one):
+    """10,000 data sets without a difference: McNemar's mid-p stays under alpha."""
+    tables = np.random.default_rng(n).multinomial(n, [only_one, only_one, 1 - 2 * only_one], size=SIMULATIONS)
+    kept = {}
+    claims = [kept.setdefault((b, c), mcnemar_midp(int(b), int(c)) < ALPHA) for b, c, _ in tables]
+    assert np.mean(claims) <= ALLOWED
+
+
+def test_of_many_rows_at_the_margin_seldom_any_is_called_less():
+    """10,000 data sets of three alike rows, all at the margin: a false claim about any of them stays under alpha."""
+    n, margin, k = 10_000, 0.0087, 3
+    # What the three rows do on a sample that only the baseline gets right, or only a row does: mostly the same.
+    patterns = np.array(
+        [[1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1], [-1, -1, -1], [-1, 0, 0], [0, -1, 0], [0, 0, -1], [0, 0, 0]]
+    )
+    shares = np.array([0.008 + margin / 2, *[0.005 + margin / 2] * 3, 0.008, *[0.005] * 3, 0.0])
+    shares[-1] = 1 - shares.sum()
+    rng = np.random.default_rng(1)
+    claims = {"holm": 0, "max_t": 0}
+    for table in rng.multinomial(n, shares, size=SIMULATIONS):
+        losses = [(int(table @ (patterns[:, i] == 1)), int(table @ (patterns[:, i] == -1))) for i in range(k)]
+        scores = [noninferiority_score(b, c, n, margin) for b, c in losses]
+        if max(scores) < 1.5:  # no method claims anything
+            continue
+        means = table @ patterns / n
+        covariance = (patterns.T * table) @ patterns / n - np.outer(means, means)
+        deviations = np.sqrt(np.diag(covariance))
+        correlation = covariance / np.outer(deviations, deviations)
+        claims["max_t"] += min(max_t(scores, correlation, draws=2_000)) <= ALPHA
+        claims["holm"] += min(holm(list(norm.sf(scores)))) <= ALPHA
+    assert claims["max_t"] / SIMULATIONS <= ALLOWED
+    assert claims["holm"] <= claims["max_t"]

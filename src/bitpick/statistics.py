@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Z_95 = 1.959964  # two-sided 95%
 
 
-def wilson_interval(successes: int, total: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson_interval(successes: int, total: int, z: float = Z_95) -> tuple[float, float]:
     """Wilson's score interval of a proportion (E. B. Wilson, JASA 22 (1927), 209-212).
 
     Args:
@@ -42,3 +48,128 @@ def mcnemar_midp(only_first: int, only_second: int) -> float:
     if only_first == only_second:
         return float(1 - 0.5 * binom.pmf(k, n, 0.5)) if n else 1.0
     return float(2 * binom.cdf(k, n, 0.5) - binom.pmf(k, n, 0.5))
+
+
+def tango_score(only_first: int, only_second: int, total: int, difference: float) -> float:
+    """Tango's score statistic for the difference of two paired proportions (Statistics in Medicine 17 (1998), 891-908).
+
+    Args:
+        only_first: samples that only the first classifier gets right.
+        only_second: samples that only the second gets right.
+        total: number of samples.
+        difference: the hypothesis: the first one's accuracy minus the second one's, between -1 and 1.
+
+    Returns:
+        A number that is standard normal where the hypothesis is true, and negative where the observed difference is
+        smaller than that. Its variance is that of the constrained maximum likelihood.
+    """
+    if difference < 0:  # the same hypothesis with both exchanged, for which the root below is stable
+        return -tango_score(only_second, only_first, total, -difference)
+    a = 2 * total
+    b = -only_first - only_second + (2 * total - only_first + only_second) * difference
+    c = -only_second * difference * (1 - difference)
+    only_second_share = max(0.0, (math.sqrt(max(b * b - 4 * a * c, 0.0)) - b) / (2 * a))
+    variance = total * (2 * only_second_share + difference * (1 - difference))
+    observed = only_first - only_second - total * difference
+    if variance <= 0:
+        return 0.0 if observed == 0 else math.copysign(math.inf, observed)
+    return observed / math.sqrt(variance)
+
+
+def tango_interval(only_first: int, only_second: int, total: int, z: float = Z_95) -> tuple[float, float]:
+    """The differences that Tango's score test does not refute.
+
+    Args:
+        only_first: samples that only the first classifier gets right.
+        only_second: samples that only the second gets right.
+        total: number of samples, at least 1.
+        z: standard normal quantile; the default gives 95%.
+
+    Returns:
+        Lower and upper bound of the first one's accuracy minus the second one's.
+    """
+    from scipy.optimize import brentq
+
+    observed = (only_first - only_second) / total
+
+    def bound(end: float, level: float) -> float:
+        def excess(difference: float) -> float:
+            return tango_score(only_first, only_second, total, difference) - level
+
+        # The score falls from where the difference is observed to either end of what is possible.
+        inside = 1 - 1e-12
+        start, near = min(max(observed, -inside), inside), end * inside
+        return float(brentq(excess, start, near, xtol=1e-12)) if excess(start) * excess(near) < 0 else end
+
+    return bound(-1.0, z), bound(1.0, -z)
+
+
+def noninferiority_score(only_first: int, only_second: int, total: int, margin: float) -> float:
+    """How far a drop is shown to be under a margin: Tango's score of "the drop is the margin", its sign reversed.
+
+    Args:
+        only_first: samples that only the reference gets right.
+        only_second: samples that only the other one gets right.
+        total: number of samples.
+        margin: the largest drop that does no harm, above 0.
+
+    Returns:
+        A number that is standard normal at most where the drop is the margin or more; large ones are evidence.
+    """
+    return -tango_score(only_first, only_second, total, margin)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values (Scandinavian Journal of Statistics 6 (1979), 65-70), under any dependence."""
+    order = np.argsort(p_values)
+    adjusted = np.empty(len(p_values))
+    worst = 0.0
+    for rank, place in enumerate(order):
+        worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = worst
+    return [float(p) for p in adjusted]
+
+
+def max_t(
+    scores: Sequence[float], correlation: NDArray[np.float64], draws: int = 100_000, seed: int = 0
+) -> list[float]:
+    """Step-down adjusted p-values of correlated one-sided tests (Romano and Wolf, Econometrica 73 (2005), 1237-1282).
+
+    Each score is compared with the largest of the scores not yet rejected, as normal numbers with their correlation
+    would have it. Where tests are alike, this asks for less than Holm.
+
+    Args:
+        scores: the test statistics of shape (k,), each standard normal at most where its hypothesis is true.
+        correlation: of the statistics, of shape (k, k).
+        draws: normal vectors to draw; the p-values are exact to about 1/√draws.
+        seed: of these draws.
+
+    Returns:
+        The adjusted p-values, at least 1/(draws + 1).
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    order = np.argsort(-values)
+    # Draws through the square root of the correlation, whose eigenvalues rounding can make slightly negative.
+    eigenvalues, vectors = np.linalg.eigh(correlation)
+    root = vectors * np.sqrt(np.clip(eigenvalues, 0, None))
+    normal = np.random.default_rng(seed).standard_normal((draws, len(values))) @ root.T
+    # The largest of this hypothesis and those after it.
+    largest = np.maximum.accumulate(normal[:, order][:, ::-1], axis=1)[:, ::-1]
+    counts = (largest >= values[order]).sum(axis=0)
+    adjusted = np.empty(len(values))
+    adjusted[order] = np.maximum.accumulate((counts + 1) / (draws + 1))
+    return [float(p) for p in adjusted]
+
+
+def samples_to_show(score: float, total: int, z: float) -> int | None:
+    """How many samples would give the evidence, if what the samples at hand show stays what it is.
+
+    Args:
+        score: what they give, by `noninferiority_score`; for the same shares it grows with the root of their number.
+        total: how many they are.
+        z: the standard normal quantile that the evidence must reach.
+
+    Returns:
+        The number of samples; None where no number would do, for the score is not above 0.
+    """
+    return math.ceil(total * (z / score) ** 2) if score > 0 else None
