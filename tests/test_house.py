@@ -55,6 +55,8 @@ def test_every_module_can_be_imported_without_any_framework():
 # Modules without a test of their own name, and where they are tested.
 TESTED_ELSEWHERE = {
     "api": "test_cli, end_to_end",
+    "printing": "test_cli",
+    "runs": "test_cli, comparison/test_gate",
     "comparison/job": "comparison/test_compare, end_to_end",
     "comparison/listener": "comparison/test_compare",
     "comparison/plan": "comparison/test_compare",
@@ -79,6 +81,7 @@ TESTED_ELSEWHERE = {
     "engines/registry": "conformance",
     "engines/graphs/executed": "measures/test_coverage, engines/graphs",
     "executors/executor": "executors/test_inline",
+    "evidence": "comparison/test_judge, measures/test_fidelity",
     "fingerprint": "measures/test_coverage",
 }
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from bitpick.api import Comparison, compare, convert, data, engine_table, evaluate, quantize, report
+    from bitpick.api import Comparison, compare, convert, data, engine_table, evaluate, gate, quantize, report
     from bitpick.errors import BitpickError
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "data",
     "engine_table",
     "evaluate",
+    "gate",
     "quantize",
     "report",
 ]

@@ -4,56 +4,42 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from bitpick.comparison import single
-from bitpick.comparison import store as stores
 from bitpick.comparison.compare import Comparison as _Comparison
 from bitpick.comparison.compare import new_run
 from bitpick.comparison.listener import Listener, Silent
-from bitpick.comparison.request import DEFAULT_FLAG_DROP, DEFAULT_PRESET, make_request
+from bitpick.comparison.request import DEFAULT_ALPHA, DEFAULT_FLAG_DROP, DEFAULT_MARGIN, DEFAULT_PRESET, make_request
 from bitpick.comparison.store import Store
 from bitpick.data.dataset import Dataset
 from bitpick.data.load import load as load_dataset
 from bitpick.data.progress import Progress, silent
 from bitpick.engines import registry
-from bitpick.errors import OutputError, RequestError
+from bitpick.errors import RequestError
 from bitpick.executors.pool import Launch, Limits, WorkerPool
 from bitpick.host import TARGETS, installed_version, target, this_host
 from bitpick.preprocessing import Preprocessing
-from bitpick.report import markdown
-from bitpick.result import File, Hop, Recommendation, Row, Run
+from bitpick.result import File, Hop, Row
+from bitpick.runs import Comparison, gate, report, write_report
 
-REPORT_FILE = "report.md"
+__all__ = [
+    "Comparison",
+    "bundled_model",
+    "compare",
+    "convert",
+    "data",
+    "engine_table",
+    "evaluate",
+    "gate",
+    "quantize",
+    "report",
+]
 
 EngineRow = dict[str, Any]
 """What `engine_table` tells of one engine; plain JSON."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A finished run.
-
-    Attributes:
-        folder: the run directory.
-        run: everything in its run.json.
-    """
-
-    folder: Path
-    run: Run
-
-    @property
-    def rows(self) -> list[Row]:
-        """One build each, or the reason why there is none."""
-        return self.run.rows
-
-    @property
-    def recommendation(self) -> Recommendation | None:
-        """The build to ship, and why."""
-        return self.run.recommendation
 
 
 def bundled_model() -> Path:
@@ -74,6 +60,10 @@ def compare(
     seed: int = 0,
     targets: Sequence[str] = (),
     target_samples: int = 1000,
+    margin: str = DEFAULT_MARGIN,
+    alpha: float = DEFAULT_ALPHA,
+    max_drop: float | None = None,
+    max_size: float | None = None,
     flag_drop: float = 100 * DEFAULT_FLAG_DROP,
     min_accuracy: float | None = None,
     jobs: int | None = None,
@@ -98,6 +88,11 @@ def compare(
         targets: CPUs to measure for beside this one: `x86-avx2`, or a YAML file that describes one. By default the
             builds that would be recommended are checked on `x86-avx2`, where its emulator is; `host` leaves that out.
         target_samples: how many evaluation samples a target gets.
+        margin: the largest drop that does no harm, said before the run: a share of the float32 build's accuracy, as
+            `1%`, or percentage points, as `0.5`. Only builds that are shown to lose less are recommended.
+        alpha: how often, at most, any of them may wrongly be said to; one-sided, over all of them at once.
+        max_drop: builds that lose more than this are not recommended, in percentage points.
+        max_size: builds that are larger than this are not recommended, in kilobytes of 1,000 bytes.
         flag_drop: rows that lose more accuracy than this are flagged, in percentage points.
         min_accuracy: rows with less accuracy than this are flagged, a fraction from 0 to 1.
         jobs: how many jobs at once, each with its share of the cores; None is one a core.
@@ -130,6 +125,10 @@ def compare(
         seed=seed,
         targets=targets,
         target_samples=target_samples,
+        margin=margin,
+        alpha=alpha,
+        max_drop=None if max_drop is None else max_drop / 100,
+        max_size=None if max_size is None else round(1000 * max_size),
         flag_drop=flag_drop / 100,
         min_accuracy=min_accuracy,
     )
@@ -150,7 +149,7 @@ def compare(
         comparison.compare(lambda: load_dataset(data, progress), Preprocessing(), overwrite)
     finally:
         if store.run.state in ("complete", "failed", "interrupted"):
-            _write_report(store.root, store.run)
+            write_report(store.root, store.run)
     return Comparison(folder, store.run)
 
 
@@ -274,25 +273,6 @@ def engine_table() -> list[EngineRow]:
 def default_folder(model: str, data: str, digest: str) -> Path:
     """Where a run goes that was given no place."""
     return Path("runs") / f"{Path(model).stem}-{Path(data).name}-{digest[:8]}"
-
-
-def report(folder: str | Path) -> Comparison:
-    """Read a run directory and write its reports again.
-
-    Raises:
-        OutputError: it holds no run.
-    """
-    folder = Path(folder)
-    run = stores.read(folder)
-    _write_report(folder, run)
-    return Comparison(folder, run)
-
-
-def _write_report(folder: Path, run: Run) -> None:
-    try:
-        stores.write_whole(folder / REPORT_FILE, markdown.render(run))
-    except OSError as error:
-        raise OutputError(f"the report cannot be written in {folder}: {error.strerror}") from error
 
 
 def data(name: str | Path = "cifar10", *, progress: Progress = silent) -> Dataset:

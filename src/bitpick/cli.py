@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+
+from bitpick import printing
 
 app = typer.Typer(
     help="Which quantized build of my model should I ship?",
@@ -84,6 +85,12 @@ def compare(
         typer.Option(help="Measure for this CPU too: x86-avx2, a YAML file, or host for none other; repeat for more."),
     ] = None,
     target_samples: Annotated[int, typer.Option(help="How many evaluation samples a target gets.")] = 1000,
+    margin: Annotated[
+        str, typer.Option(help="The largest drop that does no harm: 1% of the float32's accuracy, or 0.5 points.")
+    ] = "1%",
+    alpha: Annotated[float, typer.Option(help="One-sided level of showing that a build loses less.")] = 0.05,
+    max_drop: Annotated[float | None, typer.Option(help="Recommend no build that loses more, in points.")] = None,
+    max_size: Annotated[float | None, typer.Option(help="Recommend no build that is larger, in kB.")] = None,
     flag_drop: Annotated[float, typer.Option(help="Flag rows that lose more than this, in percentage points.")] = 5.0,
     min_accuracy: Annotated[
         float | None, typer.Option(help="Flag rows with less accuracy than this, from 0 to 1.")
@@ -98,7 +105,7 @@ def compare(
     from bitpick import api
     from bitpick.report import terminal
 
-    with terminal.LiveRows(_stderr()) as listener:
+    with terminal.LiveRows(printing.stderr()) as listener:
         done = api.compare(
             model,
             data,
@@ -110,6 +117,10 @@ def compare(
             seed=seed,
             targets=target or (),
             target_samples=target_samples,
+            margin=margin,
+            alpha=alpha,
+            max_drop=max_drop,
+            max_size=max_size,
             flag_drop=flag_drop,
             min_accuracy=min_accuracy,
             jobs=jobs,
@@ -117,9 +128,9 @@ def compare(
             memory_limit=memory_limit,
             overwrite=overwrite,
             listener=listener,
-            progress=_progress(),
+            progress=printing.progress(),
         )
-    _show(done, json)
+    printing.show(done, json)
 
 
 @_command
@@ -134,12 +145,12 @@ def convert(
     from bitpick import api
     from bitpick.report import terminal
 
-    with terminal.LiveRows(_stderr()) as listener:
-        hops = api.convert(model, to, out, data, listener=listener, progress=_progress())
+    with terminal.LiveRows(printing.stderr()) as listener:
+        hops = api.convert(model, to, out, data, listener=listener, progress=printing.progress())
     if json:
-        _print_json({"path": str(out), "hops": [hop.model_dump() for hop in hops]})
+        printing.print_json({"path": str(out), "hops": [hop.model_dump() for hop in hops]})
     else:
-        _stdout().print(terminal.hops(hops, str(out)))
+        printing.stdout().print(terminal.hops(hops, str(out)))
 
 
 @_command
@@ -156,7 +167,7 @@ def quantize(
     from bitpick import api
     from bitpick.report import terminal
 
-    with terminal.LiveRows(_stderr()) as listener:
+    with terminal.LiveRows(printing.stderr()) as listener:
         files = api.quantize(
             model,
             recipe,
@@ -165,10 +176,10 @@ def quantize(
             calibration_size=calibration_size,
             seed=seed,
             listener=listener,
-            progress=_progress(),
+            progress=printing.progress(),
         )
     if json:
-        _print_json({"recipe": recipe, "files": [file.model_dump() for file in files]})
+        printing.print_json({"recipe": recipe, "files": [file.model_dump() for file in files]})
     else:
         for file in files:
             typer.echo(f"{out / file.path}  {file.bytes:,} bytes")
@@ -184,12 +195,12 @@ def evaluate(
     from bitpick import api
     from bitpick.report import terminal
 
-    with terminal.LiveRows(_stderr()) as listener:
-        row = api.evaluate(model, data, listener=listener, progress=_progress())
+    with terminal.LiveRows(printing.stderr()) as listener:
+        row = api.evaluate(model, data, listener=listener, progress=printing.progress())
     if json:
-        _print_json(row.model_dump(exclude_none=True))
+        printing.print_json(row.model_dump(exclude_none=True))
     else:
-        _stdout().print(terminal.one_row(row))
+        printing.stdout().print(terminal.one_row(row))
 
 
 @_command
@@ -197,7 +208,45 @@ def report(run: Annotated[Path, typer.Argument(help="A run directory.")], json: 
     """Write a run's reports again, from its run.json."""
     from bitpick import api
 
-    _show(api.report(run), json)
+    printing.show(api.report(run), json)
+
+
+@_command
+def gate(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    row: Annotated[list[str] | None, typer.Option(help="The row; by default the recommended one. Repeat.")] = None,
+    max_drop: Annotated[float | None, typer.Option(help="The largest drop, in percentage points.")] = None,
+    max_size: Annotated[float | None, typer.Option(help="The largest size, in kB.")] = None,
+    min_coverage: Annotated[float | None, typer.Option(help="The smallest integer share, from 0 to 1.")] = None,
+    max_class_drop: Annotated[float | None, typer.Option(help="The largest drop of any class, in points.")] = None,
+    noninferior: Annotated[bool, typer.Option(help="The drop must be shown to be under the run's margin.")] = False,
+    against: Annotated[Path | None, typer.Option(help="An earlier run, which must not have been better.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit's XML to this file.")] = None,
+    json: Json = False,
+) -> None:
+    """Pass or fail, for CI: exit 1 where a row breaks a rule, with one line a rule."""
+    from dataclasses import asdict
+
+    from bitpick import api
+
+    checks = api.gate(
+        run,
+        rows=row or (),
+        max_drop=max_drop,
+        max_size=max_size,
+        min_coverage=min_coverage,
+        max_class_drop=max_class_drop,
+        noninferior=noninferior,
+        against=against,
+        junit=junit,
+    )
+    if json:
+        printing.print_json([asdict(check) for check in checks])
+    else:
+        for check in checks:
+            typer.echo(f"{'ok  ' if check.passed else 'FAIL'} {check.row}: {check.text} ({check.rule})")
+    if not all(check.passed for check in checks):
+        raise SystemExit(1)
 
 
 @_command
@@ -208,9 +257,9 @@ def engines(json: Json = False) -> None:
 
     table = api.engine_table()
     if json:
-        _print_json(table)
+        printing.print_json(table)
     else:
-        _stdout().print(terminal.engines(table))
+        printing.stdout().print(terminal.engines(table))
 
 
 @_command
@@ -222,7 +271,7 @@ def data(
     """Fetch a data set into the cache."""
     from bitpick import api
 
-    found = api.data(source or name, progress=_progress())
+    found = api.data(source or name, progress=printing.progress())
     told = {
         "name": found.name,
         "calibration": len(found.calibration.labels),
@@ -230,48 +279,11 @@ def data(
         "folder": str(found.evaluation.inputs_path.parent),
     }
     if json:
-        _print_json(told)
+        printing.print_json(told)
     else:
         typer.echo(
             "{name}: {calibration:,} calibration and {evaluation:,} evaluation samples in {folder}".format(**told)
         )
-
-
-# ---- printing ----
-
-
-def _stdout() -> Any:
-    from rich.console import Console
-
-    # A pipe or a file has no width of its own: ids must not be folded there.
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-
-
-def _stderr() -> Any:
-    from rich.console import Console
-
-    return Console(stderr=True)
-
-
-def _progress() -> Any:
-    from bitpick.report.bars import Bars
-
-    return Bars(_stderr())
-
-
-def _print_json(document: Any) -> None:
-    import json
-
-    typer.echo(json.dumps(document, indent=1))
-
-
-def _show(done: Any, as_json: bool) -> None:
-    from bitpick.report import terminal
-
-    if as_json:
-        typer.echo(done.run.model_dump_json(indent=1, exclude_none=True))
-    else:
-        _stdout().print(terminal.summary(done.run, str(done.folder)))
 
 
 def _interrupt(*_: object) -> NoReturn:

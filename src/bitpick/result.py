@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
+from bitpick.evidence import Fidelity, Unoptimized, VersusBaseline, VersusNative
 from bitpick.fingerprint import Coverage, Fingerprint
 from bitpick.recipe import Kind, Recipe
 
@@ -42,54 +43,6 @@ class Accuracy(Record):
     value: float
     interval: tuple[float, float]
     per_class: dict[str, float]
-
-
-class VersusBaseline(Record):
-    """A build beside the float32 build of the same engine.
-
-    Attributes:
-        baseline: the row compared with.
-        drop: baseline's accuracy minus this row's, as a fraction.
-        flips: evaluation samples whose prediction differs.
-        p_value: two-sided McNemar mid-p of "both are right equally often".
-    """
-
-    baseline: str
-    drop: float
-    flips: int
-    p_value: float
-
-
-class VersusNative(Record):
-    """A build on another CPU beside the same files on this one, on the same samples.
-
-    Attributes:
-        samples: how many.
-        correct: predictions that are right here.
-        drop: accuracy here minus accuracy there, as a fraction.
-        flips: predictions that differ.
-    """
-
-    samples: int
-    correct: int
-    drop: float
-    flips: int
-
-
-class Unoptimized(Record):
-    """A build whose runtime was told not to rewrite its graph, beside the same build as it ships, where they differ.
-
-    Attributes:
-        samples: how many were run both ways.
-        correct: predictions that are right without the runtime's rewriting.
-        correct_optimized: and with it.
-        flips: predictions that differ.
-    """
-
-    samples: int
-    correct: int
-    correct_optimized: int
-    flips: int
 
 
 class Flag(Record):
@@ -125,6 +78,7 @@ class Row(Record):
     accuracy: Accuracy | None = None
     versus_baseline: VersusBaseline | None = None
     versus_native: VersusNative | None = None
+    fidelity: Fidelity | None = None
     unoptimized: Unoptimized | None = None
     fingerprint: Fingerprint | None = None
     coverage: Coverage | None = None
@@ -222,6 +176,10 @@ class RequestRecord(Record):
         recipe_fields: the recipes whose ids do not decode, by their ids.
         targets: the CPUs to measure for beside this one; empty where bitpick chooses.
         target_samples: how many evaluation samples an emulated target gets.
+        margin: the largest drop that does no harm: a share of the baseline's accuracy (`1%`), or points (`0.5`).
+        alpha: how often, at most, one of the recommended rows may wrongly be called good enough; one-sided.
+        max_drop: rows that lose more than this, as a fraction, are not recommended.
+        max_size: rows of more bytes are not recommended.
     """
 
     model: str
@@ -235,6 +193,10 @@ class RequestRecord(Record):
     seed: int
     targets: list[str] = []
     target_samples: int = 1000
+    margin: str
+    alpha: float
+    max_drop: float | None = None
+    max_size: int | None = None
     flag_drop: float
     min_accuracy: float | None = None
     sha256: str
@@ -249,6 +211,7 @@ class Recommendation(Record):
         by_use: the best row for `accuracy`, `size`, and for each engine by its name.
         by_target: the row to ship for each CPU that was measured for; `host` is this one.
         ties: the rows whose accuracy is not shown to differ from that of the most accurate one, it included.
+        pareto: the rows shown to be good enough of which no other is both as accurate and as small.
     """
 
     id: str | None
@@ -256,6 +219,7 @@ class Recommendation(Record):
     by_use: dict[str, str] = {}
     by_target: dict[str, str] = {}
     ties: list[str] = []
+    pareto: list[str] = []
 
     @model_serializer(mode="wrap")
     def _with_id(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from bitpick.result import Flag, RequestRecord, Row
 TARGETS = np.array([0, 1, 0, 1, 0, 1, 0, 1, 0, 1])
 REQUEST = RequestRecord(
     model="m", model_sha256="0", data="d", preset="p", recipes=[], engines=[], calibration_size=1, seed=0,
-    flag_drop=0.15, min_accuracy=0.75, sha256="0",
+    margin="1%", alpha=0.05, flag_drop=0.15, min_accuracy=0.75, sha256="0",
 )  # fmt: skip
 
 

@@ -3,94 +3,146 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bitpick.comparison.judge import p_value
+from bitpick.comparison.claims import with_claims
+from bitpick.comparison.judge import judge, margin_of, p_value
 from bitpick.comparison.recommend import recommend
+from bitpick.errors import RequestError
 from bitpick.measures.accuracy import accuracy
-from bitpick.result import Row
+from bitpick.recipe import baseline
+from bitpick.result import RequestRecord, Row
 
-N = 1000
+N = 5000
 TARGETS = np.zeros(N, np.int64)
 
 
-def make(rows):
-    """Rows of `(id, wrong samples, size, fields)`, where wrong samples are a slice."""
-    predicted, made = {}, []
-    for row_id, wrong, size, fields in rows:
+def request(**fields):
+    return RequestRecord(
+        **{
+            "model": "m", "model_sha256": "0", "data": "d", "preset": "p", "recipes": [], "engines": [],
+            "calibration_size": 1, "seed": 0, "flag_drop": 0.5, "margin": "2.0", "alpha": 0.05, "sha256": "0",
+        }
+        | fields
+    )  # fmt: skip
+
+
+def made(rows, **fields):
+    """Rows of `(id, wrong samples, fields)` beside a baseline of each engine that is always right, judged."""
+    predicted, found = {}, {}
+    names = dict.fromkeys(["a", *(row_id.partition(":")[0] for row_id, _, _ in rows)])
+    floats = [(baseline(name).id, (), {"kind": "baseline"}) for name in names]
+    for row_id, wrong, extra in [*floats, *rows]:
         predictions = np.zeros(N, np.int32)
-        predictions[wrong] = 1
+        predictions[list(wrong)] = 1
         predicted[row_id] = predictions
-        made.append(
-            Row(
-                id=row_id, recipe=row_id, engine=row_id.partition(":")[0], kind=fields.pop("kind", "quantized"),
-                status="ok", size_bytes=size, accuracy=accuracy(predictions, TARGETS, ("a", "b")), **fields,
-            )
+        found[row_id] = Row(
+            **{
+                "id": row_id, "recipe": row_id, "engine": row_id.partition(":")[0], "kind": "quantized",
+                "status": "ok", "size_bytes": 300, "accuracy": accuracy(predictions, TARGETS, ("a", "b")),
+            }
+            | extra
         )  # fmt: skip
-    return made, predicted
+    judged = [judge(row, found, predicted, TARGETS, request(**fields)) for row in found.values()]
+    return judged, predicted
 
 
-def test_the_most_accurate_row_and_what_ties_with_it():
-    rows, predicted = make(
+def recommended(rows, **fields):
+    judged, predicted = made(rows, **fields)
+    claimed = with_claims(judged, predicted, TARGETS, 0.05)
+    return recommend(claimed, predicted, TARGETS, request(**fields))
+
+
+def sized(size, **fields):
+    return {"size_bytes": size, **fields}
+
+
+def test_the_most_accurate_within_a_tenth_of_the_smallest_that_is_good_enough():
+    found = recommended(
         [
-            ("a:x", slice(0, 50), 300, {}),
-            ("a:y", slice(2, 54), 200, {}),  # other 2 and 4 samples: p = 0.45
-            ("b:z", slice(0, 90), 100, {}),  # 40 more: p < 0.001
+            ("a:best", range(20), sized(300)),
+            ("a:pick", range(40, 65), sized(105)),
+            ("b:small", range(100, 145), sized(100)),
+            ("b:tiny", range(200), sized(50)),  # loses 4 points
         ]
     )
-    found = recommend(rows, predicted, TARGETS)
-    assert found.id == "a:y"  # it ties, and is a third smaller
-    assert (
-        "Of these a:y (94.80%, 0.2 kB) is the one to ship: the most accurate within 10% of the smallest."
-        in found.because
-    )
-    assert found.by_use == {"accuracy": "a:x", "size": "b:z", "a": "a:x", "b": "b:z"}
-    assert found.ties == ["a:x", "a:y"]
+    assert found.id == "a:pick"
+    assert found.by_use == {"accuracy": "a:best", "size": "b:small", "a": "a:best", "b": "b:small"}
+    assert found.pareto == ["a:best", "a:pick", "b:small"]
     text = " ".join(found.because)
-    assert "A tie, not a ranking: 1,000 samples do not show that it is more accurate than a:y" in text
-    assert "Smallest: b:z (91.00%, 0.1 kB), which is shown to be less accurate." in text
-    assert "Best of b: b:z (91.00%, 0.1 kB)." in text
+    assert "a:pick (99.50%, 0.1 kB) is the most accurate within 10% of the smallest build that is shown" in text
+    assert "shown to be under 2.00 points; 3 of 4 builds are, all tested at once at a one-sided 5%." in text
+    assert "Most accurate: a:best (99.60%, 0.3 kB), which ties with it." in text
+    assert "Smallest: b:small (99.10%, 0.1 kB)." in text
+    assert "Not shown to be good enough: b:tiny, a drop of 4.00 points" in text
+    assert "no number of samples would show it" in text
 
 
-def test_equal_accuracy_goes_to_the_smaller():
-    rows, predicted = make([("a:x", slice(0, 50), 300, {}), ("a:y", slice(50, 100), 200, {})])
-    found = recommend(rows, predicted, TARGETS)
-    assert found.id == "a:y"
-    assert "It is also the smallest of all." in found.because
+def test_the_smallest_is_said_to_be_it():
+    found = recommended([("a:x", range(20), sized(100)), ("a:y", range(20), sized(300))])
+    assert found.id == "a:x"
+    assert found.because[0] == "a:x (99.60%, 0.1 kB) is the smallest build that is shown to be good enough."
+    assert found.pareto == ["a:x"]
 
 
-def test_a_tenth_of_the_size_does_not_outweigh_accuracy():
-    rows, predicted = make([("a:x", slice(0, 50), 105, {}), ("a:y", slice(2, 54), 100, {})])
-    assert recommend(rows, predicted, TARGETS).id == "a:x"
+def test_a_build_that_is_shown_to_be_more_accurate_is_said_to_be():
+    found = recommended([("a:x", range(60), sized(100)), ("a:y", range(60, 70), sized(300))])
+    assert found.id == "a:x"
+    assert any(line.startswith("Most accurate: a:y") and "shown to be more accurate" in line for line in found.because)
 
 
-def test_a_clear_winner_is_said_to_be_one():
-    rows, predicted = make([("a:x", slice(0, 10), 300, {}), ("a:y", slice(0, 100), 300, {})])
-    said = "It is shown to be more accurate than every other row that can be recommended."
-    assert said in recommend(rows, predicted, TARGETS).because
-    assert said not in recommend(rows[:1], predicted, TARGETS).because
+def test_what_would_settle_a_row_is_told():
+    found = recommended([("a:x", range(60), {}), ("a:y", range(200, 285), {})], margin="1.8")
+    (line,) = [line for line in found.because if line.startswith("Not shown to be good enough: a:y")]
+    assert "samples would show it, if it stays so" in line
+
+
+def test_no_row_good_enough_is_a_legal_answer():
+    found = recommended([("a:x", range(98), {})])
+    assert found.id is None
+    assert found.because[0] == "No build is recommended: none is shown to lose less than 2.0 points."
+    assert "would show it" in found.because[1]
+    assert '"id":null' in found.model_dump_json(exclude_none=True)
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        ({"max_size": 200}, "have at most 0.2 kB"),
+        ({"max_drop": 0.001}, "lose at most 0.1 points"),
+        ({"max_drop": 0.001, "max_size": 200}, "lose at most 0.1 points and have at most 0.2 kB"),
+    ],
+)
+def test_limits_that_no_row_keeps_are_named(limits, says):
+    found = recommended([("a:x", range(20), {}), ("a:y", range(20), {})], **limits)
+    assert found.id is None
+    assert says in found.because[0]
+
+
+def test_limits_narrow_the_choice():
+    rows = [("a:x", range(10), sized(300)), ("a:y", range(40), sized(100))]
+    assert recommended(rows).id == "a:y"
+    assert recommended(rows, max_drop=0.005).id == "a:x"
+    assert recommended(rows, max_size=200).id == "a:y"
 
 
 def test_a_deprecated_engine_is_not_recommended_but_is_the_best_of_itself():
-    rows, predicted = make([("old:x", slice(0, 1), 10, {"deprecated": "it goes"}), ("a:y", slice(0, 100), 300, {})])
-    found = recommend(rows, predicted, TARGETS)
+    found = recommended([("old:x", range(1), sized(10, deprecated="it goes")), ("a:y", range(20), {})])
     assert found.id == "a:y"
     assert found.by_use == {"accuracy": "a:y", "size": "a:y", "old": "old:x", "a": "a:y"}
-    assert "Not recommended, though at least as accurate: old:x (99.90%, 0.0 kB): it goes." in found.because
+    assert "Not recommended, though at least as accurate: old:x (99.98%, 0.0 kB): it goes." in found.because
 
 
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
         ([], "no quantized build was made"),
-        ([("a:float32", slice(0, 1), 1, {"kind": "baseline"})], "no quantized build was made"),
-        ([("a:x", slice(0, 1), 1, {"flags": [{"code": "drop", "text": "t"}]})], "all 1 quantized rows are flagged"),
-        ([("a:x", slice(0, 1), 1, {"deprecated": "it goes"})], "deprecated engines"),
+        ([("a:x", range(1), {"flags": [{"code": "partly_float", "text": "t"}]})], "all 1 quantized rows are flagged"),
+        ([("a:x", range(1), {"deprecated": "it goes"})], "deprecated engines"),
     ],
 )
-def test_no_build_is_a_legal_answer(rows, says):
-    found = recommend(*make(rows), TARGETS)
+def test_no_build_to_choose_from_is_a_legal_answer(rows, says):
+    found = recommended(rows)
     assert found.id is None
     assert says in found.because[0]
-    assert '"id":null' in found.model_dump_json(exclude_none=True)
 
 
 def test_p_value_looks_at_the_samples_on_which_the_two_differ():
@@ -98,3 +150,11 @@ def test_p_value_looks_at_the_samples_on_which_the_two_differ():
     first[:1], second[1:8] = 1, 1
     assert p_value(first, second, TARGETS) == pytest.approx(0.0391, abs=5e-5)
     assert p_value(first, first, TARGETS) == 1.0
+
+
+def test_margins():
+    assert margin_of("1%", 0.8719) == pytest.approx(0.008719)
+    assert margin_of("0.5", 0.8719) == pytest.approx(0.005)
+    for text in ("", "0", "-1", "100", "x%", "nan", "1 %%"):
+        with pytest.raises(RequestError, match="the margin"):
+            margin_of(text, 0.9)

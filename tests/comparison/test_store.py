@@ -23,7 +23,7 @@ def store(root, digest="a" * 64) -> Store:
 
     request = RequestRecord(
         model="m.onnx", model_sha256="0" * 64, data="tiny", preset="basic", recipes=[], engines=[], calibration_size=1,
-        seed=0, flag_drop=0.05, sha256=digest,
+        seed=0, margin="1%", alpha=0.05, flag_drop=0.05, sha256=digest,
     )  # fmt: skip
     return Store(root, new_run(request, Format.RAW_ONNX, this_host(), 1, "compare"))
 

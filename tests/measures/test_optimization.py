@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from bitpick.evidence import Unoptimized
 from bitpick.measures.optimization import unoptimized
-from bitpick.result import Unoptimized
 
 TARGETS = np.array([0, 1, 2, 3])
 

@@ -30,7 +30,18 @@ def run(**fields) -> Run:
             "size_bytes": 400,
             "size_ratio": 0.4,
             "flags": [{"code": "drop", "text": "loses 10.00 points"}],
-            "versus_baseline": {"baseline": "e:float32", "drop": 0.1, "flips": 10, "p_value": 0.001},
+            "versus_baseline": {
+                "baseline": "e:float32",
+                "drop": 0.1,
+                "drop_interval": (0.04, 0.17),
+                "flips": 10,
+                "p_value": 0.001,
+                "only_baseline": 10,
+                "only_row": 0,
+                "margin": 0.009,
+                "noninferior": False,
+                "noninferiority_p": 0.999,
+            },
         },
         {
             "id": "e:u8u8-per_tensor-minmax",
@@ -54,6 +65,8 @@ def run(**fields) -> Run:
             "engines": [],
             "calibration_size": 10,
             "seed": 0,
+            "margin": "1%",
+            "alpha": 0.05,
             "flag_drop": 0.05,
             "sha256": "2" * 64,
         },
@@ -120,7 +133,8 @@ def test_the_parts_and_their_numbers():
     assert "# Quantization analysis: my\\|model.onnx" in text
     assert "**No build is recommended.**" in text
     assert (
-        "| e | int8 / uint8, per channel | 80.00% | 80 | 10.00 | 0.4 kB | 60% | `e:s8u8-per_channel-minmax` |" in text
+        "| e | int8 / uint8, per channel | 80.00% | 80 | 10.00 (4.00 to 17.00) | not shown, p = 0.999 | 0.4 kB | 60% | "
+        "`e:s8u8-per_channel-minmax` |" in text
     )
     assert "`e:u8u8-per_tensor-minmax` (unsupported): no \\| such \\<kernel\\>" in text
     assert "- `e:s8u8-per_channel-minmax`: loses 10.00 points (`drop`)" in text

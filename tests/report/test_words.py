@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from bitpick.evidence import VersusNative
 from bitpick.fingerprint import Coverage, Grid
 from bitpick.report import words
-from bitpick.result import Row, VersusNative
+from bitpick.result import Row
 
 
 def row(recipe="e:s8u8-per_channel-minmax", **fields) -> Row:

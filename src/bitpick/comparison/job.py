@@ -23,12 +23,13 @@ from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Build, SessionSettings
 from bitpick.engines.registry import engine
 from bitpick.errors import ModelError
+from bitpick.evidence import Unoptimized
 from bitpick.executors.executor import Payload, resolve
 from bitpick.fingerprint import Coverage, Fingerprint
 from bitpick.measures import accuracy, coverage, optimization, size
 from bitpick.model import Format
 from bitpick.recipe import Recipe
-from bitpick.result import Accuracy, File, Flag, Unoptimized
+from bitpick.result import Accuracy, File, Flag
 from bitpick.result import Hop as HopRecord
 
 FUNCTIONS = __name__

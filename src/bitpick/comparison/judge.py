@@ -7,9 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.errors import RequestError
+from bitpick.evidence import VersusBaseline, VersusNative
 from bitpick.recipe import baseline
-from bitpick.result import Flag, RequestRecord, Row, VersusBaseline, VersusNative
-from bitpick.statistics import mcnemar_midp
+from bitpick.result import Flag, RequestRecord, Row
+from bitpick.statistics import mcnemar_midp, tango_interval
 
 # The flags that follow from a row's accuracy and its baseline's; the others come with its measurements.
 _OURS = frozenset({"drop", "min_accuracy"})
@@ -17,8 +19,31 @@ _OURS = frozenset({"drop", "min_accuracy"})
 
 def p_value(first: NDArray[np.int32], second: NDArray[np.int32], targets: NDArray[np.int64]) -> float:
     """McNemar mid-p of "both are right equally often", for predictions of shape (n,)."""
+    return mcnemar_midp(*discordant(first, second, targets))
+
+
+def discordant(first: NDArray[np.int32], second: NDArray[np.int32], targets: NDArray[np.int64]) -> tuple[int, int]:
+    """How many samples only the first gets right, and only the second; predictions of shape (n,)."""
     right, also = first == targets, second == targets
-    return mcnemar_midp(int((right & ~also).sum()), int((also & ~right).sum()))
+    return int((right & ~also).sum()), int((also & ~right).sum())
+
+
+def margin_of(text: str, accuracy: float) -> float:
+    """The margin that a text says, as a fraction: `1%` of an accuracy, or `0.5` points.
+
+    Raises:
+        RequestError: it says none, or one that is not above 0.
+    """
+    share = text.endswith("%")
+    try:
+        value = float(text.removesuffix("%")) / 100
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise RequestError(
+            f"the margin {text!r} is none", expected="a share of the baseline's accuracy, as 1%, or points, as 0.5"
+        )
+    return value * accuracy if share else value
 
 
 def on_target(
@@ -75,11 +100,16 @@ def judge(
     flags = [flag for flag in row.flags if flag.code not in _OURS]
     if own is not None and own.accuracy is not None and row.kind != "baseline":
         drop = (own.accuracy.correct - row.accuracy.correct) / row.accuracy.total
+        lost, won = discordant(predicted[own.id], predicted[row.id], targets)
         versus = VersusBaseline(
             baseline=own.id,
             drop=drop,
+            drop_interval=tango_interval(lost, won, row.accuracy.total),
             flips=int((predicted[own.id] != predicted[row.id]).sum()),
-            p_value=p_value(predicted[own.id], predicted[row.id], targets),
+            only_baseline=lost,
+            only_row=won,
+            p_value=mcnemar_midp(lost, won),
+            margin=margin_of(request.margin, own.accuracy.value),
         )
         if row.size_bytes and own.size_bytes:
             ratio = row.size_bytes / own.size_bytes

@@ -7,93 +7,139 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.comparison.claims import candidates, samples_needed
 from bitpick.comparison.judge import p_value
-from bitpick.result import Recommendation, Row
+from bitpick.result import Recommendation, RequestRecord, Row
 
 TIE_LEVEL = 0.05
-# Among rows that tie in accuracy, sizes within this share of the smallest count as equal.
+# Among rows that are good enough, sizes within this share of the smallest count as equal.
 SIZE_SLACK = 0.10
+_SHOWN = 3  # rows of which it is said what would settle them
 
 
 def recommend(
-    rows: Sequence[Row], predicted: Mapping[str, NDArray[np.int32]], targets: NDArray[np.int64]
+    rows: Sequence[Row],
+    predicted: Mapping[str, NDArray[np.int32]],
+    targets: NDArray[np.int64],
+    request: RequestRecord,
 ) -> Recommendation:
-    """Choose the build to ship, and say what ties with it.
+    """Choose the build to ship, and say why, in numbers.
 
-    Two rows tie where a McNemar mid-p test does not show at 5% that one is right more often. Of the rows that tie with
-    the most accurate one, those within 10% of the smallest remain, and of these the most accurate is chosen. Rows that
-    are flagged, or of a deprecated engine, are not chosen.
+    Of the rows that are shown to lose less than the margin, and that keep to what the request allows, those within 10%
+    of the smallest remain, and of these the most accurate is chosen.
 
     Args:
-        rows: all rows.
+        rows: the rows of one CPU, with their claims.
         predicted: the predictions of each row that is ok, classes of shape (n,).
         targets: the true classes, of shape (n,).
+        request: the margin, the level, and the limits.
     """
-    quantized = [row for row in rows if row.kind == "quantized" and row.status == "ok"]
-    unflagged = [row for row in quantized if not row.flags]
-    good = [row for row in unflagged if row.deprecated is None]
+    possible = candidates(rows)
+    if not possible:
+        return Recommendation(id=None, because=[f"No build can be recommended: {_why_none(rows)}."])
+    shown = [row for row in possible if row.versus_baseline is not None and row.versus_baseline.noninferior]
+    good = [row for row in shown if _within(row, request)]
+    unsettled = [row for row in possible if row not in shown]
     if not good:
-        why = (
-            "no quantized build was made"
-            if not quantized
-            else f"all {len(quantized)} quantized rows are flagged"
-            if not unflagged
-            else "all rows that are not flagged are of deprecated engines"
-        )
-        return Recommendation(id=None, because=[f"No build can be recommended: {why}."])
-    best = max(good, key=_accuracy_then_size)
-    smallest = min(good, key=_size_then_accuracy)
-    ties = [row for row in good if _tie(best, row, predicted, targets)]
-    least = min(row.size_bytes or 0 for row in ties)
-    pick = max((row for row in ties if (row.size_bytes or 0) <= least * (1 + SIZE_SLACK)), key=_accuracy_then_size)
+        return Recommendation(id=None, because=[*_none_good(shown, request), *_settle(unsettled, possible, request)])
+    best, smallest = max(good, key=_accuracy_then_size), min(good, key=_size_then_accuracy)
+    slack = [row for row in good if (row.size_bytes or 0) <= (smallest.size_bytes or 0) * (1 + SIZE_SLACK)]
+    pick = max(slack, key=_accuracy_then_size)
+    ties = [row for row in good if p_value(predicted[best.id], predicted[row.id], targets) >= TIE_LEVEL]
+    measured = [row for row in rows if row.kind == "quantized" and row.status == "ok" and not row.flags]
     engines = {
-        name: max((row for row in unflagged if row.engine == name), key=_accuracy_then_size)
-        for name in dict.fromkeys(row.engine for row in unflagged)
+        name: max((row for row in measured if row.engine == name), key=_accuracy_then_size)
+        for name in dict.fromkeys(row.engine for row in measured)
     }
-    reasons = [f"Most accurate: {_words(best)}{_beside_baseline(best)}."]
-    tied = [row for row in ties if row is not best]
-    assert best.accuracy is not None
-    if tied:
-        others = ", ".join(_words(row) for row in tied)
-        reasons.append(
-            f"A tie, not a ranking: {best.accuracy.total:,} samples do not show that it is more accurate than {others}."
-        )
-    elif len(good) > 1:
-        reasons.append("It is shown to be more accurate than every other row that can be recommended.")
+    which = "the smallest build" if pick is smallest else "the most accurate within 10% of the smallest build"
+    tested = f"{len(shown)} of {len(possible)} builds are, all tested at once at a one-sided {100 * request.alpha:g}%"
+    under = f"{_drop(pick)} against its own float32, shown to be under {_margin(pick, request)}"
+    reasons = [f"{_words(pick)} is {which} that is shown to be good enough.", f"Good enough: {under}; {tested}."]
     if pick is not best:
-        reasons.append(f"Of these {_words(pick)} is the one to ship: the most accurate within 10% of the smallest.")
+        versus = "which ties with it" if pick in ties else "which is shown to be more accurate"
+        reasons.append(f"Most accurate: {_words(best)}, {versus}.")
+    if pick is not smallest:
+        reasons.append(f"Smallest: {_words(smallest)}.")
+    others = [row.id for row in ties if row not in (best, pick)]
+    if others:
+        reasons.append(
+            f"A tie, not a ranking: {len(targets):,} samples do not show {best.id} to be more accurate than "
+            f"{', '.join(others)}."
+        )
+    reasons += _settle(unsettled, possible, request)
     reasons += [
         f"Not recommended, though at least as accurate: {_words(row)}: {row.deprecated or row.flags[0].text}."
-        for row in quantized
-        if row not in good and _accuracy(row) >= _accuracy(best)
+        for row in rows
+        if row.kind == "quantized" and row.status == "ok" and row not in possible and _accuracy(row) >= _accuracy(best)
     ]
-    if smallest is pick:
-        reasons.append(f"{'It' if pick is best else pick.id} is also the smallest of all.")
-    else:
-        shown = "which ties with it in accuracy" if smallest in ties else "which is shown to be less accurate"
-        reasons.append(f"Smallest: {_words(smallest)}, {shown}.")
-    reasons += [
-        f"Best of {name}: {_words(row)}{_beside_baseline(row)}." for name, row in engines.items() if row is not best
-    ]
+    reasons += [f"Best of {name}: {_words(row)}, {_drop(row)}." for name, row in engines.items() if row is not pick]
     return Recommendation(
         id=pick.id,
         because=reasons,
         by_use={"accuracy": best.id, "size": smallest.id} | {name: row.id for name, row in engines.items()},
         ties=[row.id for row in sorted(ties, key=_accuracy_then_size, reverse=True)],
+        pareto=[row.id for row in good if not any(_dominates(other, row) for other in good)],
     )
 
 
-def _tie(best: Row, row: Row, predicted: Mapping[str, NDArray[np.int32]], targets: NDArray[np.int64]) -> bool:
-    return p_value(predicted[best.id], predicted[row.id], targets) >= TIE_LEVEL
+def _why_none(rows: Sequence[Row]) -> str:
+    quantized = [row for row in rows if row.kind == "quantized" and row.status == "ok"]
+    if not quantized:
+        return "no quantized build was made"
+    if all(row.flags for row in quantized):
+        return f"all {len(quantized)} quantized rows are flagged"
+    return "all rows that are not flagged are of deprecated engines"
+
+
+def _none_good(shown: Sequence[Row], request: RequestRecord) -> list[str]:
+    if not shown:
+        return [f"No build is recommended: none is shown to lose less than {_allowed(request)}."]
+    limits = []
+    if request.max_drop is not None:
+        limits.append(f"lose at most {100 * request.max_drop:g} points")
+    if request.max_size is not None:
+        limits.append(f"have at most {request.max_size / 1000:.1f} kB")
+    nearest = min(shown, key=_size_then_accuracy)
+    none = f"No build is recommended: of the {len(shown)} that are shown to be good enough none does what was asked for"
+    return [f"{none}: {' and '.join(limits)}. The smallest of them is {_words(nearest)}, {_drop(nearest)}."]
+
+
+def _settle(unsettled: Sequence[Row], possible: Sequence[Row], request: RequestRecord) -> list[str]:
+    """What would settle the rows that are not shown to be good enough, the nearest first."""
+    told = []
+    for row in sorted(unsettled, key=_accuracy_then_size, reverse=True)[:_SHOWN]:
+        if row.versus_baseline is None:
+            told.append(f"{row.id} has no float32 build to be compared with.")
+            continue
+        needed = samples_needed(row, len(possible), request.alpha)
+        enough = f"some {_roughly(needed):,} samples would show it, if it stays so" if needed else ""
+        how = enough or "no number of samples would show it"
+        told.append(f"Not shown to be good enough: {row.id}, {_drop(row)}; {how}.")
+    left = len(unsettled) - len(told)
+    return told + ([f"Nor are {left} more."] if left > 0 else [])
+
+
+def _roughly(count: int) -> int:
+    """A number rounded up to two digits: it is an estimate."""
+    step: int = 10 ** max(0, len(str(count)) - 2)
+    return -(-count // step) * step
+
+
+def _within(row: Row, request: RequestRecord) -> bool:
+    assert row.versus_baseline is not None
+    small = request.max_size is None or (row.size_bytes or 0) <= request.max_size
+    return small and (request.max_drop is None or row.versus_baseline.drop <= request.max_drop)
+
+
+def _dominates(one: Row, other: Row) -> bool:
+    """Whether a row is as accurate and as small as another, and more so in one."""
+    first, second = _accuracy_then_size(one), _accuracy_then_size(other)
+    return first != second and first[0] >= second[0] and first[1] >= second[1]
 
 
 def _accuracy(row: Row) -> int:
     assert row.accuracy is not None
     return row.accuracy.correct
-
-
-def _words(row: Row) -> str:
-    return f"{row.id} ({_percent(row)}, {_kilobytes(row)})"
 
 
 def _accuracy_then_size(row: Row) -> tuple[int, int]:
@@ -104,18 +150,26 @@ def _size_then_accuracy(row: Row) -> tuple[int, int]:
     return row.size_bytes or 0, -_accuracy(row)
 
 
-def _percent(row: Row) -> str:
+def _words(row: Row) -> str:
     assert row.accuracy is not None
-    return f"{100 * row.accuracy.value:.2f}%"
+    return f"{row.id} ({100 * row.accuracy.value:.2f}%, {(row.size_bytes or 0) / 1000:.1f} kB)"
 
 
-def _beside_baseline(row: Row) -> str:
+def _drop(row: Row) -> str:
+    """The drop with its interval, e.g. `a drop of 0.13 points (95% interval -0.20 to 0.46)`."""
     if row.versus_baseline is None:
-        return ""
-    drop = 100 * row.versus_baseline.drop
-    words = f"{drop:.2f} points under" if drop > 0 else f"{-drop:.2f} points over" if drop < 0 else "the same as"
-    return f", {words} its own float32"
+        return "no drop known"
+    low, high = (100 * bound for bound in row.versus_baseline.drop_interval)
+    drop = 100 * row.versus_baseline.drop + 0.0
+    return f"a drop of {drop:.2f} points (95% interval {low:.2f} to {high:.2f})"
 
 
-def _kilobytes(row: Row) -> str:
-    return f"{(row.size_bytes or 0) / 1000:.1f} kB"
+def _margin(row: Row, request: RequestRecord) -> str:
+    assert row.versus_baseline is not None
+    return f"{100 * row.versus_baseline.margin:.2f} points" + (
+        f" ({request.margin} of its accuracy)" if request.margin.endswith("%") else ""
+    )
+
+
+def _allowed(request: RequestRecord) -> str:
+    return f"{request.margin} of its float32's accuracy" if request.margin.endswith("%") else f"{request.margin} points"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bitpick import __version__
+from bitpick.comparison.judge import margin_of
 from bitpick.conversion.route import route
 from bitpick.engines.engine import Engine, Offer
 from bitpick.engines.registry import engine, engines
@@ -18,6 +19,8 @@ from bitpick.recipe import PRESETS, Recipe, baseline, did_you_mean
 from bitpick.result import RequestRecord
 
 DEFAULT_PRESET = "standard"
+DEFAULT_MARGIN = "1%"
+DEFAULT_ALPHA = 0.05
 DEFAULT_FLAG_DROP = 0.05
 # What a preset asks for beside its recipes; the command line goes before it.
 PRESET_MIN_ACCURACY = {"reference": 0.85}
@@ -33,6 +36,10 @@ def make_request(
     seed: int = 0,
     targets: Sequence[str] = (),
     target_samples: int = 1000,
+    margin: str = DEFAULT_MARGIN,
+    alpha: float = DEFAULT_ALPHA,
+    max_drop: float | None = None,
+    max_size: int | None = None,
     flag_drop: float = DEFAULT_FLAG_DROP,
     min_accuracy: float | None = None,
 ) -> tuple[RequestRecord, Format]:
@@ -49,6 +56,10 @@ def make_request(
         targets: CPUs to measure for beside this one, by name or YAML file; none leaves the choice to bitpick, `host` is
             none.
         target_samples: how many evaluation samples they get.
+        margin: the largest drop that does no harm: `1%` of the baseline's accuracy, or points, as `0.5`.
+        alpha: the one-sided level at which rows are shown to be good enough.
+        max_drop: rows that lose more than this, as a fraction, are not recommended.
+        max_size: rows of more bytes are not recommended.
         flag_drop: rows that lose more accuracy than this, as a fraction, are flagged.
         min_accuracy: rows with less accuracy than this, as a fraction, are flagged.
 
@@ -77,6 +88,9 @@ def make_request(
             raise RecipeError(
                 f"the recipe {recipe.id} is of no engine that --engine names", expected=", ".join(engine_names)
             )
+    margin_of(margin, 1.0)
+    if not 0 < alpha <= 0.5:
+        raise RequestError(f"the level {alpha:g} is out of range", expected="above 0, at most 0.5")
     if target_samples < 1:
         raise RequestError(f"the number of target samples {target_samples} is out of range", expected="at least 1")
     chosen = {word: repr(target(word)) for word in targets if word != "host"}
@@ -98,6 +112,10 @@ def make_request(
         "seed": seed,
         "targets": list(dict.fromkeys(targets)),
         "target_samples": target_samples,
+        "margin": margin,
+        "alpha": alpha,
+        "max_drop": max_drop,
+        "max_size": max_size,
         "flag_drop": flag_drop,
         "min_accuracy": PRESET_MIN_ACCURACY.get(preset) if min_accuracy is None else min_accuracy,
     }

@@ -8,16 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.comparison import judge, plan, schedule
+from bitpick.comparison.claims import with_claims
 from bitpick.comparison.job import Job
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.prepare import Preparation
 from bitpick.comparison.schedule import Result
-from bitpick.comparison.store import Store, predictions
+from bitpick.comparison.store import Store, predictions, scores
 from bitpick.engines.engine import Offer
 from bitpick.engines.registry import engine
 from bitpick.errors import BitpickError, InstructionError, Unsupported
 from bitpick.executors.executor import Executor, Outcome
 from bitpick.host import Target
+from bitpick.measures.fidelity import fidelity
 from bitpick.model import Format, Model
 from bitpick.recipe import baseline
 from bitpick.result import Accuracy, Row
@@ -70,6 +72,12 @@ class Rows:
     def native(self) -> list[Row]:
         """The rows of this host."""
         return [row for row in self.all if row.target == "host"]
+
+    def claim(self, alpha: float) -> None:
+        """Test at once which of this host's rows lose less than the margin."""
+        for row in with_claims(self.native, self.predicted, self.targets, alpha):
+            self._store.put(row)
+        self._store.save()
 
     def measure(self, asked: Sequence[Offer]) -> None:
         """Build, inspect and evaluate; a row fails alone, and one that an earlier run measured is not made again."""
@@ -157,6 +165,13 @@ class Rows:
         reason = offer.unsupported or plan.unreachable(offer.recipe, self._model.format)
         return Offer(offer.recipe, offer.presets, reason)
 
+    def _with_fidelity(self, row: Row) -> Row:
+        """The row with how alike its scores are to its baseline's, which are read from their files and not kept."""
+        if row.versus_baseline is None or row.fidelity is not None:
+            return row
+        own = scores(self._store.build(row.versus_baseline.baseline))
+        return row.model_copy(update={"fidelity": fidelity(own, scores(self._store.build(row.recipe)))})
+
     def _put(self, row: Row) -> None:
         """Add a row in the order of the offers, and judge anew the rows that have it as their baseline."""
         self._store.put(row)
@@ -167,6 +182,7 @@ class Rows:
             for other in list(rows.values()):
                 if other.status == "ok" and (other.id == row.id or row.id == baseline(other.engine).id):
                     judged = judge.judge(other, rows, self.predicted, self.targets, self._run.request)
+                    judged = self._with_fidelity(judged)
                     self._store.put(judged)
                     self._listener.row(judged)
         else:

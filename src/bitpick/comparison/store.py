@@ -62,6 +62,13 @@ def predictions(folder: Path, target: str = "host") -> NDArray[np.int32]:
     return found
 
 
+def scores(folder: Path) -> NDArray[np.float32]:
+    """The scores that a build gave: shape (n, classes), float32."""
+    with np.load(folder / predictions_file("host"), allow_pickle=False) as file:
+        found: NDArray[np.float32] = file["scores"]
+    return found
+
+
 class Store:
     """The directory of the run that is going on.
 

@@ -29,16 +29,22 @@ def check(rows: Rows, request: RequestRecord, host: Host) -> Recommendation:
             rows_there = [row for row in rows.native if row.status == "ok" and row.kind != "baseline"]
             _measure(rows, each, rows_there)
     elif not request.targets and AVX2.missing(host) is None and VNNI & set(host.isa):
-        first = recommend(rows.native, rows.predicted, rows.targets)
+        rows.claim(request.alpha)
+        first = _recommend(rows, rows.native, request)
         _measure(rows, AVX2, _best(first, rows.native))
         asked = [AVX2]
-    found = recommend(rows.native, rows.predicted, rows.targets)
+    rows.claim(request.alpha)
+    found = _recommend(rows, rows.native, request)
     found.by_target = {"host": found.id} if found.id else {}
     for each in asked:
-        _choose(found, each, rows)
+        _choose(found, each, rows, request)
     if not request.targets and found.id and VNNI & set(host.isa) and (why := AVX2.missing(host)):
         found.because.append(f"Not checked for {AVX2.name} (x86 CPUs without VNNI, where 8-bit sums saturate): {why}.")
     return found
+
+
+def _recommend(rows: Rows, among: Sequence[Row], request: RequestRecord) -> Recommendation:
+    return recommend(among, rows.predicted, rows.targets, request)
 
 
 def _best(found: Recommendation, native: Sequence[Row]) -> list[Row]:
@@ -58,11 +64,11 @@ def _measure(rows: Rows, each: Target, native: Sequence[Row]) -> None:
     rows.measure_on(each, made)
 
 
-def _choose(found: Recommendation, each: Target, rows: Rows) -> None:
+def _choose(found: Recommendation, each: Target, rows: Rows, request: RequestRecord) -> None:
     """Add to a recommendation which build to ship for a target, and why."""
     there = {row.recipe: row for row in rows.all if row.target == each.name and row.status == "ok"}
     holds = [row for row in rows.native if row.id in there and not _flips(there[row.id])]
-    chosen = recommend(holds, rows.predicted, rows.targets).id
+    chosen = _recommend(rows, holds, request).id
     if chosen is not None:
         found.by_target[each.name] = chosen
     how = "emulated, " if each.emulated else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.result import Unoptimized
+from bitpick.evidence import Unoptimized
 
 
 def unoptimized(

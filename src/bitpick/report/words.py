@@ -65,6 +65,23 @@ def drop(row: Row) -> str:
     return points(versus.drop) if versus else ""
 
 
+def drop_with_interval(row: Row) -> str:
+    """The drop of a row in points with its interval, e.g. `0.13 (-0.20 to 0.46)`; empty for a baseline."""
+    if row.versus_baseline is None:
+        return ""
+    low, high = row.versus_baseline.drop_interval
+    return f"{points(row.versus_baseline.drop)} ({points(low)} to {points(high)})"
+
+
+def good_enough(row: Row) -> str:
+    """Whether a row is shown to be good enough, and how surely; empty where it was not tested."""
+    versus = row.versus_baseline
+    if versus is None or versus.noninferior is None or versus.noninferiority_p is None:
+        return ""
+    p = versus.noninferiority_p
+    return f"{'shown' if versus.noninferior else 'not shown'}, p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
+
+
 def flips(row: Row) -> str:
     """How many predictions differ from the baseline's, or from those of the same files on this host."""
     versus = row.versus_native or row.versus_baseline

@@ -1,0 +1,86 @@
+"""What the samples show of rows: which lose less than the margin, with all of them tested at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.result import Row
+from bitpick.statistics import max_t, noninferiority_score, samples_to_show
+
+
+def candidates(rows: Sequence[Row]) -> list[Row]:
+    """The rows that could be recommended: quantized, measured, not flagged, of an engine that has a future."""
+    return [
+        row
+        for row in rows
+        if row.kind == "quantized" and row.status == "ok" and not row.flags and row.deprecated is None
+    ]
+
+
+def with_claims(
+    rows: Sequence[Row], predicted: Mapping[str, NDArray[np.int32]], targets: NDArray[np.int64], alpha: float
+) -> list[Row]:
+    """The rows, those that could be recommended with whether they are shown to lose less than the margin.
+
+    All of them are tested at once, by step-down max-T, which knows how alike they are: the chance that any of them is
+    wrongly called good enough stays at most `alpha`, whichever of them is chosen afterwards.
+
+    Args:
+        rows: the rows of one CPU.
+        predicted: the predictions of each row that is ok, classes of shape (n,).
+        targets: the true classes, of shape (n,).
+        alpha: the one-sided level.
+    """
+    tested = [row for row in candidates(rows) if row.versus_baseline is not None]
+    if not tested:
+        return list(rows)
+    losses = np.stack([_losses(row, predicted, targets) for row in tested], axis=1)
+    p_values = max_t([score(row) for row in tested], _correlation(losses))
+    claims = {
+        row.id: _claim(row, {"noninferior": p <= alpha, "noninferiority_p": p})
+        for row, p in zip(tested, p_values, strict=True)
+    }
+    return [claims.get(row.id) or _claim(row, {"noninferior": None, "noninferiority_p": None}) for row in rows]
+
+
+def score(row: Row) -> float:
+    """How far a row's drop is shown to be under its margin."""
+    versus = row.versus_baseline
+    assert versus is not None
+    assert row.accuracy is not None
+    return noninferiority_score(versus.only_baseline, versus.only_row, row.accuracy.total, versus.margin)
+
+
+def samples_needed(row: Row, tests: int, alpha: float) -> int | None:
+    """How many samples would show a row to be good enough, as one of so many, if it stays as it is; None: no number."""
+    from scipy.stats import norm
+
+    assert row.accuracy is not None
+    return samples_to_show(score(row), row.accuracy.total, float(norm.isf(alpha / tests)))
+
+
+def _claim(row: Row, claim: Mapping[str, bool | float | None]) -> Row:
+    if row.versus_baseline is None:
+        return row
+    return row.model_copy(update={"versus_baseline": row.versus_baseline.model_copy(update=claim)})
+
+
+def _losses(row: Row, predicted: Mapping[str, NDArray[np.int32]], targets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What a row loses on each sample against its baseline: 1, 0 or -1."""
+    assert row.versus_baseline is not None
+    right = (predicted[row.versus_baseline.baseline] == targets).astype(np.float64)
+    losses: NDArray[np.float64] = right - (predicted[row.id] == targets)
+    return losses
+
+
+def _correlation(losses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Correlation of the columns; a column without any variance is independent of the others."""
+    deviations = losses - losses.mean(axis=0)
+    lengths = np.sqrt((deviations**2).sum(axis=0))
+    normed = deviations / np.where(lengths > 0, lengths, 1)
+    correlation: NDArray[np.float64] = normed.T @ normed
+    np.fill_diagonal(correlation, 1.0)
+    return correlation

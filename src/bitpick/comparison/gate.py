@@ -1,0 +1,128 @@
+"""Pass or fail for CI: a run's rows against rules, and against an earlier run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from xml.etree import ElementTree as ET
+
+from bitpick.errors import RequestError
+from bitpick.recipe import baseline, did_you_mean
+from bitpick.result import Row, Run
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a row must keep to; None asks for nothing.
+
+    Attributes:
+        max_drop: the largest drop against its own float32, as a fraction.
+        max_size: the largest size, in bytes.
+        min_coverage: the smallest share of multiply-accumulates on 8-bit integers.
+        max_class_drop: the largest drop of any one class, as a fraction.
+        noninferior: whether the drop must be shown to be under the run's margin.
+    """
+
+    max_drop: float | None = None
+    max_size: int | None = None
+    min_coverage: float | None = None
+    max_class_drop: float | None = None
+    noninferior: bool = False
+
+
+@dataclass(frozen=True)
+class Check:
+    """A rule applied to a row: what was found, and whether that is within it."""
+
+    row: str
+    rule: str
+    passed: bool
+    text: str
+
+
+def gate(run: Run, rules: Rules, row_ids: Sequence[str] = (), against: Run | None = None) -> list[Check]:
+    """Apply rules to rows.
+
+    Args:
+        run: a finished run.
+        rules: the rules.
+        row_ids: the rows; none is the recommended one.
+        against: an earlier run, whose rows of the same ids must not have been better than the samples can tell from
+            chance: an interval of the drop that lies wholly above the earlier drop is a failure.
+
+    Raises:
+        RequestError: the run is not complete, recommends none, or has no such row.
+    """
+    if run.state != "complete":
+        raise RequestError(f"the run is {run.state}", expected="a complete one", mend="run the same command again")
+    chosen = list(row_ids) or ([run.recommendation.id] if run.recommendation and run.recommendation.id else [])
+    if not chosen:
+        return [Check("-", "recommended", False, "the run recommends no build")]
+    checks: list[Check] = []
+    for row_id in chosen:
+        row = run.row(row_id)
+        if row is None:
+            raise RequestError(f"the run has no row {row_id}", mend=did_you_mean(row_id, [r.id for r in run.rows]))
+        if row.accuracy is None:
+            checks.append(Check(row_id, "measured", False, f"{row.status}: {row.reason}"))
+            continue
+        checks += _rules(row, run, rules)
+        if against is not None:
+            checks += _against(row, against.row(row_id))
+    return checks or [Check(row_id, "measured", True, "measured") for row_id in chosen]
+
+
+def _rules(row: Row, run: Run, rules: Rules) -> Iterator[Check]:
+    versus = row.versus_baseline
+    if rules.max_drop is not None:
+        drop = None if versus is None else versus.drop
+        passed = drop is not None and drop <= rules.max_drop
+        yield Check(row.id, "drop", passed, f"loses {_points(drop)}, of {_points(rules.max_drop)} allowed")
+    if rules.noninferior:
+        margin = None if versus is None else versus.margin
+        shown = versus is not None and bool(versus.noninferior)
+        how = "is shown" if shown else "is not shown"
+        yield Check(row.id, "noninferior", shown, f"{how} to lose less than {_points(margin)}")
+    if rules.max_size is not None:
+        size = row.size_bytes or 0
+        passed = row.size_bytes is not None and size <= rules.max_size
+        yield Check(row.id, "size", passed, f"has {size / 1000:.1f} kB, of {rules.max_size / 1000:.1f} kB allowed")
+    if rules.min_coverage is not None:
+        share = row.coverage.macs if row.coverage is not None else 0.0
+        text = f"computes {100 * share:.1f}% on integers, of {100 * rules.min_coverage:.1f}% asked for"
+        yield Check(row.id, "coverage", share >= rules.min_coverage, text)
+    if rules.max_class_drop is not None:
+        yield _class_drop(row, run.row(baseline(row.engine).id), rules.max_class_drop)
+
+
+def _class_drop(row: Row, own: Row | None, allowed: float) -> Check:
+    if own is None or own.accuracy is None or row.accuracy is None:
+        return Check(row.id, "class_drop", False, "has no float32 build to be compared with")
+    drops = {name: own.accuracy.per_class[name] - value for name, value in row.accuracy.per_class.items()}
+    worst = max(drops, key=lambda name: drops[name])
+    text = f"loses {_points(drops[worst])} on {worst}, of {_points(allowed)} allowed for a class"
+    return Check(row.id, "class_drop", drops[worst] <= allowed, text)
+
+
+def _against(row: Row, earlier: Row | None) -> Iterator[Check]:
+    if earlier is None or earlier.versus_baseline is None or row.versus_baseline is None:
+        yield Check(row.id, "against", False, "is not in the earlier run, or was not measured there")
+        return
+    before, low = earlier.versus_baseline.drop, row.versus_baseline.drop_interval[0]
+    text = f"loses {_points(row.versus_baseline.drop)}, and lost {_points(before)} in the earlier run"
+    yield Check(row.id, "against", low <= before, text)
+
+
+def junit(checks: Sequence[Check]) -> str:
+    """The checks as JUnit's XML, one test case each."""
+    failures = sum(not check.passed for check in checks)
+    suite = ET.Element("testsuite", name="bitpick gate", tests=str(len(checks)), failures=str(failures))
+    for check in checks:
+        case = ET.SubElement(suite, "testcase", classname=check.row, name=check.rule)
+        if not check.passed:
+            ET.SubElement(case, "failure", message=check.text)
+    return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _points(fraction: float | None) -> str:
+    return "an unknown share" if fraction is None else f"{100 * fraction + 0.0:.2f} points"

@@ -1,0 +1,111 @@
+"""What commands and notebooks do with a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bitpick.comparison import gate as gates
+from bitpick.comparison import store as stores
+from bitpick.comparison.gate import Check, Rules
+from bitpick.errors import OutputError
+from bitpick.report import markdown
+from bitpick.result import Recommendation, Row, Run
+
+REPORT_FILE = "report.md"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished run.
+
+    Attributes:
+        folder: the run directory.
+        run: everything in its run.json.
+    """
+
+    folder: Path
+    run: Run
+
+    @property
+    def rows(self) -> list[Row]:
+        """One build each, or the reason why there is none."""
+        return self.run.rows
+
+    @property
+    def recommendation(self) -> Recommendation | None:
+        """The build to ship, and why."""
+        return self.run.recommendation
+
+
+def report(folder: str | Path) -> Comparison:
+    """Read a run directory and write its reports again.
+
+    Raises:
+        OutputError: it holds no run.
+    """
+    folder = Path(folder)
+    run = stores.read(folder)
+    write_report(folder, run)
+    return Comparison(folder, run)
+
+
+def gate(
+    folder: str | Path,
+    *,
+    rows: Sequence[str] = (),
+    max_drop: float | None = None,
+    max_size: float | None = None,
+    min_coverage: float | None = None,
+    max_class_drop: float | None = None,
+    noninferior: bool = False,
+    against: str | Path | None = None,
+    junit: str | Path | None = None,
+) -> list[Check]:
+    """Apply rules to a run's recommended row, or to named ones.
+
+    Args:
+        folder: a run directory.
+        rows: ids of rows.
+        max_drop: the largest drop against the row's own float32, in percentage points.
+        max_size: the largest size, in kilobytes of 1,000 bytes.
+        min_coverage: the smallest share of multiply-accumulates on 8-bit integers, from 0 to 1.
+        max_class_drop: the largest drop of any one class, in percentage points.
+        noninferior: whether the drop must be shown to be under the run's margin.
+        against: the directory of an earlier run, whose rows must not have been better.
+        junit: a file to write the checks to, as JUnit's XML.
+
+    Returns:
+        Each check, with whether it passed.
+
+    Raises:
+        RequestError: no such run or row.
+    """
+    rules = Rules(
+        max_drop=None if max_drop is None else max_drop / 100,
+        max_size=None if max_size is None else round(1000 * max_size),
+        min_coverage=min_coverage,
+        max_class_drop=None if max_class_drop is None else max_class_drop / 100,
+        noninferior=noninferior,
+    )
+    earlier = None if against is None else stores.read(Path(against))
+    checks = gates.gate(stores.read(Path(folder)), rules, rows, earlier)
+    if junit is not None:
+        try:
+            stores.write_whole(Path(junit), gates.junit(checks))
+        except OSError as error:
+            raise OutputError(f"the file {junit} cannot be written: {error.strerror}") from error
+    return checks
+
+
+def write_report(folder: Path, run: Run) -> None:
+    """Write a run's reports.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+    try:
+        stores.write_whole(folder / REPORT_FILE, markdown.render(run))
+    except OSError as error:
+        raise OutputError(f"the report cannot be written in {folder}: {error.strerror}") from error
