@@ -327,3 +327,55 @@ def test_a_job_that_hangs_costs_its_row_not_the_run(place):
     assert hanging["status"] == "failed"
     assert "took longer than 3 s" in hanging["reason"]
     assert "--timeout" in hanging["reason"]
+
+
+def test_a_target_by_configuration_is_measured_beside_this_cpu(place):
+    (place / "other.yaml").write_text("name: other\nprefix: [env, BITPICK_FAKE_SATURATES=1]\nemulated: true\n")
+    recipe = "fake:s8u8-per_channel-minmax"
+    done = compare(
+        place, "--recipe", recipe, "--target", "other.yaml", "--target-samples", 100, "--out", "run", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)
+    rows = {row["id"]: row for row in run["rows"]}
+    assert rows[f"{recipe}@other"]["accuracy"]["total"] == 100
+    assert rows[f"{recipe}@other"]["versus_native"]["flips"] > 0
+    assert [flag["code"] for flag in rows[f"{recipe}@other"]["flags"]] == ["differs"]
+    assert rows[f"{recipe}+reduced_range@other"]["versus_native"]["flips"] == 0
+    assert run["recommendation"]["by_target"]["other"] == f"{recipe}+reduced_range"
+    report = (place / "run" / "report.md").read_text()
+    assert "## On other CPUs" in report
+    assert "| other (emulated) |" in report
+
+
+def test_a_recipe_that_leaves_a_layer_in_float_is_refused_where_the_engine_cannot(place):
+    (place / "r.yaml").write_text(
+        "engine: fake\ndtypes: s8u8\ngranularity: per_channel\ncalibration: minmax\nexclude: [x]\n"
+    )
+    done = compare(place, "--recipe", "r.yaml")
+    assert done.returncode == 2
+    assert "fake cannot leave single layers in float (exclude)" in done.stderr
+    assert left_in(place) == ["r.yaml"]
+
+
+def test_a_gate_passes_or_fails_with_a_line_a_rule(place):
+    assert compare(place, "--out", "run", "--margin", "20", "--target", "host").returncode == 0
+    passed = bitpick(place, "gate", "run", "--max-drop", 20, "--noninferior", "--min-coverage", 1)
+    assert passed.returncode == 0, passed.stdout + passed.stderr
+    assert [line.split()[0] for line in passed.stdout.splitlines()] == ["ok"] * 3
+    failed = bitpick(place, "gate", "run", "--max-size", 0.001, "--max-drop", 20, "--junit", "gate.xml", "--json")
+    assert failed.returncode == 1
+    assert {check["rule"]: check["passed"] for check in json.loads(failed.stdout)} == {"drop": True, "size": False}
+    assert 'failures="1"' in (place / "gate.xml").read_text()
+    against = bitpick(place, "gate", "run", "--against", "run")
+    assert against.returncode == 0, against.stdout
+    wrong = bitpick(place, "gate", "nowhere")
+    assert wrong.returncode == 2
+    assert "holds no run" in wrong.stderr
+
+
+def test_a_margin_that_is_none_is_refused(place):
+    done = compare(place, "--margin", "a lot")
+    assert done.returncode == 2
+    assert "the margin 'a lot' is none" in done.stderr
+    assert left_in(place) == []
