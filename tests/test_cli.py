@@ -379,3 +379,18 @@ def test_a_margin_that_is_none_is_refused(place):
     assert done.returncode == 2
     assert "the margin 'a lot' is none" in done.stderr
     assert left_in(place) == []
+
+
+def test_bench_times_builds_beside_the_first(place):
+    assert compare(place, "--out", "run", "--target", "host").returncode == 0
+    names = [f"run/builds/fake__{name}" for name in ("float32", "s8s8-per_tensor-minmax")]
+    quick = ("--processes", 2, "--pairs", 4)
+    shown = bitpick(place, "bench", *names, *quick)
+    assert shown.returncode == 0, shown.stderr
+    assert all(text in shown.stdout for text in (*names, "reference", "times as fast", "Control"))
+    told = json.loads(bitpick(place, "bench", *names, *quick, "--json").stdout)
+    assert [row["recipe"] for row in told["rows"]] == ["fake:float32", "fake:s8s8-per_tensor-minmax"]
+    assert told["rows"][1]["verdict"]
+    alone = bitpick(place, "bench", names[0])
+    assert alone.returncode == 2
+    assert "1 build to time" in alone.stderr

@@ -55,6 +55,9 @@ def test_every_module_can_be_imported_without_any_framework():
 # Modules without a test of their own name, and where they are tested.
 TESTED_ELSEWHERE = {
     "api": "test_cli, end_to_end",
+    "commands/app": "test_cli",
+    "commands/making": "test_cli",
+    "commands/finished": "test_cli",
     "printing": "test_cli",
     "runs": "test_cli, comparison/test_gate",
     "comparison/job": "comparison/test_compare, end_to_end",

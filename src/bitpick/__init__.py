@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from bitpick.api import Comparison, compare, convert, data, engine_table, evaluate, gate, quantize, report
+    from bitpick.api import Comparison, bench, compare, convert, data, engine_table, evaluate, gate, quantize, report
     from bitpick.errors import BitpickError
 
 __all__ = [
     "BitpickError",
     "Comparison",
+    "bench",
     "compare",
     "convert",
     "data",

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from bitpick.comparison import single
 from bitpick.comparison.compare import Comparison as _Comparison
@@ -17,8 +16,9 @@ from bitpick.comparison.store import Store
 from bitpick.data.dataset import Dataset
 from bitpick.data.load import load as load_dataset
 from bitpick.data.progress import Progress, silent
-from bitpick.engines import registry
+from bitpick.engines.registry import engine_table
 from bitpick.errors import RequestError
+from bitpick.evidence import BenchRecord
 from bitpick.executors.pool import Launch, Limits, WorkerPool
 from bitpick.host import TARGETS, installed_version, target, this_host
 from bitpick.preprocessing import Preprocessing
@@ -27,6 +27,7 @@ from bitpick.runs import Comparison, gate, report, write_report
 
 __all__ = [
     "Comparison",
+    "bench",
     "bundled_model",
     "compare",
     "convert",
@@ -37,9 +38,6 @@ __all__ = [
     "quantize",
     "report",
 ]
-
-EngineRow = dict[str, Any]
-"""What `engine_table` tells of one engine; plain JSON."""
 
 
 def bundled_model() -> Path:
@@ -246,28 +244,40 @@ def evaluate(
     return single.evaluate(Path(model), lambda: load_dataset(data, progress), listener or Silent())
 
 
-def engine_table() -> list[EngineRow]:
-    """What each engine can do on this machine."""
-    return [
-        {
-            "name": each.name,
-            "missing": each.missing(),
-            "deprecated": each.deprecated,
-            "versions": {p: v for p in each.packages if (v := installed_version(p)) is not None},
-            "starts_from": [form.value for form in each.accepts],
-            "recipe_files": [w for w, can in (("exclude", each.scopes), ("settings", each.configures)) if can],
-            "capabilities": [
-                {
-                    "dtypes": list(c.dtypes),
-                    "granularities": [g for g in c.granularities if g],
-                    "calibrations": [m for m in c.calibrations if m],
-                    "options": dict(c.options),
-                }
-                for c in each.capabilities
-            ],
-        }
-        for each in registry.engines().values()
-    ]
+def bench(
+    *builds: str | Path,
+    data: str | Path = "cifar10",
+    batch: int = 1,
+    threads: int = 1,
+    processes: int = 5,
+    pairs: int = 40,
+    listener: Listener | None = None,
+    progress: Progress = silent,
+) -> BenchRecord:
+    """Time builds beside the first of them, in pairs of blocks in random order, in fresh processes.
+
+    Args:
+        builds: directories of builds, or model files; the first is the reference.
+        data: where the input comes from.
+        batch: samples in one run.
+        threads: inside one inference.
+        processes: how many times everything is opened anew.
+        pairs: pairs of blocks in each process.
+        listener: is told how it goes.
+        progress: is told how far a download is.
+
+    Raises:
+        RequestError: there is no such model or build, or it does not fit the data.
+        RunError: a build cannot be run.
+    """
+    if len(builds) < 2:
+        raise RequestError(f"{len(builds)} build to time", expected="two or more, of which the first is the reference")
+    for name, value in (("batch", batch), ("threads", threads), ("processes", processes), ("pairs", pairs)):
+        if value < 1:
+            raise RequestError(f"the number of {name} {value} is out of range", expected="at least 1")
+    options = {"batch": batch, "threads": threads, "processes": processes, "pairs": pairs}
+    folders = [Path(build) for build in builds]
+    return single.bench(folders, lambda: load_dataset(data, progress), listener or Silent(), **options)
 
 
 def default_folder(model: str, data: str, digest: str) -> Path:

@@ -1,4 +1,4 @@
-"""A build beside another: the float32 build, the same files on another CPU, the same files without optimisation."""
+"""A build beside another: its float32, the same files on another CPU or without optimisation, another build's speed."""
 
 from __future__ import annotations
 
@@ -87,3 +87,53 @@ class Unoptimized(BaseModel):
     correct: int
     correct_optimized: int
     flips: int
+
+
+class BenchRow(BaseModel):
+    """How fast one build is.
+
+    Attributes:
+        recipe: its recipe.
+        folder: where it is.
+        p50: median seconds of one run, over the blocks of all processes.
+        p90: the 90th percentile.
+        ratio: how many times as fast as the reference, above 1 is faster; None for the reference.
+        ratio_interval: at 95%.
+        verdict: what that shows.
+        samples: seconds of one run in each block, a list for each process.
+    """
+
+    model_config = _STRICT
+
+    recipe: str
+    folder: str
+    p50: float
+    p90: float
+    ratio: float | None = None
+    ratio_interval: tuple[float, float] | None = None
+    verdict: str | None = None
+    samples: list[list[float]]
+
+
+class BenchRecord(BaseModel):
+    """Builds timed beside a reference, in one run.
+
+    Attributes:
+        batch: samples in one run.
+        threads: inside one inference.
+        processes: how many fresh processes were timed.
+        pairs: pairs of blocks in each.
+        control: the reference's ratio to itself.
+        control_interval: its interval at 95%; where it leaves out 1 or is wide, nothing is claimed.
+        rows: the reference first.
+    """
+
+    model_config = _STRICT
+
+    batch: int
+    threads: int
+    processes: int
+    pairs: int
+    control: float
+    control_interval: tuple[float, float]
+    rows: list[BenchRow]

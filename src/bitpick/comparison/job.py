@@ -26,7 +26,7 @@ from bitpick.errors import ModelError
 from bitpick.evidence import Unoptimized
 from bitpick.executors.executor import Payload, resolve
 from bitpick.fingerprint import Coverage, Fingerprint
-from bitpick.measures import accuracy, coverage, optimization, size
+from bitpick.measures import accuracy, coverage, latency, optimization, size
 from bitpick.model import Format
 from bitpick.recipe import Recipe
 from bitpick.result import Accuracy, File, Flag
@@ -220,6 +220,20 @@ def inspect(
         flags=coverage.flags(recipe, executed, each.kept_as(recipe)) if asked_for else [],
         unoptimized=differs,
     )
+
+
+@validate_call
+def bench_open(key: str, folder: Path, samples: Samples, threads: int) -> None:
+    """Open a build and keep it open, warm and ready to be timed, in this process."""
+    made = open_build(folder)
+    session = engine(made.recipe.engine).open(made, SessionSettings(threads))
+    latency.hold(key, session, next(samples.batches(samples.count)))
+
+
+@validate_call
+def bench_blocks(keys: Sequence[str]) -> list[float]:
+    """Time a block of each open build, in order; see `latency.blocks`."""
+    return latency.blocks(keys)
 
 
 @validate_call

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bitpick.comparison import bench as timing
 from bitpick.comparison import plan, schedule
 from bitpick.comparison.compare import new_run
 from bitpick.comparison.job import FUNCTIONS, Job, open_build
@@ -24,6 +25,7 @@ from bitpick.data.dataset import Dataset, Samples
 from bitpick.engines.engine import Build, Offer
 from bitpick.engines.registry import engine
 from bitpick.errors import BitpickError, OutputError, RecipeError
+from bitpick.evidence import BenchRecord
 from bitpick.executors.executor import Executor
 from bitpick.executors.pool import WorkerPool
 from bitpick.host import this_host
@@ -205,6 +207,37 @@ def evaluate(model: Path, load_data: Callable[[], Dataset], listener: Listener) 
             "cpu_seconds": {"evaluate": outcome.cpu_seconds},
         }
     )
+
+
+def bench(builds: Sequence[Path], load_data: Callable[[], Dataset], listener: Listener, **options: int) -> BenchRecord:
+    """Time builds beside the first of them, see `bitpick.comparison.bench`.
+
+    Args:
+        builds: folders of builds, or model files, each run in the engine that runs its format as it is.
+        load_data: gives the samples.
+        listener: is told how it goes.
+        options: `batch`, `threads`, `processes`, `pairs`.
+
+    Raises:
+        RequestError: there is no such build, or it does not fit the data.
+        RunError: a build cannot be run.
+    """
+    with tempfile.TemporaryDirectory(prefix="bitpick-") as folder:
+        listener.phase("loading the data set")
+        dataset = load_data()
+        executor = WorkerPool(threads=this_host().cores)
+        made = []
+        try:
+            for number, path in enumerate(builds):
+                place = Path(folder) / str(number)
+                place.mkdir()
+                made.append(open_build(path) if path.is_dir() else _as_build(path, dataset, place, executor))
+                if missing := engine(made[-1].recipe.engine).missing():
+                    raise RecipeError(f"{made[-1].recipe.id}: {missing}")
+        finally:
+            executor.close()
+        threads = options.get("threads", 1)
+        return timing.bench(made, dataset.evaluation.samples, lambda: WorkerPool(threads=threads), listener, **options)
 
 
 def _kind(inspected: dict[str, Any]) -> Kind:

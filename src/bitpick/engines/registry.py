@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from importlib import metadata
+from typing import Any
 
 from bitpick.engines.engine import Engine
 from bitpick.errors import RecipeError
+from bitpick.host import installed_version
 from bitpick.recipe import did_you_mean
 
 GROUP = "bitpick.engines"
@@ -46,3 +48,31 @@ def engine(name: str) -> Engine:
             expected=f"one of {', '.join(engines())}",
             mend=did_you_mean(name, engines()),
         ) from None
+
+
+EngineRow = dict[str, Any]
+"""What `engine_table` tells of one engine; plain JSON."""
+
+
+def engine_table() -> list[EngineRow]:
+    """What each engine can do on this machine."""
+    return [
+        {
+            "name": each.name,
+            "missing": each.missing(),
+            "deprecated": each.deprecated,
+            "versions": {p: v for p in each.packages if (v := installed_version(p)) is not None},
+            "starts_from": [form.value for form in each.accepts],
+            "recipe_files": [w for w, can in (("exclude", each.scopes), ("settings", each.configures)) if can],
+            "capabilities": [
+                {
+                    "dtypes": list(c.dtypes),
+                    "granularities": [g for g in c.granularities if g],
+                    "calibrations": [m for m in c.calibrations if m],
+                    "options": dict(c.options),
+                }
+                for c in each.capabilities
+            ],
+        }
+        for each in engines().values()
+    ]

@@ -12,6 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from bitpick.evidence import BenchRecord
 from bitpick.report import words
 from bitpick.result import Hop, Row, Run
 
@@ -174,6 +175,26 @@ def one_row(row: Row) -> Group:
         parts.append(Text(share + (f"; in float: {', '.join(left)}" if left else "")))
     parts += [Text(f"{flag.code}: {flag.text}", style="yellow") for flag in row.flags]
     return Group(*parts, Text(""), shown)
+
+
+def bench(record: BenchRecord) -> Group:
+    """What timing found: each build beside the reference, and what that shows."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown.add_column("build", overflow="fold")
+    for name in ("median", "90%", "times as fast", "95% interval"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    shown.add_column("")
+    for row in record.rows:
+        beside = ("1", "", "reference")
+        if row.ratio is not None and row.ratio_interval is not None:
+            beside = (f"{row.ratio:.2f}", "{:.2f} to {:.2f}".format(*row.ratio_interval), row.verdict or "")
+        cells = (words.microseconds(row.p50), words.microseconds(row.p90), *beside)
+        shown.add_row(Text(row.folder), *map(Text, cells))
+    low, high = record.control_interval
+    threads = f"{record.threads} thread{'s' if record.threads != 1 else ''}"
+    how = f"Batch {record.batch}, {threads}; {record.processes} processes with {record.pairs} pairs of blocks each."
+    told = f"{how} Control, the reference beside itself: {record.control:.3f} ({low:.3f} to {high:.3f})."
+    return Group(shown, Text(""), Text(told, style="dim"))
 
 
 def engines(table_rows: Sequence[Mapping[str, Any]]) -> Group:

@@ -40,6 +40,11 @@ def kilobytes(size: int) -> str:
     return f"{size / 1000:.1f} kB"
 
 
+def microseconds(seconds: float) -> str:
+    """0.000263 → `263 µs`, 0.0123 → `12.3 ms`."""
+    return f"{1e6 * seconds:.0f} µs" if seconds < 0.01 else f"{1e3 * seconds:.1f} ms"
+
+
 def dtypes(row: Row) -> str:
     """The data types of a row, e.g. `int8 / uint8, per channel`: weights, then activations."""
     recipe = row.quantization

@@ -1,0 +1,63 @@
+"""What every command shares: the application, its errors and interrupts, options that several have."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    help="Which quantized build of my model should I ship?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else there.")
+]
+Data = Annotated[str, typer.Option("--data", help="cifar10, or a folder that holds a copy of it.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="The run directory; the same request continues in its own.")
+]
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a function a command, whose errors and interrupts end as one message and an exit code."""
+
+    @functools.wraps(function)
+    def guarded(*arguments: Any, **options: Any) -> None:
+        from bitpick.errors import BitpickError
+
+        try:
+            function(*arguments, **options)
+        except BitpickError as error:
+            typer.echo(f"bitpick: {error}", err=True)
+            raise SystemExit(error.exit_code) from None
+        except KeyboardInterrupt:
+            typer.echo("bitpick: interrupted", err=True)
+            raise SystemExit(130) from None
+
+    app.command()(guarded)
+    return guarded
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from bitpick import __version__
+
+        typer.echo(f"bitpick {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass

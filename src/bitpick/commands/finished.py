@@ -1,0 +1,125 @@
+"""Commands on what is there: builds, runs, engines, data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bitpick import printing
+from bitpick.commands.app import Data, Json, command
+
+
+@command
+def bench(
+    builds: Annotated[list[Path], typer.Argument(help="Builds or models; the first is the reference.")],
+    data: Data = "cifar10",
+    batch: Annotated[int, typer.Option(help="Samples in one run.")] = 1,
+    threads: Annotated[int, typer.Option(help="Threads inside one inference.")] = 1,
+    processes: Annotated[int, typer.Option(help="How many times everything is opened anew.")] = 5,
+    pairs: Annotated[int, typer.Option(help="Pairs of blocks in each process.")] = 40,
+    json: Json = False,
+) -> None:
+    """Time builds beside the first of them, and say what the times show."""
+    from bitpick import api
+    from bitpick.report import terminal
+
+    with terminal.LiveRows(printing.stderr()) as listener:
+        done = api.bench(
+            *builds,
+            data=data,
+            batch=batch,
+            threads=threads,
+            processes=processes,
+            pairs=pairs,
+            listener=listener,
+            progress=printing.progress(),
+        )
+    if json:
+        printing.print_json(done.model_dump(exclude_none=True))
+    else:
+        printing.stdout().print(terminal.bench(done))
+
+
+@command
+def report(run: Annotated[Path, typer.Argument(help="A run directory.")], json: Json = False) -> None:
+    """Write a run's reports again, from its run.json."""
+    from bitpick import api
+
+    printing.show(api.report(run), json)
+
+
+@command
+def gate(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    row: Annotated[list[str] | None, typer.Option(help="The row; by default the recommended one. Repeat.")] = None,
+    max_drop: Annotated[float | None, typer.Option(help="The largest drop, in percentage points.")] = None,
+    max_size: Annotated[float | None, typer.Option(help="The largest size, in kB.")] = None,
+    min_coverage: Annotated[float | None, typer.Option(help="The smallest integer share, from 0 to 1.")] = None,
+    max_class_drop: Annotated[float | None, typer.Option(help="The largest drop of any class, in points.")] = None,
+    noninferior: Annotated[bool, typer.Option(help="The drop must be shown to be under the run's margin.")] = False,
+    against: Annotated[Path | None, typer.Option(help="An earlier run, which must not have been better.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit's XML to this file.")] = None,
+    json: Json = False,
+) -> None:
+    """Pass or fail, for CI: exit 1 where a row breaks a rule, with one line a rule."""
+    from dataclasses import asdict
+
+    from bitpick import api
+
+    checks = api.gate(
+        run,
+        rows=row or (),
+        max_drop=max_drop,
+        max_size=max_size,
+        min_coverage=min_coverage,
+        max_class_drop=max_class_drop,
+        noninferior=noninferior,
+        against=against,
+        junit=junit,
+    )
+    if json:
+        printing.print_json([asdict(check) for check in checks])
+    else:
+        for check in checks:
+            typer.echo(f"{'ok  ' if check.passed else 'FAIL'} {check.row}: {check.text} ({check.rule})")
+    if not all(check.passed for check in checks):
+        raise SystemExit(1)
+
+
+@command
+def engines(json: Json = False) -> None:
+    """What each engine can do on this machine, and why not the rest."""
+    from bitpick import api
+    from bitpick.report import terminal
+
+    table = api.engine_table()
+    if json:
+        printing.print_json(table)
+    else:
+        printing.stdout().print(terminal.engines(table))
+
+
+@command
+def data(
+    name: Annotated[str, typer.Argument(help="cifar10")] = "cifar10",
+    source: Annotated[Path | None, typer.Option("--data", help="A folder with your own copy.")] = None,
+    json: Json = False,
+) -> None:
+    """Fetch a data set into the cache."""
+    from bitpick import api
+
+    found = api.data(source or name, progress=printing.progress())
+    told = {
+        "name": found.name,
+        "calibration": len(found.calibration.labels),
+        "evaluation": len(found.evaluation.labels),
+        "folder": str(found.evaluation.inputs_path.parent),
+    }
+    if json:
+        printing.print_json(told)
+    else:
+        typer.echo(
+            "{name}: {calibration:,} calibration and {evaluation:,} evaluation samples in {folder}".format(**told)
+        )

@@ -1,0 +1,148 @@
+"""Commands that make and measure builds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bitpick import printing
+from bitpick.commands.app import Data, Json, Out, command
+
+
+@command
+def compare(
+    model: Annotated[
+        Path | None, typer.Argument(help="A Keras (.keras, .h5) or ONNX model; without one, the bundled ResNet8.")
+    ] = None,
+    data: Data = "cifar10",
+    preset: Annotated[str, typer.Option(help="Which recipes: reference, basic, standard or full.")] = "standard",
+    recipe: Annotated[
+        list[str] | None, typer.Option(help="A recipe id or YAML file, instead of the preset's; repeat for more.")
+    ] = None,
+    engine: Annotated[list[str] | None, typer.Option(help="Only this engine; repeat for more.")] = None,
+    out: Out = None,
+    calibration_size: Annotated[int, typer.Option(help="Number of calibration samples.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the calibration draw.")] = 0,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Measure for this CPU too: x86-avx2, a YAML file, or host for none other; repeat for more."),
+    ] = None,
+    target_samples: Annotated[int, typer.Option(help="How many evaluation samples a target gets.")] = 1000,
+    margin: Annotated[
+        str, typer.Option(help="The largest drop that does no harm: 1% of the float32's accuracy, or 0.5 points.")
+    ] = "1%",
+    alpha: Annotated[float, typer.Option(help="One-sided level of showing that a build loses less.")] = 0.05,
+    max_drop: Annotated[float | None, typer.Option(help="Recommend no build that loses more, in points.")] = None,
+    max_size: Annotated[float | None, typer.Option(help="Recommend no build that is larger, in kB.")] = None,
+    flag_drop: Annotated[float, typer.Option(help="Flag rows that lose more than this, in percentage points.")] = 5.0,
+    min_accuracy: Annotated[
+        float | None, typer.Option(help="Flag rows with less accuracy than this, from 0 to 1.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(help="How many jobs at once; by default one a core.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="End a job after so many seconds; its row fails.")] = None,
+    memory_limit: Annotated[float | None, typer.Option(help="End a job past so many gigabytes; its row fails.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace another request's run in --out.")] = False,
+    json: Json = False,
+) -> None:
+    """Make and measure every build worth shipping, and name the one to ship."""
+    from bitpick import api
+    from bitpick.report import terminal
+
+    with terminal.LiveRows(printing.stderr()) as listener:
+        done = api.compare(
+            model,
+            data,
+            preset=preset,
+            recipes=recipe or (),
+            engines=engine or (),
+            out=out,
+            calibration_size=calibration_size,
+            seed=seed,
+            targets=target or (),
+            target_samples=target_samples,
+            margin=margin,
+            alpha=alpha,
+            max_drop=max_drop,
+            max_size=max_size,
+            flag_drop=flag_drop,
+            min_accuracy=min_accuracy,
+            jobs=jobs,
+            timeout=timeout,
+            memory_limit=memory_limit,
+            overwrite=overwrite,
+            listener=listener,
+            progress=printing.progress(),
+        )
+    printing.show(done, json)
+
+
+@command
+def convert(
+    model: Annotated[Path, typer.Argument(help="A Keras (.keras, .h5) or ONNX model.")],
+    to: Annotated[str, typer.Option(help="onnx, pytorch or litert.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write: .onnx, .pt (a GraphModule) or .tflite.")],
+    data: Data = "cifar10",
+    json: Json = False,
+) -> None:
+    """Convert a model, and verify each hop on real samples."""
+    from bitpick import api
+    from bitpick.report import terminal
+
+    with terminal.LiveRows(printing.stderr()) as listener:
+        hops = api.convert(model, to, out, data, listener=listener, progress=printing.progress())
+    if json:
+        printing.print_json({"path": str(out), "hops": [hop.model_dump() for hop in hops]})
+    else:
+        printing.stdout().print(terminal.hops(hops, str(out)))
+
+
+@command
+def quantize(
+    model: Annotated[Path, typer.Argument(help="A Keras (.keras, .h5) or ONNX model.")],
+    recipe: Annotated[str, typer.Option(help="A recipe id or YAML file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The directory for the build.")],
+    data: Data = "cifar10",
+    calibration_size: Annotated[int, typer.Option(help="Number of calibration samples.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the calibration draw.")] = 0,
+    json: Json = False,
+) -> None:
+    """Make one build."""
+    from bitpick import api
+    from bitpick.report import terminal
+
+    with terminal.LiveRows(printing.stderr()) as listener:
+        files = api.quantize(
+            model,
+            recipe,
+            out,
+            data,
+            calibration_size=calibration_size,
+            seed=seed,
+            listener=listener,
+            progress=printing.progress(),
+        )
+    if json:
+        printing.print_json({"recipe": recipe, "files": [file.model_dump() for file in files]})
+    else:
+        for file in files:
+            typer.echo(f"{out / file.path}  {file.bytes:,} bytes")
+
+
+@command
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A model, or the directory of a build.")],
+    data: Data = "cifar10",
+    json: Json = False,
+) -> None:
+    """Evaluate a model or a build: accuracy with its interval, and per class."""
+    from bitpick import api
+    from bitpick.report import terminal
+
+    with terminal.LiveRows(printing.stderr()) as listener:
+        row = api.evaluate(model, data, listener=listener, progress=printing.progress())
+    if json:
+        printing.print_json(row.model_dump(exclude_none=True))
+    else:
+        printing.stdout().print(terminal.one_row(row))
