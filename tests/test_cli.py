@@ -330,7 +330,9 @@ def test_a_job_that_hangs_costs_its_row_not_the_run(place):
 
 
 def test_a_target_by_configuration_is_measured_beside_this_cpu(place):
-    (place / "other.yaml").write_text("name: other\nprefix: [env, BITPICK_FAKE_SATURATES=1]\nemulated: true\n")
+    (place / "other.yaml").write_text(
+        "name: other\nprefix: [env, BITPICK_FAKE_SATURATES=1]\nemulated: true\nsaturates: true\n"
+    )
     recipe = "fake:s8u8-per_channel-minmax"
     done = compare(
         place, "--recipe", recipe, "--target", "other.yaml", "--target-samples", 100, "--out", "run", "--json"
@@ -340,7 +342,7 @@ def test_a_target_by_configuration_is_measured_beside_this_cpu(place):
     rows = {row["id"]: row for row in run["rows"]}
     assert rows[f"{recipe}@other"]["accuracy"]["total"] == 100
     assert rows[f"{recipe}@other"]["versus_native"]["flips"] > 0
-    assert [flag["code"] for flag in rows[f"{recipe}@other"]["flags"]] == ["differs"]
+    assert [flag["code"] for flag in rows[f"{recipe}@other"]["flags"]] == ["saturates"]
     assert rows[f"{recipe}+reduced_range@other"]["versus_native"]["flips"] == 0
     assert run["recommendation"]["by_target"]["other"] == f"{recipe}+reduced_range"
     report = (place / "run" / "report.md").read_text()
@@ -394,3 +396,18 @@ def test_bench_times_builds_beside_the_first(place):
     alone = bitpick(place, "bench", names[0])
     assert alone.returncode == 2
     assert "1 build to time" in alone.stderr
+
+
+def test_a_recipe_file_with_a_setting_is_built_evaluated_and_compared(place):
+    recipe = "engine: onnxruntime\ndtypes: s8s8\ngranularity: per_tensor\ncalibration: minmax\n"
+    (place / "mine.yaml").write_text(recipe + 'settings: {session.qdqisint8allowed: "1"}\n')
+    built = bitpick(place, "quantize", "../linear.onnx", "--recipe", "mine.yaml", "-o", "build", "--json")
+    assert built.returncode == 0, built.stderr
+    name = json.loads(built.stdout)["recipe"]
+    assert name.startswith("onnxruntime:mine.")
+    row = json.loads(bitpick(place, "evaluate", "build", "--json").stdout)
+    assert (row["id"], row["settings"]) == (name, {"session.qdqisint8allowed": "1"})
+    again = bitpick(place, "compare", "../linear.onnx", "--recipe", "build/recipe.yaml", "--target", "host", "--json")
+    rows = {found["id"]: found for found in json.loads(again.stdout)["rows"]}
+    assert rows[name]["files"][0]["sha256"] == row["files"][0]["sha256"]
+    assert rows[name]["settings"] == row["settings"]

@@ -136,6 +136,27 @@ def test_a_recipe_that_no_id_can_express_is_named_by_its_file_and_its_digest(tmp
     assert Recipe.read(tmp_path / "changed.yaml").id.rpartition(".")[2] != recipe.id.rpartition(".")[2]
 
 
+def test_the_order_of_patterns_says_nothing_and_options_stand_behind_the_name():
+    first, second = (
+        Recipe(engine="e", dtypes="s8dynamic", exclude=tuple(names), name="n", options={"o": ""})
+        for names in ("ab", "bab")
+    )
+    assert first == second
+    assert first.id.endswith("+o")
+
+
+def test_a_name_that_reads_as_a_recipe_is_refused():
+    def named(number):
+        return Recipe(engine="e", dtypes="s8dynamic", exclude=(str(number),), name="s8u8-per_channel-percentile99")
+
+    def make_many():
+        for number in range(1000):  # one of some forty digests has digits alone
+            named(number)
+
+    with pytest.raises(ValidationError, match="reads as a recipe of its own"):
+        make_many()
+
+
 def test_a_name_is_for_recipes_that_need_one(tmp_path):
     (tmp_path / "r.yaml").write_text("engine: e\ndtypes: s8dynamic\nname: mine\n")
     assert Recipe.read(tmp_path / "r.yaml") == Recipe.parse("e:s8dynamic")
@@ -154,6 +175,9 @@ def test_a_name_is_for_recipes_that_need_one(tmp_path):
         ("*/dense*/*", "model/dense_1/MatMul", True),
         ("*/dense/*", "dense_1", False),
         ("*conv*", "dense_1", False),
+        ("block[0]", "block[0]", True),
+        ("dense?1", "dense_1", False),
+        ("d.nse*", "dense_1", False),
     ],
 )
 def test_patterns_match_a_layer_by_its_name_or_by_its_path(pattern, layer, matches):

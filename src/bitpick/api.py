@@ -249,8 +249,8 @@ def bench(
     data: str | Path = "cifar10",
     batch: int = 1,
     threads: int = 1,
-    processes: int = 5,
-    pairs: int = 40,
+    processes: int = 10,
+    pairs: int = 20,
     listener: Listener | None = None,
     progress: Progress = silent,
 ) -> BenchRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import platform
@@ -111,14 +112,17 @@ def target(word: str) -> Target:
     """
     if word in TARGETS:
         return TARGETS[word]
-    expected = f"host, {', '.join(TARGETS)}, or a YAML file with name, prefix, and perhaps interpreter and emulated"
+    expected = (
+        f"host, {', '.join(TARGETS)}, or a YAML file with name, prefix, and perhaps interpreter, emulated, saturates"
+    )
     if not word.endswith((".yaml", ".yml")):
         raise RequestError(f"there is no target {word!r}", expected=expected)
     import yaml
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        found = TypeAdapter(Target).validate_python(yaml.safe_load(Path(word).read_text(encoding="utf-8")))
+        fields = yaml.safe_load(Path(word).read_text(encoding="utf-8"))
+        found = TypeAdapter(Target).validate_python(fields)
     except OSError as error:
         raise RequestError(f"the target {word} cannot be read: {error.strerror}", expected=expected) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -126,8 +130,11 @@ def target(word: str) -> Target:
     except ValidationError as error:
         reasons = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['msg']}".strip() for e in error.errors())
         raise RequestError(f"{word} holds no target: {reasons}", expected=expected) from error
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+", found.name) or found.name in ("host", *TARGETS):
-        raise RequestError(f"{word} names its target {found.name!r}", expected="a new name of letters, digits, - and _")
+    if unknown := sorted(set(fields) - {field.name for field in dataclasses.fields(Target)}):
+        raise RequestError(f"{word} has the unknown field {unknown[0]!r}", expected=expected)
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", found.name) or found.name in ("host", *TARGETS):
+        good = "a new name of up to 64 letters, digits, ., - and _"
+        raise RequestError(f"{word} names its target {found.name!r}", expected=good)
     return found
 
 

@@ -5,7 +5,7 @@ example `onnxruntime:s8u8-per_channel-minmax+reduced_range`. Dtypes are weights,
 alone (`float32`, `float16`, `bfloat16`) is both. `float32` is the baseline.
 
 A recipe that leaves layers in float, or that ships session settings of its own, is one that no id can express: it is
-kept in a YAML file, and its id is `<engine>:<name>.<8 hex of its digest>`.
+kept in a YAML file, and its id is `<engine>:<name>.<8 hex of its digest>`, and its options behind that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import json
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -76,8 +75,13 @@ class Recipe(BaseModel):
     @classmethod
     def _name(cls, fields: Any) -> Any:
         """A recipe that its id expresses has no name, so that equal recipes are equal."""
-        if isinstance(fields, dict) and fields.get("name") and not (fields.get("exclude") or fields.get("settings")):
+        if not isinstance(fields, dict):
+            return fields
+        if fields.get("name") and not (fields.get("exclude") or fields.get("settings")):
             return fields | {"name": None}
+        exclude = fields.get("exclude")
+        if isinstance(exclude, (list, tuple)) and all(isinstance(pattern, str) for pattern in exclude):
+            return fields | {"exclude": sorted(set(exclude))}  # their order says nothing
         return fields
 
     @model_validator(mode="after")
@@ -90,18 +94,20 @@ class Recipe(BaseModel):
             raise ValueError(f"unknown calibration {self.calibration!r}")
         if self.static and self.calibration is None:
             raise ValueError("static quantization needs a granularity and a calibration, as in s8u8-per_channel-minmax")
-        if self.scoped and not re.fullmatch(r"[A-Za-z0-9_-]+", self.name or ""):
-            raise ValueError("a recipe with exclude or settings needs a name of letters, digits, - and _")
+        if self.scoped and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", self.name or ""):
+            raise ValueError("a recipe with exclude or settings needs a name of up to 64 letters, digits, - and _")
+        if self.scoped and _ID.fullmatch(self.id):
+            raise ValueError(f"the name {self.name!r} reads as a recipe of its own")
         return self
 
     @property
     def id(self) -> str:
         """The recipe's stable name."""
+        options = "".join(f"+{k}={v}" if v else f"+{k}" for k, v in sorted(self.options.items()))
         if self.scoped:
             text = json.dumps(self.model_dump(mode="json", exclude={"name"}, exclude_defaults=True), sort_keys=True)
-            return f"{self.engine}:{self.name}.{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+            return f"{self.engine}:{self.name}.{hashlib.sha256(text.encode()).hexdigest()[:8]}{options}"
         scheme = f"-{self.granularity}-{self.calibration}" if self.granularity else ""
-        options = "".join(f"+{k}={v}" if v else f"+{k}" for k, v in sorted(self.options.items()))
         return f"{self.engine}:{self.dtypes}{scheme}{options}"
 
     @property
@@ -120,7 +126,8 @@ class Recipe(BaseModel):
         `*` stands for anything, so `dense*` and `*/dense*/*` both match `dense_1`, and the second one also
         `model/dense_1/MatMul`.
         """
-        return any(fnmatchcase(name, p) for p in self.exclude for name in (layer, f"/{layer}/"))
+        patterns = [".*".join(map(re.escape, pattern.split("*"))) for pattern in self.exclude]
+        return any(re.fullmatch(p, name, re.DOTALL) for p in patterns for name in (layer, f"/{layer}/"))
 
     @property
     def weights(self) -> str:

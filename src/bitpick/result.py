@@ -175,6 +175,7 @@ class RequestRecord(Record):
     Attributes:
         recipe_fields: the recipes whose ids do not decode, by their ids.
         targets: the CPUs to measure for beside this one; empty where bitpick chooses.
+        target_fields: what each of them is, by its name.
         target_samples: how many evaluation samples an emulated target gets.
         margin: the largest drop that does no harm: a share of the baseline's accuracy (`1%`), or points (`0.5`).
         alpha: how often, at most, one of the recommended rows may wrongly be called good enough; one-sided.
@@ -192,6 +193,7 @@ class RequestRecord(Record):
     calibration_size: int
     seed: int
     targets: list[str] = []
+    target_fields: dict[str, dict[str, Any]] = {}
     target_samples: int = 1000
     margin: str
     alpha: float

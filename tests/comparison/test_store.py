@@ -96,6 +96,8 @@ def test_rows_are_kept_only_with_their_files(tmp_path):
     earlier = store(tmp_path)
     earlier.claim(overwrite=False)
     (tmp_path / "f").write_bytes(b"abc")
+    shipped = "id: e:float32\nengine: e\ndtypes: float32\nfiles: [f]\n"
+    (tmp_path / "recipe.yaml").write_text(shipped)
     np.savez(tmp_path / "predictions.npz", predictions=np.array([0, 1], np.int32))
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     row = Row(
@@ -118,6 +120,10 @@ def test_rows_are_kept_only_with_their_files(tmp_path):
     assert later.kept_row("e:float32") == row
     assert later.kept_row("e:s8") is None
     assert later.kept_row("unknown") is None
+    (tmp_path / "recipe.yaml").write_text(shipped + "session: {a: b}\n")  # settings ship too
+    assert later.kept_row("e:float32") is None
+    (tmp_path / "recipe.yaml").write_text(shipped)
+    assert later.kept_row("e:float32") == row
     (tmp_path / "f").write_bytes(b"abd")
     assert later.kept_row("e:float32") is None
     (tmp_path / "f").unlink()

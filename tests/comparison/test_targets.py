@@ -53,10 +53,10 @@ def other_cpu(tmp_path):
 
 @pytest.fixture
 def compare(model_file, dataset, fake_engine, tmp_path):
-    def run(*recipes, targets=(), samples=200, data=dataset, host=None, broken=""):
+    def run(*recipes, targets=(), samples=200, data=dataset, host=None, broken="", margin="10"):
         request, form = make_request(
             model_file, "tiny", recipes=recipes, engine_names=("fake",), calibration_size=100, targets=targets,
-            target_samples=samples, margin="10",
+            target_samples=samples, margin=margin,
         )  # fmt: skip
         host = host or this_host()
         store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
@@ -124,6 +124,54 @@ def test_a_target_without_its_command_is_rows_that_say_so(compare, tmp_path):
     assert run.row(f"{U8}@phone").status == "unsupported"
     assert "no no-such-command on the PATH" in run.row(f"{U8}@phone").reason
     assert run.recommendation.by_target == {"host": U8}
+    said = "Nothing could be measured on phone: there is no no-such-command on the PATH."
+    assert run.recommendation.because[-1] == said
+
+
+def target_file(path, name, prefix="env", **fields):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"name: {name}\nprefix: [{prefix}]\n" + "".join(f"{k}: {v}\n" for k, v in fields.items()))
+    return str(path)
+
+
+def test_a_repair_that_one_target_asks_for_is_measured_on_all(compare, tmp_path, other_cpu, monkeypatch):
+    calm = target_file(tmp_path / "calm.yaml", "calm")
+    real = Elsewhere.run
+
+    def run(self, environment, function, payload):
+        return real(self, environment.replace("@calm", ""), function, payload)
+
+    monkeypatch.setattr(Elsewhere, "run", run)
+    found = compare(U8, targets=[calm, other_cpu])
+    assert found.row(f"{U8}@calm").versus_native.flips == 0
+    assert found.row(f"{REPAIRED}@calm").versus_native.flips == 0
+    assert found.recommendation.by_target["other-cpu"] == REPAIRED
+    assert found.recommendation.by_target["calm"] == found.recommendation.id
+
+
+def test_only_sums_that_saturate_are_repaired(compare, tmp_path):
+    run = compare(U8, targets=[target_file(tmp_path / "arm.yaml", "arm")])
+    assert run.row(f"{U8}@arm").versus_native.flips > 0
+    assert [flag.code for flag in run.row(f"{U8}@arm").flags] == ["differs"]
+    assert run.row(REPAIRED) is None
+    assert "No build that was checked predicts what it predicts here" in run.recommendation.because[-1]
+
+
+def test_a_target_is_no_place_for_what_is_not_recommended(compare, other_cpu):
+    run = compare(S8, targets=[other_cpu], margin="0.0001")
+    assert run.recommendation.id is None
+    assert run.recommendation.by_target == {}
+    assert "1 of 1 builds predict the same as here; none is recommended" in run.recommendation.because[-1]
+
+
+def test_two_targets_of_one_name_are_refused_and_the_same_one_twice_is_one(model_file, tmp_path, fake_engine):
+    one, same = target_file(tmp_path / "a.yaml", "t"), target_file(tmp_path / "b" / "a.yaml", "t")
+    once, twice = (make_request(model_file, "tiny", targets=words)[0] for words in ([one], [one, same]))
+    assert once.sha256 == twice.sha256
+    assert once.target_fields["t"]["prefix"] == ["env"] or once.target_fields["t"]["prefix"] == ("env",)
+    other = target_file(tmp_path / "c.yaml", "t", prefix="ssh")
+    with pytest.raises(RequestError, match="two targets have the name t"):
+        make_request(model_file, "tiny", targets=[one, other])
 
 
 @pytest.mark.parametrize("emulator", ["/usr/bin/qemu-x86_64", None])
@@ -180,11 +228,15 @@ def test_sorted_samples_are_taken_from_all_over(compare, other_cpu, dataset, tmp
         ("none.yaml", "cannot be read"),
         ("odd.yaml", "holds no target: prefix Field required"),
         ("host.yaml", "names its target 'host'"),
+        ("typo.yaml", "has the unknown field 'emulatd'"),
+        ("long.yaml", "names its target 'xxx"),
     ],
 )
 def test_an_unknown_target_is_refused(compare, tmp_path, monkeypatch, word, says):
     (tmp_path / "odd.yaml").write_text("name: odd\n")
     (tmp_path / "host.yaml").write_text("name: host\nprefix: []\n")
+    target_file(tmp_path / "typo.yaml", "t", emulatd="true")
+    target_file(tmp_path / "long.yaml", "x" * 65)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RequestError, match=says):
         compare(targets=[word])

@@ -88,14 +88,31 @@ def test_what_would_be_recommended_was_checked_on_a_cpu_without_vnni(basic):
         pytest.skip("this CPU has no VNNI: its own results are those")
     there = {row["recipe"]: row for row in basic["rows"] if row["target"] == AVX2.name}
     assert basic["recommendation"]["id"] in there
-    saturating = there.get("onnxruntime:s8u8-per_channel-minmax")
-    if saturating is not None:
-        assert saturating["measured"] == "emulated"
-        assert saturating["versus_native"]["flips"] >= 5
-        assert [flag["code"] for flag in saturating["flags"]] == ["saturates"]
     pick = basic["recommendation"]["by_target"][AVX2.name]
     assert there[pick]["versus_native"]["flips"] == 0
     assert there[pick]["accuracy"]["total"] == 200
+
+
+def test_a_build_that_saturates_without_vnni_is_found_and_repaired(mlperf_model, tmp_path):
+    from bitpick.host import AVX2, VNNI, this_host
+
+    if reason := AVX2.missing(this_host()):
+        lacks("emulator", reason)
+    if not VNNI & set(this_host().isa):
+        pytest.skip("this CPU has no VNNI: it saturates here too")
+    recipe = "onnxruntime:s8u8-per_channel-minmax"
+    wanted = ("--recipe", recipe, "--target", AVX2.name, "--target-samples", 200)
+    found = compare(tmp_path / "run", mlperf_model, *wanted)
+    there = {row["recipe"]: row for row in found["rows"] if row["target"] == AVX2.name}
+    assert there[recipe]["measured"] == "emulated"
+    assert there[recipe]["versus_native"]["flips"] >= 5
+    assert there[recipe]["seconds"] == {}
+    assert [flag["code"] for flag in there[recipe]["flags"]] == ["saturates"]
+    assert set(there) == {recipe, f"{recipe}+reduced_range", f"{recipe}+x64quantprecision"}
+    assert [row["versus_native"]["flips"] for name, row in there.items() if name != recipe] == [0, 0]
+    assert found["recommendation"]["by_target"][AVX2.name] in set(there) - {recipe}
+    setting = {row["id"]: row.get("settings") for row in found["rows"]}[f"{recipe}+x64quantprecision"]
+    assert setting == {"session.x64quantprecision": "1"}
 
 
 def test_unsigned_weights_are_an_explained_row(basic):

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bitpick.errors import DataError, EngineError, WorkerError
+from bitpick.errors import DataError, EngineError, InstructionError, WorkerError
 from bitpick.executors.pool import Launch, Limits, Worker, WorkerPool
 
 
@@ -169,6 +169,27 @@ def test_an_interpreter_that_is_not_there_is_one_clear_error(tmp_path):
     worker = Worker("odd", launch=Launch(interpreter=str(tmp_path / "python")))
     with pytest.raises(WorkerError, match="could not be started"):
         worker.run("functions:echo", {})
+
+
+def test_a_prefix_that_writes_where_answers_are_due_is_told_so(functions, tmp_path):
+    greeting = tmp_path / "greet"
+    greeting.write_text('#!/bin/sh\necho "Welcome to the server"\nexec "$@"\n')
+    greeting.chmod(0o755)
+    worker = Worker("greeted", launch=Launch(prefix=(str(greeting),)))
+    try:
+        with pytest.raises(WorkerError, match="wrote 'Welcome to the server' where an answer was due"):
+            worker.run("functions:echo", {})
+    finally:
+        worker.close()
+
+
+def test_an_instruction_that_the_cpu_lacks_is_an_error_of_its_own(functions):
+    worker = Worker("illegal")
+    try:
+        with pytest.raises(InstructionError, match="instructions that this CPU does not have"):
+            worker.run("functions:kill_self", {"signal": int(signal.SIGILL)})
+    finally:
+        worker.close()
 
 
 def test_the_prefix_runs_the_interpreter(functions):

@@ -100,7 +100,7 @@ def test_reduced_range_is_of_weights_or_activations_and_not_doubted_where_it_can
 def test_what_the_recipe_leaves_in_float_and_the_runtime_does_not_is_flagged():
     scoped = Recipe.model_validate(Recipe.parse(STATIC).model_dump() | {"exclude": ["c", "layer"], "name": "n"})
     (flag,) = coverage.flags(scoped, of(conv("c"), conv("other")), "s8")
-    assert flag.text == "the recipe leaves Conv c in float, and the runtime computes on integers there"
+    assert flag.text == "the recipe leaves Conv c in float, and the runtime has integers there"
     known = Operator("weight", "Conv", "u8", S8, U8, 100, 1000, layers=("layer",))
     assert [f.code for f in coverage.flags(scoped, of(known, conv("other")), "s8")] == ["not_as_requested"]
 

@@ -17,8 +17,8 @@ def bench(
     data: Data = "cifar10",
     batch: Annotated[int, typer.Option(help="Samples in one run.")] = 1,
     threads: Annotated[int, typer.Option(help="Threads inside one inference.")] = 1,
-    processes: Annotated[int, typer.Option(help="How many times everything is opened anew.")] = 5,
-    pairs: Annotated[int, typer.Option(help="Pairs of blocks in each process.")] = 40,
+    processes: Annotated[int, typer.Option(help="How many times everything is opened anew.")] = 10,
+    pairs: Annotated[int, typer.Option(help="Pairs of blocks in each process.")] = 20,
     json: Json = False,
 ) -> None:
     """Time builds beside the first of them, and say what the times show."""

@@ -110,6 +110,7 @@ def quantize(
 ) -> None:
     """Make one build."""
     from bitpick import api
+    from bitpick.recipe import Recipe
     from bitpick.report import terminal
 
     with terminal.LiveRows(printing.stderr()) as listener:
@@ -124,7 +125,7 @@ def quantize(
             progress=printing.progress(),
         )
     if json:
-        printing.print_json({"recipe": recipe, "files": [file.model_dump() for file in files]})
+        printing.print_json({"recipe": Recipe.named(recipe).id, "files": [file.model_dump() for file in files]})
     else:
         for file in files:
             typer.echo(f"{out / file.path}  {file.bytes:,} bytes")

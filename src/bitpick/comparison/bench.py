@@ -26,8 +26,8 @@ def bench(
     listener: Listener,
     batch: int = 1,
     threads: int = 1,
-    processes: int = 5,
-    pairs: int = 40,
+    processes: int = 10,
+    pairs: int = 20,
     seed: int = 0,
 ) -> BenchRecord:
     """Time builds beside the first of them.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from bitpick import __version__
@@ -13,7 +14,7 @@ from bitpick.conversion.route import route
 from bitpick.engines.engine import Engine, Offer
 from bitpick.engines.registry import engine, engines
 from bitpick.errors import ModelError, RecipeError, RequestError
-from bitpick.host import Host, target
+from bitpick.host import Host, Target, target
 from bitpick.model import Format, Model, detect_format, model_sha256
 from bitpick.recipe import PRESETS, Recipe, baseline, did_you_mean
 from bitpick.result import RequestRecord
@@ -93,7 +94,7 @@ def make_request(
         raise RequestError(f"the level {alpha:g} is out of range", expected="above 0, at most 0.5")
     if target_samples < 1:
         raise RequestError(f"the number of target samples {target_samples} is out of range", expected="at least 1")
-    chosen = {word: repr(target(word)) for word in targets if word != "host"}
+    chosen = _targets(targets)
     model_format = detect_format(model)
     if route(model_format, Format.ONNX) is None:
         raise ModelError(
@@ -111,6 +112,7 @@ def make_request(
         "calibration_size": calibration_size,
         "seed": seed,
         "targets": list(dict.fromkeys(targets)),
+        "target_fields": {name: asdict(each) for name, each in chosen.items()},
         "target_samples": target_samples,
         "margin": margin,
         "alpha": alpha,
@@ -119,10 +121,27 @@ def make_request(
         "flag_drop": flag_drop,
         "min_accuracy": PRESET_MIN_ACCURACY.get(preset) if min_accuracy is None else min_accuracy,
     }
-    # The order of recipes and engines changes the order of the rows and nothing in them.
-    unordered = fields | {"recipes": sorted(recipe.id for recipe in named), "engines": sorted(engine_names)}
-    digest = hashlib.sha256(json.dumps([__version__, unordered, chosen], sort_keys=True).encode()).hexdigest()
+    # The order of recipes, engines and targets changes that of the rows and nothing in them; a target is its fields.
+    unordered = fields | {
+        "recipes": sorted({recipe.id for recipe in named}),
+        "engines": sorted(set(engine_names)),
+        "targets": bool(targets),
+    }
+    digest = hashlib.sha256(json.dumps([__version__, unordered], sort_keys=True).encode()).hexdigest()
     return RequestRecord(model=str(model), sha256=digest, **fields), model_format  # type: ignore[arg-type]  # checked there
+
+
+def _targets(words: Sequence[str]) -> dict[str, Target]:
+    """The targets that words name, by their names, without this host.
+
+    Raises:
+        RequestError: there is no such target, or two have one name.
+    """
+    found: dict[str, Target] = {}
+    for each in (target(word) for word in words if word != "host"):
+        if found.setdefault(each.name, each) != each:
+            raise RequestError(f"two targets have the name {each.name}", mend="give one of them another name")
+    return found
 
 
 def check_recipe(recipe: Recipe) -> None:

@@ -69,6 +69,11 @@ class Rows:
         return [row for row in self._run.rows if row.id in self._order]
 
     @property
+    def known(self) -> set[str]:
+        """The ids of all these rows."""
+        return {row.id for row in self.all}
+
+    @property
     def native(self) -> list[Row]:
         """The rows of this host."""
         return [row for row in self.all if row.target == "host"]
@@ -122,13 +127,7 @@ class Rows:
         jobs = plan.on_target(target, [row.quantization for row in open_rows], self._inputs, self._store)
 
         def measured(row: Row, outcomes: dict[str, Outcome]) -> Row:
-            row = row.model_copy(
-                update={
-                    "accuracy": Accuracy.model_validate(outcomes["evaluate"].value),
-                    "seconds": {name: outcome.seconds for name, outcome in outcomes.items()},
-                    "cpu_seconds": {name: outcome.cpu_seconds for name, outcome in outcomes.items()},
-                }
-            )
+            row = row.model_copy(update={"accuracy": Accuracy.model_validate(outcomes["evaluate"].value)})
             predicted = predictions(self._store.build(row.recipe), target.name)
             places = self._inputs.check_places
             repairable = bool(engine(row.engine).repairs(row.quantization))

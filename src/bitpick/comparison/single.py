@@ -136,7 +136,7 @@ def quantize(
     recipe = Recipe.named(recipe_id)
     if missing := engine(recipe.engine).missing():
         raise RecipeError(f"{recipe_id}: {missing}")
-    with _bench(model, data, load_data, listener, (recipe.id,), calibration_size, seed) as bench:
+    with _bench(model, data, load_data, listener, (recipe_id,), calibration_size, seed) as bench:
         if reason := plan.unreachable(recipe, bench.model.format):
             raise RecipeError(f"{recipe_id}: {reason}")
         form = plan.start_form(recipe, bench.model.format)

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from bitpick.comparison.job import predictions_file
-from bitpick.errors import OutputError
+from bitpick.comparison.job import open_build, predictions_file
+from bitpick.errors import ModelError, OutputError
 from bitpick.model import Format, sha256_of
 from bitpick.recipe import file_name
 from bitpick.result import HostRecord, Row, Run
@@ -212,9 +212,13 @@ class Store:
         row = self.previous.row(row_id) if self.previous else None
         if row is None or row.status != "ok" or not row.files or row.accuracy is None:
             return None
-        with contextlib.suppress(OSError, ValueError, KeyError, EOFError, BadZipFile):
+        with contextlib.suppress(OSError, ValueError, KeyError, EOFError, BadZipFile, ModelError):
             folder = (self.root / row.files[0].path).parent
-            if all(sha256_of(self.root / f.path) == f.sha256 for f in row.files):
+            made = open_build(folder)
+            ships = (row.quantization, row.settings or {})
+            if (made.recipe, made.settings) == ships and all(
+                sha256_of(self.root / f.path) == f.sha256 for f in row.files
+            ):
                 return row if len(predictions(folder, row.target)) == row.accuracy.total else None
         return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bitpick.comparison.recommend import recommend
 from bitpick.comparison.rows import Rows
@@ -23,11 +23,13 @@ def check(rows: Rows, request: RequestRecord, host: Host) -> Recommendation:
         request: what was asked for.
         host: this machine.
     """
-    asked = [target(word) for word in request.targets if word != "host"]
+    asked = list({each.name: each for each in (target(word) for word in request.targets if word != "host")}.values())
     if asked:
-        for each in asked:
-            rows_there = [row for row in rows.native if row.status == "ok" and row.kind != "baseline"]
-            _measure(rows, each, rows_there)
+        known = -1
+        while known != len(rows.native):  # the repairs that one target asks for are measured on all
+            known = len(rows.native)
+            for each in asked:
+                _measure(rows, each, [row for row in rows.native if row.status == "ok" and row.kind != "baseline"])
     elif not request.targets and AVX2.missing(host) is None and VNNI & set(host.isa):
         rows.claim(request.alpha)
         first = _recommend(rows, rows.native, request)
@@ -53,42 +55,49 @@ def _best(found: Recommendation, native: Sequence[Row]) -> list[Row]:
 
 
 def _measure(rows: Rows, each: Target, native: Sequence[Row]) -> None:
-    """Measure builds on a target, and the repairs of those that do not hold there."""
-    rows.measure_on(each, native)
-    there = {row.recipe: row for row in rows.all if row.target == each.name}
-    broken = [row for row in native if _flips(there[row.id])]
+    """Measure builds on a target, and the repairs of those whose sums saturate there."""
+    rows.measure_on(each, [row for row in native if f"{row.id}@{each.name}" not in rows.known])
+    there = _there(rows, each)
+    broken = [row for row in native if each.saturates and row.id in there and _flips(there[row.id])]
     repairs = {r.id: r for row in broken for r in engine(row.engine).repairs(row.quantization)}
-    known = {row.id for row in rows.native}
-    rows.measure([Offer(recipe, frozenset()) for recipe in repairs.values() if recipe.id not in known])
-    made = [row for row in rows.native if row.id in repairs.keys() - there.keys() and row.status == "ok"]
-    rows.measure_on(each, made)
+    rows.measure([Offer(recipe, frozenset()) for recipe in repairs.values() if recipe.id not in rows.known])
+    made = [row for row in rows.native if row.id in repairs and row.status == "ok"]
+    rows.measure_on(each, [row for row in made if f"{row.id}@{each.name}" not in rows.known])
 
 
 def _choose(found: Recommendation, each: Target, rows: Rows, request: RequestRecord) -> None:
     """Add to a recommendation which build to ship for a target, and why."""
-    there = {row.recipe: row for row in rows.all if row.target == each.name and row.status == "ok"}
-    holds = [row for row in rows.native if row.id in there and not _flips(there[row.id])]
-    chosen = _recommend(rows, holds, request).id
+    there = _there(rows, each)
+    measured = {recipe: row for recipe, row in there.items() if row.status == "ok"}
+    if not measured:
+        if there:
+            found.because.append(f"Nothing could be measured on {each.name}: {next(iter(there.values())).reason}.")
+        return
+    holds = [row for row in rows.native if row.id in measured and not _flips(measured[row.id])]
+    samples = max(row.accuracy.total for row in measured.values() if row.accuracy is not None)
+    where = f"On {each.name} ({'emulated, ' if each.emulated else ''}{samples:,} samples)"
+    stays = found.id is not None and any(row.id == found.id for row in holds)
+    chosen = found.id if stays else _recommend(rows, holds, request).id
     if chosen is not None:
         found.by_target[each.name] = chosen
-    how = "emulated, " if each.emulated else ""
-    total = next((row.versus_native.samples for row in there.values() if row.versus_native), 0)
-    where = f"On {each.name} ({how}{total:,} samples)"
-    pick = there.get(found.id or "")
-    if chosen is None:
-        found.because.append(f"{where} no checked build predicts what it predicts here: none is recommended for it.")
-    elif chosen == found.id:
-        found.because.append(f"{where} {chosen} predicts the same as here: it holds there too.")
-    elif pick is not None and pick.versus_native is not None:
-        drop = pick.versus_native.drop
-        why = ", where sums of 8-bit products saturate for want of VNNI" if each.saturates else ""
-        found.because.append(
-            f"{where} {found.id} changes {pick.versus_native.flips} predictions and loses {100 * drop:.1f} points"
-            f"{why}. "
-            f"Ship {chosen} there: no prediction differs."
-        )
-    else:
-        found.because.append(f"{where} {found.id or 'no build'} could not be measured. Ship {chosen} there.")
+    found.because.append(f"{where} {_words(found, chosen, measured, holds)}")
+
+
+def _words(found: Recommendation, chosen: str | None, measured: Mapping[str, Row], holds: Sequence[Row]) -> str:
+    pick = measured.get(found.id or "")
+    if chosen is not None and chosen == found.id:
+        return f"{chosen} predicts the same as here: it holds there too."
+    here = f"{found.id}: {pick.flags[0].text}. " if pick is not None and pick.flags else ""
+    if chosen is not None:
+        return f"{here}Ship {chosen} there: no prediction differs."
+    if not holds:
+        return f"{here}No build that was checked predicts what it predicts here: none is recommended for it."
+    return f"{here}{len(holds)} of {len(measured)} builds predict the same as here; none is recommended, see above."
+
+
+def _there(rows: Rows, each: Target) -> dict[str, Row]:
+    """The rows of a target, by the recipes of their files."""
+    return {row.recipe: row for row in rows.all if row.target == each.name}
 
 
 def _flips(row: Row) -> int:

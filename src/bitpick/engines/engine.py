@@ -190,6 +190,8 @@ class Engine(ABC):
         """Why the engine cannot do a recipe, by its capabilities; None where it can."""
         if recipe == baseline(self.name):
             return None
+        if recipe.exclude and recipe.kind == "baseline":
+            return f"{recipe.dtypes} quantizes nothing: there is nothing to exclude"
         if recipe.exclude and not self.scopes:
             return f"{self.name} cannot leave single layers in float (exclude)"
         if recipe.settings and not self.configures:

@@ -65,7 +65,9 @@ def quantize(
     logging.getLogger().setLevel(logging.ERROR)  # it warns on the root logger, of graphs that are as clean as they get
     types = {"s8": QuantType.QInt8, "u8": QuantType.QUInt8}
     if recipe.activations == "dynamic":
-        quantize_dynamic(source, out, weight_type=types[recipe.weights], nodes_to_exclude=list(exclude))
+        # It first makes a matrix product of each Gemm, with a name of its own.
+        names = [*exclude, *(f"{name}_MatMul" for name in exclude)]
+        quantize_dynamic(source, out, weight_type=types[recipe.weights], nodes_to_exclude=names)
         return
     quantize_static(
         source,

@@ -23,9 +23,10 @@ def quantize(source: Path, out: Path, exclude: Collection[str] = ()) -> None:
 
     model = onnx.load(source)
     stored = {i.name: i for i in model.graph.initializer}
+    kept = {name for node in model.graph.node if node.name in exclude for name in node.input}  # perhaps shared
     nodes = []
     for node in model.graph.node:
-        if node.op_type in WEIGHTED and node.name not in exclude and node.input[1] in stored:
+        if node.op_type in WEIGHTED and node.input[1] in stored.keys() - kept:
             name = node.input[1]
             weight = numpy_helper.to_array(stored.pop(name))
             transposed = any(a.name == "transB" and a.i for a in node.attribute)

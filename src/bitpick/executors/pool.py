@@ -158,7 +158,15 @@ class Worker:
                 answer = b""
         try:
             fields = json.loads(answer)
-        except ValueError:  # it died before its answer, or in the middle of it
+        except ValueError:
+            if answer.endswith(b"\n") and watch.reason is None:
+                _end(process)
+                wrote = answer[:80].decode(errors="replace").strip()
+                raise WorkerError(
+                    f"the worker {self.name} wrote {wrote!r} where an answer was due",
+                    expected="a command that writes nothing of its own to standard output",
+                ) from None
+            # It died before its answer, or in the middle of it.
             raise self._death(process, watch.reason) from None
         if "error" in fields:
             raise BitpickError.from_dict(fields["error"])

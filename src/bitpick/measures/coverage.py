@@ -93,6 +93,10 @@ def flags(recipe: Recipe, executed: Executed, kept_as: str) -> list[Flag]:
     return found
 
 
+def _kept_integer(operator: Operator) -> bool:
+    return operator.weight is not None and operator.weight.dtype in INTEGERS
+
+
 def _excluded(recipe: Recipe, operator: Operator) -> bool:
     return any(recipe.excludes(name) for name in (operator.name, *operator.layers))
 
@@ -108,8 +112,9 @@ def _differences(recipe: Recipe, executed: Executed, kept_as: str) -> Iterable[s
     yield from _grid_differences(recipe, found, kept_as)
     if recipe.activations == "float32" and (rounded := [o for o in executed.operators if o.macs and o.integer]):
         yield f"activations are to stay in float, and {_words(rounded)} rounds them to 8 bits"
-    if taken := [o for o in executed.operators if o.weight is not None and o.integer and _excluded(recipe, o)]:
-        yield f"the recipe leaves {_words(taken)} in float, and the runtime computes on integers there"
+    weighted = [o for o in executed.operators if o.weight is not None]
+    if taken := [o for o in weighted if (o.integer or _kept_integer(o)) and _excluded(recipe, o)]:
+        yield f"the recipe leaves {_words(taken)} in float, and the runtime has integers there"
     yield from _option_differences(recipe, found)
 
 

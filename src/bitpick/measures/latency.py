@@ -58,7 +58,7 @@ def blocks(keys: Sequence[str]) -> list[float]:
 def _block(held: _Open) -> float:
     run, native = held.session.run, held.native
     # The caches are another build's, and the reference, which runs most often, would have the warmer ones.
-    for _ in range(max(2, held.repetitions // 4)):
+    for _ in range(max(2, held.repetitions // 2)):
         run(native)
     began = time.perf_counter()
     for _ in range(held.repetitions):

@@ -169,7 +169,7 @@ def one_row(row: Row) -> Group:
         numbers = row.fingerprint
         parts.append(Text(f"weights: {words.grid(numbers.weights)}; activations: {words.grid(numbers.activations)}"))
         parts.append(Text(f"input / output / softmax: {words.ends(numbers)}"))
-    if row.coverage is not None:
+    if row.coverage is not None and row.kind == "quantized":
         share = f"{words.integer(row)} of multiply-accumulates and {words.integer_weights(row)} of weights are integer"
         left = row.coverage.float_operators
         parts.append(Text(share + (f"; in float: {', '.join(left)}" if left else "")))

@@ -220,6 +220,15 @@ def test_the_precise_kernels_get_unsigned_weights(builds, ran):
     assert codes(coverage.flags(parsed, builds.executed(PRECISE), "s8")) == ["not_as_requested"]
 
 
+def test_a_dense_layer_can_be_left_out_of_dynamic_quantization(builds):
+    """The quantizer renames it before it looks for the names that it shall leave alone."""
+    graph = onnx.load(builds.form(Format.ONNX)).graph
+    name = next(node.name for node in graph.node if node.op_type in ("Gemm", "MatMul"))
+    fields = Recipe.parse("onnxruntime:s8dynamic").model_dump() | {"exclude": [name], "name": "scoped"}
+    executed = builds.executed(Recipe.model_validate(fields))
+    assert sum(not o.integer for o in weighted(executed)) == 1
+
+
 def excluding(builds, strides):
     """A recipe that leaves the first convolution with these strides in float."""
     graph = onnx.load(builds.form(Format.ONNX)).graph
