@@ -30,6 +30,8 @@ lint: install
 bench: install
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/calibration_memory.py
+	$(BIN)/python benchmarks/bench_honesty.py
 
 # The base install (no framework but ONNX Runtime) and the unit tests on each declared Python. Where pyenv manages them, its
 # commands python3.12 and so on work once PYENV_VERSION names the installed ones.

@@ -93,14 +93,14 @@ def _why_none(rows: Sequence[Row]) -> str:
 
 def _none_good(shown: Sequence[Row], request: RequestRecord) -> list[str]:
     if not shown:
-        return [f"No build is recommended: none is shown to lose less than {_allowed(request)}."]
+        return [f"No build is shown to lose less than {_allowed(request)}."]
     limits = []
     if request.max_drop is not None:
         limits.append(f"lose at most {100 * request.max_drop:g} points")
     if request.max_size is not None:
         limits.append(f"have at most {request.max_size / 1000:.1f} kB")
     nearest = min(shown, key=_size_then_accuracy)
-    none = f"No build is recommended: of the {len(shown)} that are shown to be good enough none does what was asked for"
+    none = f"Of the {len(shown)} builds that are shown to be good enough none does what was asked for"
     return [f"{none}: {' and '.join(limits)}. The smallest of them is {_words(nearest)}, {_drop(nearest)}."]
 
 
@@ -116,7 +116,7 @@ def _settle(unsettled: Sequence[Row], possible: Sequence[Row], request: RequestR
         how = enough or "no number of samples would show it"
         told.append(f"Not shown to be good enough: {row.id}, {_drop(row)}; {how}.")
     left = len(unsettled) - len(told)
-    return told + ([f"Nor are {left} more."] if left > 0 else [])
+    return told + ([f"Nor {'is' if left == 1 else 'are'} {left} more."] if left > 0 else [])
 
 
 def _roughly(count: int) -> int:
