@@ -41,6 +41,11 @@ class Host:
     platform: str
     python: str
 
+    @property
+    def x86(self) -> bool:
+        """Whether it is a 64-bit x86, under either of its names."""
+        return self.machine.lower() in ("x86_64", "amd64")
+
 
 @functools.cache
 def this_host() -> Host:
@@ -84,7 +89,7 @@ class Target:
 
     def missing(self, host: Host) -> str | None:
         """Why nothing can be measured for it from here; None where it can."""
-        if self.machine and host.machine.lower().replace("amd64", "x86_64") != self.machine:
+        if self.machine and self.machine != ("x86_64" if host.x86 else host.machine.lower()):
             return f"it takes a {self.machine} machine, and this one is {host.machine}"
         if self.prefix and shutil.which(self.prefix[0]) is None:
             how = f": apt install {self.package}" if self.package else ""

@@ -11,6 +11,7 @@ from bitpick.comparison import compare as module
 from bitpick.comparison import store as stores
 from bitpick.comparison.compare import Comparison, new_run
 from bitpick.comparison.listener import Silent
+from bitpick.comparison.prepare import check_fit
 from bitpick.comparison.request import make_request
 from bitpick.comparison.store import Store
 from bitpick.errors import DataError, ModelError, RequestError, RunError
@@ -398,3 +399,13 @@ def test_an_engines_own_hop_that_fails_costs_its_rows_alone(model_file, dataset,
     assert "onnx → pytorch changed the model" in store.run.row("picky:float32").reason
     assert [(h.name, h.passed) for h in store.run.model.hops] == [("raw_onnx → onnx", True), ("onnx → pytorch", False)]
     assert store.run.state == "complete"
+
+
+@pytest.mark.parametrize(("name", "fits"), [("m.tflite", True), ("m.onnx", False)])
+def test_an_integer_input_needs_the_scale_that_a_litert_file_has(dataset, name, fits):
+    told = {"inputs": [("image", [None, 4, 4, 3], "int8")], "outputs": [("scores", [None, 4], "int8")]}
+    if fits:
+        assert check_fit(told, name, dataset.evaluation.samples, 4) == ("image", (4, 4, 3))
+    else:
+        with pytest.raises(ModelError, match=r"the input image of the model m\.onnx is int8"):
+            check_fit(told, name, dataset.evaluation.samples, 4)

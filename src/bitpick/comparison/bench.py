@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Build
 from bitpick.engines.registry import engine
 from bitpick.evidence import BenchRecord, BenchRow
-from bitpick.executors.executor import Executor
+from bitpick.executors.executor import Executor, Payload
 from bitpick.measures.latency import Ratio, ratio, verdict
 
 _REFERENCE, _CONTROL = "reference", "control"
@@ -59,7 +60,8 @@ def bench(
         try:
             for key in map(str, rng.permutation(list(held))):  # where a session lies in memory is luck, not a property
                 build = held[key]
-                _run(workers, build, "bench_open", key=key, samples=samples.head(batch), threads=threads, build=build)
+                payload = {"key": key, "samples": samples.head(batch), "threads": threads}
+                _run(workers, build, "bench_open", payload | {"folder": build.folder.absolute()})
             taken: dict[str, list[float]] = {key: [] for key in others}
             against: dict[str, list[float]] = {key: [] for key in others}
             for _ in range(pairs):
@@ -88,16 +90,12 @@ def _blocks(workers: Executor, order: Sequence[str], held: dict[str, Build]) -> 
     found: list[float] = []
     for _, group in groupby(order, key=lambda key: engine(held[key].recipe.engine).environment):
         keys = list(group)
-        found += _run(workers, held[keys[0]], "bench_blocks", keys=keys)
+        found += _run(workers, held[keys[0]], "bench_blocks", {"keys": keys})
     return found
 
 
-def _run(workers: Executor, of: Build, function: str, **payload: object) -> list[float]:
-    environment = engine(of.recipe.engine).environment
-    if "build" in payload:
-        payload["folder"] = payload.pop("build").folder.absolute()  # type: ignore[attr-defined]  # a Build
-    value: list[float] = workers.run(environment, f"{FUNCTIONS}:{function}", payload).value
-    return value
+def _run(workers: Executor, build: Build, function: str, payload: Payload) -> Any:
+    return workers.run(engine(build.recipe.engine).environment, f"{FUNCTIONS}:{function}", payload).value
 
 
 def _row(build: Build, times: Sequence[Sequence[float]], found: Ratio | None, control: Ratio) -> BenchRow:

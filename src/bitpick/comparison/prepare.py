@@ -222,8 +222,9 @@ def check_fit(told: dict[str, Any], source: str, samples: Samples, classes: int)
         if len(told[side]) != 1:
             raise ModelError(f"the model {source} has {len(told[side])} {side}", expected="one input and one output")
     (name, shape, dtype), (output, scores, _) = told["inputs"][0], told["outputs"][0]
-    if dtype not in ("float32", "int8", "uint8"):
-        raise ModelError(f"the input {name} of the model {source} is {dtype}", expected="a float32 input, or 8 bits")
+    # An integer input needs a scale and a zero point, which only LiteRT files have.
+    if dtype != "float32" and not (source.endswith(Format.LITERT.suffix) and dtype in ("int8", "uint8")):
+        raise ModelError(f"the input {name} of the model {source} is {dtype}", expected="a float32 input")
     if scores is None or len(scores) != 2 or scores[1] is None:
         raise ModelError(
             f"the output {output} of the model {source} has shape {_words(scores)}, not one score per class",

@@ -146,7 +146,7 @@ class OnnxRuntimeEngine(Engine):
     def kept_as(self, recipe: Recipe) -> str:
         """See `Engine.kept_as`; the precise kernels take unsigned weights, and it rewrites signed ones for them."""
         precise = _PRECISE in recipe.options or recipe.settings.get(f"session.{_PRECISE}") == "1"
-        return "u8" if precise and this_host().machine.lower() in ("x86_64", "amd64") else recipe.weights
+        return "u8" if precise and this_host().x86 else recipe.weights
 
     def repairs(self, recipe: Recipe) -> list[Recipe]:
         """See `Engine.repairs`; products of signed weights with unsigned activations are those that saturate."""

@@ -73,7 +73,7 @@ class PyTorchFxEngine(Engine):
         default = Recipe.parse(f"{self.name}:{_SCHEME}")
         unsigned = Recipe.parse(f"{self.name}:u8u8-per_channel-histogram")
         # The default back-end is x86 or qnnpack; on x86 the other two are rows of their own.
-        others = ("fbgemm", "onednn") if host.machine.lower() in ("x86_64", "amd64") else ()
+        others = ("fbgemm", "onednn") if host.x86 else ()
         return [
             Offer(baseline(self.name), every),
             Offer(default, every),

@@ -45,7 +45,7 @@ class PyTorchPt2eEngine(Engine):
     def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same for every model
         """See `Engine.recipes`; the quantizer is made for x86."""
         usual = frozenset({"standard", "full"})
-        elsewhere = None if host.machine.lower() in ("x86_64", "amd64") else "X86InductorQuantizer is made for x86"
+        elsewhere = None if host.x86 else "X86InductorQuantizer is made for x86"
         scheme = f"{self.name}:s8u8-per_channel-histogram"
         return [
             Offer(baseline(self.name), usual),

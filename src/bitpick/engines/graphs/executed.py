@@ -90,6 +90,11 @@ def weight_grid(values: NDArray[np.integer], zero_point: ArrayLike, scales: int,
     )
 
 
+def dynamic_grid(dtype: str) -> Grid:
+    """The grid of an activation whose one scale is found as the model runs."""
+    return Grid(dtype=dtype, granularity="per_tensor", bits=8, dynamic=True)
+
+
 def activation_grid(dtype: str, zero_point: int, bits: int | None = 8) -> Grid:
     """The grid of an activation with one scale."""
     return Grid(dtype=dtype, granularity="per_tensor", symmetric=zero_point == (128 if dtype == "u8" else 0), bits=bits)

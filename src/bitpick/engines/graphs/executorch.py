@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bitpick.engines.graphs.executed import FLOAT32, Executed, Operator, activation_grid, weight_grid
+from bitpick.engines.graphs.executed import FLOAT32, Executed, Operator, activation_grid, dynamic_grid, weight_grid
 from bitpick.fingerprint import Grid
 
 # They only move numbers, or write them in another format.
@@ -83,7 +83,7 @@ def _delegate(blob: bytes, file: Any) -> list[Operator]:
         else:
             grid = Grid(dtype="float16" if weight["datatype"] == "xnn_datatype_fp16" else "float32")
         if data["datatype"] in _DYNAMIC:
-            activation = Grid(dtype="s8", granularity="per_tensor", bits=8, dynamic=True)
+            activation = dynamic_grid("s8")
         elif dtype == "s8":
             activation = activation_grid("s8", scheme["zero_point"])
         else:

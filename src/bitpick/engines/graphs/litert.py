@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from bitpick.engines.graphs.executed import FLOATS, INTEGERS, Executed, Operator, activation_grid, weight_grid
+from bitpick.engines.graphs.executed import (
+    FLOATS,
+    INTEGERS,
+    Executed,
+    Operator,
+    activation_grid,
+    dynamic_grid,
+    weight_grid,
+)
 from bitpick.fingerprint import Grid
 
 _WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL", "CONV_3D"}
@@ -74,7 +82,7 @@ class _Graph:
             activation = activation_grid(arithmetic, int(data["quantization_parameters"]["zero_points"][0]))
         elif weight.dtype in INTEGERS and inputs[1] not in self.dequantized:
             # Float numbers with integer weights: the kernel rounds each batch's activations to integers as it runs.
-            activation = Grid(dtype="s8", granularity="per_tensor", bits=8, dynamic=True)
+            activation = dynamic_grid("s8")
             arithmetic = "s8"
         else:
             activation = Grid(dtype=arithmetic)

@@ -12,21 +12,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.engines.graphs.executed import FLOAT32, FLOATS, INTEGERS, Executed, Operator, activation_grid, weight_grid
+from bitpick.engines.graphs.executed import (
+    FLOAT32,
+    FLOATS,
+    INTEGERS,
+    Executed,
+    Operator,
+    activation_grid,
+    dynamic_grid,
+    weight_grid,
+)
 from bitpick.fingerprint import Grid
 
 if TYPE_CHECKING:
     import onnx
 
-# Where in the inputs of an operator its activation and its weight are, and their zero points; None where it has none.
+# Where in the inputs of an operator the zero point of the activation is, which is the first, the weight, and its zero
+# point. None where it rounds inside.
 _INTEGER = {
-    "QLinearConv": (0, 2, 3, 5),
-    "QLinearMatMul": (0, 2, 3, 5),
-    "QGemm": (0, 2, 3, 5),
-    "ConvInteger": (0, 2, 1, 3),
-    "MatMulInteger": (0, 2, 1, 3),
-    "MatMulIntegerToFloat": (0, 4, 1, 5),
-    "DynamicQuantizeMatMul": (0, None, 1, 3),
+    "QLinearConv": (2, 3, 5),
+    "QLinearMatMul": (2, 3, 5),
+    "QGemm": (2, 3, 5),
+    "ConvInteger": (2, 1, 3),
+    "MatMulInteger": (2, 1, 3),
+    "MatMulIntegerToFloat": (4, 1, 5),
+    "DynamicQuantizeMatMul": (None, 1, 3),
 }
 _FLOAT = {"Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"}
 # They only move numbers, or write them in another format.
@@ -68,13 +78,13 @@ def executed(path: Path, settings: Mapping[str, str], sample: NDArray[np.float32
         for event in events
         if event.get("cat") == "Node" and "output_type_shape" in event["args"]
     }
-    ends = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "u8", "tensor(int8)": "s8"}
+    first, last = (end.type.removeprefix("tensor(").removesuffix(")") for end in (source, sink))
     reader = _Reader(graph, shipped.graph, ran, _fixed_batch(source))
     operators = [reader.operator(node) for node in graph.node if node.op_type not in _PLUMBING]
     return Executed(
         tuple(operator for operator in operators if operator.arithmetic in INTEGERS | FLOATS),
-        ends.get(source.type, source.type),
-        ends.get(sink.type, sink.type),
+        _DTYPES.get(first, first),
+        _DTYPES.get(last, last),
     )
 
 
@@ -135,14 +145,14 @@ class _Reader:
         return origin.name, self._shipped_shapes.get(origin.input[1], shape)
 
     def _integer(self, node: onnx.NodeProto) -> Operator:
-        _, zero_at, weight_at, weight_zero_at = _INTEGER[node.op_type]
+        zero_at, weight_at, weight_zero_at = _INTEGER[node.op_type]
         weight = self._values.get(node.input[weight_at])
         zeros = self._optional(node, weight_zero_at)
         dynamic = not node.op_type.startswith("Q")
         dtype = self._dtype_of_run(node)
         if dynamic:
             dtype = "u8" if dtype == "float32" else dtype  # rounded inside the operator
-            activation = Grid(dtype=dtype, granularity="per_tensor", bits=8, dynamic=True)
+            activation = dynamic_grid(dtype)
         else:
             zero = self._optional(node, zero_at)
             activation = activation_grid(dtype, 0 if zero is None else int(zero.ravel()[0]))
@@ -163,7 +173,7 @@ class _Reader:
         activation = Grid(dtype=arithmetic)
         if attributes.get("accuracy_level") == _ROUNDS:
             arithmetic = "s8"
-            activation = Grid(dtype="s8", granularity="per_tensor", bits=8, dynamic=True)
+            activation = dynamic_grid("s8")
         ran = self._ran.get(node.name)
         rows = int(np.prod(next(iter(ran["output_type_shape"][0].values())))) // attributes["N"] if ran else 0
         macs = size * rows // self._batch
