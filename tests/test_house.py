@@ -55,6 +55,8 @@ def test_every_module_can_be_imported_without_any_framework():
 # Modules without a test of their own name, and where they are tested.
 TESTED_ELSEWHERE = {
     "api": "test_cli, end_to_end",
+    "builds": "test_cli",
+    "diagnosed": "test_result",
     "commands/app": "test_cli",
     "commands/making": "test_cli",
     "commands/finished": "test_cli",
@@ -86,6 +88,7 @@ TESTED_ELSEWHERE = {
     "executors/executor": "executors/test_inline",
     "evidence": "comparison/test_judge, measures/test_fidelity",
     "fingerprint": "measures/test_coverage",
+    "timing": "comparison/test_bench",
 }
 
 

@@ -1,6 +1,8 @@
-"""A build beside another: its float32, the same files on another CPU or without optimisation, another build's speed."""
+"""A build beside another: its float32, other calibration draws, another CPU, no optimisation; and what it costs."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -89,51 +91,62 @@ class Unoptimized(BaseModel):
     flips: int
 
 
-class BenchRow(BaseModel):
-    """How fast one build is.
+FindingCode = Literal["unfused", "float_operators", "transposes", "stored_twice", "container"]
+
+
+class Finding(BaseModel):
+    """Something that makes a build slow or big, as far as its graph and its files show it.
 
     Attributes:
-        recipe: its recipe.
-        folder: where it is.
-        p50: median seconds of one run, over the blocks of all processes.
-        p90: the 90th percentile.
-        ratio: how many times as fast as the reference, above 1 is faster; None for the reference.
-        ratio_interval: at 95%.
-        verdict: what that shows.
-        samples: seconds of one run in each block, a list for each process.
+        code: what kind of thing.
+        about: what it costs: time or bytes.
+        text: what was found, in words.
+        nodes: type and name of each operator concerned, as the runtime executes them.
+        mend: what to change, in words; empty where nothing can be.
     """
 
     model_config = _STRICT
 
-    recipe: str
-    folder: str
-    p50: float
-    p90: float
-    ratio: float | None = None
-    ratio_interval: tuple[float, float] | None = None
-    verdict: str | None = None
-    samples: list[list[float]]
+    code: FindingCode
+    about: Literal["slow", "big"]
+    text: str
+    nodes: list[str] = []
+    mend: str = ""
 
 
-class BenchRecord(BaseModel):
-    """Builds timed beside a reference, in one run.
+class Draw(BaseModel):
+    """A build of one recipe from one calibration draw.
 
     Attributes:
-        batch: samples in one run.
-        threads: inside one inference.
-        processes: how many fresh processes were timed.
-        pairs: pairs of blocks in each.
-        control: the reference's ratio to itself.
-        control_interval: its interval at 95%; where it leaves out 1 or is wide, nothing is claimed.
-        rows: the reference first.
+        seed: of the draw.
+        correct: predictions that are right.
+        total: of so many.
+        drop: the baseline's accuracy minus this build's, as a fraction.
+        flips: predictions that differ from the baseline's.
     """
 
     model_config = _STRICT
 
-    batch: int
-    threads: int
-    processes: int
-    pairs: int
-    control: float
-    control_interval: tuple[float, float]
-    rows: list[BenchRow]
+    seed: int
+    correct: int
+    total: int
+    drop: float
+    flips: int
+
+
+class OverDraws(BaseModel):
+    """What a recipe loses, whichever calibration samples it is given; `VersusBaseline` is about one file.
+
+    Attributes:
+        draws: every draw that was built, the row's own first.
+        drop: mean over draws, as a fraction.
+        drop_interval: at 95%, over draws and evaluation samples.
+        noninferior: whether the recipe's drop is shown to be under the margin, at the run's level.
+    """
+
+    model_config = _STRICT
+
+    draws: list[Draw]
+    drop: float
+    drop_interval: tuple[float, float]
+    noninferior: bool

@@ -10,15 +10,19 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
-from bitpick.evidence import Fidelity, Unoptimized, VersusBaseline, VersusNative
+from bitpick.diagnosed import Diagnosis, Example
+from bitpick.evidence import Fidelity, Finding, OverDraws, Unoptimized, VersusBaseline, VersusNative
 from bitpick.fingerprint import Coverage, Fingerprint
 from bitpick.recipe import Kind, Recipe
+from bitpick.timing import Latency, Throughput
 
 SCHEMA_VERSION = 1
 
 State = Literal["running", "complete", "interrupted", "failed"]
 Status = Literal["ok", "failed", "unsupported"]
-FlagCode = Literal["drop", "min_accuracy", "not_as_requested", "partly_float", "saturates", "differs"]
+FlagCode = Literal[
+    "drop", "min_accuracy", "not_as_requested", "partly_float", "saturates", "differs", "slower_than_float"
+]
 
 
 class Record(BaseModel):
@@ -59,6 +63,10 @@ class Row(Record):
         recipe_fields: the recipe, where its id does not decode.
         deprecated: why nobody should start with this engine today; such a row is measured and never recommended.
         settings: what the runtime must be told when it opens the files; part of what ships.
+        weight_bytes: bytes of the weights alone, in the formats that the runtime keeps them in.
+        over_draws: what its recipe loses over several calibration draws, where that was asked for.
+        memory_bytes: peak growth of a process's memory as it opens the build and runs one sample.
+        findings: what makes it slow or big.
     """
 
     id: str
@@ -75,6 +83,7 @@ class Row(Record):
     settings: dict[str, str] | None = None
     size_bytes: int | None = None
     size_ratio: float | None = None
+    weight_bytes: int | None = None
     accuracy: Accuracy | None = None
     versus_baseline: VersusBaseline | None = None
     versus_native: VersusNative | None = None
@@ -82,6 +91,11 @@ class Row(Record):
     unoptimized: Unoptimized | None = None
     fingerprint: Fingerprint | None = None
     coverage: Coverage | None = None
+    over_draws: OverDraws | None = None
+    latency: Latency | None = None
+    throughput: Throughput | None = None
+    memory_bytes: int | None = None
+    findings: list[Finding] | None = None
     flags: list[Flag] = []
     seconds: dict[str, float] = {}
     cpu_seconds: dict[str, float] = {}
@@ -230,7 +244,13 @@ class Recommendation(Record):
 
 
 class Run(Record):
-    """run.json."""
+    """run.json.
+
+    Attributes:
+        diagnosis: which layers of a row hurt, where that was asked for.
+        examples: evaluation samples that the recommended build, or the most accurate one, predicts otherwise than its
+            float32.
+    """
 
     schema_version: int = SCHEMA_VERSION
     state: State
@@ -243,6 +263,8 @@ class Run(Record):
     host: HostRecord
     rows: list[Row] = []
     recommendation: Recommendation | None = None
+    diagnosis: Diagnosis | None = None
+    examples: list[Example] | None = None
     seconds: dict[str, float] = {}
 
     def row(self, row_id: str) -> Row | None:

@@ -13,9 +13,9 @@ from bitpick.comparison.listener import Listener
 from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Build
 from bitpick.engines.registry import engine
-from bitpick.evidence import BenchRecord, BenchRow
 from bitpick.executors.executor import Executor, Payload
 from bitpick.measures.latency import Ratio, ratio, verdict
+from bitpick.timing import BenchRecord, BenchRow
 
 _REFERENCE, _CONTROL = "reference", "control"
 

@@ -25,7 +25,6 @@ from bitpick.data.dataset import Dataset, Samples
 from bitpick.engines.engine import Build, Offer
 from bitpick.engines.registry import engine
 from bitpick.errors import BitpickError, OutputError, RecipeError
-from bitpick.evidence import BenchRecord
 from bitpick.executors.executor import Executor
 from bitpick.executors.pool import WorkerPool
 from bitpick.host import this_host
@@ -35,6 +34,7 @@ from bitpick.preprocessing import Preprocessing
 from bitpick.recipe import Kind, Recipe, did_you_mean
 from bitpick.result import File, Row
 from bitpick.result import Hop as HopRecord
+from bitpick.timing import BenchRecord
 
 CHECK_SAMPLES = 1000
 

@@ -12,9 +12,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from bitpick.evidence import BenchRecord
 from bitpick.report import words
 from bitpick.result import Hop, Row, Run
+from bitpick.timing import BenchRecord
 
 _VERBS = {
     "convert": "converting",

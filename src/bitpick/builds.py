@@ -1,0 +1,142 @@
+"""What commands and notebooks do with one model or build at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bitpick.comparison import single
+from bitpick.comparison.listener import Listener, Silent
+from bitpick.data.load import load as load_dataset
+from bitpick.data.progress import Progress, silent
+from bitpick.errors import RequestError
+from bitpick.result import File, Hop, Row
+from bitpick.timing import BenchRecord
+
+
+def convert(
+    model: str | Path,
+    to: str,
+    out: str | Path,
+    data: str | Path = "cifar10",
+    *,
+    listener: Listener | None = None,
+    progress: Progress = silent,
+) -> list[Hop]:
+    """Convert a model, each hop verified on real samples.
+
+    Args:
+        model: a Keras (`.keras`, `.h5`) or ONNX file.
+        to: `onnx`, the clean graph; `pytorch`, a `torch.fx.GraphModule` saved with `torch.save`; `litert`, a float
+            LiteRT model.
+        out: the file to write.
+        data: where the samples come from.
+        listener: is told how it goes.
+        progress: is told how far a download is.
+
+    Returns:
+        The hops, with what was measured on each.
+
+    Raises:
+        RequestError: the request is wrong; nothing was written.
+        RunError: a hop failed; nothing was written.
+    """
+    target = single.target_format(to)
+    return single.convert(
+        Path(model), target, Path(out), str(data), lambda: load_dataset(data, progress), listener or Silent()
+    )
+
+
+def quantize(
+    model: str | Path,
+    recipe: str,
+    out: str | Path,
+    data: str | Path = "cifar10",
+    *,
+    calibration_size: int = 1000,
+    seed: int = 0,
+    listener: Listener | None = None,
+    progress: Progress = silent,
+) -> list[File]:
+    """Make one build.
+
+    Args:
+        model: a Keras (`.keras`, `.h5`) or ONNX file.
+        recipe: a recipe id, or a YAML file that holds one.
+        out: a new or empty directory for the build.
+        data: where the calibration samples come from.
+        calibration_size: how many.
+        seed: of their draw.
+        listener: is told how it goes.
+        progress: is told how far a download is.
+
+    Returns:
+        The files that ship, their paths relative to `out`.
+
+    Raises:
+        RequestError: the request is wrong; nothing was written.
+        RunError: the build failed; nothing was written.
+    """
+    return single.quantize(
+        Path(model),
+        recipe,
+        Path(out),
+        str(data),
+        lambda: load_dataset(data, progress),
+        listener or Silent(),
+        calibration_size,
+        seed,
+    )
+
+
+def evaluate(
+    model: str | Path, data: str | Path = "cifar10", *, listener: Listener | None = None, progress: Progress = silent
+) -> Row:
+    """Evaluate a build, or a model in the engine that runs its format as it is.
+
+    Args:
+        model: the directory of a build, or a model file.
+        data: the data set.
+        listener: is told how it goes.
+        progress: is told how far a download is.
+
+    Raises:
+        RequestError: there is no such model or build, or it does not fit the data.
+        RunError: the evaluation failed.
+    """
+    return single.evaluate(Path(model), lambda: load_dataset(data, progress), listener or Silent())
+
+
+def bench(
+    *builds: str | Path,
+    data: str | Path = "cifar10",
+    batch: int = 1,
+    threads: int = 1,
+    processes: int = 10,
+    pairs: int = 20,
+    listener: Listener | None = None,
+    progress: Progress = silent,
+) -> BenchRecord:
+    """Time builds beside the first of them, in pairs of blocks in random order, in fresh processes.
+
+    Args:
+        builds: directories of builds, or model files; the first is the reference.
+        data: where the input comes from.
+        batch: samples in one run.
+        threads: inside one inference.
+        processes: how many times everything is opened anew.
+        pairs: pairs of blocks in each process.
+        listener: is told how it goes.
+        progress: is told how far a download is.
+
+    Raises:
+        RequestError: there is no such model or build, or it does not fit the data.
+        RunError: a build cannot be run.
+    """
+    if len(builds) < 2:
+        raise RequestError(f"{len(builds)} build to time", expected="two or more, of which the first is the reference")
+    for name, value in (("batch", batch), ("threads", threads), ("processes", processes), ("pairs", pairs)):
+        if value < 1:
+            raise RequestError(f"the number of {name} {value} is out of range", expected="at least 1")
+    options = {"batch": batch, "threads": threads, "processes": processes, "pairs": pairs}
+    folders = [Path(build) for build in builds]
+    return single.bench(folders, lambda: load_dataset(data, progress), listener or Silent(), **options)
