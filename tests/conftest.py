@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from hypothesis import settings
 from onnx import TensorProto, helper
 
 from bitpick.data.dataset import Dataset, Split
@@ -17,6 +18,9 @@ from bitpick.engines import registry
 from bitpick.engines.engine import Engine
 from bitpick.engines.fake import FakeEngine
 from bitpick.engines.onnxruntime import OnnxRuntimeEngine
+
+settings.register_profile("shared", deadline=None)  # how long one example takes says more of the machine
+settings.load_profile("shared")
 
 CLASSES = ("ant", "bee", "cow", "dog")
 SIDE = 4

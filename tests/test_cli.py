@@ -389,7 +389,7 @@ def test_bench_times_builds_beside_the_first(place):
     quick = ("--processes", 2, "--pairs", 4)
     shown = bitpick(place, "bench", *names, *quick)
     assert shown.returncode == 0, shown.stderr
-    assert all(text in shown.stdout for text in (*names, "reference", "times as fast", "Control"))
+    assert all(text in shown.stdout for text in (*names, "reference", "latency ratio", "Control"))
     told = json.loads(bitpick(place, "bench", *names, *quick, "--json").stdout)
     assert [row["recipe"] for row in told["rows"]] == ["fake:float32", "fake:s8s8-per_tensor-minmax"]
     assert told["rows"][1]["verdict"]

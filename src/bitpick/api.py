@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,7 +12,14 @@ from bitpick.builds import bench, convert, evaluate, quantize
 from bitpick.comparison.compare import Comparison as _Comparison
 from bitpick.comparison.compare import new_run
 from bitpick.comparison.listener import Listener, Silent
-from bitpick.comparison.request import DEFAULT_ALPHA, DEFAULT_FLAG_DROP, DEFAULT_MARGIN, DEFAULT_PRESET, make_request
+from bitpick.comparison.request import (
+    DEFAULT_ALPHA,
+    DEFAULT_BENCH_SECONDS,
+    DEFAULT_FLAG_DROP,
+    DEFAULT_MARGIN,
+    DEFAULT_PRESET,
+    make_request,
+)
 from bitpick.comparison.store import Store
 from bitpick.data.dataset import Dataset
 from bitpick.data.load import load as load_dataset
@@ -60,6 +68,8 @@ def compare(
     alpha: float = DEFAULT_ALPHA,
     max_drop: float | None = None,
     max_size: float | None = None,
+    max_latency_ratio: float | None = None,
+    bench_seconds: float = DEFAULT_BENCH_SECONDS,
     flag_drop: float = 100 * DEFAULT_FLAG_DROP,
     min_accuracy: float | None = None,
     jobs: int | None = None,
@@ -89,6 +99,9 @@ def compare(
         alpha: how often, at most, any of them may wrongly be said to; one-sided, over all of them at once.
         max_drop: builds that lose more than this are not recommended, in percentage points.
         max_size: builds that are larger than this are not recommended, in kilobytes of 1,000 bytes.
+        max_latency_ratio: builds that take more than this share of the time of ONNX Runtime's float32 are not
+            recommended.
+        bench_seconds: how long speed may be measured, about; 0 is not at all.
         flag_drop: rows that lose more accuracy than this are flagged, in percentage points.
         min_accuracy: rows with less accuracy than this are flagged, a fraction from 0 to 1.
         jobs: how many jobs at once, each with its share of the cores; None is one a core.
@@ -125,6 +138,8 @@ def compare(
         alpha=alpha,
         max_drop=None if max_drop is None else max_drop / 100,
         max_size=None if max_size is None else round(1000 * max_size),
+        max_latency_ratio=max_latency_ratio,
+        bench_seconds=bench_seconds,
         flag_drop=flag_drop / 100,
         min_accuracy=min_accuracy,
     )
@@ -140,7 +155,8 @@ def compare(
     known = [*TARGETS.values(), *(target(word) for word in targets if word not in ("host", *TARGETS))]
     launches = {each.name: Launch(each.prefix, each.interpreter or sys.executable) for each in known}
     pool = WorkerPool(store.logs, threads, limits, launches)
-    comparison = _Comparison(store, host, pool, parallel, listener or Silent())
+    fresh = partial(WorkerPool, store.logs, 1, limits)
+    comparison = _Comparison(store, host, pool, parallel, listener or Silent(), fresh)
     try:
         comparison.compare(lambda: load_dataset(data, progress), Preprocessing(), overwrite)
     finally:

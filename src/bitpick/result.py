@@ -14,7 +14,7 @@ from bitpick.diagnosed import Diagnosis, Example
 from bitpick.evidence import Fidelity, Finding, OverDraws, Unoptimized, VersusBaseline, VersusNative
 from bitpick.fingerprint import Coverage, Fingerprint
 from bitpick.recipe import Kind, Recipe
-from bitpick.timing import Latency, Throughput
+from bitpick.timing import Latency, SpeedRecord, Throughput
 
 SCHEMA_VERSION = 1
 
@@ -104,6 +104,16 @@ class Row(Record):
     def quantization(self) -> Recipe:
         """The row's recipe."""
         return self.recipe_fields or Recipe.parse(self.recipe)
+
+    @property
+    def slower(self) -> bool:
+        """Whether it is flagged slower than its own float32."""
+        return any(flag.code == "slower_than_float" for flag in self.flags)
+
+    @property
+    def faults(self) -> list[Flag]:
+        """The flags that keep it from being recommended: all but that it is slow, which a small build may be."""
+        return [flag for flag in self.flags if flag.code != "slower_than_float"]
 
 
 class Hop(Record):
@@ -195,6 +205,8 @@ class RequestRecord(Record):
         alpha: how often, at most, one of the recommended rows may wrongly be called good enough; one-sided.
         max_drop: rows that lose more than this, as a fraction, are not recommended.
         max_size: rows of more bytes are not recommended.
+        max_latency_ratio: rows whose time is more than this share of the reference's are not recommended.
+        bench_seconds: how long speed may be measured; 0 is not at all.
     """
 
     model: str
@@ -213,6 +225,8 @@ class RequestRecord(Record):
     alpha: float
     max_drop: float | None = None
     max_size: int | None = None
+    max_latency_ratio: float | None = None
+    bench_seconds: float = 0.0
     flag_drop: float
     min_accuracy: float | None = None
     sha256: str
@@ -224,10 +238,11 @@ class Recommendation(Record):
     Attributes:
         id: the row, or None where no row can be recommended.
         because: the reasons, in words.
-        by_use: the best row for `accuracy`, `size`, and for each engine by its name.
+        by_use: the best row for `accuracy`, `size`, `latency` where it was measured, and for each engine by its name.
         by_target: the row to ship for each CPU that was measured for; `host` is this one.
         ties: the rows whose accuracy is not shown to differ from that of the most accurate one, it included.
-        pareto: the rows shown to be good enough of which no other is both as accurate and as small.
+        pareto: the rows shown to be good enough of which no other is as accurate, as small and, where that was
+            measured, as fast.
     """
 
     id: str | None
@@ -263,6 +278,7 @@ class Run(Record):
     host: HostRecord
     rows: list[Row] = []
     recommendation: Recommendation | None = None
+    speed: SpeedRecord | None = None
     diagnosis: Diagnosis | None = None
     examples: list[Example] | None = None
     seconds: dict[str, float] = {}

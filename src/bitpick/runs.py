@@ -57,6 +57,7 @@ def gate(
     rows: Sequence[str] = (),
     max_drop: float | None = None,
     max_size: float | None = None,
+    max_latency_ratio: float | None = None,
     min_coverage: float | None = None,
     max_class_drop: float | None = None,
     noninferior: bool = False,
@@ -70,6 +71,7 @@ def gate(
         rows: ids of rows.
         max_drop: the largest drop against the row's own float32, in percentage points.
         max_size: the largest size, in kilobytes of 1,000 bytes.
+        max_latency_ratio: the largest share of the time of the run's reference.
         min_coverage: the smallest share of multiply-accumulates on 8-bit integers, from 0 to 1.
         max_class_drop: the largest drop of any one class, in percentage points.
         noninferior: whether the drop must be shown to be under the run's margin.
@@ -85,6 +87,7 @@ def gate(
     rules = Rules(
         max_drop=None if max_drop is None else max_drop / 100,
         max_size=None if max_size is None else round(1000 * max_size),
+        max_latency_ratio=max_latency_ratio,
         min_coverage=min_coverage,
         max_class_drop=None if max_class_drop is None else max_class_drop / 100,
         noninferior=noninferior,

@@ -44,6 +44,11 @@ class Latency(BaseModel):
     processes: int
     pairs: int
 
+    @property
+    def shown(self) -> tuple[float, float] | None:
+        """The interval of the ratio to the reference; None for the reference, and where this machine could not tell."""
+        return self.ratio_reference_interval if self.resolvable else None
+
 
 class Throughput(BaseModel):
     """How many samples a build takes in a second, many in one run.
@@ -61,6 +66,24 @@ class Throughput(BaseModel):
     samples_per_second: float
 
 
+class SpeedRecord(BaseModel):
+    """How the speed of a run's rows was measured.
+
+    Attributes:
+        reference: the row that all are compared with.
+        budget_seconds: what was allowed for it.
+        seconds: what it took.
+        untimed: rows that have no latency, each with why.
+    """
+
+    model_config = _STRICT
+
+    reference: str
+    budget_seconds: float
+    seconds: float
+    untimed: dict[str, str] = {}
+
+
 class BenchRow(BaseModel):
     """How fast one build is.
 
@@ -69,7 +92,7 @@ class BenchRow(BaseModel):
         folder: where it is.
         p50: median seconds of one run, over the blocks of all processes.
         p90: the 90th percentile.
-        ratio: how many times as fast as the reference, above 1 is faster; None for the reference.
+        ratio: its time over the reference's, under 1 is faster; None for the reference.
         ratio_interval: at 95%.
         verdict: what that shows.
         samples: seconds of one run in each block, a list for each process.

@@ -49,11 +49,11 @@ def compare(model_file, dataset, fake_engine, tmp_path):
     def run(
         *recipes, stop_at="", model=model_file, data=dataset, out="run", overwrite=False, engines=("fake",), **fields
     ):
-        fields = {"calibration_size": 100, "targets": ("host",), "margin": "10"} | fields
+        fields = {"calibration_size": 100, "targets": ("host",), "margin": "10", "bench_seconds": 0} | fields
         request, form = make_request(model, "tiny", recipes=recipes, engine_names=engines, **fields)
         store = Store(tmp_path / out, new_run(request, form, this_host(), 1, "compare"))
         executor = Counting(stop_at)
-        comparison = Comparison(store, this_host(), executor, 1, Silent())
+        comparison = Comparison(store, this_host(), executor, 1, Silent(), InlineExecutor)
         run.store, run.executor = store, executor
 
         def load():
@@ -390,9 +390,13 @@ def test_an_engines_own_hop_that_fails_costs_its_rows_alone(model_file, dataset,
     use_engines(FakeEngine(), Picky(), OnnxRuntimeEngine())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(routes, "hops", lambda: patched)
-        request, form = make_request(model_file, "tiny", engine_names=["fake", "picky"], calibration_size=50)
+        request, form = make_request(
+            model_file, "tiny", engine_names=["fake", "picky"], calibration_size=50, bench_seconds=0
+        )
         store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
-        Comparison(store, this_host(), InlineExecutor(), 1, Silent()).compare(lambda: dataset, Preprocessing())
+        Comparison(store, this_host(), InlineExecutor(), 1, Silent(), InlineExecutor).compare(
+            lambda: dataset, Preprocessing()
+        )
     statuses = {row.id: row.status for row in store.run.rows}
     assert statuses["picky:float32"] == statuses["picky:s8s8-per_tensor-minmax"] == "failed"
     assert statuses["fake:s8s8-per_tensor-minmax"] == "ok"

@@ -57,7 +57,8 @@ def test_an_earlier_run_must_not_have_been_better_than_chance_explains(before, p
     earlier = run()
     row = earlier.row(ROW)
     row.versus_baseline = row.versus_baseline.model_copy(update={"drop": before})
-    (check,) = gate(run(), Rules(), against=earlier)
+    check, size = gate(run(), Rules(), against=earlier)
+    assert (size.rule, size.passed) == ("against_size", True)
     assert (check.rule, check.passed) == ("against", passed)  # its interval begins at 4 points
     earlier.rows.clear()
     assert not gate(run(), Rules(), against=earlier)[0].passed

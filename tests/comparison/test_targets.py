@@ -62,7 +62,7 @@ def compare(model_file, dataset, fake_engine, tmp_path):
         store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
         run.executor = Elsewhere()
         run.executor.broken = broken
-        Comparison(store, host, run.executor, 1, Silent()).compare(lambda: data, Preprocessing())
+        Comparison(store, host, run.executor, 1, Silent(), InlineExecutor).compare(lambda: data, Preprocessing())
         return stores.read(store.root)
 
     return run

@@ -30,10 +30,10 @@ def drifting(first, second, drift):
     )
 
 
-@pytest.mark.parametrize("times_as_fast", [0.5, 1.0, 1.5])
-def test_a_ratio_is_that_of_the_times_whatever_both_share(times_as_fast):
-    found = ratio(*drifting(noisy(1e-4), noisy(1e-4 / times_as_fast), drift=3.0))
-    assert found.value == pytest.approx(times_as_fast, rel=0.02)
+@pytest.mark.parametrize("share", [0.5, 1.0, 1.5])
+def test_a_ratio_is_that_of_the_times_whatever_both_share(share):
+    found = ratio(*drifting(noisy(1e-4 * share), noisy(1e-4), drift=3.0))
+    assert found.value == pytest.approx(share, rel=0.02)
     assert found.interval[0] < found.value < found.interval[1]
     assert found.interval[1] / found.interval[0] < 1.05
 
@@ -46,11 +46,27 @@ def test_equal_builds_are_seldom_called_different():
     assert wrong <= 10
 
 
+@pytest.mark.parametrize("processes", [3, 6])
+def test_the_interval_covers_what_processes_share_though_they_are_few(processes):
+    covered, runs = 0, 300
+    for _ in range(runs):
+        luck = 1 + RNG.normal(0, 0.01, processes)
+        other = [[1e-4 * each * (1 + RNG.normal(0, 0.001)) for _ in range(10)] for each in luck]
+        low, high = ratio(other, np.full((processes, 10), 1e-4)).interval
+        covered += low <= 1 <= high
+    assert covered / runs > 0.9  # the plain bootstrap over three covers 0.75
+
+
+def test_one_process_shows_little():
+    low, high = ratio([[1.0, 1.01, 0.99, 1.0, 1.02]], [[1.0] * 5]).interval
+    assert high / low > 1.1
+
+
 @pytest.mark.parametrize(
     ("interval", "control", "says"),
     [
-        ((1.4, 1.6), (0.99, 1.01), "faster"),
-        ((0.6, 0.7), (0.99, 1.01), "slower"),
+        ((1.4, 1.6), (0.99, 1.01), "slower"),
+        ((0.6, 0.7), (0.99, 1.01), "faster"),
         ((0.99, 1.02), (0.99, 1.01), "no difference shown"),
         ((1.4, 1.6), (1.01, 1.02), "not resolvable on this machine"),
         ((1.4, 1.6), (0.97, 0.99), "not resolvable on this machine"),
@@ -91,3 +107,15 @@ def test_a_block_is_long_enough_and_preparing_is_not_timed(monkeypatch):
     first, second, third = latency.blocks(["quick", "slow", "quick"])
     assert second > 3e-3 > max(first, third) >= 1e-4
     assert quick.runs - before > 4  # several runs in a block, and some before it
+
+
+def test_many_samples_are_run_once_before_they_are_timed(monkeypatch):
+    monkeypatch.setattr(latency, "_OPEN", {})
+    session = Sleeping(1e-3)
+    latency.hold("a", session, np.zeros(1, np.float32), warm_seconds=0)
+    before = session.runs
+    found = latency.many("a", np.zeros(8, np.float32), 3)
+    assert session.runs - before == 4
+    assert session.prepared == 2
+    assert len(found) == 3
+    assert min(found) >= 1e-3

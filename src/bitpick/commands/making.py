@@ -36,6 +36,11 @@ def compare(
     alpha: Annotated[float, typer.Option(help="One-sided level of showing that a build loses less.")] = 0.05,
     max_drop: Annotated[float | None, typer.Option(help="Recommend no build that loses more, in points.")] = None,
     max_size: Annotated[float | None, typer.Option(help="Recommend no build that is larger, in kB.")] = None,
+    max_latency_ratio: Annotated[
+        float | None, typer.Option(help="Recommend no build that takes a larger share of the time of the reference.")
+    ] = None,
+    bench_seconds: Annotated[float, typer.Option(help="How long speed may be measured, about.")] = 120.0,
+    no_bench: Annotated[bool, typer.Option("--no-bench", help="Measure no speed.")] = False,
     flag_drop: Annotated[float, typer.Option(help="Flag rows that lose more than this, in percentage points.")] = 5.0,
     min_accuracy: Annotated[
         float | None, typer.Option(help="Flag rows with less accuracy than this, from 0 to 1.")
@@ -66,6 +71,8 @@ def compare(
             alpha=alpha,
             max_drop=max_drop,
             max_size=max_size,
+            max_latency_ratio=max_latency_ratio,
+            bench_seconds=0.0 if no_bench else bench_seconds,
             flag_drop=flag_drop,
             min_accuracy=min_accuracy,
             jobs=jobs,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import groupby
 from typing import Any
 
@@ -18,6 +19,70 @@ from bitpick.measures.latency import Ratio, ratio, verdict
 from bitpick.timing import BenchRecord, BenchRow
 
 _REFERENCE, _CONTROL = "reference", "control"
+WARM_SECONDS = 3.0
+
+# Seconds of the blocks of each key, a list for each process; blocks at the same place were timed next to each other.
+Times = dict[str, list[list[float]]]
+
+
+class Round(AbstractContextManager["Round"]):
+    """Builds open side by side in fresh processes, one for each framework, until the round is left.
+
+    Args:
+        executor: makes the processes.
+        threads: inside one inference.
+    """
+
+    def __init__(self, executor: Callable[[], Executor], threads: int) -> None:
+        self._make = executor
+        self._threads = threads
+        self._pools: dict[str, Executor] = {}
+        self._places: dict[str, tuple[str, str]] = {}
+
+    def __exit__(self, *_: object) -> None:
+        """End the processes."""
+        for pool in self._pools.values():
+            pool.close()
+
+    def start(self, build: Build, samples: Samples, apart: str = "") -> None:
+        """Start the process that a build will be opened in, and load what its runtime loads once."""
+        payload = {"folder": build.folder.absolute(), "samples": samples}
+        self._run((apart, engine(build.recipe.engine).environment), "bench_start", payload)
+
+    def open(self, key: str, build: Build, samples: Samples, warm_seconds: float, apart: str = "") -> int:
+        """Open a build under a key, `apart` in other processes than those of another word; returns bytes of memory."""
+        place = (apart, engine(build.recipe.engine).environment)
+        payload = {"key": key, "folder": build.folder.absolute(), "samples": samples, "threads": self._threads}
+        grown: int = self._run(place, "bench_open", payload | {"warm_seconds": warm_seconds})
+        self._places[key] = place
+        return grown
+
+    def time(self, keys: Sequence[str]) -> dict[str, float]:
+        """Time a block of each key, in order: in one call where the same process has them."""
+        found: list[float] = []
+        for place, group in groupby(keys, key=self._places.__getitem__):
+            found += self._run(place, "bench_blocks", {"keys": list(group)})
+        return dict(zip(keys, found, strict=True))
+
+    def many(self, key: str, samples: Samples, times: int) -> list[float]:
+        """Seconds of runs of many samples at once."""
+        found: list[float] = self._run(
+            self._places[key], "bench_many", {"key": key, "samples": samples, "times": times}
+        )
+        return found
+
+    def _run(self, place: tuple[str, str], function: str, payload: Payload) -> Any:
+        apart, environment = place
+        pool = self._pools.get(apart) or self._pools.setdefault(apart, self._make())
+        return pool.run(environment, f"{FUNCTIONS}:{function}", payload).value
+
+
+def contest(opened: Round, teams: Sequence[tuple[str, ...]], rng: np.random.Generator, times: Sequence[Times]) -> None:
+    """Time the keys of each team next to each other once, teams and keys in random order, and add to their times."""
+    for place in rng.permutation(len(teams)):
+        order = [str(key) for key in rng.permutation(teams[place])]
+        for key, seconds in opened.time(order).items():
+            times[place][key][-1].append(seconds)
 
 
 def bench(
@@ -51,51 +116,28 @@ def bench(
     keys = [_REFERENCE, *(f"build {i}" for i in range(1, len(builds))), _CONTROL]
     held = dict(zip(keys, [*builds, builds[0]], strict=True))
     others = keys[1:]
-    times: dict[str, list[list[float]]] = {key: [] for key in others}
-    beside: dict[str, list[list[float]]] = {key: [] for key in others}
+    times: list[Times] = [{_REFERENCE: [], other: []} for other in others]
     rng = np.random.default_rng(seed)
     for round_number in range(processes):
         listener.phase(f"timing, process {round_number + 1} of {processes}")
-        workers = executor()
-        try:
+        with Round(executor, threads) as opened:
             for key in map(str, rng.permutation(list(held))):  # where a session lies in memory is luck, not a property
-                build = held[key]
-                payload = {"key": key, "samples": samples.head(batch), "threads": threads}
-                _run(workers, build, "bench_open", payload | {"folder": build.folder.absolute()})
-            taken: dict[str, list[float]] = {key: [] for key in others}
-            against: dict[str, list[float]] = {key: [] for key in others}
+                opened.open(key, held[key], samples.head(batch), WARM_SECONDS)
+            for team in times:
+                for part in team.values():
+                    part.append([])
             for _ in range(pairs):
-                for other in rng.permutation(others):
-                    order = [_REFERENCE, str(other)] if rng.random() < 0.5 else [str(other), _REFERENCE]
-                    seconds = dict(zip(order, _blocks(workers, order, held), strict=True))
-                    taken[str(other)].append(seconds[str(other)])
-                    against[str(other)].append(seconds[_REFERENCE])
-        finally:
-            workers.close()
-        for key in others:
-            times[key].append(taken[key])
-            beside[key].append(against[key])
-    control = ratio(beside[_CONTROL], times[_CONTROL])
-    reference = [seconds for key in others for seconds in beside[key]]
-    rows = [_row(builds[0], reference, None, control)]
-    rows += [_row(held[key], times[key], ratio(beside[key], times[key]), control) for key in others if key != _CONTROL]
+                contest(opened, [tuple(team) for team in times], rng, times)
+    by_other: Mapping[str, Times] = dict(zip(others, times, strict=True))
+    control = ratio(by_other[_CONTROL][_CONTROL], by_other[_CONTROL][_REFERENCE])
+    rows = [_row(builds[0], [part for team in times for part in team[_REFERENCE]], None, control)]
+    for key, team in by_other.items():
+        if key != _CONTROL:
+            rows.append(_row(held[key], team[key], ratio(team[key], team[_REFERENCE]), control))
     return BenchRecord(
         batch=batch, threads=threads, processes=processes, pairs=pairs, control=control.value,
         control_interval=control.interval, rows=rows,
     )  # fmt: skip
-
-
-def _blocks(workers: Executor, order: Sequence[str], held: dict[str, Build]) -> list[float]:
-    """Time a block of each key in order: in one call where the same process has them."""
-    found: list[float] = []
-    for _, group in groupby(order, key=lambda key: engine(held[key].recipe.engine).environment):
-        keys = list(group)
-        found += _run(workers, held[keys[0]], "bench_blocks", {"keys": keys})
-    return found
-
-
-def _run(workers: Executor, build: Build, function: str, payload: Payload) -> Any:
-    return workers.run(engine(build.recipe.engine).environment, f"{FUNCTIONS}:{function}", payload).value
 
 
 def _row(build: Build, times: Sequence[Sequence[float]], found: Ratio | None, control: Ratio) -> BenchRow:

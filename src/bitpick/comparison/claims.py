@@ -12,11 +12,11 @@ from bitpick.statistics import max_t, noninferiority_score, samples_to_show
 
 
 def candidates(rows: Sequence[Row]) -> list[Row]:
-    """The rows that could be recommended: quantized, measured, not flagged, of an engine that has a future."""
+    """The rows that could be recommended: quantized, measured, without a fault, of an engine that has a future."""
     return [
         row
         for row in rows
-        if row.kind == "quantized" and row.status == "ok" and not row.flags and row.deprecated is None
+        if row.kind == "quantized" and row.status == "ok" and not row.faults and row.deprecated is None
     ]
 
 

@@ -56,15 +56,25 @@ class Comparison:
         executor: runs the jobs; is closed at the end.
         parallel: how many jobs at once.
         listener: is told how it goes.
+        fresh: makes the workers of a round of timing, which are not those that have been busy.
     """
 
-    def __init__(self, store: Store, host: Host, executor: Executor, parallel: int, listener: Listener) -> None:
+    def __init__(
+        self,
+        store: Store,
+        host: Host,
+        executor: Executor,
+        parallel: int,
+        listener: Listener,
+        fresh: Callable[[], Executor],
+    ) -> None:
         self.store = store
         self.run = store.run
         self._host = host
         self._executor = executor
         self._parallel = parallel
         self._listener = listener
+        self._fresh = fresh
         self._preparation = Preparation(store, host, executor, parallel, listener)
 
     def compare(self, load_data: Callable[[], Dataset], preprocessing: Preprocessing, overwrite: bool = False) -> Run:
@@ -83,8 +93,19 @@ class Comparison:
             inputs = self._preparation.load(load_data, preprocessing)
             model = self._preparation.to_reference(inputs)
             self._listener.phase("building and evaluating")
-            rows = Rows(self.store, self._executor, self._parallel, self._listener, self._preparation, model, inputs)
+            rows = Rows(
+                self.store,
+                self._executor,
+                self._parallel,
+                self._listener,
+                self._fresh,
+                self._preparation,
+                model,
+                inputs,
+            )
             rows.measure(offers(self.run.request, model, self._host))
+            rows.claim(self.run.request.alpha)
+            rows.time()
             self._listener.phase("checking on other CPUs")
             self.run.recommendation = targets.check(rows, self.run.request, self._host)
             self.run.rows = rows.all

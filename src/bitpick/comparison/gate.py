@@ -10,6 +10,8 @@ from bitpick.errors import RequestError
 from bitpick.recipe import baseline, did_you_mean
 from bitpick.result import Row, Run
 
+_SIZE_GROWTH = 1.01  # a library's name or version in a file is no change
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -18,6 +20,7 @@ class Rules:
     Attributes:
         max_drop: the largest drop against its own float32, as a fraction.
         max_size: the largest size, in bytes.
+        max_latency_ratio: the largest share of the reference's time.
         min_coverage: the smallest share of multiply-accumulates on 8-bit integers.
         max_class_drop: the largest drop of any one class, as a fraction.
         noninferior: whether the drop must be shown to be under the run's margin.
@@ -25,6 +28,7 @@ class Rules:
 
     max_drop: float | None = None
     max_size: int | None = None
+    max_latency_ratio: float | None = None
     min_coverage: float | None = None
     max_class_drop: float | None = None
     noninferior: bool = False
@@ -47,8 +51,9 @@ def gate(run: Run, rules: Rules, row_ids: Sequence[str] = (), against: Run | Non
         run: a finished run.
         rules: the rules.
         row_ids: the rows; none is the recommended one.
-        against: an earlier run, whose rows of the same ids must not have been better than the samples can tell from
-            chance: an interval of the drop that lies wholly above the earlier drop is a failure.
+        against: an earlier run, whose rows of the same ids must not have been better. An interval of the drop that lies
+            wholly above the earlier drop is a failure, so is one of the latency ratio wholly above the earlier one, so
+            is a size that grew by more than 1%.
 
     Raises:
         RequestError: the run is not complete, recommends none, or has no such row.
@@ -87,12 +92,24 @@ def _rules(row: Row, run: Run, rules: Rules) -> Iterator[Check]:
         size = row.size_bytes or 0
         passed = row.size_bytes is not None and size <= rules.max_size
         yield Check(row.id, "size", passed, f"has {size / 1000:.1f} kB, of {rules.max_size / 1000:.1f} kB allowed")
+    if rules.max_latency_ratio is not None:
+        yield _latency(row, rules.max_latency_ratio)
     if rules.min_coverage is not None:
         share = row.coverage.macs if row.coverage is not None else 0.0
         text = f"computes {100 * share:.1f}% on integers, of {100 * rules.min_coverage:.1f}% asked for"
         yield Check(row.id, "coverage", share >= rules.min_coverage, text)
     if rules.max_class_drop is not None:
         yield _class_drop(row, run.row(baseline(row.engine).id), rules.max_class_drop)
+
+
+def _latency(row: Row, allowed: float) -> Check:
+    latency = row.latency
+    if latency is None or latency.ratio_reference is None:
+        return Check(row.id, "latency", False, "has no time that was measured beside the reference's")
+    if not latency.resolvable:
+        return Check(row.id, "latency", False, "has a time that the measuring machine could not resolve")
+    text = f"takes {latency.ratio_reference:.2f} times as long as {latency.reference}, of {allowed:g} allowed"
+    return Check(row.id, "latency", latency.ratio_reference <= allowed, text)
 
 
 def _class_drop(row: Row, own: Row | None, allowed: float) -> Check:
@@ -111,6 +128,13 @@ def _against(row: Row, earlier: Row | None) -> Iterator[Check]:
     before, low = earlier.versus_baseline.drop, row.versus_baseline.drop_interval[0]
     text = f"loses {_points(row.versus_baseline.drop)}, and lost {_points(before)} in the earlier run"
     yield Check(row.id, "against", low <= before, text)
+    if row.size_bytes and earlier.size_bytes:
+        text = f"has {row.size_bytes / 1000:.1f} kB, and had {earlier.size_bytes / 1000:.1f} kB in the earlier run"
+        yield Check(row.id, "against_size", row.size_bytes <= _SIZE_GROWTH * earlier.size_bytes, text)
+    now, then = (each.latency.shown if each.latency is not None else None for each in (row, earlier))
+    if now is not None and then is not None:
+        text = f"takes {now[0]:.2f} to {now[1]:.2f} of the reference's time, and took {then[0]:.2f} to {then[1]:.2f}"
+        yield Check(row.id, "against_latency", now[0] <= then[1], text)
 
 
 def junit(checks: Sequence[Check]) -> str:

@@ -20,13 +20,13 @@ from bitpick.conversion import litert_file, onnx_file
 from bitpick.conversion import verify as verification
 from bitpick.conversion.route import route
 from bitpick.data.dataset import Samples
-from bitpick.engines.engine import Build, SessionSettings
+from bitpick.engines.engine import Build, Session, SessionSettings
 from bitpick.engines.registry import engine
 from bitpick.errors import ModelError
 from bitpick.evidence import Unoptimized
 from bitpick.executors.executor import Payload, resolve
 from bitpick.fingerprint import Coverage, Fingerprint
-from bitpick.measures import accuracy, coverage, latency, optimization, size
+from bitpick.measures import accuracy, coverage, latency, memory, optimization, size
 from bitpick.model import Format
 from bitpick.recipe import Recipe
 from bitpick.result import Accuracy, File, Flag
@@ -223,11 +223,47 @@ def inspect(
 
 
 @validate_call
-def bench_open(key: str, folder: Path, samples: Samples, threads: int) -> None:
-    """Open a build and keep it open, warm and ready to be timed, in this process."""
+def bench_start(folder: Path, samples: Samples) -> None:
+    """Open a build and run it: what a runtime loads once is then loaded, and not counted as the next build's memory.
+
+    It stays open, lest the next one be given the memory that it leaves.
+    """
     made = open_build(folder)
-    session = engine(made.recipe.engine).open(made, SessionSettings(threads))
-    latency.hold(key, session, next(samples.batches(samples.count)))
+    session = engine(made.recipe.engine).open(made, SessionSettings())
+    latency.hold("", session, next(samples.head(1).batches(1)), warm_seconds=0)
+
+
+@validate_call
+def bench_open(key: str, folder: Path, samples: Samples, threads: int, warm_seconds: float) -> int:
+    """Open a build and keep it open, warm and ready to be timed, in this process.
+
+    Args:
+        key: names it.
+        folder: the build.
+        samples: its input, all of them in one run.
+        threads: inside one inference.
+        warm_seconds: for how long at most it is warmed up.
+
+    Returns:
+        Peak growth of the process's memory while it was opened and run once, in bytes.
+    """
+    made = open_build(folder)
+    batch = next(samples.batches(samples.count))
+
+    def opened() -> Session:
+        session = engine(made.recipe.engine).open(made, SessionSettings(threads))
+        session.run(session.prepare(batch))
+        return session
+
+    session, growth = memory.peak_growth(opened)
+    latency.hold(key, session, batch, warm_seconds)
+    return growth
+
+
+@validate_call
+def bench_many(key: str, samples: Samples, times: int) -> list[float]:
+    """Time an open build with many samples in one run, so many times; see `latency.many`."""
+    return latency.many(key, next(samples.batches(samples.count)), times)
 
 
 @validate_call

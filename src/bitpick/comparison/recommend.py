@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.comparison.claims import candidates, samples_needed
 from bitpick.comparison.judge import p_value
+from bitpick.recipe import baseline
 from bitpick.result import Recommendation, RequestRecord, Row
 
 TIE_LEVEL = 0.05
@@ -25,8 +27,9 @@ def recommend(
 ) -> Recommendation:
     """Choose the build to ship, and say why, in numbers.
 
-    Of the rows that are shown to lose less than the margin, and that keep to what the request allows, those within 10%
-    of the smallest remain, and of these the most accurate is chosen.
+    Of the rows that are shown to lose less than the margin, and that keep to what the request allows, those that are
+    not slower than their own float32 remain, if any; of these those within 10% of the smallest; of these the fastest,
+    and where times are not shown to differ, or were not measured, the most accurate.
 
     Args:
         rows: the rows of one CPU, with their claims.
@@ -42,24 +45,25 @@ def recommend(
     unsettled = [row for row in possible if row not in shown]
     if not good:
         return Recommendation(id=None, because=[*_none_good(shown, request), *_settle(unsettled, possible, request)])
-    best, smallest = max(good, key=_accuracy_then_size), min(good, key=_size_then_accuracy)
-    slack = [row for row in good if (row.size_bytes or 0) <= (smallest.size_bytes or 0) * (1 + SIZE_SLACK)]
-    pick = max(slack, key=_accuracy_then_size)
+    chosen = choose(good)
+    pick, best, smallest = chosen.pick, chosen.accuracy, chosen.size
     ties = [row for row in good if p_value(predicted[best.id], predicted[row.id], targets) >= TIE_LEVEL]
-    measured = [row for row in rows if row.kind == "quantized" and row.status == "ok" and not row.flags]
+    measured = [row for row in rows if row.kind == "quantized" and row.status == "ok" and not row.faults]
     engines = {
         name: max((row for row in measured if row.engine == name), key=_accuracy_then_size)
         for name in dict.fromkeys(row.engine for row in measured)
     }
-    which = "the smallest build" if pick is smallest else "the most accurate within 10% of the smallest build"
     tested = f"{len(shown)} of {len(possible)} builds are, all tested at once at a one-sided {100 * request.alpha:g}%"
     under = f"{_drop(pick)} against its own float32, shown to be under {_margin(pick, request)}"
-    reasons = [f"{_words(pick)} is {which} that is shown to be good enough.", f"Good enough: {under}; {tested}."]
+    reasons = [f"{_words(pick)} is {_which(chosen)}.", f"Good enough: {under}; {tested}.", *speeds(pick)]
     if pick is not best:
         versus = "which ties with it" if pick in ties else "which is shown to be more accurate"
         reasons.append(f"Most accurate: {_words(best)}, {versus}.")
     if pick is not smallest:
-        reasons.append(f"Smallest: {_words(smallest)}.")
+        slow = ", which is slower than its own float32" if smallest.slower and not pick.slower else ""
+        reasons.append(f"Smallest: {_words(smallest)}{slow}.")
+    if chosen.latency is not None and pick is not chosen.latency:
+        reasons.append(f"Fastest: {_words(chosen.latency)}.")
     others = [row.id for row in ties if row not in (best, pick)]
     if others:
         reasons.append(
@@ -68,7 +72,7 @@ def recommend(
         )
     reasons += _settle(unsettled, possible, request)
     reasons += [
-        f"Not recommended, though at least as accurate: {_words(row)}: {row.deprecated or row.flags[0].text}."
+        f"Not recommended, though at least as accurate: {_words(row)}: {row.deprecated or row.faults[0].text}."
         for row in rows
         if row.kind == "quantized" and row.status == "ok" and row not in possible and _accuracy(row) >= _accuracy(best)
     ]
@@ -76,17 +80,86 @@ def recommend(
     return Recommendation(
         id=pick.id,
         because=reasons,
-        by_use={"accuracy": best.id, "size": smallest.id} | {name: row.id for name, row in engines.items()},
+        by_use={"accuracy": best.id, "size": smallest.id}
+        | ({"latency": chosen.latency.id} if chosen.latency is not None else {})
+        | {name: row.id for name, row in engines.items()},
         ties=[row.id for row in sorted(ties, key=_accuracy_then_size, reverse=True)],
         pareto=[row.id for row in good if not any(_dominates(other, row) for other in good)],
     )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The row to ship, and the best of each use; `latency` is None where no speed was measured."""
+
+    pick: Row
+    accuracy: Row
+    size: Row
+    latency: Row | None
+
+
+def choose(good: Sequence[Row]) -> Choice:
+    """Choose among rows that are all good enough, of which there is one at least; see `recommend`."""
+    not_slower = [row for row in good if not row.slower] or good
+    least = min(row.size_bytes or 0 for row in not_slower)
+    slack = [row for row in not_slower if (row.size_bytes or 0) <= least * (1 + SIZE_SLACK)]
+    return Choice(
+        pick=_fastest(slack) or max(slack, key=_accuracy_then_size),
+        accuracy=max(good, key=_accuracy_then_size),
+        size=min(good, key=_size_then_accuracy),
+        latency=_fastest(good),
+    )
+
+
+def _fastest(rows: Sequence[Row]) -> Row | None:
+    """The fastest row; the most accurate of those whose times are not shown to differ from its own."""
+    timed = {row.id: interval for row in rows if (interval := _time(row)) is not None}
+    if not timed:
+        return None
+    fastest = min(timed.values(), key=lambda interval: interval[1])
+    alike = [row for row in rows if row.id in timed and timed[row.id][0] <= fastest[1]]
+    return max(alike, key=_accuracy_then_size)
+
+
+def _time(row: Row) -> tuple[float, float] | None:
+    """The interval of a row's time over the reference's; None where this machine could not tell."""
+    return row.latency.shown if row.latency is not None else None
+
+
+def speeds(row: Row) -> list[str]:
+    """How fast a row is, in numbers; nothing where that was not measured."""
+    latency = row.latency
+    if latency is None:
+        return []
+    one = f"Speed: {1e6 * latency.p50:.0f} µs for one sample on one thread"
+    if not latency.resolvable:
+        return [f"{one}; this machine cannot resolve how that compares with {latency.reference}."]
+    beside: list[str] = []
+    for other, value, interval in (
+        (latency.reference, latency.ratio_reference, latency.ratio_reference_interval),
+        ("its own float32", latency.ratio_own, latency.ratio_own_interval),
+    ):
+        if value is not None and interval is not None and not (beside and other == baseline(row.engine).id):
+            beside.append(f"{value:.2f} times that of {other} (95% interval {interval[0]:.2f} to {interval[1]:.2f})")
+    return [f"{one}, {' and '.join(beside)}."]
+
+
+def _which(chosen: Choice) -> str:
+    """By which rule the pick was chosen."""
+    timed = _time(chosen.pick) is not None
+    if chosen.pick is chosen.size and not timed:
+        return "the smallest build that is shown to be good enough"
+    best = "fastest" if timed else "most accurate"
+    among = "build that is shown to be good enough"
+    among = among if chosen.pick.slower or not chosen.size.slower else f"{among} and not slower than its float32"
+    return f"the {best} within 10% of the smallest {among}"
 
 
 def _why_none(rows: Sequence[Row]) -> str:
     quantized = [row for row in rows if row.kind == "quantized" and row.status == "ok"]
     if not quantized:
         return "no quantized build was made"
-    if all(row.flags for row in quantized):
+    if all(row.faults for row in quantized):
         return f"all {len(quantized)} quantized rows are flagged"
     return "all rows that are not flagged are of deprecated engines"
 
@@ -99,6 +172,8 @@ def _none_good(shown: Sequence[Row], request: RequestRecord) -> list[str]:
         limits.append(f"lose at most {100 * request.max_drop:g} points")
     if request.max_size is not None:
         limits.append(f"have at most {request.max_size / 1000:.1f} kB")
+    if request.max_latency_ratio is not None:
+        limits.append(f"take at most {request.max_latency_ratio:g} of the reference's time")
     nearest = min(shown, key=_size_then_accuracy)
     none = f"Of the {len(shown)} builds that are shown to be good enough none does what was asked for"
     return [f"{none}: {' and '.join(limits)}. The smallest of them is {_words(nearest)}, {_drop(nearest)}."]
@@ -127,14 +202,22 @@ def _roughly(count: int) -> int:
 
 def _within(row: Row, request: RequestRecord) -> bool:
     assert row.versus_baseline is not None
-    small = request.max_size is None or (row.size_bytes or 0) <= request.max_size
-    return small and (request.max_drop is None or row.versus_baseline.drop <= request.max_drop)
+    if request.max_size is not None and (row.size_bytes or 0) > request.max_size:
+        return False
+    if request.max_latency_ratio is not None:
+        ratio = row.latency.ratio_reference if row.latency is not None and row.latency.resolvable else None
+        if ratio is None or ratio > request.max_latency_ratio:
+            return False
+    return request.max_drop is None or row.versus_baseline.drop <= request.max_drop
 
 
 def _dominates(one: Row, other: Row) -> bool:
-    """Whether a row is as accurate and as small as another, and more so in one."""
+    """Whether a row is as accurate, as small and, as far as times tell, as fast as another, and more so in one."""
     first, second = _accuracy_then_size(one), _accuracy_then_size(other)
-    return first != second and first[0] >= second[0] and first[1] >= second[1]
+    mine, theirs = _time(one), _time(other)
+    faster = mine is not None and theirs is not None and mine[1] < theirs[0]
+    slower = mine is not None and theirs is not None and mine[0] > theirs[1]
+    return not slower and (first != second or faster) and first[0] >= second[0] and first[1] >= second[1]
 
 
 def _accuracy(row: Row) -> int:
@@ -152,7 +235,8 @@ def _size_then_accuracy(row: Row) -> tuple[int, int]:
 
 def _words(row: Row) -> str:
     assert row.accuracy is not None
-    return f"{row.id} ({100 * row.accuracy.value:.2f}%, {(row.size_bytes or 0) / 1000:.1f} kB)"
+    timed = f", {1e6 * row.latency.p50:.0f} µs" if row.latency is not None else ""
+    return f"{row.id} ({100 * row.accuracy.value:.2f}%, {(row.size_bytes or 0) / 1000:.1f} kB{timed})"
 
 
 def _drop(row: Row) -> str:

@@ -23,6 +23,7 @@ DEFAULT_PRESET = "standard"
 DEFAULT_MARGIN = "1%"
 DEFAULT_ALPHA = 0.05
 DEFAULT_FLAG_DROP = 0.05
+DEFAULT_BENCH_SECONDS = 120.0  # covers every row of the default preset
 # What a preset asks for beside its recipes; the command line goes before it.
 PRESET_MIN_ACCURACY = {"reference": 0.85}
 
@@ -41,6 +42,8 @@ def make_request(
     alpha: float = DEFAULT_ALPHA,
     max_drop: float | None = None,
     max_size: int | None = None,
+    max_latency_ratio: float | None = None,
+    bench_seconds: float = DEFAULT_BENCH_SECONDS,
     flag_drop: float = DEFAULT_FLAG_DROP,
     min_accuracy: float | None = None,
 ) -> tuple[RequestRecord, Format]:
@@ -61,6 +64,8 @@ def make_request(
         alpha: the one-sided level at which rows are shown to be good enough.
         max_drop: rows that lose more than this, as a fraction, are not recommended.
         max_size: rows of more bytes are not recommended.
+        max_latency_ratio: rows whose time is more than this share of the reference's are not recommended.
+        bench_seconds: how long speed may be measured; 0 is not at all.
         flag_drop: rows that lose more accuracy than this, as a fraction, are flagged.
         min_accuracy: rows with less accuracy than this, as a fraction, are flagged.
 
@@ -82,18 +87,19 @@ def make_request(
     named = [Recipe.named(text) for text in recipes]
     for recipe in named:
         check_recipe(recipe)
-    if seed < 0:
-        raise RequestError(f"the seed {seed} is negative", expected="a whole number from 0")
     for recipe in named:
         if engine_names and recipe.engine not in engine_names:
             raise RecipeError(
                 f"the recipe {recipe.id} is of no engine that --engine names", expected=", ".join(engine_names)
             )
     margin_of(margin, 1.0)
-    if not 0 < alpha <= 0.5:
-        raise RequestError(f"the level {alpha:g} is out of range", expected="above 0, at most 0.5")
-    if target_samples < 1:
-        raise RequestError(f"the number of target samples {target_samples} is out of range", expected="at least 1")
+    _require(seed >= 0, f"the seed {seed} is negative", "a whole number from 0")
+    _require(0 < alpha <= 0.5, f"the level {alpha:g} is out of range", "above 0, at most 0.5")
+    _require(target_samples >= 1, f"the number of target samples {target_samples} is out of range", "at least 1")
+    _require(bench_seconds >= 0, f"the seconds for timing {bench_seconds:g} are out of range", "0 or more")
+    if max_latency_ratio is not None:
+        _require(max_latency_ratio > 0, f"the latency ratio {max_latency_ratio:g} is out of range", "above 0")
+        _require(bench_seconds > 0, "a limit on latency ratios needs measured times", "no --no-bench beside it")
     chosen = _targets(targets)
     model_format = detect_format(model)
     if route(model_format, Format.ONNX) is None:
@@ -118,6 +124,8 @@ def make_request(
         "alpha": alpha,
         "max_drop": max_drop,
         "max_size": max_size,
+        "max_latency_ratio": max_latency_ratio,
+        "bench_seconds": bench_seconds,
         "flag_drop": flag_drop,
         "min_accuracy": PRESET_MIN_ACCURACY.get(preset) if min_accuracy is None else min_accuracy,
     }
@@ -129,6 +137,11 @@ def make_request(
     }
     digest = hashlib.sha256(json.dumps([__version__, unordered], sort_keys=True).encode()).hexdigest()
     return RequestRecord(model=str(model), sha256=digest, **fields), model_format  # type: ignore[arg-type]  # checked there
+
+
+def _require(holds: bool, what: str, expected: str) -> None:
+    if not holds:
+        raise RequestError(what, expected=expected)
 
 
 def _targets(words: Sequence[str]) -> dict[str, Target]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.comparison import judge, plan, schedule
+from bitpick.comparison import judge, plan, schedule, speed
 from bitpick.comparison.claims import with_claims
-from bitpick.comparison.job import Job
+from bitpick.comparison.job import Job, open_build
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.prepare import Preparation
 from bitpick.comparison.schedule import Result
@@ -23,6 +24,7 @@ from bitpick.measures.fidelity import fidelity
 from bitpick.model import Format, Model
 from bitpick.recipe import baseline
 from bitpick.result import Accuracy, Row
+from bitpick.timing import SpeedRecord
 
 
 class Rows:
@@ -33,6 +35,7 @@ class Rows:
         executor: runs the jobs.
         parallel: how many jobs at once.
         listener: is told how it goes.
+        fresh: makes workers of their own for timing.
         preparation: notes the conversions that rows need.
         model: the model.
         inputs: the run's inputs.
@@ -44,6 +47,7 @@ class Rows:
         executor: Executor,
         parallel: int,
         listener: Listener,
+        fresh: Callable[[], Executor],
         preparation: Preparation,
         model: Model,
         inputs: plan.Inputs,
@@ -55,6 +59,7 @@ class Rows:
         self._executor = executor
         self._parallel = parallel
         self._listener = listener
+        self._fresh = fresh
         self._preparation = preparation
         self._model = model
         self._inputs = inputs
@@ -82,6 +87,36 @@ class Rows:
         """Test at once which of this host's rows lose less than the margin."""
         for row in with_claims(self.native, self.predicted, self.targets, alpha):
             self._store.put(row)
+        self._store.save()
+
+    def time(self) -> None:
+        """Measure the speed of this host's rows that have none yet, where the request has time for it."""
+        budget = self._run.request.bench_seconds
+        ok = [row for row in self.native if row.status == "ok"]
+        floats = [row.id for row in ok if row.kind == "baseline"]
+        open_rows = [row for row in ok if row.latency is None]
+        if not budget or not open_rows or not floats:
+            return
+        common = plan.runner_of(Format.ONNX)[1].id  # the reference graph's own runtime
+        reference = common if common in floats else floats[0]
+        needed = {reference, *(row.id for row in open_rows), *(baseline(row.engine).id for row in open_rows)}
+        builds = {row.id: open_build(self._store.build(row.recipe)) for row in ok if row.id in needed}
+        shown = {row.id for row in ok if row.versus_baseline is not None and row.versus_baseline.noninferior}
+        before = self._run.speed.seconds if self._run.speed is not None else 0.0
+        began = time.perf_counter()
+        found, untimed = speed.measure(
+            builds, reference, shown, self._inputs.evaluation, self._fresh, budget - before, self._listener
+        )
+        for row in open_rows:
+            if row.id in found:
+                self._store.put(speed.with_speed(row, found[row.id]))
+                self._store.keep_timings(row.recipe, found[row.id].raw)
+        self._run.speed = SpeedRecord(
+            reference=reference,
+            budget_seconds=budget,
+            seconds=before + time.perf_counter() - began,
+            untimed=(self._run.speed.untimed if self._run.speed is not None else {}) | untimed,
+        )
         self._store.save()
 
     def measure(self, asked: Sequence[Offer]) -> None:

@@ -80,7 +80,9 @@ def _bench(
 ) -> Iterator[_Bench]:
     """The model brought to its reference graph, in a temporary run directory."""
     host = this_host()
-    request, model_format = make_request(model, data, recipes=recipes, calibration_size=calibration_size, seed=seed)
+    request, model_format = make_request(
+        model, data, recipes=recipes, calibration_size=calibration_size, seed=seed, bench_seconds=0
+    )
     with tempfile.TemporaryDirectory(prefix="bitpick-") as folder:
         store = Store(Path(folder).absolute(), new_run(request, model_format, host, host.cores, "single"))
         executor = WorkerPool(threads=host.cores)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -20,6 +22,7 @@ from bitpick.recipe import file_name
 from bitpick.result import HostRecord, Row, Run
 
 RUN_FILE = "run.json"
+TIMINGS_FILE = "timings.json"
 _OURS = (RUN_FILE, "report.md", "report.html", "builds", "forms", "ranges", "logs")
 
 
@@ -162,6 +165,10 @@ class Store:
     def save(self) -> None:
         """Write run.json."""
         write_whole(self.root / RUN_FILE, _json(self.run))
+
+    def keep_timings(self, recipe_id: str, raw: Mapping[str, object]) -> None:
+        """Keep every sample that was taken of a build's speed, beside it."""
+        write_whole(self.build(recipe_id) / TIMINGS_FILE, json.dumps(raw) + "\n")
 
     def put(self, row: Row) -> None:
         """Add a row, or replace the one with its id."""

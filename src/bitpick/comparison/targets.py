@@ -31,11 +31,11 @@ def check(rows: Rows, request: RequestRecord, host: Host) -> Recommendation:
             for each in asked:
                 _measure(rows, each, [row for row in rows.native if row.status == "ok" and row.kind != "baseline"])
     elif not request.targets and AVX2.missing(host) is None and VNNI & set(host.isa):
-        rows.claim(request.alpha)
         first = _recommend(rows, rows.native, request)
         _measure(rows, AVX2, _best(first, rows.native))
         asked = [AVX2]
     rows.claim(request.alpha)
+    rows.time()
     found = _recommend(rows, rows.native, request)
     found.by_target = {"host": found.id} if found.id else {}
     for each in asked:
@@ -50,7 +50,7 @@ def _recommend(rows: Rows, among: Sequence[Row], request: RequestRecord) -> Reco
 
 
 def _best(found: Recommendation, native: Sequence[Row]) -> list[Row]:
-    chosen = {found.id, found.by_use.get("accuracy"), found.by_use.get("size")}
+    chosen = {found.id, found.by_use.get("accuracy"), found.by_use.get("size"), found.by_use.get("latency")}
     return [row for row in native if row.id in chosen]
 
 

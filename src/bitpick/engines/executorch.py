@@ -88,9 +88,13 @@ def _quantizer(recipe: Recipe) -> Any:
 class _ExecuTorchSession(Session):
     def __init__(self, path: Path, settings: SessionSettings) -> None:
         import torch
+        from executorch.extension.pybindings import portable_lib
         from executorch.runtime import Runtime
 
         torch.set_num_threads(settings.threads)
+        # Its own pool has as many threads as the machine has cores, and Runtime has no word for it.
+        if portable_lib._threadpool_get_thread_count() != settings.threads:  # noqa: SLF001 - there is no public way
+            portable_lib._unsafe_reset_threadpool(settings.threads)  # noqa: SLF001
         self._torch = torch
         self._program = Runtime.get().load_program(path)
         self._method = self._program.load_method("forward")

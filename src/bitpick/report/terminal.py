@@ -181,7 +181,7 @@ def bench(record: BenchRecord) -> Group:
     """What timing found: each build beside the reference, and what that shows."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     shown.add_column("build", overflow="fold")
-    for name in ("median", "90%", "times as fast", "95% interval"):
+    for name in ("median", "90%", "latency ratio", "95% interval"):
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("")
     for row in record.rows:
@@ -193,7 +193,8 @@ def bench(record: BenchRecord) -> Group:
     low, high = record.control_interval
     threads = f"{record.threads} thread{'s' if record.threads != 1 else ''}"
     how = f"Batch {record.batch}, {threads}; {record.processes} processes with {record.pairs} pairs of blocks each."
-    told = f"{how} Control, the reference beside itself: {record.control:.3f} ({low:.3f} to {high:.3f})."
+    what = "The ratio is a build's time over the reference's: under 1 is faster."
+    told = f"{how} {what} Control, the reference beside itself: {record.control:.3f} ({low:.3f} to {high:.3f})."
     return Group(shown, Text(""), Text(told, style="dim"))
 
 

@@ -1,0 +1,281 @@
+"""The speed of a run's rows: each beside its own float32 and beside one reference for all, within a budget of time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bitpick.comparison.bench import Round, Times, contest
+from bitpick.comparison.listener import Listener
+from bitpick.data.dataset import Samples
+from bitpick.engines.engine import Build
+from bitpick.errors import BitpickError
+from bitpick.executors.executor import Executor
+from bitpick.measures.latency import Ratio, ratio, resolvable
+from bitpick.recipe import baseline
+from bitpick.result import Flag, Row
+from bitpick.timing import Latency, Throughput
+
+MANY = 32  # samples in one run, where throughput is measured
+THREADS = 1
+# A difference smaller than what a control may show of itself is no reason to flag a row.
+SLOWER = 1.05
+_LEAST_ROUNDS, _MOST_ROUNDS = 3, 10
+_LEAST_PAIRS, _MOST_PAIRS = 5, 20
+_WARM_SECONDS = 0.5
+_REFERENCE, _CONTROL = "reference", "control"
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured of one row; `raw` holds every sample, in seconds and bytes."""
+
+    latency: Latency
+    throughput: Throughput | None
+    memory_bytes: int
+    raw: Mapping[str, object]
+
+
+@dataclass
+class _Lane:
+    """The builds of one engine, which are timed in one process, with what was measured of them.
+
+    Attributes:
+        builds: by row id.
+        own: the float32 among them, if there is one.
+        reference: the key of the reference: one of `builds`, or of a process of its own.
+        pairs: how often each team is timed in a round; found in the first.
+    """
+
+    builds: dict[str, Build]
+    own: str | None
+    reference: str
+    pairs: int = 0
+    times: dict[str, Times] = field(default_factory=dict)
+    memory: dict[str, list[int]] = field(default_factory=dict)
+    many: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def teams(self) -> dict[str, tuple[str, ...]]:
+        """Who is timed next to whom, by the key that it is about."""
+        found: dict[str, tuple[str, ...]] = {_CONTROL: (self.reference, _CONTROL)}
+        for key in self.builds:
+            team = dict.fromkeys(name for name in (self.reference, self.own, key) if name is not None)
+            if len(team) > 1:
+                found[key] = tuple(team)
+        return found
+
+
+class _Lost(Exception):  # noqa: N818 - it never leaves this module
+    """A build that cannot be opened."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(reason)
+        self.key = key
+
+
+def measure(
+    builds: Mapping[str, Build],
+    reference: str,
+    matters: Collection[str],
+    samples: Samples,
+    executor: Callable[[], Executor],
+    budget: float,
+    listener: Listener,
+    seed: int = 0,
+) -> tuple[dict[str, Speed], dict[str, str]]:
+    """Time builds in rounds, each in fresh processes, for about as long as the budget says.
+
+    In a round, the float32 and the quantized builds of an engine are open in one process, and the reference, where it
+    is another engine's, in another; blocks of the reference, of the engine's float32 and of a build are timed next to
+    each other in random order. The reference is open a second time, in yet another process where it is another
+    engine's, as a control. Nothing else runs.
+
+    Args:
+        builds: by row id, the float32 of their engines among them.
+        reference: the row that all are compared with.
+        matters: rows that are timed in any case; the others give way where the budget is short.
+        samples: where the input comes from.
+        executor: makes the workers of a round.
+        budget: seconds. Three rounds are done in any case.
+        listener: is told how it goes.
+        seed: of the order.
+
+    Returns:
+        What was measured, and why the rest was not, by row id.
+    """
+    lanes = _lanes(builds, reference)
+    untimed: dict[str, str] = {}
+    rng = np.random.default_rng(seed)
+    began = time.perf_counter()
+    for number in range(_MOST_ROUNDS):
+        spent = time.perf_counter() - began
+        if number >= _LEAST_ROUNDS and spent * (1 + 1 / number) > budget:
+            break
+        if number == 1 and spent * _LEAST_ROUNDS > budget:
+            _give_way(lanes, {reference, *matters}, budget, untimed)
+        listener.phase(f"timing, round {number + 1}")
+        with Round(executor, THREADS) as opened:
+            _start(opened, lanes, builds[reference], samples, untimed)
+            seconds = budget / (2 * _LEAST_ROUNDS * max(1, len(lanes)))
+            for lane in lanes:
+                while lane.builds:
+                    try:
+                        _round(lane, opened, builds[reference], samples, seconds, rng)
+                        break
+                    except _Lost as lost:
+                        _leave(lane, lost.key, str(lost), untimed)
+    batch = min(MANY, samples.count)
+    found = {key: _speed(lane, key, reference, batch) for lane in lanes for key in lane.builds}
+    return found, untimed
+
+
+def _lanes(builds: Mapping[str, Build], reference: str) -> list[_Lane]:
+    lanes = {}
+    for name in dict.fromkeys(build.recipe.engine for build in builds.values()):
+        mine = {key: build for key, build in builds.items() if build.recipe.engine == name}
+        own = baseline(name).id
+        lanes[name] = _Lane(mine, own if own in mine else None, reference if reference in mine else _REFERENCE)
+    return list(lanes.values())
+
+
+def _give_way(lanes: Sequence[_Lane], matters: Collection[str], budget: float, untimed: dict[str, str]) -> None:
+    for lane in lanes:
+        for key in [key for key in lane.builds if key not in matters and key != lane.own]:
+            _leave(lane, key, f"the {budget:g} seconds for it went to the rows that may be recommended", untimed)
+
+
+def _leave(lane: _Lane, key: str, reason: str, untimed: dict[str, str]) -> None:
+    """Time a build no more; without the float32 or the reference, none of the lane."""
+    gone = [key] if key in lane.builds and key not in (lane.own, lane.reference) else list(lane.builds)
+    for name in gone:
+        del lane.builds[name]
+        untimed[name] = reason
+
+
+def _start(opened: Round, lanes: Sequence[_Lane], reference: Build, samples: Samples, untimed: dict[str, str]) -> None:
+    """Start all processes of a round, as many at once as there are cores to load them."""
+    wanted = [([lane], next(iter(lane.builds.values())), "") for lane in lanes if lane.builds]
+    if afar := [lane for lane in lanes if lane.builds and lane.reference == _REFERENCE]:
+        wanted += [(afar, reference, apart) for apart in (_REFERENCE, _CONTROL)]
+
+    def start(concerned: Sequence[_Lane], build: Build, apart: str) -> None:
+        try:
+            opened.start(build, samples, apart)
+        except BitpickError as error:
+            for lane in concerned:
+                _leave(lane, lane.reference, _flat(error), untimed)
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for done in [pool.submit(start, *each) for each in wanted]:
+            done.result()
+
+
+def _round(
+    lane: _Lane, opened: Round, reference: Build, samples: Samples, seconds: float, rng: np.random.Generator
+) -> None:
+    """Open a lane's builds, time its teams, and keep the times where all went well."""
+    sessions = [(key, build, "") for key, build in lane.builds.items()]
+    if lane.reference == _REFERENCE:
+        sessions += [(key, reference, key) for key in (_REFERENCE, _CONTROL)]
+    else:
+        sessions.append((_CONTROL, reference, ""))
+    memory = {}
+    for place in rng.permutation(len(sessions)):  # where a session lies in memory is luck, not a property
+        key, build, apart = sessions[place]
+        try:
+            memory[key] = opened.open(key, build, samples.head(1), _WARM_SECONDS, apart)
+        except BitpickError as error:
+            raise _Lost(key, _flat(error)) from error
+    teams = lane.teams
+    times: dict[str, Times] = {about: {key: [[]] for key in team} for about, team in teams.items()}
+    end = time.perf_counter() + seconds
+    try:
+        for done in range(lane.pairs or _MOST_PAIRS):
+            if not lane.pairs and done >= _LEAST_PAIRS and time.perf_counter() > end:
+                break
+            contest(opened, list(teams.values()), rng, list(times.values()))
+        lane.pairs = lane.pairs or len(times[_CONTROL][_CONTROL][0])
+        many = _many(lane, opened, times, samples, seconds)
+    except BitpickError as error:
+        raise _Lost(lane.reference, _flat(error)) from error
+    for about, team in times.items():
+        for key, parts in team.items():
+            lane.times.setdefault(about, {}).setdefault(key, []).extend(parts)
+    for key in lane.builds:
+        lane.memory.setdefault(key, []).append(memory[key])
+        lane.many.setdefault(key, []).extend(many.get(key, []))
+
+
+def _many(
+    lane: _Lane, opened: Round, times: Mapping[str, Times], samples: Samples, seconds: float
+) -> dict[str, list[float]]:
+    """Seconds of runs of many samples, where a round has the time for them."""
+    some = samples.head(MANY)
+    one = {key: min(times[key if key in times else _CONTROL][key][0]) for key in lane.builds}
+    if 3 * some.count * sum(one.values()) > seconds:
+        return {}
+    return {key: opened.many(key, some, 2) for key in lane.builds}
+
+
+def _speed(lane: _Lane, key: str, reference: str, batch: int) -> Speed:
+    """What the times of all rounds say of one row."""
+    teams = [lane.times[key]] if key in lane.times else [team for team in lane.times.values() if key in team]
+    own_blocks = [part for team in teams for part in team[key]]
+    beside = lane.times.get(key, {})
+
+    def to(other: str | None) -> Ratio | None:
+        return ratio(beside[key], beside[other]) if other is not None and other != key and other in beside else None
+
+    to_own, to_reference = to(lane.own), to(lane.reference)
+    control = ratio(lane.times[_CONTROL][_CONTROL], lane.times[_CONTROL][lane.reference])
+    blocks = np.concatenate([np.asarray(part) for part in own_blocks])
+    latency = Latency(
+        p50=float(np.quantile(blocks, 0.5)),
+        p90=float(np.quantile(blocks, 0.9)),
+        ratio_own=to_own.value if to_own else None,
+        ratio_own_interval=to_own.interval if to_own else None,
+        reference=reference,
+        ratio_reference=to_reference.value if to_reference else None,
+        ratio_reference_interval=to_reference.interval if to_reference else None,
+        control=control.value,
+        control_interval=control.interval,
+        resolvable=resolvable(control),
+        threads=THREADS,
+        processes=len(lane.times[_CONTROL][_CONTROL]),
+        pairs=lane.pairs * len(lane.times[_CONTROL][_CONTROL]),
+    )
+    many = lane.many[key]
+    throughput = None
+    if many:
+        throughput = Throughput(batch=batch, threads=THREADS, samples_per_second=float(batch / np.median(many)))
+    raw = {
+        "unit": "seconds",
+        "row": own_blocks,
+        "own_float32": beside.get(lane.own or ""),
+        "reference": beside.get(lane.reference),
+        "control": lane.times[_CONTROL],
+        "many": many,
+        "memory_bytes": lane.memory[key],
+    }
+    return Speed(latency, throughput, int(np.median(lane.memory[key])), raw)
+
+
+def with_speed(row: Row, speed: Speed) -> Row:
+    """A row with its speed, flagged where it is shown to be slower than its own float32."""
+    latency = speed.latency
+    flags = row.faults
+    if latency.resolvable and latency.ratio_own_interval is not None and latency.ratio_own_interval[0] > SLOWER:
+        low, high = latency.ratio_own_interval
+        text = f"takes {latency.ratio_own:.2f} times as long as its own float32 (95% interval {low:.2f} to {high:.2f})"
+        flags.append(Flag(code="slower_than_float", text=text))
+    measured = {"latency": latency, "throughput": speed.throughput, "memory_bytes": speed.memory_bytes}
+    return row.model_copy(update=measured | {"flags": flags})
+
+
+def _flat(error: BitpickError) -> str:
+    return "; ".join(str(error).split("\n"))

@@ -1,0 +1,190 @@
+"""Timing of a run's rows, with the fake engine, whose sessions can be told to take their time."""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from bitpick.comparison import speed
+from bitpick.comparison.job import build, open_build
+from bitpick.comparison.listener import Silent
+from bitpick.engines import fake
+from bitpick.engines.fake import FakeEngine
+from bitpick.engines.onnxruntime import OnnxRuntimeEngine
+from bitpick.errors import WorkerError
+from bitpick.executors.inline import InlineExecutor
+from bitpick.measures import latency
+from bitpick.recipe import Recipe
+from bitpick.result import Flag, Row
+from bitpick.timing import Latency
+
+FLOAT, REFERENCE = "fake:float32", "onnxruntime:float32"
+PLAIN, HALF = "fake:s8s8-per_tensor-minmax", "fake:s8s8-per_tensor-minmax+half_float"
+
+
+class Recording(InlineExecutor):
+    """Notes what each made executor was asked, and fails where it is told to."""
+
+    made: ClassVar[list[Recording]] = []
+    broken: ClassVar[tuple[tuple[str, str], ...]] = ()
+
+    def __init__(self):
+        self.calls, self.closed = [], False
+        Recording.made.append(self)
+
+    def run(self, environment, function, payload):
+        name = function.rpartition(":")[2]
+        self.calls.append((environment, name, payload))
+        if (name, payload.get("key")) in Recording.broken:
+            raise WorkerError("the worker died")
+        return super().run(environment, function, payload)
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def builds(use_engines, model_file, dataset, tmp_path, monkeypatch):
+    use_engines(FakeEngine(), OnnxRuntimeEngine())
+    monkeypatch.setattr(Recording, "made", [])
+    monkeypatch.setattr(Recording, "broken", ())
+    monkeypatch.setattr(latency, "_OPEN", {})
+    monkeypatch.setattr(speed, "_WARM_SECONDS", 0.01)
+    monkeypatch.setattr(speed, "_MOST_PAIRS", 8)
+    found = {}
+    for text in (REFERENCE, FLOAT, PLAIN, HALF):
+        folder = tmp_path / "builds" / text.replace(":", "__")
+        build(model_file, Recipe.parse(text), dataset.calibration.samples, None, folder, tmp_path)
+        found[text] = open_build(folder)
+    return found
+
+
+@pytest.fixture
+def measure(builds, dataset):
+    def run(budget=2.0, matters=(PLAIN, HALF), reference=REFERENCE):
+        return speed.measure(
+            builds, reference, matters, dataset.evaluation.samples, Recording, budget, Silent(), seed=1
+        )
+
+    return run
+
+
+def slow_down(monkeypatch, text, seconds):
+    """Make the fake sessions of one recipe take longer."""
+    real = fake.FakeEngine.open
+
+    def opened(self, build, settings):
+        session = real(self, build, settings)
+        if build.recipe.id == text:
+            run = session.run
+            session.run = lambda native: (time.sleep(seconds), run(native))[1]
+        return session
+
+    monkeypatch.setattr(fake.FakeEngine, "open", opened)
+
+
+def test_every_row_is_timed_beside_its_float_and_the_reference(measure, monkeypatch):
+    slow_down(monkeypatch, FLOAT, 1e-3)
+    slow_down(monkeypatch, HALF, 3e-3)
+    found, untimed = measure()
+    assert untimed == {}
+    assert set(found) == {REFERENCE, FLOAT, PLAIN, HALF}
+    plain, half = found[PLAIN].latency, found[HALF].latency
+    assert plain.reference == half.reference == REFERENCE
+    assert half.ratio_own == pytest.approx(3, rel=0.3)
+    assert plain.ratio_own < 0.5 < 1 < half.ratio_own
+    assert half.ratio_reference == pytest.approx(half.p50 / found[REFERENCE].latency.p50, rel=0.5)
+    assert found[REFERENCE].latency.ratio_reference is None
+    assert found[REFERENCE].latency.ratio_own is None
+    assert found[FLOAT].latency.ratio_own is None
+    assert found[FLOAT].latency.ratio_reference is not None
+    assert plain.p50 <= plain.p90
+
+
+def test_rounds_have_fresh_processes_that_end(measure):
+    found, _ = measure(budget=0.0)
+    assert found[PLAIN].latency.processes == 3  # the least
+    assert len(Recording.made) == 9  # the engines', the reference's and the control's, in each of three rounds
+    assert all(made.closed for made in Recording.made)
+    opened = [call[2]["key"] for made in Recording.made[:3] for call in made.calls if call[1] == "bench_open"]
+    # ONNX Runtime's float32 is the reference, its own control beside it; fake's builds have both in other processes.
+    assert sorted(opened) == sorted([REFERENCE, "control", FLOAT, PLAIN, HALF, "reference", "control"])
+
+
+def test_nothing_but_the_timed_build_runs_while_it_is_timed(measure):
+    measure(budget=0.0)
+    for made in Recording.made:
+        for environment, name, payload in made.calls:
+            assert name in ("bench_start", "bench_open", "bench_blocks", "bench_many"), name
+            assert payload.get("threads", 1) == 1
+            assert environment in ("fake", "onnxruntime")
+
+
+def test_every_sample_is_kept_and_gives_the_numbers_again(measure):
+    found, _ = measure()
+    each = found[PLAIN]
+    rows, own, reference = (np.asarray(each.raw[name]) for name in ("row", "own_float32", "reference"))
+    assert rows.shape == own.shape == reference.shape == (each.latency.processes, 8)
+    assert each.latency.pairs == rows.size
+    assert each.latency.p50 == pytest.approx(np.quantile(rows, 0.5))
+    assert each.latency.ratio_own == pytest.approx(np.exp(np.median(np.log(rows / own))))
+    assert each.latency.ratio_reference == pytest.approx(np.exp(np.median(np.log(rows / reference))))
+    assert each.throughput.batch == 32
+    assert each.throughput.samples_per_second == pytest.approx(32 / np.median(each.raw["many"]))
+    assert each.memory_bytes == int(np.median(each.raw["memory_bytes"]))
+
+
+def test_a_build_that_does_not_open_costs_itself_alone(measure, monkeypatch):
+    monkeypatch.setattr(Recording, "broken", (("bench_open", HALF),))
+    found, untimed = measure(budget=0.0)
+    assert untimed == {HALF: "the worker died"}
+    assert set(found) == {REFERENCE, FLOAT, PLAIN}
+    assert found[PLAIN].latency.processes == 3
+
+
+def test_without_its_float_an_engine_is_not_timed(measure, monkeypatch):
+    monkeypatch.setattr(Recording, "broken", (("bench_open", FLOAT),))
+    found, untimed = measure(budget=0.0)
+    assert set(untimed) == {FLOAT, PLAIN, HALF}
+    assert set(found) == {REFERENCE}
+
+
+def test_where_the_budget_is_short_rows_that_do_not_matter_give_way(measure, monkeypatch):
+    slow_down(monkeypatch, HALF, 5e-2)
+    found, untimed = measure(budget=0.5, matters=[PLAIN])
+    assert set(found) == {REFERENCE, FLOAT, PLAIN}
+    assert untimed == {HALF: "the 0.5 seconds for it went to the rows that may be recommended"}
+
+
+def row(**fields):
+    return Row(**({"id": PLAIN, "recipe": PLAIN, "engine": "fake", "kind": "quantized", "status": "ok"} | fields))
+
+
+def measured(interval, resolvable=True):
+    value = sum(interval) / 2
+    latency = Latency(
+        p50=1e-4, p90=1e-4, ratio_own=value, ratio_own_interval=interval, reference=REFERENCE, ratio_reference=value,
+        ratio_reference_interval=interval, control=1, control_interval=(0.99, 1.01), resolvable=resolvable, threads=1,
+        processes=5, pairs=100,
+    )  # fmt: skip
+    return speed.Speed(latency, None, 1000, {})
+
+
+@pytest.mark.parametrize(
+    ("interval", "resolvable", "flagged"),
+    [((1.9, 2.1), True, True), ((1.9, 2.1), False, False), ((1.02, 1.2), True, False), ((0.4, 0.5), True, False)],
+)
+def test_a_row_that_is_shown_to_be_slower_than_its_float_is_flagged(interval, resolvable, flagged):
+    found = speed.with_speed(row(), measured(interval, resolvable))
+    assert found.slower == flagged
+    assert found.faults == []
+    assert found.latency.resolvable == resolvable
+
+
+def test_a_flag_of_another_time_goes():
+    before = row(flags=[Flag(code="slower_than_float", text="x"), Flag(code="drop", text="y")])
+    found = speed.with_speed(before, measured((0.4, 0.5)))
+    assert [flag.code for flag in found.flags] == ["drop"]
