@@ -23,10 +23,10 @@ from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Build, Session, SessionSettings
 from bitpick.engines.registry import engine
 from bitpick.errors import ModelError
-from bitpick.evidence import Unoptimized
+from bitpick.evidence import Finding, Unoptimized
 from bitpick.executors.executor import Payload, resolve
 from bitpick.fingerprint import Coverage, Fingerprint
-from bitpick.measures import accuracy, coverage, latency, memory, optimization, size
+from bitpick.measures import accuracy, coverage, findings, latency, memory, optimization, size
 from bitpick.model import Format
 from bitpick.recipe import Recipe
 from bitpick.result import Accuracy, File, Flag
@@ -180,6 +180,8 @@ class Inspected:
     fingerprint: Fingerprint
     coverage: Coverage | None
     flags: list[Flag]
+    findings: list[Finding] | None
+    weight_bytes: int
     unoptimized: Unoptimized | None
 
 
@@ -218,6 +220,8 @@ def inspect(
         fingerprint=coverage.fingerprint(executed),
         coverage=None if recipe.kind == "baseline" and asked_for else coverage.coverage(executed),
         flags=coverage.flags(recipe, executed, each.kept_as(recipe)) if asked_for else [],
+        findings=findings.findings(recipe, each, executed, each.constants(made), size.total(made)) or None,
+        weight_bytes=findings.weight_bytes(executed),
         unoptimized=differs,
     )
 

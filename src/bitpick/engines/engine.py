@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bitpick.data.dataset import Samples
 from bitpick.engines.graphs.executed import Executed
 from bitpick.errors import EngineError
+from bitpick.evidence import FindingCode
 from bitpick.host import Host, installed_version
 from bitpick.model import Format, Model
 from bitpick.recipe import DTYPES, Recipe, baseline
@@ -255,6 +256,14 @@ class Engine(ABC):
     def kept_as(self, recipe: Recipe) -> str:
         """The dtype that the runtime, once it has opened a recipe's build, should keep the weights in."""
         return recipe.weights
+
+    def constants(self, build: Build) -> Iterator[tuple[str, NDArray[Any]]]:  # noqa: ARG002 - some engines can tell
+        """The constants in a build's files, by name; none where the files do not tell them apart."""
+        return iter(())
+
+    def mend(self, recipe: Recipe, code: FindingCode) -> str:  # noqa: ARG002 - some engines know something
+        """What to change about a finding of a recipe's build, in words; empty where nothing is known."""
+        return ""
 
     def repairs(self, recipe: Recipe) -> list[Recipe]:  # noqa: ARG002 - some engines have one
         """Recipes like this one whose 8-bit products do not saturate on x86 CPUs without VNNI, the likeliest first."""

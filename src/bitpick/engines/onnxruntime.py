@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bitpick.engines.graphs import onnxruntime as graph
 from bitpick.engines.graphs.executed import Executed
 from bitpick.engines.onnxruntime_quantizer import QOPERATOR, REDUCED, SYMMETRIC_ACTIVATIONS, SYMMETRIC_WEIGHTS
 from bitpick.errors import Unsupported
+from bitpick.evidence import FindingCode
 from bitpick.host import Host, this_host
 from bitpick.model import Format, Model, external_files
 from bitpick.recipe import Recipe, baseline
@@ -147,6 +149,24 @@ class OnnxRuntimeEngine(Engine):
         """See `Engine.kept_as`; the precise kernels take unsigned weights, and it rewrites signed ones for them."""
         precise = _PRECISE in recipe.options or recipe.settings.get(f"session.{_PRECISE}") == "1"
         return "u8" if precise and this_host().x86 else recipe.weights
+
+    def constants(self, build: Build) -> Iterator[tuple[str, NDArray[Any]]]:
+        """See `Engine.constants`."""
+        return graph.constants(build.main)
+
+    def mend(self, recipe: Recipe, code: FindingCode) -> str:
+        """See `Engine.mend`."""
+        raw = _RAW in recipe.options
+        if code in ("unfused", "float_operators", "transposes") and raw:
+            return f"leave out +{_RAW}: on the clean graph batch normalisations are part of the convolutions"
+        if code == "unfused" and recipe.activations == "s8":
+            return (
+                "take unsigned activations (s8u8): ONNX Runtime computes a convolution of signed ones in float where "
+                "its input is used twice"
+            )
+        if code == "container" and recipe.static and QOPERATOR not in recipe.options:
+            return f"add +{QOPERATOR}: integer operators need no quantize and dequantize nodes beside them"
+        return ""
 
     def repairs(self, recipe: Recipe) -> list[Recipe]:
         """See `Engine.repairs`; products of signed weights with unsigned activations are those that saturate."""

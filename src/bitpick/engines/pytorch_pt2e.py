@@ -15,6 +15,7 @@ from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, Se
 from bitpick.engines.graphs import pytorch_pt2e as graph
 from bitpick.engines.graphs.executed import Executed
 from bitpick.errors import Unsupported
+from bitpick.evidence import FindingCode
 from bitpick.host import Host
 from bitpick.model import Format, Model
 from bitpick.recipe import Recipe, baseline
@@ -98,6 +99,10 @@ class PyTorchPt2eEngine(Engine):
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
         return _PackageSession(build.main, settings)
+
+    def mend(self, recipe: Recipe, code: FindingCode) -> str:  # noqa: ARG002 - the same for all recipes
+        """See `Engine.mend`."""
+        return "choose another engine where size counts: a package is compiled code" if code == "container" else ""
 
     def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:  # noqa: ARG002 - it tells before it runs
         """See `Engine.inspect`."""

@@ -9,6 +9,11 @@ from bitpick.model import sha256_of
 from bitpick.result import File
 
 
+def total(build: Build) -> int:
+    """Bytes of all files of a build."""
+    return sum((build.folder / name).stat().st_size for name in build.files)
+
+
 def files(build: Build, root: Path) -> list[File]:
     """Each file of a build, its path relative to `root`."""
     paths = [build.folder / name for name in build.files]

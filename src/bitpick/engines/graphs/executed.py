@@ -56,11 +56,15 @@ class Executed:
             on shapes.
         input: dtype of the build's input.
         output: dtype of the build's output.
+        conversions: type and name of each operator that only converts numbers from one format to another.
+        transposes: type and name of each operator that only brings numbers into another order in memory.
     """
 
     operators: tuple[Operator, ...]
     input: str = "float32"
     output: str = "float32"
+    conversions: tuple[str, ...] = ()
+    transposes: tuple[str, ...] = ()
 
 
 def weight_grid(values: NDArray[np.integer], zero_point: ArrayLike, scales: int, dtype: str) -> Grid:

@@ -15,10 +15,14 @@ from bitpick.fingerprint import Grid
 
 # They only move numbers, or write them in another format.
 _PLUMBING = {
-    "XNNStaticTranspose", "XNNConvert", "XNNStaticReshape", "XNNStaticConstantPad", "XNNStaticSlice", "XNNCopy",
+    "XNNStaticReshape", "XNNStaticConstantPad", "XNNStaticSlice", "XNNCopy",
     "XNNConcatenate2", "XNNConcatenate3", "XNNConcatenate4", "XNNConcatenate5",
 }  # fmt: skip
-_MOVES = re.compile(r"(_copy|quantize_per_\w+|::clone|::_clone_dim_order|::view|::cat)$")
+_CONVERTS = re.compile(r"quantize_per_\w+$|^XNNConvert$")
+_TRANSPOSES = re.compile(r"(permute|transpose)_copy$|^XNNStaticTranspose$")
+_MOVES = re.compile(
+    r"(_copy|^XNNStaticTranspose|^XNNConvert|quantize_per_\w+|::clone|::_clone_dim_order|::view|::cat)$"
+)
 # Where in the arguments of an operator its weight is.
 _WEIGHT_AT = {"aten::convolution": 1, "aten::linear": 1, "aten::mm": 1, "aten::addmm": 2}
 _INTEGER = {"xnn_datatype_qint8", "xnn_datatype_qcint8"}
@@ -39,7 +43,12 @@ def executed(program: bytes) -> Executed:
             operators += _delegate(bytes(file.program.backend_delegate_data[place].data), file)
         elif hasattr(call, "op_index"):
             operators.append(_portable(plan, call, len(operators)))
-    return Executed(tuple(operator for operator in operators if not _MOVES.search(operator.kind)))
+    moves = [(operator.kind, f"{operator.kind} {operator.name}") for operator in operators]
+    return Executed(
+        tuple(operator for operator in operators if not _MOVES.search(operator.kind)),
+        conversions=tuple(text for kind, text in moves if _CONVERTS.search(kind)),
+        transposes=tuple(text for kind, text in moves if _TRANSPOSES.search(kind)),
+    )
 
 
 def _portable(plan: Any, call: Any, number: int) -> Operator:
@@ -67,6 +76,9 @@ def _delegate(blob: bytes, file: Any) -> list[Operator]:
     for number, node in enumerate(graph["xnodes"]):
         kind, fields = node["xnode_union_type"], node["xnode_union"]
         if kind in _PLUMBING:
+            continue
+        if _MOVES.search(kind):
+            found.append(Operator(f"{kind.removeprefix('XNN')}_{number}", kind, "float32"))
             continue
         data, scheme = values[fields.get("input_id", fields.get("input1_id"))]
         name = f"{kind.removeprefix('XNN')}_{number}"  # the delegate's graph names nothing

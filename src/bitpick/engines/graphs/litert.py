@@ -21,9 +21,10 @@ from bitpick.engines.graphs.executed import (
 from bitpick.fingerprint import Grid
 
 _WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL", "CONV_3D"}
+_CONVERSIONS = {"QUANTIZE", "DEQUANTIZE", "CAST"}
 # They only move numbers, or write them in another format; a delegate takes over operators that are listed as well.
-_PLUMBING = {
-    "QUANTIZE", "DEQUANTIZE", "CAST", "SHAPE", "STRIDED_SLICE", "SLICE", "PACK", "UNPACK", "RESHAPE", "TRANSPOSE",
+_PLUMBING = _CONVERSIONS | {
+    "SHAPE", "STRIDED_SLICE", "SLICE", "PACK", "UNPACK", "RESHAPE", "TRANSPOSE",
     "SQUEEZE", "EXPAND_DIMS", "CONCATENATION", "SPLIT", "GATHER", "DELEGATE",
 }  # fmt: skip
 _DTYPES = {"int8": "s8", "uint8": "u8"}
@@ -52,7 +53,14 @@ def executed(interpreter: Any) -> Executed:
         computed={int(i) for op in operators for i in op["outputs"]} | {end["index"] for end in ends},
     )
     found = [graph.operator(op, number) for number, op in enumerate(operators) if op["op_name"] not in _PLUMBING]
-    return Executed(tuple(o for o in found if o.arithmetic in INTEGERS | FLOATS), *(_dtype(end) for end in ends))
+    moves = [(op["op_name"], f"{op['op_name']} {tensors[int(op['outputs'][0])]['name']}") for op in operators]
+    return Executed(
+        tuple(o for o in found if o.arithmetic in INTEGERS | FLOATS),
+        input=_dtype(ends[0]),
+        output=_dtype(ends[1]),
+        conversions=tuple(text for kind, text in moves if kind in _CONVERSIONS),
+        transposes=tuple(text for kind, text in moves if kind == "TRANSPOSE"),
+    )
 
 
 @dataclass(frozen=True)

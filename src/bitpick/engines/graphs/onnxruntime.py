@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,10 +39,11 @@ _INTEGER = {
     "DynamicQuantizeMatMul": (None, 1, 3),
 }
 _FLOAT = {"Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"}
+_CONVERSIONS = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast"}
+_TRANSPOSES = {"Transpose", "ReorderInput", "ReorderOutput"}
 # They only move numbers, or write them in another format.
-_PLUMBING = {
-    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast", "Transpose", "Reshape", "Flatten", "Squeeze",
-    "Unsqueeze", "Identity", "ReorderInput", "ReorderOutput", "Shape", "Slice", "Gather", "Concat", "Split", "Constant",
+_PLUMBING = _CONVERSIONS | _TRANSPOSES | {
+    "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Shape", "Slice", "Gather", "Concat", "Split", "Constant",
     "QLinearConcat",
 }  # fmt: skip
 _ROUNDS = 4  # the accuracy level at which a product with integer weights rounds its activations to 8 bits
@@ -85,7 +86,17 @@ def executed(path: Path, settings: Mapping[str, str], sample: NDArray[np.float32
         tuple(operator for operator in operators if operator.arithmetic in INTEGERS | FLOATS),
         _DTYPES.get(first, first),
         _DTYPES.get(last, last),
+        conversions=tuple(f"{node.op_type} {node.name}" for node in graph.node if node.op_type in _CONVERSIONS),
+        transposes=tuple(f"{node.op_type} {node.name}" for node in graph.node if node.op_type in _TRANSPOSES),
     )
+
+
+def constants(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Each stored tensor of a file, by its name."""
+    import onnx
+
+    for tensor in onnx.load(path).graph.initializer:
+        yield tensor.name, onnx.numpy_helper.to_array(tensor)
 
 
 def _fixed_batch(source: Any) -> int:

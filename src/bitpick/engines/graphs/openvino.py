@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ from bitpick.fingerprint import Grid
 WEIGHTED = {
     "Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData", "MatMul",
 }  # fmt: skip
+_CONVERSIONS = {"FakeQuantize", "Convert"}
+_TRANSPOSES = {"Reorder", "Transpose"}
 # They only move numbers, or write them in another format.
-_PLUMBING = {
-    "Input", "Output", "Const", "Reorder", "Reshape", "Transpose", "FakeQuantize", "Convert", "Concatenation", "Split",
+_PLUMBING = _CONVERSIONS | _TRANSPOSES | {
+    "Input", "Output", "Const", "Reshape", "Concatenation", "Split",
     "Broadcast", "ShapeOf", "Gather", "StridedSlice",
 }  # fmt: skip
 _DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "s8", "u8": "u8"}
@@ -34,7 +37,8 @@ def executed(compiled: Any, source: Any, sample: NDArray[np.float32]) -> Execute
     source.reshape(list(sample.shape))
     layers = [op for op in source.get_ops() if op.get_type_name() in WEIGHTED]
     operators = []
-    for node in compiled.get_runtime_model().get_ordered_ops():
+    nodes = compiled.get_runtime_model().get_ordered_ops()
+    for node in nodes:
         told = node.get_rt_info()
         kind = told["layerType"].value
         if kind in _PLUMBING:
@@ -62,7 +66,20 @@ def executed(compiled: Any, source: Any, sample: NDArray[np.float32]) -> Execute
         )
     ends = (compiled.inputs[0], compiled.outputs[0])
     first, last = (_DTYPES.get(end.get_element_type().get_type_name(), "") for end in ends)
-    return Executed(tuple(o for o in operators if o.arithmetic in INTEGERS | FLOATS), first, last)
+    moves = [(node.get_rt_info()["layerType"].value, node.get_friendly_name()) for node in nodes if not _once(node)]
+    return Executed(
+        tuple(o for o in operators if o.arithmetic in INTEGERS | FLOATS),
+        first,
+        last,
+        conversions=tuple(f"{kind} {name}" for kind, name in moves if kind in _CONVERSIONS),
+        transposes=tuple(f"{kind} {name}" for kind, name in moves if kind in _TRANSPOSES),
+    )
+
+
+def _once(node: Any) -> bool:
+    """Whether a node works on constants alone, and so runs once, when the model is compiled."""
+    makers = [source.get_source_output().get_node() for source in node.inputs()]
+    return bool(makers) and all(maker.get_rt_info()["layerType"].value == "Const" for maker in makers)
 
 
 def _names(layer: Any) -> list[str]:
@@ -116,6 +133,13 @@ def _activation(layer: Any, arithmetic: str) -> Grid:
     levels = node.get_attributes()["levels"]
     from_zero = round(-low * (levels - 1) / (high - low))  # the place of zero, counted from the lowest
     return activation_grid(arithmetic, from_zero - (128 if arithmetic == "s8" else 0), round(math.log2(levels)))
+
+
+def constants(source: Any) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Each constant of a model, by its name."""
+    for op in source.get_ops():
+        if op.get_type_name() == "Constant":
+            yield op.get_friendly_name(), op.get_data()
 
 
 def _positions(layer: Any) -> int:

@@ -8,9 +8,10 @@ from bitpick.engines.graphs.executed import Executed, Operator, activation_grid,
 from bitpick.fingerprint import Grid
 
 _WEIGHTED = ("quantized::conv", "quantized::linear", "aten::_convolution", "aten::conv", "aten::linear")
+_CONVERSIONS = {"aten::quantize_per_tensor", "aten::dequantize"}
 # They only move numbers, or write them in another format.
-_PLUMBING = {
-    "aten::quantize_per_tensor", "aten::dequantize", "aten::permute", "aten::flatten", "aten::reshape", "aten::view",
+_PLUMBING = _CONVERSIONS | {
+    "aten::permute", "aten::flatten", "aten::reshape", "aten::view",
     "aten::pad", "aten::constant_pad_nd", "aten::transpose", "aten::contiguous", "aten::to", "aten::cat",
     "aten::squeeze", "aten::unsqueeze", "aten::slice",
 }  # fmt: skip
@@ -21,6 +22,7 @@ def executed(module: Any, sample: Any) -> Executed:
     import torch
 
     graph = module.inlined_graph.copy()
+    conversions = tuple(f"{n.kind()} {n.output().debugName()}" for n in graph.nodes() if n.kind() in _CONVERSIONS)
     nodes = [n for n in graph.nodes() if not n.kind().startswith("prim::") and n.kind() not in _PLUMBING]
     # The same graph, that gives what goes into each node and what comes out: the file itself keeps no shapes.
     wanted = [value for node in nodes for value in (node.inputsAt(0), node.output())]
@@ -32,7 +34,9 @@ def executed(module: Any, sample: Any) -> Executed:
     with torch.inference_mode():
         numbers = run(module._c, sample)  # noqa: SLF001 - the module as the graph takes it
     pairs = zip(numbers[::2], numbers[1::2], strict=True)
-    return Executed(tuple(_operator(module, node, *pair) for node, pair in zip(nodes, pairs, strict=True)))
+    return Executed(
+        tuple(_operator(module, node, *pair) for node, pair in zip(nodes, pairs, strict=True)), conversions=conversions
+    )
 
 
 def _operator(module: Any, node: Any, taken: Any, given: Any) -> Operator:

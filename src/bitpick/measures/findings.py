@@ -1,0 +1,151 @@
+"""What makes a build slow or big, as far as its executed graph and its files show it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.engines.engine import Engine
+from bitpick.engines.graphs.executed import Executed, Operator
+from bitpick.evidence import Finding
+from bitpick.fingerprint import Grid
+from bitpick.recipe import Recipe
+
+_BITS = {"float32": 32, "float16": 16, "bfloat16": 16, "s8": 8, "u8": 8}
+_LEAST_CONSTANT = 256  # bytes; the scales and shapes below it are often equal, and cost nothing
+_LEAST_OVERHEAD = 1000  # bytes beside the weights of which it is worth to speak
+_SHARE = 0.2  # of a build's bytes
+_ALIKE = 0.999  # correlation of a weight with itself, rounded to 8 bits
+
+
+def findings(
+    recipe: Recipe,
+    each: Engine,
+    executed: Executed,
+    constants: Iterable[tuple[str, NDArray[np.generic]]],
+    size: int,
+) -> list[Finding]:
+    """List what makes a build slow or big, each with its names and with what to change.
+
+    Args:
+        recipe: the build's recipe.
+        each: its engine, which knows what to change.
+        executed: what its runtime executes.
+        constants: what its files store, by name.
+        size: bytes of its files.
+    """
+    found = [*_slow(recipe, executed), *_big(executed, constants, size)] if recipe.kind == "quantized" else []
+    return [finding.model_copy(update={"mend": each.mend(recipe, finding.code) or finding.mend}) for finding in found]
+
+
+def weight_bytes(executed: Executed) -> int:
+    """Bytes of the weights alone, in the formats that the runtime keeps them in."""
+    return sum(operator.weights * _bits(operator.weight) // 8 for operator in executed.operators if operator.weight)
+
+
+def _bits(grid: Grid) -> int:
+    return _BITS.get(grid.dtype) or grid.bits or 8
+
+
+def _slow(recipe: Recipe, executed: Executed) -> Iterator[Finding]:
+    ends = (executed.input == "float32") + (executed.output == "float32")
+    extra = len(executed.conversions) - ends
+    if recipe.static and extra > 0:
+        yield Finding(
+            code="unfused",
+            about="slow",
+            text=f"{_count(len(executed.conversions), 'operator')} only convert{_s(len(executed.conversions))} numbers "
+            f"between formats, of which {ends} at the ends are enough: the others did not fuse with what they surround",
+            nodes=list(executed.conversions),
+            mend="see which operators beside them compute in float",
+        )
+    floats = [o for o in executed.operators if not o.integer and "softmax" not in o.kind.lower()]
+    if recipe.static and floats and not recipe.exclude:
+        yield Finding(
+            code="float_operators",
+            about="slow",
+            text=f"{_kinds(floats)} compute{_s(len(floats))} in float{_work(floats, executed.operators)}, and numbers "
+            "are converted for them and back",
+            nodes=[f"{o.kind} {o.name}" for o in floats],
+        )
+    if executed.transposes:
+        count = len(executed.transposes)
+        yield Finding(
+            code="transposes",
+            about="slow",
+            text=f"{_count(count, 'operator')} only bring{_s(count)} numbers into another order in memory",
+            nodes=list(executed.transposes),
+        )
+
+
+def _big(executed: Executed, constants: Iterable[tuple[str, NDArray[np.generic]]], size: int) -> Iterator[Finding]:
+    twice = list(_twice([(name, values) for name, values in constants if values.nbytes >= _LEAST_CONSTANT]))
+    total = sum(count for _, _, count in twice)
+    if total > _LEAST_OVERHEAD:
+        yield Finding(
+            code="stored_twice",
+            about="big",
+            text=f"{_kilobytes(total)} of {_kilobytes(size)} are stored a second time",
+            nodes=[f"{second} is {first}" for first, second, _ in twice],
+        )
+    weights = weight_bytes(executed)
+    overhead = size - weights
+    if weights and overhead > max(_LEAST_OVERHEAD, _SHARE * size):
+        yield Finding(
+            code="container",
+            about="big",
+            text=f"{_kilobytes(overhead)} of {_kilobytes(size)} are no weights: names, scales, biases, the graph, code",
+        )
+
+
+def _twice(constants: Sequence[tuple[str, NDArray[np.generic]]]) -> Iterator[tuple[str, str, int]]:
+    """The constants that are there already, as they are or rounded: the first one's name, the second's, its bytes."""
+    seen: dict[str, str] = {}
+    floats: dict[int, list[tuple[str, NDArray[np.generic]]]] = {}
+    for name, values in constants:
+        digest = hashlib.sha256(f"{values.dtype}{values.shape}".encode() + values.tobytes()).hexdigest()
+        if digest in seen:
+            yield seen[digest], name, values.nbytes
+        elif values.dtype == np.float32:
+            floats.setdefault(values.size, []).append((name, values))
+        seen.setdefault(digest, name)
+    for name, values in constants:
+        if values.dtype in (np.int8, np.uint8):
+            for other, whole in floats.get(values.size, ()):
+                if _correlation(values, whole) > _ALIKE:
+                    yield name, other, whole.nbytes
+
+
+def _correlation(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:
+    first, second = (values.astype(np.float64).ravel() for values in (one, other))
+    first, second = first - first.mean(), second - second.mean()
+    norm = float(np.linalg.norm(first) * np.linalg.norm(second))
+    return float(first @ second) / norm if norm else 0.0
+
+
+def _kinds(operators: Sequence[Operator]) -> str:
+    """How many of each kind, e.g. `7 Mul and 11 Add`."""
+    counts = {kind: sum(o.kind == kind for o in operators) for kind in dict.fromkeys(o.kind for o in operators)}
+    parts = [f"{count} {kind}" for kind, count in counts.items()]
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+
+
+def _work(floats: Sequence[Operator], operators: Sequence[Operator]) -> str:
+    share = sum(o.macs for o in floats) / max(1, sum(o.macs for o in operators))
+    return f", {100 * share:.0f}% of the multiply-accumulates" if share >= 0.005 else ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _s(number: int) -> str:
+    """The ending of a verb after so many."""
+    return "s" if number == 1 else ""
+
+
+def _kilobytes(count: int) -> str:
+    return f"{count / 1000:.1f} kB"

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bitpick.engines.fake import FakeEngine
+from bitpick.engines.graphs.executed import FLOAT32, Executed, Operator
+from bitpick.engines.onnxruntime import OnnxRuntimeEngine
+from bitpick.fingerprint import Grid
+from bitpick.measures.findings import findings, weight_bytes
+from bitpick.recipe import Recipe
+
+STATIC = Recipe.parse("fake:s8u8-per_channel-minmax")
+S8 = Grid(dtype="s8", granularity="per_channel", symmetric=True, bits=8)
+RNG = np.random.default_rng(0)
+
+
+def conv(name="conv", arithmetic="u8", weight=S8, weights=5000, macs=1000):
+    return Operator(name, "Conv", arithmetic, weight, FLOAT32, weights, macs)
+
+
+def find(executed, recipe=STATIC, constants=(), size=5000, engine=None):
+    return {f.code: f for f in findings(recipe, engine or FakeEngine(), executed, constants, size)}
+
+
+def test_a_build_that_is_all_integer_and_all_weights_has_nothing_to_say():
+    ends = ("QuantizeLinear first", "DequantizeLinear last")
+    softmax = Operator("s", "Softmax", "float32")
+    assert find(Executed((conv(), softmax), conversions=ends)) == {}
+
+
+def test_conversions_beyond_the_ends_are_named():
+    names = ("QuantizeLinear a", "DequantizeLinear b", "QuantizeLinear c", "DequantizeLinear d")
+    found = find(Executed((conv(),), conversions=names))["unfused"]
+    assert found.about == "slow"
+    assert found.text.startswith("4 operators only convert numbers between formats, of which 2 at the ends are enough")
+    assert found.nodes == list(names)
+
+
+@pytest.mark.parametrize(("ends", "enough"), [(("float32", "float32"), 2), (("s8", "float32"), 1), (("s8", "s8"), 0)])
+def test_a_build_with_integer_ends_needs_fewer_conversions(ends, enough):
+    def executed(count):
+        return Executed((conv(),), *ends, conversions=tuple(f"Q {i}" for i in range(count)))
+
+    assert find(executed(enough)) == {}
+    assert set(find(executed(enough + 1))) == {"unfused"}
+
+
+def test_float_operators_are_counted_by_kind_with_their_share_of_the_work():
+    floats = [Operator(f"m{i}", "Mul", "float32") for i in range(2)]
+    executed = Executed((conv(macs=600), conv("left", "float32", macs=400), *floats))
+    found = find(executed)["float_operators"]
+    assert found.text.startswith("1 Conv and 2 Mul compute in float, 40% of the multiply-accumulates")
+    assert found.nodes == ["Conv left", "Mul m0", "Mul m1"]
+
+
+def test_what_a_recipe_leaves_in_float_on_purpose_is_no_finding():
+    recipe = STATIC.model_copy(update={"exclude": ("left",), "name": "x"})
+    assert find(Executed((conv(), conv("left", "float32"))), recipe) == {}
+
+
+def test_a_recipe_that_computes_in_float_by_design_has_no_unfused_conversions():
+    weights_alone = Recipe.parse("fake:s8weights")
+    executed = Executed((conv(arithmetic="float32"),), conversions=("DequantizeLinear w",) * 5)
+    assert find(executed, weights_alone) == {}
+
+
+def test_baselines_have_no_findings():
+    executed = Executed((conv(arithmetic="float32", weight=FLOAT32),), transposes=("Transpose t",))
+    assert find(executed, Recipe.parse("fake:float32"), size=10**6) == {}
+
+
+def test_transposes_are_named():
+    found = find(Executed((conv(),), transposes=("Transpose t",)))["transposes"]
+    assert (found.text, found.nodes) == (
+        "1 operator only brings numbers into another order in memory",
+        ["Transpose t"],
+    )
+
+
+def test_what_is_stored_again_is_named_with_its_bytes():
+    weight = RNG.normal(size=(10, 500)).astype(np.float32)
+    rounded = np.round(weight / np.abs(weight).max() * 127).astype(np.int8)
+    other = RNG.integers(-128, 128, (10, 500)).astype(np.int8)
+    small = np.zeros(10, np.float32)
+    constants = [("w8", rounded), ("w", weight), ("o", other), ("again", other.copy()), ("a", small), ("b", small)]
+    found = find(Executed((conv(),)), constants=constants)["stored_twice"]
+    assert sorted(found.nodes) == ["again is o", "w is w8"]
+    assert found.text == "25.0 kB of 5.0 kB are stored a second time"
+
+
+def test_constants_that_are_not_the_same_are_not_stored_twice():
+    constants = [(str(i), RNG.normal(size=5000).astype(np.float32)) for i in range(3)]
+    constants.append(("i", RNG.integers(-128, 128, 5000).astype(np.int8)))
+    assert find(Executed((conv(),)), constants=constants) == {}
+
+
+@pytest.mark.parametrize(("size", "said"), [(5000, False), (6100, False), (6300, True), (100_000, True)])
+def test_what_lies_beside_the_weights_is_told_where_it_is_a_fifth(size, said):
+    found = find(Executed((conv(),)), size=size)
+    assert ("container" in found) == said
+    if said:
+        text = f"{(size - 5000) / 1000:.1f} kB of {size / 1000:.1f} kB are no weights"
+        assert found["container"].text.startswith(text)
+
+
+def test_weights_count_in_the_format_that_they_are_kept_in():
+    four = Grid(dtype="s4", granularity="per_channel", symmetric=True, bits=4)
+    kept = [conv(weights=100), conv(weights=100, weight=four), conv(weights=100, weight=FLOAT32)]
+    half = conv(weights=100, weight=Grid(dtype="float16"))
+    assert weight_bytes(Executed((*kept, half, Operator("s", "Softmax", "float32")))) == 100 + 50 + 400 + 200
+
+
+def test_an_engine_says_what_to_change():
+    names = tuple(f"QuantizeLinear {i}" for i in range(5))
+    for text, says in (
+        ("onnxruntime:s8s8-per_tensor-minmax+raw_graph", "leave out +raw_graph"),
+        ("onnxruntime:s8s8-per_tensor-minmax", "take unsigned activations"),
+        ("onnxruntime:s8u8-per_channel-minmax", "see which operators"),
+    ):
+        found = find(Executed((conv(),), conversions=names), Recipe.parse(text), engine=OnnxRuntimeEngine())
+        assert says in found["unfused"].mend
+    big = find(Executed((conv(),)), Recipe.parse("onnxruntime:s8u8-per_channel-minmax"), (), 9000, OnnxRuntimeEngine())
+    assert "+qoperator" in big["container"].mend
