@@ -46,6 +46,7 @@ def run_bitpick(folder: Path) -> tuple[float, float, dict[str, int]]:
         "compare",
         "--preset",
         "basic",
+        "--no-bench",
         "--target",
         "host",
         "--out",

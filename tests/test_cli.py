@@ -39,7 +39,11 @@ def bitpick(place: Path, *arguments: object) -> subprocess.CompletedProcess[str]
 
 
 def compare(place: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return bitpick(place, "compare", "../linear.onnx", "--engine", "fake", *arguments)
+    timing = [] if "--bench-seconds" in arguments else ["--no-bench"]
+    return bitpick(place, "compare", "../linear.onnx", "--engine", "fake", *timing, *arguments)
+
+
+QUICK = ["--no-bench", "--out", "run", "--json"]
 
 
 def left_in(place: Path) -> list[str]:
@@ -205,11 +209,12 @@ def test_a_worker_that_dies_costs_its_row_not_the_run(place):
 
 
 GOOD_THEN_HANGING = ["--recipe", "fake:s8u8-per_channel-minmax", "--recipe", "fake:s8s8-per_tensor-minmax+hang"]
+HANGING_COMMAND = [*COMMAND, "compare", "../linear.onnx", *GOOD_THEN_HANGING, "--no-bench", "--out", "run"]
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_is_exit_130_with_children_gone_and_a_whole_run_json(place, how):
-    command = [*COMMAND, "compare", "../linear.onnx", *GOOD_THEN_HANGING, "--out", "run"]
+    command = HANGING_COMMAND
     process = subprocess.Popen(
         command, cwd=place, env=environment(place), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -237,7 +242,7 @@ def test_an_interrupt_is_exit_130_with_children_gone_and_a_whole_run_json(place,
 
 
 def test_a_kill_loses_nothing_that_was_done(place):
-    command = [*COMMAND, "compare", "../linear.onnx", *GOOD_THEN_HANGING, "--out", "run"]
+    command = HANGING_COMMAND
     process = subprocess.Popen(command, cwd=place, env=environment(place), stderr=subprocess.DEVNULL)
     path = place / "run" / "run.json"
     end = time.monotonic() + 60
@@ -279,7 +284,7 @@ def exported(place: Path) -> Path:
 
 def test_a_fixed_batch_and_weights_in_a_file_of_their_own(place):
     model = exported(place)
-    done = bitpick(place, "compare", model, "--engine", "onnxruntime", "--preset", "basic", "--out", "run", "--json")
+    done = bitpick(place, "compare", model, "--engine", "onnxruntime", "--preset", "basic", *QUICK)
     assert done.returncode == 0, done.stderr
     run = json.loads(done.stdout)
     same = json.loads(bitpick(place, "evaluate", "../linear.onnx", "--json").stdout)
@@ -298,6 +303,7 @@ def test_other_weights_in_the_file_beside_it_are_another_model(place):
         "onnxruntime",
         "--recipe",
         "onnxruntime:s8s8-per_tensor-minmax",
+        "--no-bench",
         "--json",
     ]
     first = json.loads(bitpick(place, *arguments).stdout)
@@ -376,6 +382,39 @@ def test_a_gate_passes_or_fails_with_a_line_a_rule(place):
     assert "holds no run" in wrong.stderr
 
 
+def test_compare_times_its_rows_and_keeps_every_sample(place):
+    timed = ("--bench-seconds", 1, "--margin", "20", "--target", "host", "--out", "run", "--json")
+    done = compare(place, *timed)
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)
+    rows = {row["id"]: row for row in run["rows"] if row["status"] == "ok"}
+    assert run["speed"]["reference"] == "fake:float32"  # ONNX Runtime's own is not in this run
+    assert "latency" in run["recommendation"]["by_use"]
+    for row_id, row in rows.items():
+        latency = row["latency"]
+        assert (latency["reference"], latency["threads"]) == ("fake:float32", 1)
+        assert ("ratio_own" in latency) == ("ratio_reference" in latency) == (row["kind"] != "baseline")
+        raw = json.loads((place / "run" / "builds" / row_id.replace(":", "__") / "timings.json").read_text())
+        assert len(raw["row"]) % latency["processes"] == 0
+    again = json.loads(compare(place, *timed).stdout)
+    assert {row["id"]: row for row in again["rows"] if row["status"] == "ok"} == rows
+    gated = bitpick(place, "gate", "run", "--max-latency-ratio", 1000, "--json")
+    (check,) = json.loads(gated.stdout)
+    assert check["rule"] == "latency"
+    resolvable = rows[run["recommendation"]["id"]]["latency"]["resolvable"]
+    assert check["passed"] == resolvable == (gated.returncode == 0)
+
+
+def test_a_limit_on_times_needs_times(place):
+    done = compare(place, "--max-latency-ratio", "0.5")
+    assert done.returncode == 2
+    assert "needs measured times" in done.stderr
+    assert compare(place, "--target", "host", "--out", "run").returncode == 0
+    gated = bitpick(place, "gate", "run", "--row", "fake:s8s8-per_tensor-minmax", "--max-latency-ratio", 1)
+    assert gated.returncode == 1
+    assert "has no time that was measured" in gated.stdout
+
+
 def test_a_margin_that_is_none_is_refused(place):
     done = compare(place, "--margin", "a lot")
     assert done.returncode == 2
@@ -407,7 +446,7 @@ def test_a_recipe_file_with_a_setting_is_built_evaluated_and_compared(place):
     assert name.startswith("onnxruntime:mine.")
     row = json.loads(bitpick(place, "evaluate", "build", "--json").stdout)
     assert (row["id"], row["settings"]) == (name, {"session.qdqisint8allowed": "1"})
-    again = bitpick(place, "compare", "../linear.onnx", "--recipe", "build/recipe.yaml", "--target", "host", "--json")
+    again = bitpick(place, "compare", "../linear.onnx", "--recipe", "build/recipe.yaml", "--no-bench", "--json")
     rows = {found["id"]: found for found in json.loads(again.stdout)["rows"]}
     assert rows[name]["files"][0]["sha256"] == row["files"][0]["sha256"]
     assert rows[name]["settings"] == row["settings"]

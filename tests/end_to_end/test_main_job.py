@@ -20,7 +20,8 @@ BASELINES = ("keras:float32", "onnxruntime:float32", "pytorch_fx:float32")
 
 
 def compare(folder: Path, *arguments: object) -> dict:
-    command = [*COMMAND, "compare", *map(str, arguments), "--out", str(folder), "--json"]
+    timing = [] if "--bench-seconds" in arguments else ["--no-bench"]
+    command = [*COMMAND, "compare", *map(str, arguments), *timing, "--out", str(folder), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -77,6 +78,27 @@ def test_signed_activations_say_which_convolutions_stay_in_float(basic):
     integer = rows(basic)["onnxruntime:s8u8-per_channel-minmax"]
     assert integer["coverage"] == {"macs": 1.0, "weights": 1.0, "float_operators": []}
     assert integer["flags"] == []
+
+
+def test_the_slow_row_is_flagged_and_explained(mlperf_model, tmp_path):
+    slow, fast = "onnxruntime:s8s8-per_tensor-minmax+raw_graph", "onnxruntime:s8u8-per_channel-minmax+reduced_range"
+    arguments = ("--recipe", slow, "--recipe", fast, "--target", "host", "--bench-seconds", 10)
+    found = rows(compare(tmp_path / "run", mlperf_model, *arguments))
+    for row in found.values():
+        assert row["latency"]["processes"] >= 3
+        assert row["latency"]["p50"] <= row["latency"]["p90"]
+        assert row["throughput"]["samples_per_second"] > 100
+        raw = json.loads((tmp_path / "run" / "builds" / row["id"].replace(":", "__") / "timings.json").read_text())
+        blocks = [seconds for part in raw["row"] for seconds in part]
+        assert min(blocks) <= row["latency"]["p50"] <= max(blocks)
+    assert found[slow]["latency"]["ratio_own"] > 1 > found[fast]["latency"]["ratio_own"]
+    flagged = "slower_than_float" in {flag["code"] for flag in found[slow]["flags"]}
+    assert flagged == found[slow]["latency"]["resolvable"]
+    why = {finding["code"]: finding for finding in found[slow]["findings"]}
+    assert len(why["unfused"]["nodes"]) > 20
+    assert any("batch_normalization" in node and "mul" in node for node in why["float_operators"]["nodes"])
+    assert "+raw_graph" in why["unfused"]["mend"]
+    assert "unfused" not in {finding["code"] for finding in found[fast]["findings"]}
 
 
 def test_what_would_be_recommended_was_checked_on_a_cpu_without_vnni(basic):
