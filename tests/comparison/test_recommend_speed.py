@@ -1,0 +1,103 @@
+"""What measured times do to a recommendation."""
+
+from __future__ import annotations
+
+import pytest
+
+from bitpick.result import Flag
+from bitpick.timing import Latency
+from tests.comparison.test_recommend import recommended, sized
+
+REFERENCE = "onnxruntime:float32"
+SLOW = Flag(code="slower_than_float", text="takes 2.00 times as long as its own float32")
+
+
+def timed(ratio, own=None, resolvable=True, size=100, width=0.01, **fields):
+    latency = Latency(
+        p50=ratio * 1e-4, p90=ratio * 1e-4, ratio_own=own or ratio, ratio_own_interval=(ratio - width, ratio + width),
+        reference=REFERENCE, ratio_reference=ratio, ratio_reference_interval=(ratio - width, ratio + width), control=1,
+        control_interval=(0.99, 1.01), resolvable=resolvable, threads=1, processes=5, pairs=100,
+    )  # fmt: skip
+    return sized(size, latency=latency, **fields)
+
+
+def test_within_a_tenth_of_the_smallest_the_fastest_is_picked():
+    found = recommended(
+        [
+            ("a:accurate", range(5), timed(0.9, size=105)),
+            ("a:fast", range(40), timed(0.4, size=105)),
+            ("b:fastest", range(40), timed(0.2, size=200)),
+            ("b:small", range(40), timed(0.8, size=100)),
+        ]
+    )
+    assert found.id == "a:fast"
+    assert found.by_use["latency"] == "b:fastest"
+    assert found.by_use["size"] == "b:small"
+    assert found.by_use["accuracy"] == "a:accurate"
+    text = " ".join(found.because)
+    assert "a:fast (99.20%, 0.1 kB, 40 µs) is the fastest within 10% of the smallest build that is shown" in text
+    assert (
+        "Speed: 40 µs for one sample on one thread, 0.40 times that of onnxruntime:float32 (95% interval 0.39 to 0.41)"
+        in text
+    )
+    assert "Fastest: b:fastest (99.20%, 0.1 kB, 20 µs)" not in text  # 0.2 kB
+    assert "Fastest: b:fastest (99.20%, 0.2 kB, 20 µs)." in text
+
+
+def test_of_times_that_are_not_shown_to_differ_the_most_accurate_is_picked():
+    rows = [("a:x", range(40), timed(0.40)), ("a:y", range(5), timed(0.41)), ("a:z", range(1), timed(0.45))]
+    found = recommended(rows)
+    assert found.id == found.by_use["latency"] == "a:y"
+
+
+def test_a_build_that_is_slower_than_its_float_is_passed_over_and_said_to_be():
+    found = recommended(
+        [("a:small", range(5), timed(2.0, size=50, flags=[SLOW])), ("a:large", range(20), timed(0.5, size=300))]
+    )
+    assert found.id == "a:large"
+    assert found.by_use["size"] == "a:small"
+    text = " ".join(found.because)
+    assert "that is shown to be good enough and not slower than its float32." in text
+    assert "Smallest: a:small (99.90%, 0.1 kB, 200 µs), which is slower than its own float32." in text
+
+
+def test_where_all_are_slower_one_of_them_is_picked():
+    found = recommended([("a:x", range(5), timed(2.0, flags=[SLOW])), ("a:y", range(20), timed(3.0, flags=[SLOW]))])
+    assert found.id == "a:x"
+
+
+def test_times_that_this_machine_cannot_resolve_decide_nothing():
+    rows = [("a:x", range(5), timed(0.9, resolvable=False)), ("a:y", range(40), timed(0.2, resolvable=False))]
+    found = recommended(rows)
+    assert found.id == "a:x"
+    assert "latency" not in found.by_use
+    assert any("this machine cannot resolve how that compares with onnxruntime:float32" in x for x in found.because)
+
+
+def test_a_row_without_times_is_not_the_fastest():
+    found = recommended([("a:x", range(40), timed(0.5)), ("a:y", range(5), sized(100))])
+    assert found.id == found.by_use["latency"] == "a:x"
+
+
+@pytest.mark.parametrize(("limit", "pick"), [(0.95, "a:x"), (0.6, "a:y"), (0.3, None)])
+def test_a_limit_on_the_latency_ratio(limit, pick):
+    rows = [("a:x", range(5), timed(0.9, size=100)), ("a:y", range(20), timed(0.5, size=300))]
+    found = recommended(rows, max_latency_ratio=limit)
+    assert found.id == pick
+    if pick is None:
+        assert "take at most 0.3 of the reference's time" in found.because[0]
+
+
+def test_a_limit_is_not_kept_by_times_that_are_not_known():
+    rows = [("a:x", range(5), timed(0.5, resolvable=False)), ("a:y", range(5), sized(100))]
+    assert recommended(rows, max_latency_ratio=0.9).id is None
+
+
+def test_the_pareto_front_knows_times_that_are_shown_to_differ():
+    rows = [
+        ("a:accurate", range(5), timed(0.5, size=100)),
+        ("a:fast", range(20), timed(0.2, size=100)),
+        ("a:alike", range(20), timed(0.505, size=100)),
+        ("a:slow", range(5), timed(0.9, size=100)),
+    ]
+    assert recommended(rows).pareto == ["a:accurate", "a:fast"]
