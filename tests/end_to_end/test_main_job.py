@@ -160,8 +160,15 @@ def test_the_published_comparison(mlperf_model, tmp_path):
             assert row["accuracy"]["value"] > 0.85
 
 
-def test_the_standard_preset(mlperf_model, tmp_path):
-    run = compare(tmp_path / "run", mlperf_model, "--target", "host")
+@pytest.fixture(scope="module")
+def standard(mlperf_model, tmp_path_factory) -> dict:
+    """The default preset, every row timed."""
+    folder = tmp_path_factory.mktemp("standard") / "run"
+    return compare(folder, mlperf_model, "--target", "host", "--bench-seconds", 60)
+
+
+def test_the_standard_preset(standard):
+    run = standard
     assert not [row for row in run["rows"] if row["status"] == "failed"]
     baselines = [row for row in run["rows"] if row["kind"] == "baseline"]
     assert {row["accuracy"]["correct"] for row in baselines} == {8719}
@@ -171,7 +178,56 @@ def test_the_standard_preset(mlperf_model, tmp_path):
     assert len({row["engine"] for row in quantized}) == 6
     assert min(row["versus_baseline"]["drop"] for row in quantized) <= 0.002
     assert min(row["accuracy"]["value"] for row in quantized) >= 0.863
-    assert all(row["flags"] == [] and row["coverage"]["macs"] == 1.0 for row in quantized)
+    assert {flag["code"] for row in quantized for flag in row["flags"]} <= {"slower_than_float"}
+    assert all(row["coverage"]["macs"] == 1.0 for row in quantized)
+
+
+def test_every_row_has_its_evidence(standard):
+    assert standard["speed"]["reference"] == "onnxruntime:float32"
+    assert standard["speed"]["untimed"] == {}
+    for row in standard["rows"]:
+        if row["status"] != "ok" or row["kind"] == "baseline":
+            continue
+        versus, latency = row["versus_baseline"], row["latency"]
+        assert versus["drop_interval"][0] <= versus["drop"] <= versus["drop_interval"][1]
+        assert versus["flips"] >= versus["only_baseline"] + versus["only_row"]
+        for name in ("own", "reference"):
+            low, high = latency[f"ratio_{name}_interval"]
+            assert low <= latency[f"ratio_{name}"] <= high
+        assert 0 <= row["coverage"]["macs"] <= 1
+        assert row["weight_bytes"] <= row["size_bytes"]
+        assert row["throughput"]["batch"] == 32
+
+
+def test_the_explanation_can_be_computed_again_from_the_run(standard):
+    """By hand, by the rule in the docs, from run.json alone."""
+    found, recommendation = rows(standard), standard["recommendation"]
+    good = [row for row in found.values() if (row.get("versus_baseline") or {}).get("noninferior")]
+    for row in good:
+        versus, own = row["versus_baseline"], found[f"{row['engine']}:float32"]
+        assert versus["drop"] == (own["accuracy"]["correct"] - row["accuracy"]["correct"]) / 10_000
+        assert versus["only_baseline"] - versus["only_row"] == own["accuracy"]["correct"] - row["accuracy"]["correct"]
+        assert versus["margin"] == pytest.approx(0.01 * own["accuracy"]["value"])
+        assert versus["drop_interval"][1] < versus["margin"]
+
+    def shown(row):
+        return row["latency"]["ratio_reference_interval"] if row["latency"]["resolvable"] else None
+
+    def most_accurate(some):
+        return max(some, key=lambda row: (row["accuracy"]["correct"], -row["size_bytes"]))
+
+    quick = [row for row in good if not row["flags"]] or good
+    small = [r for r in quick if r["size_bytes"] <= 1.1 * min(row["size_bytes"] for row in quick)]
+    if timed := [row for row in small if shown(row)]:
+        fastest = min(shown(row)[1] for row in timed)
+        small = [row for row in timed if shown(row)[0] <= fastest]
+    assert recommendation["id"] == most_accurate(small)["id"]
+    assert recommendation["by_use"]["accuracy"] == most_accurate(good)["id"]
+    said = " ".join(recommendation["because"])
+    pick = found[recommendation["id"]]
+    assert f"{100 * pick['accuracy']['value']:.2f}%, {pick['size_bytes'] / 1000:.1f} kB" in said
+    assert f"a drop of {100 * pick['versus_baseline']['drop']:.2f} points" in said
+    assert f"{1e6 * pick['latency']['p50']:.0f} µs for one sample" in said
 
 
 def test_a_model_that_was_quantized_elsewhere(mlperf_model):
