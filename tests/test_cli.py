@@ -405,6 +405,29 @@ def test_compare_times_its_rows_and_keeps_every_sample(place):
     assert check["passed"] == resolvable == (gated.returncode == 0)
 
 
+def test_an_interrupt_while_rows_are_timed_loses_none(place):
+    arguments = ["--recipe", "fake:s8s8-per_tensor-minmax", "--target", "host", "--bench-seconds", "100"]
+    command = [*COMMAND, "compare", "../linear.onnx", *arguments, "--out", "run"]
+    process = subprocess.Popen(command, cwd=place, env=environment(place), stderr=subprocess.PIPE, text=True)
+    path = place / "run" / "run.json"
+    end = time.monotonic() + 60
+    rows: list = []
+    while len(rows) < 2 and time.monotonic() < end:
+        rows = json.loads(path.read_text())["rows"] if path.exists() else []
+        time.sleep(0.05)
+    time.sleep(1.5)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    run = json.loads(path.read_text())
+    assert run["state"] == "interrupted"
+    assert [row["status"] for row in run["rows"]] == ["ok", "ok"]
+    assert not [row for row in run["rows"] if "latency" in row]
+
+
 def test_a_limit_on_times_needs_times(place):
     done = compare(place, "--max-latency-ratio", "0.5")
     assert done.returncode == 2

@@ -82,7 +82,7 @@ def test_signed_activations_say_which_convolutions_stay_in_float(basic):
 
 def test_the_slow_row_is_flagged_and_explained(mlperf_model, tmp_path):
     slow, fast = "onnxruntime:s8s8-per_tensor-minmax+raw_graph", "onnxruntime:s8u8-per_channel-minmax+reduced_range"
-    arguments = ("--recipe", slow, "--recipe", fast, "--target", "host", "--bench-seconds", 10)
+    arguments = ("--recipe", slow, "--recipe", fast, "--target", "host", "--bench-seconds", 40)
     found = rows(compare(tmp_path / "run", mlperf_model, *arguments))
     for row in found.values():
         assert row["latency"]["processes"] >= 3
@@ -164,7 +164,7 @@ def test_the_published_comparison(mlperf_model, tmp_path):
 def standard(mlperf_model, tmp_path_factory) -> dict:
     """The default preset, every row timed."""
     folder = tmp_path_factory.mktemp("standard") / "run"
-    return compare(folder, mlperf_model, "--target", "host", "--bench-seconds", 60)
+    return compare(folder, mlperf_model, "--target", "host", "--bench-seconds", 90)
 
 
 def test_the_standard_preset(standard):

@@ -41,6 +41,10 @@ class Round(AbstractContextManager["Round"]):
 
     def __exit__(self, *_: object) -> None:
         """End the processes."""
+        self.close()
+
+    def close(self) -> None:
+        """End the processes; whoever waits for one of them gets an error."""
         for pool in self._pools.values():
             pool.close()
 

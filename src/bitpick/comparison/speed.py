@@ -171,8 +171,12 @@ def _start(opened: Round, lanes: Sequence[_Lane], reference: Build, samples: Sam
                 _leave(lane, lane.reference, _flat(error), untimed)
 
     with ThreadPoolExecutor(max_workers=2) as pool:
-        for done in [pool.submit(start, *each) for each in wanted]:
-            done.result()
+        try:
+            for done in [pool.submit(start, *each) for each in wanted]:
+                done.result()
+        except BaseException:
+            opened.close()  # the pool would wait for what is still being loaded
+            raise
 
 
 def _round(
