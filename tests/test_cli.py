@@ -30,7 +30,8 @@ def place(tmp_path, fake_distribution):
 
 
 def environment(place: Path) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(place.parent / "site"), "COLUMNS": "120"}
+    path = os.pathsep.join(filter(None, [str(place.parent / "site"), os.environ.get("PYTHONPATH")]))
+    return os.environ | {"PYTHONPATH": path, "COLUMNS": "120"}
 
 
 def bitpick(place: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
