@@ -1,5 +1,6 @@
 """Tests and intervals: numbers in, numbers out."""
 
+from bitpick.statistics.draws import MeanOverDraws, mean_over_draws
 from bitpick.statistics.multiplicity import holm, max_t
 from bitpick.statistics.proportions import (
     mcnemar_midp,
@@ -11,9 +12,11 @@ from bitpick.statistics.proportions import (
 )
 
 __all__ = [
+    "MeanOverDraws",
     "holm",
     "max_t",
     "mcnemar_midp",
+    "mean_over_draws",
     "noninferiority_score",
     "samples_to_show",
     "tango_interval",
