@@ -62,6 +62,7 @@ def compare(
     out: str | Path | None = None,
     calibration_size: int = 1000,
     seed: int = 0,
+    calibration_seeds: int = 1,
     targets: Sequence[str] = (),
     target_samples: int = 1000,
     margin: str = DEFAULT_MARGIN,
@@ -91,6 +92,9 @@ def compare(
             continues.
         calibration_size: number of calibration samples.
         seed: of their draw.
+        calibration_seeds: with 2 or more, the builds that matter (those recommended for any use, and those of
+            `recipes`) are made from so many calibration draws, with this seed and those after it, and the run says
+            what their recipes lose, whichever samples they are given.
         targets: CPUs to measure for beside this one: `x86-avx2`, or a YAML file that describes one. By default the
             builds that would be recommended are checked on `x86-avx2`, where its emulator is; `host` leaves that out.
         target_samples: how many evaluation samples a target gets.
@@ -132,6 +136,7 @@ def compare(
         engine_names=engines,
         calibration_size=calibration_size,
         seed=seed,
+        calibration_seeds=calibration_seeds,
         targets=targets,
         target_samples=target_samples,
         margin=margin,

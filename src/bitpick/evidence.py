@@ -141,7 +141,8 @@ class OverDraws(BaseModel):
         draws: every draw that was built, the row's own first.
         drop: mean over draws, as a fraction.
         drop_interval: at 95%, over draws and evaluation samples.
-        noninferior: whether the recipe's drop is shown to be under the margin, at the run's level.
+        noninferior: whether the recipe's drop is shown to be under the margin, at the run's level, tested alone.
+        failed: why a draw is missing, by its seed.
     """
 
     model_config = _STRICT
@@ -150,3 +151,4 @@ class OverDraws(BaseModel):
     drop: float
     drop_interval: tuple[float, float]
     noninferior: bool
+    failed: dict[int, str] = {}

@@ -65,6 +65,7 @@ class Row(Record):
         settings: what the runtime must be told when it opens the files; part of what ships.
         weight_bytes: bytes of the weights alone, in the formats that the runtime keeps them in.
         over_draws: what its recipe loses over several calibration draws, where that was asked for.
+        no_over_draws: why that is not known, where it was asked for.
         memory_bytes: peak growth of a process's memory as it opens the build and runs one sample.
         findings: what makes it slow or big.
     """
@@ -92,6 +93,7 @@ class Row(Record):
     fingerprint: Fingerprint | None = None
     coverage: Coverage | None = None
     over_draws: OverDraws | None = None
+    no_over_draws: str | None = None
     latency: Latency | None = None
     throughput: Throughput | None = None
     memory_bytes: int | None = None
@@ -198,6 +200,7 @@ class RequestRecord(Record):
 
     Attributes:
         recipe_fields: the recipes whose ids do not decode, by their ids.
+        calibration_seeds: from how many calibration draws the builds that matter are made; 1 is their own alone.
         targets: the CPUs to measure for beside this one; empty where bitpick chooses.
         target_fields: what each of them is, by its name.
         target_samples: how many evaluation samples an emulated target gets.
@@ -218,6 +221,7 @@ class RequestRecord(Record):
     engines: list[str]
     calibration_size: int
     seed: int
+    calibration_seeds: int = 1
     targets: list[str] = []
     target_fields: dict[str, dict[str, Any]] = {}
     target_samples: int = 1000

@@ -25,6 +25,9 @@ def compare(
     out: Out = None,
     calibration_size: Annotated[int, typer.Option(help="Number of calibration samples.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the calibration draw.")] = 0,
+    calibration_seeds: Annotated[
+        int, typer.Option(help="Make the builds that matter from so many calibration draws, to judge their recipes.")
+    ] = 1,
     target: Annotated[
         list[str] | None,
         typer.Option(help="Measure for this CPU too: x86-avx2, a YAML file, or host for none other; repeat for more."),
@@ -65,6 +68,7 @@ def compare(
             out=out,
             calibration_size=calibration_size,
             seed=seed,
+            calibration_seeds=calibration_seeds,
             targets=target or (),
             target_samples=target_samples,
             margin=margin,

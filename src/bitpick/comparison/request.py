@@ -36,6 +36,7 @@ def make_request(
     engine_names: Sequence[str] = (),
     calibration_size: int = 1000,
     seed: int = 0,
+    calibration_seeds: int = 1,
     targets: Sequence[str] = (),
     target_samples: int = 1000,
     margin: str = DEFAULT_MARGIN,
@@ -57,6 +58,7 @@ def make_request(
         engine_names: engines to narrow the preset to.
         calibration_size: number of calibration samples.
         seed: of their draw.
+        calibration_seeds: from how many draws, of this seed and those after it, the builds that matter are made.
         targets: CPUs to measure for beside this one, by name or YAML file; none leaves the choice to bitpick, `host` is
             none.
         target_samples: how many evaluation samples they get.
@@ -94,6 +96,8 @@ def make_request(
             )
     margin_of(margin, 1.0)
     _require(seed >= 0, f"the seed {seed} is negative", "a whole number from 0")
+    seeds = f"the number of calibration seeds {calibration_seeds} is out of range"
+    _require(calibration_seeds >= 1, seeds, "at least 1, the one draw that every build is made from")
     _require(0 < alpha <= 0.5, f"the level {alpha:g} is out of range", "above 0, at most 0.5")
     _require(target_samples >= 1, f"the number of target samples {target_samples} is out of range", "at least 1")
     _require(bench_seconds >= 0, f"the seconds for timing {bench_seconds:g} are out of range", "0 or more")
@@ -117,6 +121,7 @@ def make_request(
         "engines": list(dict.fromkeys(engine_names)),
         "calibration_size": calibration_size,
         "seed": seed,
+        "calibration_seeds": calibration_seeds,
         "targets": list(dict.fromkeys(targets)),
         "target_fields": {name: asdict(each) for name, each in chosen.items()},
         "target_samples": target_samples,
