@@ -148,6 +148,7 @@ WRONG = {
     "recipe of no engine": (["compare", "../linear.onnx", "--recipe", "fak:float32"], "did you mean fake?"),
     "seed": (["compare", "../linear.onnx", "--seed", "-1"], "the seed -1 is negative"),
     "calibration seeds": (["compare", "../linear.onnx", "--calibration-seeds", "0"], "seeds 0 is out of range"),
+    "selection": (["compare", "../linear.onnx", "--selection", "cross"], "did you mean cross-fit?"),
     "recipe of another engine": (
         ["compare", "../linear.onnx", "--engine", "keras", "--recipe", "fake:float32"],
         "is of no engine that --engine names",
@@ -435,3 +436,16 @@ def test_calibration_seeds_judge_the_recipe_beside_its_file(place):
     assert record.stat().st_mtime_ns == made
     again = json.loads((place / "run" / "run.json").read_text())
     assert again["rows"] == run["rows"]
+
+
+def test_cross_fit_chooses_on_one_half_and_judges_on_the_other(place):
+    recipe = "fake:s8u8-per_channel-minmax"
+    wanted = ("--recipe", recipe, "--selection", "cross-fit", "--margin", "20", "--target", "host", "--out", "run")
+    done = compare(place, *wanted)
+    assert done.returncode == 0, done.stderr
+    told = " ".join(done.stdout.split())
+    assert f"Cross-fit: each half of the samples chooses {recipe}, confirmed by the other both times." in told
+    assert "Selection: cross-fit." in told
+    found = json.loads((place / "run" / "run.json").read_text())["recommendation"]
+    assert (found["id"], found["selection"]) == (recipe, "cross-fit")
+    assert [fold["judging"] for fold in found["folds"]] == [5000, 5000]

@@ -67,6 +67,7 @@ def compare(
     target_samples: int = 1000,
     margin: str = DEFAULT_MARGIN,
     alpha: float = DEFAULT_ALPHA,
+    selection: str = "simultaneous",
     max_drop: float | None = None,
     max_size: float | None = None,
     max_latency_ratio: float | None = None,
@@ -101,6 +102,8 @@ def compare(
         margin: the largest drop that does no harm, said before the run: a share of the float32 build's accuracy, as
             `1%`, or percentage points, as `0.5`. Only builds that are shown to lose less are recommended.
         alpha: how often, at most, any of them may wrongly be said to; one-sided, over all of them at once.
+        selection: how choosing and judging on the same samples is kept from flattering the choice: `simultaneous`
+            tests all builds at once; `cross-fit` chooses on each half of the evaluation set and judges on the other.
         max_drop: builds that lose more than this are not recommended, in percentage points.
         max_size: builds that are larger than this are not recommended, in kilobytes of 1,000 bytes.
         max_latency_ratio: builds that take more than this share of the time of ONNX Runtime's float32 are not
@@ -141,6 +144,7 @@ def compare(
         target_samples=target_samples,
         margin=margin,
         alpha=alpha,
+        selection=selection,
         max_drop=None if max_drop is None else max_drop / 100,
         max_size=None if max_size is None else round(1000 * max_size),
         max_latency_ratio=max_latency_ratio,

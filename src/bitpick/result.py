@@ -20,6 +20,7 @@ SCHEMA_VERSION = 1
 
 State = Literal["running", "complete", "interrupted", "failed"]
 Status = Literal["ok", "failed", "unsupported"]
+Selection = Literal["simultaneous", "cross-fit"]
 FlagCode = Literal[
     "drop", "min_accuracy", "not_as_requested", "partly_float", "saturates", "differs", "slower_than_float"
 ]
@@ -206,6 +207,7 @@ class RequestRecord(Record):
         target_samples: how many evaluation samples an emulated target gets.
         margin: the largest drop that does no harm: a share of the baseline's accuracy (`1%`), or points (`0.5`).
         alpha: how often, at most, one of the recommended rows may wrongly be called good enough; one-sided.
+        selection: how choosing and judging on the same samples is kept from flattering what is chosen.
         max_drop: rows that lose more than this, as a fraction, are not recommended.
         max_size: rows of more bytes are not recommended.
         max_latency_ratio: rows whose time is more than this share of the reference's are not recommended.
@@ -227,6 +229,7 @@ class RequestRecord(Record):
     target_samples: int = 1000
     margin: str
     alpha: float
+    selection: Selection = "simultaneous"
     max_drop: float | None = None
     max_size: int | None = None
     max_latency_ratio: float | None = None
@@ -234,6 +237,28 @@ class RequestRecord(Record):
     flag_drop: float
     min_accuracy: float | None = None
     sha256: str
+
+
+class Fold(Record):
+    """A build that one half of the evaluation set chose, on the other half.
+
+    Attributes:
+        chosen: the row; None where its half shows no build to be good enough.
+        choosing: samples of the half that chose.
+        judging: samples of the other half.
+        drop: the row's drop on the other half, as a fraction.
+        drop_interval: Tango's score interval of it at 95%.
+        noninferiority_p: the one-sided p-value there of the drop being under the margin, of this one row.
+        confirmed: whether that is at most the run's level.
+    """
+
+    chosen: str | None = None
+    choosing: int
+    judging: int
+    drop: float | None = None
+    drop_interval: tuple[float, float] | None = None
+    noninferiority_p: float | None = None
+    confirmed: bool = False
 
 
 class Recommendation(Record):
@@ -247,6 +272,11 @@ class Recommendation(Record):
         ties: the rows whose accuracy is not shown to differ from that of the most accurate one, it included.
         pareto: the rows shown to be good enough of which no other is as accurate, as small and, where that was
             measured, as fast.
+        selection: `simultaneous`: chosen and judged on all samples, with all rows tested at once; `cross-fit`: chosen
+            on each half and judged on the other.
+        folds: the two halves, where it was that.
+        held_out_drop: the drop over both halves, each sample with the row that was chosen without it.
+        held_out_interval: Tango's score interval of it at 95%.
     """
 
     id: str | None
@@ -255,6 +285,10 @@ class Recommendation(Record):
     by_target: dict[str, str] = {}
     ties: list[str] = []
     pareto: list[str] = []
+    selection: Selection = "simultaneous"
+    folds: list[Fold] | None = None
+    held_out_drop: float | None = None
+    held_out_interval: tuple[float, float] | None = None
 
     @model_serializer(mode="wrap")
     def _with_id(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -166,6 +166,26 @@ def test_no_flag_is_said_to_be_none():
     assert "None: no row drops more than 5.00 points." in markdown.render(quiet)
 
 
+def test_how_the_choice_was_kept_honest_is_said():
+    assert "Selection: simultaneous. All builds are tested at once" in markdown.render(run())
+    folds = [
+        {"chosen": "e:s8u8-per_channel-minmax", "choosing": 50, "judging": 50, "drop": 0.1, "drop_interval": (0.0, 0.2)}
+        | {"noninferiority_p": 0.012, "confirmed": True},
+        {"choosing": 50, "judging": 50},
+    ]
+    text = markdown.render(
+        run(recommendation={"id": None, "because": ["so"], "selection": "cross-fit", "folds": folds})
+    )
+    assert "Selection: cross-fit. A build is chosen on one half of the samples and judged on the other" in text
+    assert (
+        "| 50 samples | `e:s8u8-per_channel-minmax` | the other 50 | 10.00 (0.00 to 20.00) | confirmed, p = 0.012 |"
+        in text
+    )
+    assert "| 50 samples | none | the other 50 |  |  |" in text
+    for table in tables(text):
+        assert len({line.replace("\\|", "").count("|") for line in table}) == 1, table
+
+
 def over_draws(**fields):
     draws = [
         {"seed": seed, "correct": 80 + seed, "total": 100, "drop": 0.1 - seed / 100, "flips": 10} for seed in (0, 2)

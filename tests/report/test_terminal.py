@@ -22,6 +22,7 @@ def test_the_summary_has_the_rows_the_reasons_and_the_place():
     assert "80.00%" in text
     assert "no | such <kernel>" in text
     assert "No build is recommended" in text
+    assert "Selection: simultaneous." in text
     assert "runs/x" in text
 
 

@@ -37,6 +37,12 @@ def compare(
         str, typer.Option(help="The largest drop that does no harm: 1% of the float32's accuracy, or 0.5 points.")
     ] = "1%",
     alpha: Annotated[float, typer.Option(help="One-sided level of showing that a build loses less.")] = 0.05,
+    selection: Annotated[
+        str,
+        typer.Option(
+            help="simultaneous: all builds tested at once; cross-fit: chosen on one half, judged on the other."
+        ),
+    ] = "simultaneous",
     max_drop: Annotated[float | None, typer.Option(help="Recommend no build that loses more, in points.")] = None,
     max_size: Annotated[float | None, typer.Option(help="Recommend no build that is larger, in kB.")] = None,
     max_latency_ratio: Annotated[
@@ -73,6 +79,7 @@ def compare(
             target_samples=target_samples,
             margin=margin,
             alpha=alpha,
+            selection=selection,
             max_drop=max_drop,
             max_size=max_size,
             max_latency_ratio=max_latency_ratio,

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 from bitpick import __version__
 from bitpick.comparison.judge import margin_of
@@ -17,7 +18,7 @@ from bitpick.errors import ModelError, RecipeError, RequestError
 from bitpick.host import Host, Target, target
 from bitpick.model import Format, Model, detect_format, model_sha256
 from bitpick.recipe import PRESETS, Recipe, baseline, did_you_mean
-from bitpick.result import RequestRecord
+from bitpick.result import RequestRecord, Selection
 
 DEFAULT_PRESET = "standard"
 DEFAULT_MARGIN = "1%"
@@ -41,6 +42,7 @@ def make_request(
     target_samples: int = 1000,
     margin: str = DEFAULT_MARGIN,
     alpha: float = DEFAULT_ALPHA,
+    selection: str = "simultaneous",
     max_drop: float | None = None,
     max_size: int | None = None,
     max_latency_ratio: float | None = None,
@@ -64,6 +66,7 @@ def make_request(
         target_samples: how many evaluation samples they get.
         margin: the largest drop that does no harm: `1%` of the baseline's accuracy, or points, as `0.5`.
         alpha: the one-sided level at which rows are shown to be good enough.
+        selection: `simultaneous` or `cross-fit`, see `Recommendation`.
         max_drop: rows that lose more than this, as a fraction, are not recommended.
         max_size: rows of more bytes are not recommended.
         max_latency_ratio: rows whose time is more than this share of the reference's are not recommended.
@@ -89,6 +92,7 @@ def make_request(
     named = [Recipe.named(text) for text in recipes]
     for recipe in named:
         check_recipe(recipe)
+    _check_selection(selection)
     for recipe in named:
         if engine_names and recipe.engine not in engine_names:
             raise RecipeError(
@@ -127,6 +131,7 @@ def make_request(
         "target_samples": target_samples,
         "margin": margin,
         "alpha": alpha,
+        "selection": selection,
         "max_drop": max_drop,
         "max_size": max_size,
         "max_latency_ratio": max_latency_ratio,
@@ -147,6 +152,20 @@ def make_request(
 def _require(holds: bool, what: str, expected: str) -> None:
     if not holds:
         raise RequestError(what, expected=expected)
+
+
+def _check_selection(selection: str) -> None:
+    """Refuse a selection that is none.
+
+    Raises:
+        RequestError: there is no such selection.
+    """
+    if selection not in (known := get_args(Selection)):
+        raise RequestError(
+            f"there is no selection {selection!r}",
+            expected=" or ".join(known),
+            mend=did_you_mean(selection, known),
+        )
 
 
 def _targets(words: Sequence[str]) -> dict[str, Target]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from bitpick.fingerprint import Fingerprint, Grid
-from bitpick.result import HostRecord, Row, Run
+from bitpick.result import HostRecord, Recommendation, Row, Run
 
 DTYPE_WORDS = {
     "s8": "int8",
@@ -99,6 +99,13 @@ def over_draws(row: Row) -> str:
     shown = f"{'shown' if over.noninferior else 'not shown'} to lose less than {points(versus.margin)}"
     missing = "".join(f"; draw {seed} failed: {reason}" for seed, reason in over.failed.items())
     return f"{file}; the recipe, over {len(drops)} draws, loses {spread}, and is {shown}{missing}"
+
+
+def selection(found: Recommendation) -> str:
+    """How choosing and judging on the same samples was kept from flattering the choice."""
+    if found.selection == "cross-fit":
+        return "Selection: cross-fit. A build is chosen on one half of the samples and judged on the other, both ways."
+    return "Selection: simultaneous. All builds are tested at once, so that choosing the best of them flatters none."
 
 
 def flips(row: Row) -> str:
