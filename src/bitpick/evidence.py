@@ -152,3 +152,27 @@ class OverDraws(BaseModel):
     drop_interval: tuple[float, float]
     noninferior: bool
     failed: dict[int, str] = {}
+
+
+class Fold(BaseModel):
+    """A build that one half of the evaluation set chose, on the other half.
+
+    Attributes:
+        chosen: the row; None where its half shows no build to be good enough.
+        choosing: samples of the half that chose.
+        judging: samples of the other half.
+        drop: the row's drop on the other half, as a fraction.
+        drop_interval: Tango's score interval of it at 95%.
+        noninferiority_p: the one-sided p-value there of the drop being under the margin, of this one row.
+        confirmed: whether that is at most the run's level.
+    """
+
+    model_config = _STRICT
+
+    chosen: str | None = None
+    choosing: int
+    judging: int
+    drop: float | None = None
+    drop_interval: tuple[float, float] | None = None
+    noninferiority_p: float | None = None
+    confirmed: bool = False

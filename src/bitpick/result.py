@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from bitpick.diagnosed import Diagnosis, Example
-from bitpick.evidence import Fidelity, Finding, OverDraws, Unoptimized, VersusBaseline, VersusNative
+from bitpick.evidence import Fidelity, Finding, Fold, OverDraws, Unoptimized, VersusBaseline, VersusNative
 from bitpick.fingerprint import Coverage, Fingerprint
 from bitpick.recipe import Kind, Recipe
 from bitpick.timing import Latency, SpeedRecord, Throughput
@@ -237,28 +237,6 @@ class RequestRecord(Record):
     flag_drop: float
     min_accuracy: float | None = None
     sha256: str
-
-
-class Fold(Record):
-    """A build that one half of the evaluation set chose, on the other half.
-
-    Attributes:
-        chosen: the row; None where its half shows no build to be good enough.
-        choosing: samples of the half that chose.
-        judging: samples of the other half.
-        drop: the row's drop on the other half, as a fraction.
-        drop_interval: Tango's score interval of it at 95%.
-        noninferiority_p: the one-sided p-value there of the drop being under the margin, of this one row.
-        confirmed: whether that is at most the run's level.
-    """
-
-    chosen: str | None = None
-    choosing: int
-    judging: int
-    drop: float | None = None
-    drop_interval: tuple[float, float] | None = None
-    noninferiority_p: float | None = None
-    confirmed: bool = False
 
 
 class Recommendation(Record):

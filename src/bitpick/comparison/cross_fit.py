@@ -11,7 +11,8 @@ from bitpick.comparison.claims import candidates, samples_needed, score, with_cl
 from bitpick.comparison.judge import discordant
 from bitpick.comparison.recommend import recommend, roughly
 from bitpick.data.sampling import stratified
-from bitpick.result import Fold, Recommendation, RequestRecord, Row
+from bitpick.evidence import Fold
+from bitpick.result import Recommendation, RequestRecord, Row
 from bitpick.statistics import mcnemar_midp, samples_to_show, tango_interval, wilson_interval
 
 Predictions = Mapping[str, NDArray[np.int32]]

@@ -10,14 +10,18 @@ from bitpick.statistics.proportions import (
     tango_score,
     wilson_interval,
 )
+from bitpick.statistics.resampling import Bootstrapped, bootstrap, paired_bootstrap
 
 __all__ = [
+    "Bootstrapped",
     "MeanOverDraws",
+    "bootstrap",
     "holm",
     "max_t",
     "mcnemar_midp",
     "mean_over_draws",
     "noninferiority_score",
+    "paired_bootstrap",
     "samples_to_show",
     "tango_interval",
     "tango_score",
