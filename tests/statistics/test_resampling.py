@@ -59,7 +59,7 @@ def regression(seed, n=120):
     return targets + shared + rng.normal(0, 0.6, n), targets + shared + rng.normal(0, 0.9, n), targets
 
 
-few = settings(max_examples=15, deadline=None)
+few = settings(max_examples=15)
 FEWER = {"resamples": 200}
 
 
