@@ -103,6 +103,15 @@ def test_of_two_confirmed_choices_the_rule_of_recommend_decides():
     assert "both are confirmed by the other half, and a:x is what would be chosen of the two" in answer.because[0]
 
 
+def test_two_confirmed_choices_that_are_outside_the_limits_on_all_samples_are_not_recommended():
+    rows = [("a:x", wrong(10, 30), sized(100)), ("a:y", wrong(30, 10, 500), sized(105))]
+    answer = found(rows, max_drop=0.006)  # each half sees 0.4 points
+    assert answer.id is None
+    assert answer.because[0].endswith(
+        "both are confirmed by the other half, but not within the limits that were asked for."
+    )
+
+
 def test_limits_hold_and_are_named():
     answer = found([("a:x", wrong(10, 10), sized(300))], max_size=200)
     assert answer.id is None

@@ -137,25 +137,17 @@ def _verdict(folds: Sequence[Fold], confirmed: Sequence[str], pick: str | None) 
     one, other = (fold.chosen for fold in folds)
     if one is None and other is None:
         return "Cross-fit: no half of the samples chooses a build."
+    beyond = ", but not within the limits that were asked for" if confirmed and pick is None else ""
     if one == other:
         how = "confirmed by the other both times" if confirmed else "not confirmed both times"
-        return f"Cross-fit: each half of the samples chooses {one}, {how}{_beyond(confirmed, pick)}."
+        return f"Cross-fit: each half of the samples chooses {one}, {how}{beyond}."
     differ = f"Cross-fit: the halves choose differently: {one or 'none'} and {other or 'none'}"
     if not confirmed:
         return f"{differ}; the half that did not choose it confirms neither."
     if len(confirmed) == 1:
-        how = f"{confirmed[0]} is the one that the other half confirms"
-    else:
-        how = (
-            f"both are confirmed by the other half, and {pick} is what would be chosen of the two"
-            if pick
-            else "both are"
-        )
-    return f"{differ}; {how}{_beyond(confirmed, pick)}."
-
-
-def _beyond(confirmed: Sequence[str], pick: str | None) -> str:
-    return ", but not within the limits that were asked for" if confirmed and pick is None else ""
+        return f"{differ}; {confirmed[0]} is the one that the other half confirms{beyond}."
+    of_two = f", and {pick} is what would be chosen of the two" if pick else beyond
+    return f"{differ}; both are confirmed by the other half{of_two}."
 
 
 def _told(fold: Fold, half: Sequence[Row], why: str, alpha: float) -> str:
