@@ -416,10 +416,25 @@ def test_a_recipe_file_with_a_setting_is_built_evaluated_and_compared(place):
     assert rows[name]["settings"] == row["settings"]
 
 
+QUICK = ("--target", "host", "--no-bench", "--out", "run")
+
+
 def test_calibration_seeds_judge_the_recipe_beside_its_file(place):
     recipe, still = "fake:s8u8-per_channel-minmax+drawn", "fake:s8s8-per_tensor-minmax"
-    wanted = ("--recipe", recipe, "--recipe", still, "--calibration-seeds", 3, "--target", "host", "--out", "run")
-    done = compare(place, *wanted, "--margin", "20")
+    wanted = (
+        "--recipe",
+        recipe,
+        "--recipe",
+        still,
+        "--calibration-seeds",
+        3,
+        "--target",
+        "host",
+        "--no-bench",
+        "--out",
+        "run",
+    )
+    done = compare(place, *wanted)
     assert done.returncode == 0, done.stderr
     assert "Over calibration draws" in done.stdout
     assert "the recipe, over 3 draws, loses" in " ".join(done.stdout.split())
@@ -432,7 +447,7 @@ def test_calibration_seeds_judge_the_recipe_beside_its_file(place):
     assert not list((place / "run" / "draws").rglob("model.npz"))
     record = place / "run" / "draws" / "seed-1" / recipe.replace(":", "__") / "draw.json"
     made = record.stat().st_mtime_ns
-    assert compare(place, *wanted, "--margin", "20").returncode == 0
+    assert compare(place, *wanted).returncode == 0
     assert record.stat().st_mtime_ns == made
     again = json.loads((place / "run" / "run.json").read_text())
     assert again["rows"] == run["rows"]
@@ -440,7 +455,19 @@ def test_calibration_seeds_judge_the_recipe_beside_its_file(place):
 
 def test_cross_fit_chooses_on_one_half_and_judges_on_the_other(place):
     recipe = "fake:s8u8-per_channel-minmax"
-    wanted = ("--recipe", recipe, "--selection", "cross-fit", "--margin", "20", "--target", "host", "--out", "run")
+    wanted = (
+        "--recipe",
+        recipe,
+        "--selection",
+        "cross-fit",
+        "--margin",
+        "20",
+        "--target",
+        "host",
+        "--no-bench",
+        "--out",
+        "run",
+    )
     done = compare(place, *wanted)
     assert done.returncode == 0, done.stderr
     told = " ".join(done.stdout.split())

@@ -53,11 +53,12 @@ def compare(model_file, dataset, fake_engine, tmp_path):
     def run(*recipes, seeds=4, stop_at="", break_at="", **fields):
         request, form = make_request(
             model_file, "tiny", recipes=recipes, engine_names=("fake",), calibration_seeds=seeds,
-            **({"calibration_size": 100, "targets": ("host",), "margin": "20"} | fields),
+            **({"calibration_size": 100, "targets": ("host",), "margin": "20", "bench_seconds": 0} | fields),
         )  # fmt: skip
         store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
         run.store, run.executor = store, Counting(stop_at, break_at)
-        Comparison(store, this_host(), run.executor, 1, Silent()).compare(lambda: dataset, Preprocessing())
+        comparison = Comparison(store, this_host(), run.executor, 1, Silent(), InlineExecutor)
+        comparison.compare(lambda: dataset, Preprocessing())
         return stores.read(store.root)
 
     run.of_draws = lambda: [job for job in run.executor.ran if " seed-" in job]
@@ -146,10 +147,11 @@ def test_a_recipe_without_calibration_samples_is_left_out_with_the_reason(model_
     use_engines(Dynamic(), OnnxRuntimeEngine())
     request, form = make_request(
         model_file, "tiny", recipes=["fake:s8weights", STILL], calibration_size=50, calibration_seeds=3,
-        targets=("host",), margin="20",
+        targets=("host",), margin="20", bench_seconds=0,
     )  # fmt: skip
     store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
-    Comparison(store, this_host(), InlineExecutor(), 1, Silent()).compare(lambda: dataset, Preprocessing())
+    comparison = Comparison(store, this_host(), InlineExecutor(), 1, Silent(), InlineExecutor)
+    comparison.compare(lambda: dataset, Preprocessing())
     row = store.run.row("fake:s8weights")
     assert row.status == "ok", row.reason
     assert row.over_draws is None

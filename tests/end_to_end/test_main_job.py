@@ -128,7 +128,9 @@ def test_the_model_is_described(basic):
 
 def test_a_recipe_is_judged_over_calibration_draws(mlperf_model, tmp_path):
     recipe = "onnxruntime:s8u8-per_channel-minmax"
-    run = compare(tmp_path / "run", mlperf_model, "--recipe", recipe, "--calibration-seeds", 3, "--target", "host")
+    run = compare(
+        tmp_path / "run", mlperf_model, "--recipe", recipe, "--calibration-seeds", 3, "--target", "host", "--no-bench"
+    )
     over = rows(run)[recipe]["over_draws"]
     correct = [draw["correct"] for draw in over["draws"]]
     assert len(correct) == 3
