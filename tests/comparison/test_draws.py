@@ -50,7 +50,7 @@ class Counting(InlineExecutor):
 
 @pytest.fixture
 def compare(model_file, dataset, fake_engine, tmp_path):
-    def run(*recipes, seeds=4, stop_at="", break_at="", **fields):
+    def run(*recipes, seeds=4, stop_at="", break_at="", overwrite=False, **fields):
         request, form = make_request(
             model_file, "tiny", recipes=recipes, engine_names=("fake",), calibration_seeds=seeds,
             **({"calibration_size": 100, "targets": ("host",), "margin": "20", "bench_seconds": 0} | fields),
@@ -58,7 +58,7 @@ def compare(model_file, dataset, fake_engine, tmp_path):
         store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
         run.store, run.executor = store, Counting(stop_at, break_at)
         comparison = Comparison(store, this_host(), run.executor, 1, Silent(), InlineExecutor)
-        comparison.compare(lambda: dataset, Preprocessing())
+        comparison.compare(lambda: dataset, Preprocessing(), overwrite)
         return stores.read(store.root)
 
     run.of_draws = lambda: [job for job in run.executor.ran if " seed-" in job]
@@ -103,6 +103,12 @@ def test_without_being_asked_for_nothing_is_built_again(compare):
     assert compare.of_draws() == []
     assert not (compare.store.root / "draws").exists()
     assert not [row for row in run.rows if row.over_draws or row.no_over_draws]
+
+
+def test_draws_go_with_the_run_that_is_replaced(compare):
+    compare(DRAWN)
+    compare(DRAWN, seeds=1, overwrite=True)
+    assert not (compare.store.root / "draws").exists()
 
 
 def test_the_rows_that_are_recommended_for_any_use(compare):
