@@ -30,7 +30,8 @@ def place(tmp_path, fake_distribution):
 
 
 def environment(place: Path) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(place.parent / "site"), "COLUMNS": "120"}
+    path = os.pathsep.join(filter(None, [str(place.parent / "site"), os.environ.get("PYTHONPATH")]))
+    return os.environ | {"PYTHONPATH": path, "COLUMNS": "120"}
 
 
 def bitpick(place: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -150,6 +151,8 @@ WRONG = {
     "recipe": (["compare", "../linear.onnx", "--recipe", "fake:s8u8"], "is not a recipe"),
     "recipe of no engine": (["compare", "../linear.onnx", "--recipe", "fak:float32"], "did you mean fake?"),
     "seed": (["compare", "../linear.onnx", "--seed", "-1"], "the seed -1 is negative"),
+    "calibration seeds": (["compare", "../linear.onnx", "--calibration-seeds", "0"], "seeds 0 is out of range"),
+    "selection": (["compare", "../linear.onnx", "--selection", "cross"], "did you mean cross-fit?"),
     "recipe of another engine": (
         ["compare", "../linear.onnx", "--engine", "keras", "--recipe", "fake:float32"],
         "is of no engine that --engine names",
@@ -473,3 +476,65 @@ def test_a_recipe_file_with_a_setting_is_built_evaluated_and_compared(place):
     rows = {found["id"]: found for found in json.loads(again.stdout)["rows"]}
     assert rows[name]["files"][0]["sha256"] == row["files"][0]["sha256"]
     assert rows[name]["settings"] == row["settings"]
+
+
+QUICK = ("--target", "host", "--no-bench", "--out", "run")
+
+
+def test_calibration_seeds_judge_the_recipe_beside_its_file(place):
+    recipe, still = "fake:s8u8-per_channel-minmax+drawn", "fake:s8s8-per_tensor-minmax"
+    wanted = (
+        "--recipe",
+        recipe,
+        "--recipe",
+        still,
+        "--calibration-seeds",
+        3,
+        "--target",
+        "host",
+        "--no-bench",
+        "--out",
+        "run",
+    )
+    done = compare(place, *wanted)
+    assert done.returncode == 0, done.stderr
+    assert "Over calibration draws" in done.stdout
+    assert "the recipe, over 3 draws, loses" in " ".join(done.stdout.split())
+    run = json.loads((place / "run" / "run.json").read_text())
+    over = {row["id"]: row["over_draws"] for row in run["rows"] if "over_draws" in row}
+    assert set(over) == {recipe, still}
+    assert len({draw["correct"] for draw in over[recipe]["draws"]}) == 3
+    assert "## Over calibration draws" in (place / "run" / "report.md").read_text()
+    assert {p.name for p in (place / "run" / "draws").iterdir()} == {"seed-1", "seed-2"}
+    assert not list((place / "run" / "draws").rglob("model.npz"))
+    record = place / "run" / "draws" / "seed-1" / recipe.replace(":", "__") / "draw.json"
+    made = record.stat().st_mtime_ns
+    assert compare(place, *wanted).returncode == 0
+    assert record.stat().st_mtime_ns == made
+    again = json.loads((place / "run" / "run.json").read_text())
+    assert again["rows"] == run["rows"]
+
+
+def test_cross_fit_chooses_on_one_half_and_judges_on_the_other(place):
+    recipe = "fake:s8u8-per_channel-minmax"
+    wanted = (
+        "--recipe",
+        recipe,
+        "--selection",
+        "cross-fit",
+        "--margin",
+        "20",
+        "--target",
+        "host",
+        "--no-bench",
+        "--out",
+        "run",
+    )
+    done = compare(place, *wanted)
+    assert done.returncode == 0, done.stderr
+    told = " ".join(done.stdout.split())
+    assert f"Cross-fit: each half of the samples chooses {recipe}, confirmed by the other both times." in told
+    assert "Selection: cross-fit." in told
+    found = json.loads((place / "run" / "run.json").read_text())["recommendation"]
+    assert (found["id"], found["selection"]) == (recipe, "cross-fit")
+    assert [fold["judging"] for fold in found["folds"]] == [5000, 5000]

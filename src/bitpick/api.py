@@ -62,10 +62,12 @@ def compare(
     out: str | Path | None = None,
     calibration_size: int = 1000,
     seed: int = 0,
+    calibration_seeds: int = 1,
     targets: Sequence[str] = (),
     target_samples: int = 1000,
     margin: str = DEFAULT_MARGIN,
     alpha: float = DEFAULT_ALPHA,
+    selection: str = "simultaneous",
     max_drop: float | None = None,
     max_size: float | None = None,
     max_latency_ratio: float | None = None,
@@ -91,12 +93,17 @@ def compare(
             continues.
         calibration_size: number of calibration samples.
         seed: of their draw.
+        calibration_seeds: with 2 or more, the builds that matter (those recommended for any use, and those of
+            `recipes`) are made from so many calibration draws, with this seed and those after it, and the run says
+            what their recipes lose, whichever samples they are given.
         targets: CPUs to measure for beside this one: `x86-avx2`, or a YAML file that describes one. By default the
             builds that would be recommended are checked on `x86-avx2`, where its emulator is; `host` leaves that out.
         target_samples: how many evaluation samples a target gets.
         margin: the largest drop that does no harm, said before the run: a share of the float32 build's accuracy, as
             `1%`, or percentage points, as `0.5`. Only builds that are shown to lose less are recommended.
         alpha: how often, at most, any of them may wrongly be said to; one-sided, over all of them at once.
+        selection: how choosing and judging on the same samples is kept from flattering the choice: `simultaneous`
+            tests all builds at once; `cross-fit` chooses on each half of the evaluation set and judges on the other.
         max_drop: builds that lose more than this are not recommended, in percentage points.
         max_size: builds that are larger than this are not recommended, in kilobytes of 1,000 bytes.
         max_latency_ratio: builds that take more than this share of the time of ONNX Runtime's float32 are not
@@ -132,10 +139,12 @@ def compare(
         engine_names=engines,
         calibration_size=calibration_size,
         seed=seed,
+        calibration_seeds=calibration_seeds,
         targets=targets,
         target_samples=target_samples,
         margin=margin,
         alpha=alpha,
+        selection=selection,
         max_drop=None if max_drop is None else max_drop / 100,
         max_size=None if max_size is None else round(1000 * max_size),
         max_latency_ratio=max_latency_ratio,

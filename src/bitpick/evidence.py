@@ -141,7 +141,8 @@ class OverDraws(BaseModel):
         draws: every draw that was built, the row's own first.
         drop: mean over draws, as a fraction.
         drop_interval: at 95%, over draws and evaluation samples.
-        noninferior: whether the recipe's drop is shown to be under the margin, at the run's level.
+        noninferior: whether the recipe's drop is shown to be under the margin, at the run's level, tested alone.
+        failed: why a draw is missing, by its seed.
     """
 
     model_config = _STRICT
@@ -150,3 +151,28 @@ class OverDraws(BaseModel):
     drop: float
     drop_interval: tuple[float, float]
     noninferior: bool
+    failed: dict[int, str] = {}
+
+
+class Fold(BaseModel):
+    """A build that one half of the evaluation set chose, on the other half.
+
+    Attributes:
+        chosen: the row; None where its half shows no build to be good enough.
+        choosing: samples of the half that chose.
+        judging: samples of the other half.
+        drop: the row's drop on the other half, as a fraction.
+        drop_interval: Tango's score interval of it at 95%.
+        noninferiority_p: the one-sided p-value there of the drop being under the margin, of this one row.
+        confirmed: whether that is at most the run's level.
+    """
+
+    model_config = _STRICT
+
+    chosen: str | None = None
+    choosing: int
+    judging: int
+    drop: float | None = None
+    drop_interval: tuple[float, float] | None = None
+    noninferiority_p: float | None = None
+    confirmed: bool = False

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from bitpick.diagnosed import Diagnosis, Example
-from bitpick.evidence import Fidelity, Finding, OverDraws, Unoptimized, VersusBaseline, VersusNative
+from bitpick.evidence import Fidelity, Finding, Fold, OverDraws, Unoptimized, VersusBaseline, VersusNative
 from bitpick.fingerprint import Coverage, Fingerprint
 from bitpick.recipe import Kind, Recipe
 from bitpick.timing import Latency, SpeedRecord, Throughput
@@ -20,6 +20,7 @@ SCHEMA_VERSION = 1
 
 State = Literal["running", "complete", "interrupted", "failed"]
 Status = Literal["ok", "failed", "unsupported"]
+Selection = Literal["simultaneous", "cross-fit"]
 FlagCode = Literal[
     "drop", "min_accuracy", "not_as_requested", "partly_float", "saturates", "differs", "slower_than_float"
 ]
@@ -65,6 +66,7 @@ class Row(Record):
         settings: what the runtime must be told when it opens the files; part of what ships.
         weight_bytes: bytes of the weights alone, in the formats that the runtime keeps them in.
         over_draws: what its recipe loses over several calibration draws, where that was asked for.
+        no_over_draws: why that is not known, where it was asked for.
         memory_bytes: peak growth of a process's memory as it opens the build and runs one sample.
         findings: what makes it slow or big.
     """
@@ -92,6 +94,7 @@ class Row(Record):
     fingerprint: Fingerprint | None = None
     coverage: Coverage | None = None
     over_draws: OverDraws | None = None
+    no_over_draws: str | None = None
     latency: Latency | None = None
     throughput: Throughput | None = None
     memory_bytes: int | None = None
@@ -198,11 +201,13 @@ class RequestRecord(Record):
 
     Attributes:
         recipe_fields: the recipes whose ids do not decode, by their ids.
+        calibration_seeds: from how many calibration draws the builds that matter are made; 1 is their own alone.
         targets: the CPUs to measure for beside this one; empty where bitpick chooses.
         target_fields: what each of them is, by its name.
         target_samples: how many evaluation samples an emulated target gets.
         margin: the largest drop that does no harm: a share of the baseline's accuracy (`1%`), or points (`0.5`).
         alpha: how often, at most, one of the recommended rows may wrongly be called good enough; one-sided.
+        selection: how choosing and judging on the same samples is kept from flattering what is chosen.
         max_drop: rows that lose more than this, as a fraction, are not recommended.
         max_size: rows of more bytes are not recommended.
         max_latency_ratio: rows whose time is more than this share of the reference's are not recommended.
@@ -218,11 +223,13 @@ class RequestRecord(Record):
     engines: list[str]
     calibration_size: int
     seed: int
+    calibration_seeds: int = 1
     targets: list[str] = []
     target_fields: dict[str, dict[str, Any]] = {}
     target_samples: int = 1000
     margin: str
     alpha: float
+    selection: Selection = "simultaneous"
     max_drop: float | None = None
     max_size: int | None = None
     max_latency_ratio: float | None = None
@@ -243,6 +250,11 @@ class Recommendation(Record):
         ties: the rows whose accuracy is not shown to differ from that of the most accurate one, it included.
         pareto: the rows shown to be good enough of which no other is as accurate, as small and, where that was
             measured, as fast.
+        selection: `simultaneous`: chosen and judged on all samples, with all rows tested at once; `cross-fit`: chosen
+            on each half and judged on the other.
+        folds: the two halves, where it was that.
+        held_out_drop: the drop over both halves, each sample with the row that was chosen without it.
+        held_out_interval: Tango's score interval of it at 95%.
     """
 
     id: str | None
@@ -251,6 +263,10 @@ class Recommendation(Record):
     by_target: dict[str, str] = {}
     ties: list[str] = []
     pareto: list[str] = []
+    selection: Selection = "simultaneous"
+    folds: list[Fold] | None = None
+    held_out_drop: float | None = None
+    held_out_interval: tuple[float, float] | None = None
 
     @model_serializer(mode="wrap")
     def _with_id(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -170,6 +170,22 @@ def test_the_fingerprint_of_a_row_and_of_its_baseline(compare):
     assert floats.coverage is None
 
 
+@pytest.mark.parametrize("selection", ["simultaneous", "cross-fit"])
+def test_how_the_choice_was_kept_honest_is_recorded(compare, selection):
+    run = compare("fake:s8u8-per_channel-minmax", selection=selection)
+    found = run.recommendation
+    assert run.request.selection == found.selection == selection
+    assert found.id == "fake:s8u8-per_channel-minmax"
+    if selection == "simultaneous":
+        assert found.folds is None
+        assert "all tested at once" in found.because[1]
+    else:
+        assert [(fold.chosen, fold.choosing, fold.confirmed) for fold in found.folds] == [(found.id, 300, True)] * 2
+        assert found.because[0].startswith("Cross-fit: each half of the samples chooses fake:s8u8")
+        assert found.held_out_drop == pytest.approx(run.row(found.id).versus_baseline.drop)
+        assert found.by_use["accuracy"] == found.id
+
+
 def test_flags(compare):
     run = compare(flag_drop=0.0, min_accuracy=0.999)
     assert [f.code for f in run.row("fake:float32").flags] == ["min_accuracy"]

@@ -100,3 +100,19 @@ def test_a_part_of_sorted_samples_is_spread_over_them(tmp_path):
     found, _ = sampling.part(whole, 20, tmp_path / "indices.npy")
     assert np.bincount(found.targets()).tolist() == [5, 5, 5, 5]
     assert found.sha256 != whole.sha256
+
+
+def test_a_further_draw_is_what_its_seed_alone_would_draw(tmp_path):
+    labels = np.arange(200) % 4
+    np.save(tmp_path / "labels.npy", labels)
+    np.save(tmp_path / "first.npy", sampling.stratified(labels, 40, 0))
+    first = Samples(
+        inputs=tmp_path / "i.npy", labels=tmp_path / "labels.npy", indices=tmp_path / "first.npy", count=40, sha256="1"
+    )
+    second = sampling.redraw(first, 7, tmp_path / "second.npy")
+    np.testing.assert_array_equal(np.load(second.indices), sampling.stratified(labels, 40, 7))
+    assert second.count == 40
+    assert second.sha256 not in (first.sha256, sampling.redraw(first, 8, tmp_path / "third.npy").sha256)
+    assert sampling.redraw(first, 7, tmp_path / "again.npy").sha256 == second.sha256
+    other = first.model_copy(update={"sha256": "2"})  # the same places in another data set
+    assert sampling.redraw(other, 7, tmp_path / "again.npy").sha256 != second.sha256

@@ -148,6 +148,20 @@ def test_the_model_is_described(basic):
     assert 12.4e6 < basic["model"]["macs"] < 12.6e6
 
 
+def test_a_recipe_is_judged_over_calibration_draws(mlperf_model, tmp_path):
+    recipe = "onnxruntime:s8u8-per_channel-minmax"
+    run = compare(
+        tmp_path / "run", mlperf_model, "--recipe", recipe, "--calibration-seeds", 3, "--target", "host", "--no-bench"
+    )
+    over = rows(run)[recipe]["over_draws"]
+    correct = [draw["correct"] for draw in over["draws"]]
+    assert len(correct) == 3
+    assert all(8670 <= each <= 8720 for each in correct)
+    assert len(set(correct)) > 1
+    assert over["drop_interval"][0] < over["drop"] < over["drop_interval"][1]
+    assert correct[0] == rows(run)[recipe]["accuracy"]["correct"]
+
+
 def test_the_published_comparison(mlperf_model, tmp_path):
     run = compare(tmp_path / "run", mlperf_model, "--preset", "reference", "--target", "host")
     assert len(run["rows"]) == 7

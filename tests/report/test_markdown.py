@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from bitpick.evidence import OverDraws
 from bitpick.report import markdown
 from bitpick.result import Run
 
@@ -163,3 +164,48 @@ def test_no_flag_is_said_to_be_none():
     quiet = run()
     quiet.rows[1].flags = []
     assert "None: no row drops more than 5.00 points." in markdown.render(quiet)
+
+
+def test_how_the_choice_was_kept_honest_is_said():
+    assert "Selection: simultaneous. All builds are tested at once" in markdown.render(run())
+    folds = [
+        {"chosen": "e:s8u8-per_channel-minmax", "choosing": 50, "judging": 50, "drop": 0.1, "drop_interval": (0.0, 0.2)}
+        | {"noninferiority_p": 0.012, "confirmed": True},
+        {"choosing": 50, "judging": 50},
+    ]
+    text = markdown.render(
+        run(recommendation={"id": None, "because": ["so"], "selection": "cross-fit", "folds": folds})
+    )
+    assert "Selection: cross-fit. A build is chosen on one half of the samples and judged on the other" in text
+    assert (
+        "| 50 samples | `e:s8u8-per_channel-minmax` | the other 50 | 10.00 (0.00 to 20.00) | confirmed, p = 0.012 |"
+        in text
+    )
+    assert "| 50 samples | none | the other 50 |  |  |" in text
+    for table in tables(text):
+        assert len({line.replace("\\|", "").count("|") for line in table}) == 1, table
+
+
+def over_draws(**fields):
+    draws = [
+        {"seed": seed, "correct": 80 + seed, "total": 100, "drop": 0.1 - seed / 100, "flips": 10} for seed in (0, 2)
+    ]
+    return {"draws": draws, "drop": 0.09, "drop_interval": (0.0, 0.2), "noninferior": False} | fields
+
+
+def test_what_a_recipe_loses_over_draws_has_every_draw_and_what_is_missing():
+    found = run()
+    assert "Over calibration draws" not in markdown.render(found)
+    found.rows[1].over_draws = OverDraws.model_validate(over_draws(failed={1: "it | broke"}))
+    found.rows.append(found.rows[1].model_copy(update={"over_draws": None, "no_over_draws": "it uses no samples"}))
+    found.request.calibration_seeds = 3
+    text = markdown.render(found)
+    assert (
+        "| `e:s8u8-per_channel-minmax` | 80, 82 | 10.00 (4.00 to 17.00) | 9.00 (0.00 to 20.00) | 8.00 – 10.00 | "
+        "not shown |" in text
+    )
+    assert "- `e:s8u8-per_channel-minmax`, draw 1 is missing: it \\| broke" in text
+    assert "- `e:s8u8-per_channel-minmax`: not built from other draws: it uses no samples" in text
+    assert "the seeds 0 to 2." in text
+    for table in tables(text):
+        assert len({line.replace("\\|", "").count("|") for line in table}) == 1, table

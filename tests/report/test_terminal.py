@@ -5,8 +5,9 @@ import io
 from rich.console import Console
 
 from bitpick.comparison.job import Job
+from bitpick.evidence import OverDraws
 from bitpick.report import terminal
-from tests.report.test_markdown import run
+from tests.report.test_markdown import over_draws, run
 
 
 def shown(renderable, width=140) -> str:
@@ -21,7 +22,16 @@ def test_the_summary_has_the_rows_the_reasons_and_the_place():
     assert "80.00%" in text
     assert "no | such <kernel>" in text
     assert "No build is recommended" in text
+    assert "Selection: simultaneous." in text
     assert "runs/x" in text
+
+
+def test_what_recipes_lose_over_draws_has_a_place_of_its_own():
+    found = run()
+    assert "Over calibration draws" not in shown(terminal.summary(found, "x"))
+    found.rows[1].over_draws = OverDraws.model_validate(over_draws())
+    text = shown(terminal.summary(found, "x"), width=400)
+    assert "· e:s8u8-per_channel-minmax: this file loses 10.00 (4.00 to 17.00) points; the recipe, over 2 draws" in text
 
 
 def test_brackets_in_text_are_text():

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from bitpick.evidence import VersusNative
+from bitpick.evidence import OverDraws, VersusNative
 from bitpick.fingerprint import Coverage, Grid
 from bitpick.report import words
 from bitpick.result import Row
+from tests.report.test_markdown import over_draws, run
 
 
 def row(recipe="e:s8u8-per_channel-minmax", **fields) -> Row:
@@ -75,3 +76,15 @@ def test_a_cell_cannot_become_markup(text):
     for mark in "|`<>[]*_":
         assert mark not in escaped.replace("\\" + mark, "")
     assert words.cell("two\nlines") == "two lines"
+
+
+def test_what_a_recipe_loses_is_told_apart_from_what_its_file_loses():
+    quantized = run().rows[1]
+    assert words.over_draws(quantized) == ""
+    over = OverDraws.model_validate(over_draws(failed={1: "it broke"}))
+    assert words.over_draws(quantized.model_copy(update={"over_draws": over})) == (
+        "this file loses 10.00 (4.00 to 17.00) points; the recipe, over 2 draws, loses 9.00 (0.00 to 20.00), "
+        "from 8.00 to 10.00, and is not shown to lose less than 0.90; draw 1 failed: it broke"
+    )
+    left_out = quantized.model_copy(update={"no_over_draws": "it uses no calibration samples"})
+    assert words.over_draws(left_out) == "not built from other calibration draws: it uses no calibration samples"

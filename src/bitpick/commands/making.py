@@ -25,6 +25,9 @@ def compare(
     out: Out = None,
     calibration_size: Annotated[int, typer.Option(help="Number of calibration samples.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the calibration draw.")] = 0,
+    calibration_seeds: Annotated[
+        int, typer.Option(help="Make the builds that matter from so many calibration draws, to judge their recipes.")
+    ] = 1,
     target: Annotated[
         list[str] | None,
         typer.Option(help="Measure for this CPU too: x86-avx2, a YAML file, or host for none other; repeat for more."),
@@ -34,6 +37,12 @@ def compare(
         str, typer.Option(help="The largest drop that does no harm: 1% of the float32's accuracy, or 0.5 points.")
     ] = "1%",
     alpha: Annotated[float, typer.Option(help="One-sided level of showing that a build loses less.")] = 0.05,
+    selection: Annotated[
+        str,
+        typer.Option(
+            help="simultaneous: all builds tested at once; cross-fit: chosen on one half, judged on the other."
+        ),
+    ] = "simultaneous",
     max_drop: Annotated[float | None, typer.Option(help="Recommend no build that loses more, in points.")] = None,
     max_size: Annotated[float | None, typer.Option(help="Recommend no build that is larger, in kB.")] = None,
     max_latency_ratio: Annotated[
@@ -65,10 +74,12 @@ def compare(
             out=out,
             calibration_size=calibration_size,
             seed=seed,
+            calibration_seeds=calibration_seeds,
             targets=target or (),
             target_samples=target_samples,
             margin=margin,
             alpha=alpha,
+            selection=selection,
             max_drop=max_drop,
             max_size=max_size,
             max_latency_ratio=max_latency_ratio,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from bitpick import __version__
-from bitpick.comparison import targets
+from bitpick.comparison import draws, targets
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.prepare import Preparation
 from bitpick.comparison.request import offers
@@ -108,6 +108,9 @@ class Comparison:
             rows.time()
             self._listener.phase("checking on other CPUs")
             self.run.recommendation = targets.check(rows, self.run.request, self._host)
+            if self.run.request.calibration_seeds > 1:
+                self._listener.phase("building from other calibration draws")
+                draws.measure(rows, self.run.recommendation, self.store, inputs)
             self.run.rows = rows.all
             if not any(row.kind == "quantized" and row.status == "ok" for row in self.run.rows):
                 raise RunError(

@@ -161,73 +161,110 @@ def rows(offers: Sequence[Offer], model: Model, inputs: Inputs, store: Store, gi
     jobs: dict[str, Job] = {}
     for offer in offers:
         recipe = offer.recipe
-        form = start_form(recipe, model.format)
-        if offer.unsupported or form is None:
+        if offer.unsupported or start_form(recipe, model.format) is None:
             continue
-        each = engine(recipe.engine)
-        ready = () if form in given else (f"verify:{form}",)
-        source = inputs.path(form, store)
-        needs, ranges = ready, None
-        if (key := each.calibration_key(recipe)) is not None:
-            ranges = store.ranges(_ranges_key(each, key, form, model, inputs.calibration))
+        folder = store.build(recipe.id)
+        made = _built(recipe, recipe.id, folder, model, inputs, store, given)
+        inspect = Job(
+            f"inspect:{recipe.id}",
+            engine(recipe.engine).environment,
+            "inspect",
+            {
+                "recipe": recipe,
+                "folder": folder,
+                "samples": inputs.check,
+                "threads": inputs.threads,
+                "classes": len(inputs.classes),
+            },
+            needs=(made[-1].id,),
+            subject=recipe.id,
+        )
+        evaluate = _evaluated(recipe, recipe.id, folder, folder / predictions_file("host"), inputs, inspect.id)
+        for job in (*made, inspect, evaluate):
+            jobs.setdefault(job.id, job)  # recipes can share a calibration
+    return list(jobs.values())
+
+
+def draw(
+    recipes: Sequence[Recipe], seed: int, model: Model, inputs: Inputs, store: Store, given: Collection[Format]
+) -> list[Job]:
+    """Jobs that build recipes from another calibration draw, and evaluate these builds.
+
+    Args:
+        recipes: recipes of which there is a row that is ok: what they execute is known.
+        seed: of the draw.
+        model: the model.
+        inputs: the run's inputs, with this draw as the calibration set.
+        store: where the files go.
+        given: the formats that are there, verified, the source among them.
+    """
+    jobs: dict[str, Job] = {}
+    for recipe in recipes:
+        place, subject = store.draw(seed, recipe.id), f"{recipe.id}, draw {seed}"
+        made = _built(recipe, subject, place / "build", model, inputs, store, given)
+        predicted = place / predictions_file("host")
+        evaluate = _evaluated(recipe, subject, place / "build", predicted, inputs, made[-1].id)
+        for job in (*made, evaluate):
+            jobs.setdefault(job.id, job)
+    return list(jobs.values())
+
+
+def _built(
+    recipe: Recipe, subject: str, folder: Path, model: Model, inputs: Inputs, store: Store, given: Collection[Format]
+) -> list[Job]:
+    """Jobs that make a build from the calibration set; the last one makes it."""
+    each, form = engine(recipe.engine), start_form(recipe, model.format)
+    assert form is not None
+    source = inputs.path(form, store)
+    needs = () if form in given else (f"verify:{form}",)
+    jobs, ranges = [], None
+    if (key := each.calibration_key(recipe)) is not None:
+        ranges = store.ranges(_ranges_key(each, key, form, model, inputs.calibration))
+        if not ranges.exists():
             calibrate = Job(
                 f"calibrate:{each.name}:{key}",
                 each.environment,
                 "calibrate",
                 {"source": source, "recipe": recipe, "samples": inputs.calibration, "out": ranges},
-                needs=ready,
-                subject=recipe.id,
+                needs=needs,
+                subject=subject,
             )
-            if not ranges.exists():
-                jobs.setdefault(calibrate.id, calibrate)
-                needs = (calibrate.id,)
-        build = Job(
-            f"build:{recipe.id}",
-            each.environment,
-            "build",
-            {
-                "source": source,
-                "recipe": recipe,
-                "samples": inputs.calibration,
-                "ranges": ranges,
-                "folder": store.build(recipe.id),
-                "root": store.root,
-            },
-            needs=needs,
-            subject=recipe.id,
-        )
-        jobs[build.id] = build
-        inspect = Job(
-            f"inspect:{recipe.id}",
-            each.environment,
-            "inspect",
-            {
-                "recipe": recipe,
-                "folder": store.build(recipe.id),
-                "samples": inputs.check,
-                "threads": inputs.threads,
-                "classes": len(inputs.classes),
-            },
-            needs=(build.id,),
-            subject=recipe.id,
-        )
-        jobs[inspect.id] = inspect
-        jobs[f"evaluate:{recipe.id}"] = Job(
-            f"evaluate:{recipe.id}",
-            each.environment,
-            "evaluate",
-            {
-                "recipe": recipe,
-                "folder": store.build(recipe.id),
-                "samples": inputs.evaluation,
-                "threads": inputs.threads,
-                "classes": inputs.classes,
-                "predictions": store.build(recipe.id) / predictions_file("host"),
-            },
-            needs=(inspect.id,),
-            subject=recipe.id,
-        )
-    return list(jobs.values())
+            jobs.append(calibrate)
+            needs = (calibrate.id,)
+    build = Job(
+        f"build:{subject}",
+        each.environment,
+        "build",
+        {
+            "source": source,
+            "recipe": recipe,
+            "samples": inputs.calibration,
+            "ranges": ranges,
+            "folder": folder,
+            "root": store.root,
+        },
+        needs=needs,
+        subject=subject,
+    )
+    return [*jobs, build]
+
+
+def _evaluated(recipe: Recipe, subject: str, folder: Path, predictions: Path, inputs: Inputs, after: str) -> Job:
+    return Job(
+        f"evaluate:{subject}",
+        engine(recipe.engine).environment,
+        "evaluate",
+        {
+            "recipe": recipe,
+            "folder": folder,
+            "samples": inputs.evaluation,
+            "threads": inputs.threads,
+            "classes": inputs.classes,
+            "predictions": predictions,
+        },
+        needs=(after,),
+        subject=subject,
+    )
 
 
 def on_target(target: Target, recipes: Sequence[Recipe], inputs: Inputs, store: Store) -> list[Job]:

@@ -187,14 +187,14 @@ def _settle(unsettled: Sequence[Row], possible: Sequence[Row], request: RequestR
             told.append(f"{row.id} has no float32 build to be compared with.")
             continue
         needed = samples_needed(row, len(possible), request.alpha)
-        enough = f"some {_roughly(needed):,} samples would show it, if it stays so" if needed else ""
+        enough = f"some {roughly(needed):,} samples would show it, if it stays so" if needed else ""
         how = enough or "no number of samples would show it"
         told.append(f"Not shown to be good enough: {row.id}, {_drop(row)}; {how}.")
     left = len(unsettled) - len(told)
     return told + ([f"Nor {'is' if left == 1 else 'are'} {left} more."] if left > 0 else [])
 
 
-def _roughly(count: int) -> int:
+def roughly(count: int) -> int:
     """A number rounded up to two digits: it is an estimate."""
     step: int = 10 ** max(0, len(str(count)) - 2)
     return -(-count // step) * step

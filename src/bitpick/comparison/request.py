@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 from bitpick import __version__
 from bitpick.comparison.judge import margin_of
@@ -17,7 +18,7 @@ from bitpick.errors import ModelError, RecipeError, RequestError
 from bitpick.host import Host, Target, target
 from bitpick.model import Format, Model, detect_format, model_sha256
 from bitpick.recipe import PRESETS, Recipe, baseline, did_you_mean
-from bitpick.result import RequestRecord
+from bitpick.result import RequestRecord, Selection
 
 DEFAULT_PRESET = "standard"
 DEFAULT_MARGIN = "1%"
@@ -36,10 +37,12 @@ def make_request(
     engine_names: Sequence[str] = (),
     calibration_size: int = 1000,
     seed: int = 0,
+    calibration_seeds: int = 1,
     targets: Sequence[str] = (),
     target_samples: int = 1000,
     margin: str = DEFAULT_MARGIN,
     alpha: float = DEFAULT_ALPHA,
+    selection: str = "simultaneous",
     max_drop: float | None = None,
     max_size: int | None = None,
     max_latency_ratio: float | None = None,
@@ -57,11 +60,13 @@ def make_request(
         engine_names: engines to narrow the preset to.
         calibration_size: number of calibration samples.
         seed: of their draw.
+        calibration_seeds: from how many draws, of this seed and those after it, the builds that matter are made.
         targets: CPUs to measure for beside this one, by name or YAML file; none leaves the choice to bitpick, `host` is
             none.
         target_samples: how many evaluation samples they get.
         margin: the largest drop that does no harm: `1%` of the baseline's accuracy, or points, as `0.5`.
         alpha: the one-sided level at which rows are shown to be good enough.
+        selection: `simultaneous` or `cross-fit`, see `Recommendation`.
         max_drop: rows that lose more than this, as a fraction, are not recommended.
         max_size: rows of more bytes are not recommended.
         max_latency_ratio: rows whose time is more than this share of the reference's are not recommended.
@@ -87,6 +92,7 @@ def make_request(
     named = [Recipe.named(text) for text in recipes]
     for recipe in named:
         check_recipe(recipe)
+    _check_selection(selection)
     for recipe in named:
         if engine_names and recipe.engine not in engine_names:
             raise RecipeError(
@@ -94,6 +100,8 @@ def make_request(
             )
     margin_of(margin, 1.0)
     _require(seed >= 0, f"the seed {seed} is negative", "a whole number from 0")
+    seeds = f"the number of calibration seeds {calibration_seeds} is out of range"
+    _require(calibration_seeds >= 1, seeds, "at least 1, the one draw that every build is made from")
     _require(0 < alpha <= 0.5, f"the level {alpha:g} is out of range", "above 0, at most 0.5")
     _require(target_samples >= 1, f"the number of target samples {target_samples} is out of range", "at least 1")
     _require(bench_seconds >= 0, f"the seconds for timing {bench_seconds:g} are out of range", "0 or more")
@@ -117,11 +125,13 @@ def make_request(
         "engines": list(dict.fromkeys(engine_names)),
         "calibration_size": calibration_size,
         "seed": seed,
+        "calibration_seeds": calibration_seeds,
         "targets": list(dict.fromkeys(targets)),
         "target_fields": {name: asdict(each) for name, each in chosen.items()},
         "target_samples": target_samples,
         "margin": margin,
         "alpha": alpha,
+        "selection": selection,
         "max_drop": max_drop,
         "max_size": max_size,
         "max_latency_ratio": max_latency_ratio,
@@ -142,6 +152,20 @@ def make_request(
 def _require(holds: bool, what: str, expected: str) -> None:
     if not holds:
         raise RequestError(what, expected=expected)
+
+
+def _check_selection(selection: str) -> None:
+    """Refuse a selection that is none.
+
+    Raises:
+        RequestError: there is no such selection.
+    """
+    if selection not in (known := get_args(Selection)):
+        raise RequestError(
+            f"there is no selection {selection!r}",
+            expected=" or ".join(known),
+            mend=did_you_mean(selection, known),
+        )
 
 
 def _targets(words: Sequence[str]) -> dict[str, Target]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from bitpick.comparison.listener import Listener
 from bitpick.comparison.prepare import Preparation
 from bitpick.comparison.schedule import Result
 from bitpick.comparison.store import Store, predictions, scores
+from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Offer
 from bitpick.engines.registry import engine
 from bitpick.errors import BitpickError, InstructionError, Unsupported
@@ -22,7 +24,7 @@ from bitpick.executors.executor import Executor, Outcome
 from bitpick.host import Target
 from bitpick.measures.fidelity import fidelity
 from bitpick.model import Format, Model
-from bitpick.recipe import baseline
+from bitpick.recipe import Recipe, baseline
 from bitpick.result import Accuracy, Row
 from bitpick.timing import SpeedRecord
 
@@ -136,11 +138,9 @@ class Rows:
                 self._put(known[offer.recipe.id])
             else:
                 open_offers.append(offer)
-        given = [self._model.format, *(form for form in Format if form in self._run.model.forms)]
-        wanted = {plan.start_form(o.recipe, self._model.format): None for o in open_offers}
-        forms = [form for form in wanted if form is not None and form not in given]
+        given = self._given
         jobs = [
-            *plan.conversions(forms, self._inputs, self._store, given),
+            *self._conversions([offer.recipe for offer in open_offers], given),
             *plan.rows(open_offers, self._model, self._inputs, self._store, given),
         ]
         by_id = {offer.recipe.id: offer for offer in open_offers}
@@ -170,6 +170,47 @@ class Rows:
             return judge.on_target(row, predicted, native, self.targets[places], target.saturates and repairable)
 
         self._go(jobs, lambda subject, status, reason: _on_target(there[subject], target, status, reason), measured)
+
+    def rebuild(
+        self,
+        recipes: Sequence[Recipe],
+        seed: int,
+        samples: Samples,
+        done: Callable[[str, BitpickError | None], None],
+    ) -> None:
+        """Build recipes from another calibration draw, and evaluate these builds.
+
+        Args:
+            recipes: recipes of rows that are ok.
+            seed: of the draw.
+            samples: the draw.
+            done: is told of each recipe, by its id, with the error where it failed.
+        """
+        given = self._given
+        inputs = replace(self._inputs, calibration=samples)
+        jobs = [
+            *self._conversions(recipes, given),
+            *plan.draw(recipes, seed, self._model, inputs, self._store, given),
+        ]
+
+        def finished(job: Job, result: Result) -> Result:
+            result = self._preparation.converted(job, result, self._inputs)
+            if job.function == "evaluate":
+                done(job.payload["recipe"].id, result if isinstance(result, BitpickError) else None)
+            return result
+
+        schedule.run(jobs, self._executor, self._parallel, self._listener.started, finished)
+
+    @property
+    def _given(self) -> list[Format]:
+        """The formats that are there, verified, the source among them."""
+        return [self._model.format, *(form for form in Format if form in self._run.model.forms)]
+
+    def _conversions(self, recipes: Sequence[Recipe], given: Sequence[Format]) -> list[Job]:
+        """Jobs that bring the model to what recipes start from."""
+        wanted = {plan.start_form(recipe, self._model.format): None for recipe in recipes}
+        forms = [form for form in wanted if form is not None and form not in given]
+        return plan.conversions(forms, self._inputs, self._store, given)
 
     def _go(
         self,

@@ -23,7 +23,7 @@ from bitpick.result import HostRecord, Row, Run
 
 RUN_FILE = "run.json"
 TIMINGS_FILE = "timings.json"
-_OURS = (RUN_FILE, "report.md", "report.html", "builds", "forms", "ranges", "logs")
+_OURS = (RUN_FILE, "report.md", "report.html", "builds", "draws", "forms", "ranges", "logs")
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -211,6 +211,14 @@ class Store:
     def build(self, recipe_id: str) -> Path:
         """The folder of a build."""
         return self.root / "builds" / file_name(recipe_id)
+
+    def draws(self, seed: int) -> Path:
+        """What is known of one further calibration draw."""
+        return self.root / "draws" / f"seed-{seed}"
+
+    def draw(self, seed: int, recipe_id: str) -> Path:
+        """What a recipe's build from a further calibration draw gave."""
+        return self.draws(seed) / file_name(recipe_id)
 
     # ---- what an earlier run of the same request left ----
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bitpick.comparison.cross_fit import cross_fit
 from bitpick.comparison.recommend import recommend
 from bitpick.comparison.rows import Rows
 from bitpick.engines.engine import Offer
@@ -46,7 +47,8 @@ def check(rows: Rows, request: RequestRecord, host: Host) -> Recommendation:
 
 
 def _recommend(rows: Rows, among: Sequence[Row], request: RequestRecord) -> Recommendation:
-    return recommend(among, rows.predicted, rows.targets, request)
+    way = cross_fit if request.selection == "cross-fit" else recommend
+    return way(among, rows.predicted, rows.targets, request)
 
 
 def _best(found: Recommendation, native: Sequence[Row]) -> list[Row]:

@@ -80,6 +80,20 @@ def draw(dataset: Dataset, size: int, seed: int) -> CalibrationDraw:
     )
 
 
+def redraw(samples: Samples, seed: int, out: Path) -> Samples:
+    """As many samples as a draw has, from the same split and stratified too, drawn with another seed.
+
+    Args:
+        samples: a draw.
+        seed: of the new one.
+        out: file for its indices.
+    """
+    indices = stratified(np.load(samples.labels), samples.count, seed)
+    np.save(out, indices)
+    digest = hashlib.sha256(f"{samples.sha256} {indices.astype('<i8').tobytes().hex()}".encode()).hexdigest()
+    return samples.model_copy(update={"indices": out.absolute(), "sha256": digest})
+
+
 def part(samples: Samples, count: int, out: Path) -> tuple[Samples, NDArray[np.int64]]:
     """A part of a set that stands for it: the first samples where they hold every class, else evenly spaced ones.
 

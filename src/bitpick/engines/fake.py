@@ -47,6 +47,7 @@ class FakeEngine(Engine):
                 "absent": "this installation cannot do it after all",
                 "nan": "the scores are not finite",
                 "float": "nothing runs as integers",
+                "drawn": "the calibration samples move the biases",
                 "half_float": "half of the weights run in float",
                 "other_granularity": "one scale for all weights, whatever was asked for",
                 "reduced_range": "holds where the environment says BITPICK_FAKE_SATURATES; others predict otherwise",
@@ -84,6 +85,9 @@ class FakeEngine(Engine):
             for batch in samples.batches(50):  # it needs no ranges, and reads its calibration set as any engine does
                 assert batch.dtype == np.float32
             weight = _rounded(weight, None if recipe.granularity == "per_tensor" else 0)
+        if "drawn" in recipe.options:
+            seen = sum(int(batch.sum()) for batch in samples.batches(50))
+            bias = bias + np.random.default_rng(seen).normal(0, 0.3, bias.shape).astype(np.float32)
         if "nan" in recipe.options:
             weight = weight * np.float32("nan")
         np.savez(folder / _FILE, weight=weight.astype(np.float32), bias=bias)

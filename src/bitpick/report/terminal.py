@@ -134,6 +134,11 @@ def summary(run: Run, folder: str) -> Group:
             Text.assemble("Ship ", (pick, "bold green")) if pick else Text("No build is recommended", style="bold"),
         ]
         parts += [Text(f"· {reason}") for reason in run.recommendation.because]
+        parts += [Text(words.selection(run.recommendation), style="dim")]
+    over = [(row.id, told) for row in rows if (told := words.over_draws(row))]
+    if over:
+        parts += [Text(""), Text("Over calibration draws", style="bold")]
+        parts += [Text.assemble("· ", (row_id, "bold"), f": {told}") for row_id, told in over]
     parts += [Text(""), Text(f"Everything is in {folder}: report.md, run.json, builds/", style="dim")]
     return Group(*parts)
 

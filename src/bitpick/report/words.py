@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from bitpick.fingerprint import Fingerprint, Grid
-from bitpick.result import HostRecord, Row, Run
+from bitpick.result import HostRecord, Recommendation, Row, Run
 
 DTYPE_WORDS = {
     "s8": "int8",
@@ -85,6 +85,27 @@ def good_enough(row: Row) -> str:
         return ""
     p = versus.noninferiority_p
     return f"{'shown' if versus.noninferior else 'not shown'}, p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
+
+
+def over_draws(row: Row) -> str:
+    """What a row's recipe loses over calibration draws, apart from what its one file loses; empty where not known."""
+    over, versus = row.over_draws, row.versus_baseline
+    if over is None or versus is None:
+        return f"not built from other calibration draws: {row.no_over_draws}" if row.no_over_draws else ""
+    low, high = map(points, over.drop_interval)
+    drops = [draw.drop for draw in over.draws]
+    file = f"this file loses {drop_with_interval(row)} points"
+    spread = f"{points(over.drop)} ({low} to {high}), from {points(min(drops))} to {points(max(drops))}"
+    shown = f"{'shown' if over.noninferior else 'not shown'} to lose less than {points(versus.margin)}"
+    missing = "".join(f"; draw {seed} failed: {reason}" for seed, reason in over.failed.items())
+    return f"{file}; the recipe, over {len(drops)} draws, loses {spread}, and is {shown}{missing}"
+
+
+def selection(found: Recommendation) -> str:
+    """How choosing and judging on the same samples was kept from flattering the choice."""
+    if found.selection == "cross-fit":
+        return "Selection: cross-fit. A build is chosen on one half of the samples and judged on the other, both ways."
+    return "Selection: simultaneous. All builds are tested at once, so that choosing the best of them flatters none."
 
 
 def flips(row: Row) -> str:

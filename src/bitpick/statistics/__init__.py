@@ -1,0 +1,29 @@
+"""Tests and intervals: numbers in, numbers out."""
+
+from bitpick.statistics.draws import MeanOverDraws, mean_over_draws
+from bitpick.statistics.multiplicity import holm, max_t
+from bitpick.statistics.proportions import (
+    mcnemar_midp,
+    noninferiority_score,
+    samples_to_show,
+    tango_interval,
+    tango_score,
+    wilson_interval,
+)
+from bitpick.statistics.resampling import Bootstrapped, bootstrap, paired_bootstrap
+
+__all__ = [
+    "Bootstrapped",
+    "MeanOverDraws",
+    "bootstrap",
+    "holm",
+    "max_t",
+    "mcnemar_midp",
+    "mean_over_draws",
+    "noninferiority_score",
+    "paired_bootstrap",
+    "samples_to_show",
+    "tango_interval",
+    "tango_score",
+    "wilson_interval",
+]

@@ -1,0 +1,244 @@
+"""Further calibration draws, with the fake engine, whose option `drawn` makes a build depend on its samples."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from bitpick.comparison import store as stores
+from bitpick.comparison.claims import with_claims
+from bitpick.comparison.compare import Comparison, new_run
+from bitpick.comparison.draws import matter, over_draws
+from bitpick.comparison.listener import Silent
+from bitpick.comparison.request import make_request
+from bitpick.comparison.store import Store
+from bitpick.engines.engine import Capability
+from bitpick.engines.fake import FakeEngine
+from bitpick.engines.onnxruntime import OnnxRuntimeEngine
+from bitpick.errors import EngineError, RequestError
+from bitpick.executors.inline import InlineExecutor
+from bitpick.host import this_host
+from bitpick.preprocessing import Preprocessing
+from bitpick.result import Recommendation
+from bitpick.statistics import mean_over_draws
+from tests.comparison.test_recommend import TARGETS, N, made, recommended
+
+DRAWN = "fake:s8u8-per_channel-minmax+drawn"
+STILL = "fake:s8s8-per_tensor-minmax"
+
+
+class Counting(InlineExecutor):
+    """Notes what ran and for which draw, and can be told to stop, or to break, at one job."""
+
+    def __init__(self, stop_at: str, break_at: str) -> None:
+        self.ran: list[str] = []
+        self._stop_at = stop_at
+        self._break_at = break_at
+
+    def run(self, environment, function, payload):
+        place = str(payload.get("folder", ""))
+        draw = place.partition("draws/")[2].partition("/")[0]
+        self.ran.append(f"{function.rpartition(':')[2]} {draw} {getattr(payload.get('recipe'), 'id', '')}")
+        if self._stop_at and self.ran[-1].startswith(self._stop_at):
+            raise KeyboardInterrupt
+        if self._break_at and self.ran[-1].startswith(self._break_at):
+            raise EngineError("it broke, as it was asked to")
+        return super().run(environment, function, payload)
+
+
+@pytest.fixture
+def compare(model_file, dataset, fake_engine, tmp_path):
+    def run(*recipes, seeds=4, stop_at="", break_at="", overwrite=False, **fields):
+        request, form = make_request(
+            model_file, "tiny", recipes=recipes, engine_names=("fake",), calibration_seeds=seeds,
+            **({"calibration_size": 100, "targets": ("host",), "margin": "20", "bench_seconds": 0} | fields),
+        )  # fmt: skip
+        store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
+        run.store, run.executor = store, Counting(stop_at, break_at)
+        comparison = Comparison(store, this_host(), run.executor, 1, Silent(), InlineExecutor)
+        comparison.compare(lambda: dataset, Preprocessing(), overwrite)
+        return stores.read(store.root)
+
+    run.of_draws = lambda: [job for job in run.executor.ran if " seed-" in job]
+    return run
+
+
+def test_every_draw_is_shown_and_the_file_and_the_recipe_are_kept_apart(compare, dataset):
+    run = compare(DRAWN, seed=5)
+    row = run.row(DRAWN)
+    over = row.over_draws
+    assert [draw.seed for draw in over.draws] == [5, 6, 7, 8]
+    assert over.draws[0].correct == row.accuracy.correct
+    assert over.draws[0].drop == row.versus_baseline.drop
+    assert over.draws[0].flips == row.versus_baseline.flips
+    assert len({draw.correct for draw in over.draws}) > 1
+    assert over.drop == pytest.approx(np.mean([draw.drop for draw in over.draws]))
+    assert over.drop_interval != row.versus_baseline.drop_interval
+    targets = np.asarray(dataset.evaluation.labels)
+    for draw in over.draws[1:]:
+        folder = compare.store.draw(draw.seed, DRAWN)
+        assert {p.name for p in folder.iterdir()} == {"predictions.npz", "draw.json"}
+        assert (stores.predictions(folder) == targets).sum() == draw.correct
+    assert {p.name for p in (compare.store.root / "builds").iterdir()} == {
+        "fake__float32",
+        "fake__s8u8-per_channel-minmax+drawn",
+    }
+
+
+def test_a_draw_is_what_its_seed_says(compare):
+    """The second draw of one run is the first of a run with that seed."""
+    over = compare(DRAWN, seeds=2).row(DRAWN).over_draws
+    second = stores.predictions(compare.store.draw(1, DRAWN))
+    compare.store.root.rename(compare.store.root.with_name("first"))
+    other = compare(DRAWN, seeds=1, seed=1)
+    np.testing.assert_array_equal(second, stores.predictions(compare.store.build(DRAWN)))
+    assert other.row(DRAWN).accuracy.correct == over.draws[1].correct
+    assert other.row(DRAWN).over_draws is None
+
+
+def test_without_being_asked_for_nothing_is_built_again(compare):
+    run = compare(seeds=1)
+    assert compare.of_draws() == []
+    assert not (compare.store.root / "draws").exists()
+    assert not [row for row in run.rows if row.over_draws or row.no_over_draws]
+
+
+def test_draws_go_with_the_run_that_is_replaced(compare):
+    compare(DRAWN)
+    compare(DRAWN, seeds=1, overwrite=True)
+    assert not (compare.store.root / "draws").exists()
+
+
+def test_the_rows_that_are_recommended_for_any_use(compare):
+    run = compare()
+    matters = {run.recommendation.id, *run.recommendation.by_use.values()}
+    assert {row.id for row in run.rows if row.over_draws} == matters
+    assert run.row("fake:float32").over_draws is None
+
+
+def test_a_recipe_that_ignores_its_samples_has_equal_draws(compare):
+    over = compare(STILL).row(STILL).over_draws
+    assert len({draw.correct for draw in over.draws}) == 1
+    assert over.drop_interval[0] < over.drop < over.drop_interval[1]
+
+
+def test_a_draw_that_fails_is_missing_and_said_to_be(compare):
+    over = compare(DRAWN, break_at="build seed-2").row(DRAWN).over_draws
+    assert [draw.seed for draw in over.draws] == [0, 1, 3]
+    assert over.failed == {2: "it broke, as it was asked to"}
+    assert not (compare.store.draw(2, DRAWN) / "draw.json").exists()
+
+
+def test_where_every_draw_fails_the_reason_is_told_and_the_row_stays(compare):
+    row = compare(DRAWN, break_at="evaluate seed-").row(DRAWN)
+    assert row.status == "ok"
+    assert row.over_draws is None
+    assert row.no_over_draws == "no further draw could be built: it broke, as it was asked to"
+
+
+def test_a_recipe_without_calibration_samples_is_left_out_with_the_reason(model_file, dataset, use_engines, tmp_path):
+    class Dynamic(FakeEngine):
+        capabilities = (*FakeEngine.capabilities, Capability(("s8weights",)))
+
+        def inspect(self, build, sample):
+            from bitpick.engines.graphs.executed import FLOAT32, Executed, Operator
+            from bitpick.fingerprint import Grid
+
+            if build.recipe.dtypes != "s8weights":
+                return super().inspect(build, sample)
+            return Executed((Operator("dense", "Gemm", "float32", Grid(dtype="s8"), FLOAT32, 192, 192),))
+
+    use_engines(Dynamic(), OnnxRuntimeEngine())
+    request, form = make_request(
+        model_file, "tiny", recipes=["fake:s8weights", STILL], calibration_size=50, calibration_seeds=3,
+        targets=("host",), margin="20", bench_seconds=0,
+    )  # fmt: skip
+    store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
+    comparison = Comparison(store, this_host(), InlineExecutor(), 1, Silent(), InlineExecutor)
+    comparison.compare(lambda: dataset, Preprocessing())
+    row = store.run.row("fake:s8weights")
+    assert row.status == "ok", row.reason
+    assert row.over_draws is None
+    assert row.no_over_draws == "it uses no calibration samples: every draw gives this file"
+    assert store.run.row(STILL).over_draws
+
+
+def test_a_kill_costs_no_draw_that_was_done(compare):
+    with pytest.raises(KeyboardInterrupt):
+        compare(DRAWN, stop_at="build seed-3")
+    assert stores.read(compare.store.root).row(DRAWN).over_draws is None
+    run = compare(DRAWN)
+    assert compare.of_draws() == [f"build seed-3 {DRAWN}", f"evaluate seed-3 {DRAWN}"]
+    assert len(run.row(DRAWN).over_draws.draws) == 4
+    assert compare(DRAWN) == run.model_copy(update={"seconds": stores.read(compare.store.root).seconds})
+    assert compare.of_draws() == []
+
+
+@pytest.mark.parametrize("name", ["predictions.npz", "draw.json"])
+def test_a_draw_whose_predictions_are_not_those_that_were_made_is_made_again(compare, name):
+    before = compare(DRAWN).row(DRAWN).over_draws
+    (compare.store.draw(2, DRAWN) / name).write_bytes(b"{}")
+    assert compare(DRAWN).row(DRAWN).over_draws == before
+    assert compare.of_draws() == [f"build seed-2 {DRAWN}", f"evaluate seed-2 {DRAWN}"]
+
+
+def test_a_draw_of_another_recipe_is_not_taken_for_this_one(compare):
+    compare(DRAWN)
+    record = compare.store.draw(1, DRAWN) / "draw.json"
+    fields = json.loads(record.read_text())
+    record.write_text(json.dumps(fields | {"key": "0"}))
+    compare(DRAWN)
+    assert len(compare.of_draws()) == 2
+
+
+def test_the_number_of_seeds_is_part_of_the_request(model_file):
+    def digest(**fields):
+        return make_request(model_file, "tiny", **fields)[0].sha256
+
+    assert digest(calibration_seeds=1) == digest() != digest(calibration_seeds=2)
+    with pytest.raises(RequestError, match="the number of calibration seeds 0 is out of range"):
+        digest(calibration_seeds=0)
+
+
+def test_where_nothing_is_recommended_the_most_accurate_and_the_smallest_matter():
+    rows = [
+        ("a:s8u8-per_channel-minmax", range(300), {"size_bytes": 300}),
+        ("a:s8s8-per_tensor-minmax", range(500), {"size_bytes": 100}),
+        ("a:s8u8-per_tensor-minmax", range(400), {"size_bytes": 200}),
+    ]
+    found = recommended(rows)
+    assert found.id is None
+    native, _ = made(rows)
+    assert [row.id for row in matter(native, found, [])] == [rows[0][0], rows[1][0]]
+    assert [row.id for row in matter(native, Recommendation(id=rows[2][0], because=[], by_use={"x": "y"}), [])] == [
+        rows[2][0]
+    ]
+    assert len(matter(native, found, [row[0] for row in rows])) == 3
+
+
+def test_a_recipe_may_be_shown_where_its_file_is_not_and_the_other_way_round():
+    """One unlucky draw among good ones; and one lucky draw among bad ones."""
+    rng = np.random.default_rng(0)
+
+    def predictions(wrong):
+        found = np.zeros(N, np.int32)
+        found[rng.choice(N, wrong, replace=False)] = 1
+        return found
+
+    (judged, predicted), targets = made([("a:x", range(98), {})]), TARGETS
+    row = with_claims(judged, predicted, targets, 0.05)[1]
+    assert not row.versus_baseline.noninferior
+    good = {0: predicted["a:x"]} | {seed: predictions(20) for seed in range(1, 8)}
+    assert over_draws(row, good, predicted, targets, 0.05, {}).noninferior
+    lucky, predicted = made([("a:x", range(40), {})])
+    row = with_claims(lucky, predicted, targets, 0.05)[1]
+    assert row.versus_baseline.noninferior
+    bad = {0: predicted["a:x"]} | {seed: predictions(110) for seed in range(1, 8)}
+    over = over_draws(row, bad, predicted, targets, 0.05, {3: "why"})
+    assert not over.noninferior
+    assert over.failed == {3: "why"}
+    losses = np.stack([(found != 0).astype(int) for found in bad.values()])
+    assert over.drop_interval == mean_over_draws(losses).interval()
+    assert over_draws(row, {0: predicted["a:x"]}, predicted, targets, 0.05, {}) is None
