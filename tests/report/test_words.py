@@ -6,6 +6,7 @@ from bitpick.evidence import VersusNative
 from bitpick.fingerprint import Coverage, Grid
 from bitpick.report import words
 from bitpick.result import Row
+from tests.report.factory import full_run
 
 
 def row(recipe="e:s8u8-per_channel-minmax", **fields) -> Row:
@@ -75,3 +76,88 @@ def test_a_cell_cannot_become_markup(text):
     for mark in "|`<>[]*_":
         assert mark not in escaped.replace("\\" + mark, "")
     assert words.cell("two\nlines") == "two lines"
+
+
+def timed(**fields):
+    told = {
+        "p50": 0.000263, "p90": 0.0003, "reference": "a:float32", "control": 1.0, "control_interval": (0.99, 1.01),
+        "resolvable": True, "threads": 1, "processes": 5, "pairs": 100, "ratio_own": 0.5, "ratio_reference": 0.45,
+        "ratio_own_interval": (0.49, 0.51), "ratio_reference_interval": (0.44, 0.46),
+    }  # fmt: skip
+    return row(latency=told | fields)
+
+
+def test_times_and_their_ratios():
+    assert words.latency(timed()) == "263 µs"
+    assert words.ratio_own(timed()) == "0.50 (0.49 to 0.51)"
+    assert words.ratio_reference(timed()) == "0.45 (0.44 to 0.46)"
+    assert words.ratio_reference(timed(ratio_reference_interval=None)) == "0.45"
+    assert words.time_beside(timed()) == "0.45"
+
+
+def test_a_ratio_that_the_machine_cannot_tell_is_not_told():
+    unsteady = timed(resolvable=False)
+    assert words.ratio_own(unsteady) == words.ratio_reference(unsteady) == "not resolvable on this machine"
+    assert words.time_beside(unsteady) == "?"
+
+
+def test_the_reference_is_beside_itself():
+    reference = timed(reference="e:s8u8-per_channel-minmax", ratio_reference=None)
+    assert words.ratio_reference(reference) == "the reference"
+    assert words.time_beside(reference) == "1"
+
+
+def test_what_was_not_timed_is_empty():
+    for told in (words.latency, words.ratio_own, words.ratio_reference, words.time_beside, words.throughput, words.memory):
+        assert told(row()) == ""
+    assert words.over_draws(row()) == ""
+    assert words.change(None) == words.decibels(None) == ""
+
+
+def test_throughput_memory_and_signal():
+    fast = row(throughput={"batch": 32, "threads": 1, "samples_per_second": 12345.6}, memory_bytes=12_345_678)
+    assert words.throughput(fast) == "12,346 a second"
+    assert words.memory(fast) == "12.3 MB"
+    assert words.decibels(23.41) == "23.4 dB"
+
+
+def test_over_draws():
+    draw = {"seed": 1, "correct": 9, "total": 10, "drop": 0.001, "flips": 1}
+    drawn = row(over_draws={"draws": [draw] * 5, "drop": 0.0015, "drop_interval": (-0.001, 0.004), "noninferior": True})
+    assert words.over_draws(drawn) == "0.15 (-0.10 to 0.40) over 5 draws, shown to be good enough"
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"status": "failed"}, "failed"),
+        ({"kind": "baseline"}, "float32"),
+        ({"flags": [{"code": "drop", "text": "x"}]}, "flagged"),
+        ({}, "not tested"),
+    ],
+)
+def test_standing(fields, says):
+    assert words.standing(row(**fields)) == says
+
+
+def test_findings_are_told_once_with_their_rows(tmp_path):
+    found = words.findings(full_run(tmp_path))
+    assert [finding.about for finding, _ in found] == ["slow", "big"]
+    assert [len(rows) for _, rows in found] == [4, 4]
+
+
+def test_the_answer_leaves_out_what_was_not_measured(tmp_path):
+    run = full_run(tmp_path)
+    pick = run.row(run.recommendation.id)
+    pick.latency.resolvable = False
+    assert words.answer(run).endswith("(67% smaller), and its time beside alpha:float32 is not resolvable here.")
+    pick.latency = pick.versus_baseline = pick.size_bytes = None
+    assert words.answer(run) == "It gets 89.50% right."
+    run.recommendation.id = None
+    assert words.answer(run) == ""
+
+
+def test_what_is_unseen_is_seen():
+    assert words.visible("a\u202egnp\x07") == "a\\u202egnp\\u0007"
+    assert words.visible("ä → 漢字\t\n") == "ä → 漢字\t\n"
+    assert words.sentence("so") == words.sentence("so.") == "so."

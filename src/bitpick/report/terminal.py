@@ -101,6 +101,8 @@ def table(rows: list[Row]) -> Table:
     if any(words.integer(row) not in ("", "100%") for row in rows):
         columns["integer"] = words.integer
     columns |= {"size": words.size, "smaller": words.reduction}
+    if any(row.latency for row in rows):
+        columns["time"] = words.time_beside
     for name in columns:
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("")
@@ -127,6 +129,7 @@ def summary(run: Run, folder: str) -> Group:
         for row in rows
         if row.status != "ok"
     ]
+    parts += _beside_the_rows(run)
     if run.recommendation:
         pick = run.recommendation.id
         parts += [
@@ -134,8 +137,24 @@ def summary(run: Run, folder: str) -> Group:
             Text.assemble("Ship ", (pick, "bold green")) if pick else Text("No build is recommended", style="bold"),
         ]
         parts += [Text(f"· {reason}") for reason in run.recommendation.because]
-    parts += [Text(""), Text(f"Everything is in {folder}: report.md, run.json, builds/", style="dim")]
+    parts += [Text(""), Text(f"Everything is in {folder}: report.html, report.md, run.json, builds/", style="dim")]
     return Group(*parts)
+
+
+def _beside_the_rows(run: Run) -> list[RenderableType]:
+    """What the table has no room for: what its times mean, why slow or big, draws, layers, examples."""
+    told = []
+    reference = next((row.latency.reference for row in run.rows if row.latency), None)
+    if reference:
+        told.append(f"Time is that for one sample over {reference}'s: under 1 is faster; ? is not resolvable here.")
+    for finding, rows in words.findings(run):
+        mend = f" To mend it: {words.sentence(finding.mend)}" if finding.mend else ""
+        told.append(f"Why {finding.about}: {words.sentence(finding.text)}{mend} In {', '.join(r.id for r in rows)}.")
+    told += [f"Over draws: {row.id}, a drop of {words.over_draws(row)}." for row in run.rows if row.over_draws]
+    told += [words.sentence(advice) for advice in (run.diagnosis.advice if run.diagnosis else [])]
+    if run.examples:
+        told.append(f"{len(run.examples)} samples whose prediction changed are shown in report.html.")
+    return [Text(""), *(Text(words.visible(line)) for line in told)] if told else []
 
 
 def hops(records: Sequence[Hop], path: str) -> Group:

@@ -1,0 +1,313 @@
+"""The charts of report.html: what each shows in words, and its numbers. Drawing them is report.js's part."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bitpick.report import words
+from bitpick.result import Row, Run
+
+_MOST_CLASSES = 20
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a chart's data.
+
+    Attributes:
+        key: its name in the data.
+        head: as people read it.
+        words: how its values are written; None for text.
+    """
+
+    key: str
+    head: str
+    words: Callable[[Any], str] | None = None
+
+    def shown(self, record: dict[str, Any]) -> str:
+        """The value of a record as people read it."""
+        value = record[self.key]
+        if value is None:
+            return ""
+        return self.words(value) if self.words else str(value)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart, its words, and its numbers.
+
+    Attributes:
+        name: what report.js draws it by.
+        title: of the chart.
+        shows: how to read it.
+        finding: what it shows, in words.
+        columns: of the data that readers get.
+        data: the records, in plain units as run.json has them.
+        drawn: the places of the records that are drawn; None for all.
+        about: what else report.js needs.
+    """
+
+    name: str
+    title: str
+    shows: str
+    finding: str
+    columns: tuple[Column, ...]
+    data: list[dict[str, Any]]
+    drawn: list[int] | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The records that are drawn."""
+        return self.data if self.drawn is None else [self.data[place] for place in self.drawn]
+
+    @property
+    def csv(self) -> str:
+        """The data as a link that holds it."""
+        out = io.StringIO()
+        writer = csv.writer(out)
+        writer.writerow([column.key for column in self.columns])
+        writer.writerows([record[column.key] for column in self.columns] for record in self.data)
+        return "data:text/csv;charset=utf-8;base64," + base64.b64encode(out.getvalue().encode()).decode()
+
+
+_MARKS = " Filled is shown to be good enough, hollow is not shown or not tested, grey is float32."
+_BUILD = Column("build", "build")
+_STANDING = Column("standing", "standing")
+_ACCURACY = Column("accuracy", "accuracy", words.percent)
+
+
+def charts(run: Run) -> list[Chart]:
+    """The charts that a run has data for."""
+    native = [row for row in words.ordered(run) if row.target == "host" and row.accuracy is not None]
+    made = (_size(native, run), _latency(native, run), _drops(native, run), _classes(native), _draws(native))
+    return [chart for chart in (*made, _layers(run)) if chart is not None and chart.data]
+
+
+def _size(rows: Sequence[Row], run: Run) -> Chart | None:
+    rows = [row for row in rows if row.size_bytes]
+    front = run.recommendation.pareto if run.recommendation else []
+    if not rows:
+        return None
+    least = min(rows, key=lambda row: row.size_bytes or 0)
+    pick = _pick(rows, run)
+    finding = f"The smallest of all is {_told(least)}."
+    if pick is not None:
+        finding = f"The build to ship is {_told(pick)}. " + (finding if pick is not least else "None is smaller.")
+    return Chart(
+        "size",
+        "Accuracy and size",
+        "Each mark is a build; further left is smaller, further up is more accurate. A line joins the good enough "
+        "builds of which no other is both as accurate and as small." + _MARKS,
+        finding,
+        (_BUILD, Column("engine", "engine"), _STANDING, _ACCURACY, Column("bytes", "size", words.kilobytes)),
+        [_record(row, run) | {"bytes": row.size_bytes, "front": row.id in front} for row in rows],
+    )
+
+
+def _latency(rows: Sequence[Row], run: Run) -> Chart | None:
+    timed = [row for row in rows if row.latency is not None]
+    records = []
+    for row in timed:
+        found = row.latency
+        assert found is not None
+        reference = found.reference == row.id
+        ratio = 1.0 if reference else found.ratio_reference
+        low, high = found.ratio_reference_interval or (ratio, ratio)
+        if ratio is not None:
+            told = {"ratio": ratio, "low": low, "high": high, "p50": found.p50, "resolvable": found.resolvable}
+            records.append(_record(row, run) | told)
+    if not records:
+        return None
+    _mark_front(records)
+    clear = [r for r in records if r["resolvable"] and r["kind"] != "baseline"]
+    fast = min(clear, key=lambda r: r["ratio"], default=None)
+    finding = "This machine is too unsteady to tell the builds' times apart."
+    if fast is not None:
+        between = f"{fast['ratio']:.2f} times (95% interval {words.interval(fast['low'], fast['high'])})"
+        finding = f"The fastest quantized build, {fast['build']}, takes {between} as long as the reference."
+    if unclear := sum(not r["resolvable"] for r in records):
+        finding += f" {unclear} of {len(records)} are not resolvable on this machine, and drawn faint."
+    reference_id = next(row.latency.reference for row in timed if row.latency)
+    return Chart(
+        "latency",
+        "Accuracy and latency",
+        f"Each mark is a build, with the 95% interval of its time for one sample over that of {reference_id}: under 1 "
+        "is faster. A line joins the good enough builds of which no other is both as accurate and as fast." + _MARKS,
+        finding,
+        (
+            _BUILD, Column("engine", "engine"), _STANDING, _ACCURACY, Column("ratio", "time over the reference's", _two),
+            Column("low", "from", _two), Column("high", "to", _two), Column("p50", "median time", words.microseconds),
+            Column("resolvable", "resolvable", _yes),
+        ),
+        records,
+    )  # fmt: skip
+
+
+def _drops(rows: Sequence[Row], run: Run) -> Chart | None:
+    judged = [row for row in rows if row.versus_baseline is not None]
+    if not judged:
+        return None
+    records = []
+    for row in judged:
+        versus = row.versus_baseline
+        assert versus is not None
+        low, high = versus.drop_interval
+        told = {"drop": versus.drop, "low": low, "high": high, "margin": versus.margin, "flips": versus.flips}
+        records.append(_record(row, run) | told)
+    tested = [r for r in records if r["standing"] in ("good enough", "not shown")]
+    shown = sum(r["standing"] == "good enough" for r in tested)
+    finding = f"{shown} of the {len(tested)} builds that could be recommended are shown to lose less than the margin."
+    if not tested:
+        finding = "None of these builds could be recommended, so none was tested against the margin."
+    return Chart(
+        "drops",
+        "Drops, with what the samples show",
+        "Each build's drop beside its own float32 on the same samples, in points, with its 95% interval; the tick is "
+        "the margin, set before the run. A filled mark is shown to lose less, all builds tested at once; a hollow one "
+        "is not shown, or was not tested.",
+        finding,
+        (
+            _BUILD, _STANDING, Column("drop", "drop, points", words.points), Column("low", "from", words.points),
+            Column("high", "to", words.points), Column("margin", "margin", words.points), Column("flips", "flips", _count),
+        ),
+        records,
+    )  # fmt: skip
+
+
+def _classes(rows: Sequence[Row]) -> Chart | None:
+    by_id = {row.id: row for row in rows}
+    data = [
+        {"build": row.id, "class": name, "drop": drop}
+        for row in rows
+        if row.versus_baseline is not None
+        for name, drop in words.per_class_drops(row, by_id.get(row.versus_baseline.baseline)).items()
+    ]
+    if not data:
+        return None
+    worst = max(data, key=lambda record: record["drop"])
+    hurt = list(dict.fromkeys(r["class"] for r in sorted(data, key=lambda r: -abs(r["drop"]))))[:_MOST_CLASSES]
+    some = "" if len({r["class"] for r in data}) == len(hurt) else f" The {len(hurt)} classes that change most are drawn."
+    return Chart(
+        "classes",
+        "Drop of each class",
+        "Points that each class loses beside the float32 build of the same engine; a negative number is a gain." + some,
+        f"The largest is {words.points(worst['drop'])} points, in the class {worst['class']}, of {worst['build']}.",
+        (_BUILD, Column("class", "class"), Column("drop", "drop, points", words.points)),
+        data,
+        [place for place, record in enumerate(data) if record["class"] in hurt],
+    )
+
+
+def _draws(rows: Sequence[Row]) -> Chart | None:
+    drawn = [row for row in rows if row.over_draws is not None]
+    data = []
+    for row in drawn:
+        found = row.over_draws
+        assert found is not None
+        low, high = found.drop_interval
+        for draw in found.draws:
+            whole = {"mean": found.drop, "low": low, "high": high}
+            data.append({"build": row.id, "seed": draw.seed, "drop": draw.drop, "flips": draw.flips} | whole)
+    if not data:
+        return None
+    widest = max(drawn, key=_spread)
+    return Chart(
+        "draws",
+        "Calibration draws",
+        "Each dot is a build of the recipe from other calibration samples: its drop in points. The bar is the mean over "
+        "draws with its 95% interval, over draws and evaluation samples.",
+        f"Draws move the drop of {widest.id} most: by {words.points(_spread(widest))} points.",
+        (
+            _BUILD, Column("seed", "seed"), Column("drop", "drop, points", words.points), Column("flips", "flips", _count),
+            Column("mean", "mean over draws", words.points), Column("low", "from", words.points),
+            Column("high", "to", words.points),
+        ),
+        data,
+    )  # fmt: skip
+
+
+def _layers(run: Run) -> Chart | None:
+    if run.diagnosis is None:
+        return None
+    data = [
+        {
+            "layer": layer.name,
+            "kind": layer.kind,
+            "weights": layer.weight_sqnr_db,
+            "output": layer.activation_sqnr_db,
+            "alone": layer.only_quantized.drop if layer.only_quantized else None,
+            "spared": layer.only_float.drop if layer.only_float else None,
+        }
+        for layer in run.diagnosis.layers
+    ]
+    known = [record for record in data if record["output"] is not None]
+    worst = min(known, key=lambda record: record["output"] or 0, default=None)
+    finding = "No signal over noise is known of any layer's output."
+    if worst is not None:
+        finding = f"The noisiest output is that of {worst['layer']}: {words.decibels(worst['output'])}."
+    return Chart(
+        "layers",
+        "Signal over noise, layer by layer",
+        f"Of {run.diagnosis.recipe}: how far the float32's signal is above what quantization changed, in decibels, in "
+        "the graph's order. Lower is noisier; 6 dB are one bit.",
+        finding,
+        (
+            Column("layer", "layer"), Column("kind", "type"), Column("weights", "weights", words.decibels),
+            Column("output", "output", words.decibels),
+            Column("alone", "drop if only it is quantized, points", words.points),
+            Column("spared", "drop if only it is in float, points", words.points),
+        ),
+        data,
+    )  # fmt: skip
+
+
+def _record(row: Row, run: Run) -> dict[str, Any]:
+    assert row.accuracy is not None
+    pick = run.recommendation.id if run.recommendation else None
+    standing = words.standing(row)
+    return {
+        "build": row.id, "engine": row.engine, "kind": row.kind, "standing": standing, "ship": row.id == pick,
+        "accuracy": row.accuracy.value,
+    }  # fmt: skip
+
+
+def _mark_front(records: list[dict[str, Any]]) -> None:
+    """Mark the good enough records of which no other is as accurate and as fast, as far as their times are known."""
+    good = [r for r in records if r["standing"] == "good enough" and r["resolvable"]]
+    for record in records:
+        own = (record["accuracy"], record["ratio"])
+        others = [o for o in good if (o["accuracy"], o["ratio"]) != own]
+        beaten = any(o["accuracy"] >= own[0] and o["ratio"] <= own[1] for o in others)
+        record["front"] = record in good and not beaten
+
+
+def _pick(rows: Sequence[Row], run: Run) -> Row | None:
+    pick = run.recommendation.id if run.recommendation else None
+    return next((row for row in rows if row.id == pick), None)
+
+
+def _told(row: Row) -> str:
+    return f"{row.id}, with {words.result(row)} in {words.size(row)}"
+
+
+def _spread(row: Row) -> float:
+    found = [draw.drop for draw in row.over_draws.draws] if row.over_draws else [0.0]
+    return max(found) - min(found)
+
+
+def _two(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _count(value: int) -> str:
+    return f"{value:,}"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
