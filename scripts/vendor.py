@@ -26,7 +26,10 @@ PACKAGES: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "LICENSE": ("plot.LICENSE.txt", "4b295e011e0e046170041b5b46f1349393aeceb95797793a55bd21dbb543363a"),
     },
     ("datatables.net", "3.1.5"): {
-        "js/dataTables.min.js": ("dataTables.min.js", "38017a5586acd9c6eb6bbfe8b6938e1a25bdc717c5acfcb07e0c9d663282c59d"),
+        "js/dataTables.min.js": (
+            "dataTables.min.js",
+            "38017a5586acd9c6eb6bbfe8b6938e1a25bdc717c5acfcb07e0c9d663282c59d",
+        ),
         "License.txt": ("dataTables.LICENSE.txt", "62b5fdd54371b4f6bd07a60dbc78b38814f49a8028213f540dc2733cad605382"),
     },
 }

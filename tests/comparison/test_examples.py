@@ -46,9 +46,7 @@ def given(tmp_path, shape=(4, 4, 3), indices=None) -> Samples:
     inputs = np.broadcast_to(np.arange(N, dtype=np.uint8).reshape(N, *[1] * len(shape)), (N, *shape))
     np.save(tmp_path / "inputs.npy", inputs)
     np.save(tmp_path / "labels.npy", np.arange(N) % 3)
-    return Samples(
-        inputs=tmp_path / "inputs.npy", labels=tmp_path / "labels.npy", indices=indices, count=N, sha256="x"
-    )
+    return Samples(inputs=tmp_path / "inputs.npy", labels=tmp_path / "labels.npy", indices=indices, count=N, sha256="x")
 
 
 def predicted() -> dict:

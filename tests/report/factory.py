@@ -14,9 +14,20 @@ from bitpick.evidence import Draw, Finding, OverDraws, Unoptimized, VersusBaseli
 from bitpick.fingerprint import Coverage, Fingerprint, Grid
 from bitpick.recipe import Recipe
 from bitpick.result import (
-    Accuracy, CalibrationRecord, DataRecord, EvaluationRecord, File, Flag, Hop, HostRecord, ModelRecord, Recommendation,
-    RequestRecord, Row, Run,
-)  # fmt: skip
+    Accuracy,
+    CalibrationRecord,
+    DataRecord,
+    EvaluationRecord,
+    File,
+    Flag,
+    Hop,
+    HostRecord,
+    ModelRecord,
+    Recommendation,
+    RequestRecord,
+    Row,
+    Run,
+)
 from bitpick.timing import Latency, Throughput
 
 OWN, PICK, UNSHOWN = "alpha:float32", "alpha:s8u8-per_channel-minmax", "alpha:u8u8-per_tensor-minmax"

@@ -5,7 +5,8 @@ import csv
 
 import pytest
 
-from bitpick.report.charts import Chart, charts
+from bitpick.report.chart import Chart
+from bitpick.report.charts import charts
 from tests.report.factory import FLAGGED, OTHER, OWN, PICK, SLOW, UNSHOWN, full_run
 from tests.report.test_markdown import run as small_run
 
@@ -23,11 +24,12 @@ def test_a_chart_for_each_thing_that_was_measured(made):
 
 def test_the_findings_are_in_words(made):
     assert made["size"].finding == (
-        f"The build to ship is {PICK}, with 89.50% in 100.0 kB. The smallest of all is {UNSHOWN}, with 88.00% in 95.0 kB."
+        f"The build to ship is {PICK}, with 89.50% in 100.0 kB. "
+        f"The smallest of all is {UNSHOWN}, with 88.00% in 95.0 kB."
     )
     assert made["latency"].finding == (
-        f"The fastest quantized build, {UNSHOWN}, takes 0.40 times (95% interval 0.38 to 0.43) as long as the reference. "
-        "1 of 6 are not resolvable on this machine, and drawn faint."
+        f"The fastest quantized build, {UNSHOWN}, takes 0.40 times (95% interval 0.38 to 0.43) as long as the "
+        "reference. 1 of 6 are not resolvable on this machine, and drawn faint."
     )
     assert made["drops"].finding.startswith("2 of the 3 builds that could be recommended")
     assert made["classes"].finding == f"The largest is 9.00 points, in the class ant, of {FLAGGED}."
@@ -37,7 +39,7 @@ def test_the_findings_are_in_words(made):
 
 def test_the_front_is_of_those_that_are_good_enough(made):
     front = {name: {r["build"] for r in made[name].data if r["front"]} for name in ("size", "latency")}
-    assert front == {"size": {SLOW, PICK}, "latency": {PICK}}  # the time of SLOW is not resolvable
+    assert front == {"size": {SLOW, PICK}, "latency": {PICK}}  # of SLOW no time is resolvable
 
 
 def test_a_machine_that_cannot_tell_claims_nothing(tmp_path):

@@ -14,18 +14,24 @@ from bitpick.report.recipes import in_words
         ("openvino:bfloat16", "16-bit floats (bfloat16) instead of 32-bit ones."),
         (
             "onnxruntime:s8u8-per_channel-minmax",
-            "weights as signed 8-bit integers, a scale for each output channel; activations as unsigned 8-bit integers, "
-            "in ranges from the smallest and the largest value seen in calibration.",
+            (
+                "weights as signed 8-bit integers, a scale for each output channel; activations as unsigned 8-bit "
+                "integers, in ranges from the smallest and the largest value seen in calibration."
+            ),
         ),
         (
             "nobody:u8s8-per_tensor-percentile99.99+odd=3",
-            "weights as unsigned 8-bit integers, one scale for a tensor; activations as signed 8-bit integers, in ranges "
-            "that hold 99.99% of the values seen in calibration; odd = 3.",
+            (
+                "weights as unsigned 8-bit integers, one scale for a tensor; activations as signed 8-bit integers, in "
+                "ranges that hold 99.99% of the values seen in calibration; odd = 3."
+            ),
         ),
         (
             "litert:s8dynamic",
-            "weights as signed 8-bit integers; activations as 8-bit integers, in ranges found anew for every input while "
-            "the model runs.",
+            (
+                "weights as signed 8-bit integers; activations as 8-bit integers, in ranges found anew for every "
+                "input while the model runs."
+            ),
         ),
         ("litert:s8weights", "weights as signed 8-bit integers; activations stay float32."),
     ],
@@ -36,7 +42,8 @@ def test_a_recipe_in_words(recipe, says):
 
 def test_options_are_told_in_the_engines_words():
     text = in_words(Recipe.parse("onnxruntime:s8u8-per_channel-minmax+reduced_range"))
-    (told,) = {c.options["reduced_range"] for c in engines()["onnxruntime"].capabilities if "reduced_range" in c.options}
+    blocks = engines()["onnxruntime"].capabilities
+    (told,) = {block.options["reduced_range"] for block in blocks if "reduced_range" in block.options}
     assert text.endswith(f"; reduced_range: {told}.")
 
 

@@ -2,84 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import csv
-import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 from bitpick.report import words
+from bitpick.report.chart import Chart, Column
 from bitpick.result import Row, Run
 
 _MOST_CLASSES = 20
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a chart's data.
-
-    Attributes:
-        key: its name in the data.
-        head: as people read it.
-        words: how its values are written; None for text.
-    """
-
-    key: str
-    head: str
-    words: Callable[[Any], str] | None = None
-
-    def shown(self, record: dict[str, Any]) -> str:
-        """The value of a record as people read it."""
-        value = record[self.key]
-        if value is None:
-            return ""
-        return self.words(value) if self.words else str(value)
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart, its words, and its numbers.
-
-    Attributes:
-        name: what report.js draws it by.
-        title: of the chart.
-        shows: how to read it.
-        finding: what it shows, in words.
-        columns: of the data that readers get.
-        data: the records, in plain units as run.json has them.
-        drawn: the places of the records that are drawn; None for all.
-        about: what else report.js needs.
-    """
-
-    name: str
-    title: str
-    shows: str
-    finding: str
-    columns: tuple[Column, ...]
-    data: list[dict[str, Any]]
-    drawn: list[int] | None = None
-    about: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        """The records that are drawn."""
-        return self.data if self.drawn is None else [self.data[place] for place in self.drawn]
-
-    @property
-    def csv(self) -> str:
-        """The data as a link that holds it."""
-        out = io.StringIO()
-        writer = csv.writer(out)
-        writer.writerow([column.key for column in self.columns])
-        writer.writerows([record[column.key] for column in self.columns] for record in self.data)
-        return "data:text/csv;charset=utf-8;base64," + base64.b64encode(out.getvalue().encode()).decode()
-
 
 _MARKS = " Filled is shown to be good enough, hollow is not shown or not tested, grey is float32."
 _BUILD = Column("build", "build")
 _STANDING = Column("standing", "standing")
 _ACCURACY = Column("accuracy", "accuracy", words.percent)
+_ENGINE = Column("engine", "engine")
+_DROP = Column("drop", "drop, points", words.points)
+_INTERVAL = (Column("low", "from", words.points), Column("high", "to", words.points))
+_FLIPS = Column("flips", "flips", "{:,}".format)
 
 
 def charts(run: Run) -> list[Chart]:
@@ -105,7 +44,7 @@ def _size(rows: Sequence[Row], run: Run) -> Chart | None:
         "Each mark is a build; further left is smaller, further up is more accurate. A line joins the good enough "
         "builds of which no other is both as accurate and as small." + _MARKS,
         finding,
-        (_BUILD, Column("engine", "engine"), _STANDING, _ACCURACY, Column("bytes", "size", words.kilobytes)),
+        (_BUILD, _ENGINE, _STANDING, _ACCURACY, Column("bytes", "size", words.kilobytes)),
         [_record(row, run) | {"bytes": row.size_bytes, "front": row.id in front} for row in rows],
     )
 
@@ -141,9 +80,9 @@ def _latency(rows: Sequence[Row], run: Run) -> Chart | None:
         "is faster. A line joins the good enough builds of which no other is both as accurate and as fast." + _MARKS,
         finding,
         (
-            _BUILD, Column("engine", "engine"), _STANDING, _ACCURACY, Column("ratio", "time over the reference's", _two),
-            Column("low", "from", _two), Column("high", "to", _two), Column("p50", "median time", words.microseconds),
-            Column("resolvable", "resolvable", _yes),
+            _BUILD, _ENGINE, _STANDING, _ACCURACY, Column("ratio", "time over the reference's", "{:.2f}".format),
+            Column("low", "from", "{:.2f}".format), Column("high", "to", "{:.2f}".format),
+            Column("p50", "median time", words.microseconds), Column("resolvable", "resolvable", _yes),
         ),
         records,
     )  # fmt: skip
@@ -172,17 +111,14 @@ def _drops(rows: Sequence[Row], run: Run) -> Chart | None:
         "the margin, set before the run. A filled mark is shown to lose less, all builds tested at once; a hollow one "
         "is not shown, or was not tested.",
         finding,
-        (
-            _BUILD, _STANDING, Column("drop", "drop, points", words.points), Column("low", "from", words.points),
-            Column("high", "to", words.points), Column("margin", "margin", words.points), Column("flips", "flips", _count),
-        ),
+        (_BUILD, _STANDING, _DROP, *_INTERVAL, Column("margin", "margin", words.points), _FLIPS),
         records,
-    )  # fmt: skip
+    )
 
 
 def _classes(rows: Sequence[Row]) -> Chart | None:
     by_id = {row.id: row for row in rows}
-    data = [
+    data: list[dict[str, Any]] = [
         {"build": row.id, "class": name, "drop": drop}
         for row in rows
         if row.versus_baseline is not None
@@ -192,13 +128,14 @@ def _classes(rows: Sequence[Row]) -> Chart | None:
         return None
     worst = max(data, key=lambda record: record["drop"])
     hurt = list(dict.fromkeys(r["class"] for r in sorted(data, key=lambda r: -abs(r["drop"]))))[:_MOST_CLASSES]
-    some = "" if len({r["class"] for r in data}) == len(hurt) else f" The {len(hurt)} classes that change most are drawn."
+    every = len({r["class"] for r in data}) == len(hurt)
+    some = "" if every else f" The {len(hurt)} classes that change most are drawn."
     return Chart(
         "classes",
         "Drop of each class",
         "Points that each class loses beside the float32 build of the same engine; a negative number is a gain." + some,
         f"The largest is {words.points(worst['drop'])} points, in the class {worst['class']}, of {worst['build']}.",
-        (_BUILD, Column("class", "class"), Column("drop", "drop, points", words.points)),
+        (_BUILD, Column("class", "class"), _DROP),
         data,
         [place for place, record in enumerate(data) if record["class"] in hurt],
     )
@@ -220,22 +157,18 @@ def _draws(rows: Sequence[Row]) -> Chart | None:
     return Chart(
         "draws",
         "Calibration draws",
-        "Each dot is a build of the recipe from other calibration samples: its drop in points. The bar is the mean over "
-        "draws with its 95% interval, over draws and evaluation samples.",
+        "Each dot is a build of the recipe from other calibration samples: its drop in points. The bar is the mean "
+        "over draws with its 95% interval, over draws and evaluation samples.",
         f"Draws move the drop of {widest.id} most: by {words.points(_spread(widest))} points.",
-        (
-            _BUILD, Column("seed", "seed"), Column("drop", "drop, points", words.points), Column("flips", "flips", _count),
-            Column("mean", "mean over draws", words.points), Column("low", "from", words.points),
-            Column("high", "to", words.points),
-        ),
+        (_BUILD, Column("seed", "seed"), _DROP, _FLIPS, Column("mean", "mean over draws", words.points), *_INTERVAL),
         data,
-    )  # fmt: skip
+    )
 
 
 def _layers(run: Run) -> Chart | None:
     if run.diagnosis is None:
         return None
-    data = [
+    data: list[dict[str, Any]] = [
         {
             "layer": layer.name,
             "kind": layer.kind,
@@ -247,7 +180,7 @@ def _layers(run: Run) -> Chart | None:
         for layer in run.diagnosis.layers
     ]
     known = [record for record in data if record["output"] is not None]
-    worst = min(known, key=lambda record: record["output"] or 0, default=None)
+    worst = min(known, key=lambda record: record["output"], default=None)
     finding = "No signal over noise is known of any layer's output."
     if worst is not None:
         finding = f"The noisiest output is that of {worst['layer']}: {words.decibels(worst['output'])}."
@@ -299,14 +232,6 @@ def _told(row: Row) -> str:
 def _spread(row: Row) -> float:
     found = [draw.drop for draw in row.over_draws.draws] if row.over_draws else [0.0]
     return max(found) - min(found)
-
-
-def _two(value: float) -> str:
-    return f"{value:.2f}"
-
-
-def _count(value: int) -> str:
-    return f"{value:,}"
 
 
 def _yes(value: bool) -> str:

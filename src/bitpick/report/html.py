@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import quote
 
 from bitpick.report import recipes, words
-from bitpick.report.charts import Chart, charts
+from bitpick.report.chart import Chart
+from bitpick.report.charts import charts
 from bitpick.result import Run
 
 _SCRIPTS = ("d3.min.js", "plot.umd.min.js", "dataTables.min.js", "report.js")

@@ -100,9 +100,8 @@ def table(rows: list[Row]) -> Table:
         columns["flips"] = words.flips
     if any(words.integer(row) not in ("", "100%") for row in rows):
         columns["integer"] = words.integer
-    columns |= {"size": words.size, "smaller": words.reduction}
-    if any(row.latency for row in rows):
-        columns["time"] = words.time_beside
+    timed = any(row.latency for row in rows)
+    columns |= {"size": words.size} | ({"time": words.time_beside} if timed else {"smaller": words.reduction})
     for name in columns:
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("")

@@ -24,7 +24,7 @@ _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202
 
 
 def visible(text: str) -> str:
-    """Text whose unseen characters are seen: U+202E becomes `\\u202e`."""
+    r"""Text whose unseen characters are seen: U+202E becomes `\u202e`."""
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
@@ -236,7 +236,7 @@ def ratio_reference(row: Row) -> str:
 
 
 def time_beside(row: Row) -> str:
-    """The time of a row over the reference's in few characters: `0.45`, `1` for the reference, `?` if not resolvable."""
+    """The time of a row over the reference's in few characters: `0.45`; `1` is the reference, `?` is not resolvable."""
     found = row.latency
     if found is None or (found.ratio_reference is None and found.reference != row.id):
         return ""
