@@ -28,7 +28,7 @@ from bitpick.result import (
     Row,
     Run,
 )
-from bitpick.timing import Latency, Throughput
+from bitpick.timing import Latency, SpeedRecord, Throughput
 
 OWN, PICK, UNSHOWN = "alpha:float32", "alpha:s8u8-per_channel-minmax", "alpha:u8u8-per_tensor-minmax"
 FLAGGED, SLOW, OTHER = "alpha:s8s8-per_tensor-minmax", "beta:s8dynamic", "beta:float32"
@@ -92,6 +92,9 @@ def full_run(folder: Path, name: Name = str) -> Run:
             by_target={"host": name(PICK), "x86-avx2": name(PICK)},
             ties=[name(SLOW), name(PICK)], pareto=[name(SLOW), name(PICK)],
         ),
+        speed=SpeedRecord(
+            reference=name(OWN), budget_seconds=60, seconds=42, untimed={name("beta:s8weights"): "there is no build"}
+        ),
         diagnosis=_diagnosis(name, examples),
         examples=examples,
         seconds={"total": 12.5},
@@ -102,6 +105,7 @@ def _request(name: Name) -> RequestRecord:
     return RequestRecord(
         model=name("model.onnx"), model_sha256="1" * 64, data=name("tiny"), preset="basic", recipes=[name(PICK)],
         engines=["alpha"], calibration_size=10, seed=0, margin="1%", alpha=0.05, flag_drop=0.05, sha256="2" * 64,
+        max_drop=0.02, max_size=500_000, max_latency_ratio=1.5,
     )  # fmt: skip
 
 
@@ -131,6 +135,8 @@ def _row(row_id: str, numbers: Numbers, name: Name) -> Row:
             ),
             Finding(code="container", about="big", text="a third of the file is its container"),
         ]  # fmt: skip
+    if row_id == SLOW:
+        fields["flags"] = [Flag(code="slower_than_float", text="takes 2.50 times as long as its float32")]
     if row_id == FLAGGED:
         fields["flags"] = [Flag(code="partly_float", text=f"1 operator runs in float ({name('Conv c')})")]
         fields["unoptimized"] = Unoptimized(samples=100, correct=80, correct_optimized=82, flips=4)

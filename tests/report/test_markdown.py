@@ -177,4 +177,6 @@ def test_everything_that_was_measured_is_told(tmp_path):
     assert f"| `{PICK}` | 0.50 (-0.10 to 1.10) over 3 draws, shown to be good enough | 0.50, 0.40, 0.30 |" in text
     assert "| second | Conv | 32.0 dB | 19.0 dB | 0.10 (-0.30 to 0.50) | 0.20 (-0.20 to 0.60) |" in text
     assert f"- To try next: `{PICK}`, which was run: `{PICK}`." in text
+    assert "- `beta:s8weights` was not timed: there is no build" in text
+    assert "- Limits: a drop of at most 2.00 points" in text
     assert "3 samples whose prediction changed are in `examples/`" in text

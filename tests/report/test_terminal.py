@@ -41,7 +41,7 @@ def test_everything_that_was_measured_is_told_and_fits(tmp_path):
     text = shown(terminal.summary(full_run(tmp_path), "x"), width=100)
     cells = {words[0]: words[1:] for line in text.splitlines() if (words := line.split())}
     assert cells["alpha:s8u8-per_channel-minmax"] == ["89.50%", "0.50", "31", "100%", "100.0", "kB", "0.45"]
-    assert cells["beta:s8dynamic"][-2:] == ["?", "deprecated"]
+    assert cells["beta:s8dynamic"][-2:] == ["?", "slower_than_float"]
     assert max(map(len, text.splitlines())) <= 100
     flat = " ".join(text.split())
     assert "Time is that for one sample over alpha:float32's: under 1 is faster" in flat

@@ -133,6 +133,7 @@ def test_over_draws():
         ({"status": "failed"}, "failed"),
         ({"kind": "baseline"}, "float32"),
         ({"flags": [{"code": "drop", "text": "x"}]}, "flagged"),
+        ({"flags": [{"code": "slower_than_float", "text": "x"}]}, "not tested"),
         ({}, "not tested"),
     ],
 )
@@ -161,3 +162,10 @@ def test_what_is_unseen_is_seen():
     assert words.visible("a\u202egnp\x07") == "a\\u202egnp\\u0007"
     assert words.visible("ä → 漢字\t\n") == "ä → 漢字\t\n"
     assert words.sentence("so") == words.sentence("so.") == "so."
+
+
+def test_limits(tmp_path):
+    run = full_run(tmp_path)
+    assert words.limits(run) == "a drop of at most 2.00 points, at most 500.0 kB, at most 1.5 of the reference's time"
+    run.request.max_drop = run.request.max_size = run.request.max_latency_ratio = None
+    assert words.limits(run) == ""

@@ -30,9 +30,10 @@ def charts(run: Run) -> list[Chart]:
 
 def _size(rows: Sequence[Row], run: Run) -> Chart | None:
     rows = [row for row in rows if row.size_bytes]
-    front = run.recommendation.pareto if run.recommendation else []
     if not rows:
         return None
+    records = [_record(row, run) | {"bytes": row.size_bytes} for row in rows]
+    _mark_front(records, "bytes")
     least = min(rows, key=lambda row: row.size_bytes or 0)
     pick = _pick(rows, run)
     finding = f"The smallest of all is {_told(least)}."
@@ -45,7 +46,7 @@ def _size(rows: Sequence[Row], run: Run) -> Chart | None:
         "builds of which no other is both as accurate and as small." + _MARKS,
         finding,
         (_BUILD, _ENGINE, _STANDING, _ACCURACY, Column("bytes", "size", words.kilobytes)),
-        [_record(row, run) | {"bytes": row.size_bytes, "front": row.id in front} for row in rows],
+        records,
     )
 
 
@@ -63,7 +64,7 @@ def _latency(rows: Sequence[Row], run: Run) -> Chart | None:
             records.append(_record(row, run) | told)
     if not records:
         return None
-    _mark_front(records)
+    _mark_front(records, "ratio")
     clear = [r for r in records if r["resolvable"] and r["kind"] != "baseline"]
     fast = min(clear, key=lambda r: r["ratio"], default=None)
     finding = "This machine is too unsteady to tell the builds' times apart."
@@ -210,13 +211,13 @@ def _record(row: Row, run: Run) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _mark_front(records: list[dict[str, Any]]) -> None:
-    """Mark the good enough records of which no other is as accurate and as fast, as far as their times are known."""
-    good = [r for r in records if r["standing"] == "good enough" and r["resolvable"]]
+def _mark_front(records: list[dict[str, Any]], cost: str) -> None:
+    """Mark the good enough records of which no other is as accurate and costs as little, as far as costs are known."""
+    good = [r for r in records if r["standing"] == "good enough" and r.get("resolvable", True)]
     for record in records:
-        own = (record["accuracy"], record["ratio"])
-        others = [o for o in good if (o["accuracy"], o["ratio"]) != own]
-        beaten = any(o["accuracy"] >= own[0] and o["ratio"] <= own[1] for o in others)
+        own = (record["accuracy"], record[cost])
+        others = [o for o in good if (o["accuracy"], o[cost]) != own]
+        beaten = any(o["accuracy"] >= own[0] and o[cost] <= own[1] for o in others)
         record["front"] = record in good and not beaten
 
 

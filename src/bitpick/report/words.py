@@ -185,7 +185,7 @@ def standing(row: Row) -> str:
         return row.status
     if row.kind == "baseline":
         return "float32"
-    if row.flags:
+    if row.faults:
         return "flagged"
     versus = row.versus_baseline
     if versus is None or versus.noninferior is None:
@@ -292,6 +292,19 @@ def answer(run: Run) -> str:
         told += f" ({interval(*bounds)}; under 1 is faster)" if bounds else ""
         parts.append(told if found.resolvable else f"its time beside {found.reference} is not resolvable here")
     return f"It {', '.join(parts[:-1])}{', and ' if parts[1:] else ''}{parts[-1]}."
+
+
+def limits(run: Run) -> str:
+    """What the request does not allow the build to ship, e.g. `a drop of at most 0.50 points`; empty without limits."""
+    asked = run.request
+    parts = []
+    if asked.max_drop is not None:
+        parts.append(f"a drop of at most {points(asked.max_drop)} points")
+    if asked.max_size is not None:
+        parts.append(f"at most {kilobytes(asked.max_size)}")
+    if asked.max_latency_ratio is not None:
+        parts.append(f"at most {asked.max_latency_ratio:g} of the reference's time")
+    return ", ".join(parts)
 
 
 def findings(run: Run) -> list[tuple[Finding, list[Row]]]:
