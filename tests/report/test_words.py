@@ -6,7 +6,6 @@ from bitpick.evidence import VersusNative
 from bitpick.fingerprint import Coverage, Grid
 from bitpick.report import words
 from bitpick.result import Row
-from tests.report.factory import full_run
 
 
 def row(recipe="e:s8u8-per_channel-minmax", **fields) -> Row:
@@ -141,31 +140,7 @@ def test_standing(fields, says):
     assert words.standing(row(**fields)) == says
 
 
-def test_findings_are_told_once_with_their_rows(tmp_path):
-    found = words.findings(full_run(tmp_path))
-    assert [finding.about for finding, _ in found] == ["slow", "big"]
-    assert [len(rows) for _, rows in found] == [4, 4]
-
-
-def test_the_answer_leaves_out_what_was_not_measured(tmp_path):
-    run = full_run(tmp_path)
-    pick = run.row(run.recommendation.id)
-    pick.latency.resolvable = False
-    assert words.answer(run).endswith("(67% smaller), and its time beside alpha:float32 is not resolvable here.")
-    pick.latency = pick.versus_baseline = pick.size_bytes = None
-    assert words.answer(run) == "It gets 89.50% right."
-    run.recommendation.id = None
-    assert words.answer(run) == ""
-
-
 def test_what_is_unseen_is_seen():
     assert words.visible("a\u202egnp\x07") == "a\\u202egnp\\u0007"
     assert words.visible("ä → 漢字\t\n") == "ä → 漢字\t\n"
     assert words.sentence("so") == words.sentence("so.") == "so."
-
-
-def test_limits(tmp_path):
-    run = full_run(tmp_path)
-    assert words.limits(run) == "a drop of at most 2.00 points, at most 500.0 kB, at most 1.5 of the reference's time"
-    run.request.max_drop = run.request.max_size = run.request.max_latency_ratio = None
-    assert words.limits(run) == ""

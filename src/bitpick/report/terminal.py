@@ -12,7 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from bitpick.report import words
+from bitpick.report import whole, words
 from bitpick.result import Hop, Row, Run
 from bitpick.timing import BenchRecord
 
@@ -146,7 +146,7 @@ def _beside_the_rows(run: Run) -> list[RenderableType]:
     reference = next((row.latency.reference for row in run.rows if row.latency), None)
     if reference:
         told.append(f"Time is that for one sample over {reference}'s: under 1 is faster; ? is not resolvable here.")
-    for finding, rows in words.findings(run):
+    for finding, rows in whole.findings(run):
         mend = f" To mend it: {words.sentence(finding.mend)}" if finding.mend else ""
         told.append(f"Why {finding.about}: {words.sentence(finding.text)}{mend} In {', '.join(r.id for r in rows)}.")
     told += [f"Over draws: {row.id}, a drop of {words.over_draws(row)}." for row in run.rows if row.over_draws]
