@@ -6,7 +6,7 @@ PYTHONS ?= 3.11 3.12 3.13
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo install test lint bench test-pythons vendor clean
+.PHONY: demo install test lint bench test-pythons vendor screenshots clean
 
 demo: install
 	$(BIN)/bitpick compare
@@ -46,6 +46,10 @@ test-pythons:
 # The JavaScript that report.html holds, again from npm: the versions and digests are in the script.
 vendor:
 	$(PYTHON) scripts/vendor.py
+
+# The pictures in the README, of a run of the bundled model, or of one that is there: make screenshots RUN=runs/….
+screenshots: install
+	$(BIN)/python scripts/screenshots.py $(RUN)
 
 clean:
 	rm -rf $(VENV) $(addprefix .venv-,$(PYTHONS)) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
