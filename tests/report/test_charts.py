@@ -71,3 +71,17 @@ def test_of_many_classes_those_that_change_most_are_drawn(tmp_path):
     assert {record["class"] for record in classes.rows} == {f"c{i}" for i in range(30, 50)}
     assert len({record["class"] for record in classes.data}) == 50
     assert "The 20 classes that change most are drawn." in classes.shows
+
+
+def test_of_many_layers_the_noisiest_are_drawn_in_the_graphs_order(tmp_path):
+    run = full_run(tmp_path)
+    layer = run.diagnosis.layers[0]
+    levels = [30.0 + (7 * i) % 60 for i in range(60)]
+    run.diagnosis.layers = [
+        layer.model_copy(update={"name": f"l{i}", "activation_sqnr_db": level, "weight_sqnr_db": None})
+        for i, level in enumerate(levels)
+    ]
+    layers = next(chart for chart in charts(run) if chart.name == "layers")
+    assert [r["layer"] for r in layers.rows] == [f"l{i}" for i, level in enumerate(levels) if level < 70]
+    assert len(layers.data) == 60
+    assert "The 40 noisiest layers are drawn." in layers.shows

@@ -10,6 +10,7 @@ from bitpick.report.chart import Chart, Column
 from bitpick.result import Row, Run
 
 _MOST_CLASSES = 20
+_MOST_LAYERS = 40
 
 _MARKS = " Filled is shown to be good enough, hollow is not shown or not tested, grey is float32."
 _BUILD = Column("build", "build")
@@ -181,6 +182,8 @@ def _layers(run: Run) -> Chart | None:
         for layer in run.diagnosis.layers
     ]
     known = [record for record in data if record["output"] is not None]
+    noisy = sorted(range(len(data)), key=lambda place: _noise(data[place]))[:_MOST_LAYERS]
+    some = f" The {len(noisy)} noisiest layers are drawn." if len(noisy) < len(data) else ""
     worst = min(known, key=lambda record: record["output"], default=None)
     finding = "No signal over noise is known of any layer's output."
     if worst is not None:
@@ -189,7 +192,7 @@ def _layers(run: Run) -> Chart | None:
         "layers",
         "Signal over noise, layer by layer",
         f"Of {run.diagnosis.recipe}: how far the float32's signal is above what quantization changed, in decibels, in "
-        "the graph's order. Lower is noisier; 6 dB are one bit.",
+        f"the graph's order. Lower is noisier; 6 dB are one bit.{some}",
         finding,
         (
             Column("layer", "layer"), Column("kind", "type"), Column("weights", "weights", words.decibels),
@@ -198,7 +201,13 @@ def _layers(run: Run) -> Chart | None:
             Column("spared", "drop if only it is in float, points", words.points),
         ),
         data,
+        sorted(noisy),
     )  # fmt: skip
+
+
+def _noise(record: dict[str, Any]) -> float:
+    found = [record[key] for key in ("output", "weights") if record[key] is not None]
+    return min(found, default=float("inf"))
 
 
 def _record(row: Row, run: Run) -> dict[str, Any]:
