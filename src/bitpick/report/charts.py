@@ -67,11 +67,14 @@ def _latency(rows: Sequence[Row], run: Run) -> Chart | None:
         return None
     _mark_front(records, "ratio")
     clear = [r for r in records if r["resolvable"] and r["kind"] != "baseline"]
-    fast = min(clear, key=lambda r: r["ratio"], default=None)
+    ship = next((r for r in clear if r["ship"]), None)
+    least = min(clear, key=lambda r: r["ratio"], default=None)
     finding = "This machine is too unsteady to tell the builds' times apart."
-    if fast is not None:
-        between = f"{fast['ratio']:.2f} times (95% interval {words.interval(fast['low'], fast['high'])})"
-        finding = f"The fastest quantized build, {fast['build']}, takes {between} as long as the reference."
+    if least is not None:
+        finding = f"The lowest ratio of a quantized build is that of {least['build']}: {_ratio(least)}."
+    if ship is not None:
+        lowest = f" {finding}" if ship is not least else " No quantized build has a lower ratio."
+        finding = f"The build to ship takes {_ratio(ship)} times as long as the reference.{lowest}"
     if unclear := sum(not r["resolvable"] for r in records):
         finding += f" {unclear} of {len(records)} are not resolvable on this machine, and drawn faint."
     reference_id = next(row.latency.reference for row in timed if row.latency)
@@ -203,6 +206,10 @@ def _layers(run: Run) -> Chart | None:
         data,
         sorted(noisy),
     )  # fmt: skip
+
+
+def _ratio(record: dict[str, Any]) -> str:
+    return f"{record['ratio']:.2f} (95% interval {words.interval(record['low'], record['high'])})"
 
 
 def _noise(record: dict[str, Any]) -> float:

@@ -47,14 +47,20 @@
 
   const unique = (data, key) => [...new Set(data.map((d) => d[key]))];
 
-  // The name of the build to ship, on the side of its mark that has room.
+  // The name of the build to ship, above its mark, towards the side that has room.
   const names = (data, x, width, log) => {
     const value = typeof x === "string" ? (d) => d[x] : x, [low, high] = d3.extent(data, value);
     const middle = log ? Math.sqrt(low * high) : (low + high) / 2;
     return [true, false].map((left) => Plot.text(data, {
       filter: (d) => d.ship && value(d) <= middle === left, x, y: (d) => 100 * d.accuracy, text: (d) => clip(d.build, Math.max(12, Math.floor(width / 14))),
-      textAnchor: left ? "start" : "end", dx: left ? 10 : -10, fill: accent, stroke: "var(--paper)", strokeWidth: 4, fontWeight: 600,
+      textAnchor: left ? "start" : "end", dx: left ? -4 : 4, dy: -14, fill: accent, stroke: "var(--paper)", strokeWidth: 4, fontWeight: 600,
     }));
+  };
+
+  // Round numbers for a logarithmic scale.
+  const rounds = (data, value) => {
+    const [low, high] = d3.extent(data, value);
+    return d3.range(-3, 9).flatMap((power) => [1, 2, 5].map((each) => each * 10 ** power)).filter((each) => each >= low && each <= high);
   };
 
   // A scale that shows each of them: by size where the largest is many times the smallest.
@@ -77,7 +83,7 @@
       const log = spread(data, "bytes");
       return frame(chart, width, {
         height: Math.min(420, 0.75 * width + 60), marginLeft: 48, marginBottom: 44, marginRight: 24, marginTop: 28,
-        x: { label: "size, kB", type: log ? "log" : "linear", base: 2, inset: 12, ticks: width < 500 ? 4 : 7, tickFormat: ",d" },
+        x: { label: "size, kB", type: log ? "log" : "linear", inset: 12, ticks: log ? rounds(data, x) : width < 500 ? 4 : 7, tickFormat: ",d" },
         y: accuracy, symbol: { legend: true },
         marks: [
           Plot.line(front, { x, y: (d) => 100 * d.accuracy, curve: "step-after", stroke: muted, strokeDasharray: "2,3" }),
