@@ -28,8 +28,8 @@ def test_the_findings_are_in_words(made):
         f"The smallest of all is {UNSHOWN}, with 88.00% in 95.0 kB."
     )
     assert made["latency"].finding == (
-        "The build to ship takes 0.45 (95% interval 0.43 to 0.48) times as long as the reference. The lowest ratio of a "
-        f"quantized build is that of {UNSHOWN}: 0.40 (95% interval 0.38 to 0.43). "
+        "The build to ship takes 0.45 (95% interval 0.43 to 0.48) times as long as the reference. "
+        f"The lowest ratio of a quantized build is that of {UNSHOWN}: 0.40 (95% interval 0.38 to 0.43). "
         "1 of 6 are not resolvable on this machine, and drawn faint."
     )
     assert made["drops"].finding.startswith("2 of the 3 builds that could be recommended")

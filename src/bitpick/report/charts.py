@@ -52,20 +52,40 @@ def _size(rows: Sequence[Row], run: Run) -> Chart | None:
 
 
 def _latency(rows: Sequence[Row], run: Run) -> Chart | None:
-    timed = [row for row in rows if row.latency is not None]
-    records = []
-    for row in timed:
-        found = row.latency
-        assert found is not None
-        reference = found.reference == row.id
-        ratio = 1.0 if reference else found.ratio_reference
-        low, high = found.ratio_reference_interval or (ratio, ratio)
-        if ratio is not None:
-            told = {"ratio": ratio, "low": low, "high": high, "p50": found.p50, "resolvable": found.resolvable}
-            records.append(_record(row, run) | told)
+    records = [record for row in rows if (record := _timed(row, run)) is not None]
     if not records:
         return None
     _mark_front(records, "ratio")
+    reference = next(row.latency.reference for row in rows if row.latency)
+    return Chart(
+        "latency",
+        "Accuracy and latency",
+        f"Each mark is a build, with the 95% interval of its time for one sample over that of {reference}: under 1 "
+        "is faster. A line joins the good enough builds of which no other is both as accurate and as fast." + _MARKS,
+        _told_times(records),
+        (
+            _BUILD, _ENGINE, _STANDING, _ACCURACY, Column("ratio", "time over the reference's", "{:.2f}".format),
+            Column("low", "from", "{:.2f}".format), Column("high", "to", "{:.2f}".format),
+            Column("p50", "median time", words.microseconds), Column("resolvable", "resolvable", _yes),
+        ),
+        records,
+    )  # fmt: skip
+
+
+def _timed(row: Row, run: Run) -> dict[str, Any] | None:
+    """A row with its time over the reference's; the reference itself has 1."""
+    found = row.latency
+    if found is None:
+        return None
+    ratio = 1.0 if found.reference == row.id else found.ratio_reference
+    if ratio is None:
+        return None
+    low, high = found.ratio_reference_interval or (ratio, ratio)
+    told = {"ratio": ratio, "low": low, "high": high, "p50": found.p50, "resolvable": found.resolvable}
+    return _record(row, run) | told
+
+
+def _told_times(records: list[dict[str, Any]]) -> str:
     clear = [r for r in records if r["resolvable"] and r["kind"] != "baseline"]
     ship = next((r for r in clear if r["ship"]), None)
     least = min(clear, key=lambda r: r["ratio"], default=None)
@@ -77,20 +97,7 @@ def _latency(rows: Sequence[Row], run: Run) -> Chart | None:
         finding = f"The build to ship takes {_ratio(ship)} times as long as the reference.{lowest}"
     if unclear := sum(not r["resolvable"] for r in records):
         finding += f" {unclear} of {len(records)} are not resolvable on this machine, and drawn faint."
-    reference_id = next(row.latency.reference for row in timed if row.latency)
-    return Chart(
-        "latency",
-        "Accuracy and latency",
-        f"Each mark is a build, with the 95% interval of its time for one sample over that of {reference_id}: under 1 "
-        "is faster. A line joins the good enough builds of which no other is both as accurate and as fast." + _MARKS,
-        finding,
-        (
-            _BUILD, _ENGINE, _STANDING, _ACCURACY, Column("ratio", "time over the reference's", "{:.2f}".format),
-            Column("low", "from", "{:.2f}".format), Column("high", "to", "{:.2f}".format),
-            Column("p50", "median time", words.microseconds), Column("resolvable", "resolvable", _yes),
-        ),
-        records,
-    )  # fmt: skip
+    return finding
 
 
 def _drops(rows: Sequence[Row], run: Run) -> Chart | None:
