@@ -25,6 +25,22 @@ PACKAGES: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "dist/plot.umd.min.js": ("plot.umd.min.js", "4358086467740777dd788d6b27a95cebdbaefdd50c730a3060117073bd7134cb"),
         "LICENSE": ("plot.LICENSE.txt", "4b295e011e0e046170041b5b46f1349393aeceb95797793a55bd21dbb543363a"),
     },
+    # What Plot's file holds of others.
+    ("interval-tree-1d", "1.0.4"): {
+        "LICENSE": (
+            "interval-tree-1d.LICENSE.txt",
+            "e67aed7df22dc8031e4fcf5338fe91cb33e3817e5c58a99a2a2802eea9069791",
+        ),
+    },
+    ("binary-search-bounds", "2.0.5"): {
+        "LICENSE": (
+            "binary-search-bounds.LICENSE.txt",
+            "f2b10f2958d2724d6df0f16b1ea25d32cd7e6333ce88ac3c5cdff37c2c4222b8",
+        ),
+    },
+    ("isoformat", "0.2.1"): {
+        "LICENSE": ("isoformat.LICENSE.txt", "9ea8903938dab5f12c4572d60725069bec2d1b0dc3bcc210b09bae946a5ebb1f"),
+    },
     ("datatables.net", "3.1.5"): {
         "js/dataTables.min.js": (
             "dataTables.min.js",

@@ -18,7 +18,7 @@ from bitpick.report.charts import charts
 from bitpick.result import Run
 
 _SCRIPTS = ("d3.min.js", "plot.umd.min.js", "dataTables.min.js", "report.js")
-_LICENSES = ("d3.LICENSE.txt", "plot.LICENSE.txt", "dataTables.LICENSE.txt")
+_LICENSED = ("d3", "plot", "interval-tree-1d", "binary-search-bounds", "isoformat", "dataTables")
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -46,7 +46,7 @@ def render(run: Run, folder: Path) -> str:
             policy=_policy(scripts),
             scripts=scripts,
             style=_asset("report.css"),
-            licenses=[_asset(name) for name in _LICENSES],
+            licenses=[(name, _asset(f"{name}.LICENSE.txt")) for name in _LICENSED],
         )
     )
 
