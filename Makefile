@@ -6,7 +6,7 @@ PYTHONS ?= 3.11 3.12 3.13
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo install test lint bench test-pythons clean
+.PHONY: demo install test lint bench test-pythons vendor screenshots clean
 
 demo: install
 	$(BIN)/bitpick compare
@@ -42,6 +42,14 @@ test-pythons:
 		.venv-$$version/bin/python -m pip install --quiet --constraint constraints.txt --editable . pytest hypothesis statsmodels && \
 		.venv-$$version/bin/python -m pytest -m 'not frameworks and not data' $(PYTEST_ARGS) || exit 1; \
 	done
+
+# The JavaScript that report.html holds, again from npm: the versions and digests are in the script.
+vendor:
+	$(PYTHON) scripts/vendor.py
+
+# The pictures in the README, of a run of the bundled model, or of one that is there: make screenshots RUN=runs/….
+screenshots: install
+	$(BIN)/python scripts/screenshots.py $(RUN)
 
 clean:
 	rm -rf $(VENV) $(addprefix .venv-,$(PYTHONS)) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -141,6 +143,55 @@ def npm() -> str:
         lacks("npm", "there is no npm client on the PATH")
     assert found is not None
     return found
+
+
+@dataclass
+class Seen:
+    """What a page did that a report must not do: errors it told the console, requests beyond itself, dialogs."""
+
+    errors: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+    dialogs: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium, or another one that is on the PATH, driven by Playwright."""
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        lacks("browser", "there is no Chromium on the PATH")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        lacks("browser", "Playwright is not installed")
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def opened(browser: Any) -> Iterator[Callable[..., tuple[Any, Seen]]]:
+    """Open a file in a new page; says what the page did."""
+    contexts = []
+
+    def open_page(path: Path, width: int = 1280, **options: Any) -> tuple[Any, Seen]:
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        page, seen, own = context.new_page(), Seen(), path.absolute().as_uri()
+        page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: seen.errors.append(str(error)))
+        page.on("dialog", lambda dialog: (seen.dialogs.append(dialog.message), dialog.dismiss()))
+        known = (own, "data:", "blob:")
+        page.on("request", lambda r: None if r.url.startswith(known) else seen.outside.append(r.url))
+        page.goto(own)
+        if options.get("java_script_enabled", True):
+            page.wait_for_function("[...document.querySelectorAll('.plot')].every(each => each.querySelector('svg'))")
+        return page, seen
+
+    yield open_page
+    for context in contexts:
+        context.close()
 
 
 @pytest.fixture

@@ -57,9 +57,8 @@ def test_compare_shows_the_rows_the_pick_and_where_everything_is(place):
     assert done.stderr == ""
     for text in ("fake:float32", "fake:s8s8-per_tensor-minmax", "accuracy", "Ship fake:", "unsupported:", "run.json"):
         assert text in done.stdout
-    assert {"report.md", "run.json", "builds", "forms", "logs"} == {p.name for p in (place / "run").iterdir()} - {
-        "ranges"
-    }
+    left = {p.name for p in (place / "run").iterdir()} - {"ranges", "examples"}
+    assert left == {"report.md", "report.html", "run.json", "builds", "forms", "logs"}
     build = place / "run" / "builds" / "fake__s8s8-per_tensor-minmax"
     assert {p.name for p in build.iterdir()} == {"model.npz", "recipe.yaml", "predictions.npz"}
 
@@ -85,10 +84,11 @@ def test_without_out_the_same_request_finds_its_own_folder_again(place):
 
 def test_report_is_written_again_from_run_json(place):
     compare(place, "--out", "run")
-    before = (place / "run" / "report.md").read_text()
-    (place / "run" / "report.md").unlink()
+    before = {name: (place / "run" / name).read_text() for name in ("report.md", "report.html")}
+    for name in before:
+        (place / "run" / name).unlink()
     assert bitpick(place, "report", "run").returncode == 0
-    assert (place / "run" / "report.md").read_text() == before
+    assert {name: (place / "run" / name).read_text() for name in before} == before
 
 
 def test_quantize_and_evaluate_agree_with_compare(place):

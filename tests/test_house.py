@@ -84,6 +84,7 @@ TESTED_ELSEWHERE = {
     "engines/pytorch_fx": "conformance",
     "engines/onnxruntime_quantizer": "engines/test_onnxruntime",
     "engines/registry": "conformance",
+    "report/chart": "report/test_charts",
     "engines/graphs/executed": "measures/test_coverage, engines/graphs",
     "executors/executor": "executors/test_inline",
     "evidence": "comparison/test_judge, measures/test_fidelity",

@@ -119,7 +119,7 @@ def compare(
         progress: is told how far a download is.
 
     Returns:
-        The finished run; its directory holds `run.json`, `report.md` and `builds/`.
+        The finished run; its directory holds `run.json`, `report.html`, `report.md` and `builds/`.
 
     Raises:
         RequestError: the request is wrong; nothing was written.

@@ -10,10 +10,11 @@ from bitpick.comparison import gate as gates
 from bitpick.comparison import store as stores
 from bitpick.comparison.gate import Check, Rules
 from bitpick.errors import OutputError
-from bitpick.report import markdown
+from bitpick.report import html, markdown
 from bitpick.result import Recommendation, Row, Run
 
 REPORT_FILE = "report.md"
+PAGE_FILE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -110,5 +111,6 @@ def write_report(folder: Path, run: Run) -> None:
     """
     try:
         stores.write_whole(folder / REPORT_FILE, markdown.render(run))
+        stores.write_whole(folder / PAGE_FILE, html.render(run, folder))
     except OSError as error:
         raise OutputError(f"the report cannot be written in {folder}: {error.strerror}") from error

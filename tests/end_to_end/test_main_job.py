@@ -328,6 +328,21 @@ def test_the_report_can_be_filed(bundled):
         assert f"`{row['recipe']}`" in text
 
 
+def test_the_report_opens_in_a_browser(bundled, opened):
+    folder, run = bundled
+    page, seen = opened(folder / "report.html", width=360)
+    assert (seen.errors, seen.outside, seen.dialogs) == ([], [], [])
+    assert page.get_by_role("heading", level=1).inner_text() == f"Ship {run['recommendation']['id']}"
+    assert page.locator("#rows tbody tr").count() == len(run["rows"])
+    charts = page.locator("figure[data-chart]").evaluate_all("all => all.map(each => each.dataset.chart)")
+    assert {"size", "drops", "classes"} <= set(charts)
+    assert page.locator("figure[data-chart=size] .plot svg path").count() >= 10
+    assert page.locator(".examples img").count() == len(run["examples"]) == 12
+    assert page.evaluate("[...document.images].every(image => image.naturalWidth === 32)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert (folder / "report.html").stat().st_size < 1_000_000
+
+
 def test_an_interrupt_while_the_model_is_converted(tmp_path):
     process = subprocess.Popen(
         [*COMMAND, "compare", "--out", str(tmp_path / "run")], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -5,6 +5,7 @@ import pytest
 from bitpick.evidence import OverDraws
 from bitpick.report import markdown
 from bitpick.result import Run
+from tests.report.factory import PICK, full_run
 
 ACCURACY = {"correct": 90, "total": 100, "value": 0.9, "interval": (0.8, 0.95), "per_class": {"ant": 0.8, "bee": 1.0}}
 
@@ -146,8 +147,9 @@ def test_the_parts_and_their_numbers():
     assert "1,234 weights and 5,678 multiply-accumulates" in text
 
 
-def test_every_table_is_whole():
-    for table in tables(markdown.render(run())):
+@pytest.mark.parametrize("made", [lambda folder: run(), full_run], ids=["little", "everything"])
+def test_every_table_is_whole(made, tmp_path):
+    for table in tables(markdown.render(made(tmp_path))):
         columns = {line.replace("\\|", "").count("|") for line in table}
         assert len(columns) == 1, table
         assert set(table[1]) <= set("|- "), table
@@ -209,3 +211,18 @@ def test_what_a_recipe_loses_over_draws_has_every_draw_and_what_is_missing():
     assert "the seeds 0 to 2." in text
     for table in tables(text):
         assert len({line.replace("\\|", "").count("|") for line in table}) == 1, table
+
+
+def test_everything_that_was_measured_is_told(tmp_path):
+    text = markdown.render(full_run(tmp_path))
+    assert f"**Ship `{PICK}`.** It gets 89.50% right, a drop of 0.50 points" in text
+    times = "180 µs | 225 µs | 0.45 (0.43 to 0.48) | 0.45 (0.43 to 0.48) | 11,111 a second | 12.3 MB"
+    assert f"| `{PICK}` | {times} |" in text
+    assert "| `beta:s8dynamic` | 1000 µs | 1250 µs | not resolvable on this machine |" in text
+    assert "- slow: 2 transposes run in every inference. To mend it: export with channels first. In `beta:s8d" in text
+    assert f"| `{PICK}` | 895, 896, 897 |" in text
+    assert "| second | Conv | 32.0 dB | 19.0 dB | 0.10 (-0.30 to 0.50) | 0.20 (-0.20 to 0.60) |" in text
+    assert f"- To try next: `{PICK}`, which was run: `{PICK}`." in text
+    assert "- `beta:s8weights` was not timed: there is no build" in text
+    assert "- Limits: a drop of at most 2.00 points" in text
+    assert "3 samples whose prediction changed are in `examples/`" in text

@@ -7,6 +7,7 @@ from rich.console import Console
 from bitpick.comparison.job import Job
 from bitpick.evidence import OverDraws
 from bitpick.report import terminal
+from tests.report.factory import full_run
 from tests.report.test_markdown import over_draws, run
 
 
@@ -44,6 +45,20 @@ def test_a_narrow_terminal_keeps_the_numbers():
     text = shown(terminal.summary(run(), "x"), width=50)
     assert "80.00%" in text
     assert "10.00" in text
+
+
+def test_everything_that_was_measured_is_told_and_fits(tmp_path):
+    text = shown(terminal.summary(full_run(tmp_path), "x"), width=100)
+    cells = {words[0]: words[1:] for line in text.splitlines() if (words := line.split())}
+    assert cells["alpha:s8u8-per_channel-minmax"] == ["89.50%", "0.50", "31", "100%", "100.0", "kB", "0.45"]
+    assert cells["beta:s8dynamic"][-2:] == ["?", "slower_than_float"]
+    assert max(map(len, text.splitlines())) <= 100
+    flat = " ".join(text.split())
+    assert "Time is that for one sample over alpha:float32's: under 1 is faster" in flat
+    assert "Why slow: 2 transposes run in every inference. To mend it: export with channels first." in flat
+    assert "the recipe, over 3 draws, loses 0.50 (-0.10 to 1.10), from 0.30 to 0.50, and is shown" in flat
+    assert "second alone costs 0.10 points." in flat
+    assert "3 samples whose prediction changed" in flat
 
 
 def test_live_rows_show_what_goes_on_and_nothing_where_there_is_no_terminal():

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from bitpick import __version__
 from bitpick.comparison import draws, targets
+from bitpick.comparison.examples import examples
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.prepare import Preparation
 from bitpick.comparison.request import offers
@@ -112,6 +113,7 @@ class Comparison:
                 self._listener.phase("building from other calibration draws")
                 draws.measure(rows, self.run.recommendation, self.store, inputs)
             self.run.rows = rows.all
+            self.run.examples = examples(self.store, rows.predicted, inputs.evaluation, inputs.classes)
             if not any(row.kind == "quantized" and row.status == "ok" for row in self.run.rows):
                 raise RunError(
                     "no quantized row is ok", mend=f"the reason of each is in {self.store.root / 'report.md'}"

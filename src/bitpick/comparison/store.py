@@ -23,7 +23,7 @@ from bitpick.result import HostRecord, Row, Run
 
 RUN_FILE = "run.json"
 TIMINGS_FILE = "timings.json"
-_OURS = (RUN_FILE, "report.md", "report.html", "builds", "draws", "forms", "ranges", "logs")
+_OURS = (RUN_FILE, "report.md", "report.html", "builds", "draws", "forms", "ranges", "examples", "logs")
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -207,6 +207,11 @@ class Store:
     def ranges(self, key: str) -> Path:
         """The activation ranges with this key."""
         return self.root / "ranges" / f"{key}.json"
+
+    @property
+    def examples(self) -> Path:
+        """Images of evaluation samples."""
+        return self.root / "examples"
 
     def build(self, recipe_id: str) -> Path:
         """The folder of a build."""

@@ -12,7 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from bitpick.report import words
+from bitpick.report import whole, words
 from bitpick.result import Hop, Row, Run
 from bitpick.timing import BenchRecord
 
@@ -100,7 +100,8 @@ def table(rows: list[Row]) -> Table:
         columns["flips"] = words.flips
     if any(words.integer(row) not in ("", "100%") for row in rows):
         columns["integer"] = words.integer
-    columns |= {"size": words.size, "smaller": words.reduction}
+    timed = any(row.latency for row in rows)
+    columns |= {"size": words.size} | ({"time": words.time_beside} if timed else {"smaller": words.reduction})
     for name in columns:
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("")
@@ -127,6 +128,7 @@ def summary(run: Run, folder: str) -> Group:
         for row in rows
         if row.status != "ok"
     ]
+    parts += _beside_the_rows(run)
     if run.recommendation:
         pick = run.recommendation.id
         parts += [
@@ -139,8 +141,23 @@ def summary(run: Run, folder: str) -> Group:
     if over:
         parts += [Text(""), Text("Over calibration draws", style="bold")]
         parts += [Text.assemble("· ", (row_id, "bold"), f": {told}") for row_id, told in over]
-    parts += [Text(""), Text(f"Everything is in {folder}: report.md, run.json, builds/", style="dim")]
+    parts += [Text(""), Text(f"Everything is in {folder}: report.html, report.md, run.json, builds/", style="dim")]
     return Group(*parts)
+
+
+def _beside_the_rows(run: Run) -> list[RenderableType]:
+    """What the table has no room for: what its times mean, why slow or big, layers, examples."""
+    told = []
+    reference = next((row.latency.reference for row in run.rows if row.latency), None)
+    if reference:
+        told.append(f"Time is that for one sample over {reference}'s: under 1 is faster; ? is not resolvable here.")
+    for finding, rows in whole.findings(run):
+        mend = f" To mend it: {words.sentence(finding.mend)}" if finding.mend else ""
+        told.append(f"Why {finding.about}: {words.sentence(finding.text)}{mend} In {', '.join(r.id for r in rows)}.")
+    told += [words.sentence(advice) for advice in (run.diagnosis.advice if run.diagnosis else [])]
+    if run.examples:
+        told.append(f"{len(run.examples)} samples whose prediction changed are shown in report.html.")
+    return [Text(""), *(Text(words.visible(line)) for line in told)] if told else []
 
 
 def hops(records: Sequence[Hop], path: str) -> Group:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 
+from bitpick.diagnosed import Change
 from bitpick.fingerprint import Fingerprint, Grid
 from bitpick.result import HostRecord, Recommendation, Row, Run
 
@@ -16,10 +18,23 @@ DTYPE_WORDS = {
     "bfloat16": "bfloat16",
 }
 
+# Control characters, and those that turn the direction of the text around them.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def visible(text: str) -> str:
+    r"""Text whose unseen characters are seen: U+202E becomes `\u202e`."""
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def sentence(text: str) -> str:
+    """Text that ends as a sentence does."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
 
 def cell(text: str) -> str:
     """Text that cannot break out of a Markdown table cell."""
-    flat = " ".join(text.split())
+    flat = visible(" ".join(text.split()))
     for mark in "\\`*_[]<>|":
         flat = flat.replace(mark, "\\" + mark)
     return flat
@@ -182,3 +197,87 @@ def per_class_drops(row: Row, baseline: Row | None) -> dict[str, float]:
     if row.accuracy is None or baseline is None or baseline.accuracy is None:
         return {}
     return {name: baseline.accuracy.per_class[name] - value for name, value in row.accuracy.per_class.items()}
+
+
+def standing(row: Row) -> str:
+    """Where a row stands: `float32`, `good enough`, `not shown`, `flagged`, `not tested`, or why it is missing."""
+    if row.status != "ok":
+        return row.status
+    if row.kind == "baseline":
+        return "float32"
+    if row.faults:
+        return "flagged"
+    versus = row.versus_baseline
+    if versus is None or versus.noninferior is None:
+        return "not tested"
+    return "good enough" if versus.noninferior else "not shown"
+
+
+def megabytes(size: int) -> str:
+    """12345678 → `12.3 MB`; a MB is 1,000,000 bytes."""
+    return f"{size / 1e6:.1f} MB"
+
+
+def decibels(value: float | None) -> str:
+    """23.41 → `23.4 dB`; empty where there is no noise, or it is not known."""
+    return "" if value is None else f"{value:.1f} dB"
+
+
+def change(found: Change | None) -> str:
+    """The drop of a build with some layers in float, in points with its interval; empty where it was not made."""
+    if found is None:
+        return ""
+    low, high = found.drop_interval
+    return f"{points(found.drop)} ({points(low)} to {points(high)})"
+
+
+def interval(low: float, high: float, digits: int = 2) -> str:
+    """0.44, 0.46 → `0.44 to 0.46`."""
+    return f"{low + 0.0:.{digits}f} to {high + 0.0:.{digits}f}"
+
+
+def latency(row: Row) -> str:
+    """The median time for one sample, e.g. `263 µs`."""
+    return "" if row.latency is None else microseconds(row.latency.p50)
+
+
+def ratio_own(row: Row) -> str:
+    """The time of a row over that of its engine's float32, e.g. `0.45 (0.44 to 0.46)`; under 1 is faster."""
+    found = row.latency
+    return "" if found is None else _ratio(found.ratio_own, found.ratio_own_interval, found.resolvable)
+
+
+def ratio_reference(row: Row) -> str:
+    """The time of a row over that of the reference of all rows, e.g. `0.45 (0.44 to 0.46)`; under 1 is faster."""
+    found = row.latency
+    if found is not None and found.reference == row.id:
+        return "the reference"
+    return "" if found is None else _ratio(found.ratio_reference, found.ratio_reference_interval, found.resolvable)
+
+
+def time_beside(row: Row) -> str:
+    """The time of a row over the reference's in few characters: `0.45`; `1` is the reference, `?` is not resolvable."""
+    found = row.latency
+    if found is None or (found.ratio_reference is None and found.reference != row.id):
+        return ""
+    if found.ratio_reference is None:
+        return "1"
+    return f"{found.ratio_reference:.2f}" if found.resolvable else "?"
+
+
+def _ratio(value: float | None, bounds: tuple[float, float] | None, resolvable: bool) -> str:
+    if value is None:
+        return ""
+    if not resolvable:
+        return "not resolvable on this machine"
+    return f"{value:.2f}" + (f" ({interval(*bounds)})" if bounds else "")
+
+
+def throughput(row: Row) -> str:
+    """How many samples a second, e.g. `12,345 a second`."""
+    return "" if row.throughput is None else f"{row.throughput.samples_per_second:,.0f} a second"
+
+
+def memory(row: Row) -> str:
+    """How much a process grows as it opens the build and runs one sample."""
+    return "" if row.memory_bytes is None else megabytes(row.memory_bytes)

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bitpick.comparison.compare import new_run
+from bitpick.comparison.examples import COUNT, examples
+from bitpick.comparison.request import make_request
+from bitpick.comparison.store import Store
+from bitpick.data.dataset import Samples
+from bitpick.host import this_host
+from bitpick.recipe import file_name
+from bitpick.result import Recommendation, Row
+
+OWN, PICK, OTHER = "e:float32", "e:s8u8-per_channel-minmax", "e:u8u8-per_tensor-minmax"
+CLASSES = ("ant", "bee", "cow")
+N = 40
+
+
+@pytest.fixture
+def store(tmp_path, model_file):
+    """A run of three rows over 40 samples; both quantized ones predict otherwise than the float32 on the last 20."""
+    request, form = make_request(model_file, "tiny", engine_names=["onnxruntime"], calibration_size=10)
+    store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
+    versus = {
+        "baseline": OWN, "drop": 0.0, "drop_interval": (0, 0), "flips": 20, "only_baseline": 0, "only_row": 0,
+        "p_value": 1.0, "margin": 0.01,
+    }  # fmt: skip
+    for row_id, correct in ((OWN, 30), (PICK, 20), (OTHER, 25)):
+        accuracy = {"correct": correct, "total": N, "value": correct / N, "interval": (0, 1), "per_class": {}}
+        kind = "baseline" if row_id == OWN else "quantized"
+        fields = {} if row_id == OWN else {"versus_baseline": versus}
+        store.run.rows.append(
+            Row(id=row_id, recipe=row_id, engine="e", kind=kind, status="ok", accuracy=accuracy, **fields)
+        )
+        folder = tmp_path / "run" / "builds" / file_name(row_id)
+        folder.mkdir(parents=True)
+        scores = np.zeros((N, 3), np.float32)
+        scores[:, 0] = 1 + np.arange(N) / N  # the float32 is surer of the later ones
+        np.savez(folder / "predictions.npz", predictions=scores.argmax(1).astype(np.int32), scores=scores)
+    return store
+
+
+def given(tmp_path, shape=(4, 4, 3), indices=None) -> Samples:
+    inputs = np.broadcast_to(np.arange(N, dtype=np.uint8).reshape(N, *[1] * len(shape)), (N, *shape))
+    np.save(tmp_path / "inputs.npy", inputs)
+    np.save(tmp_path / "labels.npy", np.arange(N) % 3)
+    return Samples(inputs=tmp_path / "inputs.npy", labels=tmp_path / "labels.npy", indices=indices, count=N, sha256="x")
+
+
+def predicted() -> dict:
+    float32 = np.zeros(N, np.int32)
+    changed = np.where(np.arange(N) < N // 2, 0, 1).astype(np.int32)
+    return {OWN: float32, PICK: changed, OTHER: np.where(changed == 1, 2, 0).astype(np.int32)}
+
+
+def test_the_surest_disagreements_of_the_recommended_build_come_first(store, tmp_path):
+    store.run.recommendation = Recommendation(id=PICK, because=[])
+    found = examples(store, predicted(), given(tmp_path), CLASSES)
+    assert [e.sample for e in found] == list(range(N - 1, N - 1 - COUNT, -1))
+    assert found[0].predictions == {OWN: "ant", PICK: "bee"}
+    assert [e.label for e in found[:3]] == [CLASSES[s % 3] for s in (39, 38, 37)]
+    for example in found:
+        assert example.image == f"examples/{example.sample}.png"
+        pixels = np.asarray(Image.open(store.root / example.image))
+        assert pixels.shape == (4, 4, 3)
+        assert (pixels == example.sample).all()
+
+
+def test_where_none_is_recommended_it_is_the_most_accurate_one(store, tmp_path):
+    store.run.recommendation = Recommendation(id=None, because=[])
+    assert set(examples(store, predicted(), given(tmp_path), CLASSES)[0].predictions) == {OWN, OTHER}
+
+
+def test_indices_say_which_image_a_sample_is(store, tmp_path):
+    np.save(tmp_path / "indices.npy", np.arange(N)[::-1])
+    store.run.recommendation = Recommendation(id=PICK, because=[])
+    found = examples(store, predicted(), given(tmp_path, indices=tmp_path / "indices.npy"), CLASSES)
+    assert (np.asarray(Image.open(store.root / found[0].image)) == N - 1 - found[0].sample).all()
+
+
+def test_what_is_no_image_gives_none(store, tmp_path):
+    store.run.recommendation = Recommendation(id=PICK, because=[])
+    assert examples(store, predicted(), given(tmp_path, shape=(7,)), CLASSES) == []
+    assert not store.examples.exists()
+
+
+def test_nothing_quantized_gives_none(store, tmp_path):
+    store.run.rows = store.run.rows[:1]
+    assert examples(store, predicted(), given(tmp_path), CLASSES) == []
+
+
+def test_what_an_earlier_run_left_goes(store, tmp_path):
+    store.examples.mkdir()
+    (store.examples / "old.png").write_bytes(b"")
+    store.run.recommendation = Recommendation(id=PICK, because=[])
+    same = dict.fromkeys((OWN, PICK, OTHER), np.zeros(N, np.int32))
+    assert examples(store, same, given(tmp_path), CLASSES) == []
+    assert not store.examples.exists()
