@@ -72,6 +72,15 @@ def test_the_answer_comes_first(report):
     )
 
 
+def test_cross_fit_and_draws_are_told(report, opened):
+    page, _ = opened(report)
+    assert "Selection: cross-fit." in page.locator(".answer").inner_text()
+    halves = page.get_by_role("region", name="What each half of the samples chose").locator("tbody tr")
+    assert halves.nth(0).inner_text().split("\n")[1:] == [f"{PICK}\t0.40", "-0.10 to 0.90", "\tconfirmed", "p = 0.03"]
+    assert "none" in halves.nth(1).inner_text()
+    assert f"Draw 3 of {PICK} is missing: there is no kernel Conv d." in page.locator(".method").inner_text()
+
+
 @pytest.mark.parametrize("state", ["running", "failed", "interrupted"])
 def test_a_run_that_did_not_end_well_says_so(state, tmp_path):
     text = html.render(small_run(state=state, recommendation=None, data=None, rows=[]), tmp_path)
