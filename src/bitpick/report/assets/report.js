@@ -87,7 +87,7 @@
         y: accuracy, symbol: { legend: true },
         marks: [
           Plot.line(front, { x, y: (d) => 100 * d.accuracy, curve: "step-after", stroke: muted, strokeDasharray: "2,3" }),
-          marks(data, x), names(data, x, width, log), tip(data, x, (d) => `${x(d).toFixed(1)} kB`),
+          names(data, x, width, log), marks(data, x), tip(data, x, (d) => `${x(d).toFixed(1)} kB`),
         ],
       });
     },
@@ -105,7 +105,7 @@
           Plot.ruleX([1], { stroke: muted }),
           Plot.line(front, { x, y, curve: "step-after", stroke: muted, strokeDasharray: "2,3" }),
           Plot.ruleY(data, { x1: "low", x2: "high", y, stroke: asIs(colour), strokeWidth: 1.5, opacity }),
-          marks(data, x, opacity), names(data, x, width, log),
+          names(data, x, width, log), marks(data, x, opacity),
           tip(data, x, (d) => (d.resolvable ? `${d.ratio.toFixed(2)} (${d.low.toFixed(2)} to ${d.high.toFixed(2)}) of the reference’s time` : "not resolvable on this machine")),
         ],
       });
