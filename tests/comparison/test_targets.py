@@ -56,7 +56,7 @@ def compare(model_file, dataset, fake_engine, tmp_path):
     def run(*recipes, targets=(), samples=200, data=dataset, host=None, broken="", margin="10"):
         request, form = make_request(
             model_file, "tiny", recipes=recipes, engine_names=("fake",), calibration_size=100, targets=targets,
-            target_samples=samples, margin=margin,
+            target_samples=samples, margin=margin, bench_seconds=0,
         )  # fmt: skip
         host = host or this_host()
         store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
