@@ -151,9 +151,16 @@ def _beside_the_rows(run: Run) -> list[RenderableType]:
     reference = next((row.latency.reference for row in run.rows if row.latency), None)
     if reference:
         told.append(f"Time is that for one sample over {reference}'s: under 1 is faster; ? is not resolvable here.")
-    for finding, rows in whole.findings(run):
-        mend = f" To mend it: {words.sentence(finding.mend)}" if finding.mend else ""
-        told.append(f"Why {finding.about}: {words.sentence(finding.text)}{mend} In {', '.join(r.id for r in rows)}.")
+    found = whole.findings(run)
+    pick = run.recommendation.id if run.recommendation else None
+    for finding, rows in found:
+        # The reports have them all; here, those of the slow rows and of the one to ship.
+        concerned = [row.id for row in rows if (row.slower and finding.about == "slow") or row.id == pick]
+        if concerned:
+            mend = f" To mend it: {words.sentence(finding.mend)}" if finding.mend else ""
+            told.append(f"Why {finding.about}: {words.sentence(finding.text)}{mend} In {', '.join(concerned)}.")
+    if found:
+        told.append("What makes each build slow or big is in the reports, with the names.")
     told += [words.sentence(advice) for advice in (run.diagnosis.advice if run.diagnosis else [])]
     if run.examples:
         told.append(f"{len(run.examples)} samples whose prediction changed are shown in report.html.")
