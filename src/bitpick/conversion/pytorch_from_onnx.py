@@ -55,6 +55,15 @@ def layers(module: torch.nn.Module) -> list[str]:
     return [name for name, child in module.named_modules() if name and not any(child.children())]
 
 
+def weighted(module: torch.nn.Module) -> list[tuple[str, str]]:
+    """The names of those of them that have weights to quantize, each with its type."""
+    from torch import nn
+
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+    found = dict(module.named_modules())
+    return [(name, type(found[name]).__name__) for name in layers(module) if isinstance(found[name], kinds)]
+
+
 def sample_shape(module: torch.nn.Module) -> tuple[int, ...]:
     """The shape of one sample, as the ONNX graph that the module was made from has it.
 

@@ -90,7 +90,7 @@ class FakeEngine(Engine):
         if recipe.kind != "baseline":
             for batch in samples.batches(50):  # it needs no ranges, and reads its calibration set as any engine does
                 assert batch.dtype == np.float32
-        arrays: dict[str, NDArray[np.float32]] = {}
+        arrays: dict[str, Any] = {}
         for number, node in enumerate(gemms):
             weight, bias = (stored[name] for name in node.input[1:3])
             if recipe.kind != "baseline" and node.name not in left:

@@ -95,6 +95,12 @@ class PyTorchPt2eEngine(Engine):
             return []
         return [recipe.model_copy(update={"options": recipe.options | {_REDUCED: ""}})]
 
+    def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:  # noqa: ARG002 - the same for all
+        """See `Engine.layers`; additions are quantized too, and have no name."""
+        from bitpick.conversion import pytorch_from_onnx
+
+        return pytorch_from_onnx.weighted(pytorch_from_onnx.load(source))
+
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
         return _PackageSession(build.main, settings)
