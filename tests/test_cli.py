@@ -30,7 +30,9 @@ def place(tmp_path, fake_distribution):
 
 
 def environment(place: Path) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(place.parent / "site"), "COLUMNS": "120"}
+    before = os.environ.get("PYTHONPATH")
+    paths = [str(place.parent / "site"), *([before] if before else [])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "120"}
 
 
 def bitpick(place: Path, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -20,7 +20,9 @@ from bitpick.recipe import file_name
 from bitpick.result import HostRecord, Row, Run
 
 RUN_FILE = "run.json"
-_OURS = (RUN_FILE, "report.md", "report.html", "builds", "forms", "ranges", "logs")
+_OURS = (
+    RUN_FILE, "report.md", "report.html", "builds", "forms", "ranges", "logs", "diagnosis", "next_recipe.yaml",
+)  # fmt: skip
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -102,6 +104,7 @@ class Store:
             self.run.rows = list(self.previous.rows)
             self.run.model = self.previous.model.model_copy(deep=True)
             self.run.data = self.previous.data
+            self.run.diagnosis = self.previous.diagnosis
         try:
             if not self.root.exists():
                 self._made = _first_missing(self.root)

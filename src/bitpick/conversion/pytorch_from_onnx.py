@@ -42,6 +42,9 @@ def convert(source: str, out: str) -> None:
     torch.save(import_graph(onnx.load(source)), out)
 
 
+_PASSING = ("ReLU", "ReLU6", "Pad1d", "Pad2d", "Pad3d", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Flatten", "Identity")
+
+
 def load(path: Path) -> torch.nn.Module:
     """The module in a file that `convert` wrote. The file is a pickle: open only files that this run made."""
     import torch
@@ -55,13 +58,11 @@ def layers(module: torch.nn.Module) -> list[str]:
     return [name for name, child in module.named_modules() if name and not any(child.children())]
 
 
-def weighted(module: torch.nn.Module) -> list[tuple[str, str]]:
-    """The names of those of them that have weights to quantize, each with its type."""
-    from torch import nn
-
-    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+def computing(module: torch.nn.Module) -> list[tuple[str, str]]:
+    """The names of those of them that compute, each with its type: not what passes numbers on, or is fused."""
     found = dict(module.named_modules())
-    return [(name, type(found[name]).__name__) for name in layers(module) if isinstance(found[name], kinds)]
+    kinds = [(name, type(found[name]).__name__) for name in layers(module)]
+    return [(name, kind) for name, kind in kinds if not kind.endswith(_PASSING)]
 
 
 def sample_shape(module: torch.nn.Module) -> tuple[int, ...]:

@@ -102,7 +102,7 @@ class PyTorchFxEngine(Engine):
         """See `Engine.layers`; additions are quantized too, and have no name."""
         from bitpick.conversion import pytorch_from_onnx
 
-        return pytorch_from_onnx.weighted(pytorch_from_onnx.load(source))
+        return pytorch_from_onnx.computing(pytorch_from_onnx.load(source))
 
     def insides(self, floats: Build, build: Build) -> Insides:
         """See `Engine.insides`."""
