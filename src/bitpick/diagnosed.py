@@ -57,7 +57,8 @@ class Layer(BaseModel):
     Attributes:
         name: as a recipe's `exclude` names it.
         kind: the operator's type.
-        weight_sqnr_db: signal of the float weights over what rounding changed, in decibels; None where not known.
+        weight_sqnr_db: signal of the float weights over what rounding changed, in decibels, as its output channels have
+            it: each counts the same; None where not known.
         activation_sqnr_db: the same of its output, in the whole quantized build; None where not known.
         outlier_ratio: the largest magnitude of its float output over the 99.99th percentile; None where not known.
         only_quantized: the build in which only this layer is quantized.

@@ -11,8 +11,7 @@ import numpy as np
 from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Build, SessionSettings
 from bitpick.engines.registry import engine
-from bitpick.measures import coverage
-from bitpick.measures.sqnr import Noise
+from bitpick.measures import coverage, sqnr
 from bitpick.model import Format
 from bitpick.recipe import Recipe, baseline, pattern_of
 
@@ -128,15 +127,24 @@ def leave_out(recipe: str, source: str, form: str, samples: dict, folder: str) -
             if o.macs and not o.integer
         )
     weights: dict[str, float | None] = {}
-    noise: dict[str, Noise] = {}
+    channels: dict[str, int] = {}
+    noise: dict[str, sqnr.Noise] = {}
     plain = each.build(Path(source), each.float_recipe(Format(form)) or baseline(each.name), calibration, None, work)
     inside = each.insides(plain, build(parsed, "whole"))
     if inside is not None:
         with inside:
             for name, expected, found in inside.weights():
-                weights[name] = (one := Noise()).add(expected, found) or one.decibels
+                weights[name] = sqnr.weights(expected, found)
+                channels[name] = len(expected)
             for part in (batch[:16], batch[16:]):
                 for name, expected, found in inside.outputs(part):
-                    noise.setdefault(name, Noise()).add(expected, found)
+                    noise.setdefault(name, sqnr.Noise()).add(expected, found)
     outputs = {name: each.decibels for name, each in noise.items()}
-    return {"layers": layers, "floats": floats, "shows": inside is not None, "weights": weights, "outputs": outputs}
+    return {
+        "layers": layers,
+        "floats": floats,
+        "shows": inside is not None,
+        "weights": weights,
+        "channels": sorted(channels.values()),
+        "outputs": outputs,
+    }

@@ -235,6 +235,7 @@ def test_a_layer_that_is_left_out_is_in_float_and_no_other_is(pool, forms, sampl
     if told["shows"]:
         assert set(told["weights"]) == set(weighted) <= set(told["outputs"])
         assert set(told["outputs"]) & set(names) >= set(weighted)
+        assert told["channels"] == [4, 8, 8, 12]
         assert all(20 < value < 60 for value in told["weights"].values())
         assert all(10 < told["outputs"][layer] < 60 for layer in weighted)
     assert told["shows"] == (name != "pytorch_pt2e")  # compiled: nothing of it can be seen

@@ -115,7 +115,7 @@ def failures(count: int, first: str) -> str:
 
 def left_out(names: Sequence[str]) -> str:
     """Layers that were not built alone."""
-    return f"{len(names)} layers have no builds of their own, those with most signal over noise; --layers changes that."
+    return f"{len(names)} layers have no builds of their own, those that add least noise; --layers changes that."
 
 
 def _verdict(interval: tuple[float, float]) -> str:

@@ -67,13 +67,22 @@ def ranked(layers: Sequence[Layer], whole: Change) -> list[Layer]:
 
 
 def noisiest(layers: Sequence[Layer], count: int) -> list[Layer]:
-    """At most so many layers: those with the least signal over noise, in the graph's order."""
-    order = sorted(range(len(layers)), key=lambda place: (_noise_rank(layers[place]), place))
+    """At most so many layers, in the graph's order: those that add most noise, in their weights or their outputs.
+
+    Outputs have the noise of all layers before them; what a layer adds is what it has more than the one before.
+    """
+    added, before = [], 0.0
+    for layer in layers:
+        output = before if layer.activation_sqnr_db is None else _ratio(layer.activation_sqnr_db)
+        added.append(max(output - before, _ratio(layer.weight_sqnr_db)))
+        before = output
+    order = sorted(range(len(layers)), key=lambda place: (-added[place], place))
     return [layers[place] for place in sorted(order[:count])]
 
 
-def _noise_rank(layer: Layer) -> float:
-    return min(_decibels(layer.weight_sqnr_db), _decibels(layer.activation_sqnr_db))
+def _ratio(decibels: float | None) -> float:
+    """Noise over signal; 0 where nothing is known."""
+    return 0.0 if decibels is None else float(10 ** (-decibels / 10))
 
 
 def _weight_decibels(layer: Layer) -> float:

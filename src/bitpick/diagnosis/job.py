@@ -14,7 +14,7 @@ from bitpick.comparison.job import open_build
 from bitpick.data.dataset import Samples
 from bitpick.engines.engine import SessionSettings
 from bitpick.engines.registry import engine
-from bitpick.measures import accuracy, coverage
+from bitpick.measures import accuracy, coverage, sqnr
 from bitpick.measures.fidelity import fidelity
 from bitpick.measures.sqnr import Noise
 from bitpick.model import Format
@@ -105,7 +105,7 @@ def insides(
         What the runtime shows, by layer; empty where it shows nothing.
     """
     each = engine(recipe.engine)
-    weights = {name: Noise() for name in names}
+    stored: dict[str, float | None] = {}
     outputs = {name: Noise() for name in names}
     with tempfile.TemporaryDirectory(prefix="bitpick-") as place:
         floats = each.build(source, each.float_recipe(form) or baseline(each.name), samples, None, Path(place))
@@ -114,10 +114,9 @@ def insides(
             return {}
         with opened as both:
             for name, expected, found in both.weights():
-                if name in weights:
-                    weights[name].add(expected, found)
+                stored[name] = sqnr.weights(expected, found)
             for batch in samples.batches(INSIDE_BATCH):
                 for name, expected, found in both.outputs(batch):
                     if name in outputs:
                         outputs[name].add(expected, found)
-    return {n: Inside(weights[n].decibels, outputs[n].decibels, outputs[n].outlier_ratio) for n in names}
+    return {n: Inside(stored.get(n), outputs[n].decibels, outputs[n].outlier_ratio) for n in names}

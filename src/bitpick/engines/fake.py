@@ -171,7 +171,7 @@ class _FakeInsides(Insides):
 
     def weights(self) -> Iterator[Pair]:
         for expected, found in zip(self._floats, self._build, strict=True):
-            yield expected.name, expected.weight, found.weight
+            yield expected.name, expected.weight.T, found.weight.T
 
     def outputs(self, batch: NDArray[np.float32]) -> Iterator[Pair]:
         both = zip(self._floats, _outputs(self._floats, batch), _outputs(self._build, batch), strict=True)

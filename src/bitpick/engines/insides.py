@@ -21,7 +21,7 @@ class Insides(AbstractContextManager["Insides"]):
 
     @abstractmethod
     def weights(self) -> Iterator[Pair]:
-        """The weight of each layer that has one: in float, and as the build stores it."""
+        """The weight of each layer that has one: in float, and as the build stores it; of shape (outputs, …)."""
 
     @abstractmethod
     def outputs(self, batch: NDArray[np.float32]) -> Iterator[Pair]:

@@ -12,6 +12,26 @@ PERCENTILE = 99.99
 _LOOKED_AT = 200_000  # numbers of one batch that its percentile is found among
 
 
+def weights(reference: NDArray[np.float32], found: NDArray[np.float32]) -> float | None:
+    """Signal over noise of a weight, as its output channels have it: each counts the same, however large it is.
+
+    In a sum over the whole tensor a channel far larger than the others would be all of the signal, and would hide that
+    on its scale nothing is left of them.
+
+    Args:
+        reference: the float weight of shape (outputs, …).
+        found: what is stored of it, dequantized, of the same shape.
+
+    Returns:
+        -10·log₁₀ of the mean over channels of noise over signal; None where there is no noise, or no signal.
+    """
+    whole = reference.reshape(len(reference), -1).astype(np.float64)
+    noise = ((whole - found.reshape(len(found), -1)) ** 2).sum(axis=1)
+    signal = (whole**2).sum(axis=1)
+    ratio = float((noise[signal > 0] / signal[signal > 0]).mean()) if signal.any() else 0.0
+    return -10 * math.log10(ratio) if ratio else None
+
+
 @dataclass
 class Noise:
     """Sums over what was added so far.

@@ -22,24 +22,26 @@ class LiteRtInsides(Insides):
     """
 
     def __init__(self, floats: Build, build: Build) -> None:
-        self._layers = [(name, each.output, each.weight) for name, each in graph.layers(floats.main).items()]
+        self._layers = graph.layers(floats.main)
         self._floats, self._build = _open(floats), _open(build)
 
     def weights(self) -> Iterator[Pair]:
         """See `Insides.weights`."""
         floats, build = _tensors(self._floats), _tensors(self._build)
-        for layer, _, weight in self._layers:
-            if weight and weight in floats and weight in build:
-                yield layer, _read(self._floats, floats[weight]), _read(self._build, build[weight])
+        for layer, each in self._layers.items():
+            if each.weight and each.weight in floats and each.weight in build:
+                outputs = -1 if each.kind.startswith("DEPTHWISE") else 0
+                expected, found = _read(self._floats, floats[each.weight]), _read(self._build, build[each.weight])
+                yield layer, np.moveaxis(expected, outputs, 0), np.moveaxis(found, outputs, 0)
 
     def outputs(self, batch: NDArray[np.float32]) -> Iterator[Pair]:
         """See `Insides.outputs`."""
         for interpreter in (self._floats, self._build):
             _run(interpreter, batch)
         floats, build = _tensors(self._floats), _tensors(self._build)
-        for layer, output, _ in self._layers:
-            if output in floats and output in build:
-                expected, found = _read(self._floats, floats[output]), _read(self._build, build[output])
+        for layer, each in self._layers.items():
+            if each.output in floats and each.output in build:
+                expected, found = _read(self._floats, floats[each.output]), _read(self._build, build[each.output])
                 if expected.shape == found.shape:
                     yield layer, expected, found
 

@@ -89,9 +89,7 @@ class _Graph:
         user = self.users[name][0]
         if user.op_type == "DequantizeLinear":
             return int(next((a.i for a in user.attribute if a.name == "axis"), 1))
-        if "Gemm" in user.op_type:
-            return 0 if any(a.name == "transB" and a.i for a in user.attribute) else 1
-        return 0 if "Conv" in user.op_type else self.values[name].ndim - 1
+        return _outputs_axis(user, self.values[name].ndim)
 
 
 class OnnxInsides(Insides):
@@ -122,7 +120,8 @@ class OnnxInsides(Insides):
             if node.op_type in _WEIGHTED and node.input[1] in self._floats.values:
                 expected, found = self._floats.values[node.input[1]], self._quantized.weight(node.input[1])
                 if found is not None and found.shape == expected.shape:
-                    yield node.name, expected, found.astype(np.float32)
+                    outputs, found = _outputs_axis(node, expected.ndim), found.astype(np.float32)
+                    yield node.name, np.moveaxis(expected, outputs, 0), np.moveaxis(found, outputs, 0)
 
     def outputs(self, batch: NDArray[np.float32]) -> Iterator[Pair]:
         """See `Insides.outputs`."""
@@ -133,6 +132,15 @@ class OnnxInsides(Insides):
         for layer, end, name, read in self._points:
             if expected[end].dtype == np.float32 and expected[end].shape == found[name].shape:
                 yield layer, expected[end], read(found[name])
+
+
+def _outputs_axis(node: onnx.NodeProto, dimensions: int) -> int:
+    """The axis of a node's weight that has its outputs."""
+    if "Gemm" in node.op_type:
+        return 0 if any(a.name == "transB" and a.i for a in node.attribute) else 1
+    if "Conv" in node.op_type:
+        return 1 if "Transpose" in node.op_type else 0
+    return dimensions - 1
 
 
 def _as_it_is(found: NDArray[Any]) -> NDArray[np.float32]:

@@ -48,7 +48,7 @@ class OpenVinoInsides(Insides):
             if name in build:
                 expected, found = _constant(layer.input_value(1)), _constant(build[name].input_value(1))
                 if expected is not None and found is not None and expected.shape == found.shape:
-                    yield _short(name), expected, found
+                    yield _short(name), _outputs_first(layer, expected), _outputs_first(layer, found)
 
     def outputs(self, batch: NDArray[np.float32]) -> Iterator[Pair]:
         """See `Insides.outputs`."""
@@ -60,6 +60,18 @@ class OpenVinoInsides(Insides):
 
 def _short(name: str) -> str:
     return name.removesuffix("/WithoutBiases")
+
+
+def _outputs_first(layer: Any, weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A weight of shape (outputs, …)."""
+    kind = layer.get_type_name()
+    if kind == "MatMul":
+        return weight if layer.get_attributes()["transpose_b"] else weight.swapaxes(-1, -2)
+    transposed = kind.endswith("BackpropData")
+    if kind.startswith("Group"):  # (groups, outputs of one, …), or with both sides exchanged
+        weight = weight.swapaxes(1, 2) if transposed else weight
+        return weight.reshape(-1, *weight.shape[2:])
+    return weight.swapaxes(0, 1) if transposed else weight
 
 
 def _end(layer: Any) -> Any:
