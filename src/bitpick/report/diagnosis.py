@@ -38,7 +38,7 @@ def summary(run: Run, folder: str) -> Group:
 
 def layers(found: Diagnosis) -> Table:
     """Layers as a table; columns that say nothing are left out."""
-    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     shown.add_column("layer", overflow="fold")
     shown.add_column("kind")
     inside = {
@@ -48,22 +48,21 @@ def layers(found: Diagnosis) -> Table:
     known = {name: column for name, column in inside.items() if any(value is not None for value in column)}
     for name in known:
         shown.add_column(f"{name}\ndB", justify="right", no_wrap=True)
-    for name in ("only it quantized:\ndrop", "\nflips", "only it float:\ndrop", "\nflips", "\noutput dB"):
+    for name in ("only it quantized:\ndrop", "\nflips", "only it float:\ndrop", "scores\ndB"):
         shown.add_column(name, justify="right", no_wrap=True)
     for place, each in enumerate(found.layers):
         cells = [_decibels(column[place]) for column in known.values()]
         cells += [_drop(each.only_quantized), _flips(each.only_quantized)]
         if each.only_float and _alike(each.only_float, found.whole):
-            cells += ["as all of them", "", ""]
+            cells += ["as all", ""]
         else:
-            cells += [_drop(each.only_float), _flips(each.only_float)]
-            cells.append(_decibels(each.only_float.sqnr_db) if each.only_float else "")
+            cells += [_drop(each.only_float), _decibels(each.only_float.sqnr_db) if each.only_float else ""]
         style = "" if each.only_float or each.only_quantized else "dim"
         shown.add_row(Text(each.name), each.kind, *cells, style=style)
     if found.whole is not None:
         blanks = [""] * len(known)
-        cells = [_drop(found.whole), _flips(found.whole), _drop(None), "", _decibels(found.whole.sqnr_db)]
-        shown.add_row(Text("all of them", style="bold"), "", *blanks, *cells)
+        cells = [_drop(found.whole), _flips(found.whole), "", _decibels(found.whole.sqnr_db)]
+        shown.add_row(Text("all", style="bold"), "", *blanks, *cells)
     return shown
 
 
@@ -76,8 +75,8 @@ def _alike(one: Change, other: Change | None) -> bool:
 def _explained(found: Diagnosis) -> list[RenderableType]:
     return [
         Text(
-            f"Layers of {found.recipe}: signal over noise (dB) of weights and outputs in the whole build, and the drop "
-            f"in points with its 95% interval on {found.samples:,} samples",
+            f"Layers of {found.recipe}: signal over noise of weights and outputs in the whole build; drop in points, "
+            f"with its 95% interval, and flips on {found.samples:,} samples",
             style="dim",
         )
     ]
