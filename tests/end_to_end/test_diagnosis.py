@@ -42,13 +42,13 @@ def sabotaged(out: Path, which: str) -> str:
     graph = model.graph
     stored = {i.name: i for i in graph.initializer}
     users = {name: [node for node in graph.node if name in node.input] for node in graph.node for name in node.output}
-    first, second = next(
-        (node, after[0])
-        for node in graph.node
-        if node.op_type == "Conv"
-        and [n.op_type for n in users[node.output[0]]] == ["Relu"]
-        and [n.op_type for n in (after := users[users[node.output[0]][0].output[0]])] == ["Conv"]
-    )
+
+    def only_user(node: onnx.NodeProto, kind: str) -> onnx.NodeProto | None:
+        found = users.get(node.output[0], [])
+        return found[0] if [each.op_type for each in found] == [kind] else None
+
+    chains = [(c, only_user(r, "Conv")) for c in graph.node if c.op_type == "Conv" and (r := only_user(c, "Relu"))]
+    first, second = next((one, other) for one, other in chains if other is not None)
 
     def widen(name: str, axis: int, value: float) -> None:
         weight = onnx.numpy_helper.to_array(stored[name])
