@@ -22,17 +22,17 @@ def test_what_was_found_is_said_in_numbers():
         layer("a", only_quantized=change(0.02, wide=0.01), only_float=change(0.04, 26.02, macs=0.9)),
         layer("b", only_quantized=change(0.001), only_float=change(0.05, 20.1)),
     ]
-    lines = " ".join(advise.found(versus(0.05, 0.03), 10_000, change(0.045), 1000, layers))
+    lines = " ".join(advise.found(versus(0.05, 0.03), 10_000, change(0.045), 1000, layers, layers[:1]))
     assert "loses 5.00 points (95% interval 3.00 to 10.00) on 10,000 samples." in lines
     assert "1,000 of them, on which it loses 4.50 points" in lines
-    assert "when they alone are quantized: a 2.00 points." in lines
+    assert "all layers tested at once: a 2.00 points." in lines
     assert "a takes 75% of it away; 10.0% of the multiply-accumulates become float" in lines
     assert "b takes" not in lines
 
 
 def test_what_is_not_shown_is_not_claimed():
     layers = [layer("a", only_quantized=change(0.001), only_float=change(0.001, None))]
-    lines = " ".join(advise.found(versus(0.001, -0.001), 1000, change(0.001), 1000, layers))
+    lines = " ".join(advise.found(versus(0.001, -0.001), 1000, change(0.001), 1000, layers, []))
     assert "no drop is shown" in lines
     assert "No layer is shown to lose accuracy" in lines
     assert "of them" not in lines
@@ -53,7 +53,7 @@ def test_recipes_that_were_tried_are_told_by_what_is_other_in_them():
     assert "without x wins back -2.00 points (95% interval -4.00 to -0.10), shown to lose more" in second
     told = advise.next_recipe(found[0], PLAIN, change(0.05, macs=1.0), 1000)
     assert told.startswith("Next: entropy, which loses 1.00 points")
-    assert "no product becomes float" in told
+    assert "no multiply-accumulate becomes float" in told
     assert "do not show" in advise.next_recipe(found[1], PLAIN, change(0.05), 1000)
 
 

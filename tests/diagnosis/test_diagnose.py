@@ -36,6 +36,7 @@ def test_the_sabotaged_layer_is_found_left_in_float_and_the_accuracy_won_back(di
     assert max(found.layers, key=lambda layer: layer.only_quantized.drop) is bad
     assert bad.only_quantized.drop_interval[0] > 0.1
     assert all(layer.only_quantized.drop_interval[0] <= 0 for layer in found.layers if layer is not bad)
+    assert any(line.startswith("Shown to lose accuracy") and f"once: {bad.name} " in line for line in found.advice)
     assert bad.only_float.drop_interval[0] <= 0 < found.whole.drop_interval[0]
     assert found.next.exclude == (pattern_of(bad.name),)
     assert found.applied == found.next.id

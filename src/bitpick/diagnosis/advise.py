@@ -14,7 +14,9 @@ _SHOWN = 3
 _LITTLE_DB = 0.45  # a tenth of the noise
 
 
-def found(versus: VersusBaseline, total: int, whole: Change, samples: int, layers: Sequence[Layer]) -> list[str]:
+def found(
+    versus: VersusBaseline, total: int, whole: Change, samples: int, layers: Sequence[Layer], lose: Sequence[Layer]
+) -> list[str]:
     """What the recipe loses, and with which layers.
 
     Args:
@@ -23,6 +25,7 @@ def found(versus: VersusBaseline, total: int, whole: Change, samples: int, layer
         whole: the same on the samples that single layers were measured on.
         samples: how many those are.
         layers: what the layers show.
+        lose: those that are shown to lose accuracy when they alone are quantized.
     """
     lines = [f"The recipe loses {_points(versus.drop, versus.drop_interval)} on {total:,} samples{_doubt(versus)}."]
     if samples < total:
@@ -30,13 +33,15 @@ def found(versus: VersusBaseline, total: int, whole: Change, samples: int, layer
             f"Single layers were measured on {samples:,} of them, on which it loses "
             f"{_points(whole.drop, whole.drop_interval)}."
         )
-    alone = [each for each in layers if each.only_quantized and each.only_quantized.drop_interval[0] > 0]
-    if alone:
-        worst = sorted(alone, key=lambda each: -each.only_quantized.drop if each.only_quantized else 0)[:_SHOWN]
+    if lose:
+        worst = sorted(lose, key=lambda each: -each.only_quantized.drop if each.only_quantized else 0)[:_SHOWN]
         told = "; ".join(f"{e.name} {_points(e.only_quantized.drop)}" for e in worst if e.only_quantized)
-        lines.append(f"Layers that are shown to lose accuracy when they alone are quantized: {told}.")
+        lines.append(f"Shown to lose accuracy when it alone is quantized, all layers tested at once: {told}.")
     elif any(each.only_quantized for each in layers):
-        lines.append(f"No layer is shown to lose accuracy when it alone is quantized, on {samples:,} samples.")
+        lines.append(
+            f"No layer is shown to lose accuracy when it alone is quantized: {samples:,} samples, all layers tested at "
+            "once."
+        )
     return lines + _noise(layers, whole)
 
 
@@ -138,7 +143,11 @@ def _cost(change: Change, whole: Change) -> str:
     if change.integer_macs is None or whole.integer_macs is None:
         return ""
     lost = whole.integer_macs - change.integer_macs
-    return f"; {100 * lost:.1f}% of the multiply-accumulates become float" if lost > 0 else "; no product becomes float"
+    return (
+        f"; {100 * lost:.1f}% of the multiply-accumulates become float"
+        if lost > 0
+        else "; no multiply-accumulate becomes float"
+    )
 
 
 def _doubt(versus: VersusBaseline) -> str:

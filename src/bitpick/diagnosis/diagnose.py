@@ -78,8 +78,8 @@ class Diagnosing(Comparison):
             found = Diagnosis(recipe=row.id, samples=inputs.check.count, whole=whole, layers=[])
             self.run.diagnosis = found
             self._look_inside(recipe, inputs, model.format)
-            advice = self._measure_layers(recipe, changes, most_layers)
-            advice = [*self._told(row), *advice]
+            failed = self._measure_layers(recipe, changes, most_layers)
+            advice = [*self._told(row, recipe, changes), *failed]
             self._show_worst(row, inputs)
             search = Search(changes, recipe, whole, predicted, found.layers)
             chosen = self._search(search, row, advice)
@@ -160,12 +160,16 @@ class Diagnosing(Comparison):
         skipped = [advise.left_out(self._diagnosis.left_out)] if self._diagnosis.left_out else []
         return skipped + ([advise.failures(len(failed), failed[0])] if failed else [])
 
-    def _told(self, row: Row) -> list[str]:
+    def _told(self, row: Row, recipe: Recipe, changes: Changes) -> list[str]:
         found = self._diagnosis
+        names = [layer.name for layer in found.layers]
+        alone = [layer for layer in found.layers if layer.only_quantized is not None]
+        lose = changes.shown_to_lose([only(recipe, layer.name, names) for layer in alone])
+        shown = [layer for layer, loses in zip(alone, lose, strict=True) if loses]
         assert found.whole is not None
         assert row.versus_baseline is not None
         assert row.accuracy is not None
-        return advise.found(row.versus_baseline, row.accuracy.total, found.whole, found.samples, found.layers)
+        return advise.found(row.versus_baseline, row.accuracy.total, found.whole, found.samples, found.layers, shown)
 
     def _show_worst(self, row: Row, inputs: plan.Inputs) -> None:
         floats, own = (scores(self.store.build(each)) for each in (baseline(row.engine).id, row.id))
