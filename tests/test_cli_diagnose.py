@@ -44,6 +44,7 @@ def test_it_shows_layers_and_advice_and_keeps_them_in_run_json(place):
     ):
         assert text in done.stdout
     run = json.loads((place / "run" / "run.json").read_text())
+    assert bitpick(place, "report", "run").stdout == done.stdout
     assert (run["command"], run["state"]) == ("diagnose", "complete")
     assert run["diagnosis"]["samples"] == 500
     assert [layer["kind"] for layer in run["diagnosis"]["layers"]] == ["Gemm"]

@@ -29,7 +29,7 @@ def diagnose(
 ) -> None:
     """Find out which layers of a quantized build hurt, and what to try next."""
     from bitpick import api
-    from bitpick.report import diagnosis, terminal
+    from bitpick.report import terminal
 
     with terminal.LiveRows(printing.stderr()) as listener:
         done = api.diagnose(
@@ -48,7 +48,4 @@ def diagnose(
             listener=listener,
             progress=printing.progress(),
         )
-    if json:
-        printing.show(done, json)
-    else:
-        printing.stdout().print(diagnosis.summary(done.run, str(done.folder)))
+    printing.show(done, json)
