@@ -37,7 +37,13 @@ def test_what_is_not_shown_is_not_claimed():
     assert "No layer is shown to lose accuracy" in lines
     assert "of them" not in lines
     assert "More than 1,000 samples" in advise.nothing_to_mend(1000, 1000)
-    assert "left to you" in advise.next_recipe(None, PLAIN, change(0.1), 1000)
+    assert advise.next_recipe(None, PLAIN, change(0.1), 1000).endswith("left to you.")
+    assert "--samples gives more" in advise.next_recipe(None, PLAIN, change(0.001), 1000)
+
+
+def test_layers_without_builds_are_said_to_be_so():
+    assert "those that add least noise" in advise.left_out(["a", "b"], known=True)
+    assert "nothing is known of their noise" in advise.left_out(["a"], known=False)
 
 
 def test_recipes_that_were_tried_are_told_by_what_is_other_in_them():

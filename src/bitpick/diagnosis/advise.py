@@ -83,7 +83,9 @@ def tried(found: Sequence[Tried], recipe: Recipe) -> list[str]:
 def next_recipe(each: Tried | None, recipe: Recipe, whole: Change, samples: int) -> str:
     """The recipe to try next, with what it costs."""
     if each is None:
-        return f"Nothing that was tried promises to help, on {samples:,} samples: the next recipe is left to you."
+        told = f"Nothing that was tried promises to help, on {samples:,} samples: the next recipe is left to you."
+        weak = whole.drop_interval[0] <= 0
+        return f"{told} They are too few to show the drop itself; --samples gives more." if weak else told
     doubt = "" if each.shown else f"; {samples:,} samples do not show that it helps"
     rest = _points(each.change.drop, each.change.drop_interval)
     cost = _cost(each.change, whole)
@@ -118,9 +120,10 @@ def failures(count: int, first: str) -> str:
     return f"{count} of the builds of single layers failed, the first with: {' '.join(first.split())}"
 
 
-def left_out(names: Sequence[str]) -> str:
-    """Layers that were not built alone."""
-    return f"{len(names)} layers have no builds of their own, those that add least noise; --layers changes that."
+def left_out(names: Sequence[str], known: bool) -> str:
+    """Layers that were not built alone, with whether it is known how much noise each adds."""
+    which = "those that add least noise" if known else "the last ones, for nothing is known of their noise"
+    return f"{len(names)} layers have no builds of their own, {which}; --layers changes that."
 
 
 def _verdict(interval: tuple[float, float]) -> str:

@@ -157,7 +157,8 @@ class Diagnosing(Comparison):
                 failed.append(str(answer))
 
         changes.measure(recipes, told)
-        skipped = [advise.left_out(self._diagnosis.left_out)] if self._diagnosis.left_out else []
+        known = any(layer.activation_sqnr_db is not None or layer.weight_sqnr_db is not None for layer in layers)
+        skipped = [advise.left_out(self._diagnosis.left_out, known)] if self._diagnosis.left_out else []
         return skipped + ([advise.failures(len(failed), failed[0])] if failed else [])
 
     def _told(self, row: Row, recipe: Recipe, changes: Changes) -> list[str]:
