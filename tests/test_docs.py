@@ -30,9 +30,10 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^ *```{language}\n(.*?)^ *```", text, flags=re.DOTALL | re.MULTILINE)
 
 
+DIAGNOSE = (ROOT / "docs" / "diagnose.md").read_text()
 COMMANDS = [
     line.removeprefix("$ ")
-    for block in blocks(README, "console")
+    for block in blocks(README, "console") + blocks(DIAGNOSE, "console")
     for line in block.splitlines()
     if line.startswith("$ bitpick")
 ]

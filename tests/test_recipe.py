@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bitpick.errors import RecipeError
-from bitpick.recipe import DTYPES, Recipe, baseline, did_you_mean
+from bitpick.recipe import DTYPES, Recipe, baseline, did_you_mean, pattern_of
 
 words = st.from_regex(r"[a-z][a-z0-9_]{0,12}", fullmatch=True)
 calibrations = st.sampled_from(
@@ -176,6 +176,9 @@ def test_a_name_is_for_recipes_that_need_one(tmp_path):
         ("*/dense/*", "dense_1", False),
         ("*conv*", "dense_1", False),
         ("block[0]", "block[0]", True),
+        ("a[*]b", "a*b", True),
+        ("a[*]b", "a1b", False),
+        ("a[*]*", "a*b", True),
         ("dense?1", "dense_1", False),
         ("d.nse*", "dense_1", False),
     ],
@@ -188,3 +191,10 @@ def test_patterns_match_a_layer_by_its_name_or_by_its_path(pattern, layer, match
 def test_a_missing_recipe_file(tmp_path):
     with pytest.raises(RecipeError, match="cannot be read: No such file"):
         Recipe.named(str(tmp_path / "r.yml"))
+
+
+@given(st.text(alphabet="a*[]/", min_size=1, max_size=8), st.text(alphabet="a*[]/", min_size=1, max_size=8))
+def test_a_name_as_a_pattern_is_that_name_alone(name, other):
+    recipe = Recipe(engine="e", dtypes="s8dynamic", exclude=(pattern_of(name),), name="n")
+    assert recipe.excludes(name)
+    assert recipe.excludes(other) == (name in (other, f"/{other}/"))

@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from bitpick.api import Comparison, bench, compare, convert, data, engine_table, evaluate, gate, quantize, report
+    from bitpick.api import (
+        Comparison,
+        bench,
+        compare,
+        convert,
+        data,
+        diagnose,
+        engine_table,
+        evaluate,
+        gate,
+        quantize,
+        report,
+    )
     from bitpick.errors import BitpickError
 
 __all__ = [
@@ -22,6 +34,7 @@ __all__ = [
     "compare",
     "convert",
     "data",
+    "diagnose",
     "engine_table",
     "evaluate",
     "gate",

@@ -24,6 +24,7 @@ from bitpick.comparison.store import Store
 from bitpick.data.dataset import Dataset
 from bitpick.data.load import load as load_dataset
 from bitpick.data.progress import Progress, silent
+from bitpick.diagnoses import diagnose
 from bitpick.engines.registry import engine_table
 from bitpick.errors import RequestError
 from bitpick.executors.pool import Launch, Limits, WorkerPool
@@ -38,6 +39,7 @@ __all__ = [
     "compare",
     "convert",
     "data",
+    "diagnose",
     "engine_table",
     "evaluate",
     "gate",

@@ -37,6 +37,7 @@ class Change(BaseModel):
         drop_interval: Tango's score interval at 95%.
         flips: predictions that differ.
         sqnr_db: signal of the float32's outputs over the noise of the difference; None without noise.
+        integer_macs: share of the multiply-accumulates that its runtime executes on integers; None where not known.
     """
 
     model_config = _STRICT
@@ -47,6 +48,7 @@ class Change(BaseModel):
     drop_interval: tuple[float, float]
     flips: int
     sqnr_db: float | None = None
+    integer_macs: float | None = None
 
 
 class Layer(BaseModel):
@@ -55,8 +57,10 @@ class Layer(BaseModel):
     Attributes:
         name: as a recipe's `exclude` names it.
         kind: the operator's type.
-        weight_sqnr_db: signal of the float weights over what rounding changed, in decibels; None where not known.
+        weight_sqnr_db: signal of the float weights over what rounding changed, in decibels, as its output channels have
+            it: each counts the same; None where not known.
         activation_sqnr_db: the same of its output, in the whole quantized build; None where not known.
+        outlier_ratio: the largest magnitude of its float output over the 99.99th percentile; None where not known.
         only_quantized: the build in which only this layer is quantized.
         only_float: the build in which only this layer is left in float.
     """
@@ -67,6 +71,7 @@ class Layer(BaseModel):
     kind: str
     weight_sqnr_db: float | None = None
     activation_sqnr_db: float | None = None
+    outlier_ratio: float | None = None
     only_quantized: Change | None = None
     only_float: Change | None = None
 
@@ -77,7 +82,10 @@ class Diagnosis(BaseModel):
     Attributes:
         recipe: the row that was diagnosed.
         samples: evaluation samples that each change was measured on.
+        whole: the recipe itself on these samples.
         layers: in the graph's order.
+        left_out: the layers of which no build of their own was made, by name.
+        tried: other recipes that were measured on the same samples on the way to the next one.
         worst: the evaluation samples that the build does most harm to.
         advice: what was found and what to try, in words.
         next: the recipe to try next; None where nothing promises to help.
@@ -88,7 +96,10 @@ class Diagnosis(BaseModel):
 
     recipe: str
     samples: int
+    whole: Change | None = None
     layers: list[Layer]
+    left_out: list[str] = []
+    tried: list[Change] = []
     worst: list[Example] = []
     advice: list[str] = []
     next: Recipe | None = None

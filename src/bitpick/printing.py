@@ -39,9 +39,10 @@ def print_json(document: Any) -> None:
 
 def show(done: Any, as_json: bool) -> None:
     """Print a run, as JSON or for people."""
-    from bitpick.report import terminal
+    from bitpick.report import diagnosis, terminal
 
     if as_json:
         typer.echo(done.run.model_dump_json(indent=1, exclude_none=True))
     else:
-        stdout().print(terminal.summary(done.run, str(done.folder)))
+        summary = diagnosis.summary if done.run.command == "diagnose" else terminal.summary
+        stdout().print(summary(done.run, str(done.folder)))

@@ -124,9 +124,9 @@ class Recipe(BaseModel):
         """Whether a layer stays in float: a pattern matches its name, or its name as a path with `/` at both ends.
 
         `*` stands for anything, so `dense*` and `*/dense*/*` both match `dense_1`, and the second one also
-        `model/dense_1/MatMul`.
+        `model/dense_1/MatMul`. A star that a name has itself is `[*]` in a pattern.
         """
-        patterns = [".*".join(map(re.escape, pattern.split("*"))) for pattern in self.exclude]
+        patterns = [_expression(pattern) for pattern in self.exclude]
         return any(re.fullmatch(p, name, re.DOTALL) for p in patterns for name in (layer, f"/{layer}/"))
 
     @property
@@ -223,6 +223,17 @@ class Recipe(BaseModel):
         except ValidationError as error:
             reasons = "; ".join(e["msg"].removeprefix("Value error, ") for e in error.errors())
             raise RecipeError(f"{text!r} is not a recipe: {reasons}") from error
+
+
+def _expression(pattern: str) -> str:
+    """A pattern of `exclude` as a regular expression."""
+    parts = re.split(r"(\[\*\]|\*)", pattern)
+    return "".join(".*" if part == "*" else re.escape("*" if part == "[*]" else part) for part in parts)
+
+
+def pattern_of(layer: str) -> str:
+    """The pattern of `exclude` that stands for a layer's name as it is."""
+    return layer.replace("*", "[*]")
 
 
 def file_name(recipe_id: str) -> str:

@@ -11,8 +11,9 @@ import numpy as np
 from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Build, SessionSettings
 from bitpick.engines.registry import engine
-from bitpick.measures import coverage
-from bitpick.recipe import Recipe
+from bitpick.measures import coverage, sqnr
+from bitpick.model import Format
+from bitpick.recipe import Recipe, baseline, pattern_of
 
 
 def make_keras_model(out: str) -> None:
@@ -95,4 +96,55 @@ def build_and_run(recipe: str, source: str, samples: dict, folder: str, out: str
         "flags": [flag.text for flag in coverage.flags(parsed, executed, each.kept_as(parsed))],
         "weights": sum(o.weights for o in executed.operators),
         "unoptimized": None if unoptimized is None else float(np.abs(unoptimized - whole).max()),
+    }
+
+
+def leave_out(recipe: str, source: str, form: str, samples: dict, folder: str) -> dict:
+    """Leave each layer out in turn; tell what the runtime then has in float, and what is inside the whole build."""
+    parsed = Recipe.parse(recipe)
+    each = engine(parsed.engine)
+    calibration = Samples.model_validate(samples)
+    work = Path(folder)
+    work.mkdir()
+    ranges = None
+    if each.calibration_key(parsed) is not None:
+        ranges = work / "ranges.json"
+        each.calibrate(Path(source), parsed, calibration, ranges)
+    batch = next(calibration.head(32).batches(32))
+
+    def build(wanted: Recipe, name: str) -> Build:
+        (work / name).mkdir()
+        return each.build(Path(source), wanted, calibration, ranges, work / name)
+
+    layers = each.layers(Path(source), parsed)
+    floats = {}
+    for number, (name, _) in enumerate(layers):
+        fields = parsed.model_dump() | {"exclude": [pattern_of(name)], "name": f"without-{number}"}
+        executed = each.inspect(build(Recipe.model_validate(fields), str(number)), batch[:1])
+        floats[name] = sorted(
+            next((layer for layer, _ in layers if layer in (o.name, *o.layers)), o.name)
+            for o in executed.operators
+            if o.macs and not o.integer
+        )
+    weights: dict[str, float | None] = {}
+    channels: dict[str, int] = {}
+    noise: dict[str, sqnr.Noise] = {}
+    plain = each.build(Path(source), each.float_recipe(Format(form)) or baseline(each.name), calibration, None, work)
+    inside = each.insides(plain, build(parsed, "whole"))
+    if inside is not None:
+        with inside:
+            for name, expected, found in inside.weights():
+                weights[name] = sqnr.weights(expected, found)
+                channels[name] = len(expected)
+            for part in (batch[:16], batch[16:]):
+                for name, expected, found in inside.outputs(part):
+                    noise.setdefault(name, sqnr.Noise()).add(expected, found)
+    outputs = {name: each.decibels for name, each in noise.items()}
+    return {
+        "layers": layers,
+        "floats": floats,
+        "shows": inside is not None,
+        "weights": weights,
+        "channels": sorted(channels.values()),
+        "outputs": outputs,
     }

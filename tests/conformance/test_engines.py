@@ -111,7 +111,7 @@ def test_an_unknown_engine_gets_a_hint():
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory):
     before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *([before] if before else [])])
     pool = WorkerPool(tmp_path_factory.mktemp("logs"))
     yield pool
     pool.close()
@@ -209,6 +209,36 @@ def test_quantized_scores_are_near_and_not_the_same(ran, recipe_id):
     assert not np.array_equal(found, floats)
     assert np.abs(found - floats).max() < 0.25
     assert (found.argmax(1) == floats.argmax(1)).mean() >= 0.85
+
+
+STATIC = {  # one static recipe of each engine that can leave layers in float
+    # With both numbers signed ONNX Runtime leaves convolutions in float by itself.
+    each.name: min((r for r in offered(each) if Recipe.parse(r).static), key=lambda text: ":s8u8" not in text)
+    for each in engines().values()
+    if each.scopes
+}
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("name", STATIC)
+def test_a_layer_that_is_left_out_is_in_float_and_no_other_is(pool, forms, samples, tmp_path, name):
+    recipe = Recipe.parse(STATIC[name])
+    form = engines()[name].form(recipe)[0]
+    payload = {"recipe": recipe.id, "source": forms[form], "form": form, "samples": samples, "folder": tmp_path / "w"}
+    told = pool.run(engines()[name].environment, "steps:leave_out", payload).value
+    names = [layer for layer, _ in told["layers"]]
+    assert len(set(names)) == len(names) >= 4
+    assert all(kind for _, kind in told["layers"])
+    weighted = [layer for layer in names if told["floats"][layer]]
+    assert len(weighted) == 4  # three convolutions and the dense layer; what else is named has no products
+    assert all(told["floats"][layer] == [layer] for layer in weighted)
+    if told["shows"]:
+        assert set(told["weights"]) == set(weighted) <= set(told["outputs"])
+        assert set(told["outputs"]) & set(names) >= set(weighted)
+        assert told["channels"] == [4, 8, 8, 12]
+        assert all(20 < value < 60 for value in told["weights"].values())
+        assert all(10 < told["outputs"][layer] < 60 for layer in weighted)
+    assert told["shows"] == (name != "pytorch_pt2e")  # compiled: nothing of it can be seen
 
 
 WEIGHTS = 3 * 3 * 3 * 8 + 3 * 3 * 8 * 8 + 3 * 3 * 8 * 12 + 12 * 4  # of steps.make_keras_model, without biases

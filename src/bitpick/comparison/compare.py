@@ -57,7 +57,7 @@ class Comparison:
         executor: runs the jobs; is closed at the end.
         parallel: how many jobs at once.
         listener: is told how it goes.
-        fresh: makes the workers of a round of timing, which are not those that have been busy.
+        fresh: makes the workers of a round of timing, which are not those that have been busy; None measures no speed.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Comparison:
         executor: Executor,
         parallel: int,
         listener: Listener,
-        fresh: Callable[[], Executor],
+        fresh: Callable[[], Executor] | None = None,
     ) -> None:
         self.store = store
         self.run = store.run
@@ -99,10 +99,10 @@ class Comparison:
                 self._executor,
                 self._parallel,
                 self._listener,
-                self._fresh,
                 self._preparation,
                 model,
                 inputs,
+                self._fresh,
             )
             rows.measure(offers(self.run.request, model, self._host))
             rows.claim(self.run.request.alpha)

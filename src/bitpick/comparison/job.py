@@ -52,6 +52,7 @@ class Job:
         payload: its keyword arguments.
         needs: ids of the jobs that must have succeeded before.
         subject: the row or the hop that it serves.
+        module: where the function is; by default this module.
     """
 
     id: str
@@ -60,11 +61,12 @@ class Job:
     payload: Payload
     needs: tuple[str, ...] = ()
     subject: str = ""
+    module: str = FUNCTIONS
 
     @property
     def path(self) -> str:
         """The function as executors take it."""
-        return f"{FUNCTIONS}:{self.function}"
+        return f"{self.module}:{self.function}"
 
 
 @validate_call

@@ -37,10 +37,10 @@ class Rows:
         executor: runs the jobs.
         parallel: how many jobs at once.
         listener: is told how it goes.
-        fresh: makes workers of their own for timing.
         preparation: notes the conversions that rows need.
         model: the model.
         inputs: the run's inputs.
+        fresh: makes workers of their own for timing; None measures no speed.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class Rows:
         executor: Executor,
         parallel: int,
         listener: Listener,
-        fresh: Callable[[], Executor],
         preparation: Preparation,
         model: Model,
         inputs: plan.Inputs,
+        fresh: Callable[[], Executor] | None = None,
     ) -> None:
         self.predicted: dict[str, NDArray[np.int32]] = {}
         self.targets = inputs.evaluation.targets()
@@ -97,7 +97,7 @@ class Rows:
         ok = [row for row in self.native if row.status == "ok"]
         floats = [row.id for row in ok if row.kind == "baseline"]
         open_rows = [row for row in ok if row.latency is None]
-        if not budget or not open_rows or not floats:
+        if self._fresh is None or not budget or not open_rows or not floats:
             return
         common = plan.runner_of(Format.ONNX)[1].id  # the reference graph's own runtime
         reference = common if common in floats else floats[0]

@@ -23,7 +23,10 @@ from bitpick.result import HostRecord, Row, Run
 
 RUN_FILE = "run.json"
 TIMINGS_FILE = "timings.json"
-_OURS = (RUN_FILE, "report.md", "report.html", "builds", "draws", "forms", "ranges", "examples", "logs")
+_OURS = (
+    RUN_FILE, "report.md", "report.html", "builds", "draws", "forms", "ranges", "examples", "logs", "diagnosis",
+    "next_recipe.yaml",
+)  # fmt: skip
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -105,6 +108,7 @@ class Store:
             self.run.rows = list(self.previous.rows)
             self.run.model = self.previous.model.model_copy(deep=True)
             self.run.data = self.previous.data
+            self.run.diagnosis = self.previous.diagnosis
         try:
             if not self.root.exists():
                 self._made = _first_missing(self.root)

@@ -42,6 +42,9 @@ def convert(source: str, out: str) -> None:
     torch.save(import_graph(onnx.load(source)), out)
 
 
+_PASSING = ("ReLU", "ReLU6", "Pad1d", "Pad2d", "Pad3d", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Flatten", "Identity")
+
+
 def load(path: Path) -> torch.nn.Module:
     """The module in a file that `convert` wrote. The file is a pickle: open only files that this run made."""
     import torch
@@ -53,6 +56,13 @@ def load(path: Path) -> torch.nn.Module:
 def layers(module: torch.nn.Module) -> list[str]:
     """The names of the modules inside a module that have none inside them: the ONNX nodes with weights among them."""
     return [name for name, child in module.named_modules() if name and not any(child.children())]
+
+
+def computing(module: torch.nn.Module) -> list[tuple[str, str]]:
+    """The names of those of them that compute, each with its type: not what passes numbers on, or is fused."""
+    found = dict(module.named_modules())
+    kinds = [(name, type(found[name]).__name__) for name in layers(module)]
+    return [(name, kind) for name, kind in kinds if not kind.endswith(_PASSING)]
 
 
 def sample_shape(module: torch.nn.Module) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
 from bitpick.engines.graphs.executed import Executed
+from bitpick.engines.insides import Insides
 from bitpick.errors import EngineError
 from bitpick.evidence import FindingCode
 from bitpick.host import Host, installed_version
@@ -252,6 +253,27 @@ class Engine(ABC):
             build: the build.
             sample: one sample, of shape (1, …), for runtimes that only tell while they run.
         """
+
+    def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:
+        """The layers that a recipe quantizes and that its `exclude` can name. Not called where `scopes` is false.
+
+        Args:
+            source: the model, in the format that `form` asked for.
+            recipe: a quantized recipe; what it excludes does not matter.
+
+        Returns:
+            Name and operator type of each, in the graph's order. Each name is that of one layer.
+        """
+        raise NotImplementedError
+
+    def insides(self, floats: Build, build: Build) -> Insides | None:  # noqa: ARG002 - some runtimes show them
+        """Look at the weights and the activations inside two builds; None where the runtime shows neither.
+
+        Args:
+            floats: the float32 build that was made from the same file.
+            build: a quantized build.
+        """
+        return None
 
     def kept_as(self, recipe: Recipe) -> str:
         """The dtype that the runtime, once it has opened a recipe's build, should keep the weights in."""

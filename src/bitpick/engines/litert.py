@@ -23,6 +23,8 @@ from bitpick.engines.engine import (
 )
 from bitpick.engines.graphs import litert as graph
 from bitpick.engines.graphs.executed import Executed
+from bitpick.engines.graphs.litert_insides import LiteRtInsides
+from bitpick.engines.insides import Insides
 from bitpick.host import Host
 from bitpick.model import Format, Model
 from bitpick.recipe import Recipe, baseline
@@ -82,7 +84,7 @@ class LiteRtEngine(Engine):
         from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 
         manager = _recipe_manager(recipe)
-        for name in excluded(recipe, graph.layers(source)) if recipe.exclude else ():
+        for name in excluded(recipe, graph.names(source)) if recipe.exclude else ():
             manager.add_quantization_config(
                 regex=f"(^|;){re.escape(name)}(;|$)",
                 operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
@@ -92,6 +94,15 @@ class LiteRtEngine(Engine):
         found = _ranges(source, recipe, manager, samples) if work.need_calibration else None
         work.quantize(found).export_model(str(folder / _FILE))
         return Build(recipe, folder, (_FILE,))
+
+    def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:
+        """See `Engine.layers`; without static scales only what has weights is quantized."""
+        found = graph.layers(source).items()
+        return [(name, layer.kind) for name, layer in found if layer.weight or recipe.static]
+
+    def insides(self, floats: Build, build: Build) -> Insides:
+        """See `Engine.insides`."""
+        return LiteRtInsides(floats, build)
 
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""

@@ -16,6 +16,8 @@ from bitpick.engines import onnxruntime_weights
 from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings, excluded
 from bitpick.engines.graphs import onnxruntime as graph
 from bitpick.engines.graphs.executed import Executed
+from bitpick.engines.graphs.onnxruntime_insides import OnnxInsides
+from bitpick.engines.insides import Insides
 from bitpick.engines.onnxruntime_quantizer import QOPERATOR, REDUCED, SYMMETRIC_ACTIVATIONS, SYMMETRIC_WEIGHTS
 from bitpick.errors import Unsupported
 from bitpick.evidence import FindingCode
@@ -28,6 +30,8 @@ _PRECISE = "x64quantprecision"
 _PERCENTILES = ("percentile99.9", "percentile99.99", "percentile99.999")
 _HALVES = {"fphp", "asimdhp", "fp16"}  # ARM's words for arithmetic in half precision
 _FILE = "model.onnx"
+# As it opens a graph the runtime quantizes the float weights of a layer whose neighbours are quantized, if it may.
+_LEFT_ALONE = {"optimization.disable_specified_optimizers": "WeightBiasQuantization"}
 
 
 class OnnxRuntimeEngine(Engine):
@@ -118,10 +122,12 @@ class OnnxRuntimeEngine(Engine):
         if recipe.kind == "baseline":
             _copy(source, folder / _FILE)
             return Build(recipe, folder, (_FILE,))
-        exclude = excluded(recipe, quantizer.layers(source)) if recipe.exclude else []
+        exclude = excluded(recipe, quantizer.nodes(source)) if recipe.exclude else []
         settings = {"session.x64quantprecision": "1"} if _PRECISE in recipe.options else {}
         if recipe.dtypes == "s8weights":  # by default it would round activations too, in matrix products
             settings["session.qdq_matmulnbits_accuracy_level"] = "1"
+        if exclude and recipe.static:
+            settings |= _LEFT_ALONE
         settings |= recipe.settings
         made = Build(recipe, folder, (_FILE,), settings)
         if recipe.dtypes == "float16":
@@ -144,6 +150,14 @@ class OnnxRuntimeEngine(Engine):
     def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:
         """See `Engine.inspect`."""
         return graph.executed(build.main, build.settings, sample)
+
+    def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:
+        """See `Engine.layers`."""
+        return quantizer.layers(source, recipe)
+
+    def insides(self, floats: Build, build: Build) -> Insides:
+        """See `Engine.insides`."""
+        return OnnxInsides(floats, build)
 
     def kept_as(self, recipe: Recipe) -> str:
         """See `Engine.kept_as`; the precise kernels take unsigned weights, and it rewrites signed ones for them."""

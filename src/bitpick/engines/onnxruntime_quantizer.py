@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
 from bitpick.engines.engine import CALIBRATION_BATCH
+from bitpick.engines.onnxruntime_weights import WEIGHTED
 from bitpick.recipe import Recipe
 
 QOPERATOR = "qoperator"
@@ -41,11 +43,39 @@ def calibrate(source: Path, recipe: Recipe, samples: Samples, out: Path) -> None
     augmented.unlink()
 
 
-def layers(source: Path) -> list[str]:
+def nodes(source: Path) -> list[str]:
     """The names of a graph's nodes."""
     import onnx
 
     return [node.name for node in onnx.load(source, load_external_data=False).graph.node]
+
+
+def layers(source: Path, recipe: Recipe) -> list[tuple[str, str]]:
+    """Names and types of the nodes that a recipe quantizes, without those that only pass on what is quantized."""
+    import onnx
+
+    kinds = _quantized(recipe)
+    graph = onnx.load(source, load_external_data=False).graph
+    found = [(node.name, node.op_type) for node in graph.node if node.op_type in kinds]
+    names = Counter(name for name, _ in found)
+    return [(name, kind) for name, kind in found if name and names[name] == 1]  # others cannot be named
+
+
+def _quantized(recipe: Recipe) -> set[str]:
+    """The types of the nodes that a recipe quantizes."""
+    from onnxruntime.quantization.operators.activation import QDQRemovableActivation
+    from onnxruntime.quantization.operators.direct_q8 import QDQDirect8BitOp
+    from onnxruntime.quantization.registry import IntegerOpsRegistry, QDQRegistry, QLinearOpsRegistry
+
+    if recipe.activations == "float32":
+        return set(WEIGHTED)
+    if recipe.activations == "dynamic":
+        return {*IntegerOpsRegistry, "Gemm"} - {"Transpose"}
+    passing = {
+        kind for kind, made in QDQRegistry.items() if issubclass(made, (QDQDirect8BitOp, QDQRemovableActivation))
+    }
+    # An average is rounded again, though on the grid of what it is the average of.
+    return {*QLinearOpsRegistry, *QDQRegistry} - passing | {"AveragePool"}
 
 
 def halve(source: Path, out: Path, exclude: Collection[str]) -> None:

@@ -23,6 +23,8 @@ from bitpick.engines.engine import (
 )
 from bitpick.engines.graphs import openvino as graph
 from bitpick.engines.graphs.executed import Executed
+from bitpick.engines.graphs.openvino_insides import OpenVinoInsides
+from bitpick.engines.insides import Insides
 from bitpick.errors import Unsupported
 from bitpick.evidence import FindingCode
 from bitpick.host import Host, this_host
@@ -92,6 +94,18 @@ class OpenVinoEngine(Engine):
         openvino.save_model(model, folder / _FILES[0], compress_to_fp16=False)
         return Build(recipe, folder, _FILES)
 
+    def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:  # noqa: ARG002 - the same for all
+        """See `Engine.layers`."""
+        _without_telemetry()
+        import openvino
+
+        found = _weighted(openvino.convert_model(source))
+        return [(name.removesuffix("/WithoutBiases"), kind) for name, kind in found]
+
+    def insides(self, floats: Build, build: Build) -> Insides:
+        """See `Engine.insides`."""
+        return OpenVinoInsides(floats.main, build.main, _configuration(build.recipe, this_host().cores))
+
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
         return _OpenVinoSession(build, settings)
@@ -135,8 +149,7 @@ def _quantized(model: Any, recipe: Recipe, samples: Samples) -> Any:
     nncf.set_log_level(40)
     if _BIAS in recipe.options:
         _bound_bias_correction()
-    layers = [op.get_friendly_name() for op in model.get_ordered_ops() if op.get_type_name() in graph.WEIGHTED]
-    short = {name.removesuffix("/WithoutBiases"): name for name in layers}
+    short = {name.removesuffix("/WithoutBiases"): name for name, _ in _weighted(model)}
     ignored = nncf.IgnoredScope(names=[short[name] for name in excluded(recipe, short)])
     preset = nncf.QuantizationPreset.MIXED if _MIXED in recipe.options else nncf.QuantizationPreset.PERFORMANCE
     return nncf.quantize(
@@ -147,6 +160,12 @@ def _quantized(model: Any, recipe: Recipe, samples: Samples) -> Any:
         ignored_scope=ignored,
         fast_bias_correction=_BIAS not in recipe.options,
     )
+
+
+def _weighted(model: Any) -> list[tuple[str, str]]:
+    """Names and types of the operators of a model that have weights, in their order."""
+    found = [(op.get_friendly_name(), op.get_type_name()) for op in model.get_ordered_ops()]
+    return [(name, kind) for name, kind in found if kind in graph.WEIGHTED]
 
 
 def _bound_bias_correction() -> None:

@@ -24,6 +24,8 @@ from bitpick.engines.engine import (
 )
 from bitpick.engines.graphs import pytorch_fx as graph
 from bitpick.engines.graphs.executed import Executed
+from bitpick.engines.graphs.pytorch_fx_insides import TorchScriptInsides
+from bitpick.engines.insides import Insides
 from bitpick.errors import Unsupported
 from bitpick.host import Host
 from bitpick.model import Format, Model
@@ -95,6 +97,20 @@ class PyTorchFxEngine(Engine):
             script: Any = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
             torch.jit.save(script, folder / _FILE)
         return Build(recipe, folder, (_FILE,))
+
+    def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:  # noqa: ARG002 - the same for all
+        """See `Engine.layers`; additions are quantized too, and have no name."""
+        from bitpick.conversion import pytorch_from_onnx
+
+        return pytorch_from_onnx.computing(pytorch_from_onnx.load(source))
+
+    def insides(self, floats: Build, build: Build) -> Insides:
+        """See `Engine.insides`."""
+        import torch
+
+        with _backend(build.recipe), _quiet():
+            both = [torch.jit.load(each.main).eval() for each in (floats, build)]  # type: ignore[no-untyped-call]
+        return TorchScriptInsides(*both)
 
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""

@@ -96,6 +96,13 @@ class PyTorchPt2eEngine(Engine):
             return []
         return [recipe.model_copy(update={"options": recipe.options | {_REDUCED: ""}})]
 
+    def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:  # noqa: ARG002 - the same for all
+        """See `Engine.layers`: those with weights."""
+        from bitpick.conversion import pytorch_from_onnx
+
+        found = pytorch_from_onnx.computing(pytorch_from_onnx.load(source))
+        return [(name, kind) for name, kind in found if kind.startswith(("Conv", "Linear"))]
+
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
         return _PackageSession(build.main, settings)

@@ -23,7 +23,7 @@ def fidelity(reference: NDArray[np.float32], scores: NDArray[np.float32]) -> Fid
     whole = reference.astype(np.float64)
     noise = float(((whole - scores) ** 2).sum())
     signal = float((whole**2).sum())
-    expected, found = _probabilities(reference), _probabilities(scores)
+    expected, found = probabilities(reference), probabilities(scores)
     divergence = (expected * (np.log(expected) - np.log(found))).sum(axis=1)
     return Fidelity(
         agreement=float((reference.argmax(axis=1) == scores.argmax(axis=1)).mean()),
@@ -32,7 +32,7 @@ def fidelity(reference: NDArray[np.float32], scores: NDArray[np.float32]) -> Fid
     )
 
 
-def _probabilities(scores: NDArray[np.float32]) -> NDArray[np.float64]:
+def probabilities(scores: NDArray[np.float32]) -> NDArray[np.float64]:
     """Scores as probabilities: as they are where they nearly add up to 1, else by a softmax."""
     whole = scores.astype(np.float64)
     if whole.min() < 0 or np.abs(whole.sum(axis=1) - 1).max() > 0.05:

@@ -23,6 +23,8 @@ _VERBS = {
     "calibrate": "calibrating for",
     "build": "building",
     "evaluate": "evaluating",
+    "change": "trying",
+    "insides": "looking inside",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,15 +31,65 @@ _PLUMBING = _CONVERSIONS | {
 _DTYPES = {"int8": "s8", "uint8": "u8"}
 
 
-def layers(path: Path) -> list[str]:
-    """The names of the operators of a file that can be quantized: of what they compute."""
+@dataclass(frozen=True)
+class Layer:
+    """An operator of a file that can be quantized.
+
+    Attributes:
+        kind: its type.
+        output: the name of what it computes, which has those of all layers fused into it.
+        weight: the name of its weight; empty where it has none.
+    """
+
+    kind: str
+    output: str
+    weight: str
+
+    @property
+    def parts(self) -> list[str]:
+        """The names that a recipe can call it by, perhaps along with others."""
+        return self.output.split(";")
+
+
+def names(path: Path) -> list[str]:
+    """The names that a recipe can exclude."""
+    return list(dict.fromkeys(part for layer in _layers(path) for part in layer.parts))
+
+
+def layers(path: Path) -> dict[str, Layer]:
+    """The operators of a float file that can be quantized, by a name that no other has among its own."""
+    found = _layers(path)
+    times = Counter(part for layer in found for part in set(layer.parts))
+    named = {}
+    for layer in found:
+        own = [part for part in layer.parts if times[part] == 1 and not re.fullmatch(r"\d*", part)]
+        # The weight's name says best which layer it is; an operation without one comes last.
+        if own:
+            named[max(reversed(own), key=lambda part, weight=layer.weight: _alike(part, weight))] = layer  # type: ignore[misc]
+    return named
+
+
+def _alike(first: str, second: str) -> int:
+    """With how many characters, the same, both begin."""
+    return next(
+        (n for n, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
+    )
+
+
+def _layers(path: Path) -> list[Layer]:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path))
-    names = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
+    tensors = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
     operators = interpreter._get_ops_details()  # noqa: SLF001 - nothing public tells the operators
-    computed = [names[int(op["outputs"][0])] for op in operators if op["op_name"] not in _PLUMBING]
-    return list(dict.fromkeys(part for name in computed for part in name.split(";")))
+    made = {int(i) for op in operators for i in op["outputs"]}
+    found = []
+    for op in operators:
+        if op["op_name"] not in _PLUMBING:
+            weight = int(op["inputs"][1]) if op["op_name"] in _WEIGHTED else -1
+            stored = "" if weight in made else tensors.get(weight, "")
+            found.append(Layer(op["op_name"], tensors[int(op["outputs"][0])], stored))
+    return found
 
 
 def executed(interpreter: Any) -> Executed:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from bitpick.engines.graphs.executed import Executed, Operator, activation_grid, weight_grid
 from bitpick.fingerprint import Grid
 
-_WEIGHTED = ("quantized::conv", "quantized::linear", "aten::_convolution", "aten::conv", "aten::linear")
 _CONVERSIONS = {"aten::quantize_per_tensor", "aten::dequantize"}
+WEIGHTED = ("quantized::conv", "quantized::linear", "aten::_convolution", "aten::conv", "aten::linear")
 # They only move numbers, or write them in another format.
 _PLUMBING = _CONVERSIONS | {
     "aten::permute", "aten::flatten", "aten::reshape", "aten::view",
@@ -19,24 +20,32 @@ _PLUMBING = _CONVERSIONS | {
 
 def executed(module: Any, sample: Any) -> Executed:
     """Read off what a TorchScript module executes for a sample."""
-    import torch
-
     graph = module.inlined_graph.copy()
     conversions = tuple(f"{n.kind()} {n.output().debugName()}" for n in graph.nodes() if n.kind() in _CONVERSIONS)
     nodes = [n for n in graph.nodes() if not n.kind().startswith("prim::") and n.kind() not in _PLUMBING]
-    # The same graph, that gives what goes into each node and what comes out: the file itself keeps no shapes.
-    wanted = [value for node in nodes for value in (node.inputsAt(0), node.output())]
-    both = graph.appendNode(graph.create("prim::TupleConstruct", wanted, 1))
-    both.output().setType(torch._C.TupleType([value.type() for value in wanted]))  # noqa: SLF001 - no public way
-    graph.eraseOutput(0)
-    graph.registerOutput(both.output())
-    run = torch._C._create_function_from_graph("inspect", graph)  # noqa: SLF001 - no public way
-    with torch.inference_mode():
-        numbers = run(module._c, sample)  # noqa: SLF001 - the module as the graph takes it
+    # The file itself keeps no shapes.
+    numbers = giving(module, graph, [v for node in nodes for v in (node.inputsAt(0), node.output())])(sample)
     pairs = zip(numbers[::2], numbers[1::2], strict=True)
     return Executed(
         tuple(_operator(module, node, *pair) for node, pair in zip(nodes, pairs, strict=True)), conversions=conversions
     )
+
+
+def giving(module: Any, graph: Any, wanted: list[Any]) -> Callable[[Any], Any]:
+    """A function that runs a graph, a copy of a module's own, which is changed to give some of its values instead."""
+    import torch
+
+    both = graph.appendNode(graph.create("prim::TupleConstruct", wanted, 1))
+    both.output().setType(torch._C.TupleType([value.type() for value in wanted]))  # noqa: SLF001 - no public way
+    graph.eraseOutput(0)
+    graph.registerOutput(both.output())
+    function = torch._C._create_function_from_graph("inside", graph)  # noqa: SLF001 - no public way
+
+    def run(batch: Any) -> Any:
+        with torch.inference_mode():
+            return function(module._c, batch)  # noqa: SLF001 - the module as the graph takes it
+
+    return run
 
 
 def _operator(module: Any, node: Any, taken: Any, given: Any) -> Operator:
@@ -44,9 +53,9 @@ def _operator(module: Any, node: Any, taken: Any, given: Any) -> Operator:
 
     kind = node.kind()
     dtype = {torch.quint8: "u8", torch.qint8: "s8"}.get(taken.dtype, str(taken.dtype).removeprefix("torch."))
-    if not kind.startswith(_WEIGHTED):
+    if not kind.startswith(WEIGHTED):
         return Operator(node.output().debugName(), kind, dtype)
-    path, weight = _weight(module, node)
+    path, weight = weight_of(module, node)
     positions = given.numel() // given.shape[-1 if "linear" in kind else 1]  # of one sample
     if weight.is_quantized:
         per_channel = weight.qscheme() in (torch.per_channel_affine, torch.per_channel_symmetric)
@@ -60,7 +69,7 @@ def _operator(module: Any, node: Any, taken: Any, given: Any) -> Operator:
     return Operator(path, kind, dtype, grid, activation, weight.numel(), weight.numel() * positions)
 
 
-def _weight(module: Any, node: Any) -> tuple[str, Any]:
+def weight_of(module: Any, node: Any) -> tuple[str, Any]:
     """The name of a node's module, and its weight."""
     import torch
 

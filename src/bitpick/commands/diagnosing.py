@@ -1,0 +1,51 @@
+"""The command that finds out what is the matter with a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bitpick import printing
+from bitpick.commands.app import Data, Json, Out, command
+
+
+@command
+def diagnose(
+    model: Annotated[Path, typer.Argument(help="A Keras (.keras, .h5) or ONNX model.")],
+    recipe: Annotated[str, typer.Option(help="A recipe id or YAML file.")],
+    data: Data = "cifar10",
+    out: Out = None,
+    samples: Annotated[int, typer.Option(help="How many evaluation samples each layer is measured on.")] = 2000,
+    layers: Annotated[int, typer.Option(help="How many layers get builds of their own, the noisiest ones.")] = 24,
+    apply: Annotated[bool, typer.Option("--apply", help="Run the next recipe, too.")] = False,
+    calibration_size: Annotated[int, typer.Option(help="Number of calibration samples.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the calibration draw.")] = 0,
+    timeout: Annotated[float | None, typer.Option(help="End a job after so many seconds.")] = None,
+    memory_limit: Annotated[float | None, typer.Option(help="End a job past so many gigabytes.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another request's run in --out.")] = False,
+    json: Json = False,
+) -> None:
+    """Find out which layers of a quantized build hurt, and what to try next."""
+    from bitpick import api
+    from bitpick.report import terminal
+
+    with terminal.LiveRows(printing.stderr()) as listener:
+        done = api.diagnose(
+            model,
+            recipe,
+            data,
+            out=out,
+            samples=samples,
+            layers=layers,
+            apply=apply,
+            calibration_size=calibration_size,
+            seed=seed,
+            timeout=timeout,
+            memory_limit=memory_limit,
+            overwrite=overwrite,
+            listener=listener,
+            progress=printing.progress(),
+        )
+    printing.show(done, json)

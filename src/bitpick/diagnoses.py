@@ -1,0 +1,101 @@
+"""What commands and notebooks call to find out what is the matter with a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bitpick.comparison.compare import new_run
+from bitpick.comparison.listener import Listener, Silent
+from bitpick.comparison.store import Store
+from bitpick.data.load import load as load_dataset
+from bitpick.data.progress import Progress, silent
+from bitpick.diagnosis.diagnose import Diagnosing
+from bitpick.diagnosis.request import DEFAULT_LAYERS, DEFAULT_SAMPLES, make_diagnosis
+from bitpick.errors import RequestError
+from bitpick.executors.pool import Limits, WorkerPool
+from bitpick.host import this_host
+from bitpick.preprocessing import Preprocessing
+from bitpick.recipe import Recipe
+from bitpick.runs import Comparison, write_report
+
+
+def diagnose(
+    model: str | Path,
+    recipe: str | Path,
+    data: str | Path = "cifar10",
+    *,
+    out: str | Path | None = None,
+    samples: int = DEFAULT_SAMPLES,
+    layers: int = DEFAULT_LAYERS,
+    apply: bool = False,
+    calibration_size: int = 1000,
+    seed: int = 0,
+    timeout: float | None = None,
+    memory_limit: float | None = None,
+    overwrite: bool = False,
+    listener: Listener | None = None,
+    progress: Progress = silent,
+) -> Comparison:
+    """Find out which layers of a quantized build hurt, and what to try next.
+
+    Args:
+        model: a model file.
+        recipe: a recipe id, or a YAML file that holds one.
+        data: `cifar10`, or a folder that holds a copy of it.
+        out: the run directory; by default `runs/diagnose-<model>-<recipe>-<digest of the request>`, which the same
+            request continues.
+        samples: how many evaluation samples the builds of single layers are evaluated on: the first ones where they
+            hold every class, else evenly spaced ones. The recipe itself, and with `apply` the next one, get all of
+            them.
+        layers: how many layers get builds of their own: those with the least signal over noise.
+        apply: run the next recipe, too.
+        calibration_size: number of calibration samples.
+        seed: of their draw.
+        timeout: seconds after which a single job, such as one build, is ended.
+        memory_limit: gigabytes of memory past which a job is ended.
+        overwrite: replace another request's run in `out`.
+        listener: is told how it goes.
+        progress: is told how far a download is.
+
+    Returns:
+        The finished run, with `run.diagnosis`; its directory holds `run.json`, `report.md`, and where there is one
+        `next_recipe.yaml`.
+
+    Raises:
+        RequestError: the request is wrong; nothing was written.
+        RunError: the run failed, and run.json says how far it came.
+    """
+    asked = Recipe.named(str(recipe))
+    request, model_format = make_diagnosis(
+        Path(model),
+        str(data),
+        asked,
+        str(recipe),
+        samples=samples,
+        layers=layers,
+        calibration_size=calibration_size,
+        seed=seed,
+    )
+    for name, limit in (("timeout", timeout), ("memory limit", memory_limit)):
+        if limit is not None and limit <= 0:
+            raise RequestError(f"the {name} {limit:g} is out of range", expected="a number above 0")
+    limits = Limits(timeout, None if memory_limit is None else int(memory_limit * 1e9))
+    host = this_host()
+    folder = Path(out or Path("runs") / f"diagnose-{Path(model).stem}-{asked.file_name}-{request.sha256[:8]}")
+    # One engine, one worker: it has all the cores.
+    store = Store(folder.absolute(), new_run(request, model_format, host, host.cores, "diagnose"))
+    pool = WorkerPool(store.logs, host.cores, limits)
+    run = Diagnosing(store, host, pool, 1, listener or Silent())
+    try:
+        run.diagnose(
+            asked,
+            lambda: load_dataset(data, progress),
+            Preprocessing(),
+            most_layers=layers,
+            apply=apply,
+            overwrite=overwrite,
+        )
+    finally:
+        if store.run.state in ("complete", "failed", "interrupted"):
+            write_report(store.root, store.run)
+    return Comparison(folder, store.run)

@@ -1,0 +1,1 @@
+"""Which layers hurt, and what to try next."""

@@ -1,0 +1,229 @@
+"""The way through a diagnosis: rows, layers, what they show, the next recipe, and what that does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bitpick.comparison import plan
+from bitpick.comparison.compare import Comparison
+from bitpick.comparison.job import Job
+from bitpick.comparison.judge import discordant
+from bitpick.comparison.request import offers
+from bitpick.comparison.rows import Rows
+from bitpick.comparison.store import scores, write_whole
+from bitpick.data.dataset import Dataset
+from bitpick.diagnosed import Change, Diagnosis, Layer
+from bitpick.diagnosis import advise, worst
+from bitpick.diagnosis import job as jobs
+from bitpick.diagnosis.candidates import noisiest
+from bitpick.diagnosis.changes import Answer, Changes, gain
+from bitpick.diagnosis.scoped import only, without
+from bitpick.diagnosis.search import Search, Tried
+from bitpick.engines.engine import Offer
+from bitpick.engines.registry import engine
+from bitpick.errors import RunError
+from bitpick.measures.fidelity import fidelity
+from bitpick.preprocessing import Preprocessing
+from bitpick.recipe import Recipe, baseline
+from bitpick.result import Row, Run
+from bitpick.statistics import tango_interval
+
+NEXT_FILE = "next_recipe.yaml"
+INSIDE_SAMPLES = 500  # signal over noise is a mean over all their numbers: more samples change little
+
+
+class Diagnosing(Comparison):
+    """A run that has one recipe, its baseline, and what is the matter with it."""
+
+    def diagnose(
+        self,
+        recipe: Recipe,
+        load_data: Callable[[], Dataset],
+        preprocessing: Preprocessing,
+        *,
+        most_layers: int,
+        apply: bool,
+        overwrite: bool = False,
+    ) -> Run:
+        """Do the whole job, keeping run.json current.
+
+        Args:
+            recipe: the recipe, one that `check` does not refuse.
+            load_data: gives the data set.
+            preprocessing: from its samples to the model's input.
+            most_layers: how many layers get builds of their own.
+            apply: whether to run the next recipe, too.
+            overwrite: replace another request's run in the same directory.
+
+        Raises:
+            RequestError: the request was wrong; the directory is as it was found.
+            RunError: a conversion failed, or the recipe, or its baseline.
+        """
+        with self.recorded(overwrite):
+            inputs = self._preparation.load(load_data, preprocessing)
+            model = self._preparation.to_reference(inputs)
+            self._listener.phase("building and evaluating")
+            rows = Rows(self.store, self._executor, self._parallel, self._listener, self._preparation, model, inputs)
+            rows.measure(offers(self.run.request, model, self._host))
+            rows.claim(self.run.request.alpha)
+            self.run.rows = rows.all
+            row = self._row(recipe)
+            floats = rows.predicted[baseline(recipe.engine).id]
+            changes = Changes(self.store, self._executor, self._listener, model, inputs, floats)
+            given = [scores(self.store.build(each))[inputs.check_places] for each in (baseline(row.engine).id, row.id)]
+            predicted = rows.predicted[row.id][inputs.check_places]
+            macs = row.coverage.macs if row.coverage else None
+            whole = changes.change(recipe, predicted, fidelity(*given).sqnr_db, macs)
+            found = Diagnosis(recipe=row.id, samples=inputs.check.count, whole=whole, layers=[])
+            self.run.diagnosis = found
+            self._look_inside(recipe, inputs, model.format)
+            failed = self._measure_layers(recipe, changes, most_layers)
+            advice = [*self._told(row, recipe, changes), *failed]
+            self._show_worst(row, inputs)
+            search = Search(changes, recipe, whole, predicted, found.layers)
+            chosen = self._search(search, row, advice)
+            if chosen is not None and apply:
+                self._apply(chosen.recipe, row, rows, inputs)
+        return self.run
+
+    def _row(self, recipe: Recipe) -> Row:
+        """The recipe's row, where it and its baseline are ok."""
+        for each in (baseline(recipe.engine), recipe):
+            row = self.run.row(each.id)
+            if row is None or row.status != "ok":
+                why = f"{row.status}: {row.reason}" if row else "not there"
+                raise RunError(f"{each.id} is {why}", mend="a recipe that can be built is one that can be diagnosed")
+        assert row is not None
+        return row
+
+    @property
+    def _diagnosis(self) -> Diagnosis:
+        assert self.run.diagnosis is not None
+        return self.run.diagnosis
+
+    def _look_inside(self, recipe: Recipe, inputs: plan.Inputs, model_format: Any) -> None:
+        """The layers, with signal over noise in weights and activations."""
+        self._listener.phase("looking inside the build")
+        form = plan.start_form(recipe, model_format)
+        assert form is not None
+        environment = engine(recipe.engine).environment
+        source = inputs.path(form, self.store)
+
+        def told(function: str, **payload: Any) -> Any:
+            job = Job(f"{function}:{recipe.id}", environment, function, payload, (), recipe.id, jobs.FUNCTIONS)
+            self._listener.started(job)
+            found = self._executor.run(environment, job.path, payload).value
+            self._listener.ended(job)
+            return found
+
+        layers = [pair for pair in told("layers", source=source, recipe=recipe) if not recipe.excludes(pair[0])]
+        inside = told(
+            "insides",
+            source=source,
+            form=form,
+            recipe=recipe,
+            folder=self.store.build(recipe.id),
+            samples=inputs.check.head(INSIDE_SAMPLES),
+            names=[name for name, _ in layers],
+        )
+        self._diagnosis.layers = [Layer(name=name, kind=kind, **inside.get(name, {})) for name, kind in layers]
+        self.store.save()
+
+    def _measure_layers(self, recipe: Recipe, changes: Changes, most: int) -> list[str]:
+        """What each layer does alone, in run.json as it comes; returns what went wrong, in words."""
+        self._listener.phase("one layer at a time")
+        layers = self._diagnosis.layers
+        chosen = noisiest(layers, most)
+        self._diagnosis.left_out = [layer.name for layer in layers if layer not in chosen]
+        names = [layer.name for layer in layers]
+        asked: dict[str, list[tuple[Layer, str]]] = {}
+        recipes = []
+        for layer in chosen:
+            for field, each in (
+                ("only_quantized", only(recipe, layer.name, names)),
+                ("only_float", without(recipe, [layer.name])),
+            ):
+                asked.setdefault(each.id, []).append((layer, field))
+                recipes.append(each)
+        failed: list[str] = []
+
+        def told(each: Recipe, answer: Answer) -> None:
+            if isinstance(answer, Change):
+                for layer, field in asked[each.id]:
+                    setattr(layer, field, answer)
+                self.store.save()
+            else:
+                failed.append(str(answer))
+
+        changes.measure(recipes, told)
+        known = any(layer.activation_sqnr_db is not None or layer.weight_sqnr_db is not None for layer in layers)
+        skipped = [advise.left_out(self._diagnosis.left_out, known)] if self._diagnosis.left_out else []
+        return skipped + ([advise.failures(len(failed), failed[0])] if failed else [])
+
+    def _told(self, row: Row, recipe: Recipe, changes: Changes) -> list[str]:
+        found = self._diagnosis
+        names = [layer.name for layer in found.layers]
+        alone = [layer for layer in found.layers if layer.only_quantized is not None]
+        lose = changes.shown_to_lose([only(recipe, layer.name, names) for layer in alone])
+        shown = [layer for layer, loses in zip(alone, lose, strict=True) if loses]
+        assert found.whole is not None
+        assert row.versus_baseline is not None
+        assert row.accuracy is not None
+        return advise.found(row.versus_baseline, row.accuracy.total, found.whole, found.samples, found.layers, shown)
+
+    def _show_worst(self, row: Row, inputs: plan.Inputs) -> None:
+        floats, own = (scores(self.store.build(each)) for each in (baseline(row.engine).id, row.id))
+        places = worst.harmed(floats, own, inputs.evaluation.targets())
+        given = {baseline(row.engine).id: floats, row.id: own}
+        self._diagnosis.worst = worst.examples(
+            places, inputs.evaluation, inputs.classes, given, self.store.root, "diagnosis/worst"
+        )
+
+    def _search(self, search: Search, row: Row, advice: Sequence[str]) -> Tried | None:
+        """The next recipe, with what speaks for it, in run.json and in a file of its own."""
+        self._listener.phase("looking for the next recipe")
+        found = self._diagnosis
+        assert row.versus_baseline is not None
+        assert row.accuracy is not None
+        chosen = None
+        if row.versus_baseline.drop_interval[0] > 0 or search.whole.drop_interval[0] > 0:
+            chosen = search.next()
+            found.tried = [each.change for each in search.tried]
+            told = advise.tried(search.tried, search.recipe)
+            told.append(advise.next_recipe(chosen, search.recipe, search.whole, found.samples))
+        else:
+            told = [advise.nothing_to_mend(found.samples, row.accuracy.total)]
+        found.advice = [*advice, *told]
+        path = self.store.root / NEXT_FILE
+        path.unlink(missing_ok=True)
+        if chosen is not None:
+            found.next = chosen.recipe
+            write_whole(path, chosen.recipe.to_yaml())
+        self.store.save()
+        return chosen
+
+    def _apply(self, recipe: Recipe, before: Row, rows: Rows, inputs: plan.Inputs) -> None:
+        """Run the next recipe as a row, and say what it does beside the first one."""
+        self._listener.phase("applying the next recipe")
+        rows.measure([Offer(recipe, frozenset())])
+        rows.claim(self.run.request.alpha)
+        self.run.rows = rows.all
+        self._diagnosis.applied = recipe.id
+        row = self.run.row(recipe.id)
+        if row is None or row.status != "ok":
+            self._diagnosis.advice.append(f"Applied, it failed: {row.reason if row else 'no row'}")
+            return
+        unseen = [place for place in range(len(rows.targets)) if place not in set(inputs.check_places.tolist())]
+        parts = [(list(range(len(rows.targets))), False)] + ([(unseen, True)] if unseen else [])
+        for places, is_unseen in parts:
+            targets = rows.targets[places]
+            floats, first, last = (
+                rows.predicted[each][places] for each in (baseline(row.engine).id, before.id, recipe.id)
+            )
+            lost, won = discordant(floats, last, targets)
+            drop = (lost - won) / len(targets)
+            back, interval = gain(first, last, targets)
+            self._diagnosis.advice.append(
+                advise.applied(drop, tango_interval(lost, won, len(targets)), back, interval, len(targets), is_unseen)
+            )

@@ -1,0 +1,122 @@
+"""What a diagnosis does in a worker process, beside what a comparison does there."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import validate_call
+
+from bitpick.comparison.job import open_build
+from bitpick.data.dataset import Samples
+from bitpick.engines.engine import SessionSettings
+from bitpick.engines.registry import engine
+from bitpick.measures import accuracy, coverage, sqnr
+from bitpick.measures.fidelity import fidelity
+from bitpick.measures.sqnr import Noise
+from bitpick.model import Format
+from bitpick.recipe import Recipe, baseline
+
+FUNCTIONS = __name__
+INSIDE_BATCH = 100  # every layer's output of a batch, twice, is in memory
+
+
+@validate_call
+def layers(source: Path, recipe: Recipe) -> list[tuple[str, str]]:
+    """The layers that a recipe quantizes, see `Engine.layers`."""
+    return engine(recipe.engine).layers(source, recipe)
+
+
+@validate_call
+def change(
+    source: Path,
+    recipe: Recipe,
+    samples: Samples,
+    ranges: Path | None,
+    evaluation: Samples,
+    reference: Path,
+    places: Path,
+    threads: int,
+    classes: int,
+    out: Path,
+) -> None:
+    """Make a build, evaluate it, and keep what it predicted; the build itself is not kept.
+
+    Args:
+        source: the model, in the format that the recipe starts from.
+        recipe: the recipe.
+        samples: the calibration set.
+        ranges: the activation ranges, where recipes share them.
+        evaluation: the samples to evaluate on.
+        reference: the float32's predictions and scores of the whole evaluation set.
+        places: where in it the samples are: an array of shape (evaluation.count,).
+        threads: threads inside one inference.
+        classes: number of classes.
+        out: file for `predictions` of shape (n,), int32; `sqnr_db` of the scores and `integer_macs`, which are NaN
+            where there is no number.
+    """
+    each = engine(recipe.engine)
+    with tempfile.TemporaryDirectory(prefix="bitpick-") as folder:
+        made = each.build(source, recipe, samples, ranges, Path(folder))
+        shares = coverage.coverage(each.inspect(made, next(evaluation.head(1).batches(1))))
+        with each.open(made, SessionSettings(threads)) as session:
+            scores = accuracy.scores(session, evaluation, classes)
+    with np.load(reference) as file:
+        floats = file["scores"][np.load(places)]
+    decibels = fidelity(floats, scores).sqnr_db
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f"partial-{out.name}")
+    np.savez(
+        partial,
+        predictions=scores.argmax(axis=1).astype(np.int32),
+        sqnr_db=np.nan if decibels is None else decibels,
+        integer_macs=shares.macs,
+    )
+    partial.replace(out)
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What `insides` tells of a layer, see `diagnosed.Layer`."""
+
+    weight_sqnr_db: float | None = None
+    activation_sqnr_db: float | None = None
+    outlier_ratio: float | None = None
+
+
+@validate_call
+def insides(
+    source: Path, form: Format, recipe: Recipe, folder: Path, samples: Samples, names: Sequence[str]
+) -> dict[str, Inside]:
+    """How much noise there is in each layer of a build: in its weights, and in what it computes.
+
+    Args:
+        source: the model, in the format that the recipe starts from.
+        form: that format.
+        recipe: the recipe.
+        folder: its build.
+        samples: what to run.
+        names: the layers to look at.
+
+    Returns:
+        What the runtime shows, by layer; empty where it shows nothing.
+    """
+    each = engine(recipe.engine)
+    stored: dict[str, float | None] = {}
+    outputs = {name: Noise() for name in names}
+    with tempfile.TemporaryDirectory(prefix="bitpick-") as place:
+        floats = each.build(source, each.float_recipe(form) or baseline(each.name), samples, None, Path(place))
+        opened = each.insides(floats, open_build(folder))
+        if opened is None:
+            return {}
+        with opened as both:
+            for name, expected, found in both.weights():
+                stored[name] = sqnr.weights(expected, found)
+            for batch in samples.batches(INSIDE_BATCH):
+                for name, expected, found in both.outputs(batch):
+                    if name in outputs:
+                        outputs[name].add(expected, found)
+    return {n: Inside(stored.get(n), outputs[n].decibels, outputs[n].outlier_ratio) for n in names}

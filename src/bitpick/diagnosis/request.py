@@ -1,0 +1,91 @@
+"""What to diagnose: checked before anything runs."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from bitpick.comparison.request import make_request
+from bitpick.engines.engine import Engine
+from bitpick.engines.registry import engine, engines
+from bitpick.errors import RecipeError, RequestError
+from bitpick.model import Format
+from bitpick.recipe import Recipe
+from bitpick.result import RequestRecord
+
+DEFAULT_SAMPLES = 2000
+DEFAULT_LAYERS = 24
+
+
+def make_diagnosis(
+    model: Path,
+    data: str,
+    recipe: Recipe,
+    named: str,
+    *,
+    samples: int = DEFAULT_SAMPLES,
+    layers: int = DEFAULT_LAYERS,
+    calibration_size: int = 1000,
+    seed: int = 0,
+) -> tuple[RequestRecord, Format]:
+    """Check a request and give it its digest, which is not that of a comparison of the same recipe.
+
+    Args:
+        model: a model file.
+        data: a data set, as users write it.
+        recipe: the recipe.
+        named: the recipe as the user named it, by id or by file.
+        samples: how many evaluation samples each layer is measured on.
+        layers: how many layers get builds of their own; like whether the next recipe is applied it is not part of the
+            digest, so that a run goes on from what it has.
+        calibration_size: number of calibration samples.
+        seed: of their draw.
+
+    Returns:
+        The request and the model's format.
+
+    Raises:
+        RequestError: no such model or recipe, or one that cannot be diagnosed.
+    """
+    for what, value in (("samples", samples), ("layers", layers)):
+        if value < 1:
+            raise RequestError(f"the number of {what} {value} is out of range", expected="at least 1")
+    request, model_format = make_request(
+        model,
+        data,
+        recipes=(named,),
+        targets=("host",),
+        target_samples=samples,
+        calibration_size=calibration_size,
+        seed=seed,
+        bench_seconds=0,
+    )
+    check(recipe)
+    digest = hashlib.sha256(f"diagnose {request.sha256}".encode()).hexdigest()
+    return request.model_copy(update={"sha256": digest}), model_format
+
+
+def check(recipe: Recipe) -> None:
+    """Refuse a recipe that has no layers to look at.
+
+    Raises:
+        RecipeError: it quantizes nothing, or its engine cannot leave single layers in float, or is not installed.
+    """
+    each = engine(recipe.engine)
+    if recipe.kind != "quantized":
+        raise RecipeError(
+            f"{recipe.id} has nothing to diagnose: it has no 8-bit layers", expected="a recipe with 8-bit weights"
+        )
+    if not each.scopes:
+        others = ", ".join(name for name, other in engines().items() if _scopes(other, recipe)) or "none here"
+        raise RecipeError(
+            f"{recipe.id} cannot be diagnosed: {each.name} cannot leave single layers in float",
+            expected=f"an engine that can, with {recipe.dtypes}: {others}",
+            mend="diagnose the same dtypes with one of them: layers that hurt there are likely to hurt here",
+        )
+    if missing := each.missing():
+        raise RecipeError(f"{recipe.id}: {missing}")
+
+
+def _scopes(each: Engine, recipe: Recipe) -> bool:
+    return each.scopes and any(recipe.dtypes in capability.dtypes for capability in each.capabilities)

@@ -1,0 +1,3 @@
+from tests.diagnosis.conftest import diagnose
+
+__all__ = ["diagnose"]
