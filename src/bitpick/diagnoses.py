@@ -58,8 +58,8 @@ def diagnose(
         progress: is told how far a download is.
 
     Returns:
-        The finished run, with `run.diagnosis`; its directory holds `run.json`, `report.md`, and where there is one
-        `next_recipe.yaml`.
+        The finished run, with `run.diagnosis`; its directory holds `run.json`, `report.html`, `report.md`, and
+        where there is one `next_recipe.yaml`.
 
     Raises:
         RequestError: the request is wrong; nothing was written.

@@ -32,7 +32,7 @@ def summary(run: Run, folder: str) -> Group:
             where = f"{folder}/next_recipe.yaml"
             parts += [Text(f"The next recipe is {where}, which --recipe takes", style="dim")]
     images = ", diagnosis/worst/" if found is not None and found.worst else ""
-    parts += [Text(f"Everything is in {folder}: report.md, run.json, builds/{images}", style="dim")]
+    parts += [Text(f"Everything is in {folder}: report.html, report.md, run.json, builds/{images}", style="dim")]
     return Group(*parts)
 
 

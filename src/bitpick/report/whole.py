@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from bitpick.evidence import Finding
+from bitpick.evidence import Finding, FindingCode
 from bitpick.report import words
 from bitpick.result import Row, Run
+
+COSTS = {"slow": "time", "big": "bytes"}
+TITLES: dict[FindingCode, str] = {
+    "unfused": "conversions between number formats that did not fuse",
+    "float_operators": "operators that compute in float",
+    "transposes": "operators that only move numbers",
+    "stored_twice": "constants stored twice",
+    "container": "bytes that are no weights",
+}
 
 
 def answer(run: Run) -> str:
