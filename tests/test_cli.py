@@ -400,6 +400,7 @@ def test_compare_times_its_rows_and_keeps_every_sample(place):
         raw = json.loads((place / "run" / "builds" / row_id.replace(":", "__") / "timings.json").read_text())
         assert len(raw["row"]) % latency["processes"] == 0
     again = json.loads(compare(place, *timed).stdout)
+    assert again["speed"] == run["speed"]
     assert {row["id"]: row for row in again["rows"] if row["status"] == "ok"} == rows
     gated = bitpick(place, "gate", "run", "--max-latency-ratio", 1000, "--json")
     (check,) = json.loads(gated.stdout)
@@ -478,7 +479,7 @@ def test_a_recipe_file_with_a_setting_is_built_evaluated_and_compared(place):
     assert rows[name]["settings"] == row["settings"]
 
 
-QUICK = ("--target", "host", "--no-bench", "--out", "run")
+UNTIMED = ("--target", "host", "--no-bench", "--out", "run")
 
 
 def test_calibration_seeds_judge_the_recipe_beside_its_file(place):

@@ -40,7 +40,7 @@ def test_it_shows_layers_and_advice_and_keeps_them_in_run_json(place):
         "dense",
         "Gemm",
         "· The recipe loses",
-        "in run: report.md",
+        "in run: report.html, report.md",
     ):
         assert text in done.stdout
     run = json.loads((place / "run" / "run.json").read_text())

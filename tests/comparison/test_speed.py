@@ -126,7 +126,9 @@ def test_every_sample_is_kept_and_gives_the_numbers_again(measure):
     found, _ = measure()
     each = found[PLAIN]
     rows, own, reference = (np.asarray(each.raw[name]) for name in ("row", "own_float32", "reference"))
-    assert rows.shape == own.shape == reference.shape == (each.latency.processes, 8)
+    assert rows.shape == own.shape == reference.shape
+    assert rows.shape[0] == each.latency.processes
+    assert speed._LEAST_PAIRS <= rows.shape[1] <= 8
     assert each.latency.pairs == rows.size
     assert each.latency.p50 == pytest.approx(np.quantile(rows, 0.5))
     assert each.latency.ratio_own == pytest.approx(np.exp(np.median(np.log(rows / own))))

@@ -96,7 +96,8 @@ class Rows:
         budget = self._run.request.bench_seconds
         ok = [row for row in self.native if row.status == "ok"]
         floats = [row.id for row in ok if row.kind == "baseline"]
-        open_rows = [row for row in ok if row.latency is None]
+        tried = self._run.speed.untimed if self._run.speed is not None else {}
+        open_rows = [row for row in ok if row.latency is None and row.id not in tried]
         if self._fresh is None or not budget or not open_rows or not floats:
             return
         common = plan.runner_of(Format.ONNX)[1].id  # the reference graph's own runtime
@@ -105,9 +106,10 @@ class Rows:
         builds = {row.id: open_build(self._store.build(row.recipe)) for row in ok if row.id in needed}
         shown = {row.id for row in ok if row.versus_baseline is not None and row.versus_baseline.noninferior}
         before = self._run.speed.seconds if self._run.speed is not None else 0.0
+        left = max(budget - before, budget / 4)  # rows that came later, as repairs do, are few
         began = time.perf_counter()
         found, untimed = speed.measure(
-            builds, reference, shown, self._inputs.evaluation, self._fresh, budget - before, self._listener
+            builds, reference, shown, self._inputs.evaluation, self._fresh, left, self._listener
         )
         for row in open_rows:
             if row.id in found:
@@ -117,7 +119,7 @@ class Rows:
             reference=reference,
             budget_seconds=budget,
             seconds=before + time.perf_counter() - began,
-            untimed=(self._run.speed.untimed if self._run.speed is not None else {}) | untimed,
+            untimed=tried | untimed,
         )
         self._store.save()
 

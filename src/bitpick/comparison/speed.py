@@ -25,6 +25,7 @@ THREADS = 1
 # A difference smaller than what a control may show of itself is no reason to flag a row.
 SLOWER = 1.05
 _LEAST_ROUNDS, _MOST_ROUNDS = 3, 10
+_OVER = 1.5  # what a budget may be overdrawn by before rows give way
 _LEAST_PAIRS, _MOST_PAIRS = 5, 20
 _WARM_SECONDS = 0.5
 _REFERENCE, _CONTROL = "reference", "control"
@@ -116,7 +117,7 @@ def measure(
         spent = time.perf_counter() - began
         if number >= _LEAST_ROUNDS and spent * (1 + 1 / number) > budget:
             break
-        if number == 1 and spent * _LEAST_ROUNDS > budget:
+        if number == 1 and spent * _LEAST_ROUNDS > _OVER * budget:
             _give_way(lanes, {reference, *matters}, budget, untimed)
         listener.phase(f"timing, round {number + 1}")
         with Round(executor, THREADS) as opened:

@@ -108,6 +108,7 @@ class Store:
             self.run.rows = list(self.previous.rows)
             self.run.model = self.previous.model.model_copy(deep=True)
             self.run.data = self.previous.data
+            self.run.speed = self.previous.speed
             self.run.diagnosis = self.previous.diagnosis
         try:
             if not self.root.exists():
