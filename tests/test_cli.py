@@ -479,24 +479,9 @@ def test_a_recipe_file_with_a_setting_is_built_evaluated_and_compared(place):
     assert rows[name]["settings"] == row["settings"]
 
 
-UNTIMED = ("--target", "host", "--no-bench", "--out", "run")
-
-
 def test_calibration_seeds_judge_the_recipe_beside_its_file(place):
     recipe, still = "fake:s8u8-per_channel-minmax+drawn", "fake:s8s8-per_tensor-minmax"
-    wanted = (
-        "--recipe",
-        recipe,
-        "--recipe",
-        still,
-        "--calibration-seeds",
-        3,
-        "--target",
-        "host",
-        "--no-bench",
-        "--out",
-        "run",
-    )
+    wanted = ("--recipe", recipe, "--recipe", still, "--calibration-seeds", 3, "--target", "host", "--out", "run")
     done = compare(place, *wanted)
     assert done.returncode == 0, done.stderr
     assert "Over calibration draws" in done.stdout
