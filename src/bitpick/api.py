@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -133,6 +134,9 @@ def compare(
         )
     if min_accuracy is not None and not 0 <= min_accuracy <= 1:
         raise RequestError(f"the minimum accuracy {min_accuracy:g} is out of range", expected="a fraction from 0 to 1")
+    for name, limit in (("drop", max_drop), ("size", max_size)):
+        if limit is not None and not math.isfinite(limit):
+            raise RequestError(f"the largest {name} {limit:g} is out of range", expected="a finite number")
     request, model_format = make_request(
         bundled_model() if model is None else Path(model),
         str(data),

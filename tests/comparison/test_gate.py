@@ -8,6 +8,7 @@ from bitpick.comparison.gate import Check, Rules, gate, junit
 from bitpick.errors import RequestError
 from bitpick.fingerprint import Coverage
 from bitpick.result import Recommendation
+from bitpick.timing import Latency
 from tests.report.test_markdown import run as example
 
 ROW = "e:s8u8-per_channel-minmax"  # 80% of 90%, 400 bytes, class ant 60% of 80%
@@ -80,3 +81,69 @@ def test_junit_has_a_case_for_each_check_and_text_stays_text():
     assert (first.get("classname"), first.get("name")) == ("a<b>", "drop")
     assert first[0].get("message") == 'loses "all" & more'
     assert len(second) == 0
+
+
+def timed(found, interval=(0.5, 0.6), resolvable=True, reference="o:float32"):
+    middle = sum(interval) / 2
+    found.row(ROW).latency = Latency(
+        p50=1e-4, p90=1e-4, reference=reference, ratio_reference=middle, ratio_reference_interval=interval, control=1,
+        control_interval=(0.99, 1.01), resolvable=resolvable, threads=1, processes=5, pairs=100,
+    )  # fmt: skip
+    return found
+
+
+@pytest.mark.parametrize(("allowed", "passed"), [(0.7, True), (0.6, True), (0.58, False), (0.4, False)])
+def test_a_latency_ratio_is_within_its_limit_where_that_is_shown(allowed, passed):
+    (check,) = gate(timed(run()), Rules(max_latency_ratio=allowed))
+    assert (check.rule, check.passed) == ("latency", passed)
+    assert check.text == f"takes 0.55 (0.50 to 0.60) times as long as o:float32, of {allowed:g} allowed"
+
+
+@pytest.mark.parametrize(
+    ("found", "says"), [(run(), "has no time that was measured"), (timed(run(), resolvable=False), "could not resolve")]
+)
+def test_a_time_that_is_not_known_is_within_no_limit(found, says):
+    (check,) = gate(found, Rules(max_latency_ratio=100))
+    assert not check.passed
+    assert says in check.text
+
+
+@pytest.mark.parametrize(
+    ("now", "passed"),
+    [
+        (timed(run(), (0.55, 0.65)), True),
+        (timed(run(), (0.61, 0.65)), False),
+        (timed(run(), (0.5, 0.6), resolvable=False), False),
+        (timed(run(), (0.5, 0.6), reference="p:float32"), False),
+        (run(), False),
+    ],
+    ids=["alike", "slower", "not resolvable", "another reference", "not timed"],
+)
+def test_an_earlier_run_must_not_have_been_faster(now, passed):
+    checks = {check.rule: check for check in gate(now, Rules(), against=timed(run()))}
+    assert checks["against_latency"].passed == passed
+
+
+def test_a_row_that_grew_since_the_earlier_run_fails():
+    grown = run()
+    grown.row(ROW).size_bytes = 405
+    assert [check.passed for check in gate(grown, Rules(), against=run())] == [True, False]
+
+
+def test_an_earlier_run_that_says_nothing_of_this_one_is_refused():
+    with pytest.raises(RequestError, match="the earlier run is interrupted"):
+        gate(run(), Rules(), against=run(state="interrupted"))
+    other = run()
+    other.data = other.data.model_copy(
+        update={"evaluation": other.data.evaluation.model_copy(update={"sha256": "another"})}
+    )
+    with pytest.raises(RequestError, match="on other samples"):
+        gate(run(), Rules(), against=other)
+
+
+def test_classes_of_a_target_are_not_compared_with_those_of_all_samples():
+    found = run()
+    found.row(ROW).target = "x86-avx2"
+    (check,) = gate(found, Rules(max_class_drop=0.5))
+    assert not check.passed
+    assert "on other samples" in check.text

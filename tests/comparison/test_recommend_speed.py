@@ -76,21 +76,30 @@ def test_times_that_this_machine_cannot_resolve_decide_nothing():
 
 def test_a_row_without_times_is_not_the_fastest():
     found = recommended([("a:x", range(40), timed(0.5)), ("a:y", range(5), sized(100))])
-    assert found.id == found.by_use["latency"] == "a:x"
+    assert found.by_use["latency"] == "a:x"
+    assert found.id == "a:y"  # nothing shows it to be slower, and it is more accurate
+    assert "that is not shown to be slower than another" in found.because[0]
 
 
-@pytest.mark.parametrize(("limit", "pick"), [(0.95, "a:x"), (0.6, "a:y"), (0.3, None)])
+def test_a_row_whose_time_is_hardly_known_is_not_as_fast_as_one_that_is():
+    found = recommended([("a:noisy", range(5), timed(1.5, width=0.95)), ("a:fast", range(40), timed(0.6))])
+    assert found.id == found.by_use["latency"] == "a:fast"
+
+
+@pytest.mark.parametrize(("limit", "pick"), [(0.95, "a:x"), (0.6, "a:y"), (0.5, None), (0.3, None)])
 def test_a_limit_on_the_latency_ratio(limit, pick):
     rows = [("a:x", range(5), timed(0.9, size=100)), ("a:y", range(20), timed(0.5, size=300))]
     found = recommended(rows, max_latency_ratio=limit)
     assert found.id == pick
     if pick is None:
-        assert "take at most 0.3 of the reference's time" in found.because[0]
+        assert f"are shown to take at most {limit} of the reference's time" in found.because[0]
 
 
 def test_a_limit_is_not_kept_by_times_that_are_not_known():
     rows = [("a:x", range(5), timed(0.5, resolvable=False)), ("a:y", range(5), sized(100))]
-    assert recommended(rows, max_latency_ratio=0.9).id is None
+    found = recommended(rows, max_latency_ratio=0.9)
+    assert found.id is None
+    assert "(of 2 the time is not known)" in found.because[0]
 
 
 def test_the_pareto_front_knows_times_that_are_shown_to_differ():

@@ -134,7 +134,7 @@ def test_every_sample_is_kept_and_gives_the_numbers_again(measure):
     assert each.latency.ratio_own == pytest.approx(np.exp(np.median(np.log(rows / own))))
     assert each.latency.ratio_reference == pytest.approx(np.exp(np.median(np.log(rows / reference))))
     assert each.throughput.batch == 32
-    assert each.throughput.samples_per_second == pytest.approx(32 / np.median(each.raw["many"]))
+    assert each.throughput.samples_per_second == pytest.approx(32 / np.median(np.median(each.raw["many"], axis=1)))
     assert each.memory_bytes == int(np.median(each.raw["memory_bytes"]))
 
 
@@ -144,6 +144,41 @@ def test_a_build_that_does_not_open_costs_itself_alone(measure, monkeypatch):
     assert untimed == {HALF: "the worker died"}
     assert set(found) == {REFERENCE, FLOAT, PLAIN}
     assert found[PLAIN].latency.processes == 3
+
+
+def test_a_build_that_breaks_while_it_is_timed_costs_itself_alone(measure, monkeypatch):
+    real = Recording.run
+
+    def run(self, environment, function, payload):
+        if function.endswith("bench_blocks") and HALF in payload["keys"]:
+            raise WorkerError("it died in a block")
+        return real(self, environment, function, payload)
+
+    monkeypatch.setattr(Recording, "run", run)
+    found, untimed = measure(budget=0.0)
+    assert untimed == {HALF: "it died in a block"}
+    assert set(found) == {REFERENCE, FLOAT, PLAIN}
+
+
+def test_what_breaks_after_three_rounds_takes_none_of_them(measure, monkeypatch):
+    real = Recording.run
+
+    def run(self, environment, function, payload):
+        if function.endswith("bench_blocks") and HALF in payload["keys"] and len(Recording.made) > 12:
+            raise WorkerError("it died in round five")
+        return real(self, environment, function, payload)
+
+    monkeypatch.setattr(Recording, "run", run)
+    found, untimed = measure(budget=8.0)
+    assert untimed == {}
+    assert found[HALF].latency.processes == found[PLAIN].latency.processes == 4
+
+
+def test_a_build_that_cannot_take_many_samples_has_no_throughput(measure, monkeypatch):
+    monkeypatch.setattr(Recording, "broken", (("bench_many", HALF),))
+    found, untimed = measure(budget=0.0)
+    assert untimed == {}
+    assert found[HALF].throughput is None
 
 
 def test_without_its_float_an_engine_is_not_timed(measure, monkeypatch):

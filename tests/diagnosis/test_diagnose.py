@@ -41,6 +41,7 @@ def test_the_sabotaged_layer_is_found_left_in_float_and_the_accuracy_won_back(di
     assert found.next.exclude == (pattern_of(bad.name),)
     assert found.applied == found.next.id
     row, before = run.row(found.applied), run.row(PER_CHANNEL)
+    assert row.versus_baseline.noninferior is None  # it was chosen on samples that the claim would rest on
     assert row.versus_baseline.drop < 0.01 < 0.1 < before.versus_baseline.drop
     assert row.coverage.macs == pytest.approx(bad.only_float.integer_macs)
     assert any("had no part in choosing it" in line and "shown" in line for line in found.advice)

@@ -89,6 +89,14 @@ def test_what_is_stored_again_is_named_with_its_bytes():
     assert found.text == "25.0 kB of 5.0 kB are stored a second time"
 
 
+def test_a_weight_beside_itself_rounded_channel_by_channel_is_stored_twice():
+    weight = RNG.normal(size=(8, 4, 5, 5)).astype(np.float32) * 10.0 ** np.arange(8).reshape(8, 1, 1, 1)
+    weight = weight.astype(np.float32)
+    scale = np.abs(weight).max(axis=(1, 2, 3), keepdims=True) / 127
+    constants = [("w8", np.round(weight / scale).astype(np.int8)), ("w", weight)]
+    assert find(Executed((conv(),)), constants=constants)["stored_twice"].nodes == ["w is w8"]
+
+
 def test_constants_that_are_not_the_same_are_not_stored_twice():
     constants = [(str(i), RNG.normal(size=5000).astype(np.float32)) for i in range(3)]
     constants.append(("i", RNG.integers(-128, 128, 5000).astype(np.int8)))

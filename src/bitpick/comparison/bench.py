@@ -81,12 +81,10 @@ class Round(AbstractContextManager["Round"]):
         return pool.run(environment, f"{FUNCTIONS}:{function}", payload).value
 
 
-def contest(opened: Round, teams: Sequence[tuple[str, ...]], rng: np.random.Generator, times: Sequence[Times]) -> None:
-    """Time the keys of each team next to each other once, teams and keys in random order, and add to their times."""
-    for place in rng.permutation(len(teams)):
-        order = [str(key) for key in rng.permutation(teams[place])]
-        for key, seconds in opened.time(order).items():
-            times[place][key][-1].append(seconds)
+def contest(opened: Round, team: Sequence[str], rng: np.random.Generator, times: Times) -> None:
+    """Time the keys of a team next to each other once, in random order, and add that to their times."""
+    for key, seconds in opened.time([str(key) for key in rng.permutation(team)]).items():
+        times[key][-1].append(seconds)
 
 
 def bench(
@@ -103,8 +101,9 @@ def bench(
     """Time builds beside the first of them.
 
     In each of several rounds every build is opened in fresh worker processes, one for each framework; the first build
-    twice, and its second session is the control. Then a block of the reference and one of each of the others are timed
-    next to each other, in random order, again and again. Only what the runtime does is timed.
+    twice, and its second session, in a process of its own where there are several, is the control. Then a block of the
+    reference and one of each of the others are timed next to each other, in random order, again and again. Only what
+    the runtime does is timed.
 
     Args:
         builds: the reference, then the others.
@@ -122,16 +121,19 @@ def bench(
     others = keys[1:]
     times: list[Times] = [{_REFERENCE: [], other: []} for other in others]
     rng = np.random.default_rng(seed)
+    # What two processes do to times counts too, where the builds are of two.
+    apart = _CONTROL if len({engine(build.recipe.engine).environment for build in builds}) > 1 else ""
     for round_number in range(processes):
         listener.phase(f"timing, process {round_number + 1} of {processes}")
         with Round(executor, threads) as opened:
             for key in map(str, rng.permutation(list(held))):  # where a session lies in memory is luck, not a property
-                opened.open(key, held[key], samples.head(batch), WARM_SECONDS)
+                opened.open(key, held[key], samples.head(batch), WARM_SECONDS, apart if key == _CONTROL else "")
             for team in times:
                 for part in team.values():
                     part.append([])
             for _ in range(pairs):
-                contest(opened, [tuple(team) for team in times], rng, times)
+                for place in rng.permutation(len(times)):
+                    contest(opened, list(times[place]), rng, times[place])
     by_other: Mapping[str, Times] = dict(zip(others, times, strict=True))
     control = ratio(by_other[_CONTROL][_CONTROL], by_other[_CONTROL][_REFERENCE])
     rows = [_row(builds[0], [part for team in times for part in team[_REFERENCE]], None, control)]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from bitpick import __version__
-from bitpick.comparison import draws, targets
+from bitpick.comparison import draws, targets, times
 from bitpick.comparison.examples import examples
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.prepare import Preparation
@@ -102,13 +103,13 @@ class Comparison:
                 self._preparation,
                 model,
                 inputs,
-                self._fresh,
             )
             rows.measure(offers(self.run.request, model, self._host))
             rows.claim(self.run.request.alpha)
-            rows.time()
+            timed = partial(times.measure, rows, self.store, inputs, self._fresh, self._listener)
+            timed()
             self._listener.phase("checking on other CPUs")
-            self.run.recommendation = targets.check(rows, self.run.request, self._host)
+            self.run.recommendation = targets.check(rows, self.run.request, self._host, timed)
             if self.run.request.calibration_seeds > 1:
                 self._listener.phase("building from other calibration draws")
                 draws.measure(rows, self.run.recommendation, self.store, inputs)
@@ -130,7 +131,10 @@ class Comparison:
             self.run.state = "complete"
         except RequestError:
             self._executor.close()
-            self.store.discard()
+            if self.store.settled:  # too late to undo: what was measured stays
+                self.run.state = "failed"
+            else:
+                self.store.discard()
             raise
         except BaseException as error:
             self.run.state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"

@@ -56,10 +56,13 @@ def gate(run: Run, rules: Rules, row_ids: Sequence[str] = (), against: Run | Non
             is a size that grew by more than 1%.
 
     Raises:
-        RequestError: the run is not complete, recommends none, or has no such row.
+        RequestError: the run, or the earlier one, is not complete, they were evaluated on other samples, or the run has
+            no such row.
     """
     if run.state != "complete":
         raise RequestError(f"the run is {run.state}", expected="a complete one", mend="run the same command again")
+    if against is not None:
+        _comparable(run, against)
     chosen = list(row_ids) or ([run.recommendation.id] if run.recommendation and run.recommendation.id else [])
     if not chosen:
         return [Check("-", "recommended", False, "the run recommends no build")]
@@ -75,6 +78,19 @@ def gate(run: Run, rules: Rules, row_ids: Sequence[str] = (), against: Run | Non
         if against is not None:
             checks += _against(row, against.row(row_id))
     return checks or [Check(row_id, "measured", True, "measured") for row_id in chosen]
+
+
+def _comparable(run: Run, earlier: Run) -> None:
+    """Refuse an earlier run that says nothing of this one.
+
+    Raises:
+        RequestError: it is not complete, or was evaluated on other samples.
+    """
+    if earlier.state != "complete":
+        raise RequestError(f"the earlier run is {earlier.state}", expected="a complete one")
+    ours, theirs = (each.data.evaluation.sha256 if each.data is not None else None for each in (run, earlier))
+    if ours != theirs:
+        raise RequestError("the earlier run was evaluated on other samples", expected="the same evaluation set in both")
 
 
 def _rules(row: Row, run: Run, rules: Rules) -> Iterator[Check]:
@@ -108,11 +124,14 @@ def _latency(row: Row, allowed: float) -> Check:
         return Check(row.id, "latency", False, "has no time that was measured beside the reference's")
     if not latency.resolvable:
         return Check(row.id, "latency", False, "has a time that the measuring machine could not resolve")
-    text = f"takes {latency.ratio_reference:.2f} times as long as {latency.reference}, of {allowed:g} allowed"
-    return Check(row.id, "latency", latency.ratio_reference <= allowed, text)
+    low, high = latency.shown or (latency.ratio_reference, latency.ratio_reference)
+    what = f"{latency.ratio_reference:.2f} ({low:.2f} to {high:.2f}) times as long as {latency.reference}"
+    return Check(row.id, "latency", high <= allowed, f"takes {what}, of {allowed:g} allowed")
 
 
 def _class_drop(row: Row, own: Row | None, allowed: float) -> Check:
+    if row.target != "host":
+        return Check(row.id, "class_drop", False, "was evaluated on other samples than its float32")
     if own is None or own.accuracy is None or row.accuracy is None:
         return Check(row.id, "class_drop", False, "has no float32 build to be compared with")
     drops = {name: own.accuracy.per_class[name] - value for name, value in row.accuracy.per_class.items()}
@@ -131,10 +150,16 @@ def _against(row: Row, earlier: Row | None) -> Iterator[Check]:
     if row.size_bytes and earlier.size_bytes:
         text = f"has {row.size_bytes / 1000:.1f} kB, and had {earlier.size_bytes / 1000:.1f} kB in the earlier run"
         yield Check(row.id, "against_size", row.size_bytes <= _SIZE_GROWTH * earlier.size_bytes, text)
-    now, then = (each.latency.shown if each.latency is not None else None for each in (row, earlier))
-    if now is not None and then is not None:
-        text = f"takes {now[0]:.2f} to {now[1]:.2f} of the reference's time, and took {then[0]:.2f} to {then[1]:.2f}"
-        yield Check(row.id, "against_latency", now[0] <= then[1], text)
+    now, then = row.latency, earlier.latency
+    if then is None or then.shown is None:
+        return
+    if now is None or now.shown is None or now.reference != then.reference:
+        text = f"has no time beside {then.reference}, which it had in the earlier run"
+        yield Check(row.id, "against_latency", False, text)
+        return
+    text = "takes {:.2f} to {:.2f} of the reference's time".format(*now.shown)
+    text += ", and took {:.2f} to {:.2f} in the earlier run".format(*then.shown)
+    yield Check(row.id, "against_latency", now.shown[0] <= then.shown[1], text)
 
 
 def junit(checks: Sequence[Check]) -> str:

@@ -16,6 +16,8 @@ from bitpick.result import Recommendation, RequestRecord, Row
 TIE_LEVEL = 0.05
 # Among rows that are good enough, sizes within this share of the smallest count as equal.
 SIZE_SLACK = 0.10
+# Times within this factor of the fastest count as equal, where their intervals meet.
+ALIKE = 1.05
 _SHOWN = 3  # rows of which it is said what would settle them
 
 
@@ -74,7 +76,10 @@ def recommend(
     reasons += [
         f"Not recommended, though at least as accurate: {_words(row)}: {row.deprecated or row.faults[0].text}."
         for row in rows
-        if row.kind == "quantized" and row.status == "ok" and row not in possible and _accuracy(row) >= _accuracy(best)
+        if row.kind == "quantized"
+        and row.status == "ok"
+        and (row.deprecated or row.faults)
+        and _accuracy(row) >= _accuracy(best)
     ]
     reasons += [f"Best of {name}: {_words(row)}, {_drop(row)}." for name, row in engines.items() if row is not pick]
     return Recommendation(
@@ -103,22 +108,28 @@ def choose(good: Sequence[Row]) -> Choice:
     not_slower = [row for row in good if not row.slower] or good
     least = min(row.size_bytes or 0 for row in not_slower)
     slack = [row for row in not_slower if (row.size_bytes or 0) <= least * (1 + SIZE_SLACK)]
+    timed = [row for row in _not_slower(good) if _time(row) is not None]
     return Choice(
-        pick=_fastest(slack) or max(slack, key=_accuracy_then_size),
+        pick=max(_not_slower(slack), key=_accuracy_then_size),
         accuracy=max(good, key=_accuracy_then_size),
         size=min(good, key=_size_then_accuracy),
-        latency=_fastest(good),
+        latency=max(timed, key=_accuracy_then_size, default=None),
     )
 
 
-def _fastest(rows: Sequence[Row]) -> Row | None:
-    """The fastest row; the most accurate of those whose times are not shown to differ from its own."""
+def _not_slower(rows: Sequence[Row]) -> list[Row]:
+    """The rows that are as fast as the fastest, as far as times tell, and those whose times are not known.
+
+    As fast is a row whose interval meets that of the fastest and ends at most 5% above it: a wide one shows nothing.
+    """
     timed = {row.id: interval for row in rows if (interval := _time(row)) is not None}
     if not timed:
-        return None
-    fastest = min(timed.values(), key=lambda interval: interval[1])
-    alike = [row for row in rows if row.id in timed and timed[row.id][0] <= fastest[1]]
-    return max(alike, key=_accuracy_then_size)
+        return list(rows)
+    low, high = min(timed.values(), key=lambda interval: interval[1])
+    unknown = (low, high)
+    return [
+        row for row in rows if timed.get(row.id, unknown)[0] <= high and timed.get(row.id, unknown)[1] <= high * ALIKE
+    ]
 
 
 def _time(row: Row) -> tuple[float, float] | None:
@@ -146,13 +157,15 @@ def speeds(row: Row) -> list[str]:
 
 def _which(chosen: Choice) -> str:
     """By which rule the pick was chosen."""
-    timed = _time(chosen.pick) is not None
-    if chosen.pick is chosen.size and not timed:
-        return "the smallest build that is shown to be good enough"
-    best = "fastest" if timed else "most accurate"
     among = "build that is shown to be good enough"
-    among = among if chosen.pick.slower or not chosen.size.slower else f"{among} and not slower than its float32"
-    return f"the {best} within 10% of the smallest {among}"
+    if chosen.size.slower and not chosen.pick.slower:
+        among += " and not slower than its float32"
+    if chosen.latency is None:
+        smallest = chosen.pick is chosen.size
+        return f"the smallest {among}" if smallest else f"the most accurate within 10% of the smallest {among}"
+    if _time(chosen.pick) is None:
+        return f"the most accurate within 10% of the smallest {among} that is not shown to be slower than another"
+    return f"the fastest within 10% of the smallest {among}"
 
 
 def _why_none(rows: Sequence[Row]) -> str:
@@ -173,7 +186,11 @@ def _none_good(shown: Sequence[Row], request: RequestRecord) -> list[str]:
     if request.max_size is not None:
         limits.append(f"have at most {request.max_size / 1000:.1f} kB")
     if request.max_latency_ratio is not None:
-        limits.append(f"take at most {request.max_latency_ratio:g} of the reference's time")
+        unknown = sum(_time(row) is None for row in shown)
+        but = f" (of {unknown} the time is not known)" if unknown else ""
+        limits.append(f"are shown to take at most {request.max_latency_ratio:g} of the reference's time{but}")
+    if any(row.faults for row in shown):
+        limits.append("are not flagged")
     nearest = min(shown, key=_size_then_accuracy)
     none = f"Of the {len(shown)} builds that are shown to be good enough none does what was asked for"
     return [f"{none}: {' and '.join(limits)}. The smallest of them is {_words(nearest)}, {_drop(nearest)}."]
@@ -202,11 +219,13 @@ def roughly(count: int) -> int:
 
 def _within(row: Row, request: RequestRecord) -> bool:
     assert row.versus_baseline is not None
+    if row.faults:
+        return False
     if request.max_size is not None and (row.size_bytes or 0) > request.max_size:
         return False
     if request.max_latency_ratio is not None:
-        ratio = row.latency.ratio_reference if row.latency is not None and row.latency.resolvable else None
-        if ratio is None or ratio > request.max_latency_ratio:
+        time = _time(row)
+        if time is None or time[1] > request.max_latency_ratio:
             return False
     return request.max_drop is None or row.versus_baseline.drop <= request.max_drop
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -104,9 +105,11 @@ def make_request(
     _require(calibration_seeds >= 1, seeds, "at least 1, the one draw that every build is made from")
     _require(0 < alpha <= 0.5, f"the level {alpha:g} is out of range", "above 0, at most 0.5")
     _require(target_samples >= 1, f"the number of target samples {target_samples} is out of range", "at least 1")
-    _require(bench_seconds >= 0, f"the seconds for timing {bench_seconds:g} are out of range", "0 or more")
+    _require(0 <= bench_seconds < math.inf, f"the seconds for timing {bench_seconds:g} are out of range", "0 or more")
     if max_latency_ratio is not None:
-        _require(max_latency_ratio > 0, f"the latency ratio {max_latency_ratio:g} is out of range", "above 0")
+        _require(
+            0 < max_latency_ratio < math.inf, f"the latency ratio {max_latency_ratio:g} is out of range", "above 0"
+        )
         _require(bench_seconds > 0, "a limit on latency ratios needs measured times", "no --no-bench beside it")
     chosen = _targets(targets)
     model_format = detect_format(model)

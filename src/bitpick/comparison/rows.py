@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.comparison import judge, plan, schedule, speed
+from bitpick.comparison import judge, plan, schedule
 from bitpick.comparison.claims import with_claims
-from bitpick.comparison.job import Job, open_build
+from bitpick.comparison.job import Job
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.prepare import Preparation
 from bitpick.comparison.schedule import Result
@@ -26,7 +25,6 @@ from bitpick.measures.fidelity import fidelity
 from bitpick.model import Format, Model
 from bitpick.recipe import Recipe, baseline
 from bitpick.result import Accuracy, Row
-from bitpick.timing import SpeedRecord
 
 
 class Rows:
@@ -40,7 +38,6 @@ class Rows:
         preparation: notes the conversions that rows need.
         model: the model.
         inputs: the run's inputs.
-        fresh: makes workers of their own for timing; None measures no speed.
     """
 
     def __init__(
@@ -52,7 +49,6 @@ class Rows:
         preparation: Preparation,
         model: Model,
         inputs: plan.Inputs,
-        fresh: Callable[[], Executor] | None = None,
     ) -> None:
         self.predicted: dict[str, NDArray[np.int32]] = {}
         self.targets = inputs.evaluation.targets()
@@ -61,7 +57,6 @@ class Rows:
         self._executor = executor
         self._parallel = parallel
         self._listener = listener
-        self._fresh = fresh
         self._preparation = preparation
         self._model = model
         self._inputs = inputs
@@ -91,44 +86,14 @@ class Rows:
             self._store.put(row)
         self._store.save()
 
-    def time(self) -> None:
-        """Measure the speed of this host's rows that have none yet, where the request has time for it."""
-        budget = self._run.request.bench_seconds
-        ok = [row for row in self.native if row.status == "ok"]
-        floats = [row.id for row in ok if row.kind == "baseline"]
-        tried = self._run.speed.untimed if self._run.speed is not None else {}
-        open_rows = [row for row in ok if row.latency is None and row.id not in tried]
-        if self._fresh is None or not budget or not open_rows or not floats:
-            return
-        common = plan.runner_of(Format.ONNX)[1].id  # the reference graph's own runtime
-        reference = common if common in floats else floats[0]
-        needed = {reference, *(row.id for row in open_rows), *(baseline(row.engine).id for row in open_rows)}
-        builds = {row.id: open_build(self._store.build(row.recipe)) for row in ok if row.id in needed}
-        shown = {row.id for row in ok if row.versus_baseline is not None and row.versus_baseline.noninferior}
-        before = self._run.speed.seconds if self._run.speed is not None else 0.0
-        left = max(budget - before, budget / 4)  # rows that came later, as repairs do, are few
-        began = time.perf_counter()
-        found, untimed = speed.measure(
-            builds, reference, shown, self._inputs.evaluation, self._fresh, left, self._listener
-        )
-        for row in open_rows:
-            if row.id in found:
-                self._store.put(speed.with_speed(row, found[row.id]))
-                self._store.keep_timings(row.recipe, found[row.id].raw)
-        self._run.speed = SpeedRecord(
-            reference=reference,
-            budget_seconds=budget,
-            seconds=before + time.perf_counter() - began,
-            untimed=tried | untimed,
-        )
-        self._store.save()
-
     def measure(self, asked: Sequence[Offer]) -> None:
         """Build, inspect and evaluate; a row fails alone, and one that an earlier run measured is not made again."""
         offers = [self._with_reach(offer) for offer in asked]
         self._order |= {offer.recipe.id: len(self._order) + place for place, offer in enumerate(offers)}
         open_offers = []
         kept = [row for offer in offers if (row := self._store.kept_row(offer.recipe.id)) is not None]
+        floats = {row.engine for row in kept if row.kind == "baseline"}
+        kept = [row if row.engine in floats else _alone(row) for row in kept]
         for row in kept:  # all of them before any is judged
             self._store.put(row)
             self.predicted[row.id] = predictions(self._store.build(row.recipe))
@@ -265,6 +230,12 @@ class Rows:
         else:
             self._listener.row(row)
         self._store.save()
+
+
+def _alone(row: Row) -> Row:
+    """A row without what was measured beside a float32 that is about to be made anew."""
+    beside = ("fidelity", "latency", "throughput", "memory_bytes")
+    return row.model_copy(update=dict.fromkeys(beside) | {"flags": row.faults})
 
 
 def _row(offer: Offer, status: str, reason: str | None) -> Row:

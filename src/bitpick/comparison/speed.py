@@ -27,6 +27,7 @@ SLOWER = 1.05
 _LEAST_ROUNDS, _MOST_ROUNDS = 3, 10
 _OVER = 1.5  # what a budget may be overdrawn by before rows give way
 _LEAST_PAIRS, _MOST_PAIRS = 5, 20
+_MANY_TIMES = 3
 _WARM_SECONDS = 0.5
 _REFERENCE, _CONTROL = "reference", "control"
 
@@ -37,7 +38,7 @@ class Speed:
 
     latency: Latency
     throughput: Throughput | None
-    memory_bytes: int
+    memory_bytes: int | None
     raw: Mapping[str, object]
 
 
@@ -50,6 +51,8 @@ class _Lane:
         own: the float32 among them, if there is one.
         reference: the key of the reference: one of `builds`, or of a process of its own.
         pairs: how often each team is timed in a round; found in the first.
+        rounds: how many were done.
+        ended: whether no more are, since one broke when there were enough.
     """
 
     builds: dict[str, Build]
@@ -58,7 +61,9 @@ class _Lane:
     pairs: int = 0
     times: dict[str, Times] = field(default_factory=dict)
     memory: dict[str, list[int]] = field(default_factory=dict)
-    many: dict[str, list[float]] = field(default_factory=dict)
+    many: dict[str, list[list[float]]] = field(default_factory=dict)
+    rounds: int = 0
+    ended: bool = False
 
     @property
     def teams(self) -> dict[str, tuple[str, ...]]:
@@ -124,12 +129,15 @@ def measure(
             _start(opened, lanes, builds[reference], samples, untimed)
             seconds = budget / (2 * _LEAST_ROUNDS * max(1, len(lanes)))
             for lane in lanes:
-                while lane.builds:
+                while lane.builds and not lane.ended:
                     try:
                         _round(lane, opened, builds[reference], samples, seconds, rng)
                         break
                     except _Lost as lost:
-                        _leave(lane, lost.key, str(lost), untimed)
+                        lane.ended = lane.rounds >= _LEAST_ROUNDS
+                        if not lane.ended:
+                            _leave(lane, lost.key, str(lost), untimed)
+                            _start(opened, [lane], builds[reference], samples, untimed)
     batch = min(MANY, samples.count)
     found = {key: _speed(lane, key, reference, batch) for lane in lanes for key in lane.builds}
     return found, untimed
@@ -146,8 +154,10 @@ def _lanes(builds: Mapping[str, Build], reference: str) -> list[_Lane]:
 
 def _give_way(lanes: Sequence[_Lane], matters: Collection[str], budget: float, untimed: dict[str, str]) -> None:
     for lane in lanes:
-        for key in [key for key in lane.builds if key not in matters and key != lane.own]:
-            _leave(lane, key, f"the {budget:g} seconds for it went to the rows that may be recommended", untimed)
+        own = lane.own if set(lane.builds) & set(matters) else None
+        for key in [key for key in lane.builds if key not in matters and key != own]:
+            untimed[key] = f"the {budget:.3g} seconds for it went to the rows that may be recommended"
+            del lane.builds[key]
 
 
 def _leave(lane: _Lane, key: str, reason: str, untimed: dict[str, str]) -> None:
@@ -189,9 +199,12 @@ def _round(
         sessions += [(key, reference, key) for key in (_REFERENCE, _CONTROL)]
     else:
         sessions.append((_CONTROL, reference, ""))
+    # Where a session lies in memory is luck, not a property. How much memory it takes is told by the first alone: the
+    # others are given what it let go.
+    first = lane.rounds % len(lane.builds)
+    order = [first, *(int(place) for place in rng.permutation(len(sessions)) if place != first)]
     memory = {}
-    for place in rng.permutation(len(sessions)):  # where a session lies in memory is luck, not a property
-        key, build, apart = sessions[place]
+    for key, build, apart in (sessions[place] for place in order):
         try:
             memory[key] = opened.open(key, build, samples.head(1), _WARM_SECONDS, apart)
         except BitpickError as error:
@@ -199,32 +212,42 @@ def _round(
     teams = lane.teams
     times: dict[str, Times] = {about: {key: [[]] for key in team} for about, team in teams.items()}
     end = time.perf_counter() + seconds
-    try:
-        for done in range(lane.pairs or _MOST_PAIRS):
-            if not lane.pairs and done >= _LEAST_PAIRS and time.perf_counter() > end:
-                break
-            contest(opened, list(teams.values()), rng, list(times.values()))
-        lane.pairs = lane.pairs or len(times[_CONTROL][_CONTROL][0])
-        many = _many(lane, opened, times, samples, seconds)
-    except BitpickError as error:
-        raise _Lost(lane.reference, _flat(error)) from error
+    for done in range(lane.pairs or _MOST_PAIRS):
+        if not lane.pairs and done >= _LEAST_PAIRS and time.perf_counter() > end:
+            break
+        for about in (list(teams)[place] for place in rng.permutation(len(teams))):
+            try:
+                contest(opened, teams[about], rng, times[about])
+            except BitpickError as error:  # the others of the team are in all teams
+                raise _Lost(about if about != _CONTROL else lane.reference, _flat(error)) from error
+    lane.pairs = lane.pairs or len(times[_CONTROL][_CONTROL][0])
+    lane.rounds += 1
     for about, team in times.items():
         for key, parts in team.items():
             lane.times.setdefault(about, {}).setdefault(key, []).extend(parts)
-    for key in lane.builds:
-        lane.memory.setdefault(key, []).append(memory[key])
-        lane.many.setdefault(key, []).extend(many.get(key, []))
+    key = list(lane.builds)[first]
+    lane.memory.setdefault(key, []).append(memory[key])
+    _many(lane, opened, times, samples, seconds, rng)
 
 
 def _many(
-    lane: _Lane, opened: Round, times: Mapping[str, Times], samples: Samples, seconds: float
-) -> dict[str, list[float]]:
-    """Seconds of runs of many samples, where a round has the time for them."""
+    lane: _Lane,
+    opened: Round,
+    times: Mapping[str, Times],
+    samples: Samples,
+    seconds: float,
+    rng: np.random.Generator,
+) -> None:
+    """Time runs of many samples, where a round has the time for them; a build that cannot goes without."""
     some = samples.head(MANY)
     one = {key: min(times[key if key in times else _CONTROL][key][0]) for key in lane.builds}
-    if 3 * some.count * sum(one.values()) > seconds:
-        return {}
-    return {key: opened.many(key, some, 2) for key in lane.builds}
+    if (_MANY_TIMES + 1) * some.count * sum(one.values()) > seconds:
+        return
+    for key in (list(lane.builds)[place] for place in rng.permutation(len(lane.builds))):
+        try:
+            lane.many.setdefault(key, []).append(opened.many(key, some, _MANY_TIMES))
+        except BitpickError:  # the process may be gone, and with it the sessions: the next round has new ones
+            return
 
 
 def _speed(lane: _Lane, key: str, reference: str, batch: int) -> Speed:
@@ -254,10 +277,12 @@ def _speed(lane: _Lane, key: str, reference: str, batch: int) -> Speed:
         processes=len(lane.times[_CONTROL][_CONTROL]),
         pairs=lane.pairs * len(lane.times[_CONTROL][_CONTROL]),
     )
-    many = lane.many[key]
+    many = lane.many.get(key)
     throughput = None
     if many:
-        throughput = Throughput(batch=batch, threads=THREADS, samples_per_second=float(batch / np.median(many)))
+        middle = np.median([np.median(part) for part in many])
+        throughput = Throughput(batch=batch, threads=THREADS, samples_per_second=float(batch / middle))
+    memory = lane.memory.get(key)
     raw = {
         "unit": "seconds",
         "row": own_blocks,
@@ -265,9 +290,9 @@ def _speed(lane: _Lane, key: str, reference: str, batch: int) -> Speed:
         "reference": beside.get(lane.reference),
         "control": lane.times[_CONTROL],
         "many": many,
-        "memory_bytes": lane.memory[key],
+        "memory_bytes": memory,
     }
-    return Speed(latency, throughput, int(np.median(lane.memory[key])), raw)
+    return Speed(latency, throughput, int(np.median(memory)) if memory else None, raw)
 
 
 def with_speed(row: Row, speed: Speed) -> Row:

@@ -88,6 +88,7 @@ class Store:
         self.run = run
         self.previous: Run | None = None
         self._made: Path | None = None
+        self.settled = False
         self._aside: Path | None = None
 
     def claim(self, overwrite: bool) -> None:
@@ -149,6 +150,7 @@ class Store:
 
     def settle(self) -> None:
         """The request is sound: what it replaces can go."""
+        self.settled = True
         if self._aside is not None:
             shutil.rmtree(self._aside, ignore_errors=True)
             self._aside = None

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+from pydantic import TypeAdapter
 
 from bitpick.comparison.cross_fit import cross_fit
 from bitpick.comparison.recommend import recommend
 from bitpick.comparison.rows import Rows
 from bitpick.engines.engine import Offer
 from bitpick.engines.registry import engine
-from bitpick.host import AVX2, VNNI, Host, Target, target
+from bitpick.host import AVX2, VNNI, Host, Target
 from bitpick.result import Recommendation, RequestRecord, Row
 
 
-def check(rows: Rows, request: RequestRecord, host: Host) -> Recommendation:
+def check(rows: Rows, request: RequestRecord, host: Host, timed: Callable[[], None]) -> Recommendation:
     """Recommend builds, and check them on the targets that were asked for.
 
     Where none was asked for, the builds that would be recommended are checked for x86 CPUs without VNNI. A build that
@@ -23,8 +25,9 @@ def check(rows: Rows, request: RequestRecord, host: Host) -> Recommendation:
         rows: the rows of this host, measured; grows.
         request: what was asked for.
         host: this machine.
+        timed: measures the speed of rows that have none yet.
     """
-    asked = list({each.name: each for each in (target(word) for word in request.targets if word != "host")}.values())
+    asked = [TypeAdapter(Target).validate_python(fields) for fields in request.target_fields.values()]
     if asked:
         known = -1
         while known != len(rows.native):  # the repairs that one target asks for are measured on all
@@ -32,11 +35,13 @@ def check(rows: Rows, request: RequestRecord, host: Host) -> Recommendation:
             for each in asked:
                 _measure(rows, each, [row for row in rows.native if row.status == "ok" and row.kind != "baseline"])
     elif not request.targets and AVX2.missing(host) is None and VNNI & set(host.isa):
-        first = _recommend(rows, rows.native, request)
-        _measure(rows, AVX2, _best(first, rows.native))
+        while best := _unchecked(rows, AVX2, request):  # a repair can become the best
+            _measure(rows, AVX2, best)
+            rows.claim(request.alpha)
+            timed()
         asked = [AVX2]
     rows.claim(request.alpha)
-    rows.time()
+    timed()
     found = _recommend(rows, rows.native, request)
     found.by_target = {"host": found.id} if found.id else {}
     for each in asked:
@@ -51,9 +56,11 @@ def _recommend(rows: Rows, among: Sequence[Row], request: RequestRecord) -> Reco
     return way(among, rows.predicted, rows.targets, request)
 
 
-def _best(found: Recommendation, native: Sequence[Row]) -> list[Row]:
-    chosen = {found.id, found.by_use.get("accuracy"), found.by_use.get("size"), found.by_use.get("latency")}
-    return [row for row in native if row.id in chosen]
+def _unchecked(rows: Rows, each: Target, request: RequestRecord) -> list[Row]:
+    """The builds that would be recommended, and were not measured on a target yet."""
+    found = _recommend(rows, rows.native, request)
+    chosen = {found.id, *(found.by_use.get(use) for use in ("accuracy", "size", "latency"))}
+    return [row for row in rows.native if row.id in chosen and f"{row.id}@{each.name}" not in rows.known]
 
 
 def _measure(rows: Rows, each: Target, native: Sequence[Row]) -> None:

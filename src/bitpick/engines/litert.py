@@ -178,6 +178,7 @@ class _LiteRtSession(Session):
         self.interpreter.allocate_tensors()
         self._input = self.interpreter.get_input_details()[0]
         self._output = self.interpreter.get_output_details()[0]
+        self._batch = int(self._input["shape"][0])
 
     def prepare(self, batch: NDArray[np.float32]) -> NDArray[Any]:
         """The batch in the input's dtype; an integer input has a scale and a zero point."""
@@ -190,9 +191,10 @@ class _LiteRtSession(Session):
         return clipped
 
     def run(self, native: NDArray[Any]) -> NDArray[Any]:
-        if native.shape[0] != self.interpreter.get_input_details()[0]["shape"][0]:
+        if native.shape[0] != self._batch:
             self.interpreter.resize_tensor_input(self._input["index"], native.shape)
             self.interpreter.allocate_tensors()
+            self._batch = native.shape[0]
         self.interpreter.set_tensor(self._input["index"], native)
         self.interpreter.invoke()
         outputs: NDArray[Any] = self.interpreter.get_tensor(self._output["index"])

@@ -115,8 +115,22 @@ def _twice(constants: Sequence[tuple[str, NDArray[np.generic]]]) -> Iterator[tup
     for name, values in constants:
         if values.dtype in (np.int8, np.uint8):
             for other, whole in floats.get(values.size, ()):
-                if _correlation(values, whole) > _ALIKE:
+                if _alike(values, whole):
                     yield name, other, whole.nbytes
+
+
+def _alike(one: NDArray[np.generic], other: NDArray[np.generic]) -> bool:
+    """Whether one is the other, rounded with a scale for all of it, or with one for each channel."""
+    if _correlation(one, other) > _ALIKE:
+        return True
+    if one.shape != other.shape or one.ndim < 2:
+        return False
+    for axis in (0, one.ndim - 1):  # where the channels are
+        parts = (np.moveaxis(each, axis, 0).reshape(one.shape[axis], -1) for each in (one, other))
+        found = [_correlation(*pair) for pair in zip(*parts, strict=True)]
+        if np.median(found) > _ALIKE and one.size > 8 * one.shape[axis]:
+            return True
+    return False
 
 
 def _correlation(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:

@@ -17,6 +17,7 @@ BLOCK_SECONDS = 1e-3  # shorter ones are at the mercy of the clock and of interr
 WIDEST_CONTROL = 1.05
 _WARM_SECONDS = 3.0
 _STEADY = 0.02
+_FIRST_RUNS, _FIRST_SECONDS = 20, 0.5
 _DRAWS = 2000
 
 Verdict = Literal["faster", "slower", "no difference shown", "not resolvable on this machine"]
@@ -43,7 +44,9 @@ def hold(key: str, session: Session, batch: NDArray[np.float32], warm_seconds: f
         warm_seconds: for how long at most it is warmed up.
     """
     held = _OPEN[key] = _Open(session, session.prepare(batch))
-    while _block(held) * held.repetitions < BLOCK_SECONDS:
+    _untimed(held.session, held.native, _FIRST_RUNS, warm_seconds)
+    # The first runs are slow, and so is one that is interrupted: neither must make blocks short.
+    while min(_block(held) for _ in range(3)) * held.repetitions < BLOCK_SECONDS:
         held.repetitions *= 2
     recent: list[float] = []
     end = time.perf_counter() + warm_seconds
@@ -59,16 +62,25 @@ def blocks(keys: Sequence[str]) -> list[float]:
 
 
 def many(key: str, batch: NDArray[np.float32], times: int) -> list[float]:
-    """Time runs of another batch through an open session, after one that is not timed: seconds of each."""
+    """Time runs of another batch through an open session, once it is used to its shape: seconds of each."""
     session = _OPEN[key].session
     native = session.prepare(batch)
-    session.run(native)
+    _untimed(session, native, _FIRST_RUNS, _FIRST_SECONDS)
     found = []
     for _ in range(times):
         began = time.perf_counter()
         session.run(native)
         found.append(time.perf_counter() - began)
     return found
+
+
+def _untimed(session: Session, native: Any, runs: int, seconds: float) -> None:
+    """Run so many times, or for so long, once at least."""
+    end = time.perf_counter() + seconds
+    for _ in range(runs):
+        session.run(native)
+        if time.perf_counter() > end:
+            return
 
 
 def _block(held: _Open) -> float:

@@ -1,0 +1,111 @@
+"""Timing within a whole comparison, with the fake engine."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bitpick.comparison import speed
+from bitpick.comparison import store as stores
+from bitpick.comparison.compare import Comparison, new_run
+from bitpick.comparison.listener import Silent
+from bitpick.comparison.request import make_request
+from bitpick.comparison.store import Store
+from bitpick.errors import RequestError, WorkerError
+from bitpick.executors.inline import InlineExecutor
+from bitpick.host import this_host
+from bitpick.measures import latency
+from bitpick.preprocessing import Preprocessing
+
+PLAIN, OTHER = "fake:s8s8-per_tensor-minmax", "fake:s8s8-per_channel-minmax"
+
+
+class Broken(InlineExecutor):
+    """Cannot open one build to time it."""
+
+    def run(self, environment, function, payload):
+        if function.endswith("bench_open") and payload["key"] == OTHER:
+            raise WorkerError("it does not open")
+        return super().run(environment, function, payload)
+
+
+@pytest.fixture
+def compare(model_file, dataset, fake_engine, tmp_path, monkeypatch):
+    monkeypatch.setattr(latency, "_OPEN", {})
+    monkeypatch.setattr(speed, "_WARM_SECONDS", 0.01)
+    monkeypatch.setattr(speed, "_MOST_ROUNDS", 3)
+
+    def run(fresh=InlineExecutor, **fields):
+        asked = {"calibration_size": 50, "targets": ("host",), "margin": "20", "bench_seconds": 20}
+        request, form = make_request(
+            model_file, "tiny", recipes=(PLAIN, OTHER), engine_names=("fake",), **(asked | fields)
+        )
+        store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
+        run.store = store
+        comparison = Comparison(store, this_host(), InlineExecutor(), 1, Silent(), fresh)
+        comparison.compare(lambda: dataset, Preprocessing())
+        return stores.read(store.root)
+
+    return run
+
+
+def latencies(run):
+    return {row.id: row.latency for row in run.rows if row.latency is not None}
+
+
+def test_all_rows_are_timed_and_a_continued_run_keeps_that(compare):
+    first = compare()
+    assert set(latencies(first)) == {"fake:float32", PLAIN, OTHER}
+    assert (first.speed.reference, first.speed.untimed) == ("fake:float32", {})
+    raw = json.loads((compare.store.build(PLAIN) / "timings.json").read_text())
+    assert sum(map(len, raw["row"])) == first.row(PLAIN).latency.pairs
+    second = compare(fresh=None)
+    assert latencies(second) == latencies(first)
+    assert second.speed == first.speed
+
+
+def test_without_seconds_or_workers_nothing_is_timed(compare):
+    run = compare(bench_seconds=0)
+    assert latencies(run) == {}
+    assert run.speed is None
+
+
+def test_a_row_that_cannot_be_timed_says_why_and_is_not_tried_again(compare):
+    run = compare(fresh=Broken)
+    assert run.speed.untimed == {OTHER: "it does not open"}
+    assert set(latencies(run)) == {"fake:float32", PLAIN}
+    assert run.row(OTHER).status == "ok"
+    assert compare(fresh=None).speed.untimed == {OTHER: "it does not open"}
+
+
+def test_times_beside_a_float_that_is_made_anew_are_taken_anew(compare):
+    first = compare()
+    compare.store.build("fake:float32").joinpath("model.npz").write_bytes(b"another")
+    again = compare()
+    assert set(latencies(again)) == set(latencies(first))
+    assert latencies(again)[PLAIN] != latencies(first)[PLAIN]
+
+
+def test_times_beside_another_reference_are_taken_anew(compare):
+    first = compare()
+    path = compare.store.root / "run.json"
+    text = path.read_text().replace('"reference": "fake:float32"', '"reference": "gone:float32"')
+    path.write_text(text)
+    again = compare()
+    assert {each.reference for each in latencies(again).values()} == {"fake:float32"}
+    assert latencies(again)[PLAIN] != latencies(first)[PLAIN]
+
+
+def test_a_request_that_proves_wrong_late_loses_nothing(compare, monkeypatch):
+    from bitpick.comparison import targets
+
+    def late(*_):
+        raise RequestError("a file of the request is gone")
+
+    monkeypatch.setattr(targets, "recommend", late)
+    with pytest.raises(RequestError):
+        compare()
+    run = stores.read(compare.store.root)
+    assert run.state == "failed"
+    assert set(latencies(run)) == {"fake:float32", PLAIN, OTHER}
