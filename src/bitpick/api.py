@@ -135,8 +135,10 @@ def compare(
     if min_accuracy is not None and not 0 <= min_accuracy <= 1:
         raise RequestError(f"the minimum accuracy {min_accuracy:g} is out of range", expected="a fraction from 0 to 1")
     for name, limit in (("drop", max_drop), ("size", max_size)):
-        if limit is not None and not math.isfinite(limit):
-            raise RequestError(f"the largest {name} {limit:g} is out of range", expected="a finite number")
+        if limit is not None and not (math.isfinite(limit) and (limit > 0 or name == "drop")):
+            raise RequestError(f"the largest {name} {limit:g} is out of range", expected="a number above 0")
+    if jobs is not None and jobs < 1:
+        raise RequestError(f"the number of jobs {jobs} is out of range", expected="at least 1")
     request, model_format = make_request(
         bundled_model() if model is None else Path(model),
         str(data),

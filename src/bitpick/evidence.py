@@ -91,7 +91,7 @@ class Unoptimized(BaseModel):
     flips: int
 
 
-FindingCode = Literal["unfused", "float_operators", "transposes", "stored_twice", "container"]
+FindingCode = Literal["unfused", "float_operators", "transposes", "stored_twice", "container", "slow_kernels"]
 
 
 class Finding(BaseModel):

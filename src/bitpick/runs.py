@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from bitpick.comparison import gate as gates
 from bitpick.comparison import store as stores
 from bitpick.comparison.gate import Check, Rules
-from bitpick.errors import OutputError
+from bitpick.errors import OutputError, RequestError
 from bitpick.report import html, markdown
 from bitpick.result import Recommendation, Row, Run
 
@@ -85,6 +86,13 @@ def gate(
     Raises:
         RequestError: no such run or row.
     """
+    for name, limit in (
+        ("drop", max_drop), ("size", max_size), ("latency ratio", max_latency_ratio), ("class drop", max_class_drop)
+    ):  # fmt: skip
+        if limit is not None and not 0 <= limit < math.inf:
+            raise RequestError(f"the largest {name} {limit:g} is out of range", expected="a number from 0")
+    if min_coverage is not None and not 0 <= min_coverage <= 1:
+        raise RequestError(f"the coverage {min_coverage:g} is out of range", expected="a share from 0 to 1")
     rules = Rules(
         max_drop=None if max_drop is None else max_drop / 100,
         max_size=None if max_size is None else round(1000 * max_size),

@@ -7,6 +7,7 @@ import pytest
 
 from bitpick.comparison.bench import bench
 from bitpick.comparison.listener import Silent
+from bitpick.errors import ModelError
 from bitpick.executors.inline import InlineExecutor
 from bitpick.measures import latency
 from bitpick.recipe import Recipe
@@ -67,6 +68,6 @@ def test_builds_are_timed_in_pairs_in_random_order_in_fresh_processes(builds, da
 
 def test_workers_are_closed_where_a_build_does_not_open(builds, dataset):
     builds[1].main.unlink()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ModelError, match=r"model\.npz is not there"):
         bench(builds, dataset.evaluation.samples, Counting, Silent(), processes=2, pairs=2)
     assert [workers.closed for workers in Counting.rounds] == [True]

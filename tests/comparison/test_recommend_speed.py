@@ -35,13 +35,13 @@ def test_within_a_tenth_of_the_smallest_the_fastest_is_picked():
     assert found.by_use["size"] == "b:small"
     assert found.by_use["accuracy"] == "a:accurate"
     text = " ".join(found.because)
-    assert "a:fast (99.20%, 0.1 kB, 40 µs) is the fastest within 10% of the smallest build that is shown" in text
+    assert "a:fast (99.20%, 0.1 kB, 40 µs) is the fastest build at most 10% larger than the smallest that" in text
     assert (
         "Speed: 40 µs for one sample on one thread, 0.40 times that of onnxruntime:float32 (95% interval 0.39 to 0.41)"
         in text
     )
-    assert "Fastest: b:fastest (99.20%, 0.1 kB, 20 µs)" not in text  # 0.2 kB
-    assert "Fastest: b:fastest (99.20%, 0.2 kB, 20 µs)." in text
+    assert "Fastest of them: b:fastest (99.20%, 0.1 kB, 20 µs)" not in text  # 0.2 kB
+    assert "Fastest of them: b:fastest (99.20%, 0.2 kB, 20 µs)." in text
 
 
 def test_of_times_that_are_not_shown_to_differ_the_most_accurate_is_picked():
@@ -58,7 +58,7 @@ def test_a_build_that_is_slower_than_its_float_is_passed_over_and_said_to_be():
     assert found.by_use["size"] == "a:small"
     text = " ".join(found.because)
     assert "that is shown to be good enough and not slower than its float32." in text
-    assert "Smallest: a:small (99.90%, 0.1 kB, 200 µs), which is slower than its own float32." in text
+    assert "Smallest of them: a:small (99.90%, 0.1 kB, 200 µs), which is slower than its own float32." in text
 
 
 def test_where_all_are_slower_one_of_them_is_picked():
@@ -78,7 +78,7 @@ def test_a_row_without_times_is_not_the_fastest():
     found = recommended([("a:x", range(40), timed(0.5)), ("a:y", range(5), sized(100))])
     assert found.by_use["latency"] == "a:x"
     assert found.id == "a:y"  # nothing shows it to be slower, and it is more accurate
-    assert "that is not shown to be slower than another" in found.because[0]
+    assert "of those that are not shown to be slower than another" in found.because[0]
 
 
 def test_a_row_whose_time_is_hardly_known_is_not_as_fast_as_one_that_is():

@@ -26,7 +26,7 @@ def test_what_was_found_is_said_in_numbers():
     assert "loses 5.00 points (95% interval 3.00 to 10.00) on 10,000 samples." in lines
     assert "1,000 of them, on which it loses 4.50 points" in lines
     assert "all layers tested at once: a 2.00 points." in lines
-    assert "a takes 75% of it away; 10.0% of the multiply-accumulates become float" in lines
+    assert "a takes 75% of the noise away; 10.0% of the multiply-accumulates become float" in lines
     assert "b takes" not in lines
 
 

@@ -7,6 +7,7 @@ from bitpick.engines.fake import FakeEngine
 from bitpick.engines.graphs.executed import FLOAT32, Executed, Operator
 from bitpick.engines.onnxruntime import OnnxRuntimeEngine
 from bitpick.fingerprint import Grid
+from bitpick.host import this_host
 from bitpick.measures.findings import findings, weight_bytes
 from bitpick.recipe import Recipe
 
@@ -119,14 +120,22 @@ def test_weights_count_in_the_format_that_they_are_kept_in():
     assert weight_bytes(Executed((*kept, half, Operator("s", "Softmax", "float32")))) == 100 + 50 + 400 + 200
 
 
+def test_conversions_beside_float_operators_lead_to_these():
+    executed = Executed((conv(), conv("left", "float32")), conversions=tuple(f"Q {i}" for i in range(5)))
+    assert find(executed)["unfused"].mend == "see which operators beside them compute in float"
+    assert find(Executed((conv(),), conversions=executed.conversions))["unfused"].mend == ""
+
+
 def test_an_engine_says_what_to_change():
     names = tuple(f"QuantizeLinear {i}" for i in range(5))
     for text, says in (
         ("onnxruntime:s8s8-per_tensor-minmax+raw_graph", "leave out +raw_graph"),
         ("onnxruntime:s8s8-per_tensor-minmax", "take unsigned activations"),
-        ("onnxruntime:s8u8-per_channel-minmax", "see which operators"),
     ):
         found = find(Executed((conv(),), conversions=names), Recipe.parse(text), engine=OnnxRuntimeEngine())
         assert says in found["unfused"].mend
+    unsigned = Recipe.parse("onnxruntime:u8u8-per_tensor-minmax")
+    found = find(Executed((conv(),)), unsigned, engine=OnnxRuntimeEngine())
+    assert ("slow_kernels" in found) == this_host().x86
     big = find(Executed((conv(),)), Recipe.parse("onnxruntime:s8u8-per_channel-minmax"), (), 9000, OnnxRuntimeEngine())
     assert "+qoperator" in big["container"].mend

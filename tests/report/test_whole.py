@@ -15,6 +15,8 @@ def test_the_answer_leaves_out_what_was_not_measured(tmp_path):
     pick = run.row(run.recommendation.id)
     pick.latency.resolvable = False
     assert whole.answer(run).endswith("(67% smaller), and its time beside alpha:float32 is not resolvable here.")
+    run.recommendation.folds = None
+    assert "a drop of 0.50 points beside its own float32 (95% interval 0.10 to 0.90, shown" in whole.answer(run)
     pick.latency = pick.versus_baseline = pick.size_bytes = None
     assert whole.answer(run) == "It gets 89.50% right."
     run.recommendation.id = None

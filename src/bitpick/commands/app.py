@@ -39,7 +39,9 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             typer.echo(f"bitpick: {error}", err=True)
             raise SystemExit(error.exit_code) from None
         except KeyboardInterrupt:
-            typer.echo("bitpick: interrupted", err=True)
+            goes_on = function.__name__ in ("compare", "diagnose")
+            kept = ": what was done is kept, and the same command goes on from there" if goes_on else ""
+            typer.echo(f"bitpick: interrupted{kept}", err=True)
             raise SystemExit(130) from None
 
     app.command()(guarded)

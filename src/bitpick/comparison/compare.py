@@ -104,7 +104,8 @@ class Comparison:
                 model,
                 inputs,
             )
-            rows.measure(offers(self.run.request, model, self._host))
+            asked = offers(self.run.request, model, self._host)
+            rows.measure(asked)
             rows.claim(self.run.request.alpha)
             timed = partial(times.measure, rows, self.store, inputs, self._fresh, self._listener)
             timed()
@@ -116,9 +117,10 @@ class Comparison:
             self.run.rows = rows.all
             self.run.examples = examples(self.store, rows.predicted, inputs.evaluation, inputs.classes)
             if not any(row.kind == "quantized" and row.status == "ok" for row in self.run.rows):
-                raise RunError(
-                    "no quantized row is ok", mend=f"the reason of each is in {self.store.root / 'report.md'}"
-                )
+                why = f"the reason of each is in {self.store.root / 'report.md'}"
+                if not any(offer.recipe.kind == "quantized" for offer in asked):
+                    why = f"the preset {self.run.request.preset} has no recipe of these engines: take another one"
+                raise RunError("no quantized row is ok", mend=why)
         return self.run
 
     @contextmanager

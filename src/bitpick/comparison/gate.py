@@ -77,7 +77,7 @@ def gate(run: Run, rules: Rules, row_ids: Sequence[str] = (), against: Run | Non
         checks += _rules(row, run, rules)
         if against is not None:
             checks += _against(row, against.row(row_id))
-    return checks or [Check(row_id, "measured", True, "measured") for row_id in chosen]
+    return checks or [Check(row_id, "measured", True, "was measured; no rule was given") for row_id in chosen]
 
 
 def _comparable(run: Run, earlier: Run) -> None:
@@ -102,7 +102,8 @@ def _rules(row: Row, run: Run, rules: Rules) -> Iterator[Check]:
     if rules.noninferior:
         margin = None if versus is None else versus.margin
         shown = versus is not None and bool(versus.noninferior)
-        how = "is shown" if shown else "is not shown"
+        untested = versus is None or versus.noninferior is None
+        how = "was not tested" if untested else "is shown" if shown else "is not shown"
         yield Check(row.id, "noninferior", shown, f"{how} to lose less than {_points(margin)}")
     if rules.max_size is not None:
         size = row.size_bytes or 0

@@ -153,6 +153,8 @@ def open_build(folder: Path) -> Build:
         files = tuple(fields.pop("files"))
         settings = dict(fields.pop("session", {}))
         fields.pop("id")
+        if absent := [name for name in files if not (folder / name).is_file()]:
+            raise ValueError(f"{', '.join(absent)} is not there")
         return Build(Recipe.model_validate(fields), folder, files, settings)
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise ModelError(f"{folder} holds no build: {error}", expected=f"a folder with a {RECIPE_FILE}") from error

@@ -41,7 +41,7 @@ def margin_of(text: str, accuracy: float) -> float:
         value = 0.0
     if not 0 < value < 1:
         raise RequestError(
-            f"the margin {text!r} is none", expected="a share of the baseline's accuracy, as 1%, or points, as 0.5"
+            f"the margin {text!r} is no margin", expected="a share of the baseline's accuracy, as 1%, or points, as 0.5"
         )
     return value * accuracy if share else value
 

@@ -50,28 +50,30 @@ def recommend(
     chosen = choose(good)
     pick, best, smallest = chosen.pick, chosen.accuracy, chosen.size
     ties = [row for row in good if p_value(predicted[best.id], predicted[row.id], targets) >= TIE_LEVEL]
-    measured = [row for row in rows if row.kind == "quantized" and row.status == "ok" and not row.faults]
     engines = {
-        name: max((row for row in measured if row.engine == name), key=_accuracy_then_size)
-        for name in dict.fromkeys(row.engine for row in measured)
+        name: choose([row for row in good if row.engine == name]).pick for name in dict.fromkeys(r.engine for r in good)
     }
     tested = f"{len(shown)} of {len(possible)} builds are, all tested at once at a one-sided {100 * request.alpha:g}%"
     under = f"{_drop(pick)} against its own float32, shown to be under {_margin(pick, request)}"
-    reasons = [f"{_words(pick)} is {_which(chosen)}.", f"Good enough: {under}; {tested}.", *speeds(pick)]
+    limited = bool(_limits(shown, request))
+    reasons = [f"{_words(pick)} is {_which(chosen, limited)}.", f"Good enough: {under}; {tested}.", *speeds(pick)]
     if pick is not best:
         versus = "which ties with it" if pick in ties else "which is shown to be more accurate"
-        reasons.append(f"Most accurate: {_words(best)}, {versus}.")
+        reasons.append(f"Most accurate of the good ones: {_words(best)}, {versus}.")
     if pick is not smallest:
         slow = ", which is slower than its own float32" if smallest.slower and not pick.slower else ""
-        reasons.append(f"Smallest: {_words(smallest)}{slow}.")
+        reasons.append(f"Smallest of them: {_words(smallest)}{slow}.")
     if chosen.latency is not None and pick is not chosen.latency:
-        reasons.append(f"Fastest: {_words(chosen.latency)}.")
+        reasons.append(f"Fastest of them: {_words(chosen.latency)}.")
     others = [row.id for row in ties if row not in (best, pick)]
     if others:
         reasons.append(
             f"A tie, not a ranking: {len(targets):,} samples do not show {best.id} to be more accurate than "
             f"{', '.join(others)}."
         )
+    if kept_out := [row for row in shown if row not in good]:
+        asked = " and ".join(_limits(shown, request))
+        reasons.append(f"Good enough, but not builds that {asked}: {', '.join(map(_words, kept_out))}.")
     reasons += _settle(unsettled, possible, request)
     reasons += [
         f"Not recommended, though at least as accurate: {_words(row)}: {row.deprecated or row.faults[0].text}."
@@ -82,6 +84,8 @@ def recommend(
         and _accuracy(row) >= _accuracy(best)
     ]
     reasons += [f"Best of {name}: {_words(row)}, {_drop(row)}." for name, row in engines.items() if row is not pick]
+    if without := sorted({row.engine for row in possible} - engines.keys()):
+        reasons.append(f"Nothing to ship of {', '.join(without)}.")
     return Recommendation(
         id=pick.id,
         because=reasons,
@@ -155,17 +159,18 @@ def speeds(row: Row) -> list[str]:
     return [f"{one}, {' and '.join(beside)}."]
 
 
-def _which(chosen: Choice) -> str:
+def _which(chosen: Choice, limited: bool) -> str:
     """By which rule the pick was chosen."""
-    among = "build that is shown to be good enough"
+    rules = ["shown to be good enough", "within the limits"] if limited else ["shown to be good enough"]
     if chosen.size.slower and not chosen.pick.slower:
-        among += " and not slower than its float32"
+        rules.append("not slower than its float32")
+    smallest = f"that is {' and '.join(rules)}"
+    near = f"build at most 10% larger than the smallest {smallest}"
     if chosen.latency is None:
-        smallest = chosen.pick is chosen.size
-        return f"the smallest {among}" if smallest else f"the most accurate within 10% of the smallest {among}"
+        return f"the smallest build {smallest}" if chosen.pick is chosen.size else f"the most accurate {near}"
     if _time(chosen.pick) is None:
-        return f"the most accurate within 10% of the smallest {among} that is not shown to be slower than another"
-    return f"the fastest within 10% of the smallest {among}"
+        return f"the most accurate {near}, of those that are not shown to be slower than another"
+    return f"the fastest {near}"
 
 
 def _why_none(rows: Sequence[Row]) -> str:
@@ -180,6 +185,14 @@ def _why_none(rows: Sequence[Row]) -> str:
 def _none_good(shown: Sequence[Row], request: RequestRecord) -> list[str]:
     if not shown:
         return [f"No build is shown to lose less than {_allowed(request)}."]
+    nearest = min(shown, key=_size_then_accuracy)
+    none = f"Of the {len(shown)} builds that are shown to be good enough none does what was asked for"
+    asked = " and ".join(_limits(shown, request))
+    return [f"{none}: {asked}. The smallest of them is {_words(nearest)}, {_drop(nearest)}."]
+
+
+def _limits(shown: Sequence[Row], request: RequestRecord) -> list[str]:
+    """What keeps good enough rows from being recommended, as the ends of a sentence."""
     limits = []
     if request.max_drop is not None:
         limits.append(f"lose at most {100 * request.max_drop:g} points")
@@ -191,9 +204,7 @@ def _none_good(shown: Sequence[Row], request: RequestRecord) -> list[str]:
         limits.append(f"are shown to take at most {request.max_latency_ratio:g} of the reference's time{but}")
     if any(row.faults for row in shown):
         limits.append("are not flagged")
-    nearest = min(shown, key=_size_then_accuracy)
-    none = f"Of the {len(shown)} builds that are shown to be good enough none does what was asked for"
-    return [f"{none}: {' and '.join(limits)}. The smallest of them is {_words(nearest)}, {_drop(nearest)}."]
+    return limits
 
 
 def _settle(unsettled: Sequence[Row], possible: Sequence[Row], request: RequestRecord) -> list[str]:

@@ -58,7 +58,7 @@ def _noise(layers: Sequence[Layer], whole: Change) -> list[str]:
     for gain, each in sorted((pair for pair in gains if pair[0] > _LITTLE_DB), key=lambda pair: -pair[0])[:_SHOWN]:
         assert each.only_float is not None
         share = 100 * (1 - 10 ** (-gain / 10))
-        lines.append(f"Left in float, {each.name} takes {share:.0f}% of it away{_cost(each.only_float, whole)}.")
+        lines.append(f"Left in float, {each.name} takes {share:.0f}% of the noise away{_cost(each.only_float, whole)}.")
     return [" ".join(lines) if len(lines) > 1 else f"{lines[0]} No single layer in float takes much of it away."]
 
 

@@ -214,6 +214,10 @@ class Diagnosing(Comparison):
             self._diagnosis.advice.append(f"Applied, it failed: {row.reason if row else 'no row'}")
             return
         unseen = [place for place in range(len(rows.targets)) if place not in set(inputs.check_places.tolist())]
+        if not unseen:
+            self._diagnosis.advice.append(
+                "All samples had a part in choosing it, which flatters it: --samples takes fewer."
+            )
         parts = [(list(range(len(rows.targets))), False)] + ([(unseen, True)] if unseen else [])
         for places, is_unseen in parts:
             targets = rows.targets[places]

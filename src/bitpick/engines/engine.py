@@ -283,6 +283,10 @@ class Engine(ABC):
         """The constants in a build's files, by name; none where the files do not tell them apart."""
         return iter(())
 
+    def slow_kernels(self, recipe: Recipe) -> str:  # noqa: ARG002 - some engines know something
+        """What makes the kernels of a recipe's build slow on this machine, in words; empty where nothing is known."""
+        return ""
+
     def mend(self, recipe: Recipe, code: FindingCode) -> str:  # noqa: ARG002 - some engines know something
         """What to change about a finding of a recipe's build, in words; empty where nothing is known."""
         return ""

@@ -168,6 +168,12 @@ class OnnxRuntimeEngine(Engine):
         """See `Engine.constants`."""
         return graph.constants(build.main)
 
+    def slow_kernels(self, recipe: Recipe) -> str:
+        """See `Engine.slow_kernels`."""
+        if recipe.static and recipe.weights == "u8" and this_host().x86:
+            return "the weights are unsigned, and on x86 ONNX Runtime multiplies signed ones faster"
+        return ""
+
     def mend(self, recipe: Recipe, code: FindingCode) -> str:
         """See `Engine.mend`."""
         raw = _RAW in recipe.options
@@ -178,6 +184,8 @@ class OnnxRuntimeEngine(Engine):
                 "take unsigned activations (s8u8): ONNX Runtime computes a convolution of signed ones in float where "
                 "its input is used twice"
             )
+        if code == "slow_kernels":
+            return f"take signed weights (s8u8), with +{REDUCED} for CPUs without VNNI"
         if code == "container" and recipe.static and QOPERATOR not in recipe.options:
             return f"add +{QOPERATOR}: integer operators need no quantize and dequantize nodes beside them"
         return ""

@@ -38,6 +38,8 @@ def findings(
         size: bytes of its files.
     """
     found = [*_slow(recipe, executed), *_big(executed, constants, size)] if recipe.kind == "quantized" else []
+    if kernels := each.slow_kernels(recipe):
+        found.append(Finding(code="slow_kernels", about="slow", text=kernels))
     return [finding.model_copy(update={"mend": each.mend(recipe, finding.code) or finding.mend}) for finding in found]
 
 
@@ -51,6 +53,7 @@ def _bits(grid: Grid) -> int:
 
 
 def _slow(recipe: Recipe, executed: Executed) -> Iterator[Finding]:
+    floats = [o for o in executed.operators if not o.integer and "softmax" not in o.kind.lower()]
     ends = (executed.input == "float32") + (executed.output == "float32")
     extra = len(executed.conversions) - ends
     if recipe.static and extra > 0:
@@ -60,9 +63,8 @@ def _slow(recipe: Recipe, executed: Executed) -> Iterator[Finding]:
             text=f"{_count(len(executed.conversions), 'operator')} only convert{_s(len(executed.conversions))} numbers "
             f"between formats, of which {ends} at the ends are enough: the others did not fuse with what they surround",
             nodes=list(executed.conversions),
-            mend="see which operators beside them compute in float",
+            mend="see which operators beside them compute in float" if floats else "",
         )
-    floats = [o for o in executed.operators if not o.integer and "softmax" not in o.kind.lower()]
     if recipe.static and floats and not recipe.exclude:
         yield Finding(
             code="float_operators",

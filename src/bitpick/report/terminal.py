@@ -137,6 +137,8 @@ def summary(run: Run, folder: str) -> Group:
             Text(""),
             Text.assemble("Ship ", (pick, "bold green")) if pick else Text("No build is recommended", style="bold"),
         ]
+        elsewhere = {cpu: row_id for cpu, row_id in run.recommendation.by_target.items() if row_id != pick}
+        parts += [Text.assemble(f"On {cpu} ship ", (row_id, "bold green")) for cpu, row_id in elsewhere.items()]
         parts += [Text(f"· {reason}") for reason in run.recommendation.because]
         parts += [Text(words.selection(run.recommendation), style="dim")]
     over = [(row.id, told) for row in rows if (told := words.over_draws(row))]
@@ -153,11 +155,15 @@ def _beside_the_rows(run: Run) -> list[RenderableType]:
     reference = next((row.latency.reference for row in run.rows if row.latency), None)
     if reference:
         told.append(f"Time is that for one sample over {reference}'s: under 1 is faster; ? is not resolvable here.")
+    told += [
+        f"Rows @{cpu} are beside the same files here, on {run.request.target_samples:,} samples at most."
+        for cpu in dict.fromkeys(row.target for row in run.rows if row.target != "host")
+    ]
     found = whole.findings(run)
     pick = run.recommendation.id if run.recommendation else None
     for finding, rows in found:
         # The reports have them all; here, those of the slow rows and of the one to ship.
-        concerned = [row.id for row in rows if (row.slower and finding.about == "slow") or row.id == pick]
+        concerned = [row.id for row in rows if row.slower or (row.id == pick and finding.about == "big")]
         if concerned:
             mend = f" To mend it: {words.sentence(finding.mend)}" if finding.mend else ""
             told.append(f"Why {finding.about}: {words.sentence(finding.text)}{mend} In {', '.join(concerned)}.")
@@ -217,7 +223,9 @@ def bench(record: BenchRecord) -> Group:
     shown.add_column("")
     for row in record.rows:
         beside = ("1", "", "reference")
-        if row.ratio is not None and row.ratio_interval is not None:
+        if row.verdict == "not resolvable on this machine":
+            beside = ("–", "", row.verdict)
+        elif row.ratio is not None and row.ratio_interval is not None:
             beside = (f"{row.ratio:.2f}", "{:.2f} to {:.2f}".format(*row.ratio_interval), row.verdict or "")
         cells = (words.microseconds(row.p50), words.microseconds(row.p90), *beside)
         shown.add_row(Text(row.folder), *map(Text, cells))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bitpick.diagnosed import Diagnosis
 from bitpick.evidence import Finding, FindingCode
 from bitpick.report import words
 from bitpick.result import Row, Run
@@ -13,6 +14,7 @@ TITLES: dict[FindingCode, str] = {
     "transposes": "operators that only move numbers",
     "stored_twice": "constants stored twice",
     "container": "bytes that are no weights",
+    "slow_kernels": "number formats with slow kernels",
 }
 
 
@@ -22,7 +24,18 @@ def answer(run: Run) -> str:
     if row is None or row.accuracy is None:
         return ""
     parts = [f"gets {words.percent(row.accuracy.value)} right"]
-    if (versus := row.versus_baseline) is not None:
+    held_out = (
+        next((fold for fold in (run.recommendation.folds or []) if fold.chosen == row.id), None)
+        if run.recommendation
+        else None
+    )
+    if held_out is not None and held_out.drop is not None and held_out.drop_interval is not None:
+        low, high = held_out.drop_interval
+        beside = (
+            f"a drop of {words.points(held_out.drop)} points on {held_out.judging:,} samples that did not choose it"
+        )
+        parts[0] += f", {beside} (95% interval {words.points(low)} to {words.points(high)})"
+    elif (versus := row.versus_baseline) is not None:
         low, high = versus.drop_interval
         under = f", shown to be under the margin of {words.points(versus.margin)}" if versus.noninferior else ""
         beside = f"a drop of {words.points(versus.drop)} points beside its own float32"
@@ -35,6 +48,11 @@ def answer(run: Run) -> str:
         told += f" ({words.interval(*bounds)}; under 1 is faster)" if bounds else ""
         parts.append(told if found.resolvable else f"its time beside {found.reference} is not resolvable here")
     return f"It {', '.join(parts[:-1])}{', and ' if parts[1:] else ''}{parts[-1]}."
+
+
+def next_step(found: Diagnosis) -> str:
+    """The advice that says what to try next, or else the last one."""
+    return next((line for line in found.advice if line.startswith("Next: ")), found.advice[-1])
 
 
 def limits(run: Run) -> str:
