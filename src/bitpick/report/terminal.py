@@ -163,7 +163,8 @@ def _beside_the_rows(run: Run) -> list[RenderableType]:
     pick = run.recommendation.id if run.recommendation else None
     for finding, rows in found:
         # The reports have them all; here, those of the slow rows and of the one to ship.
-        concerned = [row.id for row in rows if row.slower or (row.id == pick and finding.about == "big")]
+        slow = finding.about == "slow"
+        concerned = [row.id for row in rows if (row.slower if slow else row.id == pick)]
         if concerned:
             mend = f" To mend it: {words.sentence(finding.mend)}" if finding.mend else ""
             told.append(f"Why {finding.about}: {words.sentence(finding.text)}{mend} In {', '.join(concerned)}.")
