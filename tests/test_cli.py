@@ -445,7 +445,7 @@ def test_a_limit_on_times_needs_times(place):
 def test_a_margin_that_is_none_is_refused(place):
     done = compare(place, "--margin", "a lot")
     assert done.returncode == 2
-    assert "the margin 'a lot' is none" in done.stderr
+    assert "the margin 'a lot' is no margin" in done.stderr
     assert left_in(place) == []
 
 
