@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.comparison.claims import candidates, samples_needed, score, with_claims
-from bitpick.comparison.judge import discordant
+from bitpick.comparison.judge import judge
 from bitpick.comparison.recommend import recommend, roughly
 from bitpick.data.sampling import stratified
 from bitpick.evidence import Fold
 from bitpick.result import Recommendation, RequestRecord, Row
-from bitpick.statistics import mcnemar_midp, samples_to_show, tango_interval, wilson_interval
+from bitpick.statistics import samples_to_show, tango_interval, wilson_interval
 
 Predictions = Mapping[str, NDArray[np.int32]]
 
@@ -40,7 +40,8 @@ def cross_fit(
     if not possible or len(targets) < 2:
         return whole.model_copy(update={"selection": "cross-fit"})
     parts = halves(targets, request.seed)
-    seen = [[_seen_on(places, row, predicted, targets) for row in possible] for places in parts]
+    by_id = {row.id: row for row in rows}
+    seen = [[_seen_on(places, row, by_id, predicted, targets, request) for row in possible] for places in parts]
     choices = [_choose(half, places, predicted, targets, request) for half, places in zip(seen, parts, strict=True)]
     chosen = [choice.id for choice in choices]
     folds = [_fold(chosen[i], seen[i], seen[1 - i], request.alpha) for i in (0, 1)]
@@ -65,28 +66,29 @@ def halves(targets: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], ND
     return first, np.setdiff1d(np.arange(len(targets)), first)
 
 
-def _seen_on(places: NDArray[np.int64], row: Row, predicted: Predictions, targets: NDArray[np.int64]) -> Row:
-    """A row as if it had been evaluated on some of the samples alone."""
-    assert row.accuracy is not None
+def _seen_on(
+    places: NDArray[np.int64],
+    row: Row,
+    rows: Mapping[str, Row],
+    predicted: Predictions,
+    targets: NDArray[np.int64],
+    request: RequestRecord,
+) -> Row:
+    """A row as if it and its baseline had been evaluated on some of the samples alone; its margin stays."""
     assert row.versus_baseline is not None
-    true, mine, own = targets[places], predicted[row.id][places], predicted[row.versus_baseline.baseline][places]
-    correct, count = int((mine == true).sum()), len(places)
-    lost, won = discordant(own, mine, true)
-    accuracy = {"correct": correct, "total": count, "value": correct / count}
-    versus = {
-        "drop": (lost - won) / count,
-        "drop_interval": tango_interval(lost, won, count),
-        "flips": int((own != mine).sum()),
-        "only_baseline": lost,
-        "only_row": won,
-        "p_value": mcnemar_midp(lost, won),
-    }
-    return row.model_copy(
-        update={
-            "accuracy": row.accuracy.model_copy(update=accuracy | {"interval": wilson_interval(correct, count)}),
-            "versus_baseline": row.versus_baseline.model_copy(update=versus),
-        }
-    )
+    own = row.versus_baseline.baseline
+    part = {each: predicted[each][places] for each in (row.id, own)}
+    cut = {each: _with_correct(rows[each], int((part[each] == targets[places]).sum()), len(places)) for each in part}
+    seen = judge(cut[row.id], cut, part, targets[places], request)
+    assert seen.versus_baseline is not None
+    versus = seen.versus_baseline.model_copy(update={"margin": row.versus_baseline.margin})
+    return seen.model_copy(update={"versus_baseline": versus})
+
+
+def _with_correct(row: Row, correct: int, count: int) -> Row:
+    assert row.accuracy is not None
+    found = {"correct": correct, "total": count, "value": correct / count, "interval": wilson_interval(correct, count)}
+    return row.model_copy(update={"accuracy": row.accuracy.model_copy(update=found)})
 
 
 def _choose(
