@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from bitpick.comparison.compare import new_run
-from bitpick.comparison.examples import COUNT, examples
+from bitpick.comparison.examples import COUNT, examples, write
 from bitpick.comparison.request import make_request
 from bitpick.comparison.store import Store
 from bitpick.data.dataset import Samples
@@ -98,3 +98,27 @@ def test_what_an_earlier_run_left_goes(store, tmp_path):
     same = dict.fromkeys((OWN, PICK, OTHER), np.zeros(N, np.int32))
     assert examples(store, same, given(tmp_path), CLASSES) == []
     assert not store.examples.exists()
+
+
+def kept(folder, images) -> Samples:
+    np.save(folder / "x.npy", images)
+    np.save(folder / "y.npy", np.zeros(4, int))
+    np.save(folder / "order.npy", np.array([3, 2, 1, 0]))
+    return Samples(inputs=folder / "x.npy", labels=folder / "y.npy", indices=folder / "order.npy", count=4, sha256="0")
+
+
+def test_samples_are_written_as_images(tmp_path):
+    images = np.arange(4 * 2 * 2 * 3, dtype=np.uint8).reshape(4, 2, 2, 3)
+    samples = kept(tmp_path, images)
+    (found,) = write(
+        np.array([1]), samples, ("cat", "dog"), {"f": np.zeros(4, int), "q": np.array([1, 1, 0, 0])}, tmp_path, "worst"
+    )
+    assert (np.asarray(Image.open(tmp_path / found.image)) == images[2]).all()  # the second in this order
+    assert found.image == "worst/1.png"
+    assert (found.label, found.predictions) == ("cat", {"f": "cat", "q": "dog"})
+
+
+def test_samples_that_are_no_images_give_none(tmp_path):
+    samples = kept(tmp_path, np.zeros((4, 7), np.float32))
+    assert write(np.array([0, 1]), samples, ("cat", "dog"), {"f": np.zeros(4, int)}, tmp_path, "worst") == []
+    assert not (tmp_path / "worst").exists()

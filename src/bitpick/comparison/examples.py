@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,17 +39,36 @@ def examples(
     own = row.versus_baseline.baseline
     differing = np.flatnonzero(predicted[own] != predicted[row.id])
     chosen = differing[np.argsort(-_margins(scores(store.build(own))[differing]), kind="stable")][:COUNT]
-    places = None if evaluation.indices is None else np.load(evaluation.indices)
+    return write(chosen, evaluation, classes, {each: predicted[each] for each in (own, row.id)}, store.root, "examples")
+
+
+def write(
+    chosen: NDArray[np.int64],
+    evaluation: Samples,
+    classes: Sequence[str],
+    predicted: Mapping[str, NDArray[np.integer]],
+    root: Path,
+    folder: str,
+) -> list[Example]:
+    """Write samples as images into a folder of a run directory; none where they are no images.
+
+    Args:
+        chosen: places in the evaluation set, of shape (m,).
+        evaluation: the evaluation set.
+        classes: names of the classes.
+        predicted: what rows predict for the whole set, classes of shape (n,), by the row's id.
+        root: the run directory.
+        folder: in it.
+    """
+    places = np.arange(evaluation.count) if evaluation.indices is None else np.load(evaluation.indices)
     inputs = np.load(evaluation.inputs, mmap_mode="r")
     targets = evaluation.targets()
     found = []
     for sample in map(int, chosen):
-        path = store.examples / f"{sample}.png"
-        if not pictures.save(inputs[sample if places is None else places[sample]], path):
-            continue
-        says = {row_id: classes[predicted[row_id][sample]] for row_id in (own, row.id)}
-        image = path.relative_to(store.root).as_posix()
-        found.append(Example(sample=sample, image=image, label=classes[targets[sample]], predictions=says))
+        image = f"{folder}/{sample}.png"
+        if pictures.save(inputs[places[sample]], root / image):
+            says = {row_id: classes[each[sample]] for row_id, each in predicted.items()}
+            found.append(Example(sample=sample, image=image, label=classes[targets[sample]], predictions=says))
     return found
 
 

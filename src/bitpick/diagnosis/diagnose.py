@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bitpick.comparison import plan
+import numpy as np
+
+from bitpick.comparison import examples, plan
 from bitpick.comparison.compare import Comparison
 from bitpick.comparison.job import Job
 from bitpick.comparison.judge import discordant
@@ -175,9 +177,9 @@ class Diagnosing(Comparison):
     def _show_worst(self, row: Row, inputs: plan.Inputs) -> None:
         floats, own = (scores(self.store.build(each)) for each in (baseline(row.engine).id, row.id))
         places = worst.harmed(floats, own, inputs.evaluation.targets())
-        given = {baseline(row.engine).id: floats, row.id: own}
-        self._diagnosis.worst = worst.examples(
-            places, inputs.evaluation, inputs.classes, given, self.store.root, "diagnosis/worst"
+        predicted = {baseline(row.engine).id: floats.argmax(axis=1), row.id: own.argmax(axis=1)}
+        self._diagnosis.worst = examples.write(
+            places, inputs.evaluation, inputs.classes, predicted, self.store.root, "diagnosis/worst"
         )
 
     def _search(self, search: Search, row: Row, advice: Sequence[str]) -> Tried | None:
@@ -213,13 +215,13 @@ class Diagnosing(Comparison):
         if row is None or row.status != "ok":
             self._diagnosis.advice.append(f"Applied, it failed: {row.reason if row else 'no row'}")
             return
-        unseen = [place for place in range(len(rows.targets)) if place not in set(inputs.check_places.tolist())]
-        if not unseen:
+        everything = np.arange(len(rows.targets))
+        unseen = np.setdiff1d(everything, inputs.check_places)
+        if not len(unseen):
             self._diagnosis.advice.append(
                 "All samples had a part in choosing it, which flatters it: --samples takes fewer."
             )
-        parts = [(list(range(len(rows.targets))), False)] + ([(unseen, True)] if unseen else [])
-        for places, is_unseen in parts:
+        for places in (everything, unseen) if len(unseen) else (everything,):
             targets = rows.targets[places]
             floats, first, last = (
                 rows.predicted[each][places] for each in (baseline(row.engine).id, before.id, recipe.id)
@@ -228,5 +230,7 @@ class Diagnosing(Comparison):
             drop = (lost - won) / len(targets)
             back, interval = gain(first, last, targets)
             self._diagnosis.advice.append(
-                advise.applied(drop, tango_interval(lost, won, len(targets)), back, interval, len(targets), is_unseen)
+                advise.applied(
+                    drop, tango_interval(lost, won, len(targets)), back, interval, len(targets), places is unseen
+                )
             )
