@@ -47,6 +47,11 @@ class BitpickError(Exception):
             lines.append(f"to mend it: {self.mend}")
         return "\n".join(lines)
 
+    @property
+    def line(self) -> str:
+        """The message in one line, as the reason of a row."""
+        return str(self).replace("\n", "; ")
+
     def to_dict(self) -> dict[str, str]:
         """The error as JSON, to cross from a worker to its parent."""
         return {"kind": type(self).__name__, "what": self.what, "expected": self.expected, "mend": self.mend}

@@ -55,7 +55,7 @@ def measure(rows: Rows, found: Recommendation, store: Store, inputs: Inputs) -> 
             if error is None:
                 drawn[row_id][seed] = predictions(store.draw(seed, row_id))
             else:
-                failed[row_id][seed] = "; ".join(str(error).split("\n"))
+                failed[row_id][seed] = error.line
     for row in rows.native:
         over, reason = None, reasons.get(row.id)
         if row.id in drawn:

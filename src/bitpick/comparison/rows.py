@@ -193,7 +193,7 @@ class Rows:
             if isinstance(result, BitpickError):
                 if job.function == "evaluate":  # whatever went wrong before has come down to it
                     status = "unsupported" if isinstance(result, (Unsupported, InstructionError)) else "failed"
-                    self._put(row_of(job.subject, status, "; ".join(str(result).split("\n"))))
+                    self._put(row_of(job.subject, status, result.line))
             else:
                 done.setdefault(job.subject, {})[job.function] = result
                 if job.function == "evaluate":

@@ -119,16 +119,17 @@ def measure(
     rng = np.random.default_rng(seed)
     began = time.perf_counter()
     for number in range(_MOST_ROUNDS):
+        going = [lane for lane in lanes if lane.builds and not lane.ended]
         spent = time.perf_counter() - began
-        if number >= _LEAST_ROUNDS and spent * (1 + 1 / number) > budget:
+        if not going or (number >= _LEAST_ROUNDS and spent * (1 + 1 / number) > budget):
             break
         if number == 1 and spent * _LEAST_ROUNDS > _OVER * budget:
-            _give_way(lanes, {reference, *matters}, budget, untimed)
+            _give_way(going, {reference, *matters}, budget, untimed)
         listener.phase(f"timing, round {number + 1}")
         with Round(executor, THREADS) as opened:
-            _start(opened, lanes, builds[reference], samples, untimed)
-            seconds = budget / (2 * _LEAST_ROUNDS * max(1, len(lanes)))
-            for lane in lanes:
+            _start(opened, going, builds[reference], samples, untimed)
+            seconds = budget / (2 * _LEAST_ROUNDS * len(going))
+            for lane in going:
                 while lane.builds and not lane.ended:
                     try:
                         _round(lane, opened, builds[reference], samples, seconds, rng)
@@ -138,8 +139,12 @@ def measure(
                         if not lane.ended:
                             _leave(lane, lost.key, str(lost), untimed)
                             _start(opened, [lane], builds[reference], samples, untimed)
-    batch = min(MANY, samples.count)
-    found = {key: _speed(lane, key, reference, batch) for lane in lanes for key in lane.builds}
+    found: dict[str, Speed] = {}
+    for lane in lanes:
+        if lane.builds:
+            control = ratio(lane.times[_CONTROL][_CONTROL], lane.times[_CONTROL][lane.reference])
+            batch = min(MANY, samples.count)
+            found |= {key: _speed(lane, key, reference, control, batch) for key in lane.builds}
     return found, untimed
 
 
@@ -169,7 +174,7 @@ def _leave(lane: _Lane, key: str, reason: str, untimed: dict[str, str]) -> None:
 
 
 def _start(opened: Round, lanes: Sequence[_Lane], reference: Build, samples: Samples, untimed: dict[str, str]) -> None:
-    """Start all processes of a round, as many at once as there are cores to load them."""
+    """Start all processes of a round, two at once: to load a framework is work."""
     wanted = [([lane], next(iter(lane.builds.values())), "") for lane in lanes if lane.builds]
     if afar := [lane for lane in lanes if lane.builds and lane.reference == _REFERENCE]:
         wanted += [(afar, reference, apart) for apart in (_REFERENCE, _CONTROL)]
@@ -179,7 +184,7 @@ def _start(opened: Round, lanes: Sequence[_Lane], reference: Build, samples: Sam
             opened.start(build, samples, apart)
         except BitpickError as error:
             for lane in concerned:
-                _leave(lane, lane.reference, _flat(error), untimed)
+                _leave(lane, lane.reference, error.line, untimed)
 
     with ThreadPoolExecutor(max_workers=2) as pool:
         try:
@@ -208,7 +213,7 @@ def _round(
         try:
             memory[key] = opened.open(key, build, samples.head(1), _WARM_SECONDS, apart)
         except BitpickError as error:
-            raise _Lost(key, _flat(error)) from error
+            raise _Lost(key, error.line) from error
     teams = lane.teams
     times: dict[str, Times] = {about: {key: [[]] for key in team} for about, team in teams.items()}
     end = time.perf_counter() + seconds
@@ -219,7 +224,7 @@ def _round(
             try:
                 contest(opened, teams[about], rng, times[about])
             except BitpickError as error:  # the others of the team are in all teams
-                raise _Lost(about if about != _CONTROL else lane.reference, _flat(error)) from error
+                raise _Lost(about if about != _CONTROL else lane.reference, error.line) from error
     lane.pairs = lane.pairs or len(times[_CONTROL][_CONTROL][0])
     lane.rounds += 1
     for about, team in times.items():
@@ -250,7 +255,7 @@ def _many(
             return
 
 
-def _speed(lane: _Lane, key: str, reference: str, batch: int) -> Speed:
+def _speed(lane: _Lane, key: str, reference: str, control: Ratio, batch: int) -> Speed:
     """What the times of all rounds say of one row."""
     teams = [lane.times[key]] if key in lane.times else [team for team in lane.times.values() if key in team]
     own_blocks = [part for team in teams for part in team[key]]
@@ -260,7 +265,6 @@ def _speed(lane: _Lane, key: str, reference: str, batch: int) -> Speed:
         return ratio(beside[key], beside[other]) if other is not None and other != key and other in beside else None
 
     to_own, to_reference = to(lane.own), to(lane.reference)
-    control = ratio(lane.times[_CONTROL][_CONTROL], lane.times[_CONTROL][lane.reference])
     blocks = np.concatenate([np.asarray(part) for part in own_blocks])
     latency = Latency(
         p50=float(np.quantile(blocks, 0.5)),
@@ -274,8 +278,8 @@ def _speed(lane: _Lane, key: str, reference: str, batch: int) -> Speed:
         control_interval=control.interval,
         resolvable=resolvable(control),
         threads=THREADS,
-        processes=len(lane.times[_CONTROL][_CONTROL]),
-        pairs=lane.pairs * len(lane.times[_CONTROL][_CONTROL]),
+        processes=lane.rounds,
+        pairs=lane.pairs * lane.rounds,
     )
     many = lane.many.get(key)
     throughput = None
@@ -305,7 +309,3 @@ def with_speed(row: Row, speed: Speed) -> Row:
         flags.append(Flag(code="slower_than_float", text=text))
     measured = {"latency": latency, "throughput": speed.throughput, "memory_bytes": speed.memory_bytes}
     return row.model_copy(update=measured | {"flags": flags})
-
-
-def _flat(error: BitpickError) -> str:
-    return "; ".join(str(error).split("\n"))
