@@ -12,7 +12,7 @@ from bitpick.comparison.compare import Comparison, new_run
 from bitpick.comparison.listener import Silent
 from bitpick.comparison.request import make_request
 from bitpick.comparison.store import Store
-from bitpick.errors import RequestError, WorkerError
+from bitpick.errors import RequestError, RunError, WorkerError
 from bitpick.executors.inline import InlineExecutor
 from bitpick.host import this_host
 from bitpick.measures import latency
@@ -104,7 +104,7 @@ def test_a_request_that_proves_wrong_late_loses_nothing(compare, monkeypatch):
         raise RequestError("a file of the request is gone")
 
     monkeypatch.setattr(targets, "recommend", late)
-    with pytest.raises(RequestError):
+    with pytest.raises(RunError, match="is gone"):
         compare()
     run = stores.read(compare.store.root)
     assert run.state == "failed"

@@ -95,15 +95,7 @@ class Comparison:
             inputs = self._preparation.load(load_data, preprocessing)
             model = self._preparation.to_reference(inputs)
             self._listener.phase("building and evaluating")
-            rows = Rows(
-                self.store,
-                self._executor,
-                self._parallel,
-                self._listener,
-                self._preparation,
-                model,
-                inputs,
-            )
+            rows = Rows(self.store, self._executor, self._parallel, self._listener, self._preparation, model, inputs)
             asked = offers(self.run.request, model, self._host)
             rows.measure(asked)
             rows.claim(self.run.request.alpha)
@@ -131,12 +123,12 @@ class Comparison:
         try:
             yield
             self.run.state = "complete"
-        except RequestError:
+        except RequestError as error:
             self._executor.close()
             if self.store.settled:  # too late to undo: what was measured stays
                 self.run.state = "failed"
-            else:
-                self.store.discard()
+                raise RunError(error.what, expected=error.expected, mend=error.mend) from error
+            self.store.discard()
             raise
         except BaseException as error:
             self.run.state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
