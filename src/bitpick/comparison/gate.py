@@ -123,9 +123,9 @@ def _latency(row: Row, allowed: float) -> Check:
     latency = row.latency
     if latency is None or latency.ratio_reference is None:
         return Check(row.id, "latency", False, "has no time that was measured beside the reference's")
-    if not latency.resolvable:
+    if latency.shown is None:
         return Check(row.id, "latency", False, "has a time that the measuring machine could not resolve")
-    low, high = latency.shown or (latency.ratio_reference, latency.ratio_reference)
+    low, high = latency.shown
     what = f"{latency.ratio_reference:.2f} ({low:.2f} to {high:.2f}) times as long as {latency.reference}"
     return Check(row.id, "latency", high <= allowed, f"takes {what}, of {allowed:g} allowed")
 
