@@ -19,6 +19,7 @@ from bitpick.comparison.request import (
     DEFAULT_FLAG_DROP,
     DEFAULT_MARGIN,
     DEFAULT_PRESET,
+    job_limits,
     make_request,
 )
 from bitpick.comparison.store import Store
@@ -28,7 +29,7 @@ from bitpick.data.progress import Progress, silent
 from bitpick.diagnoses import diagnose
 from bitpick.engines.registry import engine_table
 from bitpick.errors import RequestError
-from bitpick.executors.pool import Launch, Limits, WorkerPool
+from bitpick.executors.pool import Launch, WorkerPool
 from bitpick.host import TARGETS, installed_version, target, this_host
 from bitpick.preprocessing import Preprocessing
 from bitpick.runs import Comparison, gate, report, write_report
@@ -160,10 +161,7 @@ def compare(
         flag_drop=flag_drop / 100,
         min_accuracy=min_accuracy,
     )
-    for name, limit in (("timeout", timeout), ("memory limit", memory_limit)):
-        if limit is not None and limit <= 0:
-            raise RequestError(f"the {name} {limit:g} is out of range", expected="a number above 0")
-    limits = Limits(timeout, None if memory_limit is None else int(memory_limit * 1e9))
+    limits = job_limits(timeout, memory_limit)
     host = this_host()
     parallel = max(1, jobs or host.cores)
     threads = max(1, host.cores // parallel)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from bitpick.comparison.compare import new_run
 from bitpick.comparison.listener import Listener, Silent
+from bitpick.comparison.request import job_limits
 from bitpick.comparison.store import Store
 from bitpick.data.load import load as load_dataset
 from bitpick.data.progress import Progress, silent
 from bitpick.diagnosis.diagnose import Diagnosing
 from bitpick.diagnosis.request import DEFAULT_LAYERS, DEFAULT_SAMPLES, make_diagnosis
-from bitpick.errors import RequestError
-from bitpick.executors.pool import Limits, WorkerPool
+from bitpick.executors.pool import WorkerPool
 from bitpick.host import this_host
 from bitpick.preprocessing import Preprocessing
 from bitpick.recipe import Recipe
@@ -76,10 +76,7 @@ def diagnose(
         calibration_size=calibration_size,
         seed=seed,
     )
-    for name, limit in (("timeout", timeout), ("memory limit", memory_limit)):
-        if limit is not None and limit <= 0:
-            raise RequestError(f"the {name} {limit:g} is out of range", expected="a number above 0")
-    limits = Limits(timeout, None if memory_limit is None else int(memory_limit * 1e9))
+    limits = job_limits(timeout, memory_limit)
     host = this_host()
     folder = Path(out or Path("runs") / f"diagnose-{Path(model).stem}-{asked.file_name}-{request.sha256[:8]}")
     # One engine, one worker: it has all the cores.

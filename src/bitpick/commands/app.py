@@ -25,6 +25,12 @@ Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="The run directory; the same request continues in its own.")
 ]
 
+CalibrationSize = Annotated[int, typer.Option(help="Number of calibration samples.")]
+Seed = Annotated[int, typer.Option(help="Seed of the calibration draw.")]
+Timeout = Annotated[float | None, typer.Option(help="End a job after so many seconds; its row fails.")]
+MemoryLimit = Annotated[float | None, typer.Option(help="End a job past so many gigabytes; its row fails.")]
+Overwrite = Annotated[bool, typer.Option(help="Replace another request's run in --out.")]
+
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """Make a function a command, whose errors and interrupts end as one message and an exit code."""

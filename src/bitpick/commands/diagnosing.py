@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from bitpick import printing
-from bitpick.commands.app import Data, Json, Out, command
+from bitpick.commands.app import (
+    CalibrationSize,
+    Data,
+    Json,
+    MemoryLimit,
+    Out,
+    Overwrite,
+    Seed,
+    Timeout,
+    command,
+)
 
 
 @command
@@ -20,11 +30,11 @@ def diagnose(
     samples: Annotated[int, typer.Option(help="How many evaluation samples each layer is measured on.")] = 2000,
     layers: Annotated[int, typer.Option(help="How many layers get builds of their own, the noisiest ones.")] = 24,
     apply: Annotated[bool, typer.Option("--apply", help="Run the next recipe, too.")] = False,
-    calibration_size: Annotated[int, typer.Option(help="Number of calibration samples.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the calibration draw.")] = 0,
-    timeout: Annotated[float | None, typer.Option(help="End a job after so many seconds.")] = None,
-    memory_limit: Annotated[float | None, typer.Option(help="End a job past so many gigabytes.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another request's run in --out.")] = False,
+    calibration_size: CalibrationSize = 1000,
+    seed: Seed = 0,
+    timeout: Timeout = None,
+    memory_limit: MemoryLimit = None,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Find out which layers of a quantized build hurt, and what to try next."""

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from bitpick import printing
-from bitpick.commands.app import Data, Json, Out, command
+from bitpick.commands.app import (
+    CalibrationSize,
+    Data,
+    Json,
+    MemoryLimit,
+    Out,
+    Overwrite,
+    Seed,
+    Timeout,
+    command,
+)
 
 
 @command
@@ -23,8 +33,8 @@ def compare(
     ] = None,
     engine: Annotated[list[str] | None, typer.Option(help="Only this engine; repeat for more.")] = None,
     out: Out = None,
-    calibration_size: Annotated[int, typer.Option(help="Number of calibration samples.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the calibration draw.")] = 0,
+    calibration_size: CalibrationSize = 1000,
+    seed: Seed = 0,
     calibration_seeds: Annotated[
         int, typer.Option(help="Make the builds that matter from so many calibration draws, to judge their recipes.")
     ] = 1,
@@ -55,9 +65,9 @@ def compare(
         float | None, typer.Option(help="Flag rows with less accuracy than this, from 0 to 1.")
     ] = None,
     jobs: Annotated[int | None, typer.Option(help="How many jobs at once; by default one a core.")] = None,
-    timeout: Annotated[float | None, typer.Option(help="End a job after so many seconds; its row fails.")] = None,
-    memory_limit: Annotated[float | None, typer.Option(help="End a job past so many gigabytes; its row fails.")] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace another request's run in --out.")] = False,
+    timeout: Timeout = None,
+    memory_limit: MemoryLimit = None,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Make and measure every build worth shipping, and name the one to ship."""
@@ -122,8 +132,8 @@ def quantize(
     recipe: Annotated[str, typer.Option(help="A recipe id or YAML file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The directory for the build.")],
     data: Data = "cifar10",
-    calibration_size: Annotated[int, typer.Option(help="Number of calibration samples.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the calibration draw.")] = 0,
+    calibration_size: CalibrationSize = 1000,
+    seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Make one build."""

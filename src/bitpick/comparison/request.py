@@ -16,6 +16,7 @@ from bitpick.conversion.route import route
 from bitpick.engines.engine import Engine, Offer
 from bitpick.engines.registry import engine, engines
 from bitpick.errors import ModelError, RecipeError, RequestError
+from bitpick.executors.pool import Limits
 from bitpick.host import Host, Target, target
 from bitpick.model import Format, Model, detect_format, model_sha256
 from bitpick.recipe import PRESETS, Recipe, baseline, did_you_mean
@@ -150,6 +151,22 @@ def make_request(
     }
     digest = hashlib.sha256(json.dumps([__version__, unordered], sort_keys=True).encode()).hexdigest()
     return RequestRecord(model=str(model), sha256=digest, **fields), model_format  # type: ignore[arg-type]  # checked there
+
+
+def job_limits(timeout: float | None, memory_limit: float | None) -> Limits:
+    """What a single job may use.
+
+    Args:
+        timeout: seconds; None is no limit.
+        memory_limit: gigabytes of 10^9 bytes; None is no limit.
+
+    Raises:
+        RequestError: one of them is not above 0.
+    """
+    for name, limit in (("timeout", timeout), ("memory limit", memory_limit)):
+        if limit is not None:
+            _require(limit > 0, f"the {name} {limit:g} is out of range", "a number above 0")
+    return Limits(timeout, None if memory_limit is None else int(memory_limit * 1e9))
 
 
 def _require(holds: bool, what: str, expected: str) -> None:
