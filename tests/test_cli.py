@@ -47,6 +47,17 @@ def compare(place: Path, *arguments: object) -> subprocess.CompletedProcess[str]
 QUICK = ["--no-bench", "--out", "run", "--json"]
 
 
+def rows_when(path: Path, count: int) -> list[dict]:
+    """The rows of a run.json that is being written, once there are so many."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        rows = json.loads(path.read_text())["rows"] if path.exists() else []
+        if len(rows) >= count:
+            return rows
+        time.sleep(0.05)
+    raise AssertionError(f"no {count} rows after a minute")
+
+
 def left_in(place: Path) -> list[str]:
     return sorted(str(p.relative_to(place)) for p in place.rglob("*"))
 
@@ -222,12 +233,7 @@ def test_an_interrupt_is_exit_130_with_children_gone_and_a_whole_run_json(place,
         command, cwd=place, env=environment(place), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     path = place / "run" / "run.json"
-    end = time.monotonic() + 60
-    while time.monotonic() < end:  # until the good row is there; then the other one hangs
-        rows = json.loads(path.read_text())["rows"] if path.exists() else []
-        if any(row["id"] == "fake:s8u8-per_channel-minmax" for row in rows):
-            break
-        time.sleep(0.05)
+    rows_when(path, 2)  # then the other one hangs
     time.sleep(0.3)
     children = psutil.Process(process.pid).children(recursive=True)
     assert children
@@ -248,11 +254,7 @@ def test_a_kill_loses_nothing_that_was_done(place):
     command = HANGING_COMMAND
     process = subprocess.Popen(command, cwd=place, env=environment(place), stderr=subprocess.DEVNULL)
     path = place / "run" / "run.json"
-    end = time.monotonic() + 60
-    rows: list = []
-    while len(rows) < 2 and time.monotonic() < end:
-        rows = json.loads(path.read_text())["rows"] if path.exists() else []
-        time.sleep(0.05)
+    rows = rows_when(path, 2)
     assert len(rows) == 2
     process.kill()
     process.wait(10)
@@ -414,11 +416,7 @@ def test_an_interrupt_while_rows_are_timed_loses_none(place):
     command = [*COMMAND, "compare", "../linear.onnx", *arguments, "--out", "run"]
     process = subprocess.Popen(command, cwd=place, env=environment(place), stderr=subprocess.PIPE, text=True)
     path = place / "run" / "run.json"
-    end = time.monotonic() + 60
-    rows: list = []
-    while len(rows) < 2 and time.monotonic() < end:
-        rows = json.loads(path.read_text())["rows"] if path.exists() else []
-        time.sleep(0.05)
+    rows_when(path, 2)
     time.sleep(1.5)
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
