@@ -182,13 +182,7 @@ class _LiteRtSession(Session):
 
     def prepare(self, batch: NDArray[np.float32]) -> NDArray[Any]:
         """The batch in the input's dtype; an integer input has a scale and a zero point."""
-        if not np.issubdtype(self._input["dtype"], np.integer):
-            return batch
-        scale, zero_point = self._input["quantization"]
-        limits = np.iinfo(self._input["dtype"])
-        quantized = np.round(batch / np.float32(scale)) + zero_point
-        clipped: NDArray[Any] = np.clip(quantized, limits.min, limits.max).astype(self._input["dtype"])
-        return clipped
+        return graph.native(self._input, batch)
 
     def run(self, native: NDArray[Any]) -> NDArray[Any]:
         if native.shape[0] != self._batch:

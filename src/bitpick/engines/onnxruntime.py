@@ -203,14 +203,12 @@ class _OnnxRuntimeSession(Session):
     def __init__(self, build: Build, settings: SessionSettings) -> None:
         import onnxruntime as ort
 
-        options = ort.SessionOptions()
+        options = graph.session_options(build.settings)
         options.intra_op_num_threads = settings.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         if not settings.optimize:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        for name, value in build.settings.items():
-            options.add_session_config_entry(name, value)
         self._session = ort.InferenceSession(build.main, options, providers=["CPUExecutionProvider"])
         source = self._session.get_inputs()[0]
         self._input = source.name

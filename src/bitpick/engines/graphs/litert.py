@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitpick.engines.graphs.executed import (
     FLOATS,
@@ -65,15 +67,9 @@ def layers(path: Path) -> dict[str, Layer]:
         own = [part for part in layer.parts if times[part] == 1 and not re.fullmatch(r"\d*", part)]
         # The weight's name says best which layer it is; an operation without one comes last.
         if own:
-            named[max(reversed(own), key=lambda part, weight=layer.weight: _alike(part, weight))] = layer  # type: ignore[misc]
+            shared = {part: len(os.path.commonprefix((part, layer.weight))) for part in reversed(own)}  # noqa: RUF071 - characters
+            named[max(shared, key=shared.__getitem__)] = layer
     return named
-
-
-def _alike(first: str, second: str) -> int:
-    """With how many characters, the same, both begin."""
-    return next(
-        (n for n, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
-    )
 
 
 def _layers(path: Path) -> list[Layer]:
@@ -90,6 +86,17 @@ def _layers(path: Path) -> list[Layer]:
             stored = "" if weight in made else tensors.get(weight, "")
             found.append(Layer(op["op_name"], tensors[int(op["outputs"][0])], stored))
     return found
+
+
+def native(source: Any, batch: NDArray[np.float32]) -> NDArray[Any]:
+    """A batch of shape (n, …) in the dtype of an input, of which an integer one has a scale and a zero point."""
+    if not np.issubdtype(source["dtype"], np.integer):
+        return batch
+    scale, zero_point = source["quantization"]
+    limits = np.iinfo(source["dtype"])
+    quantized = np.round(batch / np.float32(scale)) + zero_point
+    clipped: NDArray[Any] = np.clip(quantized, limits.min, limits.max).astype(source["dtype"])
+    return clipped
 
 
 def executed(interpreter: Any) -> Executed:

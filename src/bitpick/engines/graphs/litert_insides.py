@@ -63,12 +63,7 @@ def _run(interpreter: Any, batch: NDArray[np.float32]) -> None:
     source = interpreter.get_input_details()[0]
     interpreter.resize_tensor_input(source["index"], batch.shape)
     interpreter.allocate_tensors()
-    given: NDArray[Any] = batch
-    if np.issubdtype(source["dtype"], np.integer):
-        scale, zero_point = source["quantization"]
-        limits = np.iinfo(source["dtype"])
-        given = np.clip(np.round(batch / scale) + zero_point, limits.min, limits.max).astype(source["dtype"])
-    interpreter.set_tensor(source["index"], given)
+    interpreter.set_tensor(source["index"], graph.native(source, batch))
     interpreter.invoke()
 
 

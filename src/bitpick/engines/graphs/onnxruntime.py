@@ -56,13 +56,10 @@ def executed(path: Path, settings: Mapping[str, str], sample: NDArray[np.float32
     import onnxruntime as ort
 
     with tempfile.TemporaryDirectory() as folder:
-        options = ort.SessionOptions()
-        options.log_severity_level = 4
+        options = session_options(settings)
         options.optimized_model_filepath = f"{folder}/optimized.onnx"
         options.enable_profiling = True
         options.profile_file_prefix = f"{folder}/profile"
-        for name, value in settings.items():
-            options.add_session_config_entry(name, value)
         shipped = onnx.load(path)
         unnamed = [node for node in shipped.graph.node if not node.name]
         for number, node in enumerate(unnamed):  # the profile could not be matched
@@ -89,6 +86,17 @@ def executed(path: Path, settings: Mapping[str, str], sample: NDArray[np.float32
         conversions=tuple(f"{node.op_type} {node.name}" for node in graph.node if node.op_type in _CONVERSIONS),
         transposes=tuple(f"{node.op_type} {node.name}" for node in graph.node if node.op_type in _TRANSPOSES),
     )
+
+
+def session_options(settings: Mapping[str, str]) -> Any:
+    """The options of a session with the settings that a build ships with, quiet but for what is fatal."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    for name, value in settings.items():
+        options.add_session_config_entry(name, value)
+    return options
 
 
 def constants(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:

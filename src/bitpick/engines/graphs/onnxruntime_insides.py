@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.engines.engine import Build
+from bitpick.engines.graphs.onnxruntime import session_options
 from bitpick.engines.insides import Insides, Pair
 
 if TYPE_CHECKING:
@@ -158,8 +159,5 @@ def _session(graph: _Graph, names: Sequence[str], settings: Mapping[str, str]) -
     wanted = list(dict.fromkeys(names))
     # Without a type: the runtime infers it.
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted if name not in given)
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    for name, value in settings.items():
-        options.add_session_config_entry(name, value)
+    options = session_options(settings)
     return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"]), wanted
