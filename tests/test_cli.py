@@ -394,7 +394,8 @@ def test_compare_times_its_rows_and_keeps_every_sample(place):
     run = json.loads(done.stdout)
     rows = {row["id"]: row for row in run["rows"] if row["status"] == "ok"}
     assert run["speed"]["reference"] == "fake:float32"  # ONNX Runtime's own is not in this run
-    assert "latency" in run["recommendation"]["by_use"]
+    resolvable = rows[run["recommendation"]["id"]]["latency"]["resolvable"]
+    assert ("latency" in run["recommendation"]["by_use"]) == resolvable  # a busy machine cannot tell which is fastest
     for row_id, row in rows.items():
         latency = row["latency"]
         assert (latency["reference"], latency["threads"]) == ("fake:float32", 1)
@@ -407,7 +408,6 @@ def test_compare_times_its_rows_and_keeps_every_sample(place):
     gated = bitpick(place, "gate", "run", "--max-latency-ratio", 1000, "--json")
     (check,) = json.loads(gated.stdout)
     assert check["rule"] == "latency"
-    resolvable = rows[run["recommendation"]["id"]]["latency"]["resolvable"]
     assert check["passed"] == resolvable == (gated.returncode == 0)
 
 
