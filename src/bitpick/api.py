@@ -31,7 +31,6 @@ from bitpick.engines.registry import engine_table
 from bitpick.errors import RequestError
 from bitpick.executors.pool import Launch, WorkerPool
 from bitpick.host import TARGETS, installed_version, target, this_host
-from bitpick.preprocessing import Preprocessing
 from bitpick.runs import Comparison, gate, report, write_report
 
 __all__ = [
@@ -173,7 +172,7 @@ def compare(
     fresh = partial(WorkerPool, store.logs, 1, limits)
     comparison = _Comparison(store, host, pool, parallel, listener or Silent(), fresh)
     try:
-        comparison.compare(lambda: load_dataset(data, progress), Preprocessing(), overwrite)
+        comparison.compare(lambda signature: load_dataset(data, signature, progress), overwrite)
     finally:
         if store.run.state in ("complete", "failed", "interrupted"):
             write_report(store.root, store.run)
@@ -191,4 +190,4 @@ def data(name: str | Path = "cifar10", *, progress: Progress = silent) -> Datase
     Raises:
         DataError: no such data set, or no way to it.
     """
-    return load_dataset(name, progress)
+    return load_dataset(name, progress=progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitpick.comparison import single
+from bitpick.comparison.fit import LoadData
 from bitpick.comparison.listener import Listener, Silent
 from bitpick.data.load import load as load_dataset
 from bitpick.data.progress import Progress, silent
@@ -42,7 +43,12 @@ def convert(
     """
     target = single.target_format(to)
     return single.convert(
-        Path(model), target, Path(out), str(data), lambda: load_dataset(data, progress), listener or Silent()
+        Path(model),
+        target,
+        Path(out),
+        str(data),
+        _load(data, progress),
+        listener or Silent(),
     )
 
 
@@ -81,7 +87,7 @@ def quantize(
         recipe,
         Path(out),
         str(data),
-        lambda: load_dataset(data, progress),
+        _load(data, progress),
         listener or Silent(),
         calibration_size,
         seed,
@@ -103,7 +109,7 @@ def evaluate(
         RequestError: there is no such model or build, or it does not fit the data.
         RunError: the evaluation failed.
     """
-    return single.evaluate(Path(model), lambda: load_dataset(data, progress), listener or Silent())
+    return single.evaluate(Path(model), _load(data, progress), listener or Silent())
 
 
 def bench(
@@ -139,4 +145,8 @@ def bench(
             raise RequestError(f"the number of {name} {value} is out of range", expected="at least 1")
     options = {"batch": batch, "threads": threads, "processes": processes, "pairs": pairs}
     folders = [Path(build) for build in builds]
-    return single.bench(folders, lambda: load_dataset(data, progress), listener or Silent(), **options)
+    return single.bench(folders, _load(data, progress), listener or Silent(), **options)
+
+
+def _load(data: str | Path, progress: Progress) -> LoadData:
+    return lambda signature: load_dataset(data, signature, progress)

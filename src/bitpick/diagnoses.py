@@ -14,7 +14,6 @@ from bitpick.diagnosis.diagnose import Diagnosing
 from bitpick.diagnosis.request import DEFAULT_LAYERS, DEFAULT_SAMPLES, make_diagnosis
 from bitpick.executors.pool import WorkerPool
 from bitpick.host import this_host
-from bitpick.preprocessing import Preprocessing
 from bitpick.recipe import Recipe
 from bitpick.runs import Comparison, write_report
 
@@ -86,8 +85,7 @@ def diagnose(
     try:
         run.diagnose(
             asked,
-            lambda: load_dataset(data, progress),
-            Preprocessing(),
+            lambda signature: load_dataset(data, signature, progress),
             most_layers=layers,
             apply=apply,
             overwrite=overwrite,

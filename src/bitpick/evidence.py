@@ -9,18 +9,63 @@ from pydantic import BaseModel, ConfigDict
 _STRICT = ConfigDict(extra="forbid")
 
 
+class Metric(BaseModel):
+    """What a build is judged by.
+
+    Attributes:
+        name: e.g. `accuracy`, `rmse`.
+        value: on the evaluation set.
+        interval: at 95%.
+        unit: `fraction` for numbers from 0 to 1, which people read as percent; else the unit itself, or nothing.
+        higher_is_better: whether it is.
+    """
+
+    model_config = _STRICT
+
+    name: str
+    value: float
+    interval: tuple[float, float] | None = None
+    unit: str = "fraction"
+    higher_is_better: bool = True
+
+    @property
+    def quality(self) -> float:
+        """The value, turned round where lower is better."""
+        return self.value if self.higher_is_better else -self.value
+
+    @property
+    def scale(self) -> float:
+        """What a share of it, such as a margin in points, is a share of."""
+        return 1.0 if self.unit == "fraction" else abs(self.value)
+
+    def shown(self, value: float | None = None) -> str:
+        """A value of this metric as people read it, e.g. `87.19%` or `0.0312 °C`; by default its own."""
+        number = self.value if value is None else value
+        return f"{100 * number:.2f}%" if self.unit == "fraction" else f"{number:.4g} {self.unit}".rstrip()
+
+    def change(self, drop: float) -> str:
+        """A difference of two values as people read it, without its unit: in points, for fractions."""
+        return f"{100 * drop + 0.0:.2f}" if self.unit == "fraction" else f"{drop + 0.0:.3g}"
+
+    @property
+    def change_unit(self) -> str:
+        """The unit of a difference: `points`, or the metric's own."""
+        return "points" if self.unit == "fraction" else self.unit
+
+
 class VersusBaseline(BaseModel):
     """A build beside the float32 build of the same engine.
 
     Attributes:
         baseline: the row compared with.
-        drop: baseline's accuracy minus this row's, as a fraction.
-        drop_interval: Tango's score interval of the drop at 95%.
-        flips: evaluation samples whose prediction differs.
-        only_baseline: evaluation samples that only the baseline gets right.
+        drop: how much worse this row's metric is, in the metric's own unit.
+        drop_interval: at 95%: of accuracies Tango's score interval, else that of the paired bootstrap.
+        flips: evaluation samples whose prediction differs; None where the task predicts no classes.
+        only_baseline: evaluation samples that only the baseline gets right, where samples are right or wrong.
         only_row: evaluation samples that only this row gets right.
-        p_value: two-sided McNemar mid-p of "both are right equally often".
-        margin: the largest drop that does no harm, as a fraction; set before the run.
+        p_value: two-sided, of "both are equally good": of accuracies McNemar's mid-p, else by the bootstrap.
+        margin: the largest drop that does no harm, in the metric's own unit; set before the run.
+        score: how far the drop is shown to be under the margin, in standard errors.
         noninferior: whether the drop is shown to be under the margin; None for rows that cannot be recommended.
         noninferiority_p: the one-sided p-value of that, over all rows that could be recommended at once.
     """
@@ -30,11 +75,12 @@ class VersusBaseline(BaseModel):
     baseline: str
     drop: float
     drop_interval: tuple[float, float]
-    flips: int
-    only_baseline: int
-    only_row: int
+    flips: int | None = None
+    only_baseline: int | None = None
+    only_row: int | None = None
     p_value: float
     margin: float
+    score: float
     noninferior: bool | None = None
     noninferiority_p: float | None = None
 
@@ -60,15 +106,15 @@ class VersusNative(BaseModel):
 
     Attributes:
         samples: how many.
-        correct: predictions that are right here.
-        drop: accuracy here minus accuracy there, as a fraction.
-        flips: predictions that differ.
+        correct: predictions that are right here, where samples are right or wrong.
+        drop: how much worse the metric is there, in its own unit.
+        flips: samples whose prediction differs, or whose outputs do noticeably.
     """
 
     model_config = _STRICT
 
     samples: int
-    correct: int
+    correct: int | None = None
     drop: float
     flips: int
 
@@ -78,16 +124,16 @@ class Unoptimized(BaseModel):
 
     Attributes:
         samples: how many were run both ways.
-        correct: predictions that are right without the runtime's rewriting.
+        correct: predictions that are right without the runtime's rewriting, where samples are right or wrong.
         correct_optimized: and with it.
-        flips: predictions that differ.
+        flips: samples whose prediction differs, or whose outputs do noticeably.
     """
 
     model_config = _STRICT
 
     samples: int
-    correct: int
-    correct_optimized: int
+    correct: int | None = None
+    correct_optimized: int | None = None
     flips: int
 
 
@@ -119,19 +165,19 @@ class Draw(BaseModel):
 
     Attributes:
         seed: of the draw.
-        correct: predictions that are right.
-        total: of so many.
-        drop: the baseline's accuracy minus this build's, as a fraction.
-        flips: predictions that differ from the baseline's.
+        correct: predictions that are right, where samples are right or wrong.
+        total: how many samples.
+        drop: how much worse this build's metric is than the baseline's, in its own unit.
+        flips: predictions that differ from the baseline's; None where the task predicts no classes.
     """
 
     model_config = _STRICT
 
     seed: int
-    correct: int
+    correct: int | None = None
     total: int
     drop: float
-    flips: int
+    flips: int | None = None
 
 
 class OverDraws(BaseModel):

@@ -32,6 +32,34 @@ class Format(StrEnum):
 
 
 @dataclass(frozen=True)
+class Tensor:
+    """An input or an output of a model.
+
+    Attributes:
+        name: as the model calls it.
+        shape: of one sample, without the batch axis; None for a free dimension. None where nothing is known of it.
+        dtype: a name that numpy knows, e.g. `float32`.
+    """
+
+    name: str
+    shape: tuple[int | None, ...] | None
+    dtype: str = "float32"
+
+    def __str__(self) -> str:
+        sizes = ("any" if size is None else str(size) for size in self.shape or ())
+        shape = "of unknown shape" if self.shape is None else f"({', '.join(['batch', *sizes])})"
+        return f"{self.name} {shape} {self.dtype}"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a model takes and gives, in its own order."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
 class Model:
     """A source model with what its reference graph says about it.
 
@@ -39,9 +67,7 @@ class Model:
         source: the user's file.
         format: its format.
         sha256: digest of the file.
-        input_name: name of the one input.
-        input_shape: its shape without the batch axis.
-        classes: size of the one output's last axis.
+        signature: what it takes and gives.
         parameters: number of float weights of the reference graph (batch norm folded).
         macs: multiply-accumulates for one sample; None where they are not known.
     """
@@ -49,9 +75,7 @@ class Model:
     source: Path
     format: Format
     sha256: str
-    input_name: str
-    input_shape: tuple[int, ...]
-    classes: int
+    signature: Signature
     parameters: int
     macs: int | None
 

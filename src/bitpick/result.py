@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from bitpick.diagnosed import Diagnosis, Example
-from bitpick.evidence import Fidelity, Finding, Fold, OverDraws, Unoptimized, VersusBaseline, VersusNative
+from bitpick.evidence import Fidelity, Finding, Fold, Metric, OverDraws, Unoptimized, VersusBaseline, VersusNative
 from bitpick.fingerprint import Coverage, Fingerprint
 from bitpick.recipe import Kind, Recipe
 from bitpick.timing import Latency, SpeedRecord, Throughput
@@ -41,13 +41,23 @@ class File(Record):
 
 
 class Accuracy(Record):
-    """Top-1 accuracy on the evaluation set; `interval` is Wilson's at 95%."""
+    """Top-1 accuracy on the evaluation set.
+
+    Attributes:
+        correct: samples that are predicted right.
+        total: of so many.
+        value: their share.
+        interval: Wilson's of it, at 95%.
+        per_class: the share of each class, by its name.
+        top5: share of samples whose class is among the five best scores, where there are more than five.
+    """
 
     correct: int
     total: int
     value: float
     interval: tuple[float, float]
     per_class: dict[str, float]
+    top5: float | None = None
 
 
 class Flag(Record):
@@ -64,6 +74,10 @@ class Row(Record):
         recipe_fields: the recipe, where its id does not decode.
         deprecated: why nobody should start with this engine today; such a row is measured and never recommended.
         settings: what the runtime must be told when it opens the files; part of what ships.
+        metric: what it is judged by.
+        metrics: others that say more.
+        samples: how many it was evaluated on.
+        accuracy: where the task is to predict classes that the labels name.
         weight_bytes: bytes of the weights alone, in the formats that the runtime keeps them in.
         over_draws: what its recipe loses over several calibration draws, where that was asked for.
         no_over_draws: why that is not known, where it was asked for.
@@ -86,6 +100,9 @@ class Row(Record):
     size_bytes: int | None = None
     size_ratio: float | None = None
     weight_bytes: int | None = None
+    metric: Metric | None = None
+    metrics: list[Metric] = []
+    samples: int | None = None
     accuracy: Accuracy | None = None
     versus_baseline: VersusBaseline | None = None
     versus_native: VersusNative | None = None
@@ -126,7 +143,7 @@ class Hop(Record):
         samples: how many.
         max_abs_diff: largest absolute difference between the outputs of both sides.
         tolerance: what it was held to.
-        top1_agreement: share of samples with the same top-1 class.
+        top1_agreement: share of samples with the same top-1 class; None where the first output has no scores.
     """
 
     name: str
@@ -135,7 +152,7 @@ class Hop(Record):
     samples: int
     max_abs_diff: float
     tolerance: float
-    top1_agreement: float
+    top1_agreement: float | None = None
     passed: bool
 
 

@@ -115,9 +115,9 @@ def data(
     found = api.data(source or name, progress=printing.progress())
     told = {
         "name": found.name,
-        "calibration": len(found.calibration.labels),
-        "evaluation": len(found.evaluation.labels),
-        "folder": str(found.evaluation.inputs_path.parent),
+        "calibration": found.calibration.count,
+        "evaluation": found.evaluation.count,
+        "folder": str(next(iter(found.evaluation.paths.values())).parent),
     }
     if json:
         printing.print_json(told)

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.measures.tasks.task import Answers, Targets, Task
 from bitpick.result import Row
-from bitpick.statistics import max_t, noninferiority_score, samples_to_show
+from bitpick.statistics import max_t, samples_to_show
 
 _OF_ACCURACY = frozenset({"drop", "min_accuracy"})
 
@@ -30,7 +31,7 @@ def candidates(rows: Sequence[Row]) -> list[Row]:
 
 
 def with_claims(
-    rows: Sequence[Row], predicted: Mapping[str, NDArray[np.int32]], targets: NDArray[np.int64], alpha: float
+    rows: Sequence[Row], answers: Mapping[str, Answers], targets: Targets, task: Task, alpha: float
 ) -> list[Row]:
     """The rows, those that could be recommended with whether they are shown to lose less than the margin.
 
@@ -39,15 +40,16 @@ def with_claims(
 
     Args:
         rows: the rows of one CPU.
-        predicted: the predictions of each row that is ok, classes of shape (n,).
-        targets: the true classes, of shape (n,).
+        answers: of each row that is ok, for n samples.
+        targets: what is right.
+        task: how builds are judged.
         alpha: the one-sided level.
     """
     tested = [row for row in candidates(rows) if row.versus_baseline is not None]
     if not tested:
         return list(rows)
-    losses = np.stack([_losses(row, predicted, targets) for row in tested], axis=1)
-    p_values = max_t([score(row) for row in tested], _correlation(losses))
+    pairs = [(answers[row.versus_baseline.baseline], answers[row.id]) for row in tested if row.versus_baseline]
+    p_values = max_t([score(row) for row in tested], _correlation(task.spread(pairs, targets)))
     claims = {
         row.id: _claim(row, {"noninferior": p <= alpha, "noninferiority_p": p})
         for row, p in zip(tested, p_values, strict=True)
@@ -57,18 +59,16 @@ def with_claims(
 
 def score(row: Row) -> float:
     """How far a row's drop is shown to be under its margin."""
-    versus = row.versus_baseline
-    assert versus is not None
-    assert row.accuracy is not None
-    return noninferiority_score(versus.only_baseline, versus.only_row, row.accuracy.total, versus.margin)
+    assert row.versus_baseline is not None
+    return row.versus_baseline.score
 
 
 def samples_needed(row: Row, tests: int, alpha: float) -> int | None:
     """How many samples would show a row to be good enough, as one of so many, if it stays as it is; None: no number."""
     from scipy.stats import norm
 
-    assert row.accuracy is not None
-    return samples_to_show(score(row), row.accuracy.total, float(norm.isf(alpha / tests)))
+    assert row.samples is not None
+    return samples_to_show(score(row), row.samples, float(norm.isf(alpha / tests)))
 
 
 def _claim(row: Row, claim: Mapping[str, bool | float | None]) -> Row:
@@ -77,17 +77,9 @@ def _claim(row: Row, claim: Mapping[str, bool | float | None]) -> Row:
     return row.model_copy(update={"versus_baseline": row.versus_baseline.model_copy(update=claim)})
 
 
-def _losses(row: Row, predicted: Mapping[str, NDArray[np.int32]], targets: NDArray[np.int64]) -> NDArray[np.float64]:
-    """What a row loses on each sample against its baseline: 1, 0 or -1."""
-    assert row.versus_baseline is not None
-    right = (predicted[row.versus_baseline.baseline] == targets).astype(np.float64)
-    losses: NDArray[np.float64] = right - (predicted[row.id] == targets)
-    return losses
-
-
-def _correlation(losses: NDArray[np.float64]) -> NDArray[np.float64]:
+def _correlation(spread: NDArray[np.float64]) -> NDArray[np.float64]:
     """Correlation of the columns; a column without any variance is independent of the others."""
-    deviations = losses - losses.mean(axis=0)
+    deviations = spread - spread.mean(axis=0)
     lengths = np.sqrt((deviations**2).sum(axis=0))
     normed = deviations / np.where(lengths > 0, lengths, 1)
     correlation: NDArray[np.float64] = normed.T @ normed

@@ -10,18 +10,17 @@ from functools import partial
 from bitpick import __version__
 from bitpick.comparison import draws, targets, times
 from bitpick.comparison.examples import examples
+from bitpick.comparison.fit import LoadData
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.prepare import Preparation
 from bitpick.comparison.request import offers
 from bitpick.comparison.rows import Rows
 from bitpick.comparison.store import Store
-from bitpick.data.dataset import Dataset
 from bitpick.engines.registry import engines, outside_distributions
 from bitpick.errors import RequestError, RunError
 from bitpick.executors.executor import Executor
 from bitpick.host import Host, installed_version
 from bitpick.model import Format
-from bitpick.preprocessing import Preprocessing
 from bitpick.result import HostRecord, ModelRecord, RequestRecord, Run
 
 _LIBRARIES = ("numpy", "onnx", "onnxruntime")
@@ -79,12 +78,11 @@ class Comparison:
         self._fresh = fresh
         self._preparation = Preparation(store, host, executor, parallel, listener)
 
-    def compare(self, load_data: Callable[[], Dataset], preprocessing: Preprocessing, overwrite: bool = False) -> Run:
+    def compare(self, load_data: LoadData, overwrite: bool = False) -> Run:
         """Do the whole job, keeping run.json current.
 
         Args:
             load_data: gives the data set.
-            preprocessing: from its samples to the model's input.
             overwrite: replace another request's run in the same directory.
 
         Raises:
@@ -92,8 +90,7 @@ class Comparison:
             RunError: a conversion on the way to the reference graph failed, or no quantized row is ok.
         """
         with self.recorded(overwrite):
-            inputs = self._preparation.load(load_data, preprocessing)
-            model = self._preparation.to_reference(inputs)
+            inputs, model = self._preparation.prepare(load_data)
             self._listener.phase("building and evaluating")
             rows = Rows(self.store, self._executor, self._parallel, self._listener, self._preparation, model, inputs)
             asked = offers(self.run.request, model, self._host)
@@ -107,7 +104,7 @@ class Comparison:
                 self._listener.phase("building from other calibration draws")
                 draws.measure(rows, self.run.recommendation, self.store, inputs)
             self.run.rows = rows.all
-            self.run.examples = examples(self.store, rows.predicted, inputs.evaluation, inputs.classes)
+            self.run.examples = examples(self.store, rows, inputs)
             if not any(row.kind == "quantized" and row.status == "ok" for row in self.run.rows):
                 why = f"the reason of each is in {self.store.root / 'report.md'}"
                 if not any(offer.recipe.kind == "quantized" for offer in asked):

@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.comparison.claims import candidates, samples_needed, score, with_claims
 from bitpick.comparison.judge import judge
-from bitpick.comparison.recommend import recommend, roughly
+from bitpick.comparison.recommend import loses, recommend, roughly
 from bitpick.data.sampling import stratified
 from bitpick.evidence import Fold
+from bitpick.measures.tasks.task import Answers, Targets, Task, Versus
 from bitpick.result import Recommendation, RequestRecord, Row
-from bitpick.statistics import samples_to_show, tango_interval, wilson_interval
+from bitpick.statistics import samples_to_show
 
-Predictions = Mapping[str, NDArray[np.int32]]
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What rows answered, what is right, and how that is judged."""
+
+    answers: Mapping[str, Answers]
+    targets: Targets
+    task: Task
+    request: RequestRecord
+
+    def part(self, places: NDArray[np.int64]) -> _Evidence:
+        """The same of some of the samples."""
+        answers = {row_id: found[places] for row_id, found in self.answers.items()}
+        return replace(self, answers=answers, targets=self.targets[places])
+
+    def recommend(self, rows: Sequence[Row]) -> Recommendation:
+        return recommend(rows, self.answers, self.targets, self.task, self.request)
 
 
 def cross_fit(
-    rows: Sequence[Row], predicted: Predictions, targets: NDArray[np.int64], request: RequestRecord
+    rows: Sequence[Row], answers: Mapping[str, Answers], targets: Targets, task: Task, request: RequestRecord
 ) -> Recommendation:
     """Choose the build to ship on each half of the samples, judge it on the other half, and say what that shows.
 
@@ -31,77 +49,74 @@ def cross_fit(
 
     Args:
         rows: the rows of one CPU, with their claims on all samples.
-        predicted: the predictions of each row that is ok, and of its baseline, classes of shape (n,).
-        targets: the true classes, of shape (n,).
+        answers: of each row that is ok, and of its baseline, for n samples.
+        targets: what is right.
+        task: how builds are judged.
         request: the margin, the level, the limits, and the seed that decides the halves.
     """
-    whole = recommend(rows, predicted, targets, request)
+    evidence = _Evidence(answers, targets, task, request)
+    whole = evidence.recommend(rows)
     possible = [row for row in candidates(rows) if row.versus_baseline is not None]
     if not possible or len(targets) < 2:
         return whole.model_copy(update={"selection": "cross-fit"})
-    parts = halves(targets, request.seed)
+    parts = [evidence.part(places) for places in halves(task.groups(targets), request.seed)]
     by_id = {row.id: row for row in rows}
-    seen = [[_seen_on(places, row, by_id, predicted, targets, request) for row in possible] for places in parts]
-    choices = [_choose(half, places, predicted, targets, request) for half, places in zip(seen, parts, strict=True)]
+    seen = [[_seen_on(half, row, by_id) for row in possible] for half in parts]
+    choices = [_choose(half, rows_of_half) for half, rows_of_half in zip(parts, seen, strict=True)]
     chosen = [choice.id for choice in choices]
     folds = [_fold(chosen[i], seen[i], seen[1 - i], request.alpha) for i in (0, 1)]
     confirmed = _confirmed(folds)
     shown = [_shown(row) for row in possible if row.id in confirmed]
-    pick = recommend(shown, predicted, targets, request).id if shown else None
+    pick = evidence.recommend(shown).id if shown else None
     reasons = [_verdict(folds, confirmed, pick)]
     reasons += [_told(folds[i], seen[i], choices[i].because[0], request.alpha) for i in (0, 1)]
     drop = interval = None
     if all(chosen):
-        held_out = [row.versus_baseline for i in (0, 1) for row in seen[1 - i] if row.id == chosen[i]]
-        lost, won = sum(v.only_baseline for v in held_out if v), sum(v.only_row for v in held_out if v)
-        drop, interval = (lost - won) / len(targets), tango_interval(lost, won, len(targets))
-        reasons.append(f"Over both halves, each sample judged by a choice made without it: {_loses(drop, interval)}.")
+        held_out = _held_out([str(each) for each in chosen], by_id, parts, task)
+        drop, interval = held_out.drop, held_out.drop_interval
+        told = loses(possible[0].metric, drop, interval)
+        reasons.append(f"Over both halves, each sample judged by a choice made without it: {told}.")
     found = {"id": pick, "because": reasons, "selection": "cross-fit", "folds": folds}
     return whole.model_copy(update=found | {"held_out_drop": drop, "held_out_interval": interval})
 
 
-def halves(targets: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The places of samples in two halves with each class's share in both; targets of shape (n,)."""
-    first = np.sort(stratified(targets, len(targets) // 2, seed))
-    return first, np.setdiff1d(np.arange(len(targets)), first)
+def _held_out(chosen: Sequence[str], rows: Mapping[str, Row], parts: Sequence[_Evidence], task: Task) -> Versus:
+    """What is lost over both halves, where each is judged with the row that the other one chose."""
+    sides = []
+    for row_id, half in zip(chosen, reversed(parts), strict=True):
+        versus = rows[row_id].versus_baseline
+        assert versus is not None
+        sides.append((half.answers[versus.baseline], half.answers[row_id], half.targets))
+    own, other, targets = (np.concatenate(each) for each in zip(*sides, strict=True))
+    return task.versus(own, other, targets)
 
 
-def _seen_on(
-    places: NDArray[np.int64],
-    row: Row,
-    rows: Mapping[str, Row],
-    predicted: Predictions,
-    targets: NDArray[np.int64],
-    request: RequestRecord,
-) -> Row:
+def halves(groups: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The places of samples in two halves with each group's share in both; groups of shape (n,)."""
+    first = np.sort(stratified(groups, len(groups) // 2, seed))
+    return first, np.setdiff1d(np.arange(len(groups)), first)
+
+
+def _seen_on(half: _Evidence, row: Row, rows: Mapping[str, Row]) -> Row:
     """A row as if it and its baseline had been evaluated on some of the samples alone; its margin stays."""
     assert row.versus_baseline is not None
-    own = row.versus_baseline.baseline
-    part = {each: predicted[each][places] for each in (row.id, own)}
-    cut = {each: _with_correct(rows[each], int((part[each] == targets[places]).sum()), len(places)) for each in part}
-    seen = judge(cut[row.id], cut, part, targets[places], request)
+    own, margin = row.versus_baseline.baseline, row.versus_baseline.margin
+    cut = {
+        each: rows[each].model_copy(
+            update={"metric": half.task.metric(half.answers[each], half.targets), "samples": len(half.targets)}
+        )
+        for each in (row.id, own)
+    }
+    seen = judge(cut[row.id], cut, half.answers, half.targets, half.task, half.request)
     assert seen.versus_baseline is not None
-    versus = seen.versus_baseline.model_copy(update={"margin": row.versus_baseline.margin})
+    score = half.task.score(half.answers[own], half.answers[row.id], half.targets, margin)
+    versus = seen.versus_baseline.model_copy(update={"margin": margin, "score": score})
     return seen.model_copy(update={"versus_baseline": versus})
 
 
-def _with_correct(row: Row, correct: int, count: int) -> Row:
-    assert row.accuracy is not None
-    found = {"correct": correct, "total": count, "value": correct / count, "interval": wilson_interval(correct, count)}
-    return row.model_copy(update={"accuracy": row.accuracy.model_copy(update=found)})
-
-
-def _choose(
-    half: Sequence[Row],
-    places: NDArray[np.int64],
-    predicted: Predictions,
-    targets: NDArray[np.int64],
-    request: RequestRecord,
-) -> Recommendation:
+def _choose(half: _Evidence, rows: Sequence[Row]) -> Recommendation:
     """What would be recommended if there were only this half."""
-    part = {row_id: found[places] for row_id, found in predicted.items()}
-    claimed = with_claims(half, part, targets[places], request.alpha)
-    return recommend(claimed, part, targets[places], request)
+    return half.recommend(with_claims(rows, half.answers, half.targets, half.task, half.request.alpha))
 
 
 def _fold(chosen: str | None, choosing: Sequence[Row], judging: Sequence[Row], alpha: float) -> Fold:
@@ -118,7 +133,7 @@ def _fold(chosen: str | None, choosing: Sequence[Row], judging: Sequence[Row], a
 
 
 def _samples(half: Sequence[Row]) -> int:
-    return half[0].accuracy.total if half[0].accuracy is not None else 0
+    return half[0].samples or 0
 
 
 def _confirmed(folds: Sequence[Fold]) -> list[str]:
@@ -161,8 +176,11 @@ def _told(fold: Fold, half: Sequence[Row], why: str, alpha: float) -> str:
         needed = samples_needed(nearest, len(half), alpha)
         return f"{chose} none: {why.rstrip('.')}{_enough(needed) if needed and needed > fold.choosing else ''}."
     assert row.versus_baseline is not None
-    under = f"under {100 * row.versus_baseline.margin:.2f} points, one-sided p = {fold.noninferiority_p:.2g}"
-    judged = f"{chose} {fold.chosen}; on the other {fold.judging:,} it has {_loses(fold.drop, fold.drop_interval)}"
+    assert row.metric is not None
+    margin = f"{row.metric.change(row.versus_baseline.margin)} {row.metric.change_unit}".rstrip()
+    under = f"under {margin}, one-sided p = {fold.noninferiority_p:.2g}"
+    told = loses(row.metric, fold.drop, fold.drop_interval)
+    judged = f"{chose} {fold.chosen}; on the other {fold.judging:,} it has {told}"
     if fold.confirmed:
         return f"{judged}, confirmed to be {under}."
     return f"{judged}, not confirmed to be {under}{_enough(_to_confirm(fold, alpha))}."
@@ -178,8 +196,3 @@ def _to_confirm(fold: Fold, alpha: float) -> int | None:
 def _enough(needed: int | None) -> str:
     """How many evaluation samples would settle it: half of them judge."""
     return f"; some {roughly(2 * needed):,} samples would settle it, if it stays so" if needed else ""
-
-
-def _loses(drop: float, interval: tuple[float, float]) -> str:
-    low, high = (100 * bound for bound in interval)
-    return f"a drop of {100 * drop + 0.0:.2f} points (95% interval {low:.2f} to {high:.2f})"

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bitpick import __version__
 from bitpick.comparison.claims import candidates
@@ -21,6 +20,7 @@ from bitpick.data.dataset import Samples
 from bitpick.data.sampling import redraw
 from bitpick.errors import BitpickError
 from bitpick.evidence import Draw, OverDraws
+from bitpick.measures.tasks.task import Answers, Targets, Task
 from bitpick.model import sha256_of
 from bitpick.recipe import Recipe
 from bitpick.result import Recommendation, Row
@@ -46,7 +46,7 @@ def measure(rows: Rows, found: Recommendation, store: Store, inputs: Inputs) -> 
     reasons = {row.id: _left_out(row) for row in chosen}
     built = [row for row in chosen if reasons[row.id] is None]
     seeds = range(request.seed + 1, request.seed + request.calibration_seeds)
-    drawn: dict[str, dict[int, NDArray[np.int32]]] = {row.id: {} for row in built}
+    drawn: dict[str, dict[int, Answers]] = {row.id: {} for row in built}
     failed: dict[str, dict[int, str]] = {row.id: {} for row in built}
     for seed in seeds if built else ():
         store.draws(seed).mkdir(parents=True, exist_ok=True)
@@ -60,8 +60,11 @@ def measure(rows: Rows, found: Recommendation, store: Store, inputs: Inputs) -> 
         over, reason = None, reasons.get(row.id)
         if row.id in drawn:
             own = {request.seed: rows.predicted[row.id]}
-            over = over_draws(row, own | drawn[row.id], rows.predicted, rows.targets, request.alpha, failed[row.id])
-            if over is None:
+            pair = rows.predicted, rows.targets
+            over = over_draws(row, own | drawn[row.id], *pair, rows.task, request.alpha, failed[row.id])
+            if over is None and not rows.averages:
+                reason = f"its {row.metric.name if row.metric else 'metric'} is no mean over samples"
+            elif over is None:
                 reason = f"no further draw could be built: {next(iter(failed[row.id].values()))}"
         if (row.over_draws, row.no_over_draws) != (over, reason):
             store.put(row.model_copy(update={"over_draws": over, "no_over_draws": reason}))
@@ -76,42 +79,47 @@ def matter(native: Sequence[Row], found: Recommendation, asked: Sequence[str]) -
     ids = {found.id, *found.by_use.values(), *asked}
     possible = candidates(native)
     if possible and not found.by_use:
-        best = max(possible, key=lambda row: (row.accuracy.correct if row.accuracy else 0, -(row.size_bytes or 0)))
+        best = max(possible, key=lambda row: (row.metric.quality if row.metric else 0, -(row.size_bytes or 0)))
         ids |= {best.id, min(possible, key=lambda row: row.size_bytes or 0).id}
     return [row for row in native if row.id in ids and row.kind == "quantized" and row.status == "ok"]
 
 
 def over_draws(
     row: Row,
-    drawn: Mapping[int, NDArray[np.int32]],
-    predicted: Mapping[str, NDArray[np.int32]],
-    targets: NDArray[np.int64],
+    drawn: Mapping[int, Answers],
+    answers: Mapping[str, Answers],
+    targets: Targets,
+    task: Task,
     alpha: float,
     failed: Mapping[int, str],
 ) -> OverDraws | None:
-    """What a recipe loses over calibration draws and evaluation samples; None with fewer than two draws.
+    """What a recipe loses over calibration draws and evaluation samples.
 
     Args:
         row: its row, with its baseline.
-        drawn: what the build of each draw predicts, classes of shape (n,), by the seed; the row's own first.
-        predicted: the predictions of the rows, the baseline's among them.
-        targets: the true classes, of shape (n,).
+        drawn: what the build of each draw answers for n samples, by the seed; the row's own first.
+        answers: those of the rows, the baseline's among them.
+        targets: what is right.
+        task: how builds are judged.
         alpha: the one-sided level of showing that the mean drop is under the row's margin.
         failed: why a draw is missing, by its seed.
+
+    Returns:
+        None with fewer than two draws, and where a drop is no mean over samples.
     """
     if len(drawn) < 2:
         return None
     assert row.versus_baseline is not None
-    own = predicted[row.versus_baseline.baseline]
-    right = own == targets
-    points = []
-    for seed, predictions_of_draw in drawn.items():
-        correct = int((predictions_of_draw == targets).sum())
-        flips = int((predictions_of_draw != own).sum())
-        drop = (int(right.sum()) - correct) / len(targets)
-        points.append(Draw(seed=seed, correct=correct, total=len(targets), drop=drop, flips=flips))
-    losses = np.stack([right.astype(np.int8) - (each == targets) for each in drawn.values()])
-    mean = mean_over_draws(losses)
+    own = answers[row.versus_baseline.baseline]
+    points, losses = [], []
+    for seed, found in drawn.items():
+        lost = task.losses(own, found, targets)
+        if lost is None:
+            return None
+        versus, correct = task.versus(own, found, targets), task.correct(found, targets)
+        points.append(Draw(seed=seed, correct=correct, total=len(targets), drop=versus.drop, flips=versus.flips))
+        losses.append(lost)
+    mean = mean_over_draws(np.stack(losses))
     return OverDraws(
         draws=points,
         drop=mean.value,

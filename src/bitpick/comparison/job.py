@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,22 +24,33 @@ from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Build, Session, SessionSettings
 from bitpick.engines.registry import engine
 from bitpick.errors import ModelError
-from bitpick.evidence import Finding, Unoptimized
+from bitpick.evidence import Finding, Metric, Unoptimized
 from bitpick.executors.executor import Payload, resolve
 from bitpick.fingerprint import Coverage, Fingerprint
-from bitpick.measures import accuracy, coverage, findings, latency, memory, optimization, size
+from bitpick.interface import Interface
+from bitpick.measures import coverage, findings, latency, memory, optimization, outputs, size
+from bitpick.measures.tasks.registry import AnyTask
 from bitpick.model import Format
+from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe
 from bitpick.result import Accuracy, File, Flag
 from bitpick.result import Hop as HopRecord
 
 FUNCTIONS = __name__
+Shapes = list[tuple[int | None, ...] | None]
 RECIPE_FILE = "recipe.yaml"
 
 
 def predictions_file(target: str) -> str:
     """The file beside a build that has what it predicted on a target; `host` is this machine."""
     return "predictions.npz" if target == "host" else f"predictions@{target}.npz"
+
+
+def read_outputs(path: Path) -> Arrays:
+    """The outputs in a file that `run_form` or `evaluate` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        count = sum(name.startswith("output") for name in file.files)
+        return tuple(file[f"output{i}"] for i in range(count))
 
 
 @dataclass(frozen=True)
@@ -83,15 +95,40 @@ def convert(source: Path, source_format: Format, target_format: Format, out: Pat
 
 
 @validate_call
-def run_form(source: Path, recipe: Recipe, samples: Samples, threads: int, classes: int, out: Path) -> None:
-    """Run a form of the model as an engine's float32 build and keep the outputs as `.npy`, to verify a hop."""
-    with tempfile.TemporaryDirectory() as folder:
-        build = engine(recipe.engine).build(source, recipe, samples, None, Path(folder))
-        with engine(recipe.engine).open(build, SessionSettings(threads)) as session:
-            outputs = accuracy.scores(session, samples, classes)
+def run_form(source: Path, recipe: Recipe, samples: Samples, threads: int, shapes: Shapes, out: Path) -> None:
+    """Run a form of the model as an engine's float32 build and keep the outputs as `.npz`, to verify a hop."""
+    with _float_session(source, recipe, samples, threads) as session:
+        found = outputs.whole(session, samples, shapes)
+    _save(out, {f"output{i}": each for i, each in enumerate(found)})
+
+
+@validate_call
+def answer(
+    source: Path, recipe: Recipe, samples: Samples, threads: int, task: AnyTask, shapes: Shapes, out: Path
+) -> None:
+    """Keep what a form of the model answers as `.npy`: it is what is right, where there are no labels."""
+    with _float_session(source, recipe, samples, threads) as session:
+        found, _ = outputs.answered(session, samples, shapes, task)
     partial = out.with_name(f"partial-{out.name}")
-    np.save(partial, outputs)
+    np.save(partial, found)
     partial.replace(out)
+
+
+@contextmanager
+def _float_session(source: Path, recipe: Recipe, samples: Samples, threads: int) -> Iterator[Session]:
+    """A form of the model, opened as an engine's float32 build."""
+    each = engine(recipe.engine)
+    with tempfile.TemporaryDirectory() as folder:
+        build = each.build(source, recipe, samples, None, Path(folder))
+        with each.open(build, SessionSettings(threads)) as session:
+            yield session
+
+
+def _save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays as `.npz`; the file appears whole or not at all."""
+    partial = path.with_name(f"partial-{path.name}")
+    np.savez(partial, **arrays)  # type: ignore[arg-type]  # its stub takes keywords for options
+    partial.replace(path)
 
 
 @validate_call
@@ -120,7 +157,15 @@ class Built:
 
 
 @validate_call
-def build(source: Path, recipe: Recipe, samples: Samples, ranges: Path | None, folder: Path, root: Path) -> Built:
+def build(
+    source: Path,
+    recipe: Recipe,
+    samples: Samples,
+    ranges: Path | None,
+    interface: Interface | None,
+    folder: Path,
+    root: Path,
+) -> Built:
     """Make a build in a folder of its own, with the recipe beside it; the folder appears whole or not at all."""
     import yaml
 
@@ -128,7 +173,11 @@ def build(source: Path, recipe: Recipe, samples: Samples, ranges: Path | None, f
     partial = Path(tempfile.mkdtemp(prefix="partial-", dir=folder.parent))
     try:
         made = engine(recipe.engine).build(source, recipe, samples, ranges, partial)
-        ships = {"files": list(made.files)} | ({"session": dict(made.settings)} if made.settings else {})
+        ships: dict[str, Any] = {"files": list(made.files)}
+        if made.settings:
+            ships["session"] = dict(made.settings)
+        if interface is not None:
+            ships["interface"] = interface.model_dump(mode="json", exclude_defaults=True)
         (partial / RECIPE_FILE).write_text(recipe.to_yaml() + yaml.safe_dump(ships))
         partial.chmod(0o755)
         if folder.exists():
@@ -152,29 +201,60 @@ def open_build(folder: Path) -> Build:
         fields = yaml.safe_load((folder / RECIPE_FILE).read_text())
         files = tuple(fields.pop("files"))
         settings = dict(fields.pop("session", {}))
+        interface = fields.pop("interface", None)
         fields.pop("id")
         if absent := [name for name in files if not (folder / name).is_file()]:
             raise ValueError(f"{', '.join(absent)} is not there")
-        return Build(Recipe.model_validate(fields), folder, files, settings)
+        found = None if interface is None else Interface.model_validate(interface)
+        return Build(Recipe.model_validate(fields), folder, files, settings, found)
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise ModelError(f"{folder} holds no build: {error}", expected=f"a folder with a {RECIPE_FILE}") from error
 
 
+@dataclass(frozen=True)
+class Evaluated:
+    """What `evaluate` reports: fields of a row."""
+
+    samples: int
+    metric: Metric
+    metrics: list[Metric]
+    accuracy: Accuracy | None
+
+
 @validate_call
 def evaluate(
-    recipe: Recipe, folder: Path, samples: Samples, threads: int, classes: Sequence[str], predictions: Path | None
-) -> Accuracy:
-    """Evaluate a build from its files; scores and predictions are kept in the file `predictions`, if named."""
+    recipe: Recipe,
+    folder: Path,
+    samples: Samples,
+    threads: int,
+    task: AnyTask,
+    shapes: Shapes,
+    predictions: Path | None,
+) -> Evaluated:
+    """Evaluate a build from its files; answers and outputs are kept in the file `predictions`, if named.
+
+    Args:
+        recipe: the build's recipe.
+        folder: where it is.
+        samples: the evaluation set.
+        threads: threads inside one inference.
+        task: how it is judged.
+        shapes: of one sample of each output; None is not checked.
+        predictions: file for `predictions`, the answers, and `output0` and so on.
+    """
     made = open_build(folder)
     assert made.recipe == recipe
     with engine(recipe.engine).open(made, SessionSettings(threads)) as session:
-        scores = accuracy.scores(session, samples, len(classes))
-    predicted = scores.argmax(axis=1)
+        answers, found = outputs.answered(session, samples, shapes, task)
     if predictions is not None:
-        partial = predictions.with_name(f"partial-{predictions.name}")
-        np.savez(partial, predictions=predicted.astype(np.int32), scores=scores)
-        partial.replace(predictions)
-    return accuracy.accuracy(predicted, samples.targets(), classes)
+        _save(predictions, {"predictions": answers} | {f"output{i}": each for i, each in enumerate(found)})
+    targets = outputs.targets_of(samples)
+    return Evaluated(
+        samples=samples.count,
+        metric=task.metric(answers, targets),
+        metrics=task.metrics(answers, found, targets),
+        accuracy=task.accuracy(answers, found, targets),
+    )
 
 
 @dataclass(frozen=True)
@@ -191,16 +271,23 @@ class Inspected:
 
 @validate_call
 def inspect(
-    recipe: Recipe, folder: Path, samples: Samples, threads: int, classes: int, asked_for: bool = True
+    recipe: Recipe,
+    folder: Path,
+    samples: Samples,
+    threads: int,
+    task: AnyTask,
+    shapes: Shapes,
+    asked_for: bool = True,
 ) -> Inspected:
-    """Tell what the runtime really executes for a build, and whether its rewriting of the graph changes predictions.
+    """Tell what the runtime really executes for a build, and whether its rewriting of the graph changes answers.
 
     Args:
         recipe: the build's recipe.
         folder: where it is.
         samples: the samples to run both ways.
         threads: threads inside one inference.
-        classes: number of classes.
+        task: says when answers differ.
+        shapes: of one sample of each output; None is not checked.
         asked_for: whether the recipe is what somebody asked for, and not just how to run a file from elsewhere.
 
     Raises:
@@ -214,12 +301,11 @@ def inspect(
     differs = None
     if each.optimizes and recipe.kind != "baseline":
 
-        def predicted(optimize: bool) -> NDArray[np.int64]:
+        def answered(optimize: bool) -> NDArray[Any]:
             with each.open(made, SessionSettings(threads, optimize)) as session:
-                found: NDArray[np.int64] = accuracy.scores(session, samples, classes).argmax(axis=1)
-                return found
+                return outputs.answered(session, samples, shapes, task)[0]
 
-        differs = optimization.unoptimized(predicted(True), predicted(False), samples.targets())
+        differs = optimization.unoptimized(task, answered(True), answered(False), outputs.targets_of(samples))
     return Inspected(
         fingerprint=coverage.fingerprint(executed),
         coverage=None if recipe.kind == "baseline" and asked_for else coverage.coverage(executed),
@@ -281,11 +367,11 @@ def bench_blocks(keys: Sequence[str]) -> list[float]:
 
 
 @validate_call
-def verify(source_format: Format, target_format: Format, reference: Path, outputs: Path) -> HopRecord:
+def verify(source_format: Format, target_format: Format, reference: Path, found: Path) -> HopRecord:
     """Compare what both sides of a hop gave for the same samples. Whether it passed is in the record."""
     hops = route(source_format, target_format)
     assert hops is not None
-    return verification.compare(hops[0], np.load(reference), np.load(outputs))
+    return verification.compare(hops[0], read_outputs(reference), read_outputs(found))
 
 
 def describe(source: str) -> dict[str, Any]:

@@ -20,7 +20,9 @@ from bitpick.engines.engine import Engine, Offer
 from bitpick.engines.registry import engine, engines
 from bitpick.errors import ModelError
 from bitpick.host import Target, installed_version
-from bitpick.model import Format, Model
+from bitpick.interface import Interface
+from bitpick.measures.tasks.task import Task
+from bitpick.model import Format, Model, Signature
 from bitpick.recipe import Recipe
 
 VERIFICATION_SAMPLES = 128
@@ -33,7 +35,9 @@ class Inputs:
     Attributes:
         source: the user's model file.
         format: its format.
-        classes: names of the classes.
+        signature: what the model takes and gives.
+        task: how builds are judged.
+        interface: what a deployer must know of every build.
         calibration: the calibration set.
         evaluation: the evaluation set.
         check: the part of the evaluation set that slow checks see.
@@ -43,12 +47,19 @@ class Inputs:
 
     source: Path
     format: Format
-    classes: tuple[str, ...]
+    signature: Signature
+    task: Task
+    interface: Interface
     calibration: Samples
     evaluation: Samples
     check: Samples
     check_places: NDArray[np.int64]
     threads: int
+
+    @property
+    def shapes(self) -> list[tuple[int | None, ...] | None]:
+        """The shape of one sample of each output."""
+        return [tensor.shape for tensor in self.signature.outputs]
 
     def path(self, form: Format, store: Store) -> Path:
         """The file of a form: the user's own, or one that the run makes."""
@@ -97,7 +108,7 @@ def _hop_jobs(hop: Hop, inputs: Inputs, store: Store, given: Sequence[Format]) -
             "source_format": hop.source,
             "target_format": hop.target,
             "reference": store.outputs(hop.source),
-            "outputs": store.outputs(hop.target),
+            "found": store.outputs(hop.target),
         },
         needs=tuple(side.id for side in sides),
         subject=hop.name,
@@ -116,7 +127,7 @@ def _run_form(form: Format, inputs: Inputs, store: Store, needs: tuple[str, ...]
             "recipe": recipe,
             "samples": inputs.calibration.head(VERIFICATION_SAMPLES),
             "threads": inputs.threads,
-            "classes": len(inputs.classes),
+            "shapes": inputs.shapes,
             "out": store.outputs(form),
         },
         needs=needs,
@@ -174,7 +185,8 @@ def rows(offers: Sequence[Offer], model: Model, inputs: Inputs, store: Store, gi
                 "folder": folder,
                 "samples": inputs.check,
                 "threads": inputs.threads,
-                "classes": len(inputs.classes),
+                "task": inputs.task,
+                "shapes": inputs.shapes,
             },
             needs=(made[-1].id,),
             subject=recipe.id,
@@ -240,6 +252,7 @@ def _built(
             "recipe": recipe,
             "samples": inputs.calibration,
             "ranges": ranges,
+            "interface": inputs.interface,
             "folder": folder,
             "root": store.root,
         },
@@ -259,7 +272,8 @@ def _evaluated(recipe: Recipe, subject: str, folder: Path, predictions: Path, in
             "folder": folder,
             "samples": inputs.evaluation,
             "threads": inputs.threads,
-            "classes": inputs.classes,
+            "task": inputs.task,
+            "shapes": inputs.shapes,
             "predictions": predictions,
         },
         needs=(after,),
@@ -279,7 +293,8 @@ def on_target(target: Target, recipes: Sequence[Recipe], inputs: Inputs, store: 
                 "folder": store.build(recipe.id),
                 "samples": inputs.check,
                 "threads": inputs.threads,
-                "classes": inputs.classes,
+                "task": inputs.task,
+                "shapes": inputs.shapes,
                 "predictions": store.build(recipe.id) / predictions_file(target.name),
             },
             subject=f"{recipe.id}@{target.name}",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from bitpick.comparison import plan, schedule
+from bitpick.comparison import fit, plan, schedule
+from bitpick.comparison.fit import LoadData
 from bitpick.comparison.job import FUNCTIONS, Job
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.schedule import Result
@@ -18,11 +19,10 @@ from bitpick.conversion import verify
 from bitpick.conversion.route import route
 from bitpick.data.dataset import Dataset, Samples
 from bitpick.data.sampling import CalibrationDraw, draw, part
-from bitpick.errors import BitpickError, DataError, ModelError
+from bitpick.errors import BitpickError, ModelError
 from bitpick.executors.executor import Executor
 from bitpick.host import Host, installed_version
-from bitpick.model import Format, Model, sha256_of
-from bitpick.preprocessing import Preprocessing
+from bitpick.model import Format, Model, Signature, Tensor, sha256_of
 from bitpick.result import CalibrationRecord, DataRecord, EvaluationRecord, FormRecord
 from bitpick.result import Hop as HopRecord
 
@@ -45,31 +45,73 @@ class Preparation:
         self._executor = executor
         self._parallel = parallel
         self._listener = listener
+        self._converted: set[str] = set()
 
-    def load(self, load_data: Callable[[], Dataset], preprocessing: Preprocessing) -> plan.Inputs:
-        """Load the data set and draw the calibration samples."""
+    def prepare(self, load_data: LoadData) -> tuple[plan.Inputs, Model]:
+        """All that comes before any build; see `open`, `load`, `to_reference` and `with_targets`."""
+        inputs = self.load(load_data, self.open())
+        model = self.to_reference(inputs)
+        return self.with_targets(inputs), model
+
+    def open(self) -> Signature:
+        """Bring the model to ONNX as its converter writes it, and tell what it takes and gives.
+
+        Alone and first: it opens the user's file.
+
+        Raises:
+            RequestError: the model cannot be read.
+            RunError: it cannot be converted.
+        """
+        self._listener.phase("reading the model")
+        source, form = Path(self.run.request.model).absolute(), Format(self.run.model.format)
+        _check_installed(form)
+        given = self._given_forms(form)
+        for hop in route(form, Format.RAW_ONNX) or ():
+            if hop.target in given:
+                continue
+            payload = {
+                "source": source if hop.source == form else self.store.form(hop.source),
+                "source_format": hop.source,
+                "target_format": hop.target,
+                "out": self.store.form(hop.target),
+            }
+            job = Job(f"convert:{hop.target}", hop.environment, "convert", payload, subject=hop.name)
+            self._listener.started(job)
+            self._executor.run(job.environment, job.path, payload)
+            self._listener.ended(job)
+            self._converted.add(job.id)
+        raw = source if form == Format.RAW_ONNX else self.store.form(Format.RAW_ONNX)
+        return signature_of(raw, self._executor, plan.runner_of(Format.RAW_ONNX)[0].environment)
+
+    def load(self, load_data: LoadData, signature: Signature) -> plan.Inputs:
+        """Load the data set, see what it is for, and draw the calibration samples.
+
+        Raises:
+            RequestError: there is no such data set, or the model cannot take it.
+        """
         self._listener.phase("loading the data set")
-        dataset = load_data()
         request = self.run.request
-        drawn = draw(dataset, request.calibration_size, request.seed)
+        found = fit.fitted(load_data, signature, request.model)
+        drawn = draw(found.dataset, request.calibration_size, request.seed)
         self.store.calibration_indices.parent.mkdir(exist_ok=True)
         np.save(self.store.calibration_indices, drawn.indices)
-        self.run.data = _data_record(dataset, drawn, request.seed, preprocessing)
-        identity = hashlib.sha256("\n".join([dataset.calibration.sha256, drawn.sha256, repr(preprocessing)]).encode())
-        pool = dataset.calibration.samples
-        evaluation = dataset.evaluation.samples.model_copy(update={"preprocessing": preprocessing})
+        evaluation, pool = found.evaluation, found.calibration
+        self.run.task = found.task.kind
+        self.run.data = _data_record(found.dataset, drawn, request.seed, evaluation)
+        identity = hashlib.sha256("\n".join([pool.sha256, drawn.sha256, repr(pool.preprocessing)]).encode()).hexdigest()
         check, places = part(evaluation, request.target_samples, self.store.check_indices)
         return plan.Inputs(
             source=Path(request.model).absolute(),
             format=Format(self.run.model.format),
-            classes=dataset.classes,
-            calibration=Samples(
-                inputs=pool.inputs,
-                labels=pool.labels,
-                indices=self.store.calibration_indices.absolute(),
-                count=len(drawn.indices),
-                sha256=identity.hexdigest(),
-                preprocessing=preprocessing,
+            signature=signature,
+            task=found.task,
+            interface=fit.interface(signature, evaluation, found.task),
+            calibration=pool.model_copy(
+                update={
+                    "indices": self.store.calibration_indices.absolute(),
+                    "count": len(drawn.indices),
+                    "sha256": identity,
+                }
             ),
             evaluation=evaluation,
             check=check,
@@ -81,17 +123,10 @@ class Preparation:
         """Bring the model to the clean float ONNX graph, each hop verified, and describe it.
 
         Raises:
-            RequestError: the model cannot be read, or does not fit the data.
             RunError: a hop failed.
         """
         self._listener.phase("converting the model")
-        given = self._given_forms(inputs)
-        raw = inputs.path(Format.RAW_ONNX, self.store)
-        environment = plan.runner_of(Format.RAW_ONNX)[0].environment
-        _check_installed(inputs.format)
-        first = [
-            job for job in plan.conversions([Format.RAW_ONNX], inputs, self.store, given) if job.function == "convert"
-        ]
+        given = self._given_forms(inputs.format)
 
         def vital(job: Job, result: Result) -> Result:
             result = self.converted(job, result, inputs)
@@ -99,19 +134,11 @@ class Preparation:
                 raise result
             return result
 
-        # Alone and first: it opens the user's file.
-        schedule.run(first, self._executor, self._parallel, self._listener.started, vital)
-        told = self._executor.run(environment, f"{FUNCTIONS}:describe", {"source": str(raw)}).value
-        name, shape = check_fit(told, self.run.model.source, inputs.evaluation, len(inputs.classes))
-        jobs = [
-            job
-            for job in plan.conversions([Format.ONNX], inputs, self.store, given)
-            if job.id not in {j.id for j in first}
-        ]
-        done = {job.id for job in first}
-        jobs = [_without(job, done) for job in jobs]
+        jobs = plan.conversions([Format.ONNX], inputs, self.store, given)
+        jobs = [_without(job, self._converted) for job in jobs if job.id not in self._converted]
         schedule.run(jobs, self._executor, self._parallel, self._listener.started, vital)
         clean = inputs.path(Format.ONNX, self.store)
+        environment = plan.runner_of(Format.RAW_ONNX)[0].environment
         counts = self._executor.run(environment, f"{FUNCTIONS}:count", {"source": str(clean)}).value
         record = self.run.model
         record.parameters, record.macs = counts["parameters"], counts["macs"]
@@ -121,18 +148,43 @@ class Preparation:
             source=inputs.source,
             format=inputs.format,
             sha256=record.sha256,
-            input_name=name,
-            input_shape=shape,
-            classes=len(inputs.classes),
+            signature=inputs.signature,
             parameters=counts["parameters"],
             macs=counts["macs"],
         )
 
-    def _given_forms(self, inputs: plan.Inputs) -> list[Format]:
+    def with_targets(self, inputs: plan.Inputs) -> plan.Inputs:
+        """The inputs, where there are no labels with what the float model answers in their place.
+
+        Raises:
+            RunError: the float model cannot be run.
+        """
+        if inputs.evaluation.labels is not None or not inputs.task.against_float:
+            return inputs
+        self._listener.phase("running the float model")
+        runner, recipe = plan.runner_of(Format.ONNX)
+        out = self.store.reference_answers.absolute()
+        payload = {
+            "source": inputs.path(Format.ONNX, self.store),
+            "recipe": recipe,
+            "samples": inputs.evaluation,
+            "threads": inputs.threads,
+            "task": inputs.task,
+            "shapes": inputs.shapes,
+            "out": out,
+        }
+        self._executor.run(runner.environment, f"{FUNCTIONS}:answer", payload)
+        return replace(
+            inputs,
+            evaluation=inputs.evaluation.model_copy(update={"labels": out}),
+            check=inputs.check.model_copy(update={"labels": out}),
+        )
+
+    def _given_forms(self, source: Format) -> list[Format]:
         """The forms that an earlier run of the same request left, verified and unchanged; no others stay recorded."""
         record = self.run.model
         verified = {hop.target for hop in record.hops if hop.passed}
-        given = [f for f in Format if f != inputs.format and f in verified and self.store.kept_form(f)]
+        given = [f for f in Format if f != source and f in verified and self.store.kept_form(f)]
         record.forms = {form: record.forms[form] for form in given}
         record.hops = [hop for hop in record.hops if hop.target in given]
         return given
@@ -162,8 +214,8 @@ class Preparation:
         if not hops or hops[0].trace is None:
             return None
         sides = []
-        batch = self.store.outputs(Format.ONNX).with_name("trace_inputs.npy")
-        np.save(batch, next(inputs.calibration.head(4).batches(4)))
+        batch = self.store.outputs(Format.ONNX).with_name("trace_inputs.npz")
+        np.savez(batch, *next(inputs.calibration.head(4).batches(4)))
         for form, function in zip((hops[0].source, hops[0].target), hops[0].trace, strict=True):
             out = batch.with_name(f"{form}.trace.npz")
             payload = {
@@ -189,11 +241,23 @@ def _without(job: Job, done: Collection[str]) -> Job:
     )
 
 
-def _data_record(dataset: Dataset, drawn: CalibrationDraw, seed: int, preprocessing: Preprocessing) -> DataRecord:
+def signature_of(raw: Path, executor: Executor, environment: str) -> Signature:
+    """What an ONNX or LiteRT file takes and gives."""
+    told = executor.run(environment, f"{FUNCTIONS}:describe", {"source": str(raw)}).value
+
+    def tensors(side: str) -> tuple[Tensor, ...]:
+        return tuple(
+            Tensor(name, None if shape is None else tuple(shape[1:]), dtype) for name, shape, dtype in told[side]
+        )
+
+    return Signature(tensors("inputs"), tensors("outputs"))
+
+
+def _data_record(dataset: Dataset, drawn: CalibrationDraw, seed: int, evaluation: Samples) -> DataRecord:
     return DataRecord(
         name=dataset.name,
-        preprocessing=preprocessing.words,
-        evaluation=EvaluationRecord(count=len(dataset.evaluation.labels), sha256=dataset.evaluation.sha256),
+        preprocessing="; ".join(dict.fromkeys(each.words for each in evaluation.preprocessing)),
+        evaluation=EvaluationRecord(count=evaluation.count, sha256=evaluation.sha256),
         calibration=CalibrationRecord(
             count=len(drawn.indices), seed=seed, sha256=drawn.sha256, per_class=drawn.per_class, overlap=drawn.overlap
         ),
@@ -209,48 +273,3 @@ def _check_installed(source: Format) -> None:
                 f"the conversion {hop.name} needs {', '.join(absent)}, not installed",
                 mend=f"pip install 'bitpick[{hop.environment}]', or give the model as .onnx",
             )
-
-
-def check_fit(told: dict[str, Any], source: str, samples: Samples, classes: int) -> tuple[str, tuple[int, ...]]:
-    """The model's input name and shape, where it fits the data set.
-
-    Raises:
-        ModelError: it has several inputs or outputs, or no score per class.
-        DataError: the samples or the classes do not fit it.
-    """
-    for side in ("inputs", "outputs"):
-        if len(told[side]) != 1:
-            raise ModelError(f"the model {source} has {len(told[side])} {side}", expected="one input and one output")
-    (name, shape, dtype), (output, scores, _) = told["inputs"][0], told["outputs"][0]
-    # An integer input needs a scale and a zero point, which only LiteRT files have.
-    if dtype != "float32" and not (source.endswith(Format.LITERT.suffix) and dtype in ("int8", "uint8")):
-        raise ModelError(f"the input {name} of the model {source} is {dtype}", expected="a float32 input")
-    if scores is None or len(scores) != 2 or scores[1] is None:
-        raise ModelError(
-            f"the output {output} of the model {source} has shape {_words(scores)}, not one score per class",
-            expected=f"shape (batch, {classes})",
-        )
-    if scores[1] != classes:
-        raise DataError(
-            f"the model {source} gives {scores[1]} scores, and the data set has {classes} classes",
-            expected="as many of each",
-        )
-    sample = next(samples.head(1).batches(1)).shape[1:]
-    fixed = list(shape or [])[1:]
-    if len(fixed) != len(sample) or any(
-        want is not None and want != has for want, has in zip(fixed, sample, strict=True)
-    ):
-        raise DataError(
-            f"the model {source} takes inputs of shape {_words(shape)}, and the samples have shape {tuple(sample)}",
-            expected=f"samples of shape {_words(fixed)}",
-        )
-    top = int(samples.targets().max())
-    if top >= classes:
-        raise DataError(
-            f"the data set has the label {top}, outside its {classes} classes", expected=f"labels 0 to {classes - 1}"
-        )
-    return name, tuple(sample)
-
-
-def _words(shape: Sequence[int | None] | None) -> str:
-    return "unknown" if shape is None else f"({', '.join('batch' if d is None else str(d) for d in shape)})"

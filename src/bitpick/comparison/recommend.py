@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bitpick.comparison.claims import candidates, samples_needed
-from bitpick.comparison.judge import p_value
+from bitpick.evidence import Metric
+from bitpick.measures.tasks.task import Answers, Targets, Task
 from bitpick.recipe import baseline
 from bitpick.result import Recommendation, RequestRecord, Row
 
@@ -22,10 +20,7 @@ _SHOWN = 3  # rows of which it is said what would settle them
 
 
 def recommend(
-    rows: Sequence[Row],
-    predicted: Mapping[str, NDArray[np.int32]],
-    targets: NDArray[np.int64],
-    request: RequestRecord,
+    rows: Sequence[Row], answers: Mapping[str, Answers], targets: Targets, task: Task, request: RequestRecord
 ) -> Recommendation:
     """Choose the build to ship, and say why, in numbers.
 
@@ -35,8 +30,9 @@ def recommend(
 
     Args:
         rows: the rows of one CPU, with their claims.
-        predicted: the predictions of each row that is ok, classes of shape (n,).
-        targets: the true classes, of shape (n,).
+        answers: of each row that is ok, for n samples.
+        targets: what is right.
+        task: how builds are judged.
         request: the margin, the level, and the limits.
     """
     possible = candidates(rows)
@@ -46,10 +42,11 @@ def recommend(
     good = [row for row in shown if _within(row, request)]
     unsettled = [row for row in possible if row not in shown]
     if not good:
-        return Recommendation(id=None, because=[*_none_good(shown, request), *_settle(unsettled, possible, request)])
+        none = _none_good(shown, possible[0].metric, request)
+        return Recommendation(id=None, because=[*none, *_settle(unsettled, possible, request)])
     chosen = choose(good)
     pick, best, smallest = chosen.pick, chosen.accuracy, chosen.size
-    ties = [row for row in good if p_value(predicted[best.id], predicted[row.id], targets) >= TIE_LEVEL]
+    ties = [row for row in good if task.versus(answers[best.id], answers[row.id], targets).p_value >= TIE_LEVEL]
     engines = {
         name: choose([row for row in good if row.engine == name]).pick for name in dict.fromkeys(r.engine for r in good)
     }
@@ -81,7 +78,7 @@ def recommend(
         if row.kind == "quantized"
         and row.status == "ok"
         and (row.deprecated or row.faults)
-        and _accuracy(row) >= _accuracy(best)
+        and _quality(row) >= _quality(best)
     ]
     reasons += [f"Best of {name}: {_words(row)}, {_drop(row)}." for name, row in engines.items() if row is not pick]
     if without := sorted({row.engine for row in possible} - engines.keys()):
@@ -182,9 +179,9 @@ def _why_none(rows: Sequence[Row]) -> str:
     return "all rows that are not flagged are of deprecated engines"
 
 
-def _none_good(shown: Sequence[Row], request: RequestRecord) -> list[str]:
+def _none_good(shown: Sequence[Row], metric: Metric | None, request: RequestRecord) -> list[str]:
     if not shown:
-        return [f"No build is shown to lose less than {_allowed(request)}."]
+        return [f"No build is shown to lose less than {_allowed(metric, request)}."]
     nearest = min(shown, key=_size_then_accuracy)
     none = f"Of the {len(shown)} builds that are shown to be good enough none does what was asked for"
     asked = " and ".join(_limits(shown, request))
@@ -195,7 +192,9 @@ def _limits(shown: Sequence[Row], request: RequestRecord) -> list[str]:
     """What keeps good enough rows from being recommended, as the ends of a sentence."""
     limits = []
     if request.max_drop is not None:
-        limits.append(f"lose at most {100 * request.max_drop:g} points")
+        metric = shown[0].metric if shown else None
+        unit = "points" if metric is None or metric.unit == "fraction" else f"% of the {metric.name}"
+        limits.append(f"lose at most {100 * request.max_drop:g} {unit}")
     if request.max_size is not None:
         limits.append(f"have at most {request.max_size / 1000:.1f} kB")
     if request.max_latency_ratio is not None:
@@ -238,7 +237,8 @@ def _within(row: Row, request: RequestRecord) -> bool:
         time = _time(row)
         if time is None or time[1] > request.max_latency_ratio:
             return False
-    return request.max_drop is None or row.versus_baseline.drop <= request.max_drop
+    assert row.metric is not None
+    return request.max_drop is None or row.versus_baseline.drop <= request.max_drop * row.metric.scale
 
 
 def _dominates(one: Row, other: Row) -> bool:
@@ -250,40 +250,49 @@ def _dominates(one: Row, other: Row) -> bool:
     return not slower and (first != second or faster) and first[0] >= second[0] and first[1] >= second[1]
 
 
-def _accuracy(row: Row) -> int:
-    assert row.accuracy is not None
-    return row.accuracy.correct
+def _quality(row: Row) -> float:
+    assert row.metric is not None
+    return row.metric.quality
 
 
-def _accuracy_then_size(row: Row) -> tuple[int, int]:
-    return _accuracy(row), -(row.size_bytes or 0)
+def _accuracy_then_size(row: Row) -> tuple[float, int]:
+    return _quality(row), -(row.size_bytes or 0)
 
 
-def _size_then_accuracy(row: Row) -> tuple[int, int]:
-    return row.size_bytes or 0, -_accuracy(row)
+def _size_then_accuracy(row: Row) -> tuple[int, float]:
+    return row.size_bytes or 0, -_quality(row)
 
 
 def _words(row: Row) -> str:
-    assert row.accuracy is not None
+    assert row.metric is not None
     timed = f", {1e6 * row.latency.p50:.0f} µs" if row.latency is not None else ""
-    return f"{row.id} ({100 * row.accuracy.value:.2f}%, {(row.size_bytes or 0) / 1000:.1f} kB{timed})"
+    return f"{row.id} ({row.metric.shown()}, {(row.size_bytes or 0) / 1000:.1f} kB{timed})"
 
 
 def _drop(row: Row) -> str:
     """The drop with its interval, e.g. `a drop of 0.13 points (95% interval -0.20 to 0.46)`."""
     if row.versus_baseline is None:
         return "no drop known"
-    low, high = (100 * bound for bound in row.versus_baseline.drop_interval)
-    drop = 100 * row.versus_baseline.drop + 0.0
-    return f"a drop of {drop:.2f} points (95% interval {low:.2f} to {high:.2f})"
+    return loses(row.metric, row.versus_baseline.drop, row.versus_baseline.drop_interval)
+
+
+def loses(metric: Metric | None, drop: float, interval: tuple[float, float]) -> str:
+    """A drop of a metric with its 95% interval, in words."""
+    assert metric is not None
+    low, high = map(metric.change, interval)
+    what = f"a drop of {metric.change(drop)} {metric.change_unit}".rstrip()
+    return f"{what} (95% interval {low} to {high})"
 
 
 def _margin(row: Row, request: RequestRecord) -> str:
     assert row.versus_baseline is not None
-    return f"{100 * row.versus_baseline.margin:.2f} points" + (
-        f" ({request.margin} of its accuracy)" if request.margin.endswith("%") else ""
-    )
+    assert row.metric is not None
+    margin = f"{row.metric.change(row.versus_baseline.margin)} {row.metric.change_unit}".rstrip()
+    return margin + (f" ({request.margin} of its {row.metric.name})" if request.margin.endswith("%") else "")
 
 
-def _allowed(request: RequestRecord) -> str:
-    return f"{request.margin} of its float32's accuracy" if request.margin.endswith("%") else f"{request.margin} points"
+def _allowed(metric: Metric | None, request: RequestRecord) -> str:
+    assert metric is not None
+    if request.margin.endswith("%"):
+        return f"{request.margin} of its float32's {metric.name}"
+    return f"{request.margin} {metric.change_unit}".rstrip()

@@ -100,7 +100,7 @@ def make_request(
             raise RecipeError(
                 f"the recipe {recipe.id} is of no engine that --engine names", expected=", ".join(engine_names)
             )
-    margin_of(margin, 1.0)
+    margin_of(margin)
     _require(seed >= 0, f"the seed {seed} is negative", "a whole number from 0")
     seeds = f"the number of calibration seeds {calibration_seeds} is out of range"
     _require(calibration_seeds >= 1, seeds, "at least 1, the one draw that every build is made from")

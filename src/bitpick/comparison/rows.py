@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bitpick.comparison import judge, plan, schedule
 from bitpick.comparison.claims import with_claims
 from bitpick.comparison.job import Job
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.prepare import Preparation
 from bitpick.comparison.schedule import Result
-from bitpick.comparison.store import Store, predictions, scores
+from bitpick.comparison.store import Store, outputs, predictions
 from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Offer
 from bitpick.engines.registry import engine
@@ -22,9 +19,11 @@ from bitpick.errors import BitpickError, InstructionError, Unsupported
 from bitpick.executors.executor import Executor, Outcome
 from bitpick.host import Target
 from bitpick.measures.fidelity import fidelity
+from bitpick.measures.outputs import targets_of
+from bitpick.measures.tasks.task import Answers
 from bitpick.model import Format, Model
 from bitpick.recipe import Recipe, baseline
-from bitpick.result import Accuracy, Row
+from bitpick.result import Row
 
 
 class Rows:
@@ -50,8 +49,9 @@ class Rows:
         model: Model,
         inputs: plan.Inputs,
     ) -> None:
-        self.predicted: dict[str, NDArray[np.int32]] = {}
-        self.targets = inputs.evaluation.targets()
+        self.predicted: dict[str, Answers] = {}
+        self.targets = targets_of(inputs.evaluation)
+        self.task = inputs.task
         self._store = store
         self._run = store.run
         self._executor = executor
@@ -71,6 +71,12 @@ class Rows:
         return [row for row in self._run.rows if row.id in self._order]
 
     @property
+    def averages(self) -> bool:
+        """Whether a drop is a mean over samples."""
+        first = next(iter(self.predicted.values()), None)
+        return first is not None and self.task.losses(first, first, self.targets) is not None
+
+    @property
     def known(self) -> set[str]:
         """The ids of all these rows."""
         return {row.id for row in self.all}
@@ -82,7 +88,7 @@ class Rows:
 
     def claim(self, alpha: float) -> None:
         """Test at once which of this host's rows lose less than the margin."""
-        for row in with_claims(self.native, self.predicted, self.targets, alpha):
+        for row in with_claims(self.native, self.predicted, self.targets, self.task, alpha):
             self._store.put(row)
         self._store.save()
 
@@ -129,12 +135,14 @@ class Rows:
         jobs = plan.on_target(target, [row.quantization for row in open_rows], self._inputs, self._store)
 
         def measured(row: Row, outcomes: dict[str, Outcome]) -> Row:
-            row = row.model_copy(update={"accuracy": Accuracy.model_validate(outcomes["evaluate"].value)})
+            row = Row.model_validate({**row.model_dump(exclude_none=True), **outcomes["evaluate"].value})
             predicted = predictions(self._store.build(row.recipe), target.name)
             places = self._inputs.check_places
             repairable = bool(engine(row.engine).repairs(row.quantization))
             native = self.predicted[row.recipe][places]
-            return judge.on_target(row, predicted, native, self.targets[places], target.saturates and repairable)
+            return judge.on_target(
+                row, predicted, native, self.targets[places], self.task, target.saturates and repairable
+            )
 
         self._go(jobs, lambda subject, status, reason: _on_target(there[subject], target, status, reason), measured)
 
@@ -211,8 +219,9 @@ class Rows:
         """The row with how alike its scores are to its baseline's, which are read from their files and not kept."""
         if row.versus_baseline is None or row.fidelity is not None:
             return row
-        own = scores(self._store.build(row.versus_baseline.baseline))
-        return row.model_copy(update={"fidelity": fidelity(own, scores(self._store.build(row.recipe)))})
+        place = self._inputs.interface.output
+        own, other = (outputs(self._store.build(each))[place] for each in (row.versus_baseline.baseline, row.recipe))
+        return row.model_copy(update={"fidelity": fidelity(own, other)})
 
     def _put(self, row: Row) -> None:
         """Add a row in the order of the offers, and judge anew the rows that have it as their baseline."""
@@ -223,7 +232,7 @@ class Rows:
             rows = {r.id: r for r in self.native}
             for other in list(rows.values()):
                 if other.status == "ok" and (other.id == row.id or row.id == baseline(other.engine).id):
-                    judged = judge.judge(other, rows, self.predicted, self.targets, self._run.request)
+                    judged = judge.judge(other, rows, self.predicted, self.targets, self.task, self._run.request)
                     judged = self._with_fidelity(judged)
                     self._store.put(judged)
                     self._listener.row(judged)
@@ -261,7 +270,7 @@ def _measured(row: Row, outcomes: dict[str, Outcome]) -> Row:
             "files": built["files"],
             "settings": built["settings"] or None,
             "size_bytes": sum(f["bytes"] for f in built["files"]),
-            "accuracy": outcomes["evaluate"].value,
+            **outcomes["evaluate"].value,
             "seconds": {name: outcome.seconds for name, outcome in outcomes.items()},
             "cpu_seconds": {name: outcome.cpu_seconds for name, outcome in outcomes.items()},
         }

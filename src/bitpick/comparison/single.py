@@ -5,32 +5,32 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bitpick.comparison import bench as timing
-from bitpick.comparison import plan, schedule
+from bitpick.comparison import fit, plan, schedule
 from bitpick.comparison.compare import new_run
+from bitpick.comparison.fit import LoadData
 from bitpick.comparison.job import FUNCTIONS, Job, open_build
 from bitpick.comparison.listener import Listener
-from bitpick.comparison.prepare import Preparation, check_fit
+from bitpick.comparison.prepare import Preparation, signature_of
 from bitpick.comparison.request import make_request
 from bitpick.comparison.schedule import Result
 from bitpick.comparison.store import Store
 from bitpick.conversion.route import route
-from bitpick.data.dataset import Dataset, Samples
+from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Build, Offer
 from bitpick.engines.registry import engine
-from bitpick.errors import BitpickError, OutputError, RecipeError
+from bitpick.errors import BitpickError, DataError, ModelError, OutputError, RecipeError
 from bitpick.executors.executor import Executor
 from bitpick.executors.pool import WorkerPool
 from bitpick.host import this_host
 from bitpick.measures import size
-from bitpick.model import Format, Model, detect_format, sha256_of
-from bitpick.preprocessing import Preprocessing
+from bitpick.model import Format, Model, Signature, detect_format, sha256_of
 from bitpick.recipe import Kind, Recipe, did_you_mean
 from bitpick.result import File, Row
 from bitpick.result import Hop as HopRecord
@@ -72,7 +72,7 @@ class _Bench:
 def _bench(
     model: Path,
     data: str,
-    load_data: Callable[[], Dataset],
+    load_data: LoadData,
     listener: Listener,
     recipes: tuple[str, ...] = (),
     calibration_size: int = 1000,
@@ -88,14 +88,14 @@ def _bench(
         executor = WorkerPool(threads=host.cores)
         try:
             preparation = Preparation(store, host, executor, 1, listener)
-            inputs = preparation.load(load_data, Preprocessing())
-            yield _Bench(store, executor, preparation, inputs, preparation.to_reference(inputs), listener)
+            inputs, reference = preparation.prepare(load_data)
+            yield _Bench(store, executor, preparation, inputs, reference, listener)
         finally:
             executor.close()
 
 
 def convert(
-    model: Path, target: Format, out: Path, data: str, load_data: Callable[[], Dataset], listener: Listener
+    model: Path, target: Format, out: Path, data: str, load_data: LoadData, listener: Listener
 ) -> list[HopRecord]:
     """Convert a model, each hop verified, and write the result.
 
@@ -118,7 +118,7 @@ def quantize(
     recipe_id: str,
     out: Path,
     data: str,
-    load_data: Callable[[], Dataset],
+    load_data: LoadData,
     listener: Listener,
     calibration_size: int,
     seed: int,
@@ -153,7 +153,7 @@ def quantize(
     return size.files(open_build(out), out)
 
 
-def evaluate(model: Path, load_data: Callable[[], Dataset], listener: Listener) -> Row:
+def evaluate(model: Path, load_data: LoadData, listener: Listener) -> Row:
     """Evaluate a build, or a model in the engine that runs its format as it is.
 
     Raises:
@@ -163,26 +163,29 @@ def evaluate(model: Path, load_data: Callable[[], Dataset], listener: Listener) 
     with tempfile.TemporaryDirectory(prefix="bitpick-") as folder:
         executor = WorkerPool(threads=this_host().cores)
         try:
-            listener.phase("loading the data set")
-            dataset = load_data()
-            samples: Samples = dataset.evaluation.samples
-            listener.phase(f"evaluating {model.name}")
             asked_for = model.is_dir()
-            made = open_build(model) if asked_for else _as_build(model, dataset, Path(folder), executor)
+            made, signature = _opened(model, Path(folder), executor)
             each = engine(made.recipe.engine)
-            if missing := each.missing():
-                raise RecipeError(f"{made.recipe.id}: {missing}")
+            listener.phase("loading the data set")
+            fits = fit.fitted(load_data, signature, str(model))
+            samples, task = fits.evaluation, fits.task
+            if samples.labels is None:
+                raise DataError(
+                    f"{fits.dataset.name} has no labels, and one model by itself has nothing to agree with",
+                    mend="give labels with --labels, or compare it with its float model: bitpick compare",
+                )
+            listener.phase(f"evaluating {model.name}")
             payload = {
                 "recipe": made.recipe,
                 "folder": made.folder.absolute(),
                 "samples": samples,
                 "threads": this_host().cores,
-                "classes": dataset.classes,
+                "task": task,
+                "shapes": [tensor.shape for tensor in signature.outputs],
                 "predictions": None,
             }
             outcome = executor.run(each.environment, f"{FUNCTIONS}:evaluate", payload)
-            look = payload | {"samples": samples.head(CHECK_SAMPLES), "classes": len(dataset.classes)}
-            look = look | {"asked_for": asked_for}
+            look = payload | {"samples": samples.head(CHECK_SAMPLES), "asked_for": asked_for}
             del look["predictions"]
             inspected = executor.run(each.environment, f"{FUNCTIONS}:inspect", look).value
             files = size.files(made, made.folder)
@@ -204,14 +207,14 @@ def evaluate(model: Path, load_data: Callable[[], Dataset], listener: Listener) 
             "settings": dict(made.settings) or None,
             "files": files,
             "size_bytes": sum(file.bytes for file in files),
-            "accuracy": outcome.value,
+            **outcome.value,
             "seconds": {"evaluate": outcome.seconds},
             "cpu_seconds": {"evaluate": outcome.cpu_seconds},
         }
     )
 
 
-def bench(builds: Sequence[Path], load_data: Callable[[], Dataset], listener: Listener, **options: int) -> BenchRecord:
+def bench(builds: Sequence[Path], load_data: LoadData, listener: Listener, **options: int) -> BenchRecord:
     """Time builds beside the first of them, see `bitpick.comparison.bench`.
 
     Args:
@@ -225,21 +228,20 @@ def bench(builds: Sequence[Path], load_data: Callable[[], Dataset], listener: Li
         RunError: a build cannot be run.
     """
     with tempfile.TemporaryDirectory(prefix="bitpick-") as folder:
-        listener.phase("loading the data set")
-        dataset = load_data()
         executor = WorkerPool(threads=this_host().cores)
-        made = []
+        opened = []
         try:
             for number, path in enumerate(builds):
                 place = Path(folder) / str(number)
                 place.mkdir()
-                made.append(open_build(path) if path.is_dir() else _as_build(path, dataset, place, executor))
-                if missing := engine(made[-1].recipe.engine).missing():
-                    raise RecipeError(f"{made[-1].recipe.id}: {missing}")
+                opened.append(_opened(path, place, executor))
         finally:
             executor.close()
+        listener.phase("loading the data set")
+        fits = [fit.fitted(load_data, each, str(path)) for path, (_, each) in zip(builds, opened, strict=True)]
         threads = options.get("threads", 1)
-        return timing.bench(made, dataset.evaluation.samples, lambda: WorkerPool(threads=threads), listener, **options)
+        made = [build for build, _ in opened]
+        return timing.bench(made, fits[0].evaluation, lambda: WorkerPool(threads=threads), listener, **options)
 
 
 def _kind(inspected: dict[str, Any]) -> Kind:
@@ -264,33 +266,46 @@ def target_format(word: str) -> Format:
     return Format(word)
 
 
-def _as_build(model: Path, dataset: Dataset, folder: Path, executor: Executor) -> Build:
-    """A model file as the float32 build of the engine that runs its format as it is.
+def _opened(path: Path, folder: Path, executor: Executor) -> tuple[Build, Signature]:
+    """A build, or a model file as the float32 build of the engine that runs its format; and what it takes and gives.
 
     Raises:
-        RequestError: it is no model, or does not fit the data set.
+        RequestError: it is neither, or its engine is not here.
     """
+    if not path.is_dir():
+        return _as_build(path, folder, executor)
+    made = open_build(path)
+    if missing := engine(made.recipe.engine).missing():
+        raise RecipeError(f"{made.recipe.id}: {missing}")
+    if made.interface is None:
+        raise ModelError(f"the build {path} does not say what it takes", mend="make it again with this version")
+    return made, made.interface.signature
+
+
+def _as_build(model: Path, folder: Path, executor: Executor) -> tuple[Build, Signature]:
+    """A model file as the float32 build of the engine that runs its format as it is."""
     model_format = detect_format(model)
     runner, recipe = plan.runner_of(model_format)
     source = model.absolute()
     raw = source
     for hop in route(model_format, Format.RAW_ONNX) or ():
-        raw = folder / f"raw{Format.RAW_ONNX.suffix}"
-        payload = {"source": source, "source_format": hop.source, "target_format": hop.target, "out": raw}
+        made = folder / f"raw{hop.target.suffix}"
+        payload = {"source": raw, "source_format": hop.source, "target_format": hop.target, "out": made}
         executor.run(hop.environment, f"{FUNCTIONS}:convert", payload)
+        raw = made
     reader = runner.environment if raw == source else plan.runner_of(Format.RAW_ONNX)[0].environment
-    told = executor.run(reader, f"{FUNCTIONS}:describe", {"source": str(raw)}).value
-    check_fit(told, str(model), dataset.evaluation.samples, len(dataset.classes))
+    signature = signature_of(raw, executor, reader)
     payload = {
         "source": source,
         "recipe": recipe,
-        "samples": dataset.evaluation.samples,
+        "samples": Samples(inputs=(), count=0, sha256="", preprocessing=()),
         "ranges": None,
+        "interface": None,
         "folder": folder / "build",
         "root": folder,
     }
     executor.run(runner.environment, f"{FUNCTIONS}:build", payload)
-    return open_build(folder / "build")
+    return open_build(folder / "build"), signature
 
 
 def _check_writable(out: Path) -> None:

@@ -9,15 +9,17 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from bitpick.comparison.job import open_build, predictions_file
+from bitpick.comparison.job import open_build, predictions_file, read_outputs
 from bitpick.errors import ModelError, OutputError
 from bitpick.model import Format, sha256_of
+from bitpick.preprocessing import Arrays
 from bitpick.recipe import file_name
 from bitpick.result import HostRecord, Row, Run
 
@@ -61,18 +63,16 @@ def read(folder: Path) -> Run:
         raise OutputError(f"{path} is not a run that this version reads: {error.errors()[0]['msg']}") from error
 
 
-def predictions(folder: Path, target: str = "host") -> NDArray[np.int32]:
-    """What a build predicted for each evaluation sample that it was given: classes of shape (n,), int32."""
+def predictions(folder: Path, target: str = "host") -> NDArray[Any]:
+    """What a build answered for each evaluation sample that it was given, see `Task.answers`: shape (n, …)."""
     with np.load(folder / predictions_file(target), allow_pickle=False) as file:
-        found: NDArray[np.int32] = file["predictions"]
+        found: NDArray[Any] = file["predictions"]
     return found
 
 
-def scores(folder: Path) -> NDArray[np.float32]:
-    """The scores that a build gave: shape (n, classes), float32."""
-    with np.load(folder / predictions_file("host"), allow_pickle=False) as file:
-        found: NDArray[np.float32] = file["scores"]
-    return found
+def outputs(folder: Path) -> Arrays:
+    """What a build gave for each evaluation sample: each output of shape (n, …), float32."""
+    return read_outputs(folder / predictions_file("host"))
 
 
 class Store:
@@ -199,7 +199,12 @@ class Store:
 
     def outputs(self, form: Format) -> Path:
         """What a form gave for the samples that its hops are verified on."""
-        return self.root / "forms" / f"{form}.outputs.npy"
+        return self.root / "forms" / f"{form}.outputs.npz"
+
+    @property
+    def reference_answers(self) -> Path:
+        """What the float model answers for the evaluation set, where there are no labels."""
+        return self.root / "forms" / "reference_answers.npy"
 
     @property
     def calibration_indices(self) -> Path:
@@ -237,7 +242,7 @@ class Store:
     def kept_row(self, row_id: str) -> Row | None:
         """The earlier run's row, where it is ok, its files are unchanged and its predictions are there."""
         row = self.previous.row(row_id) if self.previous else None
-        if row is None or row.status != "ok" or not row.files or row.accuracy is None:
+        if row is None or row.status != "ok" or not row.files or row.samples is None:
             return None
         with contextlib.suppress(OSError, ValueError, KeyError, EOFError, BadZipFile, ModelError):
             folder = (self.root / row.files[0].path).parent
@@ -246,7 +251,7 @@ class Store:
             if (made.recipe, made.settings) == ships and all(
                 sha256_of(self.root / f.path) == f.sha256 for f in row.files
             ):
-                return row if len(predictions(folder, row.target)) == row.accuracy.total else None
+                return row if len(predictions(folder, row.target)) == row.samples else None
         return None
 
     def kept_form(self, form: Format) -> bool:

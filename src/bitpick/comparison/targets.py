@@ -53,7 +53,7 @@ def check(rows: Rows, request: RequestRecord, host: Host, timed: Callable[[], No
 
 def _recommend(rows: Rows, among: Sequence[Row], request: RequestRecord) -> Recommendation:
     way = cross_fit if request.selection == "cross-fit" else recommend
-    return way(among, rows.predicted, rows.targets, request)
+    return way(among, rows.predicted, rows.targets, rows.task, request)
 
 
 def _unchecked(rows: Rows, each: Target, request: RequestRecord) -> list[Row]:
@@ -83,7 +83,7 @@ def _choose(found: Recommendation, each: Target, rows: Rows, request: RequestRec
             found.because.append(f"Nothing could be measured on {each.name}: {next(iter(there.values())).reason}.")
         return
     holds = [row for row in rows.native if row.id in measured and not _flips(measured[row.id])]
-    samples = max(row.accuracy.total for row in measured.values() if row.accuracy is not None)
+    samples = max(row.samples or 0 for row in measured.values())
     where = f"On {each.name} ({'emulated, ' if each.emulated else ''}{samples:,} samples)"
     stays = found.id is not None and any(row.id == found.id for row in holds)
     chosen = found.id if stays else _recommend(rows, holds, request).id

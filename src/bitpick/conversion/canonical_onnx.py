@@ -7,8 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bitpick.conversion import onnx_file, onnx_passes
 from bitpick.conversion.hop import Hop
 from bitpick.conversion.onnx_names import rename
@@ -84,10 +82,10 @@ def trace_source(source: str, target: str, inputs: str) -> dict[str, Any]:
     """What the raw graph computes at each tensor that the clean graph still has, under the clean graph's names."""
     names: dict[str, str] = json.loads(Path(target).with_suffix(".names.json").read_text())
     clean = {original: name for name, original in names.items()}
-    computed = onnx_file.intermediates(onnx_file.load(Path(source)), np.load(inputs))
+    computed = onnx_file.intermediates(onnx_file.load(Path(source)), onnx_file.read_inputs(inputs))
     return {clean[name]: value for name, value in computed.items() if name in clean}
 
 
 def trace_target(source: str, target: str, inputs: str) -> dict[str, Any]:  # noqa: ARG001 - the form of a trace
     """What the clean graph computes at each tensor."""
-    return onnx_file.intermediates(onnx_file.load(Path(target)), np.load(inputs))
+    return onnx_file.intermediates(onnx_file.load(Path(target)), onnx_file.read_inputs(inputs))

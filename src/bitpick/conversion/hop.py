@@ -17,7 +17,7 @@ class Hop:
         environment: the worker environment that has its libraries.
         packages: the distributions it needs.
         convert: `module:function`, called with `source: str, out: str`; writes the target file.
-        trace: `module:function` for each side, called with `source: str, target: str, inputs: str` (a `.npy` file),
+        trace: `module:function` for each side, called with `source: str, target: str, inputs: str` (an `.npz` file),
             which returns what each node computes as `{name: array}`, in order, under names that both sides share. None
             where the two sides share no names.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,3 +29,17 @@ def load(path: Path) -> Any:
             expected="a model saved whole (architecture and weights), without Lambda layers",
             mend="save it again with model.save('model.keras'), or check that the file was copied whole",
         ) from error
+
+
+def flat(model: Any) -> Callable[..., list[Any]]:
+    """A model as a function of its inputs, in their order, that gives its outputs as a list."""
+    import keras
+
+    structure = model.input  # a tensor, or a list or a dict of them
+
+    def call(*inputs: Any) -> list[Any]:
+        packed = keras.tree.pack_sequence_as(structure, list(inputs))
+        found: list[Any] = keras.tree.flatten(model(packed, training=False))
+        return found
+
+    return call

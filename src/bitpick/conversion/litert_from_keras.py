@@ -28,8 +28,15 @@ def convert(source: str, out: str) -> None:
     model = keras_file.load(Path(source))
     import tensorflow as tf
 
+    converter = tf.lite.TFLiteConverter
     try:
-        content = tf.lite.TFLiteConverter.from_keras_model(model).convert()
+        if len(model.inputs) == len(model.outputs) == 1:
+            content = converter.from_keras_model(model).convert()
+        else:  # numbered names: the converter sorts its own, and their order is all that tells tensors apart
+            call = keras_file.flat(model)
+            numbered = tf.function(lambda *inputs: {f"output_{i}": y for i, y in enumerate(call(*inputs))})
+            specs = [tf.TensorSpec([None, *t.shape[1:]], t.dtype, f"input_{i}") for i, t in enumerate(model.inputs)]
+            content = converter.from_concrete_functions([numbered.get_concrete_function(*specs)], model).convert()
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise OperatorError(f"TensorFlow cannot convert {Path(source).name} to LiteRT: {first}") from error

@@ -24,14 +24,13 @@ def convert(source: str, out: str) -> None:
         OperatorError: litert-torch cannot express an operator.
     """
     import litert_torch
-    import torch
 
     from bitpick.conversion import pytorch_from_onnx
 
     module = pytorch_from_onnx.load(Path(source))
-    example = torch.zeros(1, *pytorch_from_onnx.sample_shape(module))
+    example = pytorch_from_onnx.example(module, 1)
     try:
-        litert_torch.convert(module, (example,)).export(out)
+        litert_torch.convert(module, example).export(out)
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise OperatorError(f"litert-torch cannot convert the model to LiteRT: {first}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,8 +89,8 @@ def count(source: str) -> dict[str, int | None]:
     return {"parameters": int(sum(np.prod(i.dims) for i in floats)), "macs": macs}
 
 
-def intermediates(model: onnx.ModelProto, inputs: np.ndarray) -> dict[str, np.ndarray]:
-    """Every float tensor that a graph computes for some inputs, in the graph's order, without any optimisation."""
+def intermediates(model: onnx.ModelProto, inputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Every float tensor that a graph computes for a batch, in the graph's order, without any optimisation."""
     import onnx
     import onnxruntime as ort
 
@@ -102,4 +102,11 @@ def intermediates(model: onnx.ModelProto, inputs: np.ndarray) -> dict[str, np.nd
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     names = [name for node in model.graph.node for name in node.output if name in floats | given]
-    return dict(zip(names, session.run(names, {session.get_inputs()[0].name: inputs}), strict=True))
+    fed = {source.name: array for source, array in zip(session.get_inputs(), inputs, strict=True)}
+    return dict(zip(names, session.run(names, fed), strict=True))
+
+
+def read_inputs(path: str) -> list[np.ndarray]:
+    """The batch in an `.npz` file, an array for each input in the graph's order."""
+    with np.load(path) as file:
+        return [file[f"arr_{i}"] for i in range(len(file.files))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitpick.conversion.hop import Hop
-from bitpick.errors import ModelError, OperatorError
+from bitpick.errors import OperatorError
 from bitpick.model import Format
 
 OPSET = 17  # the newest that every consumer of the graph reads: ONNX Runtime's quantizer, our PyTorch importer
@@ -23,26 +23,18 @@ def convert(source: str, out: str) -> None:
     """Write the ONNX form of a Keras file.
 
     Raises:
-        ModelError: the model has several inputs or outputs.
         OperatorError: tf2onnx cannot express a layer.
     """
     from bitpick.conversion import keras_file
 
     model = keras_file.load(Path(source))
+    # Functional, whatever it was: tf2onnx does not find the outputs of a Sequential model.
+    import keras
     import tensorflow as tf
     import tf2onnx
 
-    for side, tensors in (("input", model.inputs), ("output", model.outputs)):
-        if len(tensors) != 1:
-            raise ModelError(
-                f"the model {Path(source).name} has {len(tensors)} {side}s", expected="one input and one output"
-            )
-    name = model.inputs[0].name.partition(":")[0]
-    # Functional, whatever it was: tf2onnx does not find the outputs of a Sequential model.
-    import keras
-
     model = keras.Model(model.inputs, model.outputs)
-    signature = [tf.TensorSpec([None, *model.inputs[0].shape[1:]], model.inputs[0].dtype, name=name)]
+    signature = [tf.TensorSpec([None, *t.shape[1:]], t.dtype, name=t.name.partition(":")[0]) for t in model.inputs]
     try:
         tf2onnx.convert.from_keras(model, input_signature=signature, opset=OPSET, output_path=out)
     except Exception as error:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bitpick.conversion.hop import Hop
 from bitpick.errors import OperatorError
 from bitpick.model import Format
@@ -77,6 +75,18 @@ def sample_shape(module: torch.nn.Module) -> tuple[int, ...]:
     return tuple(int(size) for size in shape)
 
 
+def signature(module: torch.nn.Module) -> list[tuple[tuple[int, ...], str]]:
+    """The shape and the dtype of one sample of each input."""
+    return [(sample_shape(module), "float32")]
+
+
+def example(module: torch.nn.Module, count: int) -> tuple[torch.Tensor, ...]:
+    """So many samples of zeros, a tensor for each input."""
+    import torch
+
+    return tuple(torch.zeros(count, *shape, dtype=getattr(torch, dtype)) for shape, dtype in signature(module))
+
+
 def import_graph(model: onnx.ModelProto) -> fx.GraphModule:
     """Build a module that computes what a clean ONNX graph does.
 
@@ -129,13 +139,13 @@ def trace_source(source: str, target: str, inputs: str) -> dict[str, Any]:  # no
     """What each node of the ONNX graph computes, under the names of the module's nodes."""
     import onnx
 
-    from bitpick.conversion.onnx_file import intermediates
+    from bitpick.conversion.onnx_file import intermediates, read_inputs
     from bitpick.conversion.pytorch_operators.registry import fx_names
 
     model = onnx.load(source)
     identifiers = fx_names(model.graph.node)
     names = {node.output[0]: identifiers[node.name] for node in model.graph.node}
-    return {names[k]: v for k, v in intermediates(model, np.load(inputs)).items() if k in names}
+    return {names[k]: v for k, v in intermediates(model, read_inputs(inputs)).items() if k in names}
 
 
 def trace_target(source: str, target: str, inputs: str) -> dict[str, Any]:  # noqa: ARG001 - the form of a trace
@@ -143,6 +153,8 @@ def trace_target(source: str, target: str, inputs: str) -> dict[str, Any]:  # no
     import onnx
     import torch
     from torch import fx
+
+    from bitpick.conversion.onnx_file import read_inputs
 
     computed: dict[str, Any] = {}
 
@@ -154,5 +166,5 @@ def trace_target(source: str, target: str, inputs: str) -> dict[str, Any]:  # no
             return result
 
     with torch.inference_mode():
-        Recorder(import_graph(onnx.load(source))).run(torch.from_numpy(np.load(inputs)))
+        Recorder(import_graph(onnx.load(source))).run(*map(torch.from_numpy, read_inputs(inputs)))
     return computed

@@ -131,7 +131,7 @@ def _open(cache: Path) -> Dataset | None:
         if any(digests[part] != DIGESTS[f"{name}_{part}"] or len(arrays[part]) != count for part in paths):
             return None
         both = hashlib.sha256("".join(digests.values()).encode()).hexdigest()
-        splits[name] = Split(arrays["images"], arrays["labels"], both, paths["images"], paths["labels"])
+        splits[name] = Split({"image": paths["images"]}, paths["labels"], both)
     return Dataset("cifar10", CLASSES, calibration=splits["train"], evaluation=splits["test"])
 
 

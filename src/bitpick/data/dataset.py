@@ -3,94 +3,124 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from bitpick.preprocessing import Preprocessing
+from bitpick.preprocessing import Arrays, Preprocessing
 
 
 class Samples(BaseModel):
     """Samples in `.npy` files, read batch by batch through a memory map. Crosses to workers as its paths.
 
     Attributes:
-        inputs: array of shape (n, …).
-        labels: array of shape (n,), integer classes.
+        inputs: an array of shape (n, …) for each input of the model, in the model's order.
+        labels: array of shape (n, …): integer classes of shape (n,), or what else the task compares with; None where
+            there are none.
         indices: which samples, in which order: array of shape (m,), int64; None is all of them.
         count: how many.
         sha256: digest that identifies them.
-        preprocessing: from a stored sample to what the model takes.
+        preprocessing: from a stored sample to what the model takes, for each input.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    inputs: Path
-    labels: Path
+    inputs: tuple[Path, ...]
+    labels: Path | None = None
     indices: Path | None = None
     count: int
     sha256: str
-    preprocessing: Preprocessing = Preprocessing()
+    preprocessing: tuple[Preprocessing, ...] = (Preprocessing(),)
 
-    def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
-        """Prepared inputs of shape (at most `size`, …), float32. Memory does not grow with the number of samples."""
+    def batches(self, size: int) -> Iterator[Arrays]:
+        """Prepared inputs, each of shape (at most `size`, …). Memory does not grow with the number of samples."""
         indices = None if self.indices is None else np.load(self.indices)
         for start in range(0, self.count, size):
             window = slice(start, min(start + size, self.count))
             # Mapped anew for each batch: a map that stays keeps every page that was read in this process's memory.
-            inputs = np.load(self.inputs, mmap_mode="r")
-            batch = self.preprocessing(inputs[window] if indices is None else inputs[indices[window]])
-            del inputs
-            yield batch
+            yield tuple(
+                prepare(_rows(path, window if indices is None else indices[window]))
+                for path, prepare in zip(self.inputs, self.preprocessing, strict=True)
+            )
 
-    def targets(self) -> NDArray[np.int64]:
-        """The labels: array of shape (count,), int64."""
-        labels: NDArray[np.integer] = np.load(self.labels)
-        return (labels if self.indices is None else labels[np.load(self.indices)])[: self.count].astype(np.int64)
+    def targets(self) -> NDArray[Any]:
+        """The labels: array of shape (count, …); integers as int64, other numbers as float32."""
+        assert self.labels is not None
+        labels: NDArray[Any] = np.load(self.labels)
+        found = (labels if self.indices is None else labels[np.load(self.indices)])[: self.count]
+        return found.astype(np.int64 if np.issubdtype(found.dtype, np.integer) else np.float32)
 
     def head(self, count: int) -> Samples:
         """The first samples, at most `count` of them."""
         return self.model_copy(update={"count": min(count, self.count)})
 
 
+def _rows(path: Path, which: slice | NDArray[np.int64]) -> NDArray[Any]:
+    mapped: NDArray[Any] = np.load(path, mmap_mode="r")
+    return mapped[which]
+
+
 @dataclass(frozen=True)
 class Split:
-    """One split of a data set, as memory-mapped arrays.
+    """One split of a data set, in `.npy` files.
 
     Attributes:
-        inputs: array of shape (n, …), as stored.
-        labels: array of shape (n,), integer classes.
-        sha256: digest of both.
-        inputs_path: the file behind `inputs`.
-        labels_path: the file behind `labels`.
+        paths: the file of each input, by its name; an array of shape (n, …), as stored.
+        labels_path: the file of the labels, an array of shape (n, …); None where there are none.
+        sha256: digest of all of them.
     """
 
-    inputs: NDArray[np.generic]
-    labels: NDArray[np.integer]
+    paths: dict[str, Path]
+    labels_path: Path | None
     sha256: str
-    inputs_path: Path
-    labels_path: Path
 
     @property
-    def samples(self) -> Samples:
-        """All samples of the split."""
-        return Samples(inputs=self.inputs_path, labels=self.labels_path, count=len(self.labels), sha256=self.sha256)
+    def inputs(self) -> dict[str, NDArray[Any]]:
+        """The inputs by their names, each of shape (n, …), memory-mapped."""
+        return {name: np.load(path, mmap_mode="r") for name, path in self.paths.items()}
+
+    @property
+    def labels(self) -> NDArray[Any] | None:
+        """The labels, of shape (n, …), memory-mapped."""
+        return None if self.labels_path is None else np.load(self.labels_path, mmap_mode="r")
+
+    @property
+    def count(self) -> int:
+        """How many samples."""
+        return len(np.load(next(iter(self.paths.values())), mmap_mode="r"))
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A labelled data set for classification.
+    """A data set: samples to calibrate with, and samples to evaluate on.
 
     Attributes:
         name: as users write it.
-        classes: names of the classes, in the order of the labels.
+        classes: names of the classes, in the order of the labels; empty where labels are no classes, or are not there.
         calibration: the split that calibration samples are drawn from, usually the training split.
         evaluation: the split that builds are evaluated on.
+        preprocessing: from a stored sample to what the model takes, by the input's name; raw values where it has none.
+        notes: what was guessed or noticed as it was read, in words.
     """
 
     name: str
     classes: tuple[str, ...]
     calibration: Split
     evaluation: Split
+    preprocessing: dict[str, Preprocessing] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def samples(self, split: Split, names: tuple[str, ...] = ()) -> Samples:
+        """All samples of a split, their inputs in the order of these names; by default in their own."""
+        order = names or tuple(split.paths)
+        return Samples(
+            inputs=tuple(split.paths[name] for name in order),
+            labels=split.labels_path,
+            count=split.count,
+            sha256=split.sha256,
+            preprocessing=tuple(self.preprocessing.get(name, Preprocessing()) for name in order),
+        )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,21 +59,24 @@ def draw(dataset: Dataset, size: int, seed: int) -> CalibrationDraw:
     Raises:
         DataError: the split has fewer samples than asked for, or none were asked for.
     """
-    labels = np.asarray(dataset.calibration.labels)
-    if not 1 <= size <= len(labels):
+    count = dataset.calibration.count
+    if not 1 <= size <= count:
         raise DataError(
-            f"cannot draw {size:,} calibration samples from the {len(labels):,} of {dataset.name}'s calibration split",
-            expected=f"--calibration-size from 1 to {len(labels)}",
+            f"cannot draw {size:,} calibration samples from the {count:,} of {dataset.name}'s calibration split",
+            expected=f"--calibration-size from 1 to {count}",
         )
-    if labels.max() >= len(dataset.classes):
+    stored = dataset.calibration.labels
+    # Without classes every sample is as good as any other.
+    labels = np.zeros(count, np.int64) if stored is None or not dataset.classes else np.asarray(stored)
+    if dataset.classes and labels.max() >= len(dataset.classes):
         raise DataError(
             f"the calibration split of {dataset.name} has the label {labels.max()}, which is no class of it",
             expected=f"labels 0 to {len(dataset.classes) - 1}",
         )
     indices = stratified(labels, size, seed)
-    counts = np.bincount(labels[indices], minlength=len(dataset.classes))
-    evaluated = _content_hashes(dataset.evaluation.inputs)
-    drawn = _content_hashes(dataset.calibration.inputs[np.sort(indices)])
+    counts = np.bincount(labels[indices], minlength=len(dataset.classes))[: len(dataset.classes)]
+    evaluated = _content_hashes(dataset.evaluation.inputs, np.arange(dataset.evaluation.count))
+    drawn = _content_hashes(dataset.calibration.inputs, np.sort(indices))
     return CalibrationDraw(
         indices=indices,
         sha256=hashlib.sha256(indices.astype("<i8").tobytes()).hexdigest(),
@@ -88,7 +93,10 @@ def redraw(samples: Samples, seed: int, out: Path) -> Samples:
         seed: of the new one.
         out: file for its indices.
     """
-    indices = stratified(np.load(samples.labels), samples.count, seed)
+    count = len(np.load(samples.inputs[0], mmap_mode="r"))
+    labels = np.zeros(count, np.int64) if samples.labels is None else np.load(samples.labels)
+    classes = labels.ndim == 1 and np.issubdtype(labels.dtype, np.integer)
+    indices = stratified(labels if classes else np.zeros(count, np.int64), samples.count, seed)
     np.save(out, indices)
     digest = hashlib.sha256(f"{samples.sha256} {indices.astype('<i8').tobytes().hex()}".encode()).hexdigest()
     return samples.model_copy(update={"indices": out.absolute(), "sha256": digest})
@@ -106,8 +114,9 @@ def part(samples: Samples, count: int, out: Path) -> tuple[Samples, NDArray[np.i
         The part, and the places of its samples in the whole set, of shape (count,).
     """
     first = samples.head(count)
-    targets = samples.targets()
-    if np.array_equal(np.unique(targets[: first.count]), np.unique(targets)):
+    targets = np.zeros(samples.count) if samples.labels is None else samples.targets()
+    classes = targets.ndim == 1 and np.issubdtype(targets.dtype, np.integer)
+    if not classes or np.array_equal(np.unique(targets[: first.count]), np.unique(targets)):
         return first, np.arange(first.count)
     places = np.linspace(0, samples.count - 1, first.count).astype(np.int64)
     np.save(out, places if samples.indices is None else np.load(samples.indices)[places])
@@ -115,6 +124,12 @@ def part(samples: Samples, count: int, out: Path) -> tuple[Samples, NDArray[np.i
     return samples.model_copy(update={"indices": out.absolute(), "count": len(places), "sha256": digest}), places
 
 
-def _content_hashes(inputs: NDArray[np.generic]) -> NDArray[np.bytes_]:
-    """16-byte digests of samples of shape (n, …), as an array of shape (n,)."""
-    return np.array([hashlib.blake2b(sample.tobytes(), digest_size=16).hexdigest() for sample in inputs], dtype="S32")
+def _content_hashes(inputs: Mapping[str, NDArray[Any]], places: NDArray[np.int64]) -> NDArray[np.bytes_]:
+    """16-byte digests of samples, of all their inputs, as an array of shape (len(places),)."""
+    found = []
+    for place in places:
+        digest = hashlib.blake2b(digest_size=16)
+        for array in inputs.values():
+            digest.update(array[place].tobytes())
+        found.append(digest.hexdigest())
+    return np.array(found, dtype="S32")

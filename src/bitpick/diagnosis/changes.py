@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 
 from bitpick.comparison import plan, schedule
 from bitpick.comparison.job import Job, predictions_file
-from bitpick.comparison.judge import discordant
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.schedule import Result
-from bitpick.comparison.store import Store
+from bitpick.comparison.store import Store, outputs
 from bitpick.diagnosed import Change
 from bitpick.diagnosis import job as jobs
 from bitpick.engines.engine import Offer
 from bitpick.engines.registry import engine
-from bitpick.errors import BitpickError
+from bitpick.errors import BitpickError, RequestError
 from bitpick.executors.executor import Executor
+from bitpick.measures.tasks.classification import Classification, discordant
+from bitpick.measures.tasks.task import Task
 from bitpick.model import Format, Model
 from bitpick.recipe import Recipe, baseline
 from bitpick.statistics import holm, mcnemar_midp, tango_interval
@@ -132,7 +133,8 @@ class Changes:
             "reference": self._store.build(baseline(recipe.engine).id) / predictions_file("host"),
             "places": self._places,
             "threads": self._inputs.threads,
-            "classes": len(self._inputs.classes),
+            "task": self._inputs.task,
+            "shapes": self._inputs.shapes,
             "out": self._file(recipe),
         }
         change = Job(
@@ -145,6 +147,26 @@ class Changes:
             jobs.FUNCTIONS,
         )
         return [*(each for each in planned if each.function == "calibrate"), change]
+
+
+def check(task: Task) -> None:
+    """Refuse a task whose samples are neither right nor wrong: what one layer does is counted in them.
+
+    Raises:
+        RequestError: it is such a task.
+    """
+    if not isinstance(task, Classification):
+        raise RequestError(
+            f"a diagnosis counts predictions that change, and the task {task.kind} predicts no classes",
+            mend="compare recipes with exclude in a recipe file: bitpick compare --recipe FILE",
+        )
+
+
+def scores(folder: Path, task: Task) -> NDArray[np.float32]:
+    """The scores that a build gave, see `check`: shape (n, classes), float32."""
+    assert isinstance(task, Classification)
+    found: NDArray[np.float32] = outputs(folder)[task.output]
+    return found
 
 
 def gain(before: Predictions, after: Predictions, targets: NDArray[np.int64]) -> tuple[float, tuple[float, float]]:

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from bitpick.comparison import examples, plan
 from bitpick.comparison.compare import Comparison
+from bitpick.comparison.fit import LoadData
 from bitpick.comparison.job import Job
-from bitpick.comparison.judge import discordant
 from bitpick.comparison.request import offers
 from bitpick.comparison.rows import Rows
-from bitpick.comparison.store import scores, write_whole
-from bitpick.data.dataset import Dataset
+from bitpick.comparison.store import write_whole
 from bitpick.diagnosed import Change, Diagnosis, Layer
 from bitpick.diagnosis import advise, worst
 from bitpick.diagnosis import job as jobs
 from bitpick.diagnosis.candidates import noisiest
-from bitpick.diagnosis.changes import Answer, Changes, gain
+from bitpick.diagnosis.changes import Answer, Changes, check, gain, scores
 from bitpick.diagnosis.scoped import only, without
 from bitpick.diagnosis.search import Search, Tried
 from bitpick.engines.engine import Offer
 from bitpick.engines.registry import engine
 from bitpick.errors import RunError
 from bitpick.measures.fidelity import fidelity
-from bitpick.preprocessing import Preprocessing
+from bitpick.measures.tasks.classification import discordant
 from bitpick.recipe import Recipe, baseline
 from bitpick.result import Row, Run
 from bitpick.statistics import tango_interval
@@ -41,8 +40,7 @@ class Diagnosing(Comparison):
     def diagnose(
         self,
         recipe: Recipe,
-        load_data: Callable[[], Dataset],
-        preprocessing: Preprocessing,
+        load_data: LoadData,
         *,
         most_layers: int,
         apply: bool,
@@ -53,7 +51,6 @@ class Diagnosing(Comparison):
         Args:
             recipe: the recipe, one that `check` does not refuse.
             load_data: gives the data set.
-            preprocessing: from its samples to the model's input.
             most_layers: how many layers get builds of their own.
             apply: whether to run the next recipe, too.
             overwrite: replace another request's run in the same directory.
@@ -63,8 +60,8 @@ class Diagnosing(Comparison):
             RunError: a conversion failed, or the recipe, or its baseline.
         """
         with self.recorded(overwrite):
-            inputs = self._preparation.load(load_data, preprocessing)
-            model = self._preparation.to_reference(inputs)
+            inputs, model = self._preparation.prepare(load_data)
+            check(inputs.task)
             self._listener.phase("building and evaluating")
             rows = Rows(self.store, self._executor, self._parallel, self._listener, self._preparation, model, inputs)
             rows.measure(offers(self.run.request, model, self._host))
@@ -73,7 +70,8 @@ class Diagnosing(Comparison):
             row = self._row(recipe)
             floats = rows.predicted[baseline(recipe.engine).id]
             changes = Changes(self.store, self._executor, self._listener, model, inputs, floats)
-            given = [scores(self.store.build(each))[inputs.check_places] for each in (baseline(row.engine).id, row.id)]
+            pair = (baseline(row.engine).id, row.id)
+            given = [scores(self.store.build(each), inputs.task)[inputs.check_places] for each in pair]
             predicted = rows.predicted[row.id][inputs.check_places]
             macs = row.coverage.macs if row.coverage else None
             whole = changes.change(recipe, predicted, fidelity(*given).sqnr_db, macs)
@@ -171,23 +169,21 @@ class Diagnosing(Comparison):
         shown = [layer for layer, loses in zip(alone, lose, strict=True) if loses]
         assert found.whole is not None
         assert row.versus_baseline is not None
-        assert row.accuracy is not None
-        return advise.found(row.versus_baseline, row.accuracy.total, found.whole, found.samples, found.layers, shown)
+        assert row.samples is not None
+        return advise.found(row.versus_baseline, row.samples, found.whole, found.samples, found.layers, shown)
 
     def _show_worst(self, row: Row, inputs: plan.Inputs) -> None:
-        floats, own = (scores(self.store.build(each)) for each in (baseline(row.engine).id, row.id))
+        floats, own = (scores(self.store.build(each), inputs.task) for each in (baseline(row.engine).id, row.id))
         places = worst.harmed(floats, own, inputs.evaluation.targets())
         predicted = {baseline(row.engine).id: floats.argmax(axis=1), row.id: own.argmax(axis=1)}
-        self._diagnosis.worst = examples.write(
-            places, inputs.evaluation, inputs.classes, predicted, self.store.root, "diagnosis/worst"
-        )
+        self._diagnosis.worst = examples.write(places, inputs, predicted, self.store.root, "diagnosis/worst")
 
     def _search(self, search: Search, row: Row, advice: Sequence[str]) -> Tried | None:
         """The next recipe, with what speaks for it, in run.json and in a file of its own."""
         self._listener.phase("looking for the next recipe")
         found = self._diagnosis
         assert row.versus_baseline is not None
-        assert row.accuracy is not None
+        assert row.samples is not None
         chosen = None
         if row.versus_baseline.drop_interval[0] > 0 or search.whole.drop_interval[0] > 0:
             chosen = search.next()
@@ -195,7 +191,7 @@ class Diagnosing(Comparison):
             told = advise.tried(search.tried, search.recipe)
             told.append(advise.next_recipe(chosen, search.recipe, search.whole, found.samples))
         else:
-            told = [advise.nothing_to_mend(found.samples, row.accuracy.total)]
+            told = [advise.nothing_to_mend(found.samples, row.samples)]
         found.advice = [*advice, *told]
         path = self.store.root / NEXT_FILE
         path.unlink(missing_ok=True)

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 from pydantic import validate_call
 
-from bitpick.comparison.job import open_build
+from bitpick.comparison.job import Shapes, open_build, read_outputs
 from bitpick.data.dataset import Samples
 from bitpick.engines.engine import SessionSettings
 from bitpick.engines.registry import engine
-from bitpick.measures import accuracy, coverage, sqnr
+from bitpick.measures import coverage, outputs, sqnr
 from bitpick.measures.fidelity import fidelity
 from bitpick.measures.sqnr import Noise
+from bitpick.measures.tasks.classification import Classification
 from bitpick.model import Format
 from bitpick.recipe import Recipe, baseline
 
@@ -40,7 +41,8 @@ def change(
     reference: Path,
     places: Path,
     threads: int,
-    classes: int,
+    task: Classification,
+    shapes: Shapes,
     out: Path,
 ) -> None:
     """Make a build, evaluate it, and keep what it predicted; the build itself is not kept.
@@ -51,10 +53,11 @@ def change(
         samples: the calibration set.
         ranges: the activation ranges, where recipes share them.
         evaluation: the samples to evaluate on.
-        reference: the float32's predictions and scores of the whole evaluation set.
+        reference: the float32's predictions and outputs of the whole evaluation set.
         places: where in it the samples are: an array of shape (evaluation.count,).
         threads: threads inside one inference.
-        classes: number of classes.
+        task: how builds are judged.
+        shapes: of one sample of each output.
         out: file for `predictions` of shape (n,), int32; `sqnr_db` of the scores and `integer_macs`, which are NaN
             where there is no number.
     """
@@ -63,15 +66,14 @@ def change(
         made = each.build(source, recipe, samples, ranges, Path(folder))
         shares = coverage.coverage(each.inspect(made, next(evaluation.head(1).batches(1))))
         with each.open(made, SessionSettings(threads)) as session:
-            scores = accuracy.scores(session, evaluation, classes)
-    with np.load(reference) as file:
-        floats = file["scores"][np.load(places)]
-    decibels = fidelity(floats, scores).sqnr_db
+            predicted, found = outputs.answered(session, evaluation, shapes, task)
+    floats = read_outputs(reference)[task.output][np.load(places)]
+    decibels = fidelity(floats, found[task.output]).sqnr_db
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f"partial-{out.name}")
     np.savez(
         partial,
-        predictions=scores.argmax(axis=1).astype(np.int32),
+        predictions=predicted,
         sqnr_db=np.nan if decibels is None else decibels,
         integer_macs=shares.macs,
     )
@@ -106,7 +108,7 @@ def insides(
     """
     each = engine(recipe.engine)
     stored: dict[str, float | None] = {}
-    outputs = {name: Noise() for name in names}
+    computed = {name: Noise() for name in names}
     with tempfile.TemporaryDirectory(prefix="bitpick-") as place:
         floats = each.build(source, each.float_recipe(form) or baseline(each.name), samples, None, Path(place))
         opened = each.insides(floats, open_build(folder))
@@ -117,6 +119,6 @@ def insides(
                 stored[name] = sqnr.weights(expected, found)
             for batch in samples.batches(INSIDE_BATCH):
                 for name, expected, found in both.outputs(batch):
-                    if name in outputs:
-                        outputs[name].add(expected, found)
-    return {n: Inside(stored.get(n), outputs[n].decibels, outputs[n].outlier_ratio) for n in names}
+                    if name in computed:
+                        computed[name].add(expected, found)
+    return {n: Inside(stored.get(n), computed[n].decibels, computed[n].outlier_ratio) for n in names}

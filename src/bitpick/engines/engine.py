@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,9 @@ from bitpick.engines.insides import Insides
 from bitpick.errors import EngineError
 from bitpick.evidence import FindingCode
 from bitpick.host import Host, installed_version
+from bitpick.interface import Interface
 from bitpick.model import Format, Model
+from bitpick.preprocessing import Arrays
 from bitpick.recipe import DTYPES, Recipe, baseline
 
 CALIBRATION_BATCH = 50
@@ -102,17 +104,37 @@ class Build:
         folder: where they are.
         files: their names; the first is the one that a runtime opens.
         settings: what the runtime must be told when it opens them; part of what ships.
+        interface: what goes in and comes out; None where nobody said.
     """
 
     recipe: Recipe
     folder: Path
     files: tuple[str, ...]
     settings: Mapping[str, str] = field(default_factory=dict)
+    interface: Interface | None = None
 
     @property
     def main(self) -> Path:
         """The file that a runtime opens."""
         return self.folder / self.files[0]
+
+
+def pieces(batch: Arrays, size: int | None) -> list[Arrays]:
+    """A batch in pieces of the size that a graph takes, the last one filled up; whole where any size will do."""
+    if size is None:
+        return [batch]
+    count = len(batch[0])
+    found = [tuple(array[i : i + size] for array in batch) for i in range(0, count, size)]
+    short = size - len(found[-1][0])
+    found[-1] = tuple(np.concatenate([array, np.repeat(array[-1:], short, axis=0)]) for array in found[-1])
+    return found
+
+
+def joined(parts: Sequence[Arrays], count: int) -> Arrays:
+    """The outputs of pieces, put together again and cut to so many samples, as float32."""
+    if len(parts) == 1:
+        return tuple(np.asarray(each[:count], dtype=np.float32) for each in parts[0])
+    return tuple(np.concatenate(each)[:count].astype(np.float32, copy=False) for each in zip(*parts, strict=True))
 
 
 def excluded(recipe: Recipe, layers: Iterable[str]) -> list[str]:
@@ -138,16 +160,16 @@ class Session(AbstractContextManager["Session"]):
     """A build, opened from its files. The three steps are apart so that only the middle one is timed."""
 
     @abstractmethod
-    def prepare(self, batch: NDArray[np.float32]) -> Any:
-        """Turn a batch of shape (n, …), float32, into what the runtime takes."""
+    def prepare(self, batch: Arrays) -> Any:
+        """Turn a batch, an array of shape (n, …) for each input of the model, into what the runtime takes."""
 
     @abstractmethod
     def run(self, native: Any) -> Any:
         """Run the build on prepared inputs."""
 
     @abstractmethod
-    def scores(self, native: Any) -> NDArray[np.float32]:
-        """The outputs as scores of shape (n, classes), float32, dequantized."""
+    def outputs(self, native: Any) -> Arrays:
+        """The outputs of the model in its order, each of shape (n, …), float32, dequantized."""
 
     def __exit__(self, *_: object) -> None:
         """Release what the runtime holds. Nothing, by default."""
@@ -246,12 +268,12 @@ class Engine(ABC):
         """Open a build from its files."""
 
     @abstractmethod
-    def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:
+    def inspect(self, build: Build, sample: Arrays) -> Executed:
         """Read off what the runtime really executes when it opens a build on this machine.
 
         Args:
             build: the build.
-            sample: one sample, of shape (1, …), for runtimes that only tell while they run.
+            sample: a batch of one sample, for runtimes that only tell while they run.
         """
 
     def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:

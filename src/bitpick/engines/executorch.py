@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bitpick.data.dataset import Samples
 from bitpick.engines import pt2e
-from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings
+from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings, joined, pieces
 from bitpick.engines.graphs import executorch as graph
 from bitpick.engines.graphs.executed import Executed
 from bitpick.host import Host
 from bitpick.model import Format, Model
+from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe, baseline
 
 _FILE = "model.pte"
@@ -59,7 +57,7 @@ class ExecuTorchEngine(Engine):
         from bitpick.conversion import pytorch_from_onnx
 
         module: Any = pytorch_from_onnx.load(source)
-        one = (torch.zeros(1, *pytorch_from_onnx.sample_shape(module)),)
+        one = pytorch_from_onnx.example(module, 1)
         if recipe.kind != "baseline":
             module = pt2e.quantize(module, _quantizer(recipe), samples)
         program = torch.export.export(module, one)
@@ -71,7 +69,7 @@ class ExecuTorchEngine(Engine):
         """See `Engine.open`."""
         return _ExecuTorchSession(build.main, settings)
 
-    def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:  # noqa: ARG002 - it tells before it runs
+    def inspect(self, build: Build, sample: Arrays) -> Executed:  # noqa: ARG002 - it tells before it runs
         """See `Engine.inspect`."""
         return graph.executed(build.main.read_bytes())
 
@@ -99,12 +97,12 @@ class _ExecuTorchSession(Session):
         self._program = Runtime.get().load_program(path)
         self._method = self._program.load_method("forward")
 
-    def prepare(self, batch: NDArray[np.float32]) -> list[Any]:
-        return [self._torch.from_numpy(batch[i : i + 1]) for i in range(len(batch))]
+    def prepare(self, batch: Arrays) -> list[list[Any]]:
+        return [[self._torch.from_numpy(each) for each in sample] for sample in pieces(batch, 1)]
 
-    def run(self, native: list[Any]) -> list[NDArray[np.float32]]:
+    def run(self, native: list[list[Any]]) -> list[Arrays]:
         # An output is a view of the program's memory, which the next run writes to.
-        return [self._method.execute([sample])[0].numpy().copy() for sample in native]
+        return [tuple(each.numpy().copy() for each in self._method.execute(sample)) for sample in native]
 
-    def scores(self, native: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-        return np.concatenate(native)
+    def outputs(self, native: list[Arrays]) -> Arrays:
+        return joined(native, len(native))

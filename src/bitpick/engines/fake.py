@@ -24,6 +24,7 @@ from bitpick.errors import Unsupported
 from bitpick.fingerprint import Grid
 from bitpick.host import Host
 from bitpick.model import Format, Model
+from bitpick.preprocessing import Arrays
 from bitpick.recipe import PRESETS, Recipe, baseline
 
 _FILE = "model.npz"
@@ -83,14 +84,14 @@ class FakeEngine(Engine):
         left = excluded(recipe, [node.name for node in gemms])
         if recipe.kind != "baseline":
             for batch in samples.batches(50):  # it needs no ranges, and reads its calibration set as any engine does
-                assert batch.dtype == np.float32
+                assert batch[0].dtype == np.float32
         arrays: dict[str, Any] = {}
         for number, node in enumerate(gemms):
             weight, bias = (stored[name] for name in node.input[1:3])
             if recipe.kind != "baseline" and node.name not in left:
                 weight = _rounded(weight, None if recipe.granularity == "per_tensor" else 0)
             if "drawn" in recipe.options:
-                seen = sum(int(batch.sum()) for batch in samples.batches(50))
+                seen = sum(int(batch[0].sum()) for batch in samples.batches(50))
                 bias = bias + np.random.default_rng(seen).normal(0, 0.3, bias.shape).astype(np.float32)
             if "nan" in recipe.options:
                 weight = weight * np.float32("nan")
@@ -119,7 +120,7 @@ class FakeEngine(Engine):
             return []
         return [recipe.model_copy(update={"options": recipe.options | {"reduced_range": ""}})]
 
-    def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:  # noqa: ARG002 - it needs no run
+    def inspect(self, build: Build, sample: Arrays) -> Executed:  # noqa: ARG002 - it needs no run
         """See `Engine.inspect`: as the recipe says, but for the options that break that."""
         return Executed(tuple(operator for layer in _read(build) for operator in self._operators(build.recipe, layer)))
 
@@ -170,8 +171,8 @@ class _FakeInsides(Insides):
         for expected, found in zip(self._floats, self._build, strict=True):
             yield expected.name, expected.weight.T, found.weight.T
 
-    def outputs(self, batch: NDArray[np.float32]) -> Iterator[Pair]:
-        both = zip(self._floats, _outputs(self._floats, batch), _outputs(self._build, batch), strict=True)
+    def outputs(self, batch: Arrays) -> Iterator[Pair]:
+        both = zip(self._floats, _outputs(self._floats, batch[0]), _outputs(self._build, batch[0]), strict=True)
         for layer, expected, found in both:
             yield layer.name, expected, found
 
@@ -193,15 +194,15 @@ class _FakeSession(Session):
         last = layers[-1]
         self._layers = [*layers[:-1], _Layer(last.name, last.weight, last.bias * bias)]
 
-    def prepare(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        return batch.reshape(len(batch), -1)
+    def prepare(self, batch: Arrays) -> NDArray[np.float32]:
+        return batch[0].reshape(len(batch[0]), -1)
 
     def run(self, native: NDArray[np.float32]) -> NDArray[np.float32]:
         *_, scores = _outputs(self._layers, native)
         return scores
 
-    def scores(self, native: NDArray[np.float32]) -> NDArray[np.float32]:
-        return native
+    def outputs(self, native: NDArray[np.float32]) -> Arrays:
+        return (native,)
 
 
 def _rounded(weight: NDArray[np.float32], axis: int | None) -> Any:

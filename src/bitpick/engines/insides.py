@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.preprocessing import Arrays
+
 Pair = tuple[str, NDArray[np.float32], NDArray[np.float32]]
 """A layer's name, a tensor of its float32, and the same tensor in the build, dequantized, of the same shape."""
 
@@ -24,8 +26,8 @@ class Insides(AbstractContextManager["Insides"]):
         """The weight of each layer that has one: in float, and as the build stores it; of shape (outputs, …)."""
 
     @abstractmethod
-    def outputs(self, batch: NDArray[np.float32]) -> Iterator[Pair]:
-        """What each layer computes for a batch of shape (n, …), float32.
+    def outputs(self, batch: Arrays) -> Iterator[Pair]:
+        """What each layer computes for a batch.
 
         It is what the next layer gets to see: after an activation function that is fused into the layer, on the grid
         that the build rounds it to.

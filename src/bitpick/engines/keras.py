@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Build, Engine, Offer, Session, SessionSettings
@@ -16,6 +15,7 @@ from bitpick.engines.graphs.executed import Executed, Operator
 from bitpick.fingerprint import Grid
 from bitpick.host import Host, installed_version
 from bitpick.model import Format, Model
+from bitpick.preprocessing import Arrays
 from bitpick.recipe import PRESETS, Recipe, baseline
 
 # One library under two names: the smaller distribution, for CPUs alone, exists only for x86-64 under Linux.
@@ -53,7 +53,7 @@ class KerasEngine(Engine):
         """See `Engine.open`."""
         return _KerasSession(build.main, settings)
 
-    def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:  # noqa: ARG002 - Keras tells without
+    def inspect(self, build: Build, sample: Arrays) -> Executed:  # noqa: ARG002 - Keras tells without
         """See `Engine.inspect`: the layers, each in the dtype that its policy computes in."""
         from bitpick.conversion import keras_file
 
@@ -86,13 +86,14 @@ class _KerasSession(Session):
             with contextlib.suppress(RuntimeError):
                 tf.config.threading.set_intra_op_parallelism_threads(settings.threads)
         self._constant = tf.constant
-        self._call = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
+        call = keras_file.flat(model)
+        self._call = tf.function(lambda inputs: call(*inputs), reduce_retracing=True)
 
-    def prepare(self, batch: NDArray[np.float32]) -> Any:
-        return self._constant(batch)
+    def prepare(self, batch: Arrays) -> Any:
+        return [self._constant(each) for each in batch]
 
     def run(self, native: Any) -> Any:
         return self._call(native)
 
-    def scores(self, native: Any) -> NDArray[np.float32]:
-        return np.asarray(native, dtype=np.float32)
+    def outputs(self, native: Any) -> Arrays:
+        return tuple(np.asarray(each, dtype=np.float32) for each in native)

@@ -20,6 +20,8 @@ from bitpick.engines.engine import (
     Session,
     SessionSettings,
     excluded,
+    joined,
+    pieces,
 )
 from bitpick.engines.graphs import litert as graph
 from bitpick.engines.graphs.executed import Executed
@@ -27,6 +29,7 @@ from bitpick.engines.graphs.litert_insides import LiteRtInsides
 from bitpick.engines.insides import Insides
 from bitpick.host import Host
 from bitpick.model import Format, Model
+from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe, baseline
 
 _INTEGER_IO = "integer_io"
@@ -108,7 +111,7 @@ class LiteRtEngine(Engine):
         """See `Engine.open`."""
         return _LiteRtSession(build.main, settings)
 
-    def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:
+    def inspect(self, build: Build, sample: Arrays) -> Executed:
         """See `Engine.inspect`."""
         session = _LiteRtSession(build.main, SessionSettings())
         session.run(session.prepare(sample))
@@ -157,12 +160,16 @@ def _ranges(source: Path, recipe: Recipe, manager: Any, samples: Samples) -> Any
     from ai_edge_quantizer import calibrator
     from ai_edge_quantizer.utils import qsv_utils
 
-    signature, names = next(iter(Interpreter(model_path=str(source)).get_signature_list().items()))
+    interpreter = Interpreter(model_path=str(source))
+    signature = next(iter(interpreter.get_signature_list()))
+    details = interpreter.get_signature_runner(signature).get_input_details()
+    by_index = {each["index"]: name for name, each in details.items()}
+    names = [by_index[each["index"]] for each in graph.ends(interpreter)[0]]
     updates = {"minmax": qsv_utils.min_max_update, "moving_average": qsv_utils.moving_average_update}
     assert recipe.calibration is not None
     collector = calibrator.Calibrator(str(source), num_threads=1, qsv_update_func=updates[recipe.calibration])
     for batch in samples.batches(CALIBRATION_BATCH):
-        one_by_one = [{names["inputs"][0]: batch[i : i + 1]} for i in range(len(batch))]
+        one_by_one = [dict(zip(names, sample, strict=True)) for sample in pieces(batch, 1)]
         collector.calibrate({signature: one_by_one}, manager)
     return collector.get_model_qsvs()
 
@@ -176,26 +183,52 @@ class _LiteRtSession(Session):
             model_path=str(path), num_threads=settings.threads, experimental_op_resolver_type=kernels
         )
         self.interpreter.allocate_tensors()
-        self._input = self.interpreter.get_input_details()[0]
-        self._output = self.interpreter.get_output_details()[0]
-        self._batch = int(self._input["shape"][0])
+        self._inputs, self._outputs = graph.ends(self.interpreter)
+        self._batch = self._own = int(self._inputs[0]["shape"][0])
+        self._resizes = True
 
-    def prepare(self, batch: NDArray[np.float32]) -> NDArray[Any]:
-        """The batch in the input's dtype; an integer input has a scale and a zero point."""
-        return graph.native(self._input, batch)
+    def prepare(self, batch: Arrays) -> Arrays:
+        """The batch in the inputs' dtypes; an integer input has a scale and a zero point."""
+        return tuple(graph.native(*each) for each in zip(self._inputs, batch, strict=True))
 
-    def run(self, native: NDArray[Any]) -> NDArray[Any]:
-        if native.shape[0] != self._batch:
-            self.interpreter.resize_tensor_input(self._input["index"], native.shape)
-            self.interpreter.allocate_tensors()
-            self._batch = native.shape[0]
-        self.interpreter.set_tensor(self._input["index"], native)
+    def run(self, native: Arrays) -> tuple[int, list[Arrays]]:
+        count = len(native[0])
+        if self._resizes and self._sized(native):
+            return count, [self._invoked(native)]
+        return count, [self._invoked(each) for each in pieces(native, self._own)]
+
+    def _sized(self, native: Arrays) -> bool:
+        """Whether the graph takes so many samples at once, once it is told to; some have their own number built in."""
+        if len(native[0]) == self._batch:
+            return True
+        try:
+            self._resize(native)
+        except (RuntimeError, ValueError):
+            self._resizes = False
+            self._resize(tuple(np.repeat(each[:1], self._own, axis=0) for each in native))
+        return self._resizes
+
+    def _resize(self, native: Arrays) -> None:
+        for source, array in zip(self._inputs, native, strict=True):
+            self.interpreter.resize_tensor_input(source["index"], array.shape)
+        self.interpreter.allocate_tensors()
+        self._batch = len(native[0])
+
+    def _invoked(self, native: Arrays) -> Arrays:
+        for source, array in zip(self._inputs, native, strict=True):
+            self.interpreter.set_tensor(source["index"], array)
         self.interpreter.invoke()
-        outputs: NDArray[Any] = self.interpreter.get_tensor(self._output["index"])
-        return outputs
+        return tuple(self.interpreter.get_tensor(sink["index"]) for sink in self._outputs)
 
-    def scores(self, native: NDArray[Any]) -> NDArray[np.float32]:
-        if not np.issubdtype(native.dtype, np.integer):
-            return native
-        scale, zero_point = self._output["quantization"]
-        return (native.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+    def outputs(self, native: tuple[int, list[Arrays]]) -> Arrays:
+        count, parts = native
+        restored = [tuple(_float(*each) for each in zip(self._outputs, part, strict=True)) for part in parts]
+        return joined(restored, count)
+
+
+def _float(sink: Any, native: NDArray[Any]) -> NDArray[np.float32]:
+    scale, zero_point = sink["quantization"]
+    if not np.issubdtype(native.dtype, np.integer) or not scale:
+        return native.astype(np.float32, copy=False)
+    restored: NDArray[np.float32] = (native.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+    return restored

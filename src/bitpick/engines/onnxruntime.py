@@ -7,13 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
 from bitpick.engines import onnxruntime_quantizer as quantizer
 from bitpick.engines import onnxruntime_weights
-from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings, excluded
+from bitpick.engines.engine import (
+    Build,
+    Capability,
+    Engine,
+    Offer,
+    Session,
+    SessionSettings,
+    excluded,
+    joined,
+    pieces,
+)
 from bitpick.engines.graphs import onnxruntime as graph
 from bitpick.engines.graphs.executed import Executed
 from bitpick.engines.graphs.onnxruntime_insides import OnnxInsides
@@ -23,6 +32,7 @@ from bitpick.errors import Unsupported
 from bitpick.evidence import FindingCode
 from bitpick.host import Host, this_host
 from bitpick.model import Format, Model, external_files
+from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe, baseline
 
 _RAW = "raw_graph"
@@ -147,7 +157,7 @@ class OnnxRuntimeEngine(Engine):
         """See `Engine.open`."""
         return _OnnxRuntimeSession(build, settings)
 
-    def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:
+    def inspect(self, build: Build, sample: Arrays) -> Executed:
         """See `Engine.inspect`."""
         return graph.executed(build.main, build.settings, sample)
 
@@ -210,26 +220,21 @@ class _OnnxRuntimeSession(Session):
         if not settings.optimize:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._session = ort.InferenceSession(build.main, options, providers=["CPUExecutionProvider"])
-        source = self._session.get_inputs()[0]
-        self._input = source.name
-        self._fixed = source.shape[0] if source.shape and isinstance(source.shape[0], int) else None
+        inputs = self._session.get_inputs()
+        self._names = [source.name for source in inputs]
+        leading = inputs[0].shape[0] if inputs[0].shape else None
+        self._fixed = leading if isinstance(leading, int) else None
 
-    def prepare(self, batch: NDArray[np.float32]) -> tuple[int, list[NDArray[np.float32]]]:
-        """The number of samples, and the batch in pieces of the size that the graph takes, the last one filled up."""
-        if self._fixed is None:
-            return len(batch), [batch]
-        pieces = [batch[i : i + self._fixed] for i in range(0, len(batch), self._fixed)]
-        pieces[-1] = np.concatenate([pieces[-1], np.repeat(batch[-1:], self._fixed - len(pieces[-1]), axis=0)])
-        return len(batch), pieces
+    def prepare(self, batch: Arrays) -> tuple[int, list[dict[str, NDArray[Any]]]]:
+        return len(batch[0]), [dict(zip(self._names, each, strict=True)) for each in pieces(batch, self._fixed)]
 
-    def run(self, native: tuple[int, list[NDArray[np.float32]]]) -> tuple[int, list[Any]]:
-        count, pieces = native
-        return count, [self._session.run(None, {self._input: piece})[0] for piece in pieces]
+    def run(self, native: tuple[int, list[dict[str, NDArray[Any]]]]) -> tuple[int, list[Any]]:
+        count, parts = native
+        return count, [self._session.run(None, each) for each in parts]
 
-    def scores(self, native: tuple[int, list[Any]]) -> NDArray[np.float32]:
-        count, outputs = native
-        whole = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
-        return np.asarray(whole[:count], dtype=np.float32)
+    def outputs(self, native: tuple[int, list[Any]]) -> Arrays:
+        count, parts = native
+        return joined(parts, count)
 
 
 def _grid() -> list[str]:

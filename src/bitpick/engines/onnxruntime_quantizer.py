@@ -8,12 +8,12 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
-from bitpick.engines.engine import CALIBRATION_BATCH
+from bitpick.engines.engine import CALIBRATION_BATCH, pieces
 from bitpick.engines.onnxruntime_weights import WEIGHTED
+from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe
 
 QOPERATOR = "qoperator"
@@ -142,14 +142,17 @@ def _symmetry(recipe: Recipe) -> dict[str, bool]:
 class _Reader:
     """Calibration batches in the form that the quantizer asks for. It is spent after one pass."""
 
-    def __init__(self, source: Path, batches: Iterator[NDArray[np.float32]]) -> None:
+    def __init__(self, source: Path, batches: Iterator[Arrays]) -> None:
         import onnx
 
         graph = onnx.load(source, load_external_data=False).graph
         stored = {initializer.name for initializer in graph.initializer}
-        self._input = next(value.name for value in graph.input if value.name not in stored)
-        self._batches = batches
+        inputs = [value for value in graph.input if value.name not in stored]
+        dims = inputs[0].type.tensor_type.shape.dim
+        size = dims[0].dim_value if dims and dims[0].HasField("dim_value") else None
+        self._names = [value.name for value in inputs]
+        self._pieces = (piece for batch in batches for piece in pieces(batch, size))
 
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        batch = next(self._batches, None)
-        return None if batch is None else {self._input: batch}
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
+        piece = next(self._pieces, None)
+        return None if piece is None else dict(zip(self._names, piece, strict=True))

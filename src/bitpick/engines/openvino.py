@@ -20,6 +20,8 @@ from bitpick.engines.engine import (
     Session,
     SessionSettings,
     excluded,
+    joined,
+    pieces,
 )
 from bitpick.engines.graphs import openvino as graph
 from bitpick.engines.graphs.executed import Executed
@@ -29,6 +31,7 @@ from bitpick.errors import Unsupported
 from bitpick.evidence import FindingCode
 from bitpick.host import Host, this_host
 from bitpick.model import Format, Model
+from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe, baseline
 
 _MIXED = "mixed"
@@ -110,7 +113,7 @@ class OpenVinoEngine(Engine):
         """See `Engine.open`."""
         return _OpenVinoSession(build, settings)
 
-    def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:
+    def inspect(self, build: Build, sample: Arrays) -> Executed:
         """See `Engine.inspect`."""
         import openvino
 
@@ -154,9 +157,9 @@ def _quantized(model: Any, recipe: Recipe, samples: Samples) -> Any:
     preset = nncf.QuantizationPreset.MIXED if _MIXED in recipe.options else nncf.QuantizationPreset.PERFORMANCE
     return nncf.quantize(
         model,
-        nncf.Dataset(_Batches(samples)),
+        nncf.Dataset(_Batches(samples, _fixed(model)), list),
         preset=preset,
-        subset_size=-(-samples.count // CALIBRATION_BATCH),  # NNCF counts batches
+        subset_size=-(-samples.count // (_fixed(model) or CALIBRATION_BATCH)),  # NNCF counts batches
         ignored_scope=ignored,
         fast_bias_correction=_BIAS not in recipe.options,
     )
@@ -187,11 +190,19 @@ def _bound_bias_correction() -> None:
 class _Batches:
     """Calibration batches, as often as NNCF walks over them."""
 
-    def __init__(self, samples: Samples) -> None:
+    def __init__(self, samples: Samples, size: int | None) -> None:
         self._samples = samples
+        self._size = size
 
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        return self._samples.batches(CALIBRATION_BATCH)
+    def __iter__(self) -> Iterator[Arrays]:
+        for batch in self._samples.batches(CALIBRATION_BATCH):
+            yield from pieces(batch, self._size)
+
+
+def _fixed(model: Any) -> int | None:
+    """The number of samples that a model takes at once; None where any number will do."""
+    leading = model.inputs[0].partial_shape[0]
+    return int(leading.get_length()) if leading.is_static else None
 
 
 class _OpenVinoSession(Session):
@@ -201,13 +212,18 @@ class _OpenVinoSession(Session):
         configuration = _configuration(build.recipe, settings.threads)
         model = openvino.Core().compile_model(build.main, "CPU", configuration)
         self._request = model.create_infer_request()
-        self._output = model.outputs[0]
+        self._fixed = _fixed(model)
 
-    def prepare(self, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        return [batch]
+    def prepare(self, batch: Arrays) -> tuple[int, list[list[NDArray[Any]]]]:
+        return len(batch[0]), [list(each) for each in pieces(batch, self._fixed)]
 
-    def run(self, native: list[NDArray[np.float32]]) -> Any:
-        return self._request.infer(native, share_inputs=True)
+    def run(self, native: tuple[int, list[list[NDArray[Any]]]]) -> tuple[int, list[Any]]:
+        count, parts = native
+        # Where there are several runs, an output is a view of memory that the next one writes to.
+        share = len(parts) == 1
+        found = [self._request.infer(each, share_inputs=True, share_outputs=share).to_tuple() for each in parts]
+        return count, found
 
-    def scores(self, native: Any) -> NDArray[np.float32]:
-        return np.array(native[self._output], dtype=np.float32)
+    def outputs(self, native: tuple[int, list[Any]]) -> Arrays:
+        count, parts = native
+        return tuple(np.array(each) for each in joined(parts, count))

@@ -12,7 +12,7 @@ def quantize(module: Any, quantizer: Any, samples: Samples) -> Any:
     """Quantize a module with a quantizer's annotations.
 
     Args:
-        module: a plain `torch.nn.Module` that takes inputs of shape (n, …), float32.
+        module: a plain `torch.nn.Module` that takes inputs of shape (n, …).
         quantizer: a torchao quantizer, configured.
         samples: the calibration set; its observers see all of it, batch by batch.
 
@@ -23,10 +23,11 @@ def quantize(module: Any, quantizer: Any, samples: Samples) -> Any:
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     # The example is of another size than the calibration batches: only then does the batch stay free.
-    example = torch.from_numpy(next(samples.head(2).batches(2)))
-    exported = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    example = tuple(map(torch.from_numpy, next(samples.head(2).batches(2))))
+    free = tuple({0: torch.export.Dim("batch")} for _ in example)
+    exported = torch.export.export(module, example, dynamic_shapes=free)
     prepared = prepare_pt2e(exported.module(check_guards=False), quantizer)
     with torch.no_grad():
         for batch in samples.batches(CALIBRATION_BATCH):
-            prepared(torch.from_numpy(batch))
+            prepared(*map(torch.from_numpy, batch))
         return convert_pt2e(prepared)

@@ -8,9 +8,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bitpick.data.dataset import Samples
 from bitpick.engines.engine import (
     CALIBRATION_BATCH,
@@ -22,6 +19,7 @@ from bitpick.engines.engine import (
     SessionSettings,
     excluded,
 )
+from bitpick.engines.graphs import pytorch
 from bitpick.engines.graphs import pytorch_fx as graph
 from bitpick.engines.graphs.executed import Executed
 from bitpick.engines.graphs.pytorch_fx_insides import TorchScriptInsides
@@ -29,6 +27,7 @@ from bitpick.engines.insides import Insides
 from bitpick.errors import Unsupported
 from bitpick.host import Host
 from bitpick.model import Format, Model
+from bitpick.preprocessing import Arrays
 from bitpick.recipe import PRESETS, Recipe, baseline
 
 _BACKENDS = {
@@ -90,7 +89,7 @@ class PyTorchFxEngine(Engine):
         from bitpick.conversion import pytorch_from_onnx
 
         module = pytorch_from_onnx.load(source)
-        example = torch.from_numpy(next(samples.head(2).batches(2)))
+        example = tuple(map(torch.from_numpy, next(samples.head(2).batches(2))))
         with _quiet(), torch.inference_mode(), _backend(recipe):
             if recipe.kind != "baseline":
                 module = _quantized(module, recipe, example, samples)
@@ -116,13 +115,13 @@ class PyTorchFxEngine(Engine):
         """See `Engine.open`."""
         return _TorchScriptSession(build, settings)
 
-    def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:
+    def inspect(self, build: Build, sample: Arrays) -> Executed:
         """See `Engine.inspect`."""
         import torch
 
         with _backend(build.recipe), _quiet():
             module = torch.jit.load(build.main).eval()  # type: ignore[no-untyped-call]
-            return graph.executed(module, torch.from_numpy(sample))
+            return graph.executed(module, tuple(map(torch.from_numpy, sample)))
 
 
 def _quantized(module: Any, recipe: Recipe, example: Any, samples: Samples) -> Any:
@@ -138,7 +137,7 @@ def _quantized(module: Any, recipe: Recipe, example: Any, samples: Samples) -> A
         mapping.set_module_name(name, None)
     prepared = prepare_fx(module, mapping, example)
     for batch in samples.batches(CALIBRATION_BATCH):
-        prepared(torch.from_numpy(batch))
+        prepared(*map(torch.from_numpy, batch))
     return convert_fx(prepared)
 
 
@@ -155,16 +154,15 @@ class _TorchScriptSession(Session):
                 self._module = torch.jit.load(build.main).eval()  # type: ignore[no-untyped-call]
             self._open = stack.pop_all()
 
-    def prepare(self, batch: NDArray[np.float32]) -> Any:
-        return self._torch.from_numpy(batch)
+    def prepare(self, batch: Arrays) -> Any:
+        return tuple(map(self._torch.from_numpy, batch))
 
     def run(self, native: Any) -> Any:
         with self._torch.inference_mode():
-            return self._module(native)
+            return self._module(*native)
 
-    def scores(self, native: Any) -> NDArray[np.float32]:
-        scores: NDArray[np.float32] = native.numpy()
-        return scores
+    def outputs(self, native: Any) -> Arrays:
+        return pytorch.arrays(native)
 
     def __exit__(self, *_: object) -> None:
         self._open.close()

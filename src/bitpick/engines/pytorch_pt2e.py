@@ -6,18 +6,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bitpick.data.dataset import Samples
 from bitpick.engines import pt2e
 from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings, excluded
+from bitpick.engines.graphs import pytorch
 from bitpick.engines.graphs import pytorch_pt2e as graph
 from bitpick.engines.graphs.executed import Executed
 from bitpick.errors import Unsupported
 from bitpick.evidence import FindingCode
 from bitpick.host import Host
 from bitpick.model import Format, Model
+from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe, baseline
 
 _REDUCED = "reduced_range"
@@ -74,8 +73,8 @@ class PyTorchPt2eEngine(Engine):
 
         module: Any = pytorch_from_onnx.load(source)
         # Two samples, not one: an export specializes on a size of one.
-        example = (torch.from_numpy(next(samples.head(2).batches(2))),)
-        free = ({0: torch.export.Dim("batch", min=1)},)
+        example = tuple(map(torch.from_numpy, next(samples.head(2).batches(2))))
+        free = tuple({0: torch.export.Dim("batch", min=1)} for _ in example)
         with torch.no_grad():
             if recipe.kind != "baseline":
                 module = pt2e.quantize(module, _quantizer(module, recipe), samples)
@@ -111,7 +110,7 @@ class PyTorchPt2eEngine(Engine):
         """See `Engine.mend`."""
         return "choose another engine where size counts: a package is compiled code" if code == "container" else ""
 
-    def inspect(self, build: Build, sample: NDArray[np.float32]) -> Executed:  # noqa: ARG002 - it tells before it runs
+    def inspect(self, build: Build, sample: Arrays) -> Executed:  # noqa: ARG002 - it tells before it runs
         """See `Engine.inspect`."""
         return graph.executed(build.main)
 
@@ -139,13 +138,12 @@ class _PackageSession(Session):
         self._torch = torch
         self._run = aoti_load_package(str(path))
 
-    def prepare(self, batch: NDArray[np.float32]) -> Any:
-        return self._torch.from_numpy(batch)
+    def prepare(self, batch: Arrays) -> Any:
+        return tuple(map(self._torch.from_numpy, batch))
 
     def run(self, native: Any) -> Any:
         with self._torch.inference_mode():
-            return self._run(native)
+            return self._run(*native)
 
-    def scores(self, native: Any) -> NDArray[np.float32]:
-        scores: NDArray[np.float32] = native.numpy()
-        return scores
+    def outputs(self, native: Any) -> Arrays:
+        return pytorch.arrays(native)

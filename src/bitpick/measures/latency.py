@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bitpick.engines.engine import Session
+from bitpick.preprocessing import Arrays
 
 BLOCK_SECONDS = 1e-3  # shorter ones are at the mercy of the clock and of interrupts
 WIDEST_CONTROL = 1.05
@@ -34,13 +34,13 @@ class _Open:
 _OPEN: dict[str, _Open] = {}
 
 
-def hold(key: str, session: Session, batch: NDArray[np.float32], warm_seconds: float = _WARM_SECONDS) -> None:
+def hold(key: str, session: Session, batch: Arrays, warm_seconds: float = _WARM_SECONDS) -> None:
     """Keep a session and its prepared input, warm it up until it is steady, and size its blocks.
 
     Args:
         key: names it in `blocks`.
         session: an open build; the process ends with it open.
-        batch: its input, of shape (n, …), float32; preparing it is not timed.
+        batch: its input; preparing it is not timed.
         warm_seconds: for how long at most it is warmed up.
     """
     held = _OPEN[key] = _Open(session, session.prepare(batch))
@@ -61,7 +61,7 @@ def blocks(keys: Sequence[str]) -> list[float]:
     return [_block(_OPEN[key]) for key in keys]
 
 
-def many(key: str, batch: NDArray[np.float32], times: int) -> list[float]:
+def many(key: str, batch: Arrays, times: int) -> list[float]:
     """Time runs of another batch through an open session, once it is used to its shape: seconds of each."""
     session = _OPEN[key].session
     native = session.prepare(batch)

@@ -1,29 +1,26 @@
-"""Whether what a runtime does to a graph when it opens a build changes what the build predicts."""
+"""Whether what a runtime does to a graph when it opens a build changes what the build answers."""
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bitpick.evidence import Unoptimized
+from bitpick.measures.tasks.task import Answers, Targets, Task
 
 
-def unoptimized(
-    optimized: NDArray[np.integer], plain: NDArray[np.integer], targets: NDArray[np.integer]
-) -> Unoptimized | None:
-    """A build as it ships beside the same build on a graph that was left alone; None where no prediction differs.
+def unoptimized(task: Task, optimized: Answers, plain: Answers, targets: Targets) -> Unoptimized | None:
+    """A build as it ships beside the same build on a graph that was left alone; None where no answer differs.
 
     Args:
-        optimized: classes of shape (n,), as the build ships.
-        plain: classes of shape (n,), without the runtime's rewriting.
-        targets: true classes of shape (n,).
+        task: says what differs.
+        optimized: the answers of n samples, as the build ships.
+        plain: the answers without the runtime's rewriting.
+        targets: what is right for them.
     """
-    flips = int((optimized != plain).sum())
+    flips = int(task.differing(optimized, plain).sum())
     if not flips:
         return None
     return Unoptimized(
         samples=len(targets),
-        correct=int((plain == targets).sum()),
-        correct_optimized=int((optimized == targets).sum()),
+        correct=task.correct(plain, targets),
+        correct_optimized=task.correct(optimized, targets),
         flips=flips,
     )

@@ -183,7 +183,8 @@ def hops(records: Sequence[Hop], path: str) -> Group:
     for name in ("samples", "largest difference", "tolerance", "top-1 agreement"):
         shown.add_column(name, justify="right")
     for hop in records:
-        numbers = (f"{hop.max_abs_diff:.2g}", f"{hop.tolerance:.2g}", words.percent(hop.top1_agreement))
+        agreement = "" if hop.top1_agreement is None else words.percent(hop.top1_agreement)
+        numbers = (f"{hop.max_abs_diff:.2g}", f"{hop.tolerance:.2g}", agreement)
         shown.add_row(hop.name, str(hop.samples), *numbers)
     return Group(shown, Text(""), Text(f"Verified, and written to {path}"))
 

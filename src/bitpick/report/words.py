@@ -75,8 +75,8 @@ def reduction(row: Row) -> str:
 
 
 def result(row: Row) -> str:
-    """The accuracy of a row, or why it has none in one word."""
-    return percent(row.accuracy.value) if row.accuracy else row.status
+    """The metric of a row, or why it has none in one word."""
+    return row.metric.shown() if row.metric else row.status
 
 
 def drop(row: Row) -> str:
@@ -184,10 +184,10 @@ def ordered(run: Run) -> list[Row]:
     """Rows as tables show them: baselines, quantized rows by accuracy, other CPUs, then what could not be done."""
     kinds = {"baseline": 0, "reduced_precision": 1, "quantized": 1}
 
-    def rank(row: Row) -> tuple[int, str, int, int, str]:
-        correct = row.accuracy.correct if row.accuracy else 0
+    def rank(row: Row) -> tuple[bool, str, int, float, str]:
+        quality = row.metric.quality if row.metric else 0.0
         target = "" if row.target == "host" else row.target
-        return (row.status != "ok", target, kinds[row.kind], -correct if row.kind != "baseline" else 0, row.id)
+        return (row.status != "ok", target, kinds[row.kind], -quality if row.kind != "baseline" else 0, row.id)
 
     return sorted(run.rows, key=rank)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bitpick.engines.engine import Build
 from bitpick.engines.graphs import litert as graph
 from bitpick.engines.insides import Insides, Pair
+from bitpick.preprocessing import Arrays
 
 
 class LiteRtInsides(Insides):
@@ -34,7 +35,7 @@ class LiteRtInsides(Insides):
                 expected, found = _read(self._floats, floats[each.weight]), _read(self._build, build[each.weight])
                 yield layer, np.moveaxis(expected, outputs, 0), np.moveaxis(found, outputs, 0)
 
-    def outputs(self, batch: NDArray[np.float32]) -> Iterator[Pair]:
+    def outputs(self, batch: Arrays) -> Iterator[Pair]:
         """See `Insides.outputs`."""
         for interpreter in (self._floats, self._build):
             _run(interpreter, batch)
@@ -59,11 +60,13 @@ def _open(build: Build) -> Any:
     return interpreter
 
 
-def _run(interpreter: Any, batch: NDArray[np.float32]) -> None:
-    source = interpreter.get_input_details()[0]
-    interpreter.resize_tensor_input(source["index"], batch.shape)
+def _run(interpreter: Any, batch: Arrays) -> None:
+    sources = graph.ends(interpreter)[0]
+    for source, array in zip(sources, batch, strict=True):
+        interpreter.resize_tensor_input(source["index"], array.shape)
     interpreter.allocate_tensors()
-    interpreter.set_tensor(source["index"], graph.native(source, batch))
+    for source, array in zip(sources, batch, strict=True):
+        interpreter.set_tensor(source["index"], graph.native(source, array))
     interpreter.invoke()
 
 

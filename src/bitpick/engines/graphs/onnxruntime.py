@@ -23,6 +23,7 @@ from bitpick.engines.graphs.executed import (
     weight_grid,
 )
 from bitpick.fingerprint import Grid
+from bitpick.preprocessing import Arrays
 
 if TYPE_CHECKING:
     import onnx
@@ -50,7 +51,7 @@ _ROUNDS = 4  # the accuracy level at which a product with integer weights rounds
 _DTYPES = {"float": "float32", "float16": "float16", "uint8": "u8", "int8": "s8"}
 
 
-def executed(path: Path, settings: Mapping[str, str], sample: NDArray[np.float32]) -> Executed:
+def executed(path: Path, settings: Mapping[str, str], sample: Arrays) -> Executed:
     """Read off what ONNX Runtime executes for a file and a sample, with the settings that the build ships with."""
     import onnx
     import onnxruntime as ort
@@ -67,7 +68,8 @@ def executed(path: Path, settings: Mapping[str, str], sample: NDArray[np.float32
         file = shipped.SerializeToString() if unnamed else path
         session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         source = session.get_inputs()[0]
-        session.run(None, {source.name: np.repeat(sample, _fixed_batch(source), axis=0)})
+        times = _fixed_batch(source)
+        session.run(None, fed(session, tuple(np.repeat(each, times, axis=0) for each in sample)))
         events = json.loads(Path(session.end_profiling()).read_text())
         graph = onnx.load(options.optimized_model_filepath).graph
         sink = session.get_outputs()[0]
@@ -97,6 +99,11 @@ def session_options(settings: Mapping[str, str]) -> Any:
     for name, value in settings.items():
         options.add_session_config_entry(name, value)
     return options
+
+
+def fed(session: Any, batch: Arrays) -> dict[str, NDArray[Any]]:
+    """A batch by the names of a session's inputs."""
+    return {source.name: array for source, array in zip(session.get_inputs(), batch, strict=True)}
 
 
 def constants(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:

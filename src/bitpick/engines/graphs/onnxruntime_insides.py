@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.engines.engine import Build
-from bitpick.engines.graphs.onnxruntime import session_options
+from bitpick.engines.graphs.onnxruntime import fed, session_options
 from bitpick.engines.insides import Insides, Pair
+from bitpick.preprocessing import Arrays
 
 if TYPE_CHECKING:
     import onnx
@@ -124,11 +125,10 @@ class OnnxInsides(Insides):
                     outputs, found = _outputs_axis(node, expected.ndim), found.astype(np.float32)
                     yield node.name, np.moveaxis(expected, outputs, 0), np.moveaxis(found, outputs, 0)
 
-    def outputs(self, batch: NDArray[np.float32]) -> Iterator[Pair]:
+    def outputs(self, batch: Arrays) -> Iterator[Pair]:
         """See `Insides.outputs`."""
         expected, found = (
-            dict(zip(names, session.run(names, {session.get_inputs()[0].name: batch}), strict=True))
-            for session, names in self._sessions
+            dict(zip(names, session.run(names, fed(session, batch)), strict=True)) for session, names in self._sessions
         )
         for layer, end, name, read in self._points:
             if expected[end].dtype == np.float32 and expected[end].shape == found[name].shape:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bitpick.engines.graphs.executed import FLOATS, INTEGERS, Executed, Operator, activation_grid, weight_grid
 from bitpick.fingerprint import Grid
+from bitpick.preprocessing import Arrays
 
 WEIGHTED = {
     "Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData", "MatMul",
@@ -25,16 +26,16 @@ _PLUMBING = _CONVERSIONS | _TRANSPOSES | {
 _DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "s8", "u8": "u8"}
 
 
-def executed(compiled: Any, source: Any, sample: NDArray[np.float32]) -> Executed:
+def executed(compiled: Any, source: Any, sample: Arrays) -> Executed:
     """Read off what a compiled model executes.
 
     Args:
         compiled: an `openvino.CompiledModel`.
         source: the `openvino.Model` that it was compiled from.
-        sample: one sample, of shape (1, …): it makes all shapes known.
+        sample: a batch of one sample: it makes all shapes known.
     """
     source = source.clone()
-    source.reshape(list(sample.shape))
+    source.reshape({port: list(each.shape) for port, each in zip(source.inputs, sample, strict=True)})
     layers = [op for op in source.get_ops() if op.get_type_name() in WEIGHTED]
     operators = []
     nodes = compiled.get_runtime_model().get_ordered_ops()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bitpick.engines.graphs.openvino import WEIGHTED
 from bitpick.engines.insides import Insides, Pair
+from bitpick.preprocessing import Arrays
 
 _FUSED = {"Add", "Relu", "Clamp", "PRelu", "Sigmoid", "FakeQuantize"}
 
@@ -38,7 +39,7 @@ class OpenVinoInsides(Insides):
             ends = [_end(layers[name]) for name in names]
             model.add_outputs([end.output(0) for end in ends])
             compiled = openvino.Core().compile_model(model, "CPU", dict(configuration))
-            # The first result is the model's own.
+            # The first results are the model's own.
             self._runs.append((compiled, dict(zip(names, compiled.outputs[-len(names) :], strict=True))))
 
     def weights(self) -> Iterator[Pair]:
@@ -50,10 +51,10 @@ class OpenVinoInsides(Insides):
                 if expected is not None and found is not None and expected.shape == found.shape:
                     yield _short(name), _outputs_first(layer, expected), _outputs_first(layer, found)
 
-    def outputs(self, batch: NDArray[np.float32]) -> Iterator[Pair]:
+    def outputs(self, batch: Arrays) -> Iterator[Pair]:
         """See `Insides.outputs`."""
         (floats, wanted), (build, same) = self._runs
-        expected, found = floats([batch]), build([batch])
+        expected, found = floats(list(batch)), build(list(batch))
         for name, output in wanted.items():
             yield _short(name), np.asarray(expected[output]), np.asarray(found[same[name]])
 

@@ -19,7 +19,7 @@ _PLUMBING = _CONVERSIONS | {
 
 
 def executed(module: Any, sample: Any) -> Executed:
-    """Read off what a TorchScript module executes for a sample."""
+    """Read off what a TorchScript module executes for a sample, a tensor for each input."""
     graph = module.inlined_graph.copy()
     conversions = tuple(f"{n.kind()} {n.output().debugName()}" for n in graph.nodes() if n.kind() in _CONVERSIONS)
     nodes = [n for n in graph.nodes() if not n.kind().startswith("prim::") and n.kind() not in _PLUMBING]
@@ -32,7 +32,10 @@ def executed(module: Any, sample: Any) -> Executed:
 
 
 def giving(module: Any, graph: Any, wanted: list[Any]) -> Callable[[Any], Any]:
-    """A function that runs a graph, a copy of a module's own, which is changed to give some of its values instead."""
+    """A function that runs a graph, a copy of a module's own, which is changed to give some of its values instead.
+
+    It takes a tuple with a tensor for each input.
+    """
     import torch
 
     both = graph.appendNode(graph.create("prim::TupleConstruct", wanted, 1))
@@ -43,7 +46,7 @@ def giving(module: Any, graph: Any, wanted: list[Any]) -> Callable[[Any], Any]:
 
     def run(batch: Any) -> Any:
         with torch.inference_mode():
-            return function(module._c, batch)  # noqa: SLF001 - the module as the graph takes it
+            return function(module._c, *batch)  # noqa: SLF001 - the module as the graph takes it
 
     return run
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bitpick.engines.graphs.pytorch_fx import WEIGHTED, giving, weight_of
 from bitpick.engines.insides import Insides, Pair
+from bitpick.preprocessing import Arrays
 
 
 class TorchScriptInsides(Insides):
@@ -40,11 +41,11 @@ class TorchScriptInsides(Insides):
         for name, (expected, found) in zip(self._names, self._weights, strict=True):
             yield name, expected, found
 
-    def outputs(self, batch: NDArray[np.float32]) -> Iterator[Pair]:
+    def outputs(self, batch: Arrays) -> Iterator[Pair]:
         """See `Insides.outputs`."""
         import torch
 
-        expected, found = (run(torch.from_numpy(batch)) for run in self._runs)
+        expected, found = (run(tuple(map(torch.from_numpy, batch))) for run in self._runs)
         for name, first, second in zip(self._names, expected, found, strict=True):
             yield name, _float(first), _float(second)
 

@@ -1,0 +1,134 @@
+"""Whether a data set is one that a model can take, and what the two of them are for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from bitpick.data.dataset import Dataset, Samples
+from bitpick.errors import DataError
+from bitpick.interface import Input, Interface, Output
+from bitpick.measures.tasks import registry
+from bitpick.measures.tasks.task import Task
+from bitpick.model import Signature, Tensor
+from bitpick.preprocessing import Preprocessing
+
+LoadData = Callable[[Signature], Dataset]
+"""Gives the data set for a model that takes and gives this."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A data set as a model takes it.
+
+    Attributes:
+        dataset: the data set.
+        names: its inputs in the order of the model's.
+        task: what the model and the data set are for.
+    """
+
+    dataset: Dataset
+    names: tuple[str, ...]
+    task: Task
+
+    @property
+    def evaluation(self) -> Samples:
+        """All samples to evaluate on."""
+        return self.dataset.samples(self.dataset.evaluation, self.names)
+
+    @property
+    def calibration(self) -> Samples:
+        """All samples that calibration samples are drawn from."""
+        return self.dataset.samples(self.dataset.calibration, self.names)
+
+
+def fitted(load_data: LoadData, signature: Signature, source: str) -> Fitted:
+    """Load a data set for a model, and see what both are for.
+
+    Args:
+        load_data: gives the data set.
+        signature: what the model takes and gives.
+        source: the model, as messages call it.
+
+    Raises:
+        RequestError: there is no such data set, or the model cannot take it, or gives nothing to compare with labels.
+    """
+    dataset = load_data(signature)
+    names = _arranged(dataset, signature, source)
+    dataset = replace(dataset, preprocessing=_cast(dataset, names, signature))
+    evaluation = dataset.samples(dataset.evaluation, names)
+    _check(evaluation, signature, source)
+    labels = None if evaluation.labels is None else evaluation.targets()
+    return Fitted(dataset, names, registry.choose(signature, dataset.classes, labels, source))
+
+
+def interface(signature: Signature, samples: Samples, task: Task) -> Interface:
+    """What a deployer must know of every build of a model, with the preprocessing of these samples."""
+    ends = zip(signature.inputs, samples.preprocessing, strict=True)
+    return Interface(
+        inputs=tuple(Input(name=t.name, shape=t.shape, dtype=t.dtype, preprocessing=p) for t, p in ends),
+        outputs=tuple(Output(name=t.name, shape=t.shape, dtype=t.dtype) for t in signature.outputs),
+        task=task.kind,
+        output=getattr(task, "output", 0),
+        classes=getattr(task, "classes", ()),
+    )
+
+
+def _arranged(dataset: Dataset, signature: Signature, source: str) -> tuple[str, ...]:
+    """The names of a data set's inputs in the order of the model's: by their names, else in their own order."""
+    has, wants = tuple(dataset.calibration.paths), tuple(tensor.name for tensor in signature.inputs)
+    if set(wants) <= set(has):
+        return wants
+    if len(has) != len(wants):
+        takes = f"{len(wants)} input{'' if len(wants) == 1 else 's'} ({', '.join(wants)})"
+        raise DataError(
+            f"the model {source} takes {takes}, and {dataset.name} has {len(has)} ({', '.join(has)})",
+            expected="an array for each input, by its name",
+        )
+    return has
+
+
+def _cast(dataset: Dataset, names: Sequence[str], signature: Signature) -> dict[str, Preprocessing]:
+    """The preprocessing of each input, in the dtype that the model takes."""
+    known = {name: dataset.preprocessing.get(name, Preprocessing()) for name in names}
+    for name, tensor in zip(names, signature.inputs, strict=True):
+        if tensor.dtype in ("int32", "int64", "bool"):
+            known[name] = known[name].model_copy(update={"dtype": tensor.dtype})
+    return known
+
+
+def _check(samples: Samples, signature: Signature, source: str) -> None:
+    """Refuse samples whose shapes are others than the model takes."""
+    for tensor, batch in zip(signature.inputs, next(samples.head(1).batches(1)), strict=True):
+        if not _fits(tensor, batch):
+            raise DataError(
+                f"the model {source} takes {tensor}, and the samples have shape {batch.shape[1:]}",
+                expected=f"samples of shape {_words(tensor.shape)}",
+                mend=_mend(tensor, batch.shape[1:]),
+            )
+
+
+def _fits(tensor: Tensor, batch: NDArray[Any]) -> bool:
+    if tensor.shape is None:
+        return True
+    shape = batch.shape[1:]
+    return len(shape) == len(tensor.shape) and all(
+        want is None or want == has for want, has in zip(tensor.shape, shape, strict=True)
+    )
+
+
+def _mend(tensor: Tensor, shape: tuple[int, ...]) -> str:
+    """What would make samples fit, where one thing would."""
+    wanted = tensor.shape
+    if wanted is None or len(wanted) != len(shape) or len(shape) < 2:
+        return ""
+    if all(want is None or want == has for want, has in zip(wanted, (shape[-1], *shape[:-1]), strict=True)):
+        return "the channels are last, and the model takes them first: --layout channels-first"
+    return ""
+
+
+def _words(shape: Sequence[int | None] | None) -> str:
+    return "unknown" if shape is None else f"({', '.join('any' if d is None else str(d) for d in shape)})"

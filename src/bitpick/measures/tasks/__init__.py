@@ -1,0 +1,1 @@
+"""What builds are judged by: one task a file."""

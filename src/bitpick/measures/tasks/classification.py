@@ -1,0 +1,122 @@
+"""Classification: one class a sample, right or wrong. Everything about it is exact: nothing is resampled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.evidence import Metric
+from bitpick.measures.tasks.task import Answers, Targets, Task, Versus
+from bitpick.preprocessing import Arrays
+from bitpick.result import Accuracy
+from bitpick.statistics import mcnemar_midp, noninferiority_score, tango_interval, wilson_interval
+
+
+class Classification(Task):
+    """The class with the best score.
+
+    Attributes:
+        classes: names of the classes, in the order of the labels.
+        output: which of the model's outputs has the scores: shape (n, classes), or (n, 1) for two classes.
+        threshold: of two classes with one score, above which it is the second one.
+    """
+
+    kind: Literal["classification", "agreement"] = "classification"
+    classes: tuple[str, ...]
+    output: int = 0
+    threshold: float = 0.5
+
+    @property
+    def against_float(self) -> bool:
+        """See `Task.against_float`: where there are no labels, the question is how often builds agree with it."""
+        return self.kind == "agreement"
+
+    def answers(self, inputs: Arrays, outputs: Arrays, targets: Targets | None) -> Answers:  # noqa: ARG002 - see Task
+        """See `Task.answers`: the predicted class, of shape (n,), int32."""
+        return self.predicted(outputs[self.output])
+
+    def predicted(self, scores: NDArray[np.float32]) -> NDArray[np.int32]:
+        """The class of each sample, from scores of shape (n, classes), or (n, 1), or (n,)."""
+        flat = scores.reshape(len(scores), -1)
+        if flat.shape[1] == 1:
+            return np.greater(flat[:, 0], self.threshold).astype(np.int32)
+        found: NDArray[np.int32] = flat.argmax(axis=1).astype(np.int32)
+        return found
+
+    def value(self, answers: Answers, targets: Targets) -> float:
+        """See `Task.value`: the share that is right."""
+        return float((answers == targets).mean())
+
+    def metric(self, answers: Answers, targets: Targets) -> Metric:
+        """See `Task.metric`: the interval is Wilson's."""
+        correct = int((answers == targets).sum())
+        name = "accuracy" if self.kind == "classification" else "agreement"
+        return Metric(name=name, value=correct / len(targets), interval=wilson_interval(correct, len(targets)))
+
+    def accuracy(self, answers: Answers, outputs: Arrays, targets: Targets) -> Accuracy | None:
+        """See `Task.accuracy`."""
+        if self.kind != "classification":
+            return None
+        hits = answers == targets
+        found = self.metric(answers, targets)
+        assert found.interval is not None
+        scores = outputs[self.output]
+        top5 = None
+        if len(self.classes) > 5:
+            best = np.argpartition(scores, -5, axis=1)[:, -5:]
+            top5 = float((best == targets[:, None]).any(axis=1).mean())
+        return Accuracy(
+            correct=int(hits.sum()),
+            total=len(hits),
+            value=found.value,
+            interval=found.interval,
+            per_class={n: float(hits[targets == i].mean()) for i, n in enumerate(self.classes) if (targets == i).any()},
+            top5=top5,
+        )
+
+    def versus(self, own: Answers, other: Answers, targets: Targets) -> Versus:
+        """See `Task.versus`: Tango's interval, McNemar's mid-p."""
+        lost, won = discordant(own, other, targets)
+        return Versus(
+            drop=(lost - won) / len(targets),
+            drop_interval=tango_interval(lost, won, len(targets)),
+            p_value=mcnemar_midp(lost, won),
+            flips=int((own != other).sum()),
+            only_baseline=lost,
+            only_row=won,
+        )
+
+    def score(self, own: Answers, other: Answers, targets: Targets, margin: float) -> float:
+        """See `Task.score`: Tango's."""
+        return noninferiority_score(*discordant(own, other, targets), len(targets), margin)
+
+    def spread(self, pairs: Sequence[tuple[Answers, Answers]], targets: Targets) -> NDArray[np.float64]:
+        """See `Task.spread`: what each sample adds to each drop."""
+        return np.stack([self.losses(own, other, targets) for own, other in pairs], axis=1)
+
+    def losses(self, own: Answers, other: Answers, targets: Targets) -> NDArray[np.float64]:
+        """See `Task.losses`: 1, 0 or -1."""
+        found: NDArray[np.float64] = (own == targets).astype(np.float64) - (other == targets)
+        return found
+
+    def differing(self, first: Answers, second: Answers) -> NDArray[np.bool_]:
+        """See `Task.differing`: the flips."""
+        found: NDArray[np.bool_] = first != second
+        return found
+
+    def correct(self, answers: Answers, targets: Targets) -> int:
+        """See `Task.correct`."""
+        return int((answers == targets).sum())
+
+    def groups(self, targets: Targets) -> NDArray[np.int64]:
+        """See `Task.groups`: the classes."""
+        return targets.astype(np.int64)
+
+
+def discordant(first: Answers, second: Answers, targets: Targets) -> tuple[int, int]:
+    """How many samples only the first gets right, and only the second; predictions of shape (n,)."""
+    right, also = first == targets, second == targets
+    return int((right & ~also).sum()), int((also & ~right).sum())
