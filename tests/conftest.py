@@ -64,7 +64,7 @@ def split(folder: Path, name: str, images: np.ndarray, labels: np.ndarray) -> Sp
     np.save(folder / f"{name}_images.npy", images)
     np.save(folder / f"{name}_labels.npy", labels)
     paths = folder / f"{name}_images.npy", folder / f"{name}_labels.npy"
-    return Split(np.load(paths[0], mmap_mode="r"), np.load(paths[1]), name, *paths)
+    return Split({"image": paths[0]}, paths[1], name)
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from bitpick.engines.onnxruntime import OnnxRuntimeEngine
 from bitpick.engines.registry import engines
 from bitpick.executors.inline import InlineExecutor
 from bitpick.host import target, this_host
-from bitpick.preprocessing import Preprocessing
 from bitpick.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
@@ -108,7 +107,7 @@ def test_the_engine_that_the_guide_adds(model_file, dataset, tmp_path, use_engin
     store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
     comparison = Comparison(store, this_host(), InlineExecutor(), 1, Silent(), InlineExecutor)
     with pytest.raises(Exception, match="no quantized row is ok"):  # half precision is no quantization
-        comparison.compare(lambda: dataset, Preprocessing())
+        comparison.compare(lambda _: dataset)
     rows = {row.id: row for row in store.run.rows}
     assert {row.status for row in rows.values()} == {"ok"}
     assert rows["onnx_reference:float16"].kind == "reduced_precision"

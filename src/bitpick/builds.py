@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bitpick.comparison import single
+from bitpick.comparison import alone, single
 from bitpick.comparison.fit import LoadData
 from bitpick.comparison.listener import Listener, Silent
 from bitpick.data.load import load as load_dataset
@@ -109,7 +109,7 @@ def evaluate(
         RequestError: there is no such model or build, or it does not fit the data.
         RunError: the evaluation failed.
     """
-    return single.evaluate(Path(model), _load(data, progress), listener or Silent())
+    return alone.evaluate(Path(model), _load(data, progress), listener or Silent())
 
 
 def bench(
@@ -145,7 +145,7 @@ def bench(
             raise RequestError(f"the number of {name} {value} is out of range", expected="at least 1")
     options = {"batch": batch, "threads": threads, "processes": processes, "pairs": pairs}
     folders = [Path(build) for build in builds]
-    return single.bench(folders, _load(data, progress), listener or Silent(), **options)
+    return alone.bench(folders, _load(data, progress), listener or Silent(), **options)
 
 
 def _load(data: str | Path, progress: Progress) -> LoadData:

@@ -9,6 +9,28 @@ from pydantic import BaseModel, ConfigDict
 _STRICT = ConfigDict(extra="forbid")
 
 
+class Accuracy(BaseModel):
+    """Top-1 accuracy on the evaluation set.
+
+    Attributes:
+        correct: samples that are predicted right.
+        total: of so many.
+        value: their share.
+        interval: Wilson's of it, at 95%.
+        per_class: the share of each class, by its name.
+        top5: share of samples whose class is among the five best scores, where there are more than five.
+    """
+
+    model_config = _STRICT
+
+    correct: int
+    total: int
+    value: float
+    interval: tuple[float, float]
+    per_class: dict[str, float]
+    top5: float | None = None
+
+
 class Metric(BaseModel):
     """What a build is judged by.
 

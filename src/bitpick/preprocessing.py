@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict
 Arrays = tuple[NDArray[Any], ...]
 """A batch: one array for each input, or each output, of a model, in the order of the model; each of shape (n, …)."""
 
+Dtype = Literal["float32", "float16", "float64", "int8", "uint8", "int16", "int32", "int64", "bool"]
+"""What a model may take."""
+
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -55,7 +58,7 @@ class Preprocessing(BaseModel):
     scale: float | tuple[float, ...] = 1.0
     reverse_channels: bool = False
     channels_first: bool = False
-    dtype: Literal["float32", "int32", "int64", "bool"] = "float32"
+    dtype: Dtype = "float32"
     decoding: Decoding | None = None
 
     def __call__(self, batch: NDArray[Any]) -> NDArray[Any]:
@@ -67,14 +70,15 @@ class Preprocessing(BaseModel):
         Returns:
             Array of `dtype`, of the same shape but for the place of the channels, in C order.
         """
-        prepared = np.array(batch, dtype=self.dtype)  # its own: what is stored is mapped, and not to be written to
+        # Its own: what is stored is mapped, and not to be written to.
+        prepared = np.array(batch, dtype=np.float32 if self._moves else self.dtype)
         if self._moves:
             prepared = (prepared - np.asarray(self.offset, np.float32)) / np.asarray(self.scale, np.float32)
         if self.reverse_channels:
             prepared = prepared[..., ::-1]
         if self.channels_first and prepared.ndim > 2:
             prepared = np.moveaxis(prepared, -1, 1)
-        return np.ascontiguousarray(prepared)
+        return np.ascontiguousarray(prepared, dtype=self.dtype)
 
     @property
     def _moves(self) -> bool:

@@ -11,7 +11,17 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from bitpick.diagnosed import Diagnosis, Example
-from bitpick.evidence import Fidelity, Finding, Fold, Metric, OverDraws, Unoptimized, VersusBaseline, VersusNative
+from bitpick.evidence import (
+    Accuracy,
+    Fidelity,
+    Finding,
+    Fold,
+    Metric,
+    OverDraws,
+    Unoptimized,
+    VersusBaseline,
+    VersusNative,
+)
 from bitpick.fingerprint import Coverage, Fingerprint
 from bitpick.recipe import Kind, Recipe
 from bitpick.timing import Latency, SpeedRecord, Throughput
@@ -38,26 +48,6 @@ class File(Record):
     path: str
     bytes: int
     sha256: str
-
-
-class Accuracy(Record):
-    """Top-1 accuracy on the evaluation set.
-
-    Attributes:
-        correct: samples that are predicted right.
-        total: of so many.
-        value: their share.
-        interval: Wilson's of it, at 95%.
-        per_class: the share of each class, by its name.
-        top5: share of samples whose class is among the five best scores, where there are more than five.
-    """
-
-    correct: int
-    total: int
-    value: float
-    interval: tuple[float, float]
-    per_class: dict[str, float]
-    top5: float | None = None
 
 
 class Flag(Record):
@@ -101,7 +91,7 @@ class Row(Record):
     size_ratio: float | None = None
     weight_bytes: int | None = None
     metric: Metric | None = None
-    metrics: list[Metric] = []
+    metrics: list[Metric] | None = None
     samples: int | None = None
     accuracy: Accuracy | None = None
     versus_baseline: VersusBaseline | None = None

@@ -11,14 +11,12 @@ from bitpick.comparison import compare as module
 from bitpick.comparison import store as stores
 from bitpick.comparison.compare import Comparison, new_run
 from bitpick.comparison.listener import Silent
-from bitpick.comparison.prepare import check_fit
 from bitpick.comparison.request import make_request
 from bitpick.comparison.store import Store
 from bitpick.errors import DataError, ModelError, RequestError, RunError
 from bitpick.executors.inline import InlineExecutor
 from bitpick.fingerprint import Coverage, Grid
 from bitpick.host import this_host
-from bitpick.preprocessing import Preprocessing
 from tests.conftest import linear_model
 
 
@@ -56,12 +54,12 @@ def compare(model_file, dataset, fake_engine, tmp_path):
         comparison = Comparison(store, this_host(), executor, 1, Silent(), InlineExecutor)
         run.store, run.executor = store, executor
 
-        def load():
+        def load(_):
             if stop_at == "load":
                 raise KeyboardInterrupt
             return data
 
-        comparison.compare(load, Preprocessing(), overwrite)
+        comparison.compare(load, overwrite)
         return stores.read(store.root)
 
     return run
@@ -290,15 +288,13 @@ def wrong_requests(tmp_path, dataset):
     labels = np.array(dataset.evaluation.labels)
     labels[0] = 9
     np.save(tmp_path / "odd_labels.npy", labels)
-    odd = dataset.evaluation.__class__(
-        dataset.evaluation.inputs, labels, "x", dataset.evaluation.inputs_path, tmp_path / "odd_labels.npy"
-    )
+    odd = dataset.evaluation.__class__(dataset.evaluation.paths, tmp_path / "odd_labels.npy", "x")
     outside = dataset.__class__("tiny", dataset.classes, calibration=dataset.calibration, evaluation=odd)
     return {
         "scores": (DataError, "gives 7 scores, and the data set has 4 classes", {"model": many}),
         "shape": (
             DataError,
-            r"takes inputs of shape \(batch, 8, 8, 3\), and the samples have shape \(4, 4, 3\)",
+            r"takes image \(batch, 8, 8, 3\) float32, and the samples have shape \(4, 4, 3\)",
             {"model": wide},
         ),
         "labels": (DataError, "has the label 9, outside its 4 classes", {"data": outside}),
@@ -410,22 +406,10 @@ def test_an_engines_own_hop_that_fails_costs_its_rows_alone(model_file, dataset,
             model_file, "tiny", engine_names=["fake", "picky"], calibration_size=50, bench_seconds=0
         )
         store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
-        Comparison(store, this_host(), InlineExecutor(), 1, Silent(), InlineExecutor).compare(
-            lambda: dataset, Preprocessing()
-        )
+        Comparison(store, this_host(), InlineExecutor(), 1, Silent(), InlineExecutor).compare(lambda _: dataset)
     statuses = {row.id: row.status for row in store.run.rows}
     assert statuses["picky:float32"] == statuses["picky:s8s8-per_tensor-minmax"] == "failed"
     assert statuses["fake:s8s8-per_tensor-minmax"] == "ok"
     assert "onnx → pytorch changed the model" in store.run.row("picky:float32").reason
     assert [(h.name, h.passed) for h in store.run.model.hops] == [("raw_onnx → onnx", True), ("onnx → pytorch", False)]
     assert store.run.state == "complete"
-
-
-@pytest.mark.parametrize(("name", "fits"), [("m.tflite", True), ("m.onnx", False)])
-def test_an_integer_input_needs_the_scale_that_a_litert_file_has(dataset, name, fits):
-    told = {"inputs": [("image", [None, 4, 4, 3], "int8")], "outputs": [("scores", [None, 4], "int8")]}
-    if fits:
-        assert check_fit(told, name, dataset.evaluation.samples, 4) == ("image", (4, 4, 3))
-    else:
-        with pytest.raises(ModelError, match=r"the input image of the model m\.onnx is int8"):
-            check_fit(told, name, dataset.evaluation.samples, 4)

@@ -13,11 +13,10 @@ from bitpick.comparison.judge import judge
 from bitpick.comparison.recommend import recommend
 from bitpick.comparison.request import make_request
 from bitpick.errors import RequestError
-from bitpick.measures.accuracy import accuracy
 from bitpick.recipe import baseline
 from bitpick.result import Row
 from bitpick.statistics import max_t, noninferiority_score, tango_interval
-from tests.comparison.test_recommend import TARGETS, N, made, request, sized
+from tests.comparison.test_recommend import TARGETS, TASK, N, made, request, sized
 
 FIRST, SECOND = halves(TARGETS, 0)
 
@@ -29,7 +28,7 @@ def wrong(first, second, start=0):
 
 def found(rows, **fields):
     judged, predicted = made(rows, **fields)
-    return cross_fit(with_claims(judged, predicted, TARGETS, 0.05), predicted, TARGETS, request(**fields))
+    return cross_fit(with_claims(judged, predicted, TARGETS, TASK, 0.05), predicted, TARGETS, TASK, request(**fields))
 
 
 def test_halves_hold_every_sample_once_and_each_class_its_share():
@@ -160,16 +159,16 @@ def judged(predicted, targets):
     rows = {
         name: Row(
             id=name, recipe=name, engine="a", kind="baseline" if name == "a:float32" else "quantized", status="ok",
-            size_bytes=100 + len(name), accuracy=accuracy(found, targets, ("a", "b")),
+            size_bytes=100 + len(name), metric=TASK.metric(found, targets), samples=len(targets),
         )
         for name, found in predicted.items()
     }  # fmt: skip
-    return [judge(row, rows, predicted, targets, request(margin=f"{100 * MARGIN}")) for row in rows.values()]
+    return [judge(row, rows, predicted, targets, TASK, request(margin=f"{100 * MARGIN}")) for row in rows.values()]
 
 
 def naive(rows):
     """Choose the most accurate, and test it on the same samples as if it had been the only one."""
-    best = max((row for row in rows if row.kind == "quantized"), key=lambda row: row.accuracy.correct)
+    best = max((row for row in rows if row.kind == "quantized"), key=lambda row: row.metric.value)
     return norm.sf(claims.score(best)) <= ALPHA
 
 
@@ -181,9 +180,9 @@ def test_a_build_that_loses_the_margin_is_seldom_recommended_and_would_be_if_its
     wrongly = {"simultaneous": 0, "cross-fit": 0, "naive": 0}
     for _ in range(SIMULATIONS):
         predicted, targets = simulated(rng)
-        rows = with_claims(judged(predicted, targets), predicted, targets, ALPHA)
-        wrongly["simultaneous"] += recommend(rows, predicted, targets, asked).id is not None
-        wrongly["cross-fit"] += cross_fit(rows, predicted, targets, asked).id is not None
+        rows = with_claims(judged(predicted, targets), predicted, targets, TASK, ALPHA)
+        wrongly["simultaneous"] += recommend(rows, predicted, targets, TASK, asked).id is not None
+        wrongly["cross-fit"] += cross_fit(rows, predicted, targets, TASK, asked).id is not None
         wrongly["naive"] += naive(rows)
     allowed = ALPHA + 2.6 * np.sqrt(ALPHA * (1 - ALPHA) / SIMULATIONS)
     rates = {way: float(count) / SIMULATIONS for way, count in wrongly.items()}

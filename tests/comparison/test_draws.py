@@ -20,10 +20,9 @@ from bitpick.engines.onnxruntime import OnnxRuntimeEngine
 from bitpick.errors import EngineError, RequestError
 from bitpick.executors.inline import InlineExecutor
 from bitpick.host import this_host
-from bitpick.preprocessing import Preprocessing
 from bitpick.result import Recommendation
 from bitpick.statistics import mean_over_draws
-from tests.comparison.test_recommend import TARGETS, N, made, recommended
+from tests.comparison.test_recommend import TARGETS, TASK, N, made, recommended
 
 DRAWN = "fake:s8u8-per_channel-minmax+drawn"
 STILL = "fake:s8s8-per_tensor-minmax"
@@ -58,7 +57,7 @@ def compare(model_file, dataset, fake_engine, tmp_path):
         store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
         run.store, run.executor = store, Counting(stop_at, break_at)
         comparison = Comparison(store, this_host(), run.executor, 1, Silent(), InlineExecutor)
-        comparison.compare(lambda: dataset, Preprocessing(), overwrite)
+        comparison.compare(lambda _: dataset, overwrite)
         return stores.read(store.root)
 
     run.of_draws = lambda: [job for job in run.executor.ran if " seed-" in job]
@@ -157,7 +156,7 @@ def test_a_recipe_without_calibration_samples_is_left_out_with_the_reason(model_
     )  # fmt: skip
     store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
     comparison = Comparison(store, this_host(), InlineExecutor(), 1, Silent(), InlineExecutor)
-    comparison.compare(lambda: dataset, Preprocessing())
+    comparison.compare(lambda _: dataset)
     row = store.run.row("fake:s8weights")
     assert row.status == "ok", row.reason
     assert row.over_draws is None
@@ -228,17 +227,17 @@ def test_a_recipe_may_be_shown_where_its_file_is_not_and_the_other_way_round():
         return found
 
     (judged, predicted), targets = made([("a:x", range(98), {})]), TARGETS
-    row = with_claims(judged, predicted, targets, 0.05)[1]
+    row = with_claims(judged, predicted, targets, TASK, 0.05)[1]
     assert not row.versus_baseline.noninferior
     good = {0: predicted["a:x"]} | {seed: predictions(20) for seed in range(1, 8)}
-    assert over_draws(row, good, predicted, targets, 0.05, {}).noninferior
+    assert over_draws(row, good, predicted, targets, TASK, 0.05, {}).noninferior
     lucky, predicted = made([("a:x", range(40), {})])
-    row = with_claims(lucky, predicted, targets, 0.05)[1]
+    row = with_claims(lucky, predicted, targets, TASK, 0.05)[1]
     assert row.versus_baseline.noninferior
     bad = {0: predicted["a:x"]} | {seed: predictions(110) for seed in range(1, 8)}
-    over = over_draws(row, bad, predicted, targets, 0.05, {3: "why"})
+    over = over_draws(row, bad, predicted, targets, TASK, 0.05, {3: "why"})
     assert not over.noninferior
     assert over.failed == {3: "why"}
     losses = np.stack([(found != 0).astype(int) for found in bad.values()])
     assert over.drop_interval == mean_over_draws(losses).interval()
-    assert over_draws(row, {0: predicted["a:x"]}, predicted, targets, 0.05, {}) is None
+    assert over_draws(row, {0: predicted["a:x"]}, predicted, targets, TASK, 0.05, {}) is None

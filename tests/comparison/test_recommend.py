@@ -4,15 +4,18 @@ import numpy as np
 import pytest
 
 from bitpick.comparison.claims import with_claims
-from bitpick.comparison.judge import judge, margin_of, p_value
+from bitpick.comparison.judge import judge, margin_of
 from bitpick.comparison.recommend import recommend
 from bitpick.errors import RequestError
-from bitpick.measures.accuracy import accuracy
+from bitpick.evidence import Metric
+from bitpick.measures.tasks.classification import Classification
 from bitpick.recipe import baseline
 from bitpick.result import RequestRecord, Row
 
 N = 5000
 TARGETS = np.zeros(N, np.int64)
+METRIC = Metric(name="accuracy", value=0.8719)
+TASK = Classification(classes=("a", "b"))
 
 
 def request(**fields):
@@ -37,18 +40,18 @@ def made(rows, **fields):
         found[row_id] = Row(
             **{
                 "id": row_id, "recipe": row_id, "engine": row_id.partition(":")[0], "kind": "quantized",
-                "status": "ok", "size_bytes": 300, "accuracy": accuracy(predictions, TARGETS, ("a", "b")),
+                "status": "ok", "size_bytes": 300, "metric": TASK.metric(predictions, TARGETS), "samples": N,
             }
             | extra
         )  # fmt: skip
-    judged = [judge(row, found, predicted, TARGETS, request(**fields)) for row in found.values()]
+    judged = [judge(row, found, predicted, TARGETS, TASK, request(**fields)) for row in found.values()]
     return judged, predicted
 
 
 def recommended(rows, **fields):
     judged, predicted = made(rows, **fields)
-    claimed = with_claims(judged, predicted, TARGETS, 0.05)
-    return recommend(claimed, predicted, TARGETS, request(**fields))
+    claimed = with_claims(judged, predicted, TARGETS, TASK, 0.05)
+    return recommend(claimed, predicted, TARGETS, TASK, request(**fields))
 
 
 def sized(size, **fields):
@@ -151,13 +154,13 @@ def test_no_build_to_choose_from_is_a_legal_answer(rows, says):
 def test_p_value_looks_at_the_samples_on_which_the_two_differ():
     first, second = np.zeros(N, np.int32), np.zeros(N, np.int32)
     first[:1], second[1:8] = 1, 1
-    assert p_value(first, second, TARGETS) == pytest.approx(0.0391, abs=5e-5)
-    assert p_value(first, first, TARGETS) == 1.0
+    assert TASK.versus(first, second, TARGETS).p_value == pytest.approx(0.0391, abs=5e-5)
+    assert TASK.versus(first, first, TARGETS).p_value == 1.0
 
 
 def test_margins():
-    assert margin_of("1%", 0.8719) == pytest.approx(0.008719)
-    assert margin_of("0.5", 0.8719) == pytest.approx(0.005)
+    assert margin_of("1%", METRIC) == pytest.approx(0.008719)
+    assert margin_of("0.5", METRIC) == pytest.approx(0.005)
     for text in ("", "0", "-1", "100", "x%", "nan", "1 %%"):
         with pytest.raises(RequestError, match="the margin"):
-            margin_of(text, 0.9)
+            margin_of(text, METRIC)

@@ -7,12 +7,12 @@ from bitpick.engines.engine import Engine
 from bitpick.engines.fake import FakeEngine
 from bitpick.errors import RecipeError
 from bitpick.host import this_host
-from bitpick.model import Format, Model
+from bitpick.model import Format, Model, Signature, Tensor
 from bitpick.recipe import Recipe
 
 
 def model(form: Format) -> Model:
-    return Model("m", form, "0" * 64, "image", (4, 4, 3), 4, 1, 1)
+    return Model("m", form, "0" * 64, Signature((Tensor("image", (4, 4, 3)),), (Tensor("scores", (4,)),)), 1, 1)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def builds(use_engines, model_file, dataset, tmp_path, monkeypatch):
     found = {}
     for text in (REFERENCE, FLOAT, PLAIN, HALF):
         folder = tmp_path / "builds" / text.replace(":", "__")
-        build(model_file, Recipe.parse(text), dataset.calibration.samples, None, folder, tmp_path)
+        build(model_file, Recipe.parse(text), dataset.samples(dataset.calibration), None, folder, tmp_path)
         found[text] = open_build(folder)
     return found
 
@@ -66,7 +66,7 @@ def builds(use_engines, model_file, dataset, tmp_path, monkeypatch):
 def measure(builds, dataset):
     def run(budget=2.0, matters=(PLAIN, HALF), reference=REFERENCE):
         return speed.measure(
-            builds, reference, matters, dataset.evaluation.samples, Recording, budget, Silent(), seed=1
+            builds, reference, matters, dataset.samples(dataset.evaluation), Recording, budget, Silent(), seed=1
         )
 
     return run

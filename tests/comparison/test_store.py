@@ -11,8 +11,8 @@ import pytest
 from bitpick.comparison import store as stores
 from bitpick.comparison.store import Store, write_whole
 from bitpick.errors import OutputError
+from bitpick.evidence import Metric
 from bitpick.host import this_host
-from bitpick.measures.accuracy import accuracy
 from bitpick.model import Format
 from bitpick.result import RequestRecord, Row
 from tests.conftest import lacks
@@ -103,7 +103,8 @@ def test_rows_are_kept_only_with_their_files(tmp_path):
     row = Row(
         id="e:float32", recipe="e:float32", engine="e", kind="baseline", status="ok",
         files=[{"path": "f", "bytes": 3, "sha256": digest}],
-        accuracy=accuracy(np.array([0, 1]), np.array([0, 1]), ("a", "b")),
+        metric=Metric(name="accuracy", value=1.0),
+        samples=2,
     )  # fmt: skip
     earlier.put(row)
     earlier.put(row.model_copy(update={"id": "e:s8", "status": "failed"}))

@@ -17,7 +17,6 @@ from bitpick.data.dataset import Dataset, Split
 from bitpick.errors import RequestError, WorkerError
 from bitpick.executors.inline import InlineExecutor
 from bitpick.host import AVX2, this_host
-from bitpick.preprocessing import Preprocessing
 
 U8 = "fake:s8u8-per_channel-minmax"
 REPAIRED = f"{U8}+reduced_range"
@@ -62,7 +61,7 @@ def compare(model_file, dataset, fake_engine, tmp_path):
         store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
         run.executor = Elsewhere()
         run.executor.broken = broken
-        Comparison(store, host, run.executor, 1, Silent(), InlineExecutor).compare(lambda: data, Preprocessing())
+        Comparison(store, host, run.executor, 1, Silent(), InlineExecutor).compare(lambda _: data)
         return stores.read(store.root)
 
     return run
@@ -211,10 +210,9 @@ def test_a_continued_run_keeps_what_was_measured_elsewhere(compare, other_cpu):
 def test_sorted_samples_are_taken_from_all_over(compare, other_cpu, dataset, tmp_path):
     labels = np.asarray(dataset.evaluation.labels)
     order = np.argsort(labels, kind="stable")
-    np.save(tmp_path / "sorted_images.npy", np.asarray(dataset.evaluation.inputs)[order])
+    np.save(tmp_path / "sorted_images.npy", np.asarray(dataset.evaluation.inputs["image"])[order])
     np.save(tmp_path / "sorted_labels.npy", labels[order])
-    paths = tmp_path / "sorted_images.npy", tmp_path / "sorted_labels.npy"
-    split = Split(np.load(paths[0], mmap_mode="r"), np.load(paths[1]), "sorted", *paths)
+    split = Split({"image": tmp_path / "sorted_images.npy"}, tmp_path / "sorted_labels.npy", "sorted")
     data = Dataset("tiny", dataset.classes, calibration=dataset.calibration, evaluation=split)
     run = compare(S8, targets=[other_cpu], data=data, samples=40)
     assert set(run.row(f"{S8}@other-cpu").accuracy.per_class) == set(dataset.classes)

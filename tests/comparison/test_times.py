@@ -16,7 +16,6 @@ from bitpick.errors import RequestError, RunError, WorkerError
 from bitpick.executors.inline import InlineExecutor
 from bitpick.host import this_host
 from bitpick.measures import latency
-from bitpick.preprocessing import Preprocessing
 
 PLAIN, OTHER = "fake:s8s8-per_tensor-minmax", "fake:s8s8-per_channel-minmax"
 
@@ -44,7 +43,7 @@ def compare(model_file, dataset, fake_engine, tmp_path, monkeypatch):
         store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
         run.store = store
         comparison = Comparison(store, this_host(), InlineExecutor(), 1, Silent(), fresh)
-        comparison.compare(lambda: dataset, Preprocessing())
+        comparison.compare(lambda _: dataset)
         return stores.read(store.root)
 
     return run

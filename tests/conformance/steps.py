@@ -13,6 +13,7 @@ from bitpick.engines.engine import Build, SessionSettings
 from bitpick.engines.registry import engine
 from bitpick.measures import coverage, sqnr
 from bitpick.model import Format
+from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe, baseline, pattern_of
 
 
@@ -71,26 +72,27 @@ def build_and_run(recipe: str, source: str, samples: dict, folder: str, out: str
     copy.unlink()
     moved = Build(made.recipe, there, made.files, made.settings)
     batch = next(calibration.head(32).batches(32))
-    before = batch.copy()
-    executed = each.inspect(moved, batch[:1])
+    before = batch[0].copy()
+    executed = each.inspect(moved, _part(batch, 0, 1))
     unoptimized = None
     if each.optimizes:
         with each.open(moved, SessionSettings(threads=1, optimize=False)) as session:
-            unoptimized = np.array(session.scores(session.run(session.prepare(batch))))
+            unoptimized = np.array(session.outputs(session.run(session.prepare(batch)))[0])
     with each.open(moved, SessionSettings(threads=1)) as session:
         native = session.prepare(batch)
-        whole = np.array(session.scores(session.run(native)))
-        again = np.array(session.scores(session.run(native)))
-        single = np.concatenate([session.scores(session.run(session.prepare(batch[i : i + 1]))) for i in range(4)])
+        whole = np.array(session.outputs(session.run(native))[0])
+        again = np.array(session.outputs(session.run(native))[0])
+        each_alone = (session.outputs(session.run(session.prepare(_part(batch, i, i + 1))))[0] for i in range(4))
+        single = np.concatenate(list(each_alone))
     with each.open(moved, SessionSettings(threads=2)) as session:
-        reopened = np.array(session.scores(session.run(session.prepare(batch))))
+        reopened = np.array(session.outputs(session.run(session.prepare(batch)))[0])
     np.savez(out, whole=whole, again=again, single=single, reopened=reopened)
     return {
         "files": list(made.files),
         "left": left,
         "folder_is_ours": made.folder == here,
         "dtype": str(whole.dtype),
-        "untouched": bool((batch == before).all()),
+        "untouched": bool((batch[0] == before).all()),
         "refuses": each.refusal(parsed),
         "nothing": coverage.failure(parsed, executed),
         "flags": [flag.text for flag in coverage.flags(parsed, executed, each.kept_as(parsed))],
@@ -120,7 +122,7 @@ def leave_out(recipe: str, source: str, form: str, samples: dict, folder: str) -
     floats = {}
     for number, (name, _) in enumerate(layers):
         fields = parsed.model_dump() | {"exclude": [pattern_of(name)], "name": f"without-{number}"}
-        executed = each.inspect(build(Recipe.model_validate(fields), str(number)), batch[:1])
+        executed = each.inspect(build(Recipe.model_validate(fields), str(number)), _part(batch, 0, 1))
         floats[name] = sorted(
             next((layer for layer, _ in layers if layer in (o.name, *o.layers)), o.name)
             for o in executed.operators
@@ -136,7 +138,7 @@ def leave_out(recipe: str, source: str, form: str, samples: dict, folder: str) -
             for name, expected, found in inside.weights():
                 weights[name] = sqnr.weights(expected, found)
                 channels[name] = len(expected)
-            for part in (batch[:16], batch[16:]):
+            for part in (_part(batch, 0, 16), _part(batch, 16, 32)):
                 for name, expected, found in inside.outputs(part):
                     noise.setdefault(name, sqnr.Noise()).add(expected, found)
     outputs = {name: each.decibels for name, each in noise.items()}
@@ -148,3 +150,7 @@ def leave_out(recipe: str, source: str, form: str, samples: dict, folder: str) -
         "channels": sorted(channels.values()),
         "outputs": outputs,
     }
+
+
+def _part(batch: Arrays, start: int, end: int) -> Arrays:
+    return tuple(array[start:end] for array in batch)

@@ -19,11 +19,12 @@ from bitpick.engines.registry import engines
 from bitpick.errors import RecipeError
 from bitpick.executors.pool import WorkerPool
 from bitpick.host import this_host
-from bitpick.model import Format, Model
+from bitpick.model import Format, Model, Signature, Tensor
 from bitpick.recipe import PRESETS, Recipe, baseline
 
 ROOT = Path(__file__).parents[2]
-MODEL = Model(Path("m.keras"), Format.KERAS, "0" * 64, "image", (8, 8, 3), 4, 1, 1)
+ENDS = Signature((Tensor("image", (8, 8, 3)),), (Tensor("scores", (4,)),))
+MODEL = Model(Path("m.keras"), Format.KERAS, "0" * 64, ENDS, 1, 1)
 EACH = pytest.mark.parametrize("engine", engines().values(), ids=list(engines()))
 
 
@@ -126,7 +127,7 @@ def samples(tmp_path_factory) -> Samples:
     rng = np.random.default_rng(0)
     np.save(folder / "images.npy", rng.integers(0, 256, (200, 8, 8, 3), dtype=np.uint8))
     np.save(folder / "labels.npy", rng.integers(0, 4, 200, dtype=np.uint8))
-    return Samples(inputs=folder / "images.npy", labels=folder / "labels.npy", count=200, sha256="0" * 64)
+    return Samples(inputs=(folder / "images.npy",), labels=folder / "labels.npy", count=200, sha256="0" * 64)
 
 
 @pytest.fixture(scope="module")

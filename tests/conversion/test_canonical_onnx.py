@@ -92,9 +92,9 @@ def test_old_opsets_are_raised(tmp_path):
 
 
 def test_traces_of_both_sides_share_names_and_values(clean, tmp_path):
-    np.save(tmp_path / "x.npy", np.random.default_rng(1).random((2, 3, 6, 6), dtype=np.float32))
+    np.savez(tmp_path / "x.npz", np.random.default_rng(1).random((2, 3, 6, 6), dtype=np.float32))
     sides = [
-        function(str(clean[0]), str(clean[1]), str(tmp_path / "x.npy"))
+        function(str(clean[0]), str(clean[1]), str(tmp_path / "x.npz"))
         for function in (module.trace_source, module.trace_target)
     ]
     shared = [name for name in sides[1] if name in sides[0]]

@@ -46,7 +46,7 @@ def test_a_truncated_file_is_refused(tmp_path):
 def test_intermediates_are_every_tensor_in_order(clean):
     x = np.random.default_rng(1).random((2, 3, 6, 6), dtype=np.float32)
     model = onnx.load(clean[1])
-    found = module.intermediates(model, x)
+    found = module.intermediates(model, [x])
     assert list(found) == [name for node in onnx.load(clean[1]).graph.node for name in node.output]
     whole = ReferenceEvaluator(str(clean[1])).run(None, {"x": x})[0]
     np.testing.assert_allclose(found["scores"], whole, atol=1e-6)

@@ -94,7 +94,7 @@ def archive(folder: Path, root: Path, name: str) -> Path:
 
 
 def is_small(dataset, arrays) -> bool:
-    return np.array_equal(dataset.evaluation.inputs, arrays["test_images"]) and np.array_equal(
+    return np.array_equal(dataset.evaluation.inputs["image"], arrays["test_images"]) and np.array_equal(
         dataset.calibration.labels, arrays["train_labels"]
     )
 
@@ -257,9 +257,9 @@ def test_the_real_one_through_npm(npm, tmp_path, monkeypatch):
 
         lacks("npm", str(error))
         raise
-    assert dataset.evaluation.inputs.shape == (10_000, 32, 32, 3)
+    assert dataset.evaluation.inputs["image"].shape == (10_000, 32, 32, 3)
     assert [dataset.classes[i] for i in dataset.evaluation.labels[:4]] == ["cat", "ship", "ship", "airplane"]
-    assert hashlib.sha256(dataset.calibration.inputs).hexdigest() == module.DIGESTS["train_images"]
+    assert hashlib.sha256(dataset.calibration.inputs["image"]).hexdigest() == module.DIGESTS["train_images"]
     assert subprocess.run([npm, "--version"], capture_output=True, check=True).returncode == 0
 
 

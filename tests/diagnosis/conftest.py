@@ -18,7 +18,6 @@ from bitpick.data.dataset import Dataset
 from bitpick.diagnosis.diagnose import Diagnosing
 from bitpick.diagnosis.request import make_diagnosis
 from bitpick.host import this_host
-from bitpick.preprocessing import Preprocessing
 from bitpick.recipe import Recipe
 from tests.comparison.test_compare import Counting
 from tests.conftest import CLASSES, SIDE, split
@@ -102,7 +101,7 @@ def diagnose(fake_engine, tmp_path):
         executor = Counting(stop_at)
         run.store, run.executor = store, executor
         diagnosing = Diagnosing(store, this_host(), executor, 1, Silent())
-        diagnosing.diagnose(parsed, lambda: data, Preprocessing(), most_layers=layers, apply=apply)
+        diagnosing.diagnose(parsed, lambda _: data, most_layers=layers, apply=apply)
         return stores.read(store.root)
 
     return run

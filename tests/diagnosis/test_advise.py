@@ -13,7 +13,7 @@ PLAIN = Recipe.parse("onnxruntime:u8u8-per_tensor-minmax")
 def versus(drop: float, low: float) -> VersusBaseline:
     return VersusBaseline(
         baseline="f", drop=drop, drop_interval=(low, 2 * drop), flips=3, only_baseline=2, only_row=1, p_value=0.1,
-        margin=0.01,
+        margin=0.01, score=-1.0,
     )  # fmt: skip
 
 

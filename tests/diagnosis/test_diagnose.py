@@ -90,7 +90,7 @@ def test_the_worst_samples_are_images_that_only_the_float32_gets_right(diagnose)
     for example in run.diagnosis.worst:
         assert example.predictions["fake:float32"] == example.label != example.predictions[PER_CHANNEL]
         assert (np.asarray(Image.open(diagnose.store.root / example.image)) == images[example.sample]).all()
-    scores = [stores.scores(diagnose.store.build(name)) for name in ("fake:float32", PER_CHANNEL)]
+    scores = [stores.outputs(diagnose.store.build(name))[0] for name in ("fake:float32", PER_CHANNEL)]
     exponents = [np.exp(s - s.max(1, keepdims=True)) for s in scores]
     floats, own = (e / e.sum(1, keepdims=True) for e in exponents)
     lost = [(floats - own)[e.sample, CLASSES.index(e.label)] for e in run.diagnosis.worst]

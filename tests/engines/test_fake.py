@@ -21,26 +21,26 @@ def build(model_file, dataset, tmp_path):
     def make(recipe):
         folder = tmp_path / recipe.file_name
         folder.mkdir()
-        return ENGINE.build(clean, recipe, dataset.calibration.samples, None, folder)
+        return ENGINE.build(clean, recipe, dataset.samples(dataset.calibration), None, folder)
 
     return make
 
 
 def scores(build, batch):
     with ENGINE.open(build, SessionSettings()) as session:
-        return session.scores(session.run(session.prepare(batch)))
+        return session.outputs(session.run(session.prepare((batch,))))[0]
 
 
 def test_its_float32_is_the_graph(build, model_file, dataset):
     from onnx.reference import ReferenceEvaluator
 
-    batch = np.asarray(dataset.evaluation.inputs[:9], np.float32)
+    batch = np.asarray(dataset.evaluation.inputs["image"][:9], np.float32)
     expected = ReferenceEvaluator(onnx.load(model_file)).run(None, {"image": batch})[0]
     np.testing.assert_allclose(scores(build(baseline("fake")), batch), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_it_quantizes(build, dataset):
-    batch = np.asarray(dataset.evaluation.inputs[:9], np.float32)
+    batch = np.asarray(dataset.evaluation.inputs["image"][:9], np.float32)
     floats = scores(build(baseline("fake")), batch)
     for text in ("s8s8-per_tensor-minmax", "s8u8-per_channel-minmax"):
         found = scores(build(Recipe.parse(f"fake:{text}")), batch)
@@ -53,4 +53,4 @@ def test_it_misbehaves_as_asked(build, dataset):
     with pytest.raises(Unsupported):
         build(Recipe.parse("fake:s8s8-per_tensor-minmax+absent"))
     broken = build(Recipe.parse("fake:s8s8-per_tensor-minmax+nan"))
-    assert np.isnan(scores(broken, np.asarray(dataset.evaluation.inputs[:1], np.float32))).all()
+    assert np.isnan(scores(broken, np.asarray(dataset.evaluation.inputs["image"][:1], np.float32))).all()

@@ -41,7 +41,7 @@ def test_recipes_share_ranges_by_graph_and_method():
 @pytest.fixture
 def made(model_file, dataset, tmp_path):
     """Build a recipe of the linear model; returns the build and the file's graph."""
-    samples = dataset.calibration.samples
+    samples = dataset.samples(dataset.calibration)
     ranges = tmp_path / "ranges.json"
     ENGINE.calibrate(model_file, recipe("s8s8-per_tensor-minmax"), samples, ranges)
 
@@ -59,7 +59,7 @@ def test_ranges_are_those_of_the_samples(made, dataset):
     table = json.loads(made.ranges.read_text())
     text = json.dumps(table)
     assert "image" in text
-    images = np.asarray(dataset.calibration.inputs)
+    images = np.asarray(dataset.calibration.inputs["image"])
     assert f"{float(images.max())}" in text
     assert not [p.name for p in made.ranges.parent.iterdir() if "augmented" in p.name]
 
@@ -96,9 +96,9 @@ def test_per_channel_has_a_scale_for_each_channel(made):
 
 def test_the_session_runs_the_file(made, dataset):
     build, _ = made("float32")
-    batch = np.asarray(dataset.evaluation.inputs[:5], np.float32)
+    batch = np.asarray(dataset.evaluation.inputs["image"][:5], np.float32)
     with ENGINE.open(build, SessionSettings(threads=1)) as session:
-        scores = session.scores(session.run(session.prepare(batch)))
+        (scores,) = session.outputs(session.run(session.prepare((batch,))))
     assert scores.shape == (5, 4)
     assert scores.dtype == np.float32
 
@@ -110,7 +110,9 @@ def with_an_outlier(dataset, tmp_path):
     images = rng.integers(0, 40, (400, 4, 4, 3), dtype=np.uint8)
     images[7, 1, 2, 0] = 250
     np.save(tmp_path / "outlier.npy", images)
-    return dataset.calibration.samples.model_copy(update={"inputs": tmp_path / "outlier.npy", "sha256": "outlier"})
+    return dataset.samples(dataset.calibration).model_copy(
+        update={"inputs": (tmp_path / "outlier.npy",), "sha256": "outlier"}
+    )
 
 
 def test_the_methods_give_different_ranges_on_a_tensor_with_an_outlier(model_file, with_an_outlier, tmp_path):

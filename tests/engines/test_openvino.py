@@ -33,7 +33,7 @@ folder = Path({folder!r})
 rng = np.random.default_rng(0)
 np.save(folder / "images.npy", rng.integers(0, 256, (100, 32, 32, 3), dtype=np.uint8))
 np.save(folder / "labels.npy", np.zeros(100, np.uint8))
-samples = Samples(inputs=folder / "images.npy", labels=folder / "labels.npy", count=100, sha256="0")
+samples = Samples(inputs=(folder / "images.npy",), labels=folder / "labels.npy", count=100, sha256="0")
 
 def build(text):
     recipe = Recipe.parse("openvino:" + text)

@@ -92,8 +92,8 @@ class Sleeping(Session):
         time.sleep(self.seconds)
         return native
 
-    def scores(self, native):
-        return native
+    def outputs(self, native):
+        return (native,)
 
 
 def test_a_block_is_long_enough_and_preparing_is_not_timed(monkeypatch):

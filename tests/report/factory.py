@@ -10,11 +10,10 @@ import numpy as np
 
 from bitpick.data import pictures
 from bitpick.diagnosed import Change, Diagnosis, Example, Layer
-from bitpick.evidence import Draw, Finding, Fold, OverDraws, Unoptimized, VersusBaseline, VersusNative
+from bitpick.evidence import Accuracy, Draw, Finding, Fold, Metric, OverDraws, Unoptimized, VersusBaseline, VersusNative
 from bitpick.fingerprint import Coverage, Fingerprint, Grid
 from bitpick.recipe import Recipe
 from bitpick.result import (
-    Accuracy,
     CalibrationRecord,
     DataRecord,
     EvaluationRecord,
@@ -128,7 +127,7 @@ def _row(row_id: str, numbers: Numbers, name: Name) -> Row:
         fields["versus_baseline"] = VersusBaseline(
             baseline=name(f"{recipe.engine}:float32"), drop=drop, drop_interval=(drop - 0.004, drop + 0.004), flips=31,
             only_baseline=20, only_row=11, p_value=0.1, margin=0.009, noninferior=drop < 0.009 if tested else None,
-            noninferiority_p=0.004 if tested else None,
+            noninferiority_p=0.004 if tested else None, score=2.7 if drop < 0.009 else -2.7,
         )  # fmt: skip
         fields["size_ratio"] = size / own[1]
         fields["over_draws"] = OverDraws(
@@ -159,6 +158,8 @@ def _row(row_id: str, numbers: Numbers, name: Name) -> Row:
             correct=correct, total=1000, value=correct / 1000, interval=(correct / 1000 - 0.02, correct / 1000 + 0.02),
             per_class={name(c): correct / 1000 + 0.01 * (i - 1) * (not baseline) for i, c in enumerate(CLASSES)},
         ),
+        metric=Metric(name="accuracy", value=correct / 1000, interval=(correct / 1000 - 0.02, correct / 1000 + 0.02)),
+        samples=1000,
         fingerprint=Fingerprint(weights=grid, activations=grid, input="float32", output="float32"),
         coverage=Coverage(
             macs=0.6 if row_id == FLAGGED else 1.0, weights=1.0,
@@ -177,7 +178,18 @@ def _row(row_id: str, numbers: Numbers, name: Name) -> Row:
 
 def _elsewhere(row: Row) -> Row:
     assert row.accuracy is not None
-    kept = {"recipe", "engine", "kind", "status", "recipe_fields", "files", "size_bytes", "accuracy"}
+    kept = {
+        "recipe",
+        "engine",
+        "kind",
+        "status",
+        "recipe_fields",
+        "files",
+        "size_bytes",
+        "accuracy",
+        "metric",
+        "samples",
+    }
     return Row(
         id=f"{row.id}@x86-avx2", target="x86-avx2", measured="emulated",
         versus_native=VersusNative(samples=1000, correct=899, drop=0.004, flips=9),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bitpick.comparison.job import FUNCTIONS
+from bitpick.comparison.bench_job import FUNCTIONS
 from bitpick.comparison.listener import Listener
 from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Build

@@ -104,7 +104,7 @@ class Comparison:
                 self._listener.phase("building from other calibration draws")
                 draws.measure(rows, self.run.recommendation, self.store, inputs)
             self.run.rows = rows.all
-            self.run.examples = examples(self.store, rows, inputs)
+            self.run.examples = examples(self.store, rows.predicted, inputs.evaluation, inputs.task)
             if not any(row.kind == "quantized" and row.status == "ok" for row in self.run.rows):
                 why = f"the reason of each is in {self.store.root / 'report.md'}"
                 if not any(offer.recipe.kind == "quantized" for offer in asked):

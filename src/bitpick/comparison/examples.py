@@ -9,24 +9,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.comparison.plan import Inputs
-from bitpick.comparison.rows import Rows
 from bitpick.comparison.store import Store, outputs
 from bitpick.data import pictures
+from bitpick.data.dataset import Samples
 from bitpick.diagnosed import Example
 from bitpick.measures.tasks.classification import Classification
+from bitpick.measures.tasks.task import Answers, Task
 from bitpick.result import Row, Run
 
 COUNT = 12
 
 
-def examples(store: Store, rows: Rows, inputs: Inputs) -> list[Example]:
+def examples(store: Store, answers: Mapping[str, Answers], evaluation: Samples, task: Task) -> list[Example]:
     """The samples on which the build to ship and its float32 disagree, those that the float32 is surest of first.
 
     Args:
         store: the run directory, and the run with its recommendation; the images go to its `examples/`.
-        rows: its rows.
-        inputs: its inputs.
+        answers: of each row that is ok, for n samples.
+        evaluation: the evaluation set.
+        task: how builds are judged.
 
     Returns:
         At most 12; none where the task predicts no classes, where the samples are no images, or where no quantized
@@ -34,30 +35,34 @@ def examples(store: Store, rows: Rows, inputs: Inputs) -> list[Example]:
     """
     shutil.rmtree(store.examples, ignore_errors=True)
     row = _subject(store.run)
-    if row is None or row.versus_baseline is None or not isinstance(inputs.task, Classification):
+    if row is None or row.versus_baseline is None or not isinstance(task, Classification):
         return []
     own = row.versus_baseline.baseline
-    differing = np.flatnonzero(inputs.task.differing(rows.predicted[own], rows.predicted[row.id]))
-    surest = _margins(outputs(store.build(own))[inputs.task.output][differing])
+    differing = np.flatnonzero(task.differing(answers[own], answers[row.id]))
+    surest = _margins(outputs(store.build(own))[task.output][differing])
     chosen = differing[np.argsort(-surest, kind="stable")][:COUNT]
-    predicted = {each: rows.predicted[each] for each in (own, row.id)}
-    return write(chosen, inputs, predicted, store.root, "examples")
+    return write(chosen, evaluation, task, {each: answers[each] for each in (own, row.id)}, store.root, "examples")
 
 
 def write(
-    chosen: NDArray[np.int64], inputs: Inputs, predicted: Mapping[str, NDArray[np.integer]], root: Path, folder: str
+    chosen: NDArray[np.int64],
+    evaluation: Samples,
+    task: Classification,
+    predicted: Mapping[str, Answers],
+    root: Path,
+    folder: str,
 ) -> list[Example]:
     """Write samples as images into a folder of a run directory; none where they are no images.
 
     Args:
         chosen: places in the evaluation set, of shape (m,).
-        inputs: the run's inputs.
+        evaluation: the evaluation set.
+        task: names the classes.
         predicted: what rows predict for the whole set, classes of shape (n,), by the row's id.
         root: the run directory.
         folder: in it.
     """
-    assert isinstance(inputs.task, Classification)
-    evaluation, classes = inputs.evaluation, inputs.task.classes
+    classes = task.classes
     places = np.arange(evaluation.count) if evaluation.indices is None else np.load(evaluation.indices)
     stored = np.load(evaluation.inputs[0], mmap_mode="r")
     targets = evaluation.targets()

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Dataset, Samples
-from bitpick.errors import DataError
+from bitpick.errors import DataError, ModelError
 from bitpick.interface import Input, Interface, Output
 from bitpick.measures.tasks import registry
 from bitpick.measures.tasks.task import Task
 from bitpick.model import Signature, Tensor
-from bitpick.preprocessing import Preprocessing
+from bitpick.preprocessing import Dtype, Preprocessing
 
 LoadData = Callable[[Signature], Dataset]
 """Gives the data set for a model that takes and gives this."""
@@ -58,7 +58,7 @@ def fitted(load_data: LoadData, signature: Signature, source: str) -> Fitted:
     """
     dataset = load_data(signature)
     names = _arranged(dataset, signature, source)
-    dataset = replace(dataset, preprocessing=_cast(dataset, names, signature))
+    dataset = replace(dataset, preprocessing=_cast(dataset, names, signature, source))
     evaluation = dataset.samples(dataset.evaluation, names)
     _check(evaluation, signature, source)
     labels = None if evaluation.labels is None else evaluation.targets()
@@ -91,12 +91,15 @@ def _arranged(dataset: Dataset, signature: Signature, source: str) -> tuple[str,
     return has
 
 
-def _cast(dataset: Dataset, names: Sequence[str], signature: Signature) -> dict[str, Preprocessing]:
+def _cast(dataset: Dataset, names: Sequence[str], signature: Signature, source: str) -> dict[str, Preprocessing]:
     """The preprocessing of each input, in the dtype that the model takes."""
     known = {name: dataset.preprocessing.get(name, Preprocessing()) for name in names}
     for name, tensor in zip(names, signature.inputs, strict=True):
-        if tensor.dtype in ("int32", "int64", "bool"):
-            known[name] = known[name].model_copy(update={"dtype": tensor.dtype})
+        if tensor.dtype not in get_args(Dtype):
+            raise ModelError(
+                f"the input {tensor.name} of the model {source} is {tensor.dtype}", expected=", ".join(get_args(Dtype))
+            )
+        known[name] = known[name].model_copy(update={"dtype": tensor.dtype})
     return known
 
 

@@ -56,7 +56,7 @@ def on_target(row: Row, answers: Answers, native: Answers, targets: Targets, tas
     here, there = task.metric(native, targets), row.metric
     assert there is not None
     flips = int(task.differing(native, answers).sum())
-    drop = here.quality - there.quality
+    drop = task.versus(native, answers, targets).drop
     correct = task.correct(native, targets)
     versus = VersusNative(samples=len(targets), correct=correct, drop=drop, flips=flips)
     flags = []

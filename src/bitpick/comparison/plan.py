@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick import __version__
+from bitpick.comparison import form_job
 from bitpick.comparison.job import Job, predictions_file
 from bitpick.comparison.store import Store
 from bitpick.conversion.hop import Hop
@@ -96,6 +97,7 @@ def _hop_jobs(hop: Hop, inputs: Inputs, store: Store, given: Sequence[Format]) -
         {"source": source, "source_format": hop.source, "target_format": hop.target, "out": target},
         needs=(f"convert:{hop.source}",) if made else (),
         subject=hop.name,
+        module=form_job.FUNCTIONS,
     )
     sides = [_run_form(hop.target, inputs, store, needs=(convert.id,))]
     if made or not store.outputs(hop.source).exists():
@@ -112,6 +114,7 @@ def _hop_jobs(hop: Hop, inputs: Inputs, store: Store, given: Sequence[Format]) -
         },
         needs=tuple(side.id for side in sides),
         subject=hop.name,
+        module=form_job.FUNCTIONS,
     )
     return [convert, *sides, verify]
 
@@ -132,6 +135,7 @@ def _run_form(form: Format, inputs: Inputs, store: Store, needs: tuple[str, ...]
         },
         needs=needs,
         subject=form,
+        module=form_job.FUNCTIONS,
     )
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from bitpick.comparison import fit, plan, schedule
 from bitpick.comparison.fit import LoadData
-from bitpick.comparison.job import FUNCTIONS, Job
+from bitpick.comparison.form_job import FUNCTIONS
+from bitpick.comparison.job import Job
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.schedule import Result
 from bitpick.comparison.store import Store
@@ -75,7 +76,7 @@ class Preparation:
                 "target_format": hop.target,
                 "out": self.store.form(hop.target),
             }
-            job = Job(f"convert:{hop.target}", hop.environment, "convert", payload, subject=hop.name)
+            job = Job(f"convert:{hop.target}", hop.environment, "convert", payload, subject=hop.name, module=FUNCTIONS)
             self._listener.started(job)
             self._executor.run(job.environment, job.path, payload)
             self._listener.ended(job)
@@ -236,9 +237,7 @@ class Preparation:
 
 def _without(job: Job, done: Collection[str]) -> Job:
     """The job without needs that are done."""
-    return Job(
-        job.id, job.environment, job.function, job.payload, tuple(n for n in job.needs if n not in done), job.subject
-    )
+    return replace(job, needs=tuple(need for need in job.needs if need not in done))
 
 
 def signature_of(raw: Path, executor: Executor, environment: str) -> Signature:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from bitpick.comparison.job import open_build, predictions_file, read_outputs
+from bitpick.comparison.arrays import read_outputs
+from bitpick.comparison.job import open_build, predictions_file
 from bitpick.errors import ModelError, OutputError
 from bitpick.model import Format, sha256_of
 from bitpick.preprocessing import Arrays

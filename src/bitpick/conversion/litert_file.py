@@ -31,6 +31,12 @@ def describe(source: str) -> dict[str, Any]:
 
     def tensors(details: Any) -> list[tuple[str, list[int | None], str]]:
         # The first axis is the batch, whatever size the file was saved with: the interpreter resizes it.
-        return [(d["name"], [None, *(int(n) for n in d["shape"][1:])], d["dtype"].__name__) for d in details]
+        return [(d["name"], [None, *(int(n) for n in d["shape"][1:])], _dtype(d)) for d in details]
 
     return {"inputs": tensors(interpreter.get_input_details()), "outputs": tensors(interpreter.get_output_details())}
+
+
+def _dtype(details: Any) -> str:
+    """What numbers a tensor stands for: integers with a scale are floats, written in another way."""
+    scale, _ = details["quantization"]
+    return "float32" if scale else str(details["dtype"].__name__)

@@ -25,7 +25,7 @@ from bitpick.engines.engine import Offer
 from bitpick.engines.registry import engine
 from bitpick.errors import RunError
 from bitpick.measures.fidelity import fidelity
-from bitpick.measures.tasks.classification import discordant
+from bitpick.measures.tasks.classification import Classification, discordant
 from bitpick.recipe import Recipe, baseline
 from bitpick.result import Row, Run
 from bitpick.statistics import tango_interval
@@ -175,8 +175,11 @@ class Diagnosing(Comparison):
     def _show_worst(self, row: Row, inputs: plan.Inputs) -> None:
         floats, own = (scores(self.store.build(each), inputs.task) for each in (baseline(row.engine).id, row.id))
         places = worst.harmed(floats, own, inputs.evaluation.targets())
+        assert isinstance(inputs.task, Classification)  # it was checked
         predicted = {baseline(row.engine).id: floats.argmax(axis=1), row.id: own.argmax(axis=1)}
-        self._diagnosis.worst = examples.write(places, inputs, predicted, self.store.root, "diagnosis/worst")
+        self._diagnosis.worst = examples.write(
+            places, inputs.evaluation, inputs.task, predicted, self.store.root, "diagnosis/worst"
+        )
 
     def _search(self, search: Search, row: Row, advice: Sequence[str]) -> Tried | None:
         """The next recipe, with what speaks for it, in run.json and in a file of its own."""

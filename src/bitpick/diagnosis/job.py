@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import validate_call
 
-from bitpick.comparison.job import Shapes, open_build, read_outputs
+from bitpick.comparison.arrays import read_outputs
+from bitpick.comparison.job import Shapes, open_build
 from bitpick.data.dataset import Samples
 from bitpick.engines.engine import SessionSettings
 from bitpick.engines.registry import engine

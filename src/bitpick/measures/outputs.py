@@ -12,13 +12,13 @@ from bitpick.errors import EngineError
 from bitpick.measures.tasks.task import Answers, Targets, Task
 from bitpick.preprocessing import Arrays
 
+Shapes = Sequence[tuple[int | None, ...] | None]
+"""Of one sample of each output; None is not checked."""
 EVALUATION_BATCH = 500
 _MOST_NUMBERS = 25_000_000  # of one batch's inputs: 100 MB
 
 
-def batches(
-    session: Session, samples: Samples, shapes: Sequence[tuple[int | None, ...] | None]
-) -> Iterator[tuple[Arrays, Arrays]]:
+def batches(session: Session, samples: Samples, shapes: Shapes) -> Iterator[tuple[Arrays, Arrays]]:
     """Run samples through an open build, batch by batch.
 
     Args:
@@ -41,24 +41,36 @@ def batches(
         done += count
 
 
-def whole(session: Session, samples: Samples, shapes: Sequence[tuple[int | None, ...] | None]) -> Arrays:
+def whole(session: Session, samples: Samples, shapes: Shapes) -> Arrays:
     """All outputs of samples, each of shape (samples.count, …), float32; see `batches`."""
-    parts = [outputs for _, outputs in batches(session, samples, shapes)]
-    return tuple(np.concatenate(each) for each in zip(*parts, strict=True))
+    return _gathered((outputs for _, outputs in batches(session, samples, shapes)), samples.count)
 
 
-def answered(
-    session: Session, samples: Samples, shapes: Sequence[tuple[int | None, ...] | None], task: Task
-) -> tuple[Answers, Arrays]:
+def answered(session: Session, samples: Samples, shapes: Shapes, task: Task) -> tuple[Answers, Arrays]:
     """What a build answers, and all that it gives: arrays of shape (samples.count, …); see `batches`."""
     labels = None if samples.labels is None else samples.targets()
-    answers, parts, done = [], [], 0
-    for inputs, outputs in batches(session, samples, shapes):
-        window = slice(done, done + len(inputs[0]))
-        answers.append(task.answers(inputs, outputs, None if labels is None else labels[window]))
-        parts.append(outputs)
-        done = window.stop
-    return np.concatenate(answers), tuple(np.concatenate(each) for each in zip(*parts, strict=True))
+
+    def both() -> Iterator[Arrays]:
+        done = 0
+        for inputs, outputs in batches(session, samples, shapes):
+            window = slice(done, done + len(inputs[0]))
+            yield (task.answers(inputs, outputs, None if labels is None else labels[window]), *outputs)
+            done = window.stop
+
+    answers, *outputs = _gathered(both(), samples.count)
+    return answers, tuple(outputs)
+
+
+def _gathered(parts: Iterator[Arrays], count: int) -> Arrays:
+    """Batches one after the other. They are copied: a part that is a view would keep all that it is a view of."""
+    found: Arrays = ()
+    done = 0
+    for part in parts:
+        found = found or tuple(np.empty((count, *each.shape[1:]), each.dtype) for each in part)
+        for array, each in zip(found, part, strict=True):
+            array[done : done + len(each)] = each
+        done += len(part[0])
+    return found
 
 
 def targets_of(samples: Samples) -> Targets:
@@ -72,7 +84,7 @@ def _batch_size(samples: Samples) -> int:
     return max(1, min(EVALUATION_BATCH, _MOST_NUMBERS // max(1, numbers)))
 
 
-def _check(outputs: Arrays, shapes: Sequence[tuple[int | None, ...] | None], count: int, done: int) -> None:
+def _check(outputs: Arrays, shapes: Shapes, count: int, done: int) -> None:
     if len(outputs) != len(shapes):
         raise EngineError(f"the build gives {len(outputs)} outputs", expected=f"{len(shapes)}")
     for output, shape in zip(outputs, shapes, strict=True):

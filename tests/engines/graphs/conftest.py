@@ -168,7 +168,7 @@ def graph_samples(tmp_path_factory: pytest.TempPathFactory) -> Samples:
     rng = np.random.default_rng(0)
     np.save(folder / "images.npy", rng.integers(0, 256, (100, 8, 8, 3), dtype=np.uint8))
     np.save(folder / "labels.npy", rng.integers(0, 4, 100, dtype=np.uint8))
-    return Samples(inputs=folder / "images.npy", labels=folder / "labels.npy", count=100, sha256="0" * 64)
+    return Samples(inputs=(folder / "images.npy",), labels=folder / "labels.npy", count=100, sha256="0" * 64)
 
 
 @pytest.fixture(scope="session")

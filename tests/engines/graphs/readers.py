@@ -81,12 +81,12 @@ def scores(folder: str, samples: dict[str, Any]) -> list[list[float]]:
     made = job.open_build(Path(folder))
     batch = next(Samples.model_validate(samples).head(32).batches(32))
     with engine(made.recipe.engine).open(made, SessionSettings()) as session:
-        found: list[list[float]] = session.scores(session.run(session.prepare(batch))).tolist()
+        found: list[list[float]] = session.outputs(session.run(session.prepare(batch)))[0].tolist()
     return found
 
 
 def one(samples: dict[str, Any]) -> Any:
-    """One sample, of shape (1, …)."""
+    """A batch of one sample."""
     return next(Samples.model_validate(samples).head(1).batches(1))
 
 
@@ -103,7 +103,7 @@ def onnxruntime_kernels(folder: str, samples: dict[str, Any], out: str) -> list[
     for name, value in made.settings.items():
         options.add_session_config_entry(name, value)
     session = ort.InferenceSession(made.main, options, providers=["CPUExecutionProvider"])
-    session.run(None, {session.get_inputs()[0].name: one(samples)})
+    session.run(None, {session.get_inputs()[0].name: one(samples)[0]})
     events = json.loads(Path(session.end_profiling()).read_text())
     return [event["args"]["op_name"] for event in events if event["name"].endswith("_kernel_time")]
 
@@ -114,7 +114,7 @@ def openvino_kernels(folder: str, samples: dict[str, Any], hint: str) -> list[tu
 
     counted = {"PERF_COUNT": True, "INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": 1}
     request = openvino.Core().compile_model(Path(folder) / "model.xml", "CPU", counted).create_infer_request()
-    request.infer([one(samples)])
+    request.infer(list(one(samples)))
     nodes = request.get_profiling_info()
     return [(n.node_name, n.node_type, n.exec_type) for n in nodes if n.status.name == "EXECUTED"]
 
@@ -168,7 +168,7 @@ def executorch_kernels(folder: str, samples: dict[str, Any], out: str) -> list[s
     from executorch.extension.pybindings.portable_lib import _load_for_executorch
 
     program = _load_for_executorch(f"{folder}/model.pte", enable_etdump=True)
-    program([torch.from_numpy(one(samples))])
+    program([torch.from_numpy(one(samples)[0])])
     program.write_etdump_result_to_file(out)
     events = (event for block in Inspector(out).event_blocks for event in block.events)
     return [event.name for event in events if event.is_delegated_op]
@@ -179,7 +179,7 @@ def torch_kernels(folder: str, samples: dict[str, Any]) -> list[str]:
     import torch
 
     module = torch.jit.load(f"{folder}/model.pt").eval()
-    sample = torch.from_numpy(one(samples))
+    sample = torch.from_numpy(one(samples)[0])
     with torch.inference_mode(), torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         module(sample)
     return [event.name for event in profile.events()]

@@ -48,7 +48,7 @@ def source(tmp_path):
 def samples(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(1).normal(size=(60, 3, 6, 6)).astype(np.float32))
     np.save(tmp_path / "y.npy", np.zeros(60, np.int64))
-    return Samples(inputs=tmp_path / "x.npy", labels=tmp_path / "y.npy", count=60, sha256="0")
+    return Samples(inputs=(tmp_path / "x.npy",), labels=tmp_path / "y.npy", count=60, sha256="0")
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_outputs_are_those_of_the_graph_after_what_is_fused(inside, source, samp
     batch = next(samples.batches(8))
     graph = onnx.load(source)
     graph.graph.output.extend(onnx.ValueInfoProto(name=each) for each in ("relu", "product"))
-    scores, relu, product = ReferenceEvaluator(graph).run(None, {"x": batch})
+    scores, relu, product = ReferenceEvaluator(graph).run(None, {"x": batch[0]})
     found = {layer: pair for layer, *pair in inside(name).outputs(batch)}
     assert set(found) >= LAYERS
     for layer, reference in (("conv", relu), ("product", product), ("dense", scores)):

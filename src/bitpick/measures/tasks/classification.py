@@ -8,10 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.evidence import Metric
+from bitpick.evidence import Accuracy, Metric
 from bitpick.measures.tasks.task import Answers, Targets, Task, Versus
 from bitpick.preprocessing import Arrays
-from bitpick.result import Accuracy
 from bitpick.statistics import mcnemar_midp, noninferiority_score, tango_interval, wilson_interval
 
 

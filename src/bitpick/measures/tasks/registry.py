@@ -33,7 +33,7 @@ def choose(signature: Signature, classes: tuple[str, ...], labels: NDArray[Any] 
     if place is None:
         told = "; ".join(map(str, signature.outputs))
         raise ModelError(
-            f"the model {source} gives {told}, and no score per class", expected=f"shape (batch, {len(classes)})"
+            f"the model {source} gives {told}, not one score per class", expected=f"shape (batch, {len(classes)})"
         )
     count = _scores(signature.outputs[place])
     if labels is None:

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from bitpick.evidence import Metric
+from bitpick.evidence import Accuracy, Metric
 from bitpick.preprocessing import Arrays
-from bitpick.result import Accuracy
 
 Answers = NDArray[Any]
 """What is kept of a build's outputs for each sample: array of shape (n, …)."""

@@ -6,13 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bitpick.engines.engine import Session
 from bitpick.errors import EngineError
-from bitpick.measures import accuracy as module
-from bitpick.statistics import wilson_interval
+from bitpick.measures.outputs import whole
 
 
 class Fixed(Session):
@@ -25,28 +22,16 @@ class Fixed(Session):
         return batch
 
     def run(self, native):
-        return self.function(native)
+        return self.function(native[0])
 
-    def scores(self, native):
-        return native
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=200))
-def test_accuracy_by_its_definition(pairs):
-    predictions, targets = np.array(pairs).T
-    found = module.accuracy(predictions, targets, ("a", "b", "c", "d"))
-    assert found.correct == sum(p == t for p, t in pairs)
-    assert found.value == found.correct / len(pairs)
-    assert found.interval == wilson_interval(found.correct, len(pairs))
-    for i, name in enumerate("abcd"):
-        mine = [p == t for p, t in pairs if t == i]
-        assert found.per_class.get(name) == (pytest.approx(sum(mine) / len(mine)) if mine else None)
+    def outputs(self, native):
+        return (native,)
 
 
 def test_scores_come_in_the_order_of_the_samples(dataset):
     first_pixels = lambda batch: batch.reshape(len(batch), -1)[:, :4]  # noqa: E731
-    found = module.scores(Fixed(first_pixels), dataset.evaluation.samples, 4)
-    assert np.array_equal(found, dataset.evaluation.inputs.reshape(600, -1)[:, :4])
+    (found,) = whole(Fixed(first_pixels), dataset.samples(dataset.evaluation), [(4,)])
+    assert np.array_equal(found, dataset.evaluation.inputs["image"].reshape(600, -1)[:, :4])
 
 
 def test_a_score_that_is_not_finite_is_named(dataset):
@@ -57,13 +42,13 @@ def test_a_score_that_is_not_finite_is_named(dataset):
         return scores
 
     with pytest.raises(EngineError, match="first for sample 507"):
-        module.scores(Fixed(broken), dataset.evaluation.samples, 4)
+        whole(Fixed(broken), dataset.samples(dataset.evaluation), [(4,)])
 
 
 @pytest.mark.parametrize("shape", [(500, 3), (1, 4), (500,), (500, 4, 1)])
 def test_scores_of_another_shape_are_refused(dataset, shape):
     with pytest.raises(EngineError, match=r"expected: \(500, 4\)"):
-        module.scores(Fixed(lambda _: np.zeros(shape, np.float32)), dataset.evaluation.samples, 4)
+        whole(Fixed(lambda _: np.zeros(shape, np.float32)), dataset.samples(dataset.evaluation), [(4,)])
 
 
 def peak_memory(count: int, folder) -> int:
@@ -73,12 +58,12 @@ import resource, sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from pathlib import Path
 from bitpick.data.dataset import Samples
-from bitpick.measures.accuracy import scores
-from tests.measures.test_accuracy import Fixed
+from bitpick.measures.outputs import whole
+from tests.measures.test_outputs import Fixed
 
 folder = Path({str(folder)!r})
-samples = Samples(inputs=folder / "images.npy", labels=folder / "labels.npy", count={count}, sha256="0")
-scores(Fixed(lambda batch: batch.reshape(len(batch), -1)[:, :4]), samples, 4)
+samples = Samples(inputs=(folder / "images.npy",), labels=folder / "labels.npy", count={count}, sha256="0")
+whole(Fixed(lambda batch: batch.reshape(len(batch), -1)[:, :4]), samples, [(4,)])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)

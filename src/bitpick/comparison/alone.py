@@ -1,0 +1,171 @@
+"""A build, or a model file as it is, measured by itself or beside others."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bitpick.comparison import bench as timing
+from bitpick.comparison import fit, form_job, plan
+from bitpick.comparison.fit import LoadData
+from bitpick.comparison.job import FUNCTIONS, open_build
+from bitpick.comparison.listener import Listener
+from bitpick.comparison.prepare import signature_of
+from bitpick.conversion.route import route
+from bitpick.data.dataset import Samples
+from bitpick.engines.engine import Build
+from bitpick.engines.registry import engine
+from bitpick.errors import DataError, ModelError, RecipeError
+from bitpick.executors.executor import Executor
+from bitpick.executors.pool import WorkerPool
+from bitpick.host import this_host
+from bitpick.measures import size
+from bitpick.model import Format, Signature, detect_format, sha256_of
+from bitpick.recipe import Kind
+from bitpick.result import Row
+from bitpick.timing import BenchRecord
+
+CHECK_SAMPLES = 1000
+
+
+def evaluate(model: Path, load_data: LoadData, listener: Listener) -> Row:
+    """Evaluate a build, or a model in the engine that runs its format as it is.
+
+    Raises:
+        RequestError: there is no such model or build, or it does not fit the data.
+        RunError: the evaluation failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="bitpick-") as folder:
+        executor = WorkerPool(threads=this_host().cores)
+        try:
+            asked_for = model.is_dir()
+            made, signature = _opened(model, Path(folder), executor)
+            each = engine(made.recipe.engine)
+            listener.phase("loading the data set")
+            fits = fit.fitted(load_data, signature, str(model))
+            samples, task = fits.evaluation, fits.task
+            if samples.labels is None:
+                raise DataError(
+                    f"{fits.dataset.name} has no labels, and one model by itself has nothing to agree with",
+                    mend="give labels with --labels, or compare it with its float model: bitpick compare",
+                )
+            listener.phase(f"evaluating {model.name}")
+            payload = {
+                "recipe": made.recipe,
+                "folder": made.folder.absolute(),
+                "samples": samples,
+                "threads": this_host().cores,
+                "task": task,
+                "shapes": [tensor.shape for tensor in signature.outputs],
+                "predictions": None,
+            }
+            outcome = executor.run(each.environment, f"{FUNCTIONS}:evaluate", payload)
+            look = payload | {"samples": samples.head(CHECK_SAMPLES), "asked_for": asked_for}
+            del look["predictions"]
+            inspected = executor.run(each.environment, f"{FUNCTIONS}:inspect", look).value
+            files = size.files(made, made.folder)
+        finally:
+            executor.close()
+    kind, name = made.recipe.kind, made.recipe.id
+    if not asked_for and (found := _kind(inspected)) != "baseline":
+        kind, name = found, f"{each.name}:{model.stem}.{sha256_of(model)[:8]}"
+    return Row.model_validate(
+        {
+            "id": name,
+            "recipe": name,
+            "engine": made.recipe.engine,
+            "kind": kind,
+            "recipe_fields": made.recipe if made.recipe.scoped else None,
+            "status": "ok",
+            "deprecated": each.deprecated,
+            **inspected,
+            "settings": dict(made.settings) or None,
+            "files": files,
+            "size_bytes": sum(file.bytes for file in files),
+            **outcome.value,
+            "seconds": {"evaluate": outcome.seconds},
+            "cpu_seconds": {"evaluate": outcome.cpu_seconds},
+        }
+    )
+
+
+def bench(builds: Sequence[Path], load_data: LoadData, listener: Listener, **options: int) -> BenchRecord:
+    """Time builds beside the first of them, see `bitpick.comparison.bench`.
+
+    Args:
+        builds: folders of builds, or model files, each run in the engine that runs its format as it is.
+        load_data: gives the samples.
+        listener: is told how it goes.
+        options: `batch`, `threads`, `processes`, `pairs`.
+
+    Raises:
+        RequestError: there is no such build, or it does not fit the data.
+        RunError: a build cannot be run.
+    """
+    with tempfile.TemporaryDirectory(prefix="bitpick-") as folder:
+        executor = WorkerPool(threads=this_host().cores)
+        opened = []
+        try:
+            for number, path in enumerate(builds):
+                place = Path(folder) / str(number)
+                place.mkdir()
+                opened.append(_opened(path, place, executor))
+        finally:
+            executor.close()
+        listener.phase("loading the data set")
+        fits = [fit.fitted(load_data, each, str(path)) for path, (_, each) in zip(builds, opened, strict=True)]
+        threads = options.get("threads", 1)
+        made = [build for build, _ in opened]
+        return timing.bench(made, fits[0].evaluation, lambda: WorkerPool(threads=threads), listener, **options)
+
+
+def _kind(inspected: dict[str, Any]) -> Kind:
+    """What a file from elsewhere is, by what its runtime executes."""
+    if inspected["coverage"]["weights"] or inspected["coverage"]["macs"]:
+        return "quantized"
+    grids = [inspected["fingerprint"][name] for name in ("weights", "activations")]
+    return "baseline" if all(g is None or g["dtype"] == "float32" for g in grids) else "reduced_precision"
+
+
+def _opened(path: Path, folder: Path, executor: Executor) -> tuple[Build, Signature]:
+    """A build, or a model file as the float32 build of the engine that runs its format; and what it takes and gives.
+
+    Raises:
+        RequestError: it is neither, or its engine is not here.
+    """
+    if not path.is_dir():
+        return _as_build(path, folder, executor)
+    made = open_build(path)
+    if missing := engine(made.recipe.engine).missing():
+        raise RecipeError(f"{made.recipe.id}: {missing}")
+    if made.interface is None:
+        raise ModelError(f"the build {path} does not say what it takes", mend="make it again with this version")
+    return made, made.interface.signature
+
+
+def _as_build(model: Path, folder: Path, executor: Executor) -> tuple[Build, Signature]:
+    """A model file as the float32 build of the engine that runs its format as it is."""
+    model_format = detect_format(model)
+    runner, recipe = plan.runner_of(model_format)
+    source = model.absolute()
+    raw = source
+    for hop in route(model_format, Format.RAW_ONNX) or ():
+        made = folder / f"raw{hop.target.suffix}"
+        payload = {"source": raw, "source_format": hop.source, "target_format": hop.target, "out": made}
+        executor.run(hop.environment, f"{form_job.FUNCTIONS}:convert", payload)
+        raw = made
+    reader = runner.environment if raw == source else plan.runner_of(Format.RAW_ONNX)[0].environment
+    signature = signature_of(raw, executor, reader)
+    payload = {
+        "source": source,
+        "recipe": recipe,
+        "samples": Samples(inputs=(), count=0, sha256="", preprocessing=()),
+        "ranges": None,
+        "interface": None,
+        "folder": folder / "build",
+        "root": folder,
+    }
+    executor.run(runner.environment, f"{FUNCTIONS}:build", payload)
+    return open_build(folder / "build"), signature

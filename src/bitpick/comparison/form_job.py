@@ -1,0 +1,100 @@
+"""What is done to the forms of a model, each in a worker process: conversions, and the checks of them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import validate_call
+
+from bitpick.comparison.arrays import read_outputs, save
+from bitpick.comparison.job import Shapes
+from bitpick.conversion import litert_file, onnx_file
+from bitpick.conversion import verify as verification
+from bitpick.conversion.route import route
+from bitpick.data.dataset import Samples
+from bitpick.engines.engine import Session, SessionSettings
+from bitpick.engines.registry import engine
+from bitpick.executors.executor import resolve
+from bitpick.measures import outputs
+from bitpick.measures.tasks.registry import AnyTask
+from bitpick.model import Format
+from bitpick.recipe import Recipe
+from bitpick.result import Hop as HopRecord
+
+FUNCTIONS = __name__
+
+
+@validate_call
+def convert(source: Path, source_format: Format, target_format: Format, out: Path) -> None:
+    """Run one conversion hop; the file appears whole or not at all."""
+    hops = route(source_format, target_format)
+    assert hops is not None
+    assert len(hops) == 1
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f"partial-{out.name}")
+    resolve(hops[0].convert)(str(source), str(partial))
+    for extra in out.parent.glob(f"{partial.stem}.*"):
+        extra.replace(out.with_name(extra.name.removeprefix("partial-")))
+
+
+@validate_call
+def run_form(source: Path, recipe: Recipe, samples: Samples, threads: int, shapes: Shapes, out: Path) -> None:
+    """Run a form of the model as an engine's float32 build and keep the outputs as `.npz`, to verify a hop."""
+    with _float_session(source, recipe, samples, threads) as session:
+        found = outputs.whole(session, samples, shapes)
+    save(out, {f"output{i}": each for i, each in enumerate(found)})
+
+
+@validate_call
+def answer(
+    source: Path, recipe: Recipe, samples: Samples, threads: int, task: AnyTask, shapes: Shapes, out: Path
+) -> None:
+    """Keep what a form of the model answers as `.npy`: it is what is right, where there are no labels."""
+    with _float_session(source, recipe, samples, threads) as session:
+        found, _ = outputs.answered(session, samples, shapes, task)
+    partial = out.with_name(f"partial-{out.name}")
+    np.save(partial, found)
+    partial.replace(out)
+
+
+@contextmanager
+def _float_session(source: Path, recipe: Recipe, samples: Samples, threads: int) -> Iterator[Session]:
+    """A form of the model, opened as an engine's float32 build."""
+    each = engine(recipe.engine)
+    with tempfile.TemporaryDirectory() as folder:
+        build = each.build(source, recipe, samples, None, Path(folder))
+        with each.open(build, SessionSettings(threads)) as session:
+            yield session
+
+
+@validate_call
+def trace(function: str, source: Path, target: Path, inputs: Path, out: Path) -> list[str]:
+    """Keep what each node of one side of a hop computes as `.npz`; returns the names, in the graph's order."""
+    computed: dict[str, Any] = resolve(function)(str(source), str(target), str(inputs))
+    np.savez(out, *computed.values())
+    return list(computed)
+
+
+@validate_call
+def verify(source_format: Format, target_format: Format, reference: Path, found: Path) -> HopRecord:
+    """Compare what both sides of a hop gave for the same samples. Whether it passed is in the record."""
+    hops = route(source_format, target_format)
+    assert hops is not None
+    return verification.compare(hops[0], read_outputs(reference), read_outputs(found))
+
+
+def describe(source: str) -> dict[str, Any]:
+    """What an ONNX or LiteRT file takes and gives, see `onnx_file.describe`."""
+    if source.endswith(Format.LITERT.suffix):
+        return litert_file.describe(source)
+    return onnx_file.describe(source)
+
+
+def count(source: str) -> dict[str, int | None]:
+    """Weights and multiply-accumulates of a clean graph, see `onnx_file.count`."""
+    return onnx_file.count(source)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bitpick.comparison import fit
+from bitpick.data.dataset import Dataset, Split
+from bitpick.errors import DataError, ModelError
+from bitpick.interface import Interface
+from bitpick.model import Signature, Tensor
+
+SCORES = Tensor("scores", (3,))
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A data set of 30 samples with such inputs, and labels of three classes."""
+
+    def make(labels=True, **shapes) -> Dataset:
+        paths = {name: tmp_path / f"{name}.npy" for name in shapes}
+        for name, (shape, dtype) in shapes.items():
+            np.save(paths[name], np.ones((30, *shape), dtype))
+        np.save(tmp_path / "labels.npy", np.arange(30) % 3)
+        split = Split(paths, tmp_path / "labels.npy" if labels else None, "x")
+        return Dataset("mine", ("a", "b", "c"), split, split)
+
+    return make
+
+
+def fitted(dataset, *inputs, outputs=(SCORES,)):
+    return fit.fitted(lambda _: dataset, Signature(inputs, outputs), "m.onnx")
+
+
+def test_inputs_come_in_the_models_order_by_their_names(made):
+    dataset = made(b=((2,), "float32"), a=((4,), "float32"))
+    found = fitted(dataset, Tensor("a", (4,)), Tensor("b", (2,)))
+    assert found.names == ("a", "b")
+    assert [array.shape for array in next(found.evaluation.batches(5))] == [(5, 4), (5, 2)]
+
+
+def test_where_names_tell_nothing_they_keep_their_own_order(made):
+    found = fitted(made(x=((4,), "uint8"), y=((2,), "uint8")), Tensor("in_0", (4,)), Tensor("in_1", (2,)))
+    assert found.names == ("x", "y")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64", "int32", "uint8", "bool", "float16"])
+def test_samples_are_handed_over_in_the_dtype_that_the_model_takes(made, dtype):
+    found = fitted(made(x=((4,), "int16")), Tensor("x", (4,), dtype))
+    (batch,) = next(found.evaluation.batches(2))
+    assert batch.dtype == dtype
+
+
+def test_a_dtype_that_no_samples_have_is_refused(made):
+    with pytest.raises(ModelError, match=r"the input x of the model m\.onnx is object"):
+        fitted(made(x=((4,), "int16")), Tensor("x", (4,), "object"))
+
+
+def test_an_input_that_is_not_there_is_named(made):
+    with pytest.raises(DataError, match=r"takes 2 inputs \(a, b\), and mine has 1 \(x\)"):
+        fitted(made(x=((4,), "uint8")), Tensor("a", (4,)), Tensor("b", (2,)))
+
+
+def test_samples_of_another_shape_are_refused_with_both_shapes(made):
+    with pytest.raises(DataError, match=r"takes x \(batch, 5, any\) float32, and the samples have shape \(4, 2\)"):
+        fitted(made(x=((4, 2), "uint8")), Tensor("x", (5, None)))
+    assert fitted(made(x=((4, 2), "uint8")), Tensor("x", (4, None))).names == ("x",)
+    assert fitted(made(x=((4, 2), "uint8")), Tensor("x", None)).names == ("x",)
+
+
+def test_channels_in_the_wrong_place_are_said_to_be(made):
+    with pytest.raises(DataError) as error:
+        fitted(made(x=((8, 8, 3), "uint8")), Tensor("x", (3, 8, 8)))
+    assert "--layout channels-first" in error.value.mend
+
+
+def test_without_labels_the_question_is_agreement(made):
+    assert fitted(made(x=((4,), "uint8")), Tensor("x", (4,))).task.kind == "classification"
+    assert fitted(made(labels=False, x=((4,), "uint8")), Tensor("x", (4,))).task.kind == "agreement"
+
+
+def test_the_output_with_scores_is_found_among_several(made):
+    found = fitted(made(x=((4,), "uint8")), Tensor("x", (4,)), outputs=(Tensor("mask", (8, 8)), SCORES))
+    assert found.task.output == 1
+
+
+def test_what_a_deployer_must_know_survives_a_file(made):
+    found = fitted(made(x=((4,), "uint8")), Tensor("x", (4,)))
+    told = fit.interface(Signature((Tensor("x", (4,)),), (SCORES,)), found.evaluation, found.task)
+    assert Interface.model_validate_json(told.model_dump_json(exclude_defaults=True)) == told
+    assert told.signature == Signature((Tensor("x", (4,)),), (SCORES,))
+    assert (told.task, told.classes) == ("classification", ("a", "b", "c"))

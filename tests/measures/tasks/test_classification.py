@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitpick.measures.tasks.classification import Classification
+from bitpick.statistics import wilson_interval
+
+TASK = Classification(classes=("a", "b", "c", "d"))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=200))
+def test_accuracy_by_its_definition(pairs):
+    predictions, targets = np.array(pairs).T
+    found = TASK.accuracy(predictions, (np.eye(4, dtype=np.float32)[predictions],), targets)
+    assert found.correct == sum(p == t for p, t in pairs)
+    assert found.value == found.correct / len(pairs)
+    assert found.interval == wilson_interval(found.correct, len(pairs))
+    for i, name in enumerate("abcd"):
+        mine = [p == t for p, t in pairs if t == i]
+        assert found.per_class.get(name) == (pytest.approx(sum(mine) / len(mine)) if mine else None)
+
+
+def test_top5_is_whether_the_class_is_among_the_five_best():
+    task = Classification(classes=tuple("abcdefgh"))
+    scores = np.tile(np.arange(8, dtype=np.float32), (4, 1))
+    targets = np.array([7, 3, 2, 0])
+    predicted = task.answers((), (scores,), None)
+    assert predicted.tolist() == [7, 7, 7, 7]
+    assert task.accuracy(predicted, (scores,), targets).top5 == 0.5
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (3,)])
+def test_one_score_is_of_two_classes(shape):
+    scores = np.array([0.2, 0.5, 0.9], np.float32).reshape(shape)
+    assert Classification(classes=("no", "yes")).predicted(scores).tolist() == [0, 0, 1]
