@@ -6,13 +6,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bitpick.comparison import gate as gates
 from bitpick.comparison import store as stores
 from bitpick.comparison.gate import Check, Rules
 from bitpick.errors import OutputError, RequestError
-from bitpick.report import html, markdown
+from bitpick.recipe import file_name
+from bitpick.report import html, markdown, notebook
 from bitpick.result import Recommendation, Row, Run
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REPORT_FILE = "report.md"
 PAGE_FILE = "report.html"
@@ -39,6 +44,32 @@ class Comparison:
     def recommendation(self) -> Recommendation | None:
         """The build to ship, and why."""
         return self.run.recommendation
+
+    @property
+    def build(self) -> Path | None:
+        """The directory of the build to ship; None where none is recommended."""
+        found = self.recommendation
+        return None if found is None or found.id is None else self.folder / "builds" / file_name(found.id)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The rows as a table, one a row, in plain units: fractions, bytes, seconds.
+
+        Returns:
+            A frame with the rows' ids as its index, and a column for each number that `run.json` has of them: nested
+            ones have their path as a name, e.g. `versus_baseline.drop`.
+
+        Raises:
+            RequestError: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise RequestError("pandas is not installed", mend="pip install 'bitpick[pandas]'") from error
+        records = [row.model_dump(mode="json", exclude_none=True) for row in self.rows]
+        return pd.json_normalize(records).set_index("id")
+
+    def _repr_html_(self) -> str:
+        return notebook.render(self.run, self.folder)
 
 
 def report(folder: str | Path) -> Comparison:

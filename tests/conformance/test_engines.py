@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bitpick.comparison.job import FUNCTIONS
+from bitpick.comparison.form_job import FUNCTIONS
 from bitpick.conversion.route import hops, route
 from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Engine

@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from pydantic import TypeAdapter
 
-from bitpick.comparison.job import FUNCTIONS
+from bitpick.comparison.form_job import FUNCTIONS
 from bitpick.conversion.route import route
 from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Engine
