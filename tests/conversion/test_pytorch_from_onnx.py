@@ -244,8 +244,8 @@ def test_the_file_opens_without_bitpick(imported):
 
 def test_traces_of_both_sides_share_names_and_values(imported):
     folder, _ = imported
-    np.save(folder / "x.npy", np.random.default_rng(1).random((2, 3, 6, 6), dtype=np.float32))
-    arguments = [str(folder / name) for name in ("clean.onnx", "m.pt", "x.npy")]
+    np.savez(folder / "x.npz", np.random.default_rng(1).random((2, 3, 6, 6), dtype=np.float32))
+    arguments = [str(folder / name) for name in ("clean.onnx", "m.pt", "x.npz")]
     source, target = module.trace_source(*arguments), module.trace_target(*arguments)
     assert set(source) == set(target) == {"conv", "act", "pool", "flat", "dense", "dense_softmax"}
     for name, value in source.items():

@@ -42,16 +42,16 @@ def depthwise(folder: str) -> str:
     images, labels = _digits(24)
 
     def block(x: Any, wide: int, out: int, stride: int) -> Any:
-        y = layers.ReLU(6.0)(layers.BatchNormalization()(layers.Conv2D(wide, 1, use_bias=False)(x)))
+        y = layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.9)(layers.Conv2D(wide, 1, use_bias=False)(x)))
         y = layers.DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False)(y)
-        y = layers.ReLU(6.0)(layers.BatchNormalization()(y))
-        y = layers.BatchNormalization()(layers.Conv2D(out, 1, use_bias=False)(y))
+        y = layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.9)(y))
+        y = layers.BatchNormalization(momentum=0.9)(layers.Conv2D(out, 1, use_bias=False)(y))
         return layers.Add()([x, y]) if stride == 1 and x.shape[-1] == out else y
 
     image = keras.Input((24, 24, 1), name="image")
     x = layers.Rescaling(1 / 127.5, -1)(image)
     x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(x)
-    x = layers.ReLU(6.0)(layers.BatchNormalization()(x))
+    x = layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.9)(x))
     for wide, out, stride in ((24, 8, 1), (24, 16, 2), (48, 16, 1), (48, 24, 2)):
         x = block(x, wide, out, stride)
     x = layers.GlobalAveragePooling2D()(x)
@@ -73,7 +73,7 @@ def autoencoder(folder: str) -> str:
     values = keras.Input((64,), name="values")
     x = values
     for width in (48, 16, 48):
-        x = layers.ReLU()(layers.BatchNormalization()(layers.Dense(width)(x)))
+        x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(layers.Dense(width)(x)))
     model = keras.Model(values, layers.Dense(64)(x))
     model.compile(keras.optimizers.Adam(3e-3), "mse")
     model.fit(flat[400:], flat[400:], batch_size=32, epochs=15, verbose=0)

@@ -15,7 +15,7 @@ from bitpick.comparison.store import Store, outputs, predictions
 from bitpick.data.dataset import Samples
 from bitpick.engines.engine import Offer
 from bitpick.engines.registry import engine
-from bitpick.errors import BitpickError, InstructionError, Unsupported
+from bitpick.errors import BitpickError, InstructionError, OperatorError, Unsupported
 from bitpick.executors.executor import Executor, Outcome
 from bitpick.host import Target
 from bitpick.measures.fidelity import fidelity
@@ -24,6 +24,9 @@ from bitpick.measures.tasks.task import Answers
 from bitpick.model import Format, Model
 from bitpick.recipe import Recipe, baseline
 from bitpick.result import Row
+
+# What an engine, or a conversion on the way to it, cannot do; all else is a failure.
+_UNSUPPORTED = (Unsupported, OperatorError, InstructionError)
 
 
 class Rows:
@@ -200,7 +203,11 @@ class Rows:
             result = self._preparation.converted(job, result, self._inputs)
             if isinstance(result, BitpickError):
                 if job.function == "evaluate":  # whatever went wrong before has come down to it
-                    status = "unsupported" if isinstance(result, (Unsupported, InstructionError)) else "failed"
+                    status = (
+                        "unsupported"
+                        if isinstance(result, (Unsupported, OperatorError, InstructionError))
+                        else "failed"
+                    )
                     self._put(row_of(job.subject, status, result.line))
             else:
                 done.setdefault(job.subject, {})[job.function] = result
