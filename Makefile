@@ -6,7 +6,7 @@ PYTHONS ?= 3.11 3.12 3.13
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo install test lint bench test-pythons vendor screenshots clean
+.PHONY: demo install test lint bench test-pythons docs tables vendor screenshots clean
 
 demo: install
 	$(BIN)/bitpick compare
@@ -43,7 +43,15 @@ test-pythons:
 		.venv-$$version/bin/python -m pytest -m 'not frameworks and not data' $(PYTEST_ARGS) || exit 1; \
 	done
 
-# The JavaScript that report.html holds, again from npm: the versions and digests are in the script.
+# The site, in site/: its start page opens from the folder. What generates it takes a warning for an error.
+docs: install
+	$(BIN)/zensical build --strict --clean
+
+# The tables in the docs that are made of the code.
+tables: install
+	$(BIN)/python scripts/tables.py
+
+# The JavaScript that report.html and the site hold, again from npm: the versions and digests are in the script.
 vendor:
 	$(PYTHON) scripts/vendor.py
 

@@ -4,7 +4,7 @@
 
 MODEL is MLPerf Tiny's pretrainedResnet.h5 (MLCommons tiny, benchmark/training/image_classification/trained_models).
 With --draws N the quantized rows are measured for N calibration draws, seeds 0 to N-1. Prints Markdown:
-docs/reproduction.md.
+docs/reference/reproduction.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fetch the JavaScript libraries that report.html holds: pinned versions from npm, checked against their digests.
+"""Fetch the JavaScript libraries that report.html and the site hold: pinned versions from npm, checked by their digests.
 
 With --check nothing is fetched: the files that are there are compared with the digests.
 """
@@ -12,7 +12,9 @@ import tarfile
 import urllib.request
 from pathlib import Path
 
-ASSETS = Path(__file__).parents[1] / "src" / "bitpick" / "report" / "assets"
+ROOT = Path(__file__).parents[1]
+ASSETS = ROOT / "src" / "bitpick" / "report" / "assets"
+SITE = ROOT / "docs" / "assets"
 REGISTRY = "https://registry.npmjs.org"
 
 # For each package and version: the files of its archive, each with the name it gets here and its SHA-256.
@@ -48,6 +50,11 @@ PACKAGES: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         ),
         "License.txt": ("dataTables.LICENSE.txt", "62b5fdd54371b4f6bd07a60dbc78b38814f49a8028213f540dc2733cad605382"),
     },
+    # With it the site's search works from a folder, where browsers refuse workers.
+    ("iframe-worker", "1.0.4"): {
+        "shim/index.js": ("iframe-worker.js", "e8e412dbcfea9b7e31b5ffa288d7b6035915e714c542f4176a0cdbe262fc9609"),
+        "LICENSE": ("iframe-worker.LICENSE.txt", "dd69737a4768aab9f934a5aed9efab9561ac4062d4fdbe490d44369a2cf48b6b"),
+    },
 }
 
 
@@ -70,16 +77,17 @@ def checked(content: bytes, name: str, digest: str) -> bytes:
 def main() -> None:
     """Write the files, or with --check compare those that are there."""
     for (package, version), files in PACKAGES.items():
+        assets = SITE if package == "iframe-worker" else ASSETS
         if "--check" in sys.argv[1:]:
             for name, digest in files.values():
-                checked((ASSETS / name).read_bytes(), name, digest)
+                checked((assets / name).read_bytes(), name, digest)
             continue
         with tarfile.open(fileobj=io.BytesIO(archive(package, version))) as unpacked:
             for inside, (name, digest) in files.items():
                 member = unpacked.extractfile(f"package/{inside}")
                 if member is None:
                     sys.exit(f"{package} {version} has no file {inside}")
-                (ASSETS / name).write_bytes(checked(member.read(), name, digest))
+                (assets / name).write_bytes(checked(member.read(), name, digest))
                 print(f"{package} {version}: {name}")
 
 

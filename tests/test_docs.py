@@ -29,7 +29,7 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^ *```{language}\n(.*?)^ *```", text, flags=re.DOTALL | re.MULTILINE)
 
 
-DIAGNOSE = (ROOT / "docs" / "diagnose.md").read_text()
+DIAGNOSE = (ROOT / "docs" / "how-to" / "diagnose.md").read_text()
 COMMANDS = [
     line.removeprefix("$ ")
     for block in blocks(README, "console") + blocks(DIAGNOSE, "console")
@@ -57,7 +57,7 @@ def test_the_recipe_file_in_the_readme_is_one(tmp_path):
 
 @pytest.mark.parametrize("page", ["recipes", "targets"])
 def test_the_files_in_the_docs_are_what_they_are_said_to_be(tmp_path, page):
-    found = blocks((ROOT / "docs" / f"{page}.md").read_text(), "yaml")
+    found = blocks((ROOT / "docs" / "reference" / f"{page}.md").read_text(), "yaml")
     assert found
     for number, content in enumerate(found):
         path = tmp_path / f"my-{number}.yaml"
@@ -78,7 +78,7 @@ def test_the_readme_names_every_command():
 
 
 def test_every_recipe_in_the_docs_is_one():
-    for path in (ROOT / "README.md", ROOT / "docs" / "reproduction.md"):
+    for path in (ROOT / "README.md", ROOT / "docs" / "reference" / "reproduction.md"):
         for text in re.findall(r"\b(?:keras|onnxruntime|pytorch_fx):[\w+.-]*\w", path.read_text()):
             recipe = Recipe.parse(text)
             refusal = engines()[recipe.engine].refusal(recipe)
@@ -97,7 +97,7 @@ def test_the_python_example_in_the_readme(cifar10, tmp_path, monkeypatch, capsys
 
 
 def test_the_engine_that_the_guide_adds(model_file, dataset, tmp_path, use_engines):
-    (code,) = blocks((ROOT / "docs" / "adding-an-engine.md").read_text(), "python")
+    (code,) = blocks((ROOT / "docs" / "how-to" / "adding-an-engine.md").read_text(), "python")
     space: dict = {}
     exec(compile(code, "adding-an-engine.md", "exec"), space)
     use_engines(space["OnnxReferenceEngine"](), OnnxRuntimeEngine())
