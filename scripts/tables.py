@@ -96,7 +96,7 @@ def classes() -> str:
 
 def _function(name: str, function: Callable[..., Any]) -> str:
     told, sections = docstring(function.__doc__)
-    parts = [f"## {name}", f"```python\n{_signature(name, function)}\n```", told]
+    parts = [f"## {name}", f"```py\n{_signature(name, function)}\n```", told]
     for title in ("Args", "Returns", "Raises"):
         if title in sections:
             named = entries(sections[title]) if title != "Returns" else {}

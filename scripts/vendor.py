@@ -1,4 +1,4 @@
-"""Fetch the JavaScript libraries that report.html and the site hold: pinned versions from npm, checked by their digests.
+"""Fetch the JavaScript that report.html and the site hold: pinned versions from npm, checked against their digests.
 
 With --check nothing is fetched: the files that are there are compared with the digests.
 """

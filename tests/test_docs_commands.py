@@ -1,0 +1,169 @@
+"""Every command that the docs show is run here, on a small model; what takes minutes is parsed, and named with why."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from bitpick.api import bundled_model
+from bitpick.cli import app
+from bitpick.engines.registry import engines
+from bitpick.recipe import Recipe
+from tests.conftest import linear_model
+from tests.pages import PAGES, blocks, commands, mentions
+
+TEXTS = {name: path.read_text(encoding="utf-8") for name, path in PAGES.items()}
+COMMANDS = list(dict.fromkeys(command for text in TEXTS.values() for command in commands(text)))
+
+EVERYTHING = "every engine there is, timed: minutes"
+RESNET = "builds of a ResNet8: a minute and more"
+TIMED_BELOW = "timed at full length; the example of docs/reference/speed.md needs such a run, made shorter here"
+COPY = "tests/data/test_cifar10.py opens such copies"
+PARSED = {
+    "bitpick compare": EVERYTHING,
+    "bitpick compare model.keras --data cifar10": EVERYTHING,
+    "bitpick compare model.keras --preset basic --out run": RESNET,
+    "bitpick compare model.keras --recipe run/next_recipe.yaml": RESNET,
+    "bitpick compare model.onnx --recipe onnxruntime:s8u8-per_channel-minmax+reduced_range": TIMED_BELOW,
+    "bitpick compare model.onnx --target x86-avx2": EVERYTHING,
+    "bitpick compare model.onnx --target old-server.yaml": "there is no such server; tests/test_docs.py reads the file",
+    "bitpick compare model.onnx --calibration-seeds 5 --selection cross-fit": EVERYTHING,
+    "bitpick compare model.onnx --data data/cifar10 --engine onnxruntime --no-bench": COPY,
+    "bitpick data --data data/cifar10": COPY,
+    "bitpick diagnose model.keras --recipe onnxruntime:u8u8-per_tensor-minmax --apply": RESNET,
+    "bitpick diagnose model.keras --recipe onnxruntime:u8u8-per_tensor-minmax --data cifar10 --apply": RESNET,
+}
+"""What is not run, with why."""
+
+THE_RUN = "bitpick compare --engine onnxruntime --engine openvino --no-bench --target host --out run"
+"""Run once: what it leaves is what other commands start from."""
+
+
+def bitpick(command: str, place: Path) -> subprocess.CompletedProcess[str]:
+    words = shlex.split(command)[1:]
+    variables = os.environ | {"COLUMNS": "120"}
+    return subprocess.run(
+        [sys.executable, "-m", "bitpick", *words], cwd=place, env=variables, capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory, cifar10) -> Path:
+    """What the docs take to be there, under the names that they give it.
+
+    model.onnx is a linear classifier, so that builds of it take a second, and build and quantized.onnx are of it;
+    model.keras is the bundled ResNet8, and run and released-run are of that.
+    """
+    place = tmp_path_factory.mktemp("docs")
+    linear_model(place / "model.onnx", shape=(32, 32, 3), classes=10)
+    shutil.copyfile(bundled_model().with_suffix(".keras"), place / "model.keras")
+    (place / "my-recipe.yaml").write_text(blocks(TEXTS["README.md"], "yaml")[0])
+    for command in (THE_RUN, "bitpick quantize model.onnx --recipe my-recipe.yaml -o build"):
+        done = bitpick(command, place)
+        assert done.returncode == 0, done.stderr
+    shutil.copyfile(place / "build" / "model.onnx", place / "quantized.onnx")
+    shutil.copytree(place / "run", place / "released-run")
+    shutil.copyfile(place / "my-recipe.yaml", place / "run" / "next_recipe.yaml")
+    return place
+
+
+@pytest.fixture
+def place(prepared, tmp_path) -> Path:
+    """A folder of its own with all of that."""
+    return shutil.copytree(prepared, tmp_path / "place")
+
+
+def parsed(command: str) -> dict[str, Any]:
+    """A command's arguments, each of its type; the whole line must be consumed."""
+    _, name, *words = [*shlex.split(command), ""][: len(shlex.split(command))]
+    return typer.main.get_command(app).commands[name].make_context(name, words).params
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_parses(command):
+    arguments = parsed(command)
+    named = arguments.get("recipe") or ()
+    for recipe in (named,) if isinstance(named, str) else named:
+        if not recipe.endswith(".yaml"):
+            known = Recipe.parse(recipe)
+            assert engines()[known.engine].refusal(known) is None
+    assert set(arguments.get("engine") or ()) <= set(engines())
+
+
+@pytest.mark.data
+@pytest.mark.frameworks
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each not in (*PARSED, THE_RUN)])
+def test_a_command_runs(command, place):
+    out = parsed(command).get("out")
+    if out is not None and (place / out).exists():
+        shutil.rmtree(place / out)
+    done = bitpick(command, place)
+    no = done.returncode == 1 and shlex.split(command)[1] == "gate" and "FAIL" in done.stdout  # an answer, too
+    assert done.returncode == 0 or no, done.stderr
+    assert done.stdout
+    assert out is None or (place / out).exists()
+
+
+def test_only_what_is_shown_is_left_out():
+    assert set(PARSED) <= set(COMMANDS)
+    assert THE_RUN in COMMANDS
+
+
+@pytest.mark.parametrize("page", [page for page, text in TEXTS.items() if mentions(text)])
+def test_a_command_in_the_text_has_these_options(page):
+    known = typer.main.get_command(app).commands
+    for mention in mentions(TEXTS[page]):
+        _, name, *words = mention.split()
+        options = {option for parameter in known[name].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("-")} <= options | {"--help"}, mention
+
+
+def test_the_readme_names_every_command():
+    shown = {shlex.split(command)[1] for command in commands(TEXTS["README.md"])}
+    assert shown == set(typer.main.get_command(app).commands)
+
+
+EXPORT = "docs/how-to/pytorch.md"
+ELSEWHERE = ("README.md", "docs/how-to/adding-an-engine.md")  # tests/test_docs.py runs the examples of these
+EXAMPLES = [page for page, text in TEXTS.items() if blocks(text, "python") and page not in (EXPORT, *ELSEWHERE)]
+TIMED = (
+    "bitpick compare model.onnx --recipe onnxruntime:s8u8-per_channel-minmax --target host --bench-seconds 5 --out run"
+)
+
+
+@pytest.mark.data
+@pytest.mark.frameworks
+@pytest.mark.parametrize("page", EXAMPLES)
+def test_a_python_example_runs(page, place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    for code in blocks(TEXTS[page], "python"):
+        if "timings.json" in code:
+            done = bitpick(f"{TIMED} --overwrite", place)
+            assert done.returncode == 0, done.stderr
+        exec(compile(code, page, "exec"), {})
+    assert capsys.readouterr().out
+
+
+@pytest.mark.data
+@pytest.mark.frameworks
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the exporter, which needs nothing beside PyTorch
+def test_what_the_pytorch_page_exports_can_be_compared(place, monkeypatch):
+    import onnx
+
+    monkeypatch.chdir(place)
+    Path("model.onnx").unlink()
+    (code,) = blocks(TEXTS[EXPORT], "python")
+    exec(compile(code, EXPORT, "exec"), {})
+    assert {node.op_type for node in onnx.load("model.onnx").graph.node} >= {"Conv", "Gemm"}
+    shutil.rmtree("run")
+    for command in commands(TEXTS[EXPORT]):
+        done = bitpick(command, place)
+        assert done.returncode == 0, done.stderr
