@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -177,13 +177,30 @@ def presets() -> str:
     return table(("recipe", *PRESETS), ((f"`{row[0]}`", *row[1:]) for row in marks))
 
 
+def tasks() -> str:
+    """What a model can be for, and what its builds are then judged by."""
+    from bitpick.measures.tasks.registry import AnyTask
+
+    rows = []
+    for task in _classes(AnyTask):
+        kinds = get_args(task.model_fields["kind"].annotation)
+        rows.append((code(kinds), docstring(task.__doc__)[0].splitlines()[0], task.default_margin))
+    return table(("task", "", "margin"), rows)
+
+
+def _classes(annotation: Any) -> list[Any]:
+    """The classes in a union, however it is annotated."""
+    return [annotation] if inspect.isclass(annotation) else [c for each in get_args(annotation) for c in _classes(each)]
+
+
 def schema() -> str:
     """run.json: every part of it, a table each, in the order in which a reader meets them."""
     from bitpick.result import Run
 
     whole = Run.model_json_schema()
     parts = {"Run": whole} | {name: whole["$defs"][name] for name in _named(whole, whole["$defs"])}
-    return "\n\n".join(_part(name, each) for name, each in parts.items())
+    told = {name: docstring(each.get("description"))[0].splitlines()[0] for name, each in parts.items()}
+    return "\n\n".join(_part(name, each, told) for name, each in parts.items())
 
 
 def _named(schema: Mapping[str, Any], parts: Mapping[str, Any]) -> list[str]:
@@ -192,11 +209,15 @@ def _named(schema: Mapping[str, Any], parts: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys([*names, *(below for name in names for below in _named(parts[name], parts))]))
 
 
-def _part(name: str, each: Mapping[str, Any]) -> str:
-    told, sections = docstring(each.get("description"))
+def _part(name: str, each: Mapping[str, Any], told: Mapping[str, str]) -> str:
+    """One part; a field that its docstring leaves out is what the part that it holds is."""
+    about, sections = docstring(each.get("description"))
     meanings = entries(sections.get("Attributes", ""))
-    rows = ((f"`{key}`", _type(value), meanings.get(key, "")) for key, value in each["properties"].items())
-    return f"## {name}\n\n{told}\n\n" + table(("field", "type", ""), rows)
+    rows = []
+    for field, value in each["properties"].items():
+        held = re.search(r"#/\$defs/(\w+)", str(value))
+        rows.append((f"`{field}`", _type(value), meanings.get(field, told[held[1]] if held else "")))
+    return f"## {name}\n\n{about}\n\n" + table(("field", "type", ""), rows)
 
 
 def _type(schema: Mapping[str, Any]) -> str:
@@ -226,6 +247,7 @@ def _type(schema: Mapping[str, Any]) -> str:
 
 GENERATED: dict[str, dict[str, Callable[[], str]]] = {
     "reference/commands.md": {"commands": commands},
+    "reference/metrics.md": {"tasks": tasks},
     "reference/python.md": {"functions": functions, "classes": classes},
     "reference/recipes-by-engine.md": {"capabilities": capabilities, "options": options, "presets": presets},
     "reference/run-json.md": {"schema": schema},
