@@ -28,6 +28,7 @@ RESNET = "builds of a ResNet8: a minute and more"
 TIMED_BELOW = "timed at full length; the example of docs/reference/speed.md needs such a run, made shorter here"
 COPY = "tests/data/test_cifar10.py opens such copies"
 PARSED = {
+    "bitpick bench run/builds/onnxruntime__float32 build": "ten processes; tests/test_cli.py times builds in fewer",
     "bitpick compare": EVERYTHING,
     "bitpick compare model.keras --data cifar10": EVERYTHING,
     "bitpick compare model.keras --preset basic --out run": RESNET,
