@@ -6,9 +6,17 @@ clean graph is read, so a converter may rely on folded batch norm, folded consta
 
 from __future__ import annotations
 
+import keyword
+import re
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.conversion import onnx_file
 from bitpick.conversion.hop import Hop
 from bitpick.errors import OperatorError
 from bitpick.model import Format
@@ -17,6 +25,8 @@ if TYPE_CHECKING:
     import onnx
     import torch
     from torch import fx
+
+    from bitpick.conversion.pytorch_operators.context import Context
 
 HOP = Hop(
     Format.ONNX,
@@ -63,21 +73,23 @@ def computing(module: torch.nn.Module) -> list[tuple[str, str]]:
     return [(name, kind) for name, kind in kinds if not kind.endswith(_PASSING)]
 
 
-def sample_shape(module: torch.nn.Module) -> tuple[int, ...]:
-    """The shape of one sample, as the ONNX graph that the module was made from has it.
+def signature(module: torch.nn.Module) -> list[tuple[tuple[int, ...], str]]:
+    """The shape of one sample of each input, without the batch axis, and the name of its numpy dtype.
 
     Raises:
-        OperatorError: it has a free dimension beside the batch.
+        OperatorError: an input has a free dimension beside the batch, or no batch axis beside others that have a free
+            one.
     """
-    shape: Any = module.sample_shape
-    if None in shape:
-        raise OperatorError(f"the input has a free dimension beside the batch: {shape}")
-    return tuple(int(size) for size in shape)
-
-
-def signature(module: torch.nn.Module) -> list[tuple[tuple[int, ...], str]]:
-    """The shape and the dtype of one sample of each input."""
-    return [(sample_shape(module), "float32")]
+    inputs: Any = module.onnx_inputs
+    free = any(shape and shape[0] is None for _, shape, _ in inputs)
+    found = []
+    for name, shape, dtype in inputs:
+        if None in shape[1:]:
+            raise OperatorError(f"the input {name} has a free dimension beside the batch: {shape}")
+        if not shape or (free and shape[0] is not None):
+            raise OperatorError(f"the input {name} has no batch axis: its shape is {shape}")
+        found.append((tuple(shape[1:]), dtype))
+    return found
 
 
 def example(module: torch.nn.Module, count: int) -> tuple[torch.Tensor, ...]:
@@ -87,84 +99,162 @@ def example(module: torch.nn.Module, count: int) -> tuple[torch.Tensor, ...]:
     return tuple(torch.zeros(count, *shape, dtype=getattr(torch, dtype)) for shape, dtype in signature(module))
 
 
+def fixed_batch(module: torch.nn.Module) -> int | None:
+    """The one batch size that the module takes; None where any will do."""
+    inputs: Any = module.onnx_inputs
+    leading = [shape[0] for _, shape, _ in inputs if shape]
+    return None if None in leading else next(iter(leading), None)
+
+
 def import_graph(model: onnx.ModelProto) -> fx.GraphModule:
     """Build a module that computes what a clean ONNX graph does.
 
     Args:
-        model: a clean graph with one input and one output.
+        model: a clean graph. A free leading dimension of an input is the batch.
 
     Returns:
-        A module in evaluation mode. Each of its nodes has the name of the ONNX node it stands for.
+        A module in evaluation mode. It takes the graph's inputs by position, in the graph's order, and gives a tensor,
+        or a tuple where the graph has several outputs. Its modules have the names of the ONNX nodes they stand for.
 
     Raises:
         OperatorError: the graph has an operator, or a form of one, that the importer does not know.
     """
-    import onnx
-    from torch import fx, nn
+    return _Import(model).module
 
-    from bitpick.conversion.onnx_file import opset_of
-    from bitpick.conversion.pytorch_operators.registry import Context, converters, fx_names
 
-    inferred = onnx.shape_inference.infer_shapes(model)
-    known = converters()
-    opset = opset_of(model)
-    shapes = {
-        v.name: [d.dim_value if d.HasField("dim_value") else None for d in v.type.tensor_type.shape.dim]
-        for v in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output)
-        if v.type.tensor_type.HasField("shape")
-    }
-    names = fx_names(model.graph.node)
-    constants = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
-    root, graph = nn.Module(), fx.Graph()
-    values = {model.graph.input[0].name: graph.placeholder("input")}
-    for node in model.graph.node:
+class _Import:
+    """A graph on its way through the converters.
+
+    Attributes:
+        module: what it became.
+        values: the `fx.Node` that computes each ONNX tensor, by name.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        import onnx
+        from torch import fx
+
+        from bitpick.conversion.pytorch_operators.assembly import Assembly
+
+        self._opset = onnx_file.opset_of(model)
+        self._assembly = Assembly()
+        self.values: dict[str, fx.Node] = {}
+        self._known = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
+        self._readers: dict[str, list[onnx.NodeProto | None]] = defaultdict(list)
+        for node in model.graph.node:
+            for name in node.input:
+                self._readers[name].append(node)
+        for value in model.graph.output:
+            self._readers[value.name].append(None)
+        inputs = [v for v in model.graph.input if v.name not in self._known]
+        names = _identifiers([*(v.name for v in inputs), *(n.name for n in model.graph.node)])
+        taken = tuple(_input(value) for value in inputs)
+        for (name, shape, dtype), identifier in zip(taken, names, strict=False):
+            self.values[name] = self._assembly.input(identifier, shape, dtype)
+        for node, identifier in zip(model.graph.node, names[len(inputs) :], strict=True):
+            if node.output[0] not in self.values:  # another one has done it with itself
+                self._convert(node, identifier)
+        outputs = tuple(self._result(value.name) for value in model.graph.output)
+        self._assembly.graph.output(outputs if len(outputs) > 1 else outputs[0])
+        self._assembly.graph.lint()
+        self.module = fx.GraphModule(self._assembly.root, self._assembly.graph, class_name="Imported").eval()
+        self.module.onnx_inputs = taken  # type: ignore[assignment] # stays with the module when it is pickled
+
+    def _convert(self, node: onnx.NodeProto, identifier: str) -> None:
+        """Add what a node computes."""
+        from bitpick.conversion.pytorch_operators.context import Context
+        from bitpick.conversion.pytorch_operators.registry import converters
+        from bitpick.conversion.pytorch_operators.sizes import folded
+
+        if all(name in self._known for name in node.input if name) and not node.op_type.startswith("Random"):
+            found = folded(node, [self._known.get(name) for name in node.input], self._opset)
+            if found is not None:
+                self._known.update((n, value) for n, value in zip(node.output, found, strict=False) if n)
+                return
+        known = converters()
         if node.domain not in ("", "ai.onnx") or node.op_type not in known:
             raise OperatorError(
-                f"the node {node.name} is a {node.domain + '.' if node.domain else ''}{node.op_type} (opset {opset}), "
-                "which the PyTorch importer does not know",
+                f"the node {node.name} is a {node.domain + '.' if node.domain else ''}{node.op_type} "
+                f"(opset {self._opset}), which the PyTorch importer does not know",
                 expected=f"one of {', '.join(sorted(known))}",
                 mend="add a converter for it (docs/architecture.md), or compare only engines that start from ONNX",
             )
-        context = Context(node, names[node.name], opset, graph, root, values, constants, shapes)
-        values[node.output[0]] = known[node.op_type](context)
-    graph.output(values[model.graph.output[0].name])
-    graph.lint()
-    module = fx.GraphModule(root, graph, class_name="Imported").eval()
-    # Stays with the module when it is pickled.
-    module.sample_shape = tuple(shapes[model.graph.input[0].name][1:])  # type: ignore[assignment]
-    return module
+        context = Context(node, identifier, self._opset, self._assembly, self.values, self._known, self._readers)
+        try:
+            result = known[node.op_type](context)
+        except OperatorError:
+            raise
+        except Exception as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise context.unsupported(f"a form that PyTorch refuses ({first})") from error
+        self._keep(context, result if isinstance(result, tuple) else (result,))
+
+    def _keep(self, context: Context, results: tuple[Any, ...]) -> None:
+        """Remember what a node computed under the names of its outputs."""
+        names = (context.absorbed or context.node).output
+        for i, name in enumerate(names):
+            if i < len(results) and name:
+                kept: dict[str, Any] = self._known if isinstance(results[i], np.ndarray) else self.values
+                kept[name] = results[i]
+            elif i >= len(results) and context.reads(i):
+                raise context.unsupported(f"an output number {i + 1} that is used")
+
+    def _result(self, name: str) -> fx.Node:
+        """An output of the graph; a known one becomes a buffer."""
+        if name not in self.values:
+            self.values[name] = self._assembly.buffer(_identifiers([name])[0], self._known[name])
+        return self.values[name]
+
+
+def _input(value: onnx.ValueInfoProto) -> tuple[str, tuple[int | None, ...], str]:
+    """Name, shape (None for a free dimension) and numpy dtype of an input."""
+    import onnx
+
+    kind = value.type.tensor_type
+    shape = tuple(d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim)
+    return value.name, shape, np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)).name
+
+
+def _identifiers(names: Iterable[str]) -> list[str]:
+    """A different identifier for each name: what `torch.fx` wants of its nodes and modules."""
+    from torch import nn
+
+    reserved = set(dir(nn.Module()))
+    found: dict[str, None] = {}
+    for name in names:
+        identifier = re.sub(r"\W", "_", name)
+        if not identifier.isidentifier() or keyword.iskeyword(identifier) or identifier in reserved:
+            identifier = f"node_{identifier}"
+        candidate, attempt = identifier, 2
+        while candidate in found:
+            candidate, attempt = f"{identifier}_{attempt}", attempt + 1
+        found[candidate] = None
+    return list(found)
 
 
 def trace_source(source: str, target: str, inputs: str) -> dict[str, Any]:  # noqa: ARG001 - the form of a trace
-    """What each node of the ONNX graph computes, under the names of the module's nodes."""
+    """What each node of the ONNX graph computes, under the names of its outputs' tensors."""
     import onnx
 
-    from bitpick.conversion.onnx_file import intermediates, read_inputs
-    from bitpick.conversion.pytorch_operators.registry import fx_names
-
-    model = onnx.load(source)
-    identifiers = fx_names(model.graph.node)
-    names = {node.output[0]: identifiers[node.name] for node in model.graph.node}
-    return {names[k]: v for k, v in intermediates(model, read_inputs(inputs)).items() if k in names}
+    return onnx_file.intermediates(onnx.load(source), onnx_file.read_inputs(inputs))
 
 
 def trace_target(source: str, target: str, inputs: str) -> dict[str, Any]:  # noqa: ARG001 - the form of a trace
-    """What each node of the module computes. Built again from the source: a pickled one forgets its nodes' names."""
+    """What the module computes for each tensor. Built again from the source: a pickled one forgets its nodes' names."""
     import onnx
     import torch
     from torch import fx
 
-    from bitpick.conversion.onnx_file import read_inputs
-
-    computed: dict[str, Any] = {}
+    computed: dict[fx.Node, NDArray[Any]] = {}
 
     class Recorder(fx.Interpreter):
         def run_node(self, n: fx.Node) -> Any:
             result = super().run_node(n)
-            if n.op in ("call_module", "call_function"):
-                computed[n.name] = result.detach().numpy()
+            if isinstance(result, torch.Tensor):
+                computed[n] = result.detach().numpy()
             return result
 
+    imported = _Import(onnx.load(source))
     with torch.inference_mode():
-        Recorder(import_graph(onnx.load(source))).run(*map(torch.from_numpy, read_inputs(inputs)))
-    return computed
+        Recorder(imported.module).run(*map(torch.from_numpy, onnx_file.read_inputs(inputs)))
+    return {name: computed[node] for name, node in imported.values.items() if node in computed}

@@ -1,41 +1,92 @@
-"""Conv."""
+"""Convolutions."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bitpick.conversion.pytorch_operators.registry import Context, operator, padded, parameter, spatial_pads
+from bitpick.conversion.pytorch_operators.context import Context, parameter
+from bitpick.conversion.pytorch_operators.padding import Pads, pad_module, padded, spatial_pads
+from bitpick.conversion.pytorch_operators.registry import operator
 
 if TYPE_CHECKING:
-    from torch import fx
+    from torch import fx, nn
 
 
 @operator("Conv")
 def convolution(context: Context) -> fx.Node:
-    """`nn.Conv1d`, `nn.Conv2d` or `nn.Conv3d`, behind a zero padding of its own where the sides differ."""
+    """`nn.Conv1d`, `nn.Conv2d` or `nn.Conv3d`, behind a zero padding of its own where the sides differ.
+
+    Limits: computed weights; more than three spatial axes.
+    """
+    weight = context.stored(1, "weight")
+    pads = spatial_pads(context, list(weight.shape[2:]), *_steps(context))
+    x, sides = padded(context, pads, 0.0)
+    channels = weight.shape[1] * context.attribute("group", 1), weight.shape[0]
+    return context.module(_module(context, "Conv", channels, padding=sides), x)
+
+
+@operator("ConvTranspose")
+def transposed_convolution(context: Context) -> fx.Node:
+    """`nn.ConvTranspose1d`, `nn.ConvTranspose2d` or `nn.ConvTranspose3d`, and a cut where the sides differ.
+
+    Limits: computed weights; more than three spatial axes; an `output_shape` larger than what there is.
+    """
+    weight = context.stored(1, "weight")
+    pads, extra = _transposed_pads(context)
+    sides = [max(min(pair), 0) for pair in pads]
+    channels = weight.shape[0], weight.shape[1] * context.attribute("group", 1)
+    module = _module(context, "ConvTranspose", channels, padding=tuple(sides), output_padding=tuple(extra))
+    cut = [(side - before, side - after) for (before, after), side in zip(pads, sides, strict=True)]
+    result = context.module(module)
+    return pad_module(context, result, cut, 0.0) if any(pair != (0, 0) for pair in cut) else result
+
+
+def _steps(context: Context) -> tuple[list[int], list[int]]:
+    """Strides and dilations."""
+    ones = [1] * (context.rank(1) - 2)
+    return context.attribute("strides", ones), context.attribute("dilations", ones)
+
+
+def _module(context: Context, kind: str, channels: tuple[int, int], **options: Any) -> nn.Module:
     from torch import nn
 
-    weight = context.constant(1, "weight")
+    weight = context.stored(1, "weight")
     rank = weight.ndim - 2
     if not 1 <= rank <= 3:
         raise context.unsupported(f"{rank} spatial axes")
-    groups = context.attribute("group", 1)
-    strides = context.attribute("strides", [1] * rank)
-    dilations = context.attribute("dilations", [1] * rank)
-    pads = spatial_pads(context, list(weight.shape[2:]), strides, dilations)
-    x, sides = padded(context, pads, 0.0)
-    kind: Any = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[rank - 1]
-    convolution = kind(
-        weight.shape[1] * groups,
-        weight.shape[0],
+    strides, dilations = _steps(context)
+    module: Any = getattr(nn, f"{kind}{rank}d")(
+        *channels,
         tuple(weight.shape[2:]),
         stride=tuple(strides),
-        padding=sides,
         dilation=tuple(dilations),
-        groups=groups,
+        groups=context.attribute("group", 1),
         bias=context.has(2),
+        **options,
     )
-    convolution.weight = parameter(weight)
+    module.weight = parameter(weight)
     if context.has(2):
-        convolution.bias = parameter(context.constant(2, "bias"))
-    return context.module(convolution, x)
+        module.bias = parameter(context.stored(2, "bias"))
+    return module  # type: ignore[no-any-return]
+
+
+def _transposed_pads(context: Context) -> tuple[Pads, list[int]]:
+    """What to cut off before and after each spatial axis, and what to add behind it before."""
+    kernel = list(context.stored(1, "weight").shape[2:])
+    rank = len(kernel)
+    strides, dilations = _steps(context)
+    extra = list(context.attribute("output_padding", [0] * rank))
+    mode, wanted = context.attribute("auto_pad", "NOTSET"), context.attribute("output_shape")
+    if wanted is None and not mode.startswith("SAME"):
+        pads = context.attribute("pads", [0] * 2 * rank) if mode == "NOTSET" else [0] * 2 * rank
+        return list(zip(pads[:rank], pads[rank:], strict=True)), extra
+    sizes = context.fixed_shape(0, 2)
+    found: Pads = []
+    for i, size in enumerate(sizes):
+        whole = strides[i] * (size - 1) + extra[i] + (kernel[i] - 1) * dilations[i] + 1
+        total = whole - (wanted[-rank:][i] if wanted is not None else size * strides[i])
+        if total < 0:
+            raise context.unsupported(f"an output that is {-total} larger than its own")
+        small, large = total // 2, total - total // 2
+        found.append((small, large) if mode == "SAME_UPPER" else (large, small))
+    return found, extra

@@ -1,45 +1,79 @@
-"""Gemm and MatMul."""
+"""Matrix products."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bitpick.conversion.pytorch_operators.registry import Context, operator, parameter
+from bitpick.conversion.pytorch_operators.context import Context, parameter
+from bitpick.conversion.pytorch_operators.registry import operator
 
 if TYPE_CHECKING:
-    from torch import fx
+    from torch import fx, nn
 
 
 @operator("Gemm")
 def gemm(context: Context) -> fx.Node:
-    """`nn.Linear`, where the weight is stored and the input is not transposed."""
-    from torch import nn
+    """`nn.Linear` where the second factor is stored, else `torch.matmul`; a bias that is no vector is added behind."""
+    import torch
 
+    x = context.value(0)
     if context.attribute("transA", 0):
-        raise context.unsupported("a transposed first input")
-    weight = context.constant(1, "weight")
-    weight = (weight if context.attribute("transB", 0) else weight.T) * np.float32(context.attribute("alpha", 1.0))
-    linear = nn.Linear(weight.shape[1], weight.shape[0], bias=context.has(2))
-    linear.weight = parameter(weight)
-    if context.has(2):
-        bias = context.constant(2, "bias") * np.float32(context.attribute("beta", 1.0))
-        if bias.ndim > 1 and bias.shape[0] != 1:
-            raise context.unsupported(f"a bias of shape {bias.shape}, one a sample")
-        linear.bias = parameter(np.broadcast_to(bias.reshape(-1), (weight.shape[0],)))
-    return context.module(linear)
+        x = context.call(torch.t, x)
+    alpha, beta = np.float32(context.attribute("alpha", 1.0)), np.float32(context.attribute("beta", 1.0))
+    bias = None
+    if context.is_stored(1):
+        weight = context.stored(1, "weight")
+        weight = weight if context.attribute("transB", 0) else weight.T
+        bias = _vector(context, len(weight))
+        result = context.module(_linear(weight * alpha, None if bias is None else bias * beta), x)
+    else:
+        factor = context.call(torch.t, context.value(1)) if context.attribute("transB", 0) else context.value(1)
+        result = context.call(torch.matmul, x, factor)
+        result = result if alpha == 1 else context.call(torch.mul, result, float(alpha))
+    if bias is not None or not context.has(2):
+        return result
+    added = context.value(2) if beta == 1 else context.call(torch.mul, context.value(2), float(beta))
+    return context.call(torch.add, result, added)
+
+
+def _vector(context: Context, size: int) -> NDArray[Any] | None:
+    """The bias of a Gemm where it is stored and the same for each row."""
+    if not context.has(2) or not context.is_stored(2):
+        return None
+    bias = context.stored(2, "bias")
+    if bias.ndim > 1 and bias.shape[0] != 1:
+        return None
+    return np.broadcast_to(bias.reshape(-1), (size,))
 
 
 @operator("MatMul")
 def matmul(context: Context) -> fx.Node:
-    """`nn.Linear` where the second factor is a stored matrix, else `torch.matmul`."""
+    """`nn.Linear` where the second factor is a stored matrix, with the bias of an Add behind; else `torch.matmul`."""
     import torch
+
+    if context.is_stored(1) and context.rank(1) == 2:
+        weight = context.stored(1, "weight").T
+        return context.module(_linear(weight, context.absorb_bias(len(weight))))
+    return context.call(torch.matmul, context.value(0), context.value(1))
+
+
+@operator("Einsum")
+def einsum(context: Context) -> fx.Node:
+    """`torch.einsum`."""
+    import torch
+
+    equation = context.attribute("equation").replace(" ", "")
+    return context.call(torch.einsum, equation, *(context.value(i) for i in range(len(context.inputs))))
+
+
+def _linear(weight: NDArray[Any], bias: NDArray[Any] | None) -> nn.Module:
     from torch import nn
 
-    if context.is_constant(1) and len(context.shape(1)) == 2:
-        weight = context.constant(1, "weight").T
-        linear = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
-        linear.weight = parameter(weight)
-        return context.module(linear)
-    return context.call(torch.matmul, context.value(0), context.value(1))
+    linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    linear.weight = parameter(weight)
+    if bias is not None:
+        linear.bias = parameter(bias)
+    return linear

@@ -2,26 +2,123 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bitpick.conversion.pytorch_operators.registry import Context, operator, parameter
+import numpy as np
+
+from bitpick.conversion.pytorch_operators.context import Context, parameter
+from bitpick.conversion.pytorch_operators.registry import operator
 
 if TYPE_CHECKING:
-    from torch import fx
+    from torch import fx, nn
 
 
 @operator("BatchNormalization")
 def batch_normalization(context: Context) -> fx.Node:
-    """`nn.BatchNorm…` in inference form."""
+    """`nn.BatchNorm1d`, `nn.BatchNorm2d` or `nn.BatchNorm3d` in inference form.
+
+    Limits: training mode; computed statistics.
+    """
     import torch
     from torch import nn
 
     if context.attribute("training_mode", 0):
         raise context.unsupported("training mode")
-    scale, shift, mean, variance = (context.constant(i, "statistic") for i in range(1, 5))
-    rank = len(context.shape(0)) - 2
-    kind = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[rank]
-    norm = kind(len(scale), eps=context.attribute("epsilon", 1e-5))
-    norm.weight, norm.bias = parameter(scale), parameter(shift)
+    mean, variance = (context.stored(i, "statistic") for i in (3, 4))
+    kind = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[context.rank(0)]
+    norm = kind(len(mean), eps=context.attribute("epsilon", 1e-5))
     norm.running_mean, norm.running_var = torch.from_numpy(mean.copy()), torch.from_numpy(variance.copy())
-    return context.module(norm.eval())
+    return context.module(_scaled(context, norm))
+
+
+@operator("InstanceNormalization")
+def instance_normalization(context: Context) -> fx.Node:
+    """`nn.InstanceNorm1d`, `nn.InstanceNorm2d` or `nn.InstanceNorm3d`.
+
+    Limits: computed scales; more than three spatial axes.
+    """
+    from torch import nn
+
+    kinds: dict[int, Any] = {3: nn.InstanceNorm1d, 4: nn.InstanceNorm2d, 5: nn.InstanceNorm3d}
+    if context.rank(0) not in kinds:
+        raise context.unsupported(f"an input of {context.rank(0)} axes")
+    channels = len(context.stored(1, "scale"))
+    norm = kinds[context.rank(0)](channels, eps=context.attribute("epsilon", 1e-5), affine=True)
+    return context.module(_scaled(context, norm))
+
+
+@operator("GroupNormalization")
+def group_normalization(context: Context) -> fx.Node:
+    """`nn.GroupNorm`.
+
+    Limits: computed scales.
+    """
+    from torch import nn
+
+    channels = context.fixed_shape(0, 1)[0]
+    norm = nn.GroupNorm(context.attribute("num_groups"), channels, eps=context.attribute("epsilon", 1e-5))
+    return context.module(_scaled(context, norm))
+
+
+@operator("LayerNormalization", "RMSNormalization")
+def layer_normalization(context: Context) -> fx.Node | tuple[fx.Node, ...]:
+    """`nn.LayerNorm` or `nn.RMSNorm`; scales that are computed or of another shape are multiplied behind it.
+
+    Limits: free sizes on the normalized axes.
+    """
+    import torch
+    from torch import nn
+
+    axis = context.axis(-1)
+    shape, epsilon = context.fixed_shape(0, axis), context.attribute("epsilon", 1e-5)
+    plain = all(context.is_stored(i) and list(context.shape(i)) == shape for i in (1, 2) if context.has(i))
+    norm: Any
+    if context.kind == "RMSNormalization":
+        norm = nn.RMSNorm(shape, eps=epsilon, elementwise_affine=plain)
+    else:
+        norm = nn.LayerNorm(shape, eps=epsilon, elementwise_affine=plain, bias=plain and context.has(2))
+    result = context.module(_scaled(context, norm) if plain else norm)
+    if not plain:
+        result = context.call(torch.mul, result, context.value(1))
+        result = context.call(torch.add, result, context.value(2)) if context.has(2) else result
+    if not (context.reads(1) or context.reads(2)):
+        return result
+    axes = list(range(axis, context.rank(0)))
+    mean = context.call(torch.mean, context.value(0), axes, keepdim=True)
+    variance = context.call(torch.var, context.value(0), axes, correction=0, keepdim=True)
+    return result, mean, context.call(torch.rsqrt, context.call(torch.add, variance, epsilon))
+
+
+@operator("LRN")
+def local_response_normalization(context: Context) -> fx.Node:
+    """`nn.LocalResponseNorm`.
+
+    Limits: an even size.
+    """
+    from torch import nn
+
+    size = context.attribute("size")
+    if size % 2 == 0:
+        raise context.unsupported(f"the even size {size}")
+    alpha, beta = context.attribute("alpha", 1e-4), context.attribute("beta", 0.75)
+    return context.module(nn.LocalResponseNorm(size, alpha, beta, context.attribute("bias", 1.0)))
+
+
+@operator("LpNormalization")
+def lp_normalization(context: Context) -> fx.Node:
+    """`torch.nn.functional.normalize`."""
+    from torch.nn import functional
+
+    p, axis = context.attribute("p", 2), context.attribute("axis", -1)
+    return context.call(functional.normalize, context.value(0), p=float(p), dim=axis)
+
+
+def _scaled(context: Context, norm: Any) -> nn.Module:
+    """The module with the node's scale and shift."""
+    for index, name in ((1, "weight"), (2, "bias")):
+        if context.has(index):
+            stored = context.stored(index, "scale")
+            # Until opset 20 a group normalization had one for each group.
+            repeats = norm.num_channels // len(stored) if context.kind == "GroupNormalization" else 1
+            setattr(norm, name, parameter(np.repeat(stored, repeats, axis=0)))
+    return norm  # type: ignore[no-any-return]

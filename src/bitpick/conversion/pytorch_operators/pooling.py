@@ -1,60 +1,159 @@
-"""Pooling, and means over spatial axes."""
+"""Pooling, over windows and over all spatial axes."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bitpick.conversion.pytorch_operators.registry import Context, operator, padded, spatial_pads
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.conversion.pytorch_operators.context import Context
+from bitpick.conversion.pytorch_operators.padding import Pads, pad_module, spatial_pads
+from bitpick.conversion.pytorch_operators.registry import operator
 
 if TYPE_CHECKING:
     from torch import fx
 
 
-@operator("MaxPool", "AveragePool")
-def pool(context: Context) -> fx.Node:
-    """`nn.MaxPool…` or `nn.AvgPool…` of one to three axes."""
+@dataclass(frozen=True)
+class _Windows:
+    """Where the windows of a pooling are. Lists have an element for each spatial axis."""
+
+    kernel: list[int]
+    strides: list[int]
+    dilations: list[int]
+    pads: Pads
+    ceil: bool
+
+    @property
+    def plain(self) -> bool:
+        """Whether PyTorch's poolings pad that way themselves: as much on both sides, at most half a window."""
+        return all(b == a and 2 * b <= k for (b, a), k in zip(self.pads, self.kernel, strict=True))
+
+    def reaching(self, sizes: list[int]) -> Pads:
+        """The padding with what the last windows need beyond it when sizes are rounded up."""
+        found = []
+        for i, size in enumerate(sizes):
+            before, after = self.pads[i]
+            reach, padded = (self.kernel[i] - 1) * self.dilations[i] + 1, size + sum(self.pads[i])
+            count = -(-(padded - reach) // self.strides[i]) + 1
+            count -= (count - 1) * self.strides[i] >= size + before  # it would start behind the input
+            found.append((before, after + max((count - 1) * self.strides[i] + reach - padded, 0)))
+        return found
+
+
+def _windows(context: Context) -> _Windows:
+    kernel = context.attribute("kernel_shape")
+    ones = [1] * len(kernel)
+    strides, dilations = context.attribute("strides", ones), context.attribute("dilations", ones)
+    pads = spatial_pads(context, kernel, strides, dilations)
+    return _Windows(kernel, strides, dilations, pads, bool(context.attribute("ceil_mode", 0)))
+
+
+def _pads(context: Context, windows: _Windows) -> Pads:
+    return windows.reaching(context.fixed_shape(0, 2)) if windows.ceil else windows.pads
+
+
+@operator("MaxPool")
+def max_pool(context: Context) -> fx.Node:
+    """`nn.MaxPool1d`, `nn.MaxPool2d` or `nn.MaxPool3d`, behind a padding of its own where the sides differ.
+
+    Limits: the output `Indices`.
+    """
     from torch import nn
 
-    kernel = context.attribute("kernel_shape")
-    rank = len(kernel)
-    strides = context.attribute("strides", [1] * rank)
-    dilations = context.attribute("dilations", [1] * rank)
-    pads = spatial_pads(context, kernel, strides, dilations)
-    ceil = bool(context.attribute("ceil_mode", 0))
-    if ceil and any(before != after for before, after in pads):
-        raise context.unsupported("ceil_mode with uneven padding")
-    kind: Any
-    if context.node.op_type == "MaxPool":
-        x, sides = padded(context, pads, float("-inf"))
-        kind = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)[rank - 1]
-        return context.module(kind(tuple(kernel), tuple(strides), sides, tuple(dilations), ceil_mode=ceil), x)
+    windows = _windows(context)
+    kind: Any = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)[len(windows.kernel) - 1]
+    shape = tuple(windows.kernel), tuple(windows.strides)
+    if windows.plain:
+        sides = tuple(before for before, _ in windows.pads)
+        return context.module(kind(*shape, sides, tuple(windows.dilations), ceil_mode=windows.ceil))
+    x = pad_module(context, context.value(0), _pads(context, windows), float("-inf"))
+    return context.module(kind(*shape, 0, tuple(windows.dilations)), x)
+
+
+@operator("AveragePool")
+def average_pool(context: Context) -> fx.Node:
+    """`nn.AvgPool1d`, `nn.AvgPool2d` or `nn.AvgPool3d`, behind a padding of its own where the sides differ.
+
+    Such a padding, where it does not count, is divided out again behind the pooling.
+
+    Limits: dilations; a free spatial size with a padding that does not count and whose sides differ.
+    """
+    import torch
+
+    windows = _windows(context)
+    if any(step != 1 for step in windows.dilations):
+        raise context.unsupported("dilations")
     counted = bool(context.attribute("count_include_pad", 0))
-    if any(d != 1 for d in dilations) or (any(a != b for a, b in pads) and not counted):
-        raise context.unsupported("dilations, or uneven padding that is not counted")
-    x, sides = padded(context, pads, 0.0)
-    kind = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)[rank - 1]
-    return context.module(kind(tuple(kernel), tuple(strides), sides, ceil, counted), x)
+    if windows.plain:
+        sides = tuple(before for before, _ in windows.pads)
+        return context.module(_average(windows, sides, windows.ceil, counted))
+    pads = _pads(context, windows)
+    result = context.module(_average(windows), pad_module(context, context.value(0), pads, 0.0))
+    if counted and pads == windows.pads:
+        return result
+    share = context.assembly.buffer(f"{context.name}_share", _share(context, windows, pads, counted))
+    return context.call(torch.div, result, share)
+
+
+def _average(windows: _Windows, sides: tuple[int, ...] | int = 0, ceil: bool = False, counted: bool = True) -> Any:
+    from torch import nn
+
+    kind: Any = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)[len(windows.kernel) - 1]
+    return kind(tuple(windows.kernel), tuple(windows.strides), sides, ceil, counted)
+
+
+def _share(context: Context, windows: _Windows, pads: Pads, counted: bool) -> NDArray[np.float32]:
+    """The share of each window that counts."""
+    import torch
+
+    inside = np.ones((1, 1, *context.fixed_shape(0, 2)), np.float32)
+    if counted:
+        inside = np.pad(inside, [(0, 0), (0, 0), *windows.pads], constant_values=1)
+        pads = [(0, after - own) for (_, after), (_, own) in zip(pads, windows.pads, strict=True)]
+    whole = np.pad(inside, [(0, 0), (0, 0), *pads])
+    share: NDArray[np.float32] = _average(windows)(torch.from_numpy(whole)).numpy()
+    return share
+
+
+@operator("LpPool")
+def lp_pool(context: Context) -> fx.Node:
+    """`torch.abs`, a power, `nn.AvgPool…` times the size of a window, and the root.
+
+    Limits: dilations.
+    """
+    import torch
+
+    windows = _windows(context)
+    if any(step != 1 for step in windows.dilations):
+        raise context.unsupported("dilations")
+    p, pads = context.attribute("p", 2), _pads(context, windows)
+    x = context.value(0)
+    if any(pair != (0, 0) for pair in pads):
+        x = pad_module(context, x, pads, 0.0)
+    powers = context.call(torch.pow, context.call(torch.abs, x), p)
+    total = context.call(torch.mul, context.module(_average(windows), powers), float(np.prod(windows.kernel)))
+    return context.call(torch.pow, total, 1 / p)
 
 
 @operator("GlobalAveragePool", "GlobalMaxPool")
 def global_pool(context: Context) -> fx.Node:
-    """Adaptive pooling to one element a channel."""
+    """`nn.AdaptiveAvgPool…` or `nn.AdaptiveMaxPool…` to one element a channel."""
     from torch import nn
 
-    rank = len(context.shape(0)) - 2
-    kinds = {
+    kinds: dict[str, Any] = {
         "GlobalAveragePool": (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
         "GlobalMaxPool": (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
     }
-    return context.module(kinds[context.node.op_type][rank - 1](1))
+    return context.module(kinds[context.kind][context.rank(0) - 3](1))
 
 
-@operator("ReduceMean")
-def reduce_mean(context: Context) -> fx.Node:
-    """`torch.mean` over given axes: an attribute before opset 18, an input since."""
+@operator("GlobalLpPool")
+def global_lp_pool(context: Context) -> fx.Node:
+    """`torch.linalg.vector_norm` over the spatial axes."""
     import torch
 
-    axes = [int(a) for a in context.constant(1, "axes")] if context.has(1) else context.attribute("axes")
-    if not axes:
-        raise context.unsupported("no axes")
-    return context.call(torch.mean, context.value(0), tuple(axes), keepdim=bool(context.attribute("keepdims", 1)))
+    axes = tuple(range(2, context.rank(0)))
+    return context.call(torch.linalg.vector_norm, context.value(0), context.attribute("p", 2), axes, keepdim=True)

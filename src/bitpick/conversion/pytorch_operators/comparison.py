@@ -1,0 +1,70 @@
+"""Comparisons, logic, and changes of type."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bitpick.conversion.pytorch_operators.context import Context
+from bitpick.conversion.pytorch_operators.registry import operator
+
+if TYPE_CHECKING:
+    from torch import fx
+
+_FUNCTIONS = {
+    "Equal": "eq", "Greater": "gt", "GreaterOrEqual": "ge", "Less": "lt", "LessOrEqual": "le",
+    "And": "logical_and", "Or": "logical_or", "Xor": "logical_xor", "Not": "logical_not",
+    "IsNaN": "isnan",
+}  # fmt: skip
+
+
+@operator(*_FUNCTIONS)
+def compared(context: Context) -> fx.Node:
+    """`torch.eq`, `torch.gt`, `torch.ge`, `torch.lt`, `torch.le`, `torch.logical_…`, `torch.isnan`."""
+    import torch
+
+    function = getattr(torch, _FUNCTIONS[context.kind])
+    return context.call(function, *(context.value(i) for i in range(len(context.inputs))))
+
+
+@operator("IsInf")
+def is_inf(context: Context) -> fx.Node:
+    """`torch.isinf`, `torch.isposinf` or `torch.isneginf`.
+
+    Limits: neither sign is asked for.
+    """
+    import torch
+
+    wanted = context.attribute("detect_negative", 1), context.attribute("detect_positive", 1)
+    functions = {(1, 1): torch.isinf, (0, 1): torch.isposinf, (1, 0): torch.isneginf}
+    if wanted not in functions:
+        raise context.unsupported("neither sign to look for")
+    return context.call(functions[wanted], context.value(0))
+
+
+@operator("Where")
+def where(context: Context) -> fx.Node:
+    """`torch.where`."""
+    import torch
+
+    return context.call(torch.where, *(context.value(i) for i in range(3)))
+
+
+@operator("Cast", "CastLike")
+def cast(context: Context) -> fx.Node:
+    """`Tensor.to` another type.
+
+    Limits: strings, and types of 8 bits or fewer that are not integers.
+    """
+    import onnx
+    import torch
+
+    if context.kind == "CastLike":
+        return context.method("to", context.value(0), context.dtype(1))
+    number = context.attribute("to")
+    name = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number)).name
+    dtype = getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype) or name.startswith("float8"):
+        raise context.unsupported(f"the type {onnx.TensorProto.DataType.Name(number)}")
+    return context.method("to", context.value(0), dtype)

@@ -1,0 +1,157 @@
+"""Operators that take some elements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bitpick.conversion.pytorch_operators.context import Context, parameter
+from bitpick.conversion.pytorch_operators.registry import operator
+from bitpick.conversion.pytorch_operators.sizes import Size
+
+if TYPE_CHECKING:
+    from torch import fx
+
+
+@operator("Slice")
+def slices(context: Context) -> fx.Node:
+    """Indexing with slices; `torch.index_select` where a step is negative.
+
+    Limits: computed bounds, unless from shapes; a negative step on an axis of a free size.
+    """
+    import torch
+
+    starts, ends = context.sizes(1, "start"), context.sizes(2, "end")
+    axes = context.axes(3) or list(range(len(starts)))
+    steps = context.integers(4, "step") if context.has(4) else [1] * len(starts)
+    x, index = context.value(0), [slice(None)] * context.rank(0)
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        size = context.shape(0)[axis]
+        if step > 0:
+            index[axis] = slice(_bound(context, start, size), _bound(context, end, size), step)
+        elif isinstance(size, int) and isinstance(start, int) and isinstance(end, int):
+            chosen = np.arange(size)[start:end:step]
+            name = f"{context.name}_index{axis}"
+            x = context.call(torch.index_select, x, axis, context.assembly.buffer(name, chosen))
+        else:
+            raise context.unsupported("a negative step on an axis of a free size")
+    index = [slice(None) if each == slice(None, None, 1) else each for each in index]
+    return x if all(each == slice(None) for each in index) else context.item(x, tuple(index))
+
+
+def _bound(context: Context, bound: Size, size: Size | None) -> Any:
+    """A bound of a slice; None where that is the end of the axis, at whatever size."""
+    if bound == 0 or bound == size or (isinstance(bound, int) and abs(bound) >= np.iinfo(np.int32).max):
+        return None
+    return context.dimension(bound)
+
+
+@operator("Gather")
+def gather(context: Context) -> fx.Node:
+    """`nn.Embedding` where rows of a stored table are taken, else `torch.select`, `torch.index_select` or indexing.
+
+    Limits: negative indices into a stored table.
+    """
+    import torch
+    from torch import nn
+
+    axis = context.axis(0)
+    if not context.is_stored(1):
+        if context.is_stored(0) and axis == 0 and context.rank(0) == 2:
+            table = context.stored(0, "table")
+            embedding = nn.Embedding(*table.shape)
+            embedding.weight = parameter(table)
+            return context.module(embedding, context.value(1))
+        if context.rank(1):
+            return context.item(context.value(0), (*[slice(None)] * axis, context.value(1)))
+        index = context.call(torch.unsqueeze, context.value(1), 0)
+        return context.call(torch.squeeze, context.item(context.value(0), (*[slice(None)] * axis, index)), axis)
+    indices, size = context.stored(1, "index"), context.shape(0)[axis]
+    if indices.ndim == 0:
+        return context.call(torch.select, context.value(0), axis, int(indices))
+    if isinstance(size, int):
+        indices = np.where(indices < 0, indices + size, indices)
+    buffer = context.assembly.buffer(f"{context.name}_index", indices)
+    if indices.ndim == 1 and indices.size and indices.min() >= 0:
+        return context.call(torch.index_select, context.value(0), axis, buffer)
+    return context.item(context.value(0), (*[slice(None)] * axis, buffer))
+
+
+@operator("GatherElements")
+def gather_elements(context: Context) -> fx.Node:
+    """`torch.gather`.
+
+    Limits: an axis of a free size.
+    """
+    import torch
+
+    axis = context.axis(0)
+    size = context.shape(0)[axis]
+    if not isinstance(size, int):
+        raise context.unsupported("an axis of a free size")
+    # PyTorch's counts from the start alone.
+    indices = context.call(torch.remainder, context.method("to", context.value(1), torch.int64), size)
+    return context.call(torch.gather, context.value(0), axis, indices)
+
+
+@operator("GatherND")
+def gather_nd(context: Context) -> fx.Node:
+    """Indexing with one tensor for each axis.
+
+    Limits: `batch_dims`.
+    """
+    import torch
+
+    if context.attribute("batch_dims", 0):
+        raise context.unsupported(f"batch_dims of {context.attribute('batch_dims')}")
+    count = context.fixed_shape(1, context.rank(1) - 1)[0]
+    indices = context.value(1)
+    return context.item(context.value(0), tuple(context.call(torch.select, indices, -1, i) for i in range(count)))
+
+
+@operator("Trilu")
+def triangle(context: Context) -> fx.Node:
+    """`torch.triu` or `torch.tril`.
+
+    Limits: a computed diagonal.
+    """
+    import torch
+
+    diagonal = int(context.stored(1, "diagonal")) if context.has(1) else 0
+    function = torch.triu if context.attribute("upper", 1) else torch.tril
+    return context.call(function, context.value(0), diagonal)
+
+
+@operator("Range")
+def numbers(context: Context) -> fx.Node:
+    """Known at import.
+
+    Limits: computed bounds, unless from shapes; a range over the batch.
+    """
+    raise context.unsupported("computed bounds")
+
+
+@operator("Pad")
+def pad(context: Context) -> fx.Node:
+    """`torch.nn.functional.pad`: constant, by reflection, by repetition or round the circle.
+
+    Limits: computed sizes; axes other than the last three, and the first, in all modes but `constant`.
+    """
+    from torch.nn import functional
+
+    rank, sizes = context.rank(0), context.integers(1, "padding")
+    axes = context.axes(3) or list(range(rank))
+    pairs = [(0, 0)] * rank
+    for i, axis in enumerate(axes):
+        pairs[axis] = (sizes[i], sizes[len(axes) + i])
+    name = context.attribute("mode", "constant")
+    mode = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}[name]
+    value = context.stored(2, "value").item() if mode == "constant" and context.has(2) else 0
+    if mode != "constant":  # PyTorch pads all axes behind the first or the second this way, and at most three
+        lead = next((n for n in (2, 1) if 1 <= rank - n <= 3 and set(pairs[:n]) == {(0, 0)}), None)
+        if lead is None:
+            raise context.unsupported(f"the mode {name} on these axes")
+        pairs = pairs[lead:]
+    flat = tuple(side for pair in reversed(pairs) for side in pair)  # PyTorch counts from the last axis
+    return context.call(functional.pad, context.value(0), flat, mode, value)

@@ -1,0 +1,52 @@
+"""Padding as convolutions and poolings have it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bitpick.conversion.pytorch_operators.context import Context
+
+if TYPE_CHECKING:
+    from torch import fx
+
+Pads = list[tuple[int, int]]
+
+
+def spatial_pads(context: Context, kernel: list[int], strides: list[int], dilations: list[int]) -> Pads:
+    """Padding before and after each spatial axis, also where it is given as `auto_pad`."""
+    mode = context.attribute("auto_pad", "NOTSET")
+    rank = len(kernel)
+    if mode in ("NOTSET", "VALID"):
+        pads = context.attribute("pads", [0] * 2 * rank) if mode == "NOTSET" else [0] * 2 * rank
+        return list(zip(pads[:rank], pads[rank:], strict=True))
+    found = []
+    for size, k, stride, dilation in zip(context.fixed_shape(0, 2), kernel, strides, dilations, strict=True):
+        total = max((-(-size // stride) - 1) * stride + (k - 1) * dilation + 1 - size, 0)
+        small, large = total // 2, total - total // 2
+        found.append((small, large) if mode == "SAME_UPPER" else (large, small))
+    return found
+
+
+def padded(context: Context, pads: Pads, value: float) -> tuple[fx.Node, tuple[int, ...]]:
+    """The first input, behind a padding module of its own where the sides of an axis differ.
+
+    Args:
+        context: the node.
+        pads: padding before and after each spatial axis.
+        value: what to pad with.
+
+    Returns:
+        The node, and the padding that is left for the operator itself to do on both sides of each axis.
+    """
+    if all(before == after for before, after in pads):
+        return context.value(0), tuple(before for before, _ in pads)
+    return pad_module(context, context.value(0), pads, value), (0,) * len(pads)
+
+
+def pad_module(context: Context, x: fx.Node, pads: Pads, value: float) -> fx.Node:
+    """A padding module on the spatial axes; a negative padding cuts off."""
+    from torch import nn
+
+    module = (nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d)[len(pads) - 1]
+    flat: Any = tuple(side for pair in reversed(pads) for side in pair)  # PyTorch counts from the last axis
+    return context.module(module(flat, value), x, suffix="_pad")

@@ -1,0 +1,105 @@
+"""Resize."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.conversion.pytorch_operators.context import Context
+from bitpick.conversion.pytorch_operators.registry import operator
+
+if TYPE_CHECKING:
+    from torch import fx
+
+
+@operator("Resize")
+def resize(context: Context) -> fx.Node:
+    """`nn.Upsample`: nearest, linear on one to three axes, cubic on two; else `torch.index_select` for nearest.
+
+    Limits: linear and cubic in the coordinate modes of `nn.Upsample` alone (`half_pixel`, `align_corners`);
+    `antialias`, `exclude_outside`, `tf_crop_and_resize`; other axes than spatial ones; aspect ratio policies.
+    """
+    import torch
+    from torch import nn
+
+    rank = context.rank(0)
+    scales, sizes = _asked(context)
+    for name in ("antialias", "exclude_outside"):
+        if context.attribute(name, 0):
+            raise context.unsupported(name)
+    if context.attribute("keep_aspect_ratio_policy", "stretch") != "stretch":
+        raise context.unsupported(f"the policy {context.attribute('keep_aspect_ratio_policy')}")
+    mode, coordinates = context.attribute("mode", "nearest"), _coordinates(context)
+    if mode == "nearest":
+        given = context.fixed_shape(0, 2)
+        chosen = [_nearest(context, n, size, scale) for n, size, scale in zip(given, sizes, scales, strict=True)]
+        plain = [np.arange(size) * n // size for n, size in zip(given, sizes, strict=True)]
+        if rank <= 5 and all(np.array_equal(*pair) for pair in zip(chosen, plain, strict=True)):
+            return context.module(nn.Upsample(size=tuple(sizes), mode="nearest"))
+        x = context.value(0)
+        for axis, index in enumerate(chosen, start=2):
+            x = context.call(torch.index_select, x, axis, context.assembly.buffer(f"{context.name}_index{axis}", index))
+        return x
+    names = {"linear": {3: "linear", 4: "bilinear", 5: "trilinear"}, "cubic": {4: "bicubic"}}
+    kind = names[mode].get(rank)
+    pixels = coordinates == "half_pixel" or (coordinates == "pytorch_half_pixel" and 1 not in sizes)
+    if kind is None or not (pixels or coordinates == "align_corners"):
+        raise context.unsupported(f"the mode {mode} with {coordinates} on {rank} axes")
+    if mode == "cubic" and context.attribute("cubic_coeff_a", -0.75) != -0.75:
+        raise context.unsupported("another cubic_coeff_a than -0.75")
+    align = coordinates == "align_corners"
+    if align or all(int(n * s) == n * s for n, s in zip(context.fixed_shape(0, 2), scales, strict=True)):
+        return context.module(nn.Upsample(size=tuple(sizes), mode=kind, align_corners=align))
+    return context.module(nn.Upsample(scale_factor=tuple(scales), mode=kind, align_corners=align))
+
+
+def _coordinates(context: Context) -> str:
+    mode: str = context.attribute("coordinate_transformation_mode", "half_pixel")
+    return mode
+
+
+def _asked(context: Context) -> tuple[list[float], list[int]]:
+    """The scale and the size of each spatial axis that a node asks for."""
+    axes = context.attribute("axes", list(range(context.rank(0))))
+    axes = [axis % context.rank(0) for axis in axes]
+    given = context.shape(0)
+    if context.has(3):
+        wanted = context.sizes(3, "size")
+        scales = [1.0 if size == given[axis] else 0.0 for axis, size in zip(axes, wanted, strict=True)]
+    else:
+        scales = [float(scale) for scale in context.stored(2, "scale")]
+        wanted = []
+    if any(axis < 2 and scale != 1 for axis, scale in zip(axes, scales, strict=True)):
+        raise context.unsupported("other axes than spatial ones to resize")
+    found, sizes = [1.0] * context.rank(0), [0, 0, *context.fixed_shape(0, 2)]
+    for i, axis in enumerate(axes):
+        if axis >= 2:
+            size = wanted[i] if wanted else int(np.floor(np.float32(sizes[axis]) * np.float32(scales[i])))
+            assert isinstance(size, int)
+            found[axis] = size / sizes[axis] if wanted else scales[i]
+            sizes[axis] = size
+    return found[2:], sizes[2:]
+
+
+def _nearest(context: Context, given: int, size: int, scale: float) -> NDArray[np.int64]:
+    """Which element of an axis each element of the resized axis is, by ONNX's formulas."""
+    mode, i = _coordinates(context), np.arange(size, dtype=np.float32)
+    factor = np.float32(scale)
+    if mode == "align_corners":
+        x = i * np.float32(given - 1) / np.float32(size - 1) if size > 1 else np.zeros(1)
+    elif mode == "asymmetric":
+        x = i / factor
+    elif mode in ("half_pixel", "pytorch_half_pixel"):
+        x = (i + np.float32(0.5)) / factor - np.float32(0.5)
+        x = np.zeros(1) if mode == "pytorch_half_pixel" and size == 1 else x
+    else:
+        raise context.unsupported(f"the coordinate mode {mode}")
+    rounding = context.attribute("nearest_mode", "round_prefer_floor")
+    if rounding.startswith("round"):
+        rounded = np.ceil(x - 0.5) if rounding == "round_prefer_floor" else np.floor(x + 0.5)
+    else:
+        rounded = np.floor(x) if rounding == "floor" else np.ceil(x)
+    index: NDArray[np.int64] = np.clip(rounded, 0, given - 1).astype(np.int64)
+    return index

@@ -1,0 +1,129 @@
+"""Arithmetic on shapes, done while the graph is imported: only the batch is not a number then.
+
+Exporters compute the target of a Reshape or an Expand from the shape of a tensor, to keep the batch free. What they
+compute is known but for the batch, so an array of such sizes is one of Python integers and of multiples of `Batch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import onnx
+
+# Two sizes of the batch at which each tensor's shape is looked at: what differs depends on the batch.
+PROBES = (2, 3)
+# The same for another free dimension; the two stay different where it is halved several times.
+FREE = (160, 224)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A multiple of the number of samples in a batch."""
+
+    factor: int = 1
+
+    def __mul__(self, other: object) -> Batch:
+        return Batch(self.factor * int(other)) if isinstance(other, int | np.integer) else NotImplemented
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: object) -> Batch | int:
+        if isinstance(other, Batch) and self.factor % other.factor == 0:
+            return self.factor // other.factor
+        if isinstance(other, int | np.integer) and other > 0 and self.factor % other == 0:
+            return Batch(self.factor // int(other))
+        return NotImplemented
+
+
+Size = int | Batch
+
+
+def size_of(small: int, large: int) -> Size | None:
+    """The size of an axis from what it is at both `PROBES`; None where it is no multiple of the batch."""
+    if small == large:
+        return small
+    factor, rest = divmod(small, PROBES[0])
+    return Batch(factor) if rest == 0 and factor * PROBES[1] == large else None
+
+
+def sizes(array: NDArray[Any]) -> list[Size]:
+    """The elements of an array of sizes."""
+    return [each if isinstance(each, Batch) else int(each) for each in array.reshape(-1).tolist()]
+
+
+def packed(values: Any) -> NDArray[Any]:
+    """An array of sizes: of numbers where all of them are."""
+    array = np.array(values, dtype=object)
+    if any(isinstance(each, Batch) for each in array.flat):
+        return array
+    return np.array(array.tolist(), dtype=None if array.size else np.int64)
+
+
+def has_batch(array: NDArray[Any]) -> bool:
+    """Whether an array of sizes depends on the batch."""
+    return array.dtype == object
+
+
+def _slice(attributes: dict[str, Any], data: Any, starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> Any:  # noqa: ARG001
+    step = 1 if steps is None else int(steps[0])
+    return data[int(starts[0]) : int(ends[0]) : step]
+
+
+def _axes(data: Any, axes: Any) -> tuple[int, ...] | None:
+    return None if axes is None else tuple(int(axis) % max(data.ndim, 1) for axis in axes)
+
+
+# What exporters do with shapes, on arrays that may hold a Batch: attributes and inputs to the result.
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "Cast": lambda _, data: data,
+    "Identity": lambda _, data: data,
+    "Gather": lambda attributes, data, indices: np.take(data, indices.astype(int), axis=attributes.get("axis", 0)),
+    "Concat": lambda attributes, *parts: np.concatenate(parts, axis=attributes["axis"]),
+    "Squeeze": lambda _, data, axes=None: np.squeeze(data, _axes(data, axes)),
+    "Unsqueeze": lambda _, data, axes: np.expand_dims(data, tuple(int(axis) for axis in axes)),
+    "Reshape": lambda _, data, shape: data.reshape(tuple(int(size) for size in shape)),
+    "Slice": _slice,
+    "Mul": lambda _, a, b: a * b,
+    "Div": lambda _, a, b: a // b,
+    "Equal": lambda _, a, b: a == b,
+    "Where": lambda _, condition, a, b: np.where(condition, a, b),
+    "ReduceProd": lambda _, data, axes=None: np.array([np.prod(data)], dtype=object),  # noqa: ARG005 - of one axis
+    "Shape": lambda _, data: np.array(data.shape),
+    "Size": lambda _, data: np.array(data.size),
+}
+
+
+def folded(node: onnx.NodeProto, inputs: Sequence[NDArray[Any] | None], opset: int) -> list[NDArray[Any]] | None:
+    """What a node computes from inputs that are all known; None where that depends on the batch in no simple way.
+
+    Args:
+        node: the ONNX node.
+        inputs: its inputs; None for one that is left out.
+        opset: version of its operator set.
+    """
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+
+    given = {name: array for name, array in zip(node.input, inputs, strict=True) if array is not None}
+    if any(has_batch(array) for array in given.values()):
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        function = _FUNCTIONS.get(node.op_type)
+        try:
+            return None if function is None else [packed(function(attributes, *inputs))]
+        except TypeError:  # a sum, say: not a multiple of the batch
+            return None
+    types = {name: onnx.helper.np_dtype_to_tensor_dtype(array.dtype) for name, array in given.items()}
+    wrapped = onnx.helper.make_graph(
+        [node],
+        "one",
+        [onnx.helper.make_tensor_value_info(name, types[name], array.shape) for name, array in given.items()],
+        [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.UNDEFINED, None) for name in node.output if name],
+    )
+    model = onnx.helper.make_model(wrapped, opset_imports=[onnx.helper.make_opsetid("", opset)])
+    return [np.asarray(each) for each in ReferenceEvaluator(model).run(None, given)]
