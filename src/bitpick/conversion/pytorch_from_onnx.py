@@ -250,7 +250,7 @@ def trace_target(source: str, target: str, inputs: str) -> dict[str, Any]:  # no
     class Recorder(fx.Interpreter):
         def run_node(self, n: fx.Node) -> Any:
             result = super().run_node(n)
-            if isinstance(result, torch.Tensor):
+            if n.op.startswith("call") and isinstance(result, torch.Tensor):
                 computed[n] = result.detach().numpy()
             return result
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,6 +72,29 @@ def model(node: Node) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", node.opset)], ir_version=10)
 
 
+def graph_of(
+    nodes: Iterable[tuple[str, list[str], list[str], dict[str, Any]]],
+    inputs: Iterable[tuple[Any, ...]],
+    outputs: Iterable[str],
+    stored: Mapping[str, Any] | None = None,
+    opset: int = 17,
+) -> onnx.ModelProto:
+    """A graph of nodes (operator, inputs, outputs, attributes), which get their operator and number as names.
+
+    Inputs are (name, shape), or (name, shape, type) where they are not float32.
+    """
+    given = [(name, shape, *(kind or [onnx.TensorProto.FLOAT])) for name, shape, *kind in inputs]
+    arrays = {name: np.asarray(array) for name, array in (stored or {}).items()}
+    graph = helper.make_graph(
+        [helper.make_node(op, ins, outs, f"{op}.{i}", **a) for i, (op, ins, outs, a) in enumerate(nodes)],
+        "graph",
+        [helper.make_tensor_value_info(name, kind, shape) for name, shape, kind in given],
+        [onnx.ValueInfoProto(name=name) for name in outputs],
+        [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+
+
 def in_onnxruntime(graph: onnx.ModelProto) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -134,7 +157,7 @@ class Family:
 
         return register
 
-    def test(self, examples: int = 100) -> Callable[..., None]:
+    def test(self, examples: int = 30) -> Callable[..., None]:
         """A test of each of its operators."""
 
         @pytest.mark.parametrize("operator", sorted(self.strategies))
