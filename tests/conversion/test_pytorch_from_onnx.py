@@ -42,17 +42,17 @@ def test_what_pytorch_itself_refuses_is_said_of_the_node():
 
 
 def test_names_that_would_collide_do_not():
-    names = ["a.b", "a_b", "forward", "class", "0", "x"]
-    kinds = ["Gemm", "Gemm", "Relu", "Relu", "Relu", "Relu"]
+    names = ["a.b", "a_b", "forward", "class", "0", "x", "graph", "meta", "onnx_inputs"]
+    kinds = ["Gemm", "Gemm", *["Relu"] * 7]
     graph = graph_of(
         [(kind, [f"t{i}", *(["w"] if kind == "Gemm" else [])], [f"t{i + 1}"], {}) for i, kind in enumerate(kinds)],
-        [("t0", ["n", 3])], ["t6"], {"w": floats(3, 3)},
+        [("t0", ["n", 3])], ["t9"], {"w": floats(3, 3)},
     )  # fmt: skip
     for node, name in zip(graph.graph.node, names, strict=True):
         node.name = name
     graph.graph.input[0].name = graph.graph.node[0].input[0] = "x"
     check_graph(graph, [[floats(2, 3)]])
-    assert len(module.layers(module.import_graph(graph))) == 6
+    assert len(module.layers(module.import_graph(graph))) == 9
 
 
 def test_a_bias_that_is_added_behind_a_product_is_in_the_module():

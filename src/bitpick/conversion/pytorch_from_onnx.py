@@ -217,9 +217,9 @@ def _input(value: onnx.ValueInfoProto) -> tuple[str, tuple[int | None, ...], str
 
 def _identifiers(names: Iterable[str]) -> list[str]:
     """A different identifier for each name: what `torch.fx` wants of its nodes and modules."""
-    from torch import nn
+    from torch import fx, nn
 
-    reserved = set(dir(nn.Module()))
+    reserved = {*dir(nn.Module()), *dir(fx.GraphModule), "meta", "onnx_inputs"}
     found: dict[str, None] = {}
     for name in names:
         identifier = re.sub(r"\W", "_", name)

@@ -16,7 +16,7 @@ from onnx import helper
 
 from bitpick.conversion.pytorch_operators.registry import coverage
 
-OPSETS = st.sampled_from([13, 17, 18, 21])
+OPSETS = st.sampled_from([13, 17, 18, 21, 23])
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class Family:
 
         return register
 
-    def test(self, examples: int = 30) -> Callable[..., None]:
+    def test(self, examples: int = 20) -> Callable[..., None]:
         """A test of each of its operators."""
 
         @pytest.mark.parametrize("operator", sorted(self.strategies))

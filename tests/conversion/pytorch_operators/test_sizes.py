@@ -21,14 +21,12 @@ def test_arithmetic_with_the_batch():
     assert Batch(2) * 3 == 3 * Batch(2) == Batch(6)
     assert Batch(6) // 3 == Batch(2)
     assert Batch(6) // Batch(2) == 3
-    for impossible in (
-        lambda: Batch() + 1,
-        lambda: Batch(3) // 2,
-        lambda: Batch() * Batch(),
-        lambda: Batch() // Batch(2),
-    ):
-        with pytest.raises(TypeError):
-            impossible()
+
+
+@pytest.mark.parametrize("text", ["Batch() + 1", "Batch(3) // 2", "Batch() * Batch()", "Batch() // Batch(2)"])
+def test_what_is_no_multiple_of_the_batch_is_not_computed(text):
+    with pytest.raises(TypeError):
+        eval(text)
 
 
 def folded(operator, *inputs, **attributes):
@@ -68,6 +66,7 @@ def test_what_is_done_with_shapes_is_done_at_import(operator, inputs, attributes
     assert folded(operator, *inputs, **attributes) == result
 
 
+@pytest.mark.frameworks
 def test_a_target_computed_from_a_shape_keeps_the_batch_free():
     pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'bitpick[pytorch]'")
     graph = graph_of(

@@ -37,6 +37,8 @@ def reduce(context: Context) -> fx.Node:
     axes = _axes(context)
     if axes is None:
         return context.value(0)
+    if context.kind == "ReduceMean" and not context.dtype(0).is_floating_point:
+        raise context.unsupported("means of integers")
     # PyTorch adds integers up as 64-bit ones unless it is told.
     options = {"dtype": context.dtype(0)} if context.kind == "ReduceSum" else {}
     keep = bool(context.attribute("keepdims", 1))
