@@ -6,6 +6,7 @@ compute is known but for the batch, so an array of such sizes is one of Python i
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,16 @@ def _slice(attributes: dict[str, Any], data: Any, starts: Any, ends: Any, axes: 
     return data[int(starts[0]) : int(ends[0]) : step]
 
 
+def _larger(a: Size, b: Size) -> Size:
+    """The larger of two sizes; a batch has at least one sample."""
+    if isinstance(a, Batch) or isinstance(b, Batch):
+        batch, other = (a, b) if isinstance(a, Batch) else (b, a)
+        if other == batch or (isinstance(other, int) and other <= 1):
+            return batch
+        raise TypeError(f"the larger of {a} and {b}")
+    return max(a, b)
+
+
 def _axes(data: Any, axes: Any) -> tuple[int, ...] | None:
     return None if axes is None else tuple(int(axis) % max(data.ndim, 1) for axis in axes)
 
@@ -91,6 +102,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Slice": _slice,
     "Mul": lambda _, a, b: a * b,
     "Div": lambda _, a, b: a // b,
+    "Max": lambda _, *each: functools.reduce(np.frompyfunc(_larger, 2, 1), each),
     "Equal": lambda _, a, b: a == b,
     "Where": lambda _, condition, a, b: np.where(condition, a, b),
     "ReduceProd": lambda _, data, axes=None: np.array([np.prod(data)], dtype=object),  # noqa: ARG005 - of one axis
