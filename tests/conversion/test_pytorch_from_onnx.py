@@ -21,6 +21,7 @@ from tests.conversion.test_canonical_onnx import converters_graph  # noqa: E402
 
 pytestmark = pytest.mark.frameworks
 
+TRACES = (module.trace_source, module.trace_target)
 rng = np.random.default_rng(0)
 
 
@@ -80,7 +81,7 @@ def test_what_is_no_bias_stays_an_addition(bias, outputs):
     assert linear.bias is None
 
 
-def test_several_inputs_and_outputs_go_by_position():
+def test_several_inputs_and_outputs_go_by_position(tmp_path):
     graph = graph_of(
         [("Gather", ["table", "ids"], ["rows"], {}), ("ReduceMean", ["rows"], ["mean"], {"axes": [1], "keepdims": 0}),
          ("Concat", ["mean", "state"], ["both"], {"axis": 1}), ("Relu", ["both"], ["positive"], {})],
@@ -92,6 +93,35 @@ def test_several_inputs_and_outputs_go_by_position():
     assert module.signature(imported) == [((2,), "float32"), ((6,), "int64")]
     assert module.fixed_batch(imported) is None
     assert isinstance(imported.get_submodule("Gather_0"), torch.nn.Embedding)
+    onnx.save(graph, tmp_path / "m.onnx")
+    np.savez(tmp_path / "x.npz", floats(3, 2), rng.integers(0, 9, (3, 6)))
+    source, target = (trace(*[str(tmp_path / "m.onnx")] * 2, str(tmp_path / "x.npz")) for trace in TRACES)
+    assert list(source) == list(target) == ["rows", "mean", "both", "positive"]
+    for name, value in source.items():
+        np.testing.assert_allclose(target[name], value, atol=1e-5)
+
+
+def test_what_is_stored_is_computed_at_import():
+    graph = graph_of(
+        [("Constant", [], ["one"], {"value_floats": [1.0, 2.0]}), ("Sum", ["one", "w"], ["sum"], {}),
+         ("NonZero", ["sum"], ["known"], {}), ("Mul", ["x", "sum"], ["y"], {})],
+        [("x", ["n", 2])], ["y", "known"], {"w": floats(2)},
+    )  # fmt: skip
+    check_graph(graph, [[floats(3, 2)]])
+    assert module.layers(module.import_graph(graph)) == []
+
+
+def test_a_batch_size_that_is_given_out_is_refused():
+    graph = graph_of([("Shape", ["x"], ["y"], {})], [("x", ["n", 2])], ["y"])
+    with pytest.raises(OperatorError, match="the output y is computed from the batch size"):
+        module.import_graph(graph)
+
+
+def test_operators_of_others_are_unknown_even_where_all_their_inputs_are_stored():
+    graph = graph_of([("Relu", ["w"], ["y"], {})], [("x", ["n", 2])], ["y"], {"w": floats(2)})
+    graph.graph.node[0].domain = "my.ops"
+    with pytest.raises(OperatorError, match=r"is a my\.ops\.Relu"):
+        module.import_graph(graph)
 
 
 def test_a_fixed_batch_is_said(tmp_path):
@@ -158,7 +188,7 @@ def test_traces_of_both_sides_share_names_and_values(imported):
     folder, _ = imported
     np.savez(folder / "x.npz", np.random.default_rng(1).random((2, 3, 6, 6), dtype=np.float32))
     arguments = [str(folder / name) for name in ("clean.onnx", "m.pt", "x.npz")]
-    source, target = module.trace_source(*arguments), module.trace_target(*arguments)
+    source, target = (trace(*arguments) for trace in TRACES)
     assert set(source) == {"conv", "act", "pool", "flat", "dense", "scores"}
     assert set(target) == set(source)
     for name, value in source.items():

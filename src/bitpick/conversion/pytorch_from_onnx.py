@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from bitpick.conversion import onnx_file
 from bitpick.conversion.hop import Hop
+from bitpick.conversion.onnx_passes import subgraphs
 from bitpick.errors import OperatorError
 from bitpick.model import Format
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from torch import fx
 
     from bitpick.conversion.pytorch_operators.context import Context
+    from bitpick.conversion.pytorch_operators.registry import Converter
 
 HOP = Hop(
     Format.ONNX,
@@ -50,6 +52,7 @@ def convert(source: str, out: str) -> None:
     torch.save(import_graph(onnx.load(source)), out)
 
 
+_STANDARD = ("", "ai.onnx")
 _PASSING = ("ReLU", "ReLU6", "Pad1d", "Pad2d", "Pad3d", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Flatten", "Identity")
 
 
@@ -158,36 +161,49 @@ class _Import:
         self._assembly.graph.output(outputs if len(outputs) > 1 else outputs[0])
         self._assembly.graph.lint()
         self.module = fx.GraphModule(self._assembly.root, self._assembly.graph, class_name="Imported").eval()
+        self.module.graph.eliminate_dead_code()  # outputs of a node that nobody reads
+        self.module.delete_all_unused_submodules()
+        self.module.recompile()
         self.module.onnx_inputs = taken  # type: ignore[assignment] # stays with the module when it is pickled
 
     def _convert(self, node: onnx.NodeProto, identifier: str) -> None:
         """Add what a node computes."""
         from bitpick.conversion.pytorch_operators.context import Context
-        from bitpick.conversion.pytorch_operators.registry import converters
-        from bitpick.conversion.pytorch_operators.sizes import folded
 
-        if all(name in self._known for name in node.input if name) and not node.op_type.startswith("Random"):
-            found = folded(node, [self._known.get(name) for name in node.input], self._opset)
-            if found is not None:
-                self._known.update((n, value) for n, value in zip(node.output, found, strict=False) if n)
-                return
-        known = converters()
-        if node.domain not in ("", "ai.onnx") or node.op_type not in known:
-            raise OperatorError(
-                f"the node {node.name} is a {node.domain + '.' if node.domain else ''}{node.op_type} "
-                f"(opset {self._opset}), which the PyTorch importer does not know",
-                expected=f"one of the {len(known)} operators that docs/importer.md lists",
-                mend="add a converter for it (docs/architecture.md), or compare only engines that start from ONNX",
-            )
         context = Context(node, identifier, self._opset, self._assembly, self.values, self._known, self._readers)
         try:
-            result = known[node.op_type](context)
+            result: Any = self._fold(node)
+            if result is None:
+                result = self._converter(node)(context)
         except OperatorError:
             raise
         except Exception as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise context.unsupported(f"a form that PyTorch refuses ({first})") from error
         self._keep(context, result if isinstance(result, tuple) else (result,))
+
+    def _fold(self, node: onnx.NodeProto) -> tuple[NDArray[Any], ...] | None:
+        """What a node computes where that is known already; None where it is not."""
+        from bitpick.conversion.pytorch_operators.sizes import folded
+
+        if not all(name in self._known for name in node.input if name) or subgraphs(node):
+            return None
+        if node.domain not in _STANDARD or node.op_type.startswith("Random"):
+            return None
+        return folded(node, [self._known.get(name) for name in node.input], self._opset)
+
+    def _converter(self, node: onnx.NodeProto) -> Converter:
+        from bitpick.conversion.pytorch_operators.registry import converters
+
+        known = converters()
+        if node.domain not in _STANDARD or node.op_type not in known:
+            raise OperatorError(
+                f"the node {node.name} is a {node.domain + '.' if node.domain else ''}{node.op_type} "
+                f"(opset {self._opset}), which the PyTorch importer does not know",
+                expected=f"one of the {len(known)} operators that docs/importer.md lists",
+                mend="add a converter for it (docs/architecture.md), or compare only engines that start from ONNX",
+            )
+        return known[node.op_type]
 
     def _keep(self, context: Context, results: tuple[Any, ...]) -> None:
         """Remember what a node computed under the names of its outputs."""
@@ -201,7 +217,11 @@ class _Import:
 
     def _result(self, name: str) -> fx.Node:
         """An output of the graph; a known one becomes a buffer."""
+        from bitpick.conversion.pytorch_operators.sizes import has_batch
+
         if name not in self.values:
+            if has_batch(self._known[name]):
+                raise OperatorError(f"the output {name} is computed from the batch size, which cannot be imported")
             self.values[name] = self._assembly.buffer(_identifiers([name])[0], self._known[name])
         return self.values[name]
 

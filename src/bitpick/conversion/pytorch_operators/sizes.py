@@ -111,7 +111,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def folded(node: onnx.NodeProto, inputs: Sequence[NDArray[Any] | None], opset: int) -> list[NDArray[Any]] | None:
+def folded(node: onnx.NodeProto, inputs: Sequence[NDArray[Any] | None], opset: int) -> tuple[NDArray[Any], ...] | None:
     """What a node computes from inputs that are all known; None where that depends on the batch in no simple way.
 
     Args:
@@ -127,7 +127,7 @@ def folded(node: onnx.NodeProto, inputs: Sequence[NDArray[Any] | None], opset: i
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         function = _FUNCTIONS.get(node.op_type)
         try:
-            return None if function is None else [packed(function(attributes, *inputs))]
+            return None if function is None else (packed(function(attributes, *inputs)),)
         except TypeError:  # a sum, say: not a multiple of the batch
             return None
     types = {name: onnx.helper.np_dtype_to_tensor_dtype(array.dtype) for name, array in given.items()}
@@ -138,4 +138,4 @@ def folded(node: onnx.NodeProto, inputs: Sequence[NDArray[Any] | None], opset: i
         [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.UNDEFINED, None) for name in node.output if name],
     )
     model = onnx.helper.make_model(wrapped, opset_imports=[onnx.helper.make_opsetid("", opset)])
-    return [np.asarray(each) for each in ReferenceEvaluator(model).run(None, given)]
+    return tuple(np.asarray(each) for each in ReferenceEvaluator(model).run(None, given))
