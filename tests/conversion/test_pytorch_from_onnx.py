@@ -131,7 +131,7 @@ def test_a_fixed_batch_is_said(tmp_path):
     loaded = module.load(tmp_path / "m.pt")  # it is in the file too
     assert module.fixed_batch(loaded) == 4
     assert module.signature(loaded) == [((3, 2), "float32")]
-    assert module.sample_shape(loaded) == (3, 2)
+    assert [(tensor.shape, tensor.dtype) for tensor in module.example(loaded, 4)] == [((4, 3, 2), torch.float32)]
 
 
 @pytest.mark.parametrize(
