@@ -177,6 +177,17 @@ def presets() -> str:
     return table(("recipe", *PRESETS), ((f"`{row[0]}`", *row[1:]) for row in marks))
 
 
+def operators() -> str:
+    """What the PyTorch importer knows: a row for the ONNX operators of a family that share a form and limits."""
+    from bitpick.conversion.pytorch_operators.registry import coverage
+
+    together: dict[tuple[str, str, str], list[str]] = {}
+    for each in coverage():
+        together.setdefault((each.family, each.form, each.limits), []).append(each.operator)
+    rows = ((family, code(names), form, limits) for (family, form, limits), names in together.items())
+    return table(("family", "ONNX operators", "in PyTorch", "not supported"), rows)
+
+
 def tasks() -> str:
     """What a model can be for, and what its builds are then judged by."""
     from bitpick.measures.tasks.registry import AnyTask
@@ -246,6 +257,7 @@ def _type(schema: Mapping[str, Any]) -> str:
 
 
 GENERATED: dict[str, dict[str, Callable[[], str]]] = {
+    "importer.md": {"operators": operators},
     "reference/commands.md": {"commands": commands},
     "reference/metrics.md": {"tasks": tasks},
     "reference/python.md": {"functions": functions, "classes": classes},
