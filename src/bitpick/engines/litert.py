@@ -164,12 +164,14 @@ def _ranges(source: Path, recipe: Recipe, manager: Any, samples: Samples) -> Any
     signature = next(iter(interpreter.get_signature_list()))
     details = interpreter.get_signature_runner(signature).get_input_details()
     by_index = {each["index"]: name for name, each in details.items()}
-    names = [by_index[each["index"]] for each in graph.ends(interpreter)[0]]
+    inputs = graph.ends(interpreter)[0]
+    names = [by_index[each["index"]] for each in inputs]
     updates = {"minmax": qsv_utils.min_max_update, "moving_average": qsv_utils.moving_average_update}
     assert recipe.calibration is not None
     collector = calibrator.Calibrator(str(source), num_threads=1, qsv_update_func=updates[recipe.calibration])
     for batch in samples.batches(CALIBRATION_BATCH):
-        one_by_one = [dict(zip(names, sample, strict=True)) for sample in pieces(batch, 1)]
+        native = tuple(graph.native(*each) for each in zip(inputs, batch, strict=True))
+        one_by_one = [dict(zip(names, sample, strict=True)) for sample in pieces(native, 1)]
         collector.calibrate({signature: one_by_one}, manager)
     return collector.get_model_qsvs()
 

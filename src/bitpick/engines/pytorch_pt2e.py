@@ -70,7 +70,7 @@ class PyTorchPt2eEngine(Engine):
                 f"there is no C++ compiler on the PATH (one of {', '.join(_COMPILERS)}), and these builds are compiled"
             )
         import torch
-        from torch._inductor import aoti_compile_and_package
+        from torch._inductor import aoti_compile_and_package, aoti_load_package
 
         from bitpick.conversion import pytorch_from_onnx
 
@@ -83,6 +83,8 @@ class PyTorchPt2eEngine(Engine):
                 _widen(module)
                 module = pt2e.quantize(module, _quantizer(module, recipe), samples)
             program = torch.export.export(module, example, dynamic_shapes=free)
+            batch = tuple(map(torch.from_numpy, next(samples.head(_CHECKED).batches(_CHECKED))))
+            expected = pytorch.arrays(program.module(check_guards=False)(*batch))
             # Freezing turns weights into constants, without which nothing integer is fused.
             configuration = {
                 "freezing": True,
@@ -91,7 +93,7 @@ class PyTorchPt2eEngine(Engine):
             aoti_compile_and_package(
                 program, package_path=str((folder / _FILE).absolute()), inductor_configs=configuration
             )
-            _check(program.module(check_guards=False), folder / _FILE, samples)
+            _check(expected, pytorch.arrays(aoti_load_package(str(folder / _FILE))(*batch)))
         return Build(recipe, folder, (_FILE,))
 
     def repairs(self, recipe: Recipe) -> list[Recipe]:
@@ -142,18 +144,15 @@ def _widen(module: Any) -> None:
     module.recompile()
 
 
-def _check(program: Any, package: Path, samples: Samples) -> None:
+def _check(outputs: Arrays, compiled: Arrays) -> None:
     """Refuse a package that computes something else than the program it was compiled from.
 
     Raises:
         Unsupported: it does.
     """
     import torch
-    from torch._inductor import aoti_load_package
 
-    batch = tuple(map(torch.from_numpy, next(samples.head(_CHECKED).batches(_CHECKED))))
-    pairs = zip(*(pytorch.arrays(run(*batch)) for run in (program, aoti_load_package(str(package)))), strict=True)
-    for expected, found in pairs:
+    for expected, found in zip(outputs, compiled, strict=True):
         noise, signal = float(((found - expected) ** 2).mean()), float(expected.var())
         if noise > _TOLERATED * signal:
             raise Unsupported(
