@@ -113,18 +113,6 @@ def test_a_quantized_model_is_refused(tmp_path):
         module.convert(str(tmp_path / "m.onnx"), str(tmp_path / "out.onnx"))
 
 
-@pytest.mark.parametrize(
-    "operator", ["DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QGemm", "DynamicQuantizeMatMul"]
-)
-def test_every_kind_of_quantized_operator_is_known_as_one(operator):
-    assert module._QUANTIZED.fullmatch(operator)
-
-
-@pytest.mark.parametrize("operator", ["Conv", "Gemm", "MatMul", "Quick", "Sequence"])
-def test_a_float_operator_is_not_taken_for_one(operator):
-    assert not module._QUANTIZED.fullmatch(operator)
-
-
 def test_an_operator_that_the_runtime_does_not_know_is_named(tmp_path):
     model = onnx.load(linear_model(tmp_path / "m.onnx"))
     model.graph.node[0].op_type, model.graph.node[0].domain = "Warp", "my.ops"
@@ -217,3 +205,116 @@ def test_the_same_model_gives_the_same_file(tmp_path):
     for name in ("a.onnx", "b.onnx"):
         module.convert(str(raw), str(tmp_path / name))
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+def classifier(path, batch, target):
+    """A convolution, a reshape to a constant shape, a matrix product."""
+    rng = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], "net/conv/Conv"),
+        helper.make_node("Reshape", ["c", "shape"], ["r"], "net/flat/Reshape"),
+        helper.make_node("MatMul", ["r", "d"], ["m"], "net/dense/MatMul"),
+        helper.make_node("Softmax", ["m"], ["y"], "net/soft/Softmax"),
+    ]
+    stored = {
+        "w": rng.normal(size=(2, 3, 3, 3)).astype(np.float32),
+        "shape": np.array(target),
+        "d": rng.normal(size=(8, 4)).astype(np.float32),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 3, 4, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 4])],
+        [onnx.numpy_helper.from_array(array, name) for name, array in stored.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+@pytest.mark.parametrize(("batch", "target"), [(1, [1, 8]), (1, [1, -1]), (2, [2, 8])])
+def test_a_fixed_batch_is_freed(tmp_path, batch, target):
+    raw = classifier(tmp_path / "raw.onnx", batch, target)
+    module.convert(str(raw), str(tmp_path / "clean.onnx"))
+    x = np.random.default_rng(1).normal(size=(5 * batch, 3, 4, 4)).astype(np.float32)
+    parts = [ReferenceEvaluator(str(raw)).run(None, {"x": x[i : i + batch]})[0] for i in range(0, len(x), batch)]
+    (whole,) = ReferenceEvaluator(str(tmp_path / "clean.onnx")).run(None, {"x": x})
+    np.testing.assert_allclose(whole, np.concatenate(parts), atol=1e-5)
+
+
+def test_a_batch_that_the_graph_depends_on_stays(tmp_path):
+    """Reshape to a constant in the middle of an axis: it fails at any other size."""
+    raw = classifier(tmp_path / "raw.onnx", 2, [2, 8])
+    model = onnx.load(raw)
+    first = helper.make_node("Reshape", ["x", "mixed"], ["x1"])
+    second = helper.make_node("Reshape", ["x1", "back"], ["x2"])
+    model.graph.node.insert(0, second)
+    model.graph.node.insert(0, first)
+    model.graph.node[2].input[0] = "x2"
+    for name, shape in (("mixed", [3, 2, 16]), ("back", [2, 3, 4, 4])):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(shape), name))
+    onnx.save(model, raw)
+    module.convert(str(raw), str(tmp_path / "clean.onnx"))
+    assert onnx.load(tmp_path / "clean.onnx").graph.input[0].type.tensor_type.shape.dim[0].dim_value == 2
+
+
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_a_mean_over_a_picture_is_a_pooling(tmp_path, keepdims):
+    raw, clean = tmp_path / "raw.onnx", tmp_path / "clean.onnx"
+    graph = helper.make_graph(
+        [helper.make_node("ReduceMean", ["x"], ["y"], "net/mean/ReduceMean", axes=[-1, 2], keepdims=keepdims)],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 4, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3, 1, 1] if keepdims else ["n", 3])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), raw)
+    module.convert(str(raw), str(clean))
+    assert onnx.load(clean).graph.node[0].op_type == "GlobalAveragePool"
+    x = np.random.default_rng(1).normal(size=(2, 3, 4, 4)).astype(np.float32)
+    before, after = (ReferenceEvaluator(str(path)).run(None, {"x": x})[0] for path in (raw, clean))
+    np.testing.assert_allclose(after, before, atol=1e-6)
+
+
+def test_an_opset_that_cannot_be_raised_is_named(tmp_path, monkeypatch):
+    def refuse(model, opset):
+        raise RuntimeError(f"no adapter to {opset}")
+
+    monkeypatch.setattr(onnx.version_converter, "convert_version", refuse)
+    raw = converters_graph(tmp_path / "raw.onnx", opset=11)
+    with pytest.raises(OperatorError, match="opset 11 and cannot be brought to opset 13: no adapter"):
+        module.convert(str(raw), str(tmp_path / "clean.onnx"))
+
+
+def test_weights_beside_the_file_are_read(tmp_path):
+    raw = converters_graph(tmp_path / "raw.onnx")
+    expected = ReferenceEvaluator(str(raw))
+    onnx.save(
+        onnx.load(raw), tmp_path / "out.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0
+    )
+    module.convert(str(tmp_path / "out.onnx"), str(tmp_path / "clean.onnx"))
+    x = np.random.default_rng(1).random((3, 3, 6, 6), dtype=np.float32)
+    after = ReferenceEvaluator(str(tmp_path / "clean.onnx")).run(None, {"x": x})[0]
+    np.testing.assert_allclose(after, expected.run(None, {"x": x})[0], atol=1e-6)
+
+
+def test_several_inputs_and_outputs_are_kept_in_order(tmp_path):
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["table", "tokens"], ["e"]), helper.make_node("Add", ["e", "x"], ["s"]),
+         helper.make_node("ReduceSum", ["s", "axis"], ["z"], keepdims=0), helper.make_node("Relu", ["s"], ["a"])],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2, 3]),
+         helper.make_tensor_value_info("tokens", TensorProto.INT64, ["n", 2])],
+        [helper.make_tensor_value_info("z", TensorProto.FLOAT, ["n", 3]),
+         helper.make_tensor_value_info("a", TensorProto.FLOAT, ["n", 2, 3])],
+        [onnx.numpy_helper.from_array(np.arange(15, dtype=np.float32).reshape(5, 3), "table"),
+         onnx.numpy_helper.from_array(np.array([1]), "axis")],
+    )  # fmt: skip
+    raw, clean = tmp_path / "raw.onnx", tmp_path / "clean.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), raw)
+    module.convert(str(raw), str(clean))
+    found = onnx.load(clean).graph
+    assert [v.name for v in found.input] == ["x", "tokens"]
+    assert [v.name for v in found.output] == ["z", "a"]
+    fed = {"x": np.ones((2, 2, 3), np.float32), "tokens": np.array([[1, 4], [0, 2]])}
+    for before, after in zip(*(ReferenceEvaluator(str(path)).run(None, fed) for path in (raw, clean)), strict=True):
+        np.testing.assert_allclose(after, before)

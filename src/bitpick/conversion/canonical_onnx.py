@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from bitpick.conversion import onnx_file, onnx_passes
 from bitpick.conversion.hop import Hop
 from bitpick.conversion.onnx_names import rename
 from bitpick.errors import ModelError, OperatorError
 from bitpick.model import Format
+from bitpick.onnx_traits import of_model
+
+if TYPE_CHECKING:
+    import onnx
 
 MINIMUM_OPSET = 13  # per-channel QuantizeLinear
 CURRENT_OPSET = 17
-_QUANTIZED = re.compile(r"(Dynamic)?Quantize.*|Dequantize.*|Q(Linear|Gemm|Attention).*|.*Integer(ToFloat)?")
 
 HOP = Hop(
     Format.RAW_ONNX,
@@ -40,17 +44,16 @@ def convert(source: str, out: str) -> None:
     import onnxruntime as ort
 
     original = onnx_file.load(Path(source))
-    quantized = [n.name or n.op_type for n in original.graph.node if _QUANTIZED.fullmatch(n.op_type)]
-    if quantized:
-        name = Path(source).name
+    name = Path(source).name
+    if quantized := of_model(original).quantized:
         raise ModelError(
             f"the model {name} is quantized already: {quantized[0]} and {len(quantized) - 1} more nodes say so",
             expected="the trained float32 model",
         )
     if onnx_file.opset_of(original) < MINIMUM_OPSET:
-        original = onnx.version_converter.convert_version(original, CURRENT_OPSET)
+        original = _raised(original, name)
     onnx_passes.drop_stored_inputs(original)
-    onnx_passes.free_batch(original)
+    original = _freed(original)
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = out
@@ -63,6 +66,7 @@ def convert(source: str, out: str) -> None:
             f"ONNX Runtime cannot load {Path(source).name} (opset {onnx_file.opset_of(original)}): {first}"
         ) from error
     model = onnx.load(out)
+    onnx_passes.pool_means(model)
     onnx_passes.fix_reshapes(model)
     onnx_passes.drop_dead(model)
     names = rename(model)
@@ -76,6 +80,46 @@ def convert(source: str, out: str) -> None:
     onnx.checker.check_model(model)
     onnx.save(model, out)
     Path(out).with_suffix(".names.json").write_text(json.dumps(names))
+
+
+def _raised(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """The model in a newer operator set, for what quantizers need."""
+    import onnx
+
+    for opset in (CURRENT_OPSET, MINIMUM_OPSET):
+        try:
+            return onnx.version_converter.convert_version(model, opset)
+        except Exception as error:  # noqa: BLE001 - the converter raises what it likes
+            refused = error
+    first = (str(refused).strip().splitlines() or [type(refused).__name__])[0]
+    raise OperatorError(
+        f"{name} is of opset {onnx_file.opset_of(model)} and cannot be brought to opset {MINIMUM_OPSET}: {first}",
+        mend=f"export the model again, in opset {MINIMUM_OPSET} or newer",
+    ) from refused
+
+
+def _freed(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with a free batch; as it was where its graph depends on the size that an exporter fixed."""
+    import onnx
+
+    free = onnx.ModelProto()
+    free.CopyFrom(model)
+    size = onnx_passes.free_batch(free)
+    if size is None:
+        return free
+    inputs = onnx_file.random_inputs(model, size)
+    more = [np.concatenate([each, each[:1]]) for each in inputs]
+    try:
+        expected = onnx_file.run(model, inputs)
+        sides = [onnx_file.run(free, inputs), [each[:size] for each in onnx_file.run(free, more)]]
+    except Exception:  # noqa: BLE001 - whatever the runtime says of it, the graph has a size of its own
+        return model
+    alike = all(
+        reference.shape == each.shape and np.allclose(reference, each, rtol=1e-3, atol=1e-4)
+        for side in sides
+        for reference, each in zip(expected, side, strict=True)
+    )
+    return free if alike else model
 
 
 def trace_source(source: str, target: str, inputs: str) -> dict[str, Any]:

@@ -106,6 +106,38 @@ def intermediates(model: onnx.ModelProto, inputs: Sequence[np.ndarray]) -> dict[
     return dict(zip(names, session.run(names, fed), strict=True))
 
 
+def run(model: onnx.ModelProto, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The outputs of a model for a batch, without any optimisation."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    fed = {source.name: array for source, array in zip(session.get_inputs(), inputs, strict=True)}
+    found: list[np.ndarray] = session.run(None, fed)
+    return found
+
+
+def random_inputs(model: onnx.ModelProto, free: int, seed: int = 0) -> list[np.ndarray]:
+    """An array for each input of a model, whose inputs are not stored ones: normal, or zeros where it takes integers.
+
+    Args:
+        model: the model.
+        free: the size of its free dimensions.
+        seed: of the numbers.
+    """
+    import onnx
+
+    rng = np.random.default_rng(seed)
+    found = []
+    for value in model.graph.input:
+        kind = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        shape = [d.dim_value if d.HasField("dim_value") else free for d in value.type.tensor_type.shape.dim]
+        found.append((rng.normal(size=shape) if np.issubdtype(kind, np.floating) else np.zeros(shape)).astype(kind))
+    return found
+
+
 def read_inputs(path: str) -> list[np.ndarray]:
     """The batch in an `.npz` file, an array for each input in the graph's order."""
     with np.load(path) as file:

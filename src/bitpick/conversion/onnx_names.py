@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from bitpick.conversion.onnx_passes import subgraphs
+from bitpick.conversion.onnx_passes import rename_reads, subgraphs
 
 if TYPE_CHECKING:
     import onnx
@@ -39,7 +39,7 @@ def rename(model: onnx.ModelProto) -> dict[str, str]:
     for name in stored - new.keys():  # read only inside a subgraph
         new[name] = _free(name, taken)
     for node in graph.node:
-        _rename_reads(node, new)
+        rename_reads(node, new)
         node.output[:] = [new[name] if name else "" for name in node.output]
     for initializer in graph.initializer:
         initializer.name = new[initializer.name]
@@ -76,14 +76,6 @@ def _inner_names(node: onnx.NodeProto) -> set[str]:
     return names
 
 
-def _rename_reads(node: onnx.NodeProto, new: dict[str, str]) -> None:
-    """Rename what a node reads, its subgraphs included."""
-    node.input[:] = [new.get(name, name) for name in node.input]
-    for graph in subgraphs(node):
-        for inner in graph.node:
-            _rename_reads(inner, new)
-
-
 def layer_names(nodes: list[tuple[str, str]], reserved: Collection[str] = ()) -> list[str]:
     """Short unique names from converters' paths.
 
@@ -97,12 +89,13 @@ def layer_names(nodes: list[tuple[str, str]], reserved: Collection[str] = ()) ->
         operator behind it.
     """
     paths = [[step for step in path.strip("/").split("/") if step] or [operator] for path, operator in nodes]
+    deep = [path for path in paths if len(path) > 1]  # what a converter added has no path
     shared = 0
-    while all(len(path) > shared + 1 and path[shared] == paths[0][shared] for path in paths):
+    while deep and all(len(path) > shared + 1 and path[shared] == deep[0][shared] for path in deep):
         shared += 1
     stems = []
     for path, (_, operator) in zip(paths, nodes, strict=True):
-        steps = path[shared:]
+        steps = path[shared:] if len(path) > 1 else path
         fused = operator == "Gemm" and len(steps) > 2  # .../MatMul/MatMulAddFusion
         stems.append(".".join(steps[: -2 if fused else -1] or steps))
     names: dict[int, str] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +19,12 @@ def drop_stored_inputs(model: onnx.ModelProto) -> None:
     model.graph.input.extend(inputs)
 
 
-def free_batch(model: onnx.ModelProto) -> None:
-    """Make the leading dimension of inputs and outputs a free one, also where an exporter fixed it at one size."""
+def free_batch(model: onnx.ModelProto) -> int | None:
+    """Make the leading dimension of inputs and outputs a free one, also where an exporter fixed it at one size.
+
+    Returns:
+        That size; None where the batch was free already.
+    """
     import onnx
 
     dims = [v.type.tensor_type.shape.dim for v in (*model.graph.input, *model.graph.output)]
@@ -28,7 +33,7 @@ def free_batch(model: onnx.ModelProto) -> None:
         if d:
             d[0].dim_param = "batch"
     if not leading:
-        return
+        return None
     del model.graph.value_info[:]  # shapes at the size that was fixed
     stored = {i.name: i for i in model.graph.initializer}
     for node in model.graph.node:
@@ -40,6 +45,71 @@ def free_batch(model: onnx.ModelProto) -> None:
             name = f"{node.output[0]}.shape"  # its own: another node may read the old one
             model.graph.initializer.append(onnx.numpy_helper.from_array(target, name))
             node.input[1] = name
+    return int(min(leading))
+
+
+def to_float32(model: onnx.ModelProto) -> None:
+    """Make all that is float16 float32: weights, constants, casts, inputs and outputs."""
+    from onnx import TensorProto
+
+    def widen(graph: onnx.GraphProto) -> None:
+        del graph.value_info[:]
+        for stored in graph.initializer:
+            _widen_tensor(stored)
+        for value in (*graph.input, *graph.output):
+            if value.type.tensor_type.elem_type == TensorProto.FLOAT16:
+                value.type.tensor_type.elem_type = TensorProto.FLOAT
+        for node in graph.node:
+            for attribute in node.attribute:
+                if attribute.HasField("t"):
+                    _widen_tensor(attribute.t)
+                elif attribute.name in ("to", "dtype") and attribute.i == TensorProto.FLOAT16:
+                    attribute.i = TensorProto.FLOAT
+            for inner in subgraphs(node):
+                widen(inner)
+
+    widen(model.graph)
+
+
+def _widen_tensor(tensor: onnx.TensorProto) -> None:
+    import onnx
+
+    if tensor.data_type == onnx.TensorProto.FLOAT16:
+        values = onnx.numpy_helper.to_array(tensor).astype(np.float32)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+
+
+def add_batch_axis(model: onnx.ModelProto) -> None:
+    """Give inputs and outputs a leading axis of size one, which the graph itself never sees."""
+    import onnx
+
+    graph = model.graph
+    axis = "batch_axis"
+    graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(1, np.int64), axis))
+    first = [onnx.helper.make_node("Squeeze", [v.name, axis], [f"{v.name}.one"], f"{v.name}.one") for v in graph.input]
+    last = [
+        onnx.helper.make_node("Unsqueeze", [f"{v.name}.one", axis], [v.name], f"{v.name}.batch") for v in graph.output
+    ]
+    inside = {v.name: f"{v.name}.one" for v in (*graph.input, *graph.output)}
+    for node in graph.node:
+        rename_reads(node, inside)
+        node.output[:] = [inside.get(name, name) for name in node.output]
+    nodes = [*first, *graph.node, *last]
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    for value in (*graph.input, *graph.output):
+        shape = value.type.tensor_type.shape
+        dims = [onnx.TensorShapeProto.Dimension(dim_value=1), *shape.dim]
+        del shape.dim[:]
+        shape.dim.extend(dims)
+
+
+def rename_reads(node: onnx.NodeProto, new: Mapping[str, str]) -> None:
+    """Rename what a node reads, its subgraphs included."""
+    node.input[:] = [new.get(name, name) for name in node.input]
+    for graph in subgraphs(node):
+        for inner in graph.node:
+            rename_reads(inner, new)
 
 
 def fix_reshapes(model: onnx.ModelProto) -> None:
@@ -56,8 +126,10 @@ def fix_reshapes(model: onnx.ModelProto) -> None:
         for v in (*inferred.graph.value_info, *inferred.graph.output)
         if v.type.tensor_type.HasField("shape")
     }
-    stored = {i.name for i in model.graph.initializer}
+    stored = {i.name: i for i in model.graph.initializer}
     for node in model.graph.node:
+        if node.op_type == "Reshape" and node.input[1] in stored:
+            _drop_allowzero(node, stored[node.input[1]])
         if node.op_type != "Reshape" or node.input[1] in stored or node.output[0] not in shapes:
             continue
         target = [d.dim_value if d.HasField("dim_value") else -1 for d in shapes[node.output[0]]]
@@ -65,6 +137,47 @@ def fix_reshapes(model: onnx.ModelProto) -> None:
             name = f"{node.output[0]}.shape"
             model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(target, np.int64), name))
             node.input[1] = name
+
+
+def pool_means(model: onnx.ModelProto) -> None:
+    """Make a mean over all places of a picture the pooling that it is: quantizers know that one as an operator."""
+    import onnx
+
+    inferred = onnx.shape_inference.infer_shapes(model)
+    ranks = {
+        v.name: len(v.type.tensor_type.shape.dim)
+        for v in (*inferred.graph.input, *inferred.graph.value_info)
+        if v.type.tensor_type.HasField("shape")
+    }
+    stored = {i.name: i for i in model.graph.initializer}
+    nodes: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        nodes.append(node)
+        if node.op_type != "ReduceMean" or ranks.get(node.input[0]) != 4:
+            continue
+        given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        axes = given.get("axes", ())
+        if len(node.input) > 1:
+            axes = onnx.numpy_helper.to_array(stored[node.input[1]]).tolist() if node.input[1] in stored else ()
+        if sorted(axis % 4 for axis in axes) != [2, 3]:
+            continue
+        keeps = given.get("keepdims", 1)
+        pooled = node.output[0] if keeps else f"{node.output[0]}.pooled"
+        nodes[-1] = onnx.helper.make_node("GlobalAveragePool", [node.input[0]], [pooled], node.name)
+        if not keeps:
+            nodes.append(onnx.helper.make_node("Flatten", [pooled], node.output[:1], f"{node.name}/Flatten"))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _drop_allowzero(node: onnx.NodeProto, target: onnx.TensorProto) -> None:
+    """Drop what says how a zero is meant, where there is none: not every importer knows the word."""
+    import onnx
+
+    if 0 not in onnx.numpy_helper.to_array(target):
+        others = [attribute for attribute in node.attribute if attribute.name != "allowzero"]
+        del node.attribute[:]
+        node.attribute.extend(others)
 
 
 def drop_dead(model: onnx.ModelProto) -> None:
