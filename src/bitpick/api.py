@@ -32,6 +32,7 @@ from bitpick.errors import RequestError
 from bitpick.executors.pool import Launch, WorkerPool
 from bitpick.host import TARGETS, installed_version, target, this_host
 from bitpick.runs import Comparison, gate, report, write_report
+from bitpick.source import Source
 
 __all__ = [
     "Comparison",
@@ -56,7 +57,7 @@ def bundled_model() -> Path:
 
 
 def compare(
-    model: str | Path | None = None,
+    model: str | Path | Source | None = None,
     data: str | Path = "cifar10",
     *,
     preset: str = DEFAULT_PRESET,
@@ -87,7 +88,7 @@ def compare(
     """Make and measure every build worth shipping, and name the one to ship.
 
     Args:
-        model: a model file; None is the bundled ResNet8.
+        model: the model, a `Source` where opening it needs options; None is the bundled ResNet8.
         data: `cifar10`, or a folder that holds a copy of it.
         preset: which recipes: `reference`, `basic`, `standard` or `full`.
         recipes: recipe ids, or YAML files that hold a recipe; they replace the preset's.
@@ -140,7 +141,7 @@ def compare(
     if jobs is not None and jobs < 1:
         raise RequestError(f"the number of jobs {jobs} is out of range", expected="at least 1")
     request, model_format = make_request(
-        bundled_model() if model is None else Path(model),
+        Source.of(bundled_model() if model is None else model),
         str(data),
         preset=preset,
         recipes=recipes,
@@ -181,7 +182,7 @@ def compare(
 
 def default_folder(model: str, data: str, digest: str) -> Path:
     """Where a run goes that was given no place."""
-    return Path("runs") / f"{Path(model).stem}-{Path(data).name}-{digest[:8]}"
+    return Path("runs") / f"{Source(model).stem}-{Path(data).name}-{digest[:8]}"
 
 
 def data(name: str | Path = "cifar10", *, progress: Progress = silent) -> Dataset:

@@ -11,11 +11,12 @@ from bitpick.data.load import load as load_dataset
 from bitpick.data.progress import Progress, silent
 from bitpick.errors import RequestError
 from bitpick.result import File, Hop, Row
+from bitpick.source import Source
 from bitpick.timing import BenchRecord
 
 
 def convert(
-    model: str | Path,
+    model: str | Path | Source,
     to: str,
     out: str | Path,
     data: str | Path = "cifar10",
@@ -26,7 +27,7 @@ def convert(
     """Convert a model, each hop verified on real samples.
 
     Args:
-        model: a Keras (`.keras`, `.h5`) or ONNX file.
+        model: the model; a `Source` where opening it needs options.
         to: `onnx`, the clean graph; `pytorch`, a `torch.fx.GraphModule` saved with `torch.save`; `litert`, a float
             LiteRT model.
         out: the file to write.
@@ -43,7 +44,7 @@ def convert(
     """
     target = single.target_format(to)
     return single.convert(
-        Path(model),
+        Source.of(model),
         target,
         Path(out),
         str(data),
@@ -53,7 +54,7 @@ def convert(
 
 
 def quantize(
-    model: str | Path,
+    model: str | Path | Source,
     recipe: str,
     out: str | Path,
     data: str | Path = "cifar10",
@@ -66,7 +67,7 @@ def quantize(
     """Make one build.
 
     Args:
-        model: a Keras (`.keras`, `.h5`) or ONNX file.
+        model: the model; a `Source` where opening it needs options.
         recipe: a recipe id, or a YAML file that holds one.
         out: a new or empty directory for the build.
         data: where the calibration samples come from.
@@ -83,7 +84,7 @@ def quantize(
         RunError: the build failed; nothing was written.
     """
     return single.quantize(
-        Path(model),
+        Source.of(model),
         recipe,
         Path(out),
         str(data),
@@ -95,12 +96,16 @@ def quantize(
 
 
 def evaluate(
-    model: str | Path, data: str | Path = "cifar10", *, listener: Listener | None = None, progress: Progress = silent
+    model: str | Path | Source,
+    data: str | Path = "cifar10",
+    *,
+    listener: Listener | None = None,
+    progress: Progress = silent,
 ) -> Row:
     """Evaluate a build, or a model in the engine that runs its format as it is.
 
     Args:
-        model: the directory of a build, or a model file.
+        model: the directory of a build, or a model.
         data: the data set.
         listener: is told how it goes.
         progress: is told how far a download is.
@@ -109,11 +114,11 @@ def evaluate(
         RequestError: there is no such model or build, or it does not fit the data.
         RunError: the evaluation failed.
     """
-    return alone.evaluate(Path(model), _load(data, progress), listener or Silent())
+    return alone.evaluate(Source.of(model), _load(data, progress), listener or Silent())
 
 
 def bench(
-    *builds: str | Path,
+    *builds: str | Path | Source,
     data: str | Path = "cifar10",
     batch: int = 1,
     threads: int = 1,
@@ -144,7 +149,7 @@ def bench(
         if value < 1:
             raise RequestError(f"the number of {name} {value} is out of range", expected="at least 1")
     options = {"batch": batch, "threads": threads, "processes": processes, "pairs": pairs}
-    folders = [Path(build) for build in builds]
+    folders = [Source.of(build) for build in builds]
     return alone.bench(folders, _load(data, progress), listener or Silent(), **options)
 
 

@@ -16,10 +16,11 @@ from bitpick.executors.pool import WorkerPool
 from bitpick.host import this_host
 from bitpick.recipe import Recipe
 from bitpick.runs import Comparison, write_report
+from bitpick.source import Source
 
 
 def diagnose(
-    model: str | Path,
+    model: str | Path | Source,
     recipe: str | Path,
     data: str | Path = "cifar10",
     *,
@@ -38,7 +39,7 @@ def diagnose(
     """Find out which layers of a quantized build hurt, and what to try next.
 
     Args:
-        model: a model file.
+        model: the model; a `Source` where opening it needs options.
         recipe: a recipe id, or a YAML file that holds one.
         data: `cifar10`, or a folder that holds a copy of it.
         out: the run directory; by default `runs/diagnose-<model>-<recipe>-<digest of the request>`, which the same
@@ -64,9 +65,10 @@ def diagnose(
         RequestError: the request is wrong; nothing was written.
         RunError: the run failed, and run.json says how far it came.
     """
+    source = Source.of(model)
     asked = Recipe.named(str(recipe))
     request, model_format = make_diagnosis(
-        Path(model),
+        source,
         str(data),
         asked,
         str(recipe),
@@ -77,7 +79,7 @@ def diagnose(
     )
     limits = job_limits(timeout, memory_limit)
     host = this_host()
-    folder = Path(out or Path("runs") / f"diagnose-{Path(model).stem}-{asked.file_name}-{request.sha256[:8]}")
+    folder = Path(out or Path("runs") / f"diagnose-{source.stem}-{asked.file_name}-{request.sha256[:8]}")
     # One engine, one worker: it has all the cores.
     store = Store(folder.absolute(), new_run(request, model_format, host, host.cores, "diagnose"))
     pool = WorkerPool(store.logs, host.cores, limits)

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from bitpick.errors import ModelError
-
 
 class Format(StrEnum):
     """A form of a model. The value is its name in run.json."""
 
     KERAS = "keras"
     """A Keras model file: `.keras`, or legacy `.h5`."""
+    SAVED_MODEL = "saved_model"
+    """A TensorFlow SavedModel: a folder with `saved_model.pb`."""
+    EXPORTED = "exported"
+    """A PyTorch program (`.pt2`), as `torch.export` made it from the user's own module."""
     RAW_ONNX = "raw_onnx"
     """ONNX as a converter, or the user, wrote it."""
     ONNX = "onnx"
@@ -27,7 +29,13 @@ class Format(StrEnum):
     @property
     def suffix(self) -> str:
         """The file name suffix of this form."""
-        suffixes = {Format.KERAS: ".keras", Format.PYTORCH: ".pt", Format.LITERT: ".tflite"}
+        suffixes = {
+            Format.KERAS: ".keras",
+            Format.SAVED_MODEL: "",
+            Format.EXPORTED: ".pt2",
+            Format.PYTORCH: ".pt",
+            Format.LITERT: ".tflite",
+        }
         return suffixes.get(self, ".onnx")
 
 
@@ -87,10 +95,15 @@ def sha256_of(path: Path) -> str:
 
 
 def model_sha256(path: Path) -> str:
-    """The digest of a model: of its file, and of the files beside it that hold its weights, if it is an ONNX model.
+    """The digest of a model: of its file, and of the files that belong to it.
 
-    A file that cannot be parsed has the digest of its bytes; whoever opens it will say what is wrong with it.
+    These are all files of a folder, and the files beside an ONNX model that hold its weights. A file that cannot be
+    parsed has the digest of its bytes; whoever opens it will say what is wrong with it.
     """
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        parts = [f"{file.relative_to(path).as_posix()} {sha256_of(file)}" for file in files]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
     digest = sha256_of(path)
     if path.suffix != ".onnx":
         return digest
@@ -116,27 +129,3 @@ def external_files(path: Path) -> list[Path]:
     graph = onnx.load(path, load_external_data=False).graph
     names = {ExternalDataInfo(i).location for i in graph.initializer if uses_external_data(i)}
     return [path.parent / name for name in sorted(names)]
-
-
-def detect_format(path: Path) -> Format:
-    """The format of a model file, by its suffix and first bytes.
-
-    Raises:
-        ModelError: there is no such file, it is empty, or it is no model that bitpick reads.
-    """
-    readable = "a Keras model (.keras, .h5), an ONNX model (.onnx) or a LiteRT model (.tflite)"
-    if not path.is_file():
-        what = "is a directory" if path.is_dir() else "does not exist"
-        raise ModelError(f"model {path} {what}", expected=f"the path of {readable}")
-    with path.open("rb") as file:
-        head = file.read(8)
-    if not head:
-        raise ModelError(f"model {path} is empty", expected=readable, mend="save or copy the model again")
-    magic = {".keras": b"PK\x03\x04", ".h5": b"\x89HDF\r\n\x1a\n", ".hdf5": b"\x89HDF\r\n\x1a\n", ".onnx": b""}
-    magic[".tflite"] = head[:4] + b"TFL3"  # after an offset
-    expected = magic.get(path.suffix)
-    if expected is None:
-        raise ModelError(f"model {path} has the unknown suffix {path.suffix!r}", expected=readable)
-    if not head.startswith(expected):
-        raise ModelError(f"model {path} is not a {path.suffix} file: its first bytes are {head!r}", expected=readable)
-    return {".onnx": Format.RAW_ONNX, ".tflite": Format.LITERT}.get(path.suffix, Format.KERAS)

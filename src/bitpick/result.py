@@ -207,6 +207,8 @@ class RequestRecord(Record):
     """What was asked for; `sha256` identifies the request, so that a killed run finds its folder again.
 
     Attributes:
+        keras_builder: the function that builds the model, where the file holds weights alone.
+        state_dict: the file of the weights, where a function returns the model.
         recipe_fields: the recipes whose ids do not decode, by their ids.
         calibration_seeds: from how many calibration draws the builds that matter are made; 1 is their own alone.
         targets: the CPUs to measure for beside this one; empty where bitpick chooses.
@@ -223,6 +225,8 @@ class RequestRecord(Record):
 
     model: str
     model_sha256: str
+    keras_builder: str | None = None
+    state_dict: str | None = None
     data: str
     preset: str
     recipes: list[str]

@@ -63,7 +63,7 @@ def test_it_says_what_it_is(engine: Engine):
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert engine.extra in extras
     assert engine.extra == "onnxruntime" or re.search(rf"[\[,]{engine.extra}[\],]", extras["all"][0])
-    assert all(route(Format.KERAS, form) is not None for form in engine.accepts)
+    assert any(route(Format.KERAS, form) is not None for form in engine.accepts)
 
 
 @EACH
@@ -157,7 +157,7 @@ def ran(pool, forms, samples, tmp_path_factory):
             out = folder / f"{recipe.file_name}.npz"
             payload = {
                 "recipe": recipe_id,
-                "source": forms[each.form(recipe)[0]],
+                "source": next(forms[form] for form in each.form(recipe) if form in forms),
                 "samples": samples,
                 "folder": folder / recipe.file_name,
                 "out": out,
@@ -224,7 +224,7 @@ STATIC = {  # one static recipe of each engine that can leave layers in float
 @pytest.mark.parametrize("name", STATIC)
 def test_a_layer_that_is_left_out_is_in_float_and_no_other_is(pool, forms, samples, tmp_path, name):
     recipe = Recipe.parse(STATIC[name])
-    form = engines()[name].form(recipe)[0]
+    form = next(form for form in engines()[name].form(recipe) if form in forms)
     payload = {"recipe": recipe.id, "source": forms[form], "form": form, "samples": samples, "folder": tmp_path / "w"}
     told = pool.run(engines()[name].environment, "steps:leave_out", payload).value
     names = [layer for layer, _ in told["layers"]]

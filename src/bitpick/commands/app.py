@@ -32,6 +32,14 @@ MemoryLimit = Annotated[float | None, typer.Option(help="End a job past so many 
 Overwrite = Annotated[bool, typer.Option(help="Replace another request's run in --out.")]
 
 
+ModelPath = Annotated[Path, typer.Argument(help="A model file or folder, or module:function, which returns a module.")]
+TrustModel = Annotated[bool, typer.Option("--trust-model", help="Open the model though it can run code.")]
+KerasBuilder = Annotated[
+    str | None, typer.Option(help="module:function that builds the Keras model of a file of weights alone.")
+]
+StateDict = Annotated[Path | None, typer.Option(help="The weights of the module that MODEL, a function, returns.")]
+
+
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """Make a function a command, whose errors and interrupts end as one message and an exit code."""
 

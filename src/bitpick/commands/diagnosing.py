@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,18 +11,22 @@ from bitpick.commands.app import (
     CalibrationSize,
     Data,
     Json,
+    KerasBuilder,
     MemoryLimit,
+    ModelPath,
     Out,
     Overwrite,
     Seed,
+    StateDict,
     Timeout,
+    TrustModel,
     command,
 )
 
 
 @command
 def diagnose(
-    model: Annotated[Path, typer.Argument(help="A Keras (.keras, .h5) or ONNX model.")],
+    model: ModelPath,
     recipe: Annotated[str, typer.Option(help="A recipe id or YAML file.")],
     data: Data = "cifar10",
     out: Out = None,
@@ -35,15 +38,19 @@ def diagnose(
     timeout: Timeout = None,
     memory_limit: MemoryLimit = None,
     overwrite: Overwrite = False,
+    trust_model: TrustModel = False,
+    keras_builder: KerasBuilder = None,
+    state_dict: StateDict = None,
     json: Json = False,
 ) -> None:
     """Find out which layers of a quantized build hurt, and what to try next."""
     from bitpick import api
     from bitpick.report import terminal
+    from bitpick.source import Source
 
     with terminal.LiveRows(printing.stderr()) as listener:
         done = api.diagnose(
-            model,
+            Source(str(model), trust_model, keras_builder, state_dict),
             recipe,
             data,
             out=out,

@@ -12,11 +12,15 @@ from bitpick.commands.app import (
     CalibrationSize,
     Data,
     Json,
+    KerasBuilder,
     MemoryLimit,
+    ModelPath,
     Out,
     Overwrite,
     Seed,
+    StateDict,
     Timeout,
+    TrustModel,
     command,
 )
 
@@ -24,7 +28,8 @@ from bitpick.commands.app import (
 @command
 def compare(
     model: Annotated[
-        Path | None, typer.Argument(help="A Keras (.keras, .h5) or ONNX model; without one, the bundled ResNet8.")
+        Path | None,
+        typer.Argument(help="A model of any framework, or module:function; without one, the bundled ResNet8."),
     ] = None,
     data: Data = "cifar10",
     preset: Annotated[str, typer.Option(help="Which recipes: reference, basic, standard or full.")] = "standard",
@@ -68,15 +73,19 @@ def compare(
     timeout: Timeout = None,
     memory_limit: MemoryLimit = None,
     overwrite: Overwrite = False,
+    trust_model: TrustModel = False,
+    keras_builder: KerasBuilder = None,
+    state_dict: StateDict = None,
     json: Json = False,
 ) -> None:
     """Make and measure every build worth shipping, and name the one to ship."""
     from bitpick import api
     from bitpick.report import terminal
+    from bitpick.source import Source
 
     with terminal.LiveRows(printing.stderr()) as listener:
         done = api.compare(
-            model,
+            model and Source(str(model), trust_model, keras_builder, state_dict),
             data,
             preset=preset,
             recipes=recipe or (),
@@ -108,18 +117,23 @@ def compare(
 
 @command
 def convert(
-    model: Annotated[Path, typer.Argument(help="A Keras (.keras, .h5) or ONNX model.")],
+    model: ModelPath,
     to: Annotated[str, typer.Option(help="onnx, pytorch or litert.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write: .onnx, .pt (a GraphModule) or .tflite.")],
     data: Data = "cifar10",
+    trust_model: TrustModel = False,
+    keras_builder: KerasBuilder = None,
+    state_dict: StateDict = None,
     json: Json = False,
 ) -> None:
     """Convert a model, and verify each hop on real samples."""
     from bitpick import api
     from bitpick.report import terminal
+    from bitpick.source import Source
 
     with terminal.LiveRows(printing.stderr()) as listener:
-        hops = api.convert(model, to, out, data, listener=listener, progress=printing.progress())
+        source = Source(str(model), trust_model, keras_builder, state_dict)
+        hops = api.convert(source, to, out, data, listener=listener, progress=printing.progress())
     if json:
         printing.print_json({"path": str(out), "hops": [hop.model_dump() for hop in hops]})
     else:
@@ -128,22 +142,26 @@ def convert(
 
 @command
 def quantize(
-    model: Annotated[Path, typer.Argument(help="A Keras (.keras, .h5) or ONNX model.")],
+    model: ModelPath,
     recipe: Annotated[str, typer.Option(help="A recipe id or YAML file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The directory for the build.")],
     data: Data = "cifar10",
     calibration_size: CalibrationSize = 1000,
     seed: Seed = 0,
+    trust_model: TrustModel = False,
+    keras_builder: KerasBuilder = None,
+    state_dict: StateDict = None,
     json: Json = False,
 ) -> None:
     """Make one build."""
     from bitpick import api
     from bitpick.recipe import Recipe
     from bitpick.report import terminal
+    from bitpick.source import Source
 
     with terminal.LiveRows(printing.stderr()) as listener:
         files = api.quantize(
-            model,
+            Source(str(model), trust_model, keras_builder, state_dict),
             recipe,
             out,
             data,
@@ -163,14 +181,19 @@ def quantize(
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A model, or the directory of a build.")],
     data: Data = "cifar10",
+    trust_model: TrustModel = False,
+    keras_builder: KerasBuilder = None,
+    state_dict: StateDict = None,
     json: Json = False,
 ) -> None:
     """Evaluate a model or a build: accuracy with its interval, and per class."""
     from bitpick import api
     from bitpick.report import terminal
+    from bitpick.source import Source
 
     with terminal.LiveRows(printing.stderr()) as listener:
-        row = api.evaluate(model, data, listener=listener, progress=printing.progress())
+        source = Source(str(model), trust_model, keras_builder, state_dict)
+        row = api.evaluate(source, data, listener=listener, progress=printing.progress())
     if json:
         printing.print_json(row.model_dump(exclude_none=True))
     else:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from bitpick.comparison import bench as timing
-from bitpick.comparison import fit, form_job, plan
+from bitpick.comparison import fit, form_job, making, plan
 from bitpick.comparison.fit import LoadData
-from bitpick.comparison.job import FUNCTIONS, open_build
+from bitpick.comparison.job import FUNCTIONS, RECIPE_FILE, open_build
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.prepare import signature_of
 from bitpick.conversion.route import route
@@ -22,15 +22,16 @@ from bitpick.executors.executor import Executor
 from bitpick.executors.pool import WorkerPool
 from bitpick.host import this_host
 from bitpick.measures import size
-from bitpick.model import Format, Signature, detect_format, sha256_of
+from bitpick.model import Format, Signature
 from bitpick.recipe import Kind
 from bitpick.result import Row
+from bitpick.source import Source
 from bitpick.timing import BenchRecord
 
 CHECK_SAMPLES = 1000
 
 
-def evaluate(model: Path, load_data: LoadData, listener: Listener) -> Row:
+def evaluate(model: Source, load_data: LoadData, listener: Listener) -> Row:
     """Evaluate a build, or a model in the engine that runs its format as it is.
 
     Raises:
@@ -40,18 +41,17 @@ def evaluate(model: Path, load_data: LoadData, listener: Listener) -> Row:
     with tempfile.TemporaryDirectory(prefix="bitpick-") as folder:
         executor = WorkerPool(threads=this_host().cores)
         try:
-            asked_for = model.is_dir()
-            made, signature = _opened(model, Path(folder), executor)
+            made, signature, asked_for = _opened(model, Path(folder), executor, load_data)
             each = engine(made.recipe.engine)
             listener.phase("loading the data set")
-            fits = fit.fitted(load_data, signature, str(model))
+            fits = fit.fitted(load_data, signature, model.name)
             samples, task = fits.evaluation, fits.task
             if samples.labels is None:
                 raise DataError(
                     f"{fits.dataset.name} has no labels, and one model by itself has nothing to agree with",
                     mend="give labels with --labels, or compare it with its float model: bitpick compare",
                 )
-            listener.phase(f"evaluating {model.name}")
+            listener.phase(f"evaluating {Path(model.name).name}")
             payload = {
                 "recipe": made.recipe,
                 "folder": made.folder.absolute(),
@@ -70,7 +70,7 @@ def evaluate(model: Path, load_data: LoadData, listener: Listener) -> Row:
             executor.close()
     kind, name = made.recipe.kind, made.recipe.id
     if not asked_for and (found := _kind(inspected)) != "baseline":
-        kind, name = found, f"{each.name}:{model.stem}.{sha256_of(model)[:8]}"
+        kind, name = found, f"{each.name}:{model.stem}.{model.sha256()[:8]}"
     return Row.model_validate(
         {
             "id": name,
@@ -91,7 +91,7 @@ def evaluate(model: Path, load_data: LoadData, listener: Listener) -> Row:
     )
 
 
-def bench(builds: Sequence[Path], load_data: LoadData, listener: Listener, **options: int) -> BenchRecord:
+def bench(builds: Sequence[Source], load_data: LoadData, listener: Listener, **options: int) -> BenchRecord:
     """Time builds beside the first of them, see `bitpick.comparison.bench`.
 
     Args:
@@ -108,16 +108,16 @@ def bench(builds: Sequence[Path], load_data: LoadData, listener: Listener, **opt
         executor = WorkerPool(threads=this_host().cores)
         opened = []
         try:
-            for number, path in enumerate(builds):
+            for number, each in enumerate(builds):
                 place = Path(folder) / str(number)
                 place.mkdir()
-                opened.append(_opened(path, place, executor))
+                opened.append(_opened(each, place, executor, load_data))
         finally:
             executor.close()
         listener.phase("loading the data set")
-        fits = [fit.fitted(load_data, each, str(path)) for path, (_, each) in zip(builds, opened, strict=True)]
+        fits = [fit.fitted(load_data, found[1], each.name) for each, found in zip(builds, opened, strict=True)]
         threads = options.get("threads", 1)
-        made = [build for build, _ in opened]
+        made = [build for build, *_ in opened]
         return timing.bench(made, fits[0].evaluation, lambda: WorkerPool(threads=threads), listener, **options)
 
 
@@ -129,37 +129,41 @@ def _kind(inspected: dict[str, Any]) -> Kind:
     return "baseline" if all(g is None or g["dtype"] == "float32" for g in grids) else "reduced_precision"
 
 
-def _opened(path: Path, folder: Path, executor: Executor) -> tuple[Build, Signature]:
-    """A build, or a model file as the float32 build of the engine that runs its format; and what it takes and gives.
+def _opened(source: Source, folder: Path, executor: Executor, load_data: LoadData) -> tuple[Build, Signature, bool]:
+    """A build, or a model as the float32 build of the engine that runs its format.
+
+    Returns:
+        The build, what it takes and gives, and whether somebody asked for it by a recipe.
 
     Raises:
         RequestError: it is neither, or its engine is not here.
     """
-    if not path.is_dir():
-        return _as_build(path, folder, executor)
+    path = source.path
+    if path is None or not (path / RECIPE_FILE).exists():
+        return *_as_build(source, folder, executor, load_data), False
     made = open_build(path)
     if missing := engine(made.recipe.engine).missing():
         raise RecipeError(f"{made.recipe.id}: {missing}")
     if made.interface is None:
         raise ModelError(f"the build {path} does not say what it takes", mend="make it again with this version")
-    return made, made.interface.signature
+    return made, made.interface.signature, True
 
 
-def _as_build(model: Path, folder: Path, executor: Executor) -> tuple[Build, Signature]:
-    """A model file as the float32 build of the engine that runs its format as it is."""
-    model_format = detect_format(model)
+def _as_build(source: Source, folder: Path, executor: Executor, load_data: LoadData) -> tuple[Build, Signature]:
+    """A model as the float32 build of the engine that runs its format as it is."""
+    model_format = source.format()
     runner, recipe = plan.runner_of(model_format)
-    source = model.absolute()
-    raw = source
+    start = making.make(source, folder / f"made{model_format.suffix}", executor, load_data)
+    raw = start
     for hop in route(model_format, Format.RAW_ONNX) or ():
         made = folder / f"raw{hop.target.suffix}"
         payload = {"source": raw, "source_format": hop.source, "target_format": hop.target, "out": made}
         executor.run(hop.environment, f"{form_job.FUNCTIONS}:convert", payload)
         raw = made
-    reader = runner.environment if raw == source else plan.runner_of(Format.RAW_ONNX)[0].environment
+    reader = runner.environment if raw == start else plan.runner_of(Format.RAW_ONNX)[0].environment
     signature = signature_of(raw, executor, reader)
     payload = {
-        "source": source,
+        "source": start,
         "recipe": recipe,
         "samples": Samples(inputs=(), count=0, sha256="", preprocessing=()),
         "ranges": None,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bitpick.comparison import fit, plan, schedule
+from bitpick.comparison import fit, making, plan, schedule
 from bitpick.comparison.fit import LoadData
 from bitpick.comparison.form_job import FUNCTIONS
 from bitpick.comparison.job import Job
@@ -24,8 +24,9 @@ from bitpick.errors import BitpickError, ModelError
 from bitpick.executors.executor import Executor
 from bitpick.host import Host, installed_version
 from bitpick.model import Format, Model, Signature, Tensor, sha256_of
-from bitpick.result import CalibrationRecord, DataRecord, EvaluationRecord, FormRecord
+from bitpick.result import CalibrationRecord, DataRecord, EvaluationRecord, FormRecord, RequestRecord
 from bitpick.result import Hop as HopRecord
+from bitpick.source import Source
 
 
 class Preparation:
@@ -50,11 +51,16 @@ class Preparation:
 
     def prepare(self, load_data: LoadData) -> tuple[plan.Inputs, Model]:
         """All that comes before any build; see `open`, `load`, `to_reference` and `with_targets`."""
-        inputs = self.load(load_data, self.open())
+        inputs = self.load(load_data, self.open(load_data))
         model = self.to_reference(inputs)
         return self.with_targets(inputs), model
 
-    def open(self) -> Signature:
+    @property
+    def source(self) -> Path:
+        """The file that the run starts from: the user's own, or the one that `open` makes from it."""
+        return making.place(source_of(self.run.request), self.store.form(Format(self.run.model.format)))
+
+    def open(self, load_data: LoadData) -> Signature:
         """Bring the model to ONNX as its converter writes it, and tell what it takes and gives.
 
         Alone and first: it opens the user's file.
@@ -64,8 +70,9 @@ class Preparation:
             RunError: it cannot be converted.
         """
         self._listener.phase("reading the model")
-        source, form = Path(self.run.request.model).absolute(), Format(self.run.model.format)
+        form = Format(self.run.model.format)
         _check_installed(form)
+        source = making.make(source_of(self.run.request), self.store.form(form), self._executor, load_data)
         given = self._given_forms(form)
         for hop in route(form, Format.RAW_ONNX) or ():
             if hop.target in given:
@@ -102,7 +109,7 @@ class Preparation:
         identity = hashlib.sha256("\n".join([pool.sha256, drawn.sha256, repr(pool.preprocessing)]).encode()).hexdigest()
         check, places = part(evaluation, request.target_samples, self.store.check_indices)
         return plan.Inputs(
-            source=Path(request.model).absolute(),
+            source=self.source,
             format=Format(self.run.model.format),
             signature=signature,
             task=found.task,
@@ -233,6 +240,11 @@ class Preparation:
             with np.load(out) as arrays:
                 sides.append(dict(zip(names, (arrays[f"arr_{i}"] for i in range(len(names))), strict=True)))
         return verify.first_difference(*sides)
+
+
+def source_of(request: RequestRecord) -> Source:
+    """The model of a request. It was checked before the request was made."""
+    return Source(request.model, True, request.keras_builder, Path(request.state_dict) if request.state_dict else None)
 
 
 def _without(job: Job, done: Collection[str]) -> Job:

@@ -18,9 +18,10 @@ from bitpick.engines.registry import engine, engines
 from bitpick.errors import ModelError, RecipeError, RequestError
 from bitpick.executors.pool import Limits
 from bitpick.host import Host, Target, target
-from bitpick.model import Format, Model, detect_format, model_sha256
+from bitpick.model import Format, Model
 from bitpick.recipe import PRESETS, Recipe, baseline, did_you_mean
 from bitpick.result import RequestRecord, Selection
+from bitpick.source import Kind, Source
 
 DEFAULT_PRESET = "standard"
 DEFAULT_MARGIN = "1%"
@@ -32,7 +33,7 @@ PRESET_MIN_ACCURACY = {"reference": 0.85}
 
 
 def make_request(
-    model: Path,
+    model: Path | Source,
     data: str,
     preset: str = DEFAULT_PRESET,
     recipes: Sequence[str] = (),
@@ -55,7 +56,7 @@ def make_request(
     """Check a request and give it its digest.
 
     Args:
-        model: a model file.
+        model: the model.
         data: a data set, as users write it.
         preset: one of `PRESETS`.
         recipes: recipe ids, or YAML files, that replace the preset's.
@@ -113,15 +114,22 @@ def make_request(
         )
         _require(bench_seconds > 0, "a limit on latency ratios needs measured times", "no --no-bench beside it")
     chosen = _targets(targets)
-    model_format = detect_format(model)
+    source = Source.of(model)
+    model_format = source.format()
+    if source.kind() is Kind.QUANTIZED_ONNX:
+        raise ModelError(
+            f"the model {source.name} is quantized already",
+            expected="the trained float32 model",
+            mend=f"measure it by itself with: bitpick evaluate {source.name}",
+        )
     if route(model_format, Format.ONNX) is None:
         raise ModelError(
-            f"the model {model} is a {model_format} model, and no conversion leads from it to the others",
+            f"the model {source.name} is a {model_format} model, and no conversion leads from it to the others",
             expected="the model that it was made from, .keras, .h5 or .onnx",
-            mend=f"measure it by itself with: bitpick evaluate {model}",
+            mend=f"measure it by itself with: bitpick evaluate {source.name}",
         )
     fields = {
-        "model_sha256": model_sha256(model),
+        "model_sha256": source.sha256(),
         "data": data,
         "preset": preset,
         "recipes": list(dict.fromkeys(recipe.id for recipe in named)),
@@ -150,7 +158,9 @@ def make_request(
         "targets": bool(targets),
     }
     digest = hashlib.sha256(json.dumps([__version__, unordered], sort_keys=True).encode()).hexdigest()
-    return RequestRecord(model=str(model), sha256=digest, **fields), model_format  # type: ignore[arg-type]  # checked there
+    state_dict = str(source.state_dict) if source.state_dict else None
+    made_by = {"model": source.name, "keras_builder": source.keras_builder, "state_dict": state_dict}
+    return RequestRecord(sha256=digest, **made_by, **fields), model_format  # type: ignore[arg-type]  # checked there
 
 
 def job_limits(timeout: float | None, memory_limit: float | None) -> Limits:

@@ -30,6 +30,7 @@ from bitpick.model import Format, Model
 from bitpick.recipe import Recipe, did_you_mean
 from bitpick.result import File
 from bitpick.result import Hop as HopRecord
+from bitpick.source import Source
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class _Bench:
 
 @contextmanager
 def _bench(
-    model: Path,
+    model: Source,
     data: str,
     load_data: LoadData,
     listener: Listener,
@@ -88,7 +89,7 @@ def _bench(
 
 
 def convert(
-    model: Path, target: Format, out: Path, data: str, load_data: LoadData, listener: Listener
+    model: Source, target: Format, out: Path, data: str, load_data: LoadData, listener: Listener
 ) -> list[HopRecord]:
     """Convert a model, each hop verified, and write the result.
 
@@ -107,7 +108,7 @@ def convert(
 
 
 def quantize(
-    model: Path,
+    model: Source,
     recipe_id: str,
     out: Path,
     data: str,

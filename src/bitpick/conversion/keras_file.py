@@ -10,24 +10,35 @@ from typing import Any
 from bitpick.errors import ModelError
 
 
+def use_tensorflow() -> None:
+    """Make TensorFlow the back-end of Keras in this process, quiet and on the CPU; before Keras is imported.
+
+    This is a worker's own environment; what the user prefers elsewhere does not matter here.
+    """
+    os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+
+
 def load(path: Path) -> Any:
     """The `keras.Model` in a `.keras` or legacy `.h5` file, without its training configuration.
 
     Raises:
         ModelError: Keras cannot read the file.
     """
-    # This is a worker's own environment; what the user prefers elsewhere does not matter here.
-    os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    use_tensorflow()
     import keras
 
+    from bitpick.conversion import keras_legacy
+
     try:
+        if path.suffix.lower() != ".keras" and keras_legacy.is_legacy(path):
+            return keras_legacy.load(path)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
             f"Keras cannot read {path}: {first}",
-            expected="a model saved whole (architecture and weights), without Lambda layers",
-            mend="save it again with model.save('model.keras'), or check that the file was copied whole",
+            expected="a model saved whole (architecture and weights), of Keras's own layers",
+            mend="export it with model.export('folder') and give the folder, or check that the file was copied whole",
         ) from error
 
 
@@ -35,7 +46,8 @@ def flat(model: Any) -> Callable[..., list[Any]]:
     """A model as a function of its inputs, in their order, that gives its outputs as a list."""
     import keras
 
-    structure = model.input  # a tensor, or a list or a dict of them
+    # A tensor, or a list or a dict of them. A Sequential model that was only loaded does not tell, and has one.
+    structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
     def call(*inputs: Any) -> list[Any]:
         packed = keras.tree.pack_sequence_as(structure, list(inputs))

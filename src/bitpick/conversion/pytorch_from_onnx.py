@@ -53,7 +53,7 @@ def convert(source: str, out: str) -> None:
 
 
 _STANDARD = ("", "ai.onnx")
-_PASSING = ("ReLU", "ReLU6", "Pad1d", "Pad2d", "Pad3d", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Flatten", "Identity")
+PASSING = ("ReLU", "ReLU6", "Pad1d", "Pad2d", "Pad3d", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Flatten", "Identity")
 
 
 def load(path: Path) -> torch.nn.Module:
@@ -73,7 +73,7 @@ def computing(module: torch.nn.Module) -> list[tuple[str, str]]:
     """The names of those of them that compute, each with its type: not what passes numbers on, or is fused."""
     found = dict(module.named_modules())
     kinds = [(name, type(found[name]).__name__) for name in layers(module)]
-    return [(name, kind) for name, kind in kinds if not kind.endswith(_PASSING)]
+    return [(name, kind) for name, kind in kinds if not kind.endswith(PASSING)]
 
 
 def signature(module: torch.nn.Module) -> list[tuple[tuple[int, ...], str]]:

@@ -12,13 +12,14 @@ from bitpick.errors import RecipeError, RequestError
 from bitpick.model import Format
 from bitpick.recipe import Recipe
 from bitpick.result import RequestRecord
+from bitpick.source import Source
 
 DEFAULT_SAMPLES = 2000
 DEFAULT_LAYERS = 24
 
 
 def make_diagnosis(
-    model: Path,
+    model: Path | Source,
     data: str,
     recipe: Recipe,
     named: str,
@@ -31,7 +32,7 @@ def make_diagnosis(
     """Check a request and give it its digest, which is not that of a comparison of the same recipe.
 
     Args:
-        model: a model file.
+        model: the model.
         data: a data set, as users write it.
         recipe: the recipe.
         named: the recipe as the user named it, by id or by file.

@@ -25,7 +25,7 @@ class ExecuTorchEngine(Engine):
     environment = "executorch"
     packages = ("executorch", "torchao", "torch")
     extra = "executorch"
-    accepts = (Format.PYTORCH,)
+    accepts = (Format.EXPORTED, Format.PYTORCH)
     capabilities = (
         Capability(("s8dynamic",)),
         Capability(("s8s8",), granularities=("per_tensor", "per_channel"), calibrations=("histogram",)),
@@ -54,10 +54,10 @@ class ExecuTorchEngine(Engine):
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
 
-        from bitpick.conversion import pytorch_from_onnx
+        from bitpick.conversion import pytorch_file
 
-        module: Any = pytorch_from_onnx.load(source)
-        one = pytorch_from_onnx.example(module, 1)
+        module: Any = pytorch_file.load(source)
+        one = pytorch_file.example(module, 1)
         if recipe.kind != "baseline":
             module = pt2e.quantize(module, _quantizer(recipe), samples)
         program = torch.export.export(module, one)

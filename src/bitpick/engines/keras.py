@@ -1,4 +1,4 @@
-"""Keras: the float32 baseline, as the model was trained."""
+"""Keras and TensorFlow: the float32 baseline, as the model was trained."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bitpick.data.dataset import Samples
-from bitpick.engines.engine import Build, Engine, Offer, Session, SessionSettings
+from bitpick.engines.engine import Build, Engine, Offer, Session, SessionSettings, joined, pieces
 from bitpick.engines.graphs.executed import Executed, Operator
 from bitpick.fingerprint import Grid
 from bitpick.host import Host, installed_version
@@ -22,6 +22,9 @@ from bitpick.recipe import PRESETS, Recipe, baseline
 _TENSORFLOW = "tensorflow-cpu" if installed_version("tensorflow-cpu") else "tensorflow"
 
 
+_SAVED_MODEL = "model/saved_model.pb"
+
+
 class KerasEngine(Engine):
     """Runs the user's own file; quantizes nothing."""
 
@@ -29,8 +32,8 @@ class KerasEngine(Engine):
     environment = "keras"
     packages = ("keras", "tf2onnx", _TENSORFLOW)
     extra = "keras"
-    accepts = (Format.KERAS,)
-    runs = (Format.KERAS,)
+    accepts = (Format.KERAS, Format.SAVED_MODEL)
+    runs = (Format.KERAS, Format.SAVED_MODEL)
 
     def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same on every model and host
         """See `Engine.recipes`."""
@@ -45,18 +48,29 @@ class KerasEngine(Engine):
         folder: Path,
     ) -> Build:
         """See `Engine.build`."""
+        if source.is_dir():
+            shutil.copytree(source, folder / "model")
+            files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+            return Build(recipe, folder, (_SAVED_MODEL, *(name for name in files if name != _SAVED_MODEL)))
         name = f"model{source.suffix}"
         shutil.copyfile(source, folder / name)
         return Build(recipe, folder, (name,))
 
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
-        return _KerasSession(build.main, settings)
+        return _KerasSession(build, settings)
 
     def inspect(self, build: Build, sample: Arrays) -> Executed:  # noqa: ARG002 - Keras tells without
-        """See `Engine.inspect`: the layers, each in the dtype that its policy computes in."""
-        from bitpick.conversion import keras_file
+        """See `Engine.inspect`: the layers, each in the dtype that its policy computes in.
 
+        A SavedModel has no layers: it is one operator.
+        """
+        from bitpick.conversion import keras_file, saved_model
+
+        if build.files[0] == _SAVED_MODEL:
+            weights = saved_model.load(build.main.parent).weights
+            grid = Grid(dtype="float32")
+            return Executed((Operator("model", "SavedModel", "float32", grid, grid, weights=weights),))
         model = keras_file.load(build.main)
         return Executed(
             tuple(
@@ -74,10 +88,15 @@ class KerasEngine(Engine):
 
 
 class _KerasSession(Session):
-    def __init__(self, path: Path, settings: SessionSettings) -> None:
-        from bitpick.conversion import keras_file
+    def __init__(self, build: Build, settings: SessionSettings) -> None:
+        from bitpick.conversion import keras_file, saved_model
 
-        model = keras_file.load(path)
+        self._fixed = None
+        if build.files[0] == _SAVED_MODEL:
+            self._model = saved_model.load(build.main.parent)
+            call, self._fixed = self._model.call, self._model.fixed_batch
+        else:
+            call = keras_file.flat(keras_file.load(build.main))
         import tensorflow as tf
 
         if (
@@ -86,14 +105,15 @@ class _KerasSession(Session):
             with contextlib.suppress(RuntimeError):
                 tf.config.threading.set_intra_op_parallelism_threads(settings.threads)
         self._constant = tf.constant
-        call = keras_file.flat(model)
         self._call = tf.function(lambda inputs: call(*inputs), reduce_retracing=True)
 
     def prepare(self, batch: Arrays) -> Any:
-        return [self._constant(each) for each in batch]
+        return len(batch[0]), [[self._constant(each) for each in part] for part in pieces(batch, self._fixed)]
 
     def run(self, native: Any) -> Any:
-        return self._call(native)
+        count, parts = native
+        return count, [self._call(each) for each in parts]
 
     def outputs(self, native: Any) -> Arrays:
-        return tuple(np.asarray(each, dtype=np.float32) for each in native)
+        count, parts = native
+        return joined([tuple(np.asarray(each) for each in part) for part in parts], count)

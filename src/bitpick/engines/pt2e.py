@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from bitpick.conversion import pytorch_file
 from bitpick.data.dataset import Samples
-from bitpick.engines.engine import CALIBRATION_BATCH
+from bitpick.engines.engine import CALIBRATION_BATCH, pieces
 
 
-def quantize(module: Any, quantizer: Any, samples: Samples) -> Any:
+def quantize(
+    module: Any, quantizer: Any, samples: Samples, rewrite: Callable[[Any], None] = lambda program: None
+) -> Any:
     """Quantize a module with a quantizer's annotations.
 
     Args:
         module: a plain `torch.nn.Module` that takes inputs of shape (n, …).
         quantizer: a torchao quantizer, configured.
         samples: the calibration set; its observers see all of it, batch by batch.
+        rewrite: changes the exported program before it is observed.
 
     Returns:
         The quantized `torch.fx.GraphModule`, ready to be exported again.
@@ -25,9 +30,18 @@ def quantize(module: Any, quantizer: Any, samples: Samples) -> Any:
     # The example is of another size than the calibration batches: only then does the batch stay free.
     example = tuple(map(torch.from_numpy, next(samples.head(2).batches(2))))
     free = tuple({0: torch.export.Dim("batch")} for _ in example)
-    exported = torch.export.export(module, example, dynamic_shapes=free)
-    prepared = prepare_pt2e(exported.module(check_guards=False), quantizer)
+    fixed = None
+    try:
+        exported = torch.export.export(module, example, dynamic_shapes=free)
+    except Exception:
+        if (fixed := pytorch_file.fixed_batch(module)) is None:
+            raise
+        exported = torch.export.export(module, pytorch_file.example(module, fixed))
+    program = exported.module(check_guards=False)
+    rewrite(program)
+    prepared = prepare_pt2e(program, quantizer)
     with torch.no_grad():
         for batch in samples.batches(CALIBRATION_BATCH):
-            prepared(*map(torch.from_numpy, batch))
+            for part in pieces(batch, fixed):
+                prepared(*map(torch.from_numpy, part))
         return convert_pt2e(prepared)

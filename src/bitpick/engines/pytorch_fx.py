@@ -86,9 +86,9 @@ class PyTorchFxEngine(Engine):
         """See `Engine.build`."""
         import torch
 
-        from bitpick.conversion import pytorch_from_onnx
+        from bitpick.conversion import pytorch_file
 
-        module = pytorch_from_onnx.load(source)
+        module = pytorch_file.load(source)
         example = tuple(map(torch.from_numpy, next(samples.head(2).batches(2))))
         with _quiet(), torch.inference_mode(), _backend(recipe):
             if recipe.kind != "baseline":
@@ -99,9 +99,9 @@ class PyTorchFxEngine(Engine):
 
     def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:  # noqa: ARG002 - the same for all
         """See `Engine.layers`; additions are quantized too, and have no name."""
-        from bitpick.conversion import pytorch_from_onnx
+        from bitpick.conversion import pytorch_file
 
-        return pytorch_from_onnx.computing(pytorch_from_onnx.load(source))
+        return pytorch_file.computing(pytorch_file.load(source))
 
     def insides(self, floats: Build, build: Build) -> Insides:
         """See `Engine.insides`."""
@@ -130,10 +130,10 @@ def _quantized(module: Any, recipe: Recipe, example: Any, samples: Samples) -> A
     from torch.ao.quantization import get_default_qconfig_mapping
     from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
-    from bitpick.conversion import pytorch_from_onnx
+    from bitpick.conversion import pytorch_file
 
     mapping = get_default_qconfig_mapping(torch.backends.quantized.engine)
-    for name in excluded(recipe, pytorch_from_onnx.layers(module)):
+    for name in excluded(recipe, pytorch_file.layers(module)):
         mapping.set_module_name(name, None)
     prepared = prepare_fx(module, mapping, example)
     for batch in samples.batches(CALIBRATION_BATCH):

@@ -8,7 +8,7 @@ from typing import Any
 
 from bitpick.data.dataset import Samples
 from bitpick.engines import pt2e
-from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings, excluded
+from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings, excluded, joined, pieces
 from bitpick.engines.graphs import pytorch
 from bitpick.engines.graphs import pytorch_pt2e as graph
 from bitpick.engines.graphs.executed import Executed
@@ -20,6 +20,7 @@ from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe, baseline
 
 _REDUCED = "reduced_range"
+_EAGER = "eager"
 _FILE = "model.pt2"
 _COMPILERS = ("c++", "g++", "clang++")
 _CHECKED = 32  # samples
@@ -34,9 +35,11 @@ class PyTorchPt2eEngine(Engine):
     environment = "pytorch_pt2e"
     packages = ("torch", "torchao")
     extra = "pytorch"
-    accepts = (Format.PYTORCH,)
+    accepts = (Format.EXPORTED, Format.PYTORCH)
+    runs = (Format.EXPORTED,)
     scopes = True
     capabilities = (
+        Capability(("float32",), options={_EAGER: "run the program as it is, not compiled"}),
         Capability(
             ("s8u8",),
             granularities=("per_channel",),
@@ -44,6 +47,10 @@ class PyTorchPt2eEngine(Engine):
             options={_REDUCED: "7-bit activations, whose products do not saturate on CPUs without VNNI"},
         ),
     )
+
+    def float_recipe(self, source: Format) -> Recipe | None:
+        """See `Engine.float_recipe`; what a program computes needs no compiler to be seen."""
+        return Recipe(engine=self.name, dtypes="float32", options={_EAGER: ""}) if source in self.runs else None
 
     def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same for every model
         """See `Engine.recipes`; the quantizer is made for x86."""
@@ -65,24 +72,34 @@ class PyTorchPt2eEngine(Engine):
         folder: Path,
     ) -> Build:
         """See `Engine.build`."""
-        if not any(shutil.which(name) for name in _COMPILERS):
+        if _EAGER in recipe.options and source.suffix == Format.EXPORTED.suffix:
+            shutil.copyfile(source, folder / _FILE)
+            return Build(recipe, folder, (_FILE,))
+        if _EAGER not in recipe.options and not any(shutil.which(name) for name in _COMPILERS):
             raise Unsupported(
                 f"there is no C++ compiler on the PATH (one of {', '.join(_COMPILERS)}), and these builds are compiled"
             )
         import torch
         from torch._inductor import aoti_compile_and_package, aoti_load_package
 
-        from bitpick.conversion import pytorch_from_onnx
+        from bitpick.conversion import pytorch_file
 
-        module: Any = pytorch_from_onnx.load(source)
+        module: Any = pytorch_file.load(source)
         # Two samples, not one: an export specializes on a size of one.
         example = tuple(map(torch.from_numpy, next(samples.head(2).batches(2))))
         free = tuple({0: torch.export.Dim("batch", min=1)} for _ in example)
         with torch.no_grad():
             if recipe.kind != "baseline":
-                _widen(module)
-                module = pt2e.quantize(module, _quantizer(module, recipe), samples)
-            program = torch.export.export(module, example, dynamic_shapes=free)
+                module = pt2e.quantize(module, _quantizer(module, recipe), samples, _widen)
+            try:
+                program = torch.export.export(module, example, dynamic_shapes=free)
+            except Exception as error:
+                if pytorch_file.fixed_batch(module) is None:
+                    raise
+                raise Unsupported("the model was exported for one size of batch, which its graph depends on") from error
+            if _EAGER in recipe.options:
+                torch.export.save(program, folder / _FILE)
+                return Build(recipe, folder, (_FILE,))
             batch = tuple(map(torch.from_numpy, next(samples.head(_CHECKED).batches(_CHECKED))))
             expected = pytorch.arrays(program.module(check_guards=False)(*batch))
             # Freezing turns weights into constants, without which nothing integer is fused.
@@ -104,14 +121,14 @@ class PyTorchPt2eEngine(Engine):
 
     def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:  # noqa: ARG002 - the same for all
         """See `Engine.layers`: those with weights."""
-        from bitpick.conversion import pytorch_from_onnx
+        from bitpick.conversion import pytorch_file
 
-        found = pytorch_from_onnx.computing(pytorch_from_onnx.load(source))
+        found = pytorch_file.computing(pytorch_file.load(source))
         return [(name, kind) for name, kind in found if kind.startswith(("Conv", "Linear"))]
 
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
-        return _PackageSession(build.main, settings)
+        return (_ProgramSession if _EAGER in build.recipe.options else _PackageSession)(build.main, settings)
 
     def mend(self, recipe: Recipe, code: FindingCode) -> str:  # noqa: ARG002 - the same for all recipes
         """See `Engine.mend`."""
@@ -119,29 +136,36 @@ class PyTorchPt2eEngine(Engine):
 
     def inspect(self, build: Build, sample: Arrays) -> Executed:  # noqa: ARG002 - it tells before it runs
         """See `Engine.inspect`."""
+        if _EAGER in build.recipe.options:
+            from bitpick.conversion import exported_program
+
+            return graph.eager(exported_program.load(build.main))
         return graph.executed(build.main)
 
 
-def _widen(module: Any) -> None:
-    """Give convolutions of one channel a second one of zeros.
+def _widen(program: Any) -> None:
+    """Give the convolutions of an exported program that have one channel a second one of zeros.
 
     Compiled, what follows an integer convolution of a single channel reads its numbers in the wrong order: strides do
     not tell a layout with the channels first from one with the channels last (PyTorch 2.13).
     """
     import torch
-    from torch import nn
 
-    modules = dict(module.named_modules())
-    for node in list(module.graph.nodes):
-        layer = modules.get(node.target) if node.op == "call_module" else None
-        if isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) and layer.in_channels == 1:
-            with module.graph.inserting_before(node):
-                sides = (*(0, 0) * (layer.weight.ndim - 2), 0, 1)
-                wide = module.graph.call_function(nn.functional.pad, (node.args[0], sides))
-            node.args = (wide, *node.args[1:])
-            layer.weight = nn.Parameter(torch.cat([layer.weight, torch.zeros_like(layer.weight)], dim=1), False)
-            layer.in_channels = 2
-    module.recompile()
+    aten = torch.ops.aten
+    for node in list(program.graph.nodes):
+        if node.target not in (aten.conv1d.default, aten.conv2d.default, aten.conv3d.default):
+            continue
+        numbers, stored = node.args[:2]
+        weight = dict(program.named_parameters()).get(stored.target)
+        if weight is None or weight.shape[1] != 1 or (node.args[6:] or (1,))[0] != 1:
+            continue
+        sides = [0, 0] * (weight.ndim - 2) + [0, 1]
+        with program.graph.inserting_before(node):
+            wide = program.graph.call_function(aten.constant_pad_nd.default, (numbers, sides))
+        wide.meta = {**node.meta, "val": aten.constant_pad_nd.default(numbers.meta["val"], sides)}
+        node.args = (wide, *node.args[1:])
+        weight.data = torch.cat([weight.data, torch.zeros_like(weight.data)], dim=1)
+    program.recompile()
 
 
 def _check(outputs: Arrays, compiled: Arrays) -> None:
@@ -164,13 +188,13 @@ def _check(outputs: Arrays, compiled: Arrays) -> None:
 def _quantizer(module: Any, recipe: Recipe) -> Any:
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer
 
-    from bitpick.conversion import pytorch_from_onnx
+    from bitpick.conversion import pytorch_file
 
     configuration = x86_inductor_quantizer.get_default_x86_inductor_quantization_config(
         reduce_range=_REDUCED in recipe.options
     )
     quantizer = x86_inductor_quantizer.X86InductorQuantizer().set_global(configuration)
-    for name in excluded(recipe, pytorch_from_onnx.layers(module)):
+    for name in excluded(recipe, pytorch_file.layers(module)):
         quantizer.set_module_name_qconfig(name, None)
     return quantizer
 
@@ -193,3 +217,27 @@ class _PackageSession(Session):
 
     def outputs(self, native: Any) -> Arrays:
         return pytorch.arrays(native)
+
+
+class _ProgramSession(Session):
+    def __init__(self, path: Path, settings: SessionSettings) -> None:
+        import torch
+
+        from bitpick.conversion import pytorch_file
+
+        torch.set_num_threads(settings.threads)
+        self._torch = torch
+        self._module = pytorch_file.load(path)
+        self._fixed = pytorch_file.fixed_batch(self._module)
+
+    def prepare(self, batch: Arrays) -> Any:
+        return len(batch[0]), [tuple(map(self._torch.from_numpy, part)) for part in pieces(batch, self._fixed)]
+
+    def run(self, native: Any) -> Any:
+        count, parts = native
+        with self._torch.inference_mode():
+            return count, [self._module(*part) for part in parts]
+
+    def outputs(self, native: Any) -> Arrays:
+        count, parts = native
+        return joined([pytorch.arrays(part) for part in parts], count)

@@ -60,6 +60,18 @@ def layers(program: Any) -> str:
     return json.dumps(found)
 
 
+def eager(program: Any) -> Executed:
+    """What a program executes that is not compiled: its operators, all in float."""
+    grid = Grid(dtype="float32")
+    weighted = [
+        Operator(each["name"], each["kind"], "float32", grid, grid, each["weights"], each["macs"])
+        for each in json.loads(layers(program))
+    ]
+    calls = [node for node in program.graph.nodes if node.op == "call_function"]
+    others = [node for node in calls if not _WEIGHTED.fullmatch(str(node.target))]
+    return Executed((*weighted, *(Operator(n.name, str(n.target).removesuffix(".default"), "float32") for n in others)))
+
+
 def _integer(layers: list[dict[str, Any]], code: str) -> set[int]:
     """The places of the layers that integer kernels compute.
 

@@ -1,0 +1,64 @@
+"""The file that a run starts from, where the user's model is not one that engines and conversions read."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from bitpick.comparison.fit import LoadData
+from bitpick.executors.executor import Executor
+from bitpick.model import Signature
+from bitpick.preprocessing import Preprocessing
+from bitpick.source import Source
+
+_SAMPLES = 4
+
+
+def place(source: Source, out: Path) -> Path:
+    """Where that file is, or will be: the user's own, or `out`."""
+    return out.absolute() if source.maker() or source.path is None else source.path.absolute()
+
+
+def make(source: Source, out: Path, executor: Executor, load_data: LoadData) -> Path:
+    """Make that file, where it is not the user's own.
+
+    Args:
+        source: the model.
+        out: the file, or folder, to write; one that is there was made from the same model.
+        executor: has the libraries.
+        load_data: gives samples, for models that do not say what they take: as the data set has them.
+
+    Returns:
+        Its place.
+
+    Raises:
+        RequestError: the model cannot be opened, or does not take such samples.
+        RunError: it cannot be expressed.
+    """
+    maker, made = source.maker(), place(source, out)
+    if maker is None or made.exists():
+        return made
+    made.parent.mkdir(parents=True, exist_ok=True)
+    partial = made.with_name(f"partial-{made.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    payload: dict[str, object] = {"out": partial, **maker.options}
+    if maker.needs_samples:
+        payload["inputs"] = made.with_name("example_inputs.npz")
+        np.savez(made.with_name("example_inputs.npz"), *_samples(load_data))
+    executor.run(maker.environment, maker.function, payload)
+    partial.replace(made)
+    return made
+
+
+def _samples(load_data: LoadData) -> list[np.ndarray]:
+    """Some samples, as the model will get them."""
+    dataset = load_data(Signature((), ()))
+    found = []
+    for name, stored in dataset.calibration.inputs.items():
+        prepare = dataset.preprocessing.get(name, Preprocessing())
+        if stored.dtype in (np.int32, np.int64):  # tokens and categories, which PyTorch takes as int64
+            prepare = prepare.model_copy(update={"dtype": "int64"})
+        found.append(prepare(stored[:_SAMPLES]))
+    return found

@@ -1,0 +1,146 @@
+"""PyTorch models of every kind → a program of `torch.export`, its batch free where that can be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bitpick.conversion import exported_program, user_code
+from bitpick.conversion.verify import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
+from bitpick.errors import ConversionError, ModelError, OperatorError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def make(out: str, source: str, kind: str, state_dict: str | None = None, inputs: str | None = None) -> None:
+    """Write the exported program of a model that the user trusts; it is run on a batch beside the original.
+
+    Args:
+        out: the `.pt2` file to write.
+        source: a file, or `module:function`.
+        kind: `PROGRAM`, which says what it takes, or `TORCHSCRIPT`, `PICKLE` or `FACTORY`.
+        state_dict: a file with the weights of the module that the function returns.
+        inputs: a `.npz` file with two samples or more, an array for each input; for all kinds but a program.
+
+    Raises:
+        ModelError: it cannot be opened, or does not take such samples.
+        OperatorError: `torch.export` cannot express it.
+        ConversionError: the exported program computes something else.
+    """
+    import torch
+
+    with torch.no_grad():
+        if inputs is None:
+            program = exported_program.freed(exported_program.load(Path(source)))
+        else:
+            with np.load(inputs) as arrays:
+                batch = tuple(torch.from_numpy(arrays[name]) for name in arrays.files)
+            original = _script(source) if kind == "TORCHSCRIPT" else _module(source, kind, state_dict).eval()
+            plain = _traced(original, batch, source) if kind == "TORCHSCRIPT" else original
+            program = exported_program.export(plain, batch, source)
+            _check(source, original, program, batch)
+    torch.export.save(program, out)
+
+
+def _fitting(program: torch.export.ExportedProgram, batch: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    return exported_program.sized(batch, exported_program.fixed_batch(program))
+
+
+def _module(source: str, kind: str, state_dict: str | None) -> torch.nn.Module:
+    return _from_factory(source, state_dict) if kind == "FACTORY" else _unpickled(source)
+
+
+def _from_factory(name: str, state_dict: str | None) -> torch.nn.Module:
+    import torch
+
+    module = user_code.call(name)
+    if not isinstance(module, torch.nn.Module):
+        raise ModelError(f"{name} returns a {type(module).__name__}", expected="a torch.nn.Module")
+    if state_dict is None:
+        return module
+    try:
+        weights = torch.load(state_dict, map_location="cpu", weights_only=True)
+        module.load_state_dict(weights)
+    except Exception as error:
+        raise ModelError(
+            f"the weights in {state_dict} do not fit the module of {name}: {_first_line(error)}",
+            expected="a file that torch.save(module.state_dict(), …) wrote",
+        ) from error
+    return module
+
+
+def _unpickled(source: str) -> torch.nn.Module:
+    import torch
+
+    try:
+        user_code.add_current_folder()
+        module = torch.load(source, map_location="cpu", weights_only=False)
+    except Exception as error:
+        raise ModelError(
+            f"PyTorch cannot read {source}: {_first_line(error)}",
+            mend="start bitpick where the module's class can be imported, or save it with torch.export.save",
+        ) from error
+    if not isinstance(module, torch.nn.Module):
+        raise ModelError(
+            f"{source} holds a {type(module).__name__}, not a module",
+            expected="a whole module; for weights alone give module:function, with --state-dict",
+        )
+    return module
+
+
+def _script(source: str) -> torch.jit.ScriptModule:
+    import torch
+
+    try:
+        script: torch.jit.ScriptModule = torch.jit.load(source, map_location="cpu").eval()  # type: ignore[no-untyped-call]
+    except Exception as error:
+        raise ModelError(
+            f"PyTorch cannot read {source}: {_first_line(error)}", mend="check that the file was copied whole"
+        ) from error
+    return script
+
+
+def _traced(script: Any, batch: tuple[torch.Tensor, ...], source: str) -> torch.fx.GraphModule:
+    """A TorchScript model as a graph of the operators that `torch.export` has, by PyTorch's own converter."""
+    import torch
+    from torch._export.converter import TS2EPConverter
+
+    exported_program.run(script, batch)
+    try:
+        module = exported_program.module(TS2EPConverter(script, batch).convert())
+    except Exception as error:
+        raise OperatorError(
+            f"torch.export cannot express the TorchScript model {source}: {_first_line(error)}",
+            mend="export the module that it was made from with torch.export.export, or to ONNX",
+        ) from error
+    # A traced model has the general operator, which quantizers do not look for.
+    plain = {3: torch.ops.aten.conv1d, 4: torch.ops.aten.conv2d, 5: torch.ops.aten.conv3d}
+    for node in module.graph.nodes:
+        if str(node.target) == "aten.convolution.default":
+            data, weight, bias, stride, padding, dilation, transposed, _, groups = node.args
+            if not transposed:
+                node.target = plain[node.meta["val"].dim()].default
+                node.args = (data, weight, bias, stride, padding, dilation, groups)
+    module.recompile()
+    return module
+
+
+def _check(source: str, original: Any, program: torch.export.ExportedProgram, batch: tuple[torch.Tensor, ...]) -> None:
+    """Compare both on the samples."""
+    fitting = _fitting(program, batch)
+    sides = [exported_program.run(each, fitting) for each in (original, exported_program.module(program))]
+    for expected, found in zip(*sides, strict=True):
+        tolerance = ABSOLUTE_TOLERANCE + RELATIVE_TOLERANCE * float(expected.abs().max())
+        difference = float((expected - found).abs().max())
+        if not difference <= tolerance:
+            raise ConversionError(
+                f"exporting {source} changed the model: its outputs differ by up to {difference:.3g}",
+                expected=f"a difference of at most {tolerance:.3g}",
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,155 @@
+"""Files of TensorFlow 2's Keras (Keras 2), whose descriptions of a model Keras 3 refuses in parts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+# What layers of Keras 2 say of themselves, though it means nothing for them, and their namesakes do not take.
+_MEANINGLESS: dict[tuple[str, ...], dict[str, object]] = {
+    ("Depthwise", "Separable", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"): {"groups": 1},
+    ("LSTM", "GRU", "SimpleRNN"): {"time_major": False},
+}
+# What matters in training alone.
+_TRAINING = {"Separable": ("kernel_initializer", "kernel_regularizer", "kernel_constraint")}
+# TensorFlow functions that Keras 2 saved as layers, and the ones of `keras.ops` that do the same.
+_FUNCTIONS = {
+    "__operators__.add": "add",
+    "math.add": "add",
+    "math.subtract": "subtract",
+    "math.multiply": "multiply",
+    "math.divide": "true_divide",
+    "math.truediv": "true_divide",
+    "math.sigmoid": "sigmoid",
+    "math.tanh": "tanh",
+    "nn.relu": "relu",
+    "nn.relu6": "relu6",
+    "nn.sigmoid": "sigmoid",
+    "nn.softmax": "softmax",
+    "nn.swish": "silu",
+}
+_CONSTANT = "_CONSTANT_VALUE"
+
+
+def is_legacy(path: Path) -> bool:
+    """Whether an HDF5 file was written by Keras 2 or older."""
+    import h5py
+
+    with h5py.File(path) as file:
+        version = file.attrs.get("keras_version", "")
+    text = version.decode() if isinstance(version, bytes) else str(version)
+    return not text.startswith("3")
+
+
+def load(path: Path) -> Any:
+    """The `keras.Model` in such a file, read from a copy that describes it in Keras 3's words."""
+    import h5py
+    import keras
+
+    with tempfile.TemporaryDirectory(prefix="bitpick-") as folder:
+        copy = Path(folder) / path.name
+        shutil.copyfile(path, copy)
+        copy.chmod(0o600)
+        with h5py.File(copy, "r+") as file:
+            config = file.attrs["model_config"]
+            # Over 64 kB an attribute is stored apart, which the library does by itself.
+            file.attrs["model_config"] = json.dumps(modernized(json.loads(config)))
+        return keras.saving.load_model(
+            copy, compile=False, safe_mode=True, custom_objects={"TFOpLambda": function_layer()}
+        )
+
+
+def modernized(config: Any) -> Any:
+    """A model's configuration as Keras 3 takes it.
+
+    Args:
+        config: the configuration, or a part of it, as JSON has it; it is changed.
+    """
+    names = {name: name.replace("/", ".") for name in _names(config) if "/" in name}  # Keras 3 allows no slash
+    return _renamed(_modernized(config), names)
+
+
+def _modernized(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_modernized(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    kind, fields = part.get("class_name"), part.get("config")
+    if isinstance(kind, str) and isinstance(fields, dict):
+        for prefixes, meaningless in _MEANINGLESS.items():
+            for key, value in meaningless.items():
+                if kind.startswith(prefixes) and fields.get(key) == value:
+                    del fields[key]
+        for prefix, keys in _TRAINING.items():
+            for key in keys if kind.startswith(prefix) else ():
+                fields.pop(key, None)
+        if kind == "TFOpLambda" and len(part.get("inbound_nodes", ())) == 1:
+            _take_operands(part)
+    return {key: _modernized(value) for key, value in part.items()}
+
+
+def _take_operands(layer: dict[str, Any]) -> None:
+    """Move the constants among a function's operands from the graph to the layer's own configuration.
+
+    A node of such a layer is `[layer, node, tensor, {"y": …}]`, where `y` is a constant or such a triple again.
+    """
+    *first, others = layer["inbound_nodes"][0]
+    operands = [first, *(value for key, value in others.items() if key != "name")]
+    tensors = [each for each in operands if isinstance(each, list) and each[0] != _CONSTANT]
+    constants = [None if each in tensors else each[2] if isinstance(each, list) else each for each in operands]
+    layer["config"]["constants"] = constants
+    layer["inbound_nodes"] = [[[*each[:3], {}] for each in tensors]]
+
+
+def function_layer() -> type[Any]:
+    """The layer that stands for Keras 2's `TFOpLambda`; a class of Keras, which is loaded in workers alone."""
+    import keras
+
+    class Function(keras.layers.Layer):  # type: ignore[misc]
+        """A function of `keras.ops`, of tensors and constants.
+
+        Args:
+            function: its name in TensorFlow.
+            constants: for each operand its value, or None for the next tensor.
+            options: those of every layer.
+        """
+
+        def __init__(self, function: str, constants: list[float | None], **options: Any) -> None:
+            super().__init__(**options)
+            if function not in _FUNCTIONS:
+                raise ValueError(f"it uses the TensorFlow function {function}, which Keras 3 has no layer for")
+            self._function, self._constants = function, constants
+
+        def call(self, inputs: Any) -> Any:
+            tensors = iter(inputs if isinstance(inputs, (list, tuple)) else [inputs])
+            operands = [next(tensors) if constant is None else constant for constant in self._constants]
+            return getattr(keras.ops, _FUNCTIONS[self._function])(*operands)
+
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "function": self._function, "constants": self._constants}
+
+    return Function
+
+
+def _names(part: Any) -> set[str]:
+    """The names of all layers."""
+    if isinstance(part, list):
+        return {name for each in part for name in _names(each)}
+    if not isinstance(part, dict):
+        return set()
+    own = part.get("config")
+    mine = {own["name"]} if isinstance(own, dict) and isinstance(own.get("name"), str) else set()
+    return mine | {name for value in part.values() for name in _names(value)}
+
+
+def _renamed(part: Any, names: dict[str, str]) -> Any:
+    if isinstance(part, str):
+        return names.get(part, part)
+    if isinstance(part, list):
+        return [_renamed(each, names) for each in part]
+    if isinstance(part, dict):
+        return {key: _renamed(value, names) for key, value in part.items()}
+    return part

@@ -1,0 +1,36 @@
+"""TensorFlow SavedModel → LiteRT, by TensorFlow's own converter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bitpick.conversion.hop import Hop
+from bitpick.errors import OperatorError
+from bitpick.model import Format
+
+HOP = Hop(
+    Format.SAVED_MODEL,
+    Format.LITERT,
+    environment="keras",
+    packages=("keras",),
+    convert="bitpick.conversion.litert_from_saved_model:convert",
+)
+
+
+def convert(source: str, out: str) -> None:
+    """Write the LiteRT form of a SavedModel.
+
+    Raises:
+        OperatorError: the converter cannot express an operator.
+    """
+    from bitpick.conversion import saved_model
+
+    model = saved_model.load(Path(source))
+    import tensorflow as tf
+
+    try:
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([model.concrete()], model.loaded)
+        Path(out).write_bytes(converter.convert())
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise OperatorError(f"TensorFlow cannot convert {Path(source).name} to LiteRT: {first}") from error

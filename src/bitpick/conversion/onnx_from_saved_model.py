@@ -1,0 +1,48 @@
+"""TensorFlow SavedModel → ONNX, by tf2onnx."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from bitpick.conversion.hop import Hop
+from bitpick.conversion.onnx_from_keras import OPSET
+from bitpick.errors import OperatorError
+from bitpick.model import Format
+
+# The steps of a node's path that say it was called from a saved function.
+_CALLS = re.compile(r"(Stateful)?PartitionedCall(_\d+)?/")
+
+HOP = Hop(
+    Format.SAVED_MODEL,
+    Format.RAW_ONNX,
+    environment="keras",
+    packages=("keras", "tf2onnx"),
+    convert="bitpick.conversion.onnx_from_saved_model:convert",
+)
+
+
+def convert(source: str, out: str) -> None:
+    """Write the ONNX form of a SavedModel.
+
+    Raises:
+        OperatorError: tf2onnx cannot express an operator.
+    """
+    from bitpick.conversion import saved_model
+
+    model = saved_model.load(Path(source))
+    import onnx
+    import tensorflow as tf
+    import tf2onnx
+
+    signature = [tf.TensorSpec(s.shape, s.dtype, name=s.name) for s in model.specs]
+    try:
+        made, _ = tf2onnx.convert.from_function(
+            tf.function(model.call, autograph=False), input_signature=signature, opset=OPSET
+        )
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise OperatorError(f"tf2onnx cannot convert {Path(source).name} to opset {OPSET}: {first}") from error
+    for node in made.graph.node:
+        node.name = _CALLS.sub("", node.name)
+    onnx.save(made, out)

@@ -1,0 +1,96 @@
+"""TensorFlow SavedModels: opening them, what they take and give."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bitpick.conversion.keras_file import use_tensorflow
+from bitpick.errors import ModelError
+
+_USUAL = "serving_default"
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """An open SavedModel.
+
+    Attributes:
+        call: the function of its signature: inputs to a list of outputs, both in the order of their names.
+        specs: a `tf.TensorSpec` for each input.
+        variables: its weights, a `tf.Variable` each.
+        loaded: what holds them; it must outlive `call`.
+    """
+
+    call: Callable[..., list[Any]]
+    specs: list[Any]
+    variables: list[Any]
+    loaded: Any
+
+    @property
+    def fixed_batch(self) -> int | None:
+        """The batch size that the model was saved for; None where any will do."""
+        sizes = [spec.shape[0] for spec in self.specs if spec.shape.rank]
+        return next((int(size) for size in sizes if size is not None), None)
+
+    @property
+    def weights(self) -> int:
+        """The number of its weights."""
+        return sum(math.prod(variable.shape) for variable in self.variables)
+
+    def concrete(self) -> Any:
+        """As a concrete function, see `numbered`."""
+        return numbered(self.call, self.specs)
+
+
+def numbered(call: Callable[..., list[Any]], specs: Iterable[Any]) -> Any:
+    """A function as a concrete one with numbered names: converters sort names, and the order is to stay."""
+    import tensorflow as tf
+
+    named = tf.function(lambda *inputs: {f"output_{i}": y for i, y in enumerate(call(*inputs))}, autograph=False)
+    return named.get_concrete_function(*(tf.TensorSpec(s.shape, s.dtype, f"input_{i}") for i, s in enumerate(specs)))
+
+
+def load(path: Path) -> SavedModel:
+    """Open a SavedModel, by the signature `serving_default` or the only one it has.
+
+    A TensorFlow graph can read and write files: open only models that the user trusts.
+
+    Raises:
+        ModelError: TensorFlow cannot read it, or it has no such signature.
+    """
+    use_tensorflow()
+    import tensorflow as tf
+
+    try:
+        loaded = tf.saved_model.load(str(path))
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"TensorFlow cannot read the SavedModel {path}: {first}", mend="check that the folder was copied whole"
+        ) from error
+    found = dict(loaded.signatures)
+    if _USUAL not in found and len(found) != 1:
+        raise ModelError(
+            f"the SavedModel {path} has the signatures {', '.join(found) or 'none'}",
+            expected=f"{_USUAL}, or one alone",
+            mend="save it with model.export('folder'), or with signatures= given to tf.saved_model.save",
+        )
+    function = found.get(_USUAL) or next(iter(found.values()))
+    specs = function.structured_input_signature[1]
+    names, outputs = _ordered(specs), _ordered(function.structured_outputs)
+
+    def call(*inputs: Any) -> list[Any]:
+        results = function(**dict(zip(names, inputs, strict=True)))
+        return [results[name] for name in outputs]
+
+    return SavedModel(call, [specs[name] for name in names], list(function.variables), loaded)
+
+
+def _ordered(names: Iterable[str]) -> list[str]:
+    """Names in the order of the alphabet, and of the numbers in them: a signature has names and no order."""
+    return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])

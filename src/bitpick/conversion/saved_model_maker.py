@@ -1,0 +1,91 @@
+"""Keras models that need the user's own code → a SavedModel, which needs none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bitpick.conversion import keras_file, saved_model, user_code
+from bitpick.conversion.verify import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
+from bitpick.errors import ConversionError, ModelError
+
+
+def make(out: str, source: str, builder: str | None) -> None:
+    """Write the SavedModel of a Keras model that the user trusts; it is run on random inputs beside the original.
+
+    Args:
+        out: the folder to write.
+        source: the Keras file: a whole model, or the weights for what the builder returns.
+        builder: `module:function` that returns the model; None for a whole model.
+
+    Raises:
+        ModelError: it cannot be opened or run.
+        ConversionError: the SavedModel computes something else.
+    """
+    keras_file.use_tensorflow()
+    import tensorflow as tf
+
+    model = _whole(source) if builder is None else _built(source, builder)
+    batch = [_random(tensor) for tensor in model.inputs]
+    try:
+        call = keras_file.flat(model)
+        expected = call(*batch)
+        specs = [tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in model.inputs]
+        holder = tf.Module()
+        holder.model = model  # what holds the variables is saved with the function
+        tf.saved_model.save(holder, out, signatures=saved_model.numbered(call, specs))
+        found = saved_model.load(Path(out)).call(*batch)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(f"Keras cannot run or export {source}: {_first_line(error)}") from error
+    for reference, each in zip(map(np.asarray, expected), map(np.asarray, found), strict=True):
+        tolerance = ABSOLUTE_TOLERANCE + RELATIVE_TOLERANCE * float(np.abs(reference).max())
+        if not (difference := float(np.abs(reference - each).max())) <= tolerance:
+            raise ConversionError(
+                f"exporting {source} changed the model: its outputs differ by up to {difference:.3g}",
+                expected=f"a difference of at most {tolerance:.3g}",
+            )
+
+
+def _whole(source: str) -> Any:
+    import keras
+
+    try:
+        user_code.add_current_folder()
+        return keras.saving.load_model(source, compile=False, safe_mode=False)
+    except Exception as error:
+        raise ModelError(
+            f"Keras cannot read {source}: {_first_line(error)}",
+            mend="export it with model.export('folder') where it was made, and give the folder",
+        ) from error
+
+
+def _built(source: str, builder: str) -> Any:
+    import keras
+
+    model = user_code.call(builder)
+    if not isinstance(model, keras.Model):
+        raise ModelError(f"{builder} returns a {type(model).__name__}", expected="a keras.Model, built")
+    try:
+        model.load_weights(source)
+    except Exception as error:
+        raise ModelError(
+            f"the weights in {source} do not fit the model of {builder}: {_first_line(error)}",
+            expected="weights that save_weights wrote for this very model",
+        ) from error
+    return model
+
+
+def _random(tensor: Any) -> np.ndarray:
+    """Two samples for an input: normal, or zeros where it takes integers."""
+    shape = (2, *(8 if size is None else size for size in tensor.shape[1:]))
+    floats = np.issubdtype(np.dtype(tensor.dtype), np.floating)
+    values = np.random.default_rng(0).normal(size=shape) if floats else np.zeros(shape)
+    return values.astype(tensor.dtype)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

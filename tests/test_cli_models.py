@@ -1,0 +1,111 @@
+"""Models of every kind on the command line: what each needs, and what is said where it is missing."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from tests.conftest import lacks, linear_model
+from tests.test_cli import bitpick, place
+
+__all__ = ["place"]
+
+pytestmark = [pytest.mark.data, pytest.mark.usefixtures("cifar10")]
+
+NETS = """
+import torch
+
+def build():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 10))
+"""
+
+
+def quantized(path):
+    """A linear model with its input quantized and dequantized."""
+    model = onnx.load(linear_model(path, shape=(32, 32, 3), classes=10))
+    model.graph.node[0].input[0] = "dq"
+    model.graph.node.insert(0, helper.make_node("DequantizeLinear", ["q", "s", "z"], ["dq"], "dequantize"))
+    model.graph.node.insert(0, helper.make_node("QuantizeLinear", ["image", "s", "z"], ["q"], "quantize"))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(1), "s"))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.uint8(0), "z"))
+    onnx.save(model, path)
+    return path
+
+
+def test_a_quantized_model_is_evaluated_and_not_quantized_again(place):
+    path = quantized(place / "q.onnx")
+    refused = bitpick(place, "compare", path, "--no-bench", "--out", "run")
+    assert refused.returncode == 2
+    assert "is quantized already" in refused.stderr
+    assert f"bitpick evaluate {path}" in refused.stderr
+    assert not (place / "run").exists()
+    done = bitpick(place, "evaluate", path, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["status"] == "ok"
+
+
+def test_half_precision_is_compared_in_float32(place):
+    weight = np.random.default_rng(0).normal(size=(3072, 10)).astype(np.float16) / 100
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["flat"], "net/flatten/Flatten"),
+        helper.make_node("MatMul", ["flat", "w"], ["scores"], "net/dense/MatMul"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "linear",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT16, ["n", 32, 32, 3])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT16, ["n", 10])],
+        [onnx.numpy_helper.from_array(weight, "w")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), place / "h.onnx")
+    options = ["--recipe", "onnxruntime:s8dynamic", "--no-bench", "--out", "run", "--json"]
+    done = bitpick(place, "compare", "h.onnx", *options)
+    assert done.returncode == 0, done.stderr
+    assert {row["status"] for row in json.loads(done.stdout)["rows"]} == {"ok"}
+    again = bitpick(place, "compare", "h.onnx", *options)
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.frameworks
+def test_a_function_that_returns_a_module_needs_trust_and_lies_in_the_current_folder(place):
+    (place / "my_nets.py").write_text(NETS)
+    refused = bitpick(place, "evaluate", "my_nets:build")
+    assert refused.returncode == 2
+    assert "--trust-model" in refused.stderr
+    try:
+        import onnxscript  # noqa: F401
+    except ImportError:
+        lacks("onnxscript", "onnxscript is not installed")
+    options = ["--trust-model", "--recipe", "onnxruntime:s8dynamic", "--no-bench", "--out", "run", "--json"]
+    done = bitpick(place, "compare", "my_nets:build", *options)
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)
+    assert run["model"]["format"] == "exported"
+    assert {row["status"] for row in run["rows"]} == {"ok"}
+    again = bitpick(place, "compare", "my_nets:build", *options)
+    assert json.loads(again.stdout)["rows"] == run["rows"]
+    row = bitpick(place, "evaluate", "my_nets:build", "--trust-model", "--json")
+    assert row.returncode == 0, row.stderr
+    (baseline,) = (each for each in run["rows"] if each["id"] == "onnxruntime:float32")
+    assert json.loads(row.stdout)["accuracy"]["correct"] == pytest.approx(baseline["accuracy"]["correct"], abs=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nets:build", "--trust-model", "--state-dict", "none.pt"], "none.pt of --state-dict does not exist"),
+        (["../linear.onnx", "--state-dict", "../linear.onnx"], "which has its own weights"),
+        (["../linear.onnx", "--keras-builder", "nets:build"], "needs no --keras-builder"),
+        (["no_such_module:build", "--trust-model"], "cannot be imported"),
+    ],
+)
+def test_an_option_that_does_not_fit_is_a_wrong_request(place, arguments, says):
+    done = bitpick(place, "compare", *arguments, "--no-bench", "--out", "run")
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+    assert not (place / "run").exists()
