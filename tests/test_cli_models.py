@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from bitpick.api import bundled_model
 from tests.conftest import lacks, linear_model
 from tests.test_cli import bitpick, place
 
@@ -109,3 +110,23 @@ def test_an_option_that_does_not_fit_is_a_wrong_request(place, arguments, says):
     assert done.returncode == 2, done.stderr
     assert says in done.stderr
     assert not (place / "run").exists()
+
+
+@pytest.mark.frameworks
+def test_a_float_litert_file_is_compared_by_litert_alone(place):
+    made = bitpick(place, "convert", bundled_model(), "--to", "litert", "--out", "m.tflite")
+    assert made.returncode == 0, made.stderr
+    options = ["--engine", "litert", "--engine", "onnxruntime", "--recipe", "litert:s8dynamic"]
+    done = bitpick(place, "compare", "m.tflite", *options, "--no-bench", "--out", "run", "--json")
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)
+    assert run["model"]["parameters"] > 70_000
+    rows = {row["id"]: row for row in run["rows"]}
+    assert rows["litert:float32"]["accuracy"]["correct"] == 8934
+    assert rows["litert:s8dynamic"]["status"] == "ok"
+    assert rows["onnxruntime:float32"]["status"] == "unsupported"
+    assert "no conversion leads there from litert" in rows["onnxruntime:float32"]["reason"]
+    refused = bitpick(place, "compare", "run/builds/litert__s8dynamic/model.tflite", "--no-bench", "--out", "again")
+    assert refused.returncode == 2
+    assert "is quantized already" in refused.stderr
+    assert not (place / "again").exists()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 
-from bitpick.conversion.route import hops, route
+from bitpick.conversion.route import hops, reference_of, route
 from bitpick.executors.executor import resolve
 from bitpick.model import Format
 
@@ -29,3 +29,8 @@ def test_each_hop_is_there_once_and_its_functions_exist():
 def test_every_source_leads_to_the_reference_and_every_form_comes_from_it_or_leads_there():
     for form in Format:
         assert route(form, Format.ONNX) is not None or route(Format.ONNX, form) is not None
+
+
+def test_the_reference_is_the_clean_graph_where_there_is_a_way_to_it():
+    assert reference_of(Format.EXPORTED) is Format.ONNX
+    assert reference_of(Format.LITERT) is Format.LITERT

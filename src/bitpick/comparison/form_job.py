@@ -23,6 +23,7 @@ from bitpick.executors.executor import resolve
 from bitpick.measures import outputs
 from bitpick.measures.tasks.registry import AnyTask
 from bitpick.model import Format
+from bitpick.onnx_traits import traits
 from bitpick.recipe import Recipe
 from bitpick.result import Hop as HopRecord
 
@@ -95,6 +96,15 @@ def describe(source: str) -> dict[str, Any]:
     return onnx_file.describe(source)
 
 
+def is_quantized(source: str) -> bool:
+    """Whether an ONNX or LiteRT file was quantized."""
+    if source.endswith(Format.LITERT.suffix):
+        return litert_file.is_quantized(source)
+    return bool(traits(Path(source)).quantized)
+
+
 def count(source: str) -> dict[str, int | None]:
-    """Weights and multiply-accumulates of a clean graph, see `onnx_file.count`."""
+    """Weights and multiply-accumulates of a clean graph or a LiteRT file, see `onnx_file.count`."""
+    if source.endswith(Format.LITERT.suffix):
+        return litert_file.count(source)
     return onnx_file.count(source)

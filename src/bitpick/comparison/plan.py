@@ -160,7 +160,7 @@ def unreachable(recipe: Recipe, source: Format) -> str | None:
     if start_form(recipe, source) is not None:
         return None
     wanted = " or ".join(engine(recipe.engine).form(recipe))
-    return f"it starts from {wanted}, and no conversion leads there from {source}: give a {wanted} model"
+    return f"it starts from {wanted}, and no conversion leads there from {source}"
 
 
 def rows(offers: Sequence[Offer], model: Model, inputs: Inputs, store: Store, given: Collection[Format]) -> list[Job]:

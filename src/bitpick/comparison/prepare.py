@@ -14,10 +14,11 @@ from bitpick.comparison.fit import LoadData
 from bitpick.comparison.form_job import FUNCTIONS
 from bitpick.comparison.job import Job
 from bitpick.comparison.listener import Listener
+from bitpick.comparison.request import refuse_quantized
 from bitpick.comparison.schedule import Result
 from bitpick.comparison.store import Store
 from bitpick.conversion import verify
-from bitpick.conversion.route import route
+from bitpick.conversion.route import reference_of, route
 from bitpick.data.dataset import Dataset, Samples
 from bitpick.data.sampling import CalibrationDraw, draw, part
 from bitpick.errors import BitpickError, ModelError
@@ -88,8 +89,13 @@ class Preparation:
             self._executor.run(job.environment, job.path, payload)
             self._listener.ended(job)
             self._converted.add(job.id)
-        raw = source if form == Format.RAW_ONNX else self.store.form(Format.RAW_ONNX)
-        return signature_of(raw, self._executor, plan.runner_of(Format.RAW_ONNX)[0].environment)
+        # Without a way to ONNX the file itself tells.
+        raw = Format.RAW_ONNX if reference_of(form) == Format.ONNX else form
+        path = source if form == raw else self.store.form(raw)
+        environment = plan.runner_of(raw)[0].environment
+        if self._executor.run(environment, f"{FUNCTIONS}:is_quantized", {"source": str(path)}).value:
+            refuse_quantized(self.run.request.model)
+        return signature_of(path, self._executor, environment)
 
     def load(self, load_data: LoadData, signature: Signature) -> plan.Inputs:
         """Load the data set, see what it is for, and draw the calibration samples.
@@ -142,11 +148,12 @@ class Preparation:
                 raise result
             return result
 
-        jobs = plan.conversions([Format.ONNX], inputs, self.store, given)
+        reference = reference_of(inputs.format)
+        jobs = plan.conversions([reference], inputs, self.store, given)
         jobs = [_without(job, self._converted) for job in jobs if job.id not in self._converted]
         schedule.run(jobs, self._executor, self._parallel, self._listener.started, vital)
-        clean = inputs.path(Format.ONNX, self.store)
-        environment = plan.runner_of(Format.RAW_ONNX)[0].environment
+        clean = inputs.path(reference, self.store)
+        environment = plan.runner_of(reference)[0].environment
         counts = self._executor.run(environment, f"{FUNCTIONS}:count", {"source": str(clean)}).value
         record = self.run.model
         record.parameters, record.macs = counts["parameters"], counts["macs"]
@@ -170,10 +177,11 @@ class Preparation:
         if inputs.evaluation.labels is not None or not inputs.task.against_float:
             return inputs
         self._listener.phase("running the float model")
-        runner, recipe = plan.runner_of(Format.ONNX)
+        reference = reference_of(inputs.format)
+        runner, recipe = plan.runner_of(reference)
         out = self.store.reference_answers.absolute()
         payload = {
-            "source": inputs.path(Format.ONNX, self.store),
+            "source": inputs.path(reference, self.store),
             "recipe": recipe,
             "samples": inputs.evaluation,
             "threads": inputs.threads,

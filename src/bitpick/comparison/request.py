@@ -8,11 +8,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import get_args
+from typing import NoReturn, get_args
 
 from bitpick import __version__
 from bitpick.comparison.judge import margin_of
-from bitpick.conversion.route import route
 from bitpick.engines.engine import Engine, Offer
 from bitpick.engines.registry import engine, engines
 from bitpick.errors import ModelError, RecipeError, RequestError
@@ -117,17 +116,7 @@ def make_request(
     source = Source.of(model)
     model_format = source.format()
     if source.kind() is Kind.QUANTIZED_ONNX:
-        raise ModelError(
-            f"the model {source.name} is quantized already",
-            expected="the trained float32 model",
-            mend=f"measure it by itself with: bitpick evaluate {source.name}",
-        )
-    if route(model_format, Format.ONNX) is None:
-        raise ModelError(
-            f"the model {source.name} is a {model_format} model, and no conversion leads from it to the others",
-            expected="the model that it was made from, .keras, .h5 or .onnx",
-            mend=f"measure it by itself with: bitpick evaluate {source.name}",
-        )
+        refuse_quantized(source.name)
     fields = {
         "model_sha256": source.sha256(),
         "data": data,
@@ -161,6 +150,19 @@ def make_request(
     state_dict = str(source.state_dict) if source.state_dict else None
     made_by = {"model": source.name, "keras_builder": source.keras_builder, "state_dict": state_dict}
     return RequestRecord(sha256=digest, **made_by, **fields), model_format  # type: ignore[arg-type]  # checked there
+
+
+def refuse_quantized(name: str) -> NoReturn:
+    """Refuse a model that was quantized already.
+
+    Raises:
+        ModelError: always.
+    """
+    raise ModelError(
+        f"the model {name} is quantized already",
+        expected="the trained float32 model",
+        mend=f"measure it by itself with: bitpick evaluate {name}",
+    )
 
 
 def job_limits(timeout: float | None, memory_limit: float | None) -> Limits:

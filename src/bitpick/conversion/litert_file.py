@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bitpick.errors import ModelError
 
 
@@ -34,6 +36,21 @@ def describe(source: str) -> dict[str, Any]:
         return [(d["name"], [None, *(int(n) for n in d["shape"][1:])], _dtype(d)) for d in details]
 
     return {"inputs": tensors(interpreter.get_input_details()), "outputs": tensors(interpreter.get_output_details())}
+
+
+def is_quantized(source: str) -> bool:
+    """Whether a LiteRT file has integers with a scale in it."""
+    details = load(Path(source)).get_tensor_details()
+    return any(np.issubdtype(d["dtype"], np.integer) and d["quantization_parameters"]["scales"].size for d in details)
+
+
+def count(source: str) -> dict[str, int | None]:
+    """The number of float weights of a LiteRT file; its multiply-accumulates are not known here."""
+    interpreter = load(Path(source))
+    computed = {int(index) for op in interpreter._get_ops_details() for index in op["outputs"]}  # noqa: SLF001
+    computed |= {int(details["index"]) for details in interpreter.get_input_details()}
+    stored = [d for d in interpreter.get_tensor_details() if d["index"] not in computed and d["dtype"] == np.float32]
+    return {"parameters": int(sum(np.prod(d["shape"]) for d in stored)), "macs": None}
 
 
 def _dtype(details: Any) -> str:

@@ -20,6 +20,11 @@ def hops() -> tuple[Hop, ...]:
     return tuple(module.HOP for module in modules if hasattr(module, "HOP"))
 
 
+def reference_of(source: Format) -> Format:
+    """The form that a model's other forms are verified against: the clean graph, where one leads there, else itself."""
+    return Format.ONNX if route(source, Format.ONNX) is not None else source
+
+
 def route(source: Format, target: Format) -> tuple[Hop, ...] | None:
     """The shortest way from one format to another, empty where they are the same, None where there is none."""
     queue: deque[tuple[Format, tuple[Hop, ...]]] = deque([(source, ())])
