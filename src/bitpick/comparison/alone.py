@@ -10,7 +10,7 @@ from typing import Any
 from bitpick.comparison import bench as timing
 from bitpick.comparison import fit, form_job, making, plan
 from bitpick.comparison.fit import LoadData
-from bitpick.comparison.job import FUNCTIONS, RECIPE_FILE, open_build
+from bitpick.comparison.job import FUNCTIONS, open_build
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.prepare import signature_of
 from bitpick.conversion.route import route
@@ -139,7 +139,7 @@ def _opened(source: Source, folder: Path, executor: Executor, load_data: LoadDat
         RequestError: it is neither, or its engine is not here.
     """
     path = source.path
-    if path is None or not (path / RECIPE_FILE).exists():
+    if path is None or not path.is_dir() or (path / "saved_model.pb").exists():
         return *_as_build(source, folder, executor, load_data), False
     made = open_build(path)
     if missing := engine(made.recipe.engine).missing():
