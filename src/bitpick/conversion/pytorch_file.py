@@ -28,7 +28,9 @@ def _is_exported(module: torch.nn.Module) -> bool:
 
 def fixed_batch(module: torch.nn.Module) -> int | None:
     """The batch size that the module was made for; None where any will do."""
-    size: int | None = getattr(module, "meta", {}).get("batch")
+    if not _is_exported(module):
+        return pytorch_from_onnx.fixed_batch(module)
+    size: int | None = getattr(module, "meta", {})["batch"]
     return size
 
 
