@@ -10,9 +10,7 @@ from bitpick.data.dataset import Samples
 from bitpick.engines.engine import CALIBRATION_BATCH, pieces
 
 
-def quantize(
-    module: Any, quantizer: Any, samples: Samples, rewrite: Callable[[Any], None] = lambda program: None
-) -> Any:
+def quantize(module: Any, quantizer: Any, samples: Samples, rewrite: Callable[[Any], None] | None = None) -> Any:
     """Quantize a module with a quantizer's annotations.
 
     Args:
@@ -38,7 +36,8 @@ def quantize(
             raise
         exported = torch.export.export(module, pytorch_file.example(module, fixed))
     program = exported.module(check_guards=False)
-    rewrite(program)
+    if rewrite is not None:
+        rewrite(program)
     prepared = prepare_pt2e(program, quantizer)
     with torch.no_grad():
         for batch in samples.batches(CALIBRATION_BATCH):
