@@ -23,6 +23,14 @@ _MOVES = re.compile(
 )
 
 
+def _of_one_sample(size: Any) -> int:
+    """A size, where it depends on the batch that of one sample. Read as a number it would fix the batch for good."""
+    if isinstance(size, int):
+        return size
+    expression = size.node.expr
+    return int(expression.subs(dict.fromkeys(expression.free_symbols, 1)))
+
+
 def layers(program: Any) -> str:
     """The layers of an exported program as JSON, which a package carries as metadata; `executed` reads it."""
     names = {**program.graph_signature.inputs_to_parameters, **program.graph_signature.inputs_to_buffers}
@@ -33,7 +41,8 @@ def layers(program: Any) -> str:
             continue
         data, weight = node.args[:2]
         shape = node.meta["val"].shape
-        positions = math.prod(int(d) for d in (shape[2:] if "conv" in str(node.target) else shape[1:-1]))
+        # Everything but the features, of one sample; the batch is not always the first.
+        positions = math.prod(map(_of_one_sample, (shape[2:] if "conv" in str(node.target) else shape[:-1])))
         grid = Grid(dtype="float32")
         size = math.prod(weight.meta["val"].shape)
         if "dequantize_per" in str(weight.target):
