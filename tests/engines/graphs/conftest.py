@@ -105,7 +105,7 @@ class Builds:
     def folder(self, recipe: str | Recipe, source: Path | None = None) -> Path:
         """Where the build of a recipe is; of another model than the network where one is named."""
         parsed, each = _engine(recipe)
-        start = source or self._forms[each.form(parsed)[0]]
+        start = source or next(self._forms[form] for form in each.form(parsed) if form in self._forms)
         folder = self.folder_of_all / start.parent.name / start.stem / re.sub(r"\W", "_", parsed.id)
         if not folder.exists():
             payload = {"recipe": parsed, "source": start, "samples": self._samples, "folder": folder}
