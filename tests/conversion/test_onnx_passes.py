@@ -78,3 +78,13 @@ def test_what_nobody_reads_goes_with_its_weights():
     module.drop_dead(found)
     assert [node.op_type for node in found.graph.node] == ["Mul"]
     assert [i.name for i in found.graph.initializer] == ["a"]
+
+
+def test_what_is_no_onnx_operator_is_spelt_out():
+    from scipy.special import erfc
+
+    found = model([helper.make_node("Erfc", ["x"], ["y"], "gelu/Erfc")], {}, ["n", 3], ["n", 3])
+    module.spell_out_erfc(found)
+    onnx.checker.check_model(found)
+    x = np.linspace(-3, 3, 12, dtype=np.float32).reshape(4, 3)
+    np.testing.assert_allclose(ReferenceEvaluator(found).run(None, {"x": x})[0], erfc(x), rtol=1e-4, atol=1e-6)

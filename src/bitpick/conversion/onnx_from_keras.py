@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bitpick.conversion import onnx_passes
 from bitpick.conversion.hop import Hop
 from bitpick.errors import OperatorError
 from bitpick.model import Format
@@ -30,13 +31,16 @@ def convert(source: str, out: str) -> None:
     model = keras_file.load(Path(source))
     # Functional, whatever it was: tf2onnx does not find the outputs of a Sequential model.
     import keras
+    import onnx
     import tensorflow as tf
     import tf2onnx
 
     model = keras.Model(model.inputs, model.outputs)
     signature = [tf.TensorSpec([None, *t.shape[1:]], t.dtype, name=t.name.partition(":")[0]) for t in model.inputs]
     try:
-        tf2onnx.convert.from_keras(model, input_signature=signature, opset=OPSET, output_path=out)
+        made, _ = tf2onnx.convert.from_keras(model, input_signature=signature, opset=OPSET)
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise OperatorError(f"tf2onnx cannot convert {Path(source).name} to opset {OPSET}: {first}") from error
+    onnx_passes.spell_out_erfc(made)
+    onnx.save(made, out)

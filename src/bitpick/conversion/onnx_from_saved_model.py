@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from bitpick.conversion import onnx_passes
 from bitpick.conversion.hop import Hop
 from bitpick.conversion.onnx_from_keras import OPSET
 from bitpick.errors import OperatorError
@@ -45,4 +46,5 @@ def convert(source: str, out: str) -> None:
         raise OperatorError(f"tf2onnx cannot convert {Path(source).name} to opset {OPSET}: {first}") from error
     for node in made.graph.node:
         node.name = _CALLS.sub("", node.name)
+    onnx_passes.spell_out_erfc(made)
     onnx.save(made, out)

@@ -19,6 +19,26 @@ def drop_stored_inputs(model: onnx.ModelProto) -> None:
     model.graph.input.extend(inputs)
 
 
+def spell_out_erfc(model: onnx.ModelProto) -> None:
+    """Write 1 - Erf where tf2onnx writes Erfc, which is no ONNX operator: what exact GELUs are made of."""
+    import onnx
+
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    for node in nodes:
+        if node.op_type != "Erfc":
+            model.graph.node.append(node)
+            continue
+        one, erf = f"{node.output[0]}.one", f"{node.output[0]}.erf"
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(1, np.float32), one))
+        model.graph.node.extend(
+            [
+                onnx.helper.make_node("Erf", list(node.input), [erf], f"{node.name}/Erf"),
+                onnx.helper.make_node("Sub", [one, erf], list(node.output), node.name),
+            ]
+        )
+
+
 def free_batch(model: onnx.ModelProto) -> int | None:
     """Make the leading dimension of inputs and outputs a free one, also where an exporter fixed it at one size.
 

@@ -1,0 +1,63 @@
+"""The classes of networks that people ship, each built and trained here, through `standard` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.frameworks
+
+ROOT = Path(__file__).parents[2]
+# Network, what it is judged by, what its float32 reaches at least (or, where less is better, at most), its options.
+NETS = {
+    "depthwise": ("accuracy", 0.9, []),
+    "audio": ("accuracy", 0.95, []),
+    "transformer": ("accuracy", 0.9, ["--trust-model"]),
+    "autoencoder": ("mae", 0.1, ["--task", "reconstruction"]),
+    "tabular": ("mae", 0.25, []),
+}
+
+
+@pytest.fixture(scope="module", params=NETS)
+def run(request, tmp_path_factory) -> dict:
+    """A run of one of them; nothing of what it was made from was installed by hand."""
+    name = request.param
+    folder = tmp_path_factory.mktemp(name)
+    code = f"from tests.end_to_end import nets; print(nets.{name}({str(folder)!r}))"
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, cwd=ROOT)
+    assert made.returncode == 0, made.stderr
+    model = made.stdout.strip().splitlines()[-1]
+    command = [sys.executable, "-m", "bitpick", "compare", model, "--data", str(folder), "--no-bench", "--json"]
+    command += ["--calibration-size", "300", "--target-samples", "50", "--out", str(folder / "run"), *NETS[name][2]]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return {"name": name, **json.loads(done.stdout)}
+
+
+def test_no_row_fails_and_a_row_that_is_unsupported_says_why(run):
+    assert {row["id"]: row["reason"] for row in run["rows"] if row["status"] == "failed"} == {}
+    assert all(row["reason"] for row in run["rows"] if row["status"] == "unsupported")
+    engines = {row["engine"] for row in run["rows"] if row["status"] == "ok" and row["kind"] == "quantized"}
+    assert engines >= {"executorch", "litert", "onnxruntime", "openvino", "pytorch_pt2e"}
+
+
+def test_every_engines_float_is_the_same_model(run):
+    metric, bound, _ = NETS[run["name"]]
+    floats = [row for row in run["rows"] if row["kind"] == "baseline" and row["status"] == "ok"]
+    assert len(floats) >= 5
+    values = [row["metric"]["value"] for row in floats]
+    assert {row["metric"]["name"] for row in floats} == {metric}
+    assert all(value >= bound if metric == "accuracy" else value <= bound for value in values)
+    assert max(values) - min(values) <= 1e-3 * max(values)
+
+
+def test_quantized_rows_are_near_their_float(run):
+    rows = [row for row in run["rows"] if row["kind"] == "quantized" and row["status"] == "ok"]
+    near = [row for row in rows if not row["flags"]]
+    assert len(near) >= len(rows) // 2
+    for row in near:
+        assert row["versus_baseline"]["drop"] <= 0.05 * (1 if run["name"] in ("depthwise", "audio") else 2)
