@@ -257,7 +257,7 @@ def _type(schema: Mapping[str, Any]) -> str:
 
 
 GENERATED: dict[str, dict[str, Callable[[], str]]] = {
-    "importer.md": {"operators": operators},
+    "reference/importer.md": {"operators": operators},
     "reference/commands.md": {"commands": commands},
     "reference/metrics.md": {"tasks": tasks},
     "reference/python.md": {"functions": functions, "classes": classes},

@@ -34,7 +34,7 @@ def test_an_unknown_operator_is_named_with_its_node_and_opset():
         module.import_graph(model(Node("NonZero", [floats(2, 3)])))
     text = str(error.value)
     assert "the node the.node is a NonZero (opset 17)" in text
-    assert "operators that docs/importer.md lists" in text
+    assert "operators that docs/reference/importer.md lists" in text
 
 
 def test_what_pytorch_itself_refuses_is_said_of_the_node():
