@@ -31,13 +31,14 @@ class Accuracy(BaseModel):
     top5: float | None = None
 
 
-class Metric(BaseModel):
-    """What a build is judged by.
+_LABELS = {"mae": "MAE", "rmse": "RMSE", "r2": "R²", "auc": "AUC", "macro_auc": "macro AUC", "macro_f1": "macro F1"}
+
+
+class Measure(BaseModel):
+    """What builds are judged by, and how people read it.
 
     Attributes:
         name: e.g. `accuracy`, `rmse`.
-        value: on the evaluation set.
-        interval: at 95%.
         unit: `fraction` for numbers from 0 to 1, which people read as percent; else the unit itself, or nothing.
         higher_is_better: whether it is.
     """
@@ -45,10 +46,42 @@ class Metric(BaseModel):
     model_config = _STRICT
 
     name: str
-    value: float
-    interval: tuple[float, float] | None = None
     unit: str = "fraction"
     higher_is_better: bool = True
+
+    @property
+    def label(self) -> str:
+        """Its name as people write it, e.g. `RMSE`."""
+        return _LABELS.get(self.name, self.name.replace("_", " "))
+
+    def told(self, value: float) -> str:
+        """A value of it as people read it, e.g. `87.19%` or `0.0312 °C`."""
+        return f"{100 * value:.2f}%" if self.unit == "fraction" else f"{value:.4g} {self.unit}".rstrip()
+
+    def change(self, drop: float) -> str:
+        """A difference of two values as people read it, without its unit: in points, for fractions."""
+        return f"{100 * drop + 0.0:.2f}" if self.unit == "fraction" else f"{drop + 0.0:.3g}"
+
+    def changed(self, drop: float) -> str:
+        """A difference of two values with its unit, e.g. `0.44 points`."""
+        return f"{self.change(drop)} {self.change_unit}".rstrip()
+
+    @property
+    def change_unit(self) -> str:
+        """The unit of a difference: `points`, or the metric's own."""
+        return "points" if self.unit == "fraction" else self.unit
+
+
+class Metric(Measure):
+    """What a build gets.
+
+    Attributes:
+        value: on the evaluation set.
+        interval: at 95%.
+    """
+
+    value: float
+    interval: tuple[float, float] | None = None
 
     @property
     def quality(self) -> float:
@@ -57,22 +90,12 @@ class Metric(BaseModel):
 
     @property
     def scale(self) -> float:
-        """What a share of it, such as a margin in points, is a share of."""
+        """What a share of it, such as a limit in percent, is a share of."""
         return 1.0 if self.unit == "fraction" else abs(self.value)
 
     def shown(self, value: float | None = None) -> str:
-        """A value of this metric as people read it, e.g. `87.19%` or `0.0312 °C`; by default its own."""
-        number = self.value if value is None else value
-        return f"{100 * number:.2f}%" if self.unit == "fraction" else f"{number:.4g} {self.unit}".rstrip()
-
-    def change(self, drop: float) -> str:
-        """A difference of two values as people read it, without its unit: in points, for fractions."""
-        return f"{100 * drop + 0.0:.2f}" if self.unit == "fraction" else f"{drop + 0.0:.3g}"
-
-    @property
-    def change_unit(self) -> str:
-        """The unit of a difference: `points`, or the metric's own."""
-        return "points" if self.unit == "fraction" else self.unit
+        """A value of this metric as people read it; by default its own."""
+        return self.told(self.value if value is None else value)
 
 
 class VersusBaseline(BaseModel):
@@ -108,18 +131,18 @@ class VersusBaseline(BaseModel):
 
 
 class Fidelity(BaseModel):
-    """How alike a row's scores are to its baseline's, whatever the labels say.
+    """How alike an output of a row is to its baseline's, whatever the labels say.
 
     Attributes:
-        agreement: share of samples with the same top-1 class.
-        kl: mean Kullback-Leibler divergence of the row's class probabilities from the baseline's, in nats.
-        sqnr_db: signal of the baseline's scores over the noise of the difference, in decibels; None without noise.
+        agreement: share of samples with the same top-1 class; None where the output has no score for each class.
+        kl: mean Kullback-Leibler divergence of the row's class probabilities from the baseline's, in nats; likewise.
+        sqnr_db: signal of the baseline's output over the noise of the difference, in decibels; None without noise.
     """
 
     model_config = _STRICT
 
-    agreement: float
-    kl: float
+    agreement: float | None = None
+    kl: float | None = None
     sqnr_db: float | None = None
 
 

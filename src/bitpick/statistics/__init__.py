@@ -1,5 +1,6 @@
 """Tests and intervals: numbers in, numbers out."""
 
+from bitpick.statistics.bca import Replicates
 from bitpick.statistics.draws import MeanOverDraws, mean_over_draws
 from bitpick.statistics.multiplicity import holm, max_t
 from bitpick.statistics.proportions import (
@@ -10,17 +11,22 @@ from bitpick.statistics.proportions import (
     tango_score,
     wilson_interval,
 )
+from bitpick.statistics.resamples import Combined, of_means, of_places
 from bitpick.statistics.resampling import Bootstrapped, bootstrap, paired_bootstrap
 
 __all__ = [
     "Bootstrapped",
+    "Combined",
     "MeanOverDraws",
+    "Replicates",
     "bootstrap",
     "holm",
     "max_t",
     "mcnemar_midp",
     "mean_over_draws",
     "noninferiority_score",
+    "of_means",
+    "of_places",
     "paired_bootstrap",
     "samples_to_show",
     "tango_interval",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.errors import DataError
+from bitpick.statistics.bca import Replicates
 
 Metric = Callable[[NDArray[Any], NDArray[Any]], float]
 RESAMPLES = 2000
 # So many groups of samples are left out in turn to find how skewed a metric is; one sample each, where there are fewer.
 _GROUPS = 200
-# With a larger share of undefined resamples, the others no longer stand for all.
-_MOST_UNDEFINED = 0.05
 
 
 @dataclass(frozen=True)
@@ -133,66 +131,16 @@ def _bootstrapped(
     resamples: int,
     seed: int,
 ) -> Bootstrapped:
-    value = statistic(np.arange(count))
-    if not math.isfinite(value):
-        raise DataError(f"the metric is {value} on the {count:,} samples", expected="a finite number")
     rng = np.random.default_rng(seed)
-    every = np.array([statistic(rng.integers(0, count, count)) for _ in range(resamples)])
-    drawn = every[np.isfinite(every)]
-    undefined = resamples - len(drawn)
-    if undefined > _MOST_UNDEFINED * resamples:
-        raise DataError(
-            f"the metric is undefined on {undefined:,} of {resamples:,} resamples",
-            expected=f"at most {100 * _MOST_UNDEFINED:g}%",
-            mend="evaluate on more samples of what is rare, or with a metric that does without",
-        )
-    shift, skew = _shift(drawn, value), _skew(statistic, count)
-    low, high = (_bound(drawn, shift, skew, each) for each in ((1 - level) / 2, (1 + level) / 2))
-    p_value = None if margin is None else _p_value(every, shift, skew, margin)
-    return Bootstrapped(value, (low, high), p_value, undefined)
+    value = statistic(np.arange(count))
+    drawn = np.array([statistic(rng.integers(0, count, count)) for _ in range(resamples)])
+    places, group = np.arange(count), grouped(count)
+    left = [statistic(places[group != each]) for each in range(group.max() + 1)] if count > 1 else []
+    found = Replicates(value, drawn, np.array(left), count).checked()
+    p_value = None if margin is None else found.p_under(margin)
+    return Bootstrapped(value, found.interval(level), p_value, found.undefined)
 
 
-def _shift(drawn: NDArray[np.float64], value: float) -> float:
-    """BCa's z0, how far the resamples' median is from the value; resamples equal to it count half."""
-    from scipy.stats import norm
-
-    # With all of them on one side z0 would be infinite; half a resample more on either side keeps it finite.
-    below = float((drawn < value).sum()) + 0.5 * float((drawn == value).sum())
-    return float(norm.ppf((below + 0.5) / (len(drawn) + 1)))
-
-
-def _skew(statistic: Callable[[NDArray[np.int64]], float], count: int) -> float:
-    """BCa's acceleration, by a jackknife over groups of samples."""
-    if count < 2:
-        return 0.0
-    places = np.arange(count)
-    group = places % min(count, _GROUPS)
-    left = np.array([statistic(places[group != each]) for each in range(group.max() + 1)])
-    left = left[np.isfinite(left)]
-    if len(left) == 0 or np.ptp(left) <= 1e-12 * np.abs(left).max(initial=0.0):  # rounding alone is no skew
-        return 0.0
-    deviations = left.mean() - left
-    return float((deviations**3).sum() / (6 * (deviations**2).sum() ** 1.5))
-
-
-def _bound(drawn: NDArray[np.float64], shift: float, skew: float, level: float) -> float:
-    """The BCa bound with a share `level` of the confidence below it."""
-    from scipy.stats import norm
-
-    z = shift + float(norm.ppf(level))
-    return float(np.quantile(drawn, norm.cdf(shift + z / (1 - skew * z))))
-
-
-def _p_value(every: NDArray[np.float64], shift: float, skew: float, margin: float) -> float:
-    """The level at which the one-sided BCa bound is the margin: BCa turned round."""
-    from scipy.stats import norm
-
-    # An undefined resample is not under the margin; and nothing is surer than so many resamples can show.
-    surest = 1 / (len(every) + 1)
-    under = float((every < margin).sum()) * surest
-    if under == 0:
-        return 1.0
-    w = float(norm.ppf(under)) - shift
-    if 1 + skew * w <= 0:  # beyond what BCa can tell
-        return 1.0 if w < 0 else surest
-    return max(surest, float(norm.sf(w / (1 + skew * w) - shift)))
+def grouped(count: int) -> NDArray[np.int64]:
+    """Into which group each sample falls that is left out as a whole: shape (count,)."""
+    return np.arange(count) % min(count, _GROUPS)

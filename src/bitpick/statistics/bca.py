@@ -1,0 +1,156 @@
+"""BCa: what resamples of a statistic say of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.errors import DataError
+
+# With a larger share of undefined resamples, the others no longer stand for all.
+_MOST_UNDEFINED = 0.05
+# A score so far out has a p-value that no double can hold.
+_FARTHEST = 38.0
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """A statistic on samples as they are, on resamples of them, and with groups of them left out.
+
+    Two statistics of the same samples, on the same resamples, can be subtracted.
+
+    Attributes:
+        value: on the samples as they are.
+        drawn: on each resample, of shape (resamples,); not finite where the statistic has no value on it.
+        left: with each group of samples left out in turn, of shape (groups,).
+        count: how many samples.
+    """
+
+    value: float
+    drawn: NDArray[np.float64]
+    left: NDArray[np.float64]
+    count: int
+
+    def __sub__(self, other: Replicates) -> Replicates:
+        return Replicates(self.value - other.value, self.drawn - other.drawn, self.left - other.left, self.count)
+
+    def __neg__(self) -> Replicates:
+        return Replicates(-self.value, -self.drawn, -self.left, self.count)
+
+    def checked(self) -> Replicates:
+        """The same.
+
+        Raises:
+            DataError: the statistic is not finite on the samples as they are, or not on more than 1 in 20 resamples.
+        """
+        if not math.isfinite(self.value):
+            raise DataError(f"the metric is {self.value} on the {self.count:,} samples", expected="a finite number")
+        if self.undefined > _MOST_UNDEFINED * len(self.drawn):
+            raise DataError(
+                f"the metric is undefined on {self.undefined:,} of {len(self.drawn):,} resamples",
+                expected=f"at most {100 * _MOST_UNDEFINED:g}%",
+                mend="evaluate on more samples of what is rare, or with a metric that does without",
+            )
+        return self
+
+    @property
+    def undefined(self) -> int:
+        """Resamples on which the statistic has no value."""
+        return int((~np.isfinite(self.drawn)).sum())
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """The BCa interval, two-sided (Efron, JASA 82 (1987), 171-185)."""
+        return self._bound((1 - level) / 2), self._bound((1 + level) / 2)
+
+    def p_under(self, margin: float) -> float:
+        """The one-sided p-value of "the statistic is the margin or more": the level at which its bound is the margin.
+
+        Never less than so many resamples can show.
+        """
+        # An undefined resample is not under the margin.
+        return self._p_value(float((self.drawn < margin).sum()))
+
+    def p_zero(self) -> float:
+        """The two-sided p-value of "the statistic is 0"; resamples on which it is 0 count half."""
+        if not self.value and not np.any(self.drawn):
+            return 1.0
+        below = float((self.drawn < 0).sum()) + 0.5 * float((self.drawn == 0).sum())
+        one_sided = self._p_value(below)
+        return min(1.0, 2 * min(one_sided, 1 - one_sided + 1 / (len(self.drawn) + 1)))
+
+    def score(self, margin: float) -> float:
+        """How far the statistic is shown to be under a margin: as a standard normal number, that of `p_under`.
+
+        Beyond what so many resamples can show it is the distance in standard errors.
+        """
+        from scipy.stats import norm
+
+        under = int((self.drawn < margin).sum())
+        found = float(norm.isf(self.p_under(margin))) if under else -_FARTHEST
+        if 0 < under < len(self.drawn):
+            return found
+        error = float(np.std(self.drawn[np.isfinite(self.drawn)]))
+        distance = (margin - self.value) / error if error > 0 else math.copysign(math.inf, margin - self.value)
+        far = self._stretched(distance, back=True)
+        return min(max(far, found), _FARTHEST) if under else max(min(far, 0.0), -_FARTHEST)
+
+    @property
+    def _shift(self) -> float:
+        """BCa's z0, how far the resamples' median is from the value; resamples equal to it count half."""
+        from scipy.stats import norm
+
+        drawn = self.drawn[np.isfinite(self.drawn)]
+        # With all of them on one side z0 would be infinite; half a resample more on either side keeps it finite.
+        below = float((drawn < self.value).sum()) + 0.5 * float((drawn == self.value).sum())
+        return float(norm.ppf((below + 0.5) / (len(drawn) + 1)))
+
+    @property
+    def _skew(self) -> float:
+        """BCa's acceleration, by a jackknife over groups of samples."""
+        left = self.left[np.isfinite(self.left)]
+        if len(left) == 0 or np.ptp(left) <= 1e-12 * np.abs(left).max(initial=0.0):  # rounding alone is no skew
+            return 0.0
+        deviations = left.mean() - left
+        return float((deviations**3).sum() / (6 * (deviations**2).sum() ** 1.5))
+
+    def _bound(self, level: float) -> float:
+        """The BCa bound with a share `level` of the confidence below it."""
+        from scipy.stats import norm
+
+        shift = self._shift
+        z = shift + self._stretched(float(norm.ppf(level)))
+        drawn = self.drawn[np.isfinite(self.drawn)]
+        return float(np.quantile(drawn, norm.cdf(shift + z / (1 - self._skew * z))))
+
+    def _p_value(self, below: float) -> float:
+        """The level at which the one-sided bound is a number that so many resamples are below: BCa turned round."""
+        from scipy.stats import norm
+
+        surest = 1 / (len(self.drawn) + 1)
+        under = below * surest
+        if under == 0:
+            return 1.0
+        skew, shift = self._skew, self._shift
+        w = float(norm.ppf(under)) - shift
+        if 1 + skew * w <= 0:  # beyond what BCa can tell
+            return 1.0 if w < 0 else surest
+        return max(surest, float(norm.sf(self._stretched(w / (1 + skew * w) - shift, back=True))))
+
+    def _stretched(self, z: float, back: bool = False) -> float:
+        """A normal quantile as few samples ask for it, or back.
+
+        A bootstrap's error is too small by √(1 - 1/n), and its quantiles are normal where Student's are due
+        (T. C. Hesterberg, The American Statistician 69 (2015), 371-386).
+        """
+        from scipy.stats import norm, t
+
+        if self.count < 2 or not math.isfinite(z):
+            return z
+        freedom, factor = self.count - 1, math.sqrt(self.count / (self.count - 1))
+        # By the tail at hand, whose probability is not lost in rounding.
+        if back:
+            return math.copysign(float(norm.isf(t.sf(abs(z) / factor, freedom))), z)
+        return math.copysign(float(t.isf(norm.sf(abs(z)), freedom)) * factor, z)
