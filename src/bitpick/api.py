@@ -17,7 +17,6 @@ from bitpick.comparison.request import (
     DEFAULT_ALPHA,
     DEFAULT_BENCH_SECONDS,
     DEFAULT_FLAG_DROP,
-    DEFAULT_MARGIN,
     DEFAULT_PRESET,
     job_limits,
     make_request,
@@ -31,6 +30,7 @@ from bitpick.engines.registry import engine_table
 from bitpick.errors import RequestError
 from bitpick.executors.pool import Launch, WorkerPool
 from bitpick.host import TARGETS, installed_version, target, this_host
+from bitpick.judging import Judging
 from bitpick.runs import Comparison, gate, report, write_report
 from bitpick.source import Source
 
@@ -69,7 +69,11 @@ def compare(
     calibration_seeds: int = 1,
     targets: Sequence[str] = (),
     target_samples: int = 1000,
-    margin: str = DEFAULT_MARGIN,
+    task: str | None = None,
+    metric: str | None = None,
+    unit: str | None = None,
+    lower_is_better: bool | None = None,
+    margin: str | None = None,
     alpha: float = DEFAULT_ALPHA,
     selection: str = "simultaneous",
     max_drop: float | None = None,
@@ -103,17 +107,25 @@ def compare(
         targets: CPUs to measure for beside this one: `x86-avx2`, or a YAML file that describes one. By default the
             builds that would be recommended are checked on `x86-avx2`, where its emulator is; `host` leaves that out.
         target_samples: how many evaluation samples a target gets.
-        margin: the largest drop that does no harm, said before the run: a share of the float32 build's accuracy, as
-            `1%`, or percentage points, as `0.5`. Only builds that are shown to lose less are recommended.
+        task: `classification`, `multilabel`, `regression`, `reconstruction`, `anomaly`; without labels `agreement`,
+            `deviation` or `reconstruction`. By default the one that the model and the data set make.
+        metric: what builds are judged by: a metric of the task, such as `rmse`, or `module:function`, which takes
+            outputs and targets of the whole evaluation set and returns a number.
+        unit: of the metric's values, e.g. `°C`.
+        lower_is_better: whether the metric of `module:function` is an error.
+        margin: the largest drop that does no harm, said before the run: a share of what the float32 build gets, as
+            `1%`, or percentage points, as `0.5`, or of a metric with a unit of its own so much of that. By default
+            `1%`, and `5%` of an error. Only builds that are shown to lose less are recommended.
         alpha: how often, at most, any of them may wrongly be said to; one-sided, over all of them at once.
         selection: how choosing and judging on the same samples is kept from flattering the choice: `simultaneous`
             tests all builds at once; `cross-fit` chooses on each half of the evaluation set and judges on the other.
-        max_drop: builds that lose more than this are not recommended, in percentage points.
+        max_drop: builds that lose more than this are not recommended, in percentage points, or in percent of what the
+            float32 build gets where the metric is no percentage.
         max_size: builds that are larger than this are not recommended, in kilobytes of 1,000 bytes.
         max_latency_ratio: builds that take more than this share of the time of ONNX Runtime's float32 are not
             recommended.
         bench_seconds: how long speed may be measured, about; 0 is not at all.
-        flag_drop: rows that lose more accuracy than this are flagged, in percentage points.
+        flag_drop: rows that lose more than this are flagged, likewise.
         min_accuracy: rows with less accuracy than this are flagged, a fraction from 0 to 1.
         jobs: how many jobs at once, each with its share of the cores; None is one a core.
         timeout: seconds after which a single job, such as one build, is ended and its row fails.
@@ -151,6 +163,7 @@ def compare(
         calibration_seeds=calibration_seeds,
         targets=targets,
         target_samples=target_samples,
+        judging=Judging(task=task, metric=metric, unit=unit, lower_is_better=lower_is_better),
         margin=margin,
         alpha=alpha,
         selection=selection,

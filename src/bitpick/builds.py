@@ -10,6 +10,8 @@ from bitpick.comparison.listener import Listener, Silent
 from bitpick.data.load import load as load_dataset
 from bitpick.data.progress import Progress, silent
 from bitpick.errors import RequestError
+from bitpick.judging import Judging
+from bitpick.measures.tasks.registry import checked
 from bitpick.result import File, Hop, Row
 from bitpick.source import Source
 from bitpick.timing import BenchRecord
@@ -99,6 +101,10 @@ def evaluate(
     model: str | Path | Source,
     data: str | Path = "cifar10",
     *,
+    task: str | None = None,
+    metric: str | None = None,
+    unit: str | None = None,
+    lower_is_better: bool | None = None,
     listener: Listener | None = None,
     progress: Progress = silent,
 ) -> Row:
@@ -107,6 +113,10 @@ def evaluate(
     Args:
         model: the directory of a build, or a model.
         data: the data set.
+        task: see `compare`; so are `metric`, `unit` and `lower_is_better`.
+        metric: what it is judged by.
+        unit: of the metric.
+        lower_is_better: whether the metric of `module:function` is an error.
         listener: is told how it goes.
         progress: is told how far a download is.
 
@@ -114,7 +124,8 @@ def evaluate(
         RequestError: there is no such model or build, or it does not fit the data.
         RunError: the evaluation failed.
     """
-    return alone.evaluate(Source.of(model), _load(data, progress), listener or Silent())
+    judging = checked(Judging(task=task, metric=metric, unit=unit, lower_is_better=lower_is_better))
+    return alone.evaluate(Source.of(model), _load(data, progress), listener or Silent(), judging)
 
 
 def bench(

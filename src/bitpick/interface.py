@@ -47,6 +47,7 @@ class Interface(BaseModel):
         task: what the model is for, see `Run.task`.
         output: the place of the output that the task is about.
         classes: names of the classes, in the order of its scores; empty where there are none.
+        threshold: of one score for two classes, or one for each label: above which it is that class, or that label.
     """
 
     model_config = _STRICT
@@ -56,6 +57,7 @@ class Interface(BaseModel):
     task: str
     output: int = 0
     classes: tuple[str, ...] = ()
+    threshold: float = 0.5
 
     @property
     def signature(self) -> Signature:

@@ -23,6 +23,7 @@ from bitpick.evidence import (
     VersusNative,
 )
 from bitpick.fingerprint import Coverage, Fingerprint
+from bitpick.judging import Judging
 from bitpick.recipe import Kind, Recipe
 from bitpick.timing import Latency, SpeedRecord, Throughput
 
@@ -68,6 +69,8 @@ class Row(Record):
         metrics: others that say more.
         samples: how many it was evaluated on.
         accuracy: where the task is to predict classes that the labels name.
+        fidelity: how alike the output that the task is about is to the baseline's.
+        fidelities: the same of each output, by its name, where there are several.
         weight_bytes: bytes of the weights alone, in the formats that the runtime keeps them in.
         over_draws: what its recipe loses over several calibration draws, where that was asked for.
         no_over_draws: why that is not known, where it was asked for.
@@ -97,6 +100,7 @@ class Row(Record):
     versus_baseline: VersusBaseline | None = None
     versus_native: VersusNative | None = None
     fidelity: Fidelity | None = None
+    fidelities: dict[str, Fidelity] | None = None
     unoptimized: Unoptimized | None = None
     fingerprint: Fingerprint | None = None
     coverage: Coverage | None = None
@@ -214,10 +218,13 @@ class RequestRecord(Record):
         targets: the CPUs to measure for beside this one; empty where bitpick chooses.
         target_fields: what each of them is, by its name.
         target_samples: how many evaluation samples an emulated target gets.
-        margin: the largest drop that does no harm: a share of the baseline's accuracy (`1%`), or points (`0.5`).
+        judging: how builds are to be judged, where the user says so.
+        margin: the largest drop that does no harm: a share of the baseline's metric (`1%`), or points, or a number in
+            the metric's unit (`0.5`). Where the user says none it is the task's own, and empty until that is known.
         alpha: how often, at most, one of the recommended rows may wrongly be called good enough; one-sided.
         selection: how choosing and judging on the same samples is kept from flattering what is chosen.
-        max_drop: rows that lose more than this, as a fraction, are not recommended.
+        max_drop: rows that lose more than this are not recommended: as a fraction, of the baseline's metric where that
+            is none itself.
         max_size: rows of more bytes are not recommended.
         max_latency_ratio: rows whose time is more than this share of the reference's are not recommended.
         bench_seconds: how long speed may be measured; 0 is not at all.
@@ -238,7 +245,8 @@ class RequestRecord(Record):
     targets: list[str] = []
     target_fields: dict[str, dict[str, Any]] = {}
     target_samples: int = 1000
-    margin: str
+    judging: Judging = Judging()
+    margin: str = ""
     alpha: float
     selection: Selection = "simultaneous"
     max_drop: float | None = None

@@ -25,6 +25,17 @@ Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="The run directory; the same request continues in its own.")
 ]
 
+Task = Annotated[
+    str | None,
+    typer.Option(help="classification, multilabel, regression, reconstruction, anomaly, agreement or deviation."),
+]
+Metric = Annotated[
+    str | None, typer.Option(help="A metric of the task, such as rmse, or a function of yours, as module:function.")
+]
+Unit = Annotated[str | None, typer.Option(help="The unit of the metric's values.")]
+LowerIsBetter = Annotated[
+    bool | None, typer.Option("--lower-is-better/--higher-is-better", help="Which way a metric of yours goes.")
+]
 CalibrationSize = Annotated[int, typer.Option(help="Number of calibration samples.")]
 Seed = Annotated[int, typer.Option(help="Seed of the calibration draw.")]
 Timeout = Annotated[float | None, typer.Option(help="End a job after so many seconds; its row fails.")]

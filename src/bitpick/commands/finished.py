@@ -54,7 +54,9 @@ def report(run: Annotated[Path, typer.Argument(help="A run directory.")], json: 
 def gate(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
     row: Annotated[list[str] | None, typer.Option(help="The row; by default the recommended one. Repeat.")] = None,
-    max_drop: Annotated[float | None, typer.Option(help="The largest drop, in percentage points.")] = None,
+    max_drop: Annotated[
+        float | None, typer.Option(help="The largest drop, in points; of other metrics in percent of the float32's.")
+    ] = None,
     max_size: Annotated[float | None, typer.Option(help="The largest size, in kB.")] = None,
     max_latency_ratio: Annotated[float | None, typer.Option(help="The largest share of the reference's time.")] = None,
     min_coverage: Annotated[float | None, typer.Option(help="The smallest integer share, from 0 to 1.")] = None,

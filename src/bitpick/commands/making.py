@@ -13,14 +13,18 @@ from bitpick.commands.app import (
     Data,
     Json,
     KerasBuilder,
+    LowerIsBetter,
     MemoryLimit,
+    Metric,
     ModelPath,
     Out,
     Overwrite,
     Seed,
     StateDict,
+    Task,
     Timeout,
     TrustModel,
+    Unit,
     command,
 )
 
@@ -48,9 +52,17 @@ def compare(
         typer.Option(help="Measure for this CPU too: x86-avx2, a YAML file, or host for none other; repeat for more."),
     ] = None,
     target_samples: Annotated[int, typer.Option(help="How many evaluation samples a target gets.")] = 1000,
+    task: Task = None,
+    metric: Metric = None,
+    unit: Unit = None,
+    lower_is_better: LowerIsBetter = None,
     margin: Annotated[
-        str, typer.Option(help="The largest drop that does no harm: 1% of the float32's accuracy, or 0.5 points.")
-    ] = "1%",
+        str | None,
+        typer.Option(
+            help="The largest drop that does no harm: 1% of what the float32 gets, or 0.5 points, or 0.5 of a unit; "
+            "by default 1%, and 5% of an error."
+        ),
+    ] = None,
     alpha: Annotated[float, typer.Option(help="One-sided level of showing that a build loses less.")] = 0.05,
     selection: Annotated[
         str,
@@ -58,14 +70,21 @@ def compare(
             help="simultaneous: all builds tested at once; cross-fit: chosen on one half, judged on the other."
         ),
     ] = "simultaneous",
-    max_drop: Annotated[float | None, typer.Option(help="Recommend no build that loses more, in points.")] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            help="Recommend no build that loses more, in points; of other metrics in percent of the float32's."
+        ),
+    ] = None,
     max_size: Annotated[float | None, typer.Option(help="Recommend no build that is larger, in kB.")] = None,
     max_latency_ratio: Annotated[
         float | None, typer.Option(help="Recommend no build that takes a larger share of the time of the reference.")
     ] = None,
     bench_seconds: Annotated[float, typer.Option(help="How long speed may be measured, about.")] = 120.0,
     no_bench: Annotated[bool, typer.Option("--no-bench", help="Measure no speed.")] = False,
-    flag_drop: Annotated[float, typer.Option(help="Flag rows that lose more than this, in percentage points.")] = 5.0,
+    flag_drop: Annotated[
+        float, typer.Option(help="Flag rows that lose more than this, in points, or percent of what the float32 gets.")
+    ] = 5.0,
     min_accuracy: Annotated[
         float | None, typer.Option(help="Flag rows with less accuracy than this, from 0 to 1.")
     ] = None,
@@ -96,6 +115,10 @@ def compare(
             calibration_seeds=calibration_seeds,
             targets=target or (),
             target_samples=target_samples,
+            task=task,
+            metric=metric,
+            unit=unit,
+            lower_is_better=lower_is_better,
             margin=margin,
             alpha=alpha,
             selection=selection,
@@ -181,19 +204,25 @@ def quantize(
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A model, or the directory of a build.")],
     data: Data = "cifar10",
+    task: Task = None,
+    metric: Metric = None,
+    unit: Unit = None,
+    lower_is_better: LowerIsBetter = None,
     trust_model: TrustModel = False,
     keras_builder: KerasBuilder = None,
     state_dict: StateDict = None,
     json: Json = False,
 ) -> None:
-    """Evaluate a model or a build: accuracy with its interval, and per class."""
+    """Evaluate a model or a build: its metric with an interval, and of classes each one."""
     from bitpick import api
     from bitpick.report import terminal
     from bitpick.source import Source
 
     with terminal.LiveRows(printing.stderr()) as listener:
         source = Source(str(model), trust_model, keras_builder, state_dict)
-        row = api.evaluate(source, data, listener=listener, progress=printing.progress())
+        asked = {"task": task, "metric": metric, "unit": unit}
+        progress = printing.progress()
+        row = api.evaluate(source, data, lower_is_better=lower_is_better, listener=listener, progress=progress, **asked)
     if json:
         printing.print_json(row.model_dump(exclude_none=True))
     else:

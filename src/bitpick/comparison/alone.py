@@ -9,6 +9,7 @@ from typing import Any
 
 from bitpick.comparison import bench as timing
 from bitpick.comparison import fit, form_job, making, plan
+from bitpick.comparison.arrays import read_outputs
 from bitpick.comparison.fit import LoadData
 from bitpick.comparison.job import FUNCTIONS, open_build
 from bitpick.comparison.listener import Listener
@@ -21,6 +22,7 @@ from bitpick.errors import DataError, ModelError, RecipeError
 from bitpick.executors.executor import Executor
 from bitpick.executors.pool import WorkerPool
 from bitpick.host import this_host
+from bitpick.judging import Judging
 from bitpick.measures import size
 from bitpick.model import Format, Signature
 from bitpick.recipe import Kind
@@ -31,7 +33,7 @@ from bitpick.timing import BenchRecord
 CHECK_SAMPLES = 1000
 
 
-def evaluate(model: Source, load_data: LoadData, listener: Listener) -> Row:
+def evaluate(model: Source, load_data: LoadData, listener: Listener, judging: Judging | None = None) -> Row:
     """Evaluate a build, or a model in the engine that runs its format as it is.
 
     Raises:
@@ -44,9 +46,9 @@ def evaluate(model: Source, load_data: LoadData, listener: Listener) -> Row:
             made, signature, asked_for = _opened(model, Path(folder), executor, load_data)
             each = engine(made.recipe.engine)
             listener.phase("loading the data set")
-            fits = fit.fitted(load_data, signature, model.name)
+            fits = fit.fitted(load_data, signature, model.name, judging)
             samples, task = fits.evaluation, fits.task
-            if samples.labels is None:
+            if samples.labels is None and task.against_float:
                 raise DataError(
                     f"{fits.dataset.name} has no labels, and one model by itself has nothing to agree with",
                     mend="give labels with --labels, or compare it with its float model: bitpick compare",
@@ -61,6 +63,11 @@ def evaluate(model: Source, load_data: LoadData, listener: Listener) -> Row:
                 "shapes": [tensor.shape for tensor in signature.outputs],
                 "predictions": None,
             }
+            if task.unsettled:
+                some, out = samples.head(CHECK_SAMPLES), Path(folder) / "some.npz"
+                fields = {key: value for key, value in payload.items() if key not in ("task", "predictions")}
+                executor.run(each.environment, f"{FUNCTIONS}:run", {**fields, "samples": some, "out": out})
+                payload["task"] = task.settled(read_outputs(out), some.targets())
             outcome = executor.run(each.environment, f"{FUNCTIONS}:evaluate", payload)
             look = payload | {"samples": samples.head(CHECK_SAMPLES), "asked_for": asked_for}
             del look["predictions"]

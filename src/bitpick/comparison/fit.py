@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bitpick.data.dataset import Dataset, Samples
 from bitpick.errors import DataError, ModelError
 from bitpick.interface import Input, Interface, Output
+from bitpick.judging import Judging
 from bitpick.measures.tasks import registry
 from bitpick.measures.tasks.task import Task
 from bitpick.model import Signature, Tensor
@@ -45,13 +46,14 @@ class Fitted:
         return self.dataset.samples(self.dataset.calibration, self.names)
 
 
-def fitted(load_data: LoadData, signature: Signature, source: str) -> Fitted:
+def fitted(load_data: LoadData, signature: Signature, source: str, judging: Judging | None = None) -> Fitted:
     """Load a data set for a model, and see what both are for.
 
     Args:
         load_data: gives the data set.
         signature: what the model takes and gives.
         source: the model, as messages call it.
+        judging: how builds are to be judged, where the user says so.
 
     Raises:
         RequestError: there is no such data set, or the model cannot take it, or gives nothing to compare with labels.
@@ -62,7 +64,7 @@ def fitted(load_data: LoadData, signature: Signature, source: str) -> Fitted:
     evaluation = dataset.samples(dataset.evaluation, names)
     _check(evaluation, signature, source)
     labels = None if evaluation.labels is None else evaluation.targets()
-    return Fitted(dataset, names, registry.choose(signature, dataset.classes, labels, source))
+    return Fitted(dataset, names, registry.choose(signature, dataset.classes, labels, source, judging))
 
 
 def interface(signature: Signature, samples: Samples, task: Task) -> Interface:
@@ -74,6 +76,7 @@ def interface(signature: Signature, samples: Samples, task: Task) -> Interface:
         task=task.kind,
         output=getattr(task, "output", 0),
         classes=getattr(task, "classes", ()),
+        threshold=threshold if (threshold := getattr(task, "threshold", None)) is not None else 0.5,
     )
 
 

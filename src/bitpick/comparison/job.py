@@ -184,6 +184,14 @@ def evaluate(
     )
 
 
+@validate_call
+def run(recipe: Recipe, folder: Path, samples: Samples, threads: int, shapes: Shapes, out: Path) -> None:
+    """Keep what a build gives for samples, `output0` and so on, in the file `out`; see `evaluate`."""
+    with engine(recipe.engine).open(open_build(folder), SessionSettings(threads)) as session:
+        found = outputs.whole(session, samples, shapes)
+    save(out, {f"output{i}": each for i, each in enumerate(found)})
+
+
 @dataclass(frozen=True)
 class Inspected:
     """What `inspect` reports: fields of a row."""

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from bitpick.comparison import fit, making, plan, schedule
+from bitpick.comparison.arrays import read_outputs
 from bitpick.comparison.fit import LoadData
 from bitpick.comparison.form_job import FUNCTIONS
 from bitpick.comparison.job import Job
 from bitpick.comparison.listener import Listener
-from bitpick.comparison.request import refuse_quantized
+from bitpick.comparison.request import refuse_quantized, settle
 from bitpick.comparison.schedule import Result
 from bitpick.comparison.store import Store
 from bitpick.conversion import verify
@@ -24,6 +25,7 @@ from bitpick.data.sampling import CalibrationDraw, draw, part
 from bitpick.errors import BitpickError, ModelError
 from bitpick.executors.executor import Executor
 from bitpick.host import Host, installed_version
+from bitpick.measures.tasks.task import Task
 from bitpick.model import Format, Model, Signature, Tensor, sha256_of
 from bitpick.result import CalibrationRecord, DataRecord, EvaluationRecord, FormRecord, RequestRecord
 from bitpick.result import Hop as HopRecord
@@ -51,10 +53,10 @@ class Preparation:
         self._converted: set[str] = set()
 
     def prepare(self, load_data: LoadData) -> tuple[plan.Inputs, Model]:
-        """All that comes before any build; see `open`, `load`, `to_reference` and `with_targets`."""
+        """All that comes before any build; see `open`, `load`, `to_reference`, `settled` and `with_targets`."""
         inputs = self.load(load_data, self.open(load_data))
         model = self.to_reference(inputs)
-        return self.with_targets(inputs), model
+        return self.with_targets(self.settled(inputs)), model
 
     @property
     def source(self) -> Path:
@@ -105,7 +107,8 @@ class Preparation:
         """
         self._listener.phase("loading the data set")
         request = self.run.request
-        found = fit.fitted(load_data, signature, request.model)
+        found = fit.fitted(load_data, signature, request.model, request.judging)
+        settle(request, found.task)
         drawn = draw(found.dataset, request.calibration_size, request.seed)
         self.store.calibration_indices.parent.mkdir(exist_ok=True)
         np.save(self.store.calibration_indices, drawn.indices)
@@ -168,6 +171,20 @@ class Preparation:
             macs=counts["macs"],
         )
 
+    def settled(self, inputs: plan.Inputs) -> plan.Inputs:
+        """The inputs with a task that can judge; some must see what the float model gives for some samples.
+
+        Raises:
+            RequestError: with that the task cannot be.
+            RunError: the float model cannot be run.
+        """
+        if not inputs.task.unsettled:
+            return inputs
+        self._run_float("run_form", inputs, inputs.check, self.store.reference_outputs)
+        targets = None if inputs.check.labels is None else inputs.check.targets()
+        task = inputs.task.settled(read_outputs(self.store.reference_outputs), targets)
+        return replace(inputs, task=task, interface=fit.interface(inputs.signature, inputs.evaluation, task))
+
     def with_targets(self, inputs: plan.Inputs) -> plan.Inputs:
         """The inputs, where there are no labels with what the float model answers in their place.
 
@@ -176,25 +193,29 @@ class Preparation:
         """
         if inputs.evaluation.labels is not None or not inputs.task.against_float:
             return inputs
-        self._listener.phase("running the float model")
-        reference = reference_of(inputs.format)
-        runner, recipe = plan.runner_of(reference)
         out = self.store.reference_answers.absolute()
-        payload = {
-            "source": inputs.path(reference, self.store),
-            "recipe": recipe,
-            "samples": inputs.evaluation,
-            "threads": inputs.threads,
-            "task": inputs.task,
-            "shapes": inputs.shapes,
-            "out": out,
-        }
-        self._executor.run(runner.environment, f"{FUNCTIONS}:answer", payload)
+        self._run_float("answer", inputs, inputs.evaluation, out, task=inputs.task)
         return replace(
             inputs,
             evaluation=inputs.evaluation.model_copy(update={"labels": out}),
             check=inputs.check.model_copy(update={"labels": out}),
         )
+
+    def _run_float(self, function: str, inputs: plan.Inputs, samples: Samples, out: Path, **more: Task) -> None:
+        """Run the reference graph on samples, and keep what it gives in a file."""
+        self._listener.phase("running the float model")
+        reference = reference_of(inputs.format)
+        runner, recipe = plan.runner_of(reference)
+        payload = {
+            "source": inputs.path(reference, self.store),
+            "recipe": recipe,
+            "samples": samples,
+            "threads": inputs.threads,
+            "shapes": inputs.shapes,
+            "out": out.absolute(),
+            **more,
+        }
+        self._executor.run(runner.environment, f"{FUNCTIONS}:{function}", payload)
 
     def _given_forms(self, source: Format) -> list[Format]:
         """The forms that an earlier run of the same request left, verified and unchanged; no others stay recorded."""

@@ -17,13 +17,15 @@ from bitpick.engines.registry import engine, engines
 from bitpick.errors import ModelError, RecipeError, RequestError
 from bitpick.executors.pool import Limits
 from bitpick.host import Host, Target, target
+from bitpick.judging import Judging
+from bitpick.measures.tasks.registry import checked
+from bitpick.measures.tasks.task import Task
 from bitpick.model import Format, Model
 from bitpick.recipe import PRESETS, Recipe, baseline, did_you_mean
 from bitpick.result import RequestRecord, Selection
 from bitpick.source import Kind, Source
 
 DEFAULT_PRESET = "standard"
-DEFAULT_MARGIN = "1%"
 DEFAULT_ALPHA = 0.05
 DEFAULT_FLAG_DROP = 0.05
 DEFAULT_BENCH_SECONDS = 120.0  # covers every row of the default preset
@@ -42,7 +44,8 @@ def make_request(
     calibration_seeds: int = 1,
     targets: Sequence[str] = (),
     target_samples: int = 1000,
-    margin: str = DEFAULT_MARGIN,
+    judging: Judging | None = None,
+    margin: str | None = None,
     alpha: float = DEFAULT_ALPHA,
     selection: str = "simultaneous",
     max_drop: float | None = None,
@@ -66,7 +69,9 @@ def make_request(
         targets: CPUs to measure for beside this one, by name or YAML file; none leaves the choice to bitpick, `host` is
             none.
         target_samples: how many evaluation samples they get.
-        margin: the largest drop that does no harm: `1%` of the baseline's accuracy, or points, as `0.5`.
+        judging: how builds are to be judged, where the user says so.
+        margin: the largest drop that does no harm: `1%` of the baseline's metric, or points, as `0.5`, or a number in
+            the metric's unit; None is the task's own.
         alpha: the one-sided level at which rows are shown to be good enough.
         selection: `simultaneous` or `cross-fit`, see `Recommendation`.
         max_drop: rows that lose more than this, as a fraction, are not recommended.
@@ -100,7 +105,9 @@ def make_request(
             raise RecipeError(
                 f"the recipe {recipe.id} is of no engine that --engine names", expected=", ".join(engine_names)
             )
-    margin_of(margin)
+    if margin is not None:
+        margin_of(margin)
+    judging = checked(judging or Judging())
     _require(seed >= 0, f"the seed {seed} is negative", "a whole number from 0")
     seeds = f"the number of calibration seeds {calibration_seeds} is out of range"
     _require(calibration_seeds >= 1, seeds, "at least 1, the one draw that every build is made from")
@@ -130,7 +137,8 @@ def make_request(
         "targets": list(dict.fromkeys(targets)),
         "target_fields": {name: asdict(each) for name, each in chosen.items()},
         "target_samples": target_samples,
-        "margin": margin,
+        "judging": judging.model_dump(mode="json"),
+        "margin": margin or "",
         "alpha": alpha,
         "selection": selection,
         "max_drop": max_drop,
@@ -138,7 +146,7 @@ def make_request(
         "max_latency_ratio": max_latency_ratio,
         "bench_seconds": bench_seconds,
         "flag_drop": flag_drop,
-        "min_accuracy": PRESET_MIN_ACCURACY.get(preset) if min_accuracy is None else min_accuracy,
+        "min_accuracy": min_accuracy,
     }
     # The order of recipes, engines and targets changes that of the rows and nothing in them; a target is its fields.
     unordered = fields | {
@@ -163,6 +171,21 @@ def refuse_quantized(name: str) -> NoReturn:
         expected="the trained float32 model",
         mend=f"measure it by itself with: bitpick evaluate {name}",
     )
+
+
+def settle(request: RequestRecord, task: Task) -> None:
+    """Fill in what was left to the task: the margin, and the least accuracy that a preset asks for.
+
+    Raises:
+        RequestError: something was asked for that there is not in this task.
+    """
+    measure = task.measure
+    if not request.margin:
+        request.margin = task.default_margin
+    if measure.name == "accuracy" and request.min_accuracy is None:
+        request.min_accuracy = PRESET_MIN_ACCURACY.get(request.preset)
+    if measure.unit != "fraction":
+        _require(request.min_accuracy is None, f"builds are judged by {measure.label} here", "no --min-accuracy")
 
 
 def job_limits(timeout: float | None, memory_limit: float | None) -> Limits:

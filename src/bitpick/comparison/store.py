@@ -208,6 +208,11 @@ class Store:
         return self.root / "forms" / "reference_answers.npy"
 
     @property
+    def reference_outputs(self) -> Path:
+        """What the float model gives for some samples, where the task asks for that."""
+        return self.root / "forms" / "reference_outputs.npz"
+
+    @property
     def calibration_indices(self) -> Path:
         """Which samples were drawn for calibration."""
         return self.root / "forms" / "calibration_indices.npy"

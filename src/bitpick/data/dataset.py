@@ -48,11 +48,17 @@ class Samples(BaseModel):
             )
 
     def targets(self) -> NDArray[Any]:
-        """The labels: array of shape (count, …); integers as int64, other numbers as float32."""
+        """The labels: array of shape (count, …), or (count,) where that is all; integers as int64, others as float32.
+
+        What a float model with several outputs answers, in the place of labels, has a field for each.
+        """
         assert self.labels is not None
         labels: NDArray[Any] = np.load(self.labels)
         found = (labels if self.indices is None else labels[np.load(self.indices)])[: self.count]
-        return found.astype(np.int64 if np.issubdtype(found.dtype, np.integer) else np.float32)
+        if found.dtype.names:
+            return found
+        one = found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
+        return one.astype(np.int64 if np.issubdtype(one.dtype, np.integer) else np.float32)
 
     def head(self, count: int) -> Samples:
         """The first samples, at most `count` of them."""

@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.evidence import Accuracy, Metric
+from bitpick.evidence import Accuracy, Measure, Metric
+from bitpick.measures.tasks.formulas import AUC
 from bitpick.measures.tasks.task import Answers, Targets, Task, Versus
 from bitpick.preprocessing import Arrays
 from bitpick.statistics import mcnemar_midp, noninferiority_score, tango_interval, wilson_interval
@@ -20,13 +21,28 @@ class Classification(Task):
     Attributes:
         classes: names of the classes, in the order of the labels.
         output: which of the model's outputs has the scores: shape (n, classes), or (n, 1) for two classes.
-        threshold: of two classes with one score, above which it is the second one.
+        threshold: of two classes with one score, above which it is the second one: 0.5 of probabilities, 0 of others;
+            None until it is known which they are.
     """
 
     kind: Literal["classification", "agreement"] = "classification"
     classes: tuple[str, ...]
     output: int = 0
-    threshold: float = 0.5
+    threshold: float | None = 0.5
+
+    @property
+    def measure(self) -> Measure:
+        """See `Task.measure`."""
+        return Measure(name="accuracy" if self.kind == "classification" else "agreement")
+
+    @property
+    def unsettled(self) -> bool:
+        """See `Task.unsettled`."""
+        return self.threshold is None
+
+    def settled(self, outputs: Arrays, targets: Targets | None) -> Classification:  # noqa: ARG002 - see Task
+        """See `Task.settled`."""
+        return self.model_copy(update={"threshold": threshold_of(outputs[self.output])})
 
     @property
     def against_float(self) -> bool:
@@ -41,6 +57,7 @@ class Classification(Task):
         """The class of each sample, from scores of shape (n, classes), or (n, 1), or (n,)."""
         flat = scores.reshape(len(scores), -1)
         if flat.shape[1] == 1:
+            assert self.threshold is not None
             return np.greater(flat[:, 0], self.threshold).astype(np.int32)
         found: NDArray[np.int32] = flat.argmax(axis=1).astype(np.int32)
         return found
@@ -52,8 +69,15 @@ class Classification(Task):
     def metric(self, answers: Answers, targets: Targets) -> Metric:
         """See `Task.metric`: the interval is Wilson's."""
         correct = int((answers == targets).sum())
-        name = "accuracy" if self.kind == "classification" else "agreement"
-        return Metric(name=name, value=correct / len(targets), interval=wilson_interval(correct, len(targets)))
+        interval = wilson_interval(correct, len(targets))
+        return Metric(**self.measure.model_dump(), value=correct / len(targets), interval=interval)
+
+    def metrics(self, answers: Answers, outputs: Arrays, targets: Targets) -> list[Metric]:  # noqa: ARG002 - see Task
+        """See `Task.metrics`: of two classes, the area under the curve of the second one's score."""
+        scores = outputs[self.output].reshape(len(targets), -1)
+        if self.kind != "classification" or scores.shape[1] > 2 or not 0 < targets.sum() < len(targets):
+            return []
+        return [AUC.metric(scores[:, -1] - (scores[:, 0] if scores.shape[1] == 2 else 0), targets)]
 
     def accuracy(self, answers: Answers, outputs: Arrays, targets: Targets) -> Accuracy | None:
         """See `Task.accuracy`."""
@@ -113,6 +137,11 @@ class Classification(Task):
     def groups(self, targets: Targets) -> NDArray[np.int64]:
         """See `Task.groups`: the classes."""
         return targets.astype(np.int64)
+
+
+def threshold_of(scores: NDArray[np.float32]) -> float:
+    """Above which score a class is predicted by it alone: 0.5 where scores are probabilities, 0 where some are not."""
+    return 0.5 if scores.min() >= 0 and scores.max() <= 1 else 0.0
 
 
 def discordant(first: Answers, second: Answers, targets: Targets) -> tuple[int, int]:

@@ -2,59 +2,232 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
-import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from bitpick.errors import DataError, ModelError
+from bitpick.errors import DataError, ModelError, RequestError
+from bitpick.judging import Judging
+from bitpick.measures.tasks import custom
+from bitpick.measures.tasks.anomaly import Anomaly
+from bitpick.measures.tasks.case import Case, binary
 from bitpick.measures.tasks.classification import Classification
+from bitpick.measures.tasks.custom import Custom
+from bitpick.measures.tasks.deviation import Deviation
+from bitpick.measures.tasks.multilabel import MultiLabel
+from bitpick.measures.tasks.reconstruction import Reconstruction
+from bitpick.measures.tasks.regression import Regression
 from bitpick.measures.tasks.task import Task
-from bitpick.model import Signature, Tensor
+from bitpick.model import Signature
+from bitpick.recipe import did_you_mean
 
-AnyTask = Classification
+_Tasks = Classification | MultiLabel | Regression | Reconstruction | Anomaly | Deviation | Custom
+AnyTask = Annotated[_Tasks, Field(discriminator="kind")]
 """Every task, told apart by `kind`."""
 
+METRICS: dict[str, tuple[str, ...]] = {
+    "classification": ("accuracy",),
+    "multilabel": ("macro_auc", "macro_f1", "exact_match"),
+    "regression": ("mae", "rmse", "r2"),
+    "reconstruction": ("mae", "rmse"),
+    "anomaly": ("auc",),
+    "agreement": ("agreement",),
+    "deviation": ("deviation",),
+}
+"""The metrics that a task can be judged by; the first one is the default."""
+WITHOUT_LABELS = ("reconstruction", "agreement", "deviation")
+_LEAST = 5  # samples of either kind: with fewer, too many resamples lack one
 
-def choose(signature: Signature, classes: tuple[str, ...], labels: NDArray[Any] | None, source: str) -> Task:
-    """The task that a model and a data set make.
 
-    Args:
-        signature: what the model gives.
-        classes: names of the classes; empty where the data set has none.
-        labels: the labels of the evaluation set; None where it has none.
-        source: the model, as messages call it.
+def checked(judging: Judging) -> Judging:
+    """What a user asked for, with the digest of a metric of their own.
 
     Raises:
-        ModelError: the model gives nothing that the labels could be compared with.
-        DataError: the labels are none of it.
+        RequestError: there is no such task or metric, or it is none of that task.
     """
-    place = next((i for i, tensor in enumerate(signature.outputs) if _scores(tensor)), None)
-    if place is None:
-        told = "; ".join(map(str, signature.outputs))
-        raise ModelError(
-            f"the model {source} gives {told}, not one score per class", expected=f"shape (batch, {len(classes)})"
+    task, metric = judging.task, judging.metric
+    if task is not None and task not in METRICS:
+        known = ", ".join(METRICS)
+        raise RequestError(f"there is no task {task!r}", expected=f"one of {known}", mend=did_you_mean(task, METRICS))
+    if _own(metric):
+        return judging.model_copy(update={"metric_sha256": custom.digest(str(metric))})
+    metrics = METRICS[task] if task else tuple(dict.fromkeys(each for some in METRICS.values() for each in some))
+    if metric is not None and metric not in metrics:
+        raise RequestError(
+            f"there is no metric {metric!r}{f' of the task {task}' if task else ''}",
+            expected=f"one of {', '.join(metrics)}, or a function of yours, as module:function",
+            mend=did_you_mean(metric, metrics),
         )
-    count = _scores(signature.outputs[place])
-    if labels is None:
-        names = classes if len(classes) == count else tuple(str(i) for i in range(count))
-        return Classification(kind="agreement", classes=names, output=place)
+    if judging.lower_is_better is not None:
+        raise RequestError(
+            "--lower-is-better is about a metric of yours", expected="--metric module:function beside it"
+        )
+    return judging
+
+
+def choose(
+    signature: Signature,
+    classes: tuple[str, ...],
+    labels: NDArray[Any] | None,
+    source: str,
+    judging: Judging | None = None,
+) -> Task:
+    """The task that a model and a data set make, or the one that was asked for; see `Case`.
+
+    Raises:
+        RequestError: the model gives nothing that the labels could be compared with, or they are none of it, or that is
+            not the task that was asked for.
+    """
+    case = Case(signature, classes, labels, source, judging or Judging())
+    if _own(case.judging.metric):
+        return _custom(case)
+    kind = case.judging.task or case.guess
+    if labels is None and kind not in WITHOUT_LABELS:
+        raise DataError(f"the task {kind} needs labels, and the data set has none", mend="give them with --labels")
+    metric = case.judging.metric
+    if metric is not None and metric not in METRICS[kind]:
+        raise RequestError(
+            f"the model {source} and the data set make the task {kind}, which is not judged by {metric}",
+            expected=f"one of {', '.join(METRICS[kind])}",
+        )
+    return _MAKERS[kind](case)
+
+
+def _own(metric: str | None) -> bool:
+    """Whether a metric is a function of the user's own."""
+    return metric is not None and ":" in metric
+
+
+def _classification(case: Case) -> Classification:
+    labels, counts = case.labels, case.counts
+    assert labels is not None
+    if labels.ndim != 1 or labels.dtype.kind not in "iub":
+        raise DataError(
+            f"the labels are {labels.dtype} of shape {labels.shape}", expected="class numbers, integers of one axis"
+        )
+    place = _scores(case)
+    count = max(2, counts[place])
+    classes = case.classes or tuple(map(str, range(count)))
     if count != len(classes):
         raise DataError(
-            f"the model {source} gives {count} scores, and the data set has {len(classes)} classes",
+            f"the model {case.source} gives {count} scores, and the data set has {len(classes)} classes",
             expected="as many of each",
         )
-    top = int(np.max(labels))
-    if top >= len(classes):
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= count:
         raise DataError(
-            f"the data set has the label {top}, outside its {len(classes)} classes",
-            expected=f"labels 0 to {len(classes) - 1}",
+            f"the data set has the label {low if low < 0 else high}, outside its {count} classes",
+            expected=f"labels 0 to {count - 1}",
         )
-    return Classification(classes=classes, output=place)
+    return Classification(classes=classes, output=place, threshold=_threshold(counts[place]))
 
 
-def _scores(tensor: Tensor) -> int:
-    """For how many classes an output has a score for each; 0 where it is no such output."""
-    if tensor.shape is None or len(tensor.shape) != 1 or tensor.shape[0] is None:
-        return 0
-    return tensor.shape[0]
+def _agreement(case: Case) -> Classification:
+    place = _scores(case)
+    count = max(2, case.counts[place])
+    classes = case.classes if len(case.classes) == count else tuple(map(str, range(count)))
+    threshold = _threshold(case.counts[place])
+    return Classification(kind="agreement", classes=classes, output=place, threshold=threshold)
+
+
+def _scores(case: Case) -> int:
+    """The output that has a score for each class: of as many as there are names, else the first that could be it."""
+    places = [i for i, count in enumerate(case.counts) if count]
+    if not places:
+        raise ModelError(
+            f"{case.gives}, and no score per class",
+            expected=f"shape (batch, {len(case.classes) or 'classes'})",
+            mend="" if case.labels is not None else "take another --task",
+        )
+    return next((i for i in places if case.counts[i] == len(case.classes)), places[0])
+
+
+def _threshold(count: int) -> float | None:
+    """Of one score, what tells classes apart is known once the float model was run."""
+    return None if count == 1 else 0.5
+
+
+def _multilabel(case: Case) -> MultiLabel:
+    labels = case.labels
+    assert labels is not None
+    if labels.ndim != 2 or not binary(labels):
+        raise DataError(
+            f"the labels are {labels.dtype} of shape {labels.shape}", expected="a 0 or a 1 for each label of a sample"
+        )
+    count = labels.shape[1]
+    classes = case.classes if len(case.classes) == count else tuple(map(str, range(count)))
+    return MultiLabel(classes=classes, output=_values(case), **_judged_by(case))
+
+
+def _regression(case: Case) -> Regression:
+    return Regression(output=_values(case), unit=case.judging.unit or "", **_judged_by(case))
+
+
+def _values(case: Case) -> int:
+    """The output that the labels are compared with, value by value."""
+    if case.like_labels is None:
+        raise case.unlike
+    return case.like_labels
+
+
+def _reconstruction(case: Case) -> Reconstruction:
+    output, given = _mirrored(case)
+    return Reconstruction(output=output, input=given, unit=case.judging.unit or "", **_judged_by(case))
+
+
+def _anomaly(case: Case) -> Anomaly:
+    labels = case.labels
+    assert labels is not None
+    output, given = _mirrored(case)
+    if labels.ndim != 1 or not binary(labels):
+        raise DataError("the labels are not 0 and 1", expected="1 for an anomaly, 0 for a normal sample")
+    found = int(labels.sum())
+    if min(found, len(labels) - found) < _LEAST:
+        raise DataError(
+            f"{found} of the {len(labels):,} samples are anomalies", expected=f"at least {_LEAST} of either kind"
+        )
+    return Anomaly(output=output, input=given, unit=case.judging.unit or "")
+
+
+def _mirrored(case: Case) -> tuple[int, int]:
+    if case.mirrored is None:
+        raise ModelError(case.gives, expected="an output of the shape of an input, which it reconstructs")
+    return case.mirrored
+
+
+def _deviation(case: Case) -> Deviation:
+    return Deviation(outputs=tuple(tensor.name for tensor in case.signature.outputs))
+
+
+def _custom(case: Case) -> Custom:
+    asked = case.judging
+    path = str(asked.metric)
+    if case.labels is None:
+        raise DataError(f"the metric {path} needs labels, and the data set has none", mend="give them with --labels")
+    function = custom.load(path)
+    higher = bool(getattr(function, "higher_is_better", True))
+    return Custom(
+        path=path,
+        outputs=tuple(tensor.name for tensor in case.signature.outputs),
+        name=str(getattr(function, "name", path.partition(":")[2])),
+        unit=str(getattr(function, "unit", "")) if asked.unit is None else asked.unit,
+        higher_is_better=higher if asked.lower_is_better is None else not asked.lower_is_better,
+    )
+
+
+def _judged_by(case: Case) -> Any:
+    """The metric that was asked for, as a field of the task."""
+    return {} if case.judging.metric is None else {"judged_by": case.judging.metric}
+
+
+_MAKERS: Mapping[str, Callable[[Case], Task]] = {
+    "classification": _classification,
+    "multilabel": _multilabel,
+    "regression": _regression,
+    "reconstruction": _reconstruction,
+    "anomaly": _anomaly,
+    "agreement": _agreement,
+    "deviation": _deviation,
+}

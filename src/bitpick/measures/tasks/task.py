@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from bitpick.evidence import Accuracy, Metric
+from bitpick.evidence import Accuracy, Measure, Metric
 from bitpick.preprocessing import Arrays
 
 Answers = NDArray[Any]
@@ -37,19 +37,47 @@ class Task(BaseModel, ABC):
 
     Attributes:
         kind: its name, as users and run.json write it.
-        default_margin: the largest drop that does no harm, where the user says none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    default_margin: ClassVar[str] = "1%"
-
     kind: str
+
+    @property
+    @abstractmethod
+    def measure(self) -> Measure:
+        """The metric that builds are judged by."""
+
+    @property
+    def default_margin(self) -> str:
+        """The largest drop that does no harm, where the user says none: 1% of what is right, 5% of an error.
+
+        A share of an error is a stricter thing than that share of what is right: at an accuracy of 90%, 1% of it is 9%
+        of the error.
+        """
+        return "1%" if self.measure.higher_is_better else "5%"
 
     @property
     def against_float(self) -> bool:
         """Whether what the float model answers is what is right."""
         return False
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether the task must see what the float model gives before it can judge."""
+        return False
+
+    def settled(self, outputs: Arrays, targets: Targets | None) -> Task:  # noqa: ARG002 - most are settled
+        """The task with what follows from what the float model gives.
+
+        Args:
+            outputs: of some samples, float32.
+            targets: theirs.
+
+        Raises:
+            RequestError: with these the task cannot be.
+        """
+        return self
 
     @property
     def margin_base(self) -> float | None:
@@ -108,10 +136,14 @@ class Task(BaseModel, ABC):
 
     def differing(self, first: Answers, second: Answers) -> NDArray[np.bool_]:
         """The samples that two builds answer differently, or noticeably so: shape (n,)."""
+        found = np.zeros(len(first), np.bool_)
+        if first.dtype.names:  # an answer of several parts
+            for name in first.dtype.names:
+                found |= self.differing(first[name], second[name])
+            return found
         tolerance = 1e-3 * float(np.sqrt(np.mean(np.square(first, dtype=np.float64))))
         close = np.isclose(first, second, rtol=1e-2, atol=tolerance)
-        found: NDArray[np.bool_] = np.logical_not(np.all(close.reshape(len(first), -1), axis=1))
-        return found
+        return np.logical_not(np.all(close.reshape(len(first), -1), axis=1), out=found)
 
     def correct(self, answers: Answers, targets: Targets) -> int | None:  # noqa: ARG002 - of classes
         """How many samples are right; None where samples are not right or wrong."""

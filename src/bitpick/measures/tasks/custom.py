@@ -1,0 +1,116 @@
+"""A metric of the user's own: any function of outputs and targets of the whole evaluation set."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from bitpick.errors import DataError, RequestError
+from bitpick.evidence import Measure
+from bitpick.measures.tasks.parts import packed, unpacked
+from bitpick.measures.tasks.resampled import Resampled
+from bitpick.measures.tasks.task import Answers, Targets
+from bitpick.preprocessing import Arrays
+from bitpick.recipe import did_you_mean
+from bitpick.statistics import Replicates, of_places
+
+_RESAMPLES = 1000  # each is a call of the function
+
+
+class Custom(Resampled):
+    """What `module:function` makes of outputs and targets.
+
+    The function takes the outputs, one array of shape (n, …), or of a model with several a dictionary of them by name,
+    and the targets, of shape (n, …), of any n samples, and returns a number.
+
+    Attributes:
+        path: `module:function`.
+        outputs: names of the model's outputs.
+        name: of the metric.
+        unit: of its values; `fraction` for numbers from 0 to 1.
+        higher_is_better: whether it is.
+    """
+
+    kind: Literal["custom"] = "custom"
+    path: str
+    outputs: tuple[str, ...]
+    name: str
+    unit: str = ""
+    higher_is_better: bool = True
+
+    @property
+    def measure(self) -> Measure:
+        """See `Task.measure`."""
+        return Measure(name=self.name, unit=self.unit, higher_is_better=self.higher_is_better)
+
+    @property
+    def unsettled(self) -> bool:
+        """See `Task.unsettled`: the function is tried before anything is built."""
+        return True
+
+    def settled(self, outputs: Arrays, targets: Targets | None) -> Custom:
+        """See `Task.settled`."""
+        assert targets is not None
+        self._call(packed(outputs, self.outputs), targets)
+        return self
+
+    def answers(self, inputs: Arrays, outputs: Arrays, targets: Targets | None) -> Answers:  # noqa: ARG002 - see Task
+        """See `Task.answers`: all outputs, see `packed`."""
+        return packed(outputs, self.outputs)
+
+    def replicates(self, answers: Answers, targets: Targets) -> Replicates:
+        """See `Resampled.replicates`: one call for each resample."""
+        return of_places(lambda places: self._call(answers[places], targets[places]), len(targets), _RESAMPLES)
+
+    def _call(self, answers: Answers, targets: Targets) -> float:
+        parts = unpacked(answers)
+        try:
+            return float(load(self.path)(parts.get("", parts), targets))
+        except Exception as error:
+            raise DataError(
+                f"the metric {self.path} fails on {len(targets):,} samples: {type(error).__name__}: {error}",
+                expected="a function of outputs and targets that returns a number",
+            ) from error
+
+
+@functools.cache
+def load(path: str) -> Callable[..., Any]:
+    """The function that `module:function` names; the module may lie in the current folder.
+
+    Raises:
+        RequestError: the module cannot be imported, or has no such function.
+    """
+    name, _, function = path.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # behind all others
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise RequestError(
+            f"the metric {path} cannot be imported: {error}",
+            mend="start bitpick in the folder that holds the module, or set PYTHONPATH",
+        ) from error
+    except Exception as error:
+        raise RequestError(f"the metric {path} cannot be imported: {type(error).__name__}: {error}") from error
+    found = getattr(module, function, None)
+    if not callable(found):
+        known = [each for each in dir(module) if callable(getattr(module, each)) and not each.startswith("_")]
+        raise RequestError(f"the module {name} has no function {function!r}", mend=did_you_mean(function, known))
+    return found  # type: ignore[no-any-return]  # any callable will do
+
+
+def digest(path: str) -> str | None:
+    """The digest of the file that has the function; None where it is in none.
+
+    Raises:
+        RequestError: there is no such function.
+    """
+    load(path)
+    file = getattr(sys.modules[path.partition(":")[0]], "__file__", None)
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
