@@ -341,7 +341,7 @@ def test_a_model_without_scores_is_refused(compare, tmp_path):
     model.graph.output[0].name = "flat"
     del model.graph.output[0].type.tensor_type.shape.dim[1]
     onnx.save(model, tmp_path / "m.onnx")
-    with pytest.raises(ModelError, match="not one score per class"):
+    with pytest.raises(ModelError, match="no score per class"):
         compare(model=tmp_path / "m.onnx")
 
 

@@ -18,7 +18,7 @@ from bitpick.engines.registry import engine
 from bitpick.errors import BitpickError, InstructionError, OperatorError, Unsupported
 from bitpick.executors.executor import Executor, Outcome
 from bitpick.host import Target
-from bitpick.measures.fidelity import fidelity
+from bitpick.measures.fidelity import fidelities
 from bitpick.measures.outputs import targets_of
 from bitpick.measures.tasks.task import Answers
 from bitpick.model import Format, Model
@@ -223,12 +223,14 @@ class Rows:
         return Offer(offer.recipe, offer.presets, reason)
 
     def _with_fidelity(self, row: Row) -> Row:
-        """The row with how alike its scores are to its baseline's, which are read from their files and not kept."""
+        """The row with how alike its outputs are to its baseline's, which are read from their files and not kept."""
         if row.versus_baseline is None or row.fidelity is not None:
             return row
-        place = self._inputs.interface.output
-        own, other = (outputs(self._store.build(each))[place] for each in (row.versus_baseline.baseline, row.recipe))
-        return row.model_copy(update={"fidelity": fidelity(own, other)})
+        names = [output.name for output in self._inputs.interface.outputs]
+        own, other = (outputs(self._store.build(each)) for each in (row.versus_baseline.baseline, row.recipe))
+        found = fidelities(names, own, other, self.task)
+        update = {"fidelity": found[names[self._inputs.interface.output]]}
+        return row.model_copy(update=update | ({"fidelities": found} if len(found) > 1 else {}))
 
     def _put(self, row: Row) -> None:
         """Add a row in the order of the offers, and judge anew the rows that have it as their baseline."""
@@ -250,7 +252,7 @@ class Rows:
 
 def _alone(row: Row) -> Row:
     """A row without what was measured beside a float32 that is about to be made anew."""
-    beside = ("fidelity", "latency", "throughput", "memory_bytes")
+    beside = ("fidelity", "fidelities", "latency", "throughput", "memory_bytes")
     return row.model_copy(update=dict.fromkeys(beside) | {"flags": row.faults})
 
 

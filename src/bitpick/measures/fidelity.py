@@ -1,13 +1,44 @@
-"""How alike the scores of two builds are, whatever the labels say."""
+"""How alike the outputs of two builds are, whatever the labels say."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.evidence import Fidelity
+from bitpick.measures.tasks.classification import Classification
+from bitpick.measures.tasks.task import Task
+from bitpick.preprocessing import Arrays
 
 _LEAST = 1e-6  # a quantized softmax gives zeros, from which no divergence would be finite
+
+
+def fidelities(names: Sequence[str], reference: Arrays, outputs: Arrays, task: Task) -> dict[str, Fidelity]:
+    """Compare each output of a build with a reference's for the same samples.
+
+    An output has a score for each class where the task says so, or where the reference's are probabilities.
+
+    Args:
+        names: of the outputs.
+        reference: each of shape (n, …).
+        outputs: those of the other build, of the same shapes.
+        task: says which output has the scores, if any.
+
+    Returns:
+        How alike they are, by the names.
+    """
+    found = {}
+    for place, (name, own, other) in enumerate(zip(names, reference, outputs, strict=True)):
+        if isinstance(task, Classification) and task.output == place:
+            of_scores = fidelity(task.scores(own), task.scores(other))
+            found[name] = of_scores.model_copy(update={"sqnr_db": decibels(own, other)})
+        elif _probabilities(own):
+            found[name] = fidelity(own, other)
+        else:
+            found[name] = Fidelity(sqnr_db=decibels(own, other))
+    return found
 
 
 def fidelity(reference: NDArray[np.float32], scores: NDArray[np.float32]) -> Fidelity:
@@ -20,16 +51,26 @@ def fidelity(reference: NDArray[np.float32], scores: NDArray[np.float32]) -> Fid
     Returns:
         Agreement, mean divergence of the probabilities (those under 1e-6 count as that), signal over noise.
     """
-    whole = reference.astype(np.float64)
-    noise = float(((whole - scores) ** 2).sum())
-    signal = float((whole**2).sum())
     expected, found = probabilities(reference), probabilities(scores)
     divergence = (expected * (np.log(expected) - np.log(found))).sum(axis=1)
     return Fidelity(
         agreement=float((reference.argmax(axis=1) == scores.argmax(axis=1)).mean()),
         kl=float(divergence.mean()),
-        sqnr_db=10 * float(np.log10(signal / noise)) if noise and signal else None,
+        sqnr_db=decibels(reference, scores),
     )
+
+
+def decibels(reference: NDArray[np.float32], found: NDArray[np.float32]) -> float | None:
+    """10·log₁₀ of the signal of a reference over the noise of the difference; None without either; of any shape."""
+    whole = reference.astype(np.float64)
+    noise = float(((whole - found) ** 2).sum())
+    signal = float((whole**2).sum())
+    return 10 * float(np.log10(signal / noise)) if noise and signal else None
+
+
+def _probabilities(scores: NDArray[np.float32]) -> bool:
+    """Whether an output is of probabilities of classes that exclude each other."""
+    return scores.ndim == 2 and scores.shape[1] > 1 and bool(scores.min() >= 0 and np.ptp(scores.sum(axis=1)) < 0.01)
 
 
 def probabilities(scores: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -62,6 +62,13 @@ class Classification(Task):
         found: NDArray[np.int32] = flat.argmax(axis=1).astype(np.int32)
         return found
 
+    def scores(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A score for each class, of shape (n, classes); of a single score the probabilities of both classes."""
+        if output.size != len(output):
+            return output
+        second = output.reshape(-1) if self.threshold == 0.5 else 1 / (1 + np.exp(-output.reshape(-1)))
+        return np.stack([1 - second, second], axis=1)
+
     def value(self, answers: Answers, targets: Targets) -> float:
         """See `Task.value`: the share that is right."""
         return float((answers == targets).mean())

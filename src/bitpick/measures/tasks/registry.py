@@ -134,7 +134,8 @@ def _agreement(case: Case) -> Classification:
 
 def _scores(case: Case) -> int:
     """The output that has a score for each class: of as many as there are names, else the first that could be it."""
-    places = [i for i, count in enumerate(case.counts) if count]
+    least = 1 if len(case.classes) in (0, 2) else 2  # one score tells two classes apart
+    places = [i for i, count in enumerate(case.counts) if count >= least]
     if not places:
         raise ModelError(
             f"{case.gives}, and no score per class",
