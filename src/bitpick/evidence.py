@@ -67,6 +67,11 @@ class Measure(BaseModel):
         return f"{self.change(drop)} {self.change_unit}".rstrip()
 
     @property
+    def worsening(self) -> str:
+        """What it is called when a build is worse: a drop, or of an error a rise."""
+        return "drop" if self.higher_is_better else "rise"
+
+    @property
     def change_unit(self) -> str:
         """The unit of a difference: `points`, or the metric's own."""
         return "points" if self.unit == "fraction" else self.unit

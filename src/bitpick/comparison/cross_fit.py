@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from bitpick.comparison.claims import candidates, samples_needed, score, with_claims
 from bitpick.comparison.judge import judge
-from bitpick.comparison.recommend import loses, recommend, roughly
+from bitpick.comparison.phrases import loses, roughly
+from bitpick.comparison.recommend import recommend
 from bitpick.data.sampling import stratified
 from bitpick.evidence import Fold
 from bitpick.measures.tasks.task import Answers, Targets, Task, Versus
@@ -177,8 +178,7 @@ def _told(fold: Fold, half: Sequence[Row], why: str, alpha: float) -> str:
         return f"{chose} none: {why.rstrip('.')}{_enough(needed) if needed and needed > fold.choosing else ''}."
     assert row.versus_baseline is not None
     assert row.metric is not None
-    margin = f"{row.metric.change(row.versus_baseline.margin)} {row.metric.change_unit}".rstrip()
-    under = f"under {margin}, one-sided p = {fold.noninferiority_p:.2g}"
+    under = f"under {row.metric.changed(row.versus_baseline.margin)}, one-sided p = {fold.noninferiority_p:.2g}"
     told = loses(row.metric, fold.drop, fold.drop_interval)
     judged = f"{chose} {fold.chosen}; on the other {fold.judging:,} it has {told}"
     if fold.confirmed:

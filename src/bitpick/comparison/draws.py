@@ -63,7 +63,7 @@ def measure(rows: Rows, found: Recommendation, store: Store, inputs: Inputs) -> 
             pair = rows.predicted, rows.targets
             over = over_draws(row, own | drawn[row.id], *pair, rows.task, request.alpha, failed[row.id])
             if over is None and not rows.averages:
-                reason = f"its {row.metric.name if row.metric else 'metric'} is no mean over samples"
+                reason = f"the {rows.task.measure.label} is no mean over samples"
             elif over is None:
                 reason = f"no further draw could be built: {next(iter(failed[row.id].values()))}"
         if (row.over_draws, row.no_over_draws) != (over, reason):
@@ -119,7 +119,7 @@ def over_draws(
         versus, correct = task.versus(own, found, targets), task.correct(found, targets)
         points.append(Draw(seed=seed, correct=correct, total=len(targets), drop=versus.drop, flips=versus.flips))
         losses.append(lost)
-    mean = mean_over_draws(np.stack(losses))
+    mean = mean_over_draws(np.stack(losses), 2 if points[0].correct is not None else 0)
     return OverDraws(
         draws=points,
         drop=mean.value,

@@ -18,7 +18,7 @@ class Rules:
     """What a row must keep to; None asks for nothing.
 
     Attributes:
-        max_drop: the largest drop against its own float32, as a fraction.
+        max_drop: the largest drop against its own float32, as a fraction; of its metric where that is none itself.
         max_size: the largest size, in bytes.
         max_latency_ratio: the largest share of the reference's time.
         min_coverage: the smallest share of multiply-accumulates on 8-bit integers.
@@ -71,7 +71,7 @@ def gate(run: Run, rules: Rules, row_ids: Sequence[str] = (), against: Run | Non
         row = run.row(row_id)
         if row is None:
             raise RequestError(f"the run has no row {row_id}", mend=did_you_mean(row_id, [r.id for r in run.rows]))
-        if row.accuracy is None:
+        if row.metric is None:
             checks.append(Check(row_id, "measured", False, f"{row.status}: {row.reason}"))
             continue
         checks += _rules(row, run, rules)
@@ -84,27 +84,30 @@ def _comparable(run: Run, earlier: Run) -> None:
     """Refuse an earlier run that says nothing of this one.
 
     Raises:
-        RequestError: it is not complete, or was evaluated on other samples.
+        RequestError: it is not complete, or was evaluated on other samples, or by another metric.
     """
     if earlier.state != "complete":
         raise RequestError(f"the earlier run is {earlier.state}", expected="a complete one")
     ours, theirs = (each.data.evaluation.sha256 if each.data is not None else None for each in (run, earlier))
     if ours != theirs:
         raise RequestError("the earlier run was evaluated on other samples", expected="the same evaluation set in both")
+    ours, theirs = (next((row.metric.label for row in each.rows if row.metric), None) for each in (run, earlier))
+    if ours != theirs:
+        raise RequestError(f"the earlier run was judged by {theirs}", expected=f"{ours} in both")
 
 
 def _rules(row: Row, run: Run, rules: Rules) -> Iterator[Check]:
     versus = row.versus_baseline
     if rules.max_drop is not None:
-        drop = None if versus is None else versus.drop
-        passed = drop is not None and drop <= rules.max_drop
-        yield Check(row.id, "drop", passed, f"loses {_points(drop)}, of {_points(rules.max_drop)} allowed")
+        allowed = rules.max_drop * row.scale
+        passed = versus is not None and versus.drop <= allowed
+        yield Check(row.id, "drop", passed, f"loses {_lost(row)}, of {_changed(row, allowed)} allowed")
     if rules.noninferior:
-        margin = None if versus is None else versus.margin
+        margin = "an unknown share" if versus is None else _changed(row, versus.margin)
         shown = versus is not None and bool(versus.noninferior)
         untested = versus is None or versus.noninferior is None
         how = "was not tested" if untested else "is shown" if shown else "is not shown"
-        yield Check(row.id, "noninferior", shown, f"{how} to lose less than {_points(margin)}")
+        yield Check(row.id, "noninferior", shown, f"{how} to lose less than {margin}")
     if rules.max_size is not None:
         size = row.size_bytes or 0
         passed = row.size_bytes is not None and size <= rules.max_size
@@ -133,7 +136,9 @@ def _latency(row: Row, allowed: float) -> Check:
 def _class_drop(row: Row, own: Row | None, allowed: float) -> Check:
     if row.target != "host":
         return Check(row.id, "class_drop", False, "was evaluated on other samples than its float32")
-    if own is None or own.accuracy is None or row.accuracy is None:
+    if row.accuracy is None:
+        return Check(row.id, "class_drop", False, "predicts no classes that labels name")
+    if own is None or own.accuracy is None:
         return Check(row.id, "class_drop", False, "has no float32 build to be compared with")
     drops = {name: own.accuracy.per_class[name] - value for name, value in row.accuracy.per_class.items()}
     worst = max(drops, key=lambda name: drops[name])
@@ -146,7 +151,7 @@ def _against(row: Row, earlier: Row | None) -> Iterator[Check]:
         yield Check(row.id, "against", False, "is not in the earlier run, or was not measured there")
         return
     before, low = earlier.versus_baseline.drop, row.versus_baseline.drop_interval[0]
-    text = f"loses {_points(row.versus_baseline.drop)}, and lost {_points(before)} in the earlier run"
+    text = f"loses {_lost(row)}, and lost {_changed(row, before)} in the earlier run"
     yield Check(row.id, "against", low <= before, text)
     if row.size_bytes and earlier.size_bytes:
         text = f"has {row.size_bytes / 1000:.1f} kB, and had {earlier.size_bytes / 1000:.1f} kB in the earlier run"
@@ -174,5 +179,14 @@ def junit(checks: Sequence[Check]) -> str:
     return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _points(fraction: float | None) -> str:
-    return "an unknown share" if fraction is None else f"{100 * fraction + 0.0:.2f} points"
+def _points(fraction: float) -> str:
+    return f"{100 * fraction + 0.0:.2f} points"
+
+
+def _lost(row: Row) -> str:
+    return "an unknown share" if row.versus_baseline is None else _changed(row, row.versus_baseline.drop)
+
+
+def _changed(row: Row, drop: float) -> str:
+    assert row.metric is not None
+    return row.metric.changed(drop)

@@ -56,12 +56,12 @@ def on_target(row: Row, answers: Answers, native: Answers, targets: Targets, tas
     here, there = task.metric(native, targets), row.metric
     assert there is not None
     flips = int(task.differing(native, answers).sum())
-    drop = task.versus(native, answers, targets).drop
+    drop = task.drop(native, answers, targets)
     correct = task.correct(native, targets)
     versus = VersusNative(samples=len(targets), correct=correct, drop=drop, flips=flips)
     flags = []
     if flips:
-        change = f"{here.change(abs(drop))} {here.change_unit}".rstrip() + (" lost" if drop > 0 else " gained")
+        change = here.changed(abs(drop)) + (" lost" if drop > 0 else " gained")
         change = ("as many are right" if correct is not None else "no worse for it") if drop == 0 else change
         of = "predictions" if correct is not None else "outputs"
         what = f"{flips} of {len(targets):,} {of} differ from those on this CPU, {change}"
@@ -101,7 +101,7 @@ def judge(
             ratio = row.size_bytes / own.size_bytes
         allowed = request.flag_drop * (own.metric.scale if task.margin_base is None else task.margin_base)
         if found.drop > allowed:
-            told = f"loses {own.metric.change(found.drop)} {own.metric.change_unit}".rstrip()
+            told = f"loses {own.metric.changed(found.drop)}"
             flags.append(Flag(code="drop", text=f"{told}, more than the {own.metric.change(allowed)} allowed"))
     if request.min_accuracy is not None and row.metric.quality < request.min_accuracy:
         text = f"{row.metric.shown()} is under the {row.metric.shown(request.min_accuracy)} asked for"

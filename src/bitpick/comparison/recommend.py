@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bitpick.comparison import phrases
 from bitpick.comparison.claims import candidates, samples_needed
-from bitpick.evidence import Metric
+from bitpick.evidence import Measure, Metric
 from bitpick.measures.tasks.task import Answers, Targets, Task
-from bitpick.recipe import baseline
 from bitpick.result import Recommendation, RequestRecord, Row
 
 TIE_LEVEL = 0.05
@@ -41,6 +41,7 @@ def recommend(
     shown = [row for row in possible if row.versus_baseline is not None and row.versus_baseline.noninferior]
     good = [row for row in shown if _within(row, request)]
     unsettled = [row for row in possible if row not in shown]
+    measure = task.measure
     if not good:
         none = _none_good(shown, possible[0].metric, request)
         return Recommendation(id=None, because=[*none, *_settle(unsettled, possible, request)])
@@ -51,42 +52,49 @@ def recommend(
         name: choose([row for row in good if row.engine == name]).pick for name in dict.fromkeys(r.engine for r in good)
     }
     tested = f"{len(shown)} of {len(possible)} builds are, all tested at once at a one-sided {100 * request.alpha:g}%"
-    under = f"{_drop(pick)} against its own float32, shown to be under {_margin(pick, request)}"
+    under = f"{phrases.drop_of(pick)} against its own float32, shown to be under {phrases.margin(pick, request)}"
     limited = bool(_limits(shown, request))
-    reasons = [f"{_words(pick)} is {_which(chosen, limited)}.", f"Good enough: {under}; {tested}.", *speeds(pick)]
+    reasons = [f"{phrases.build(pick)} is {_which(chosen, limited, measure)}.", f"Good enough: {under}; {tested}."]
+    reasons += [*(phrases.flips_bound(pick) if task.against_float else ()), *phrases.speeds(pick)]
     if pick is not best:
-        versus = "which ties with it" if pick in ties else "which is shown to be more accurate"
-        reasons.append(f"Most accurate of the good ones: {_words(best)}, {versus}.")
+        versus = "which ties with it" if pick in ties else f"which is shown to be {phrases.better(measure)}"
+        best_of = phrases.best_by(measure)
+        reasons.append(f"{best_of[0].upper()}{best_of[1:]} of the good ones: {phrases.build(best)}, {versus}.")
     if pick is not smallest:
         slow = ", which is slower than its own float32" if smallest.slower and not pick.slower else ""
-        reasons.append(f"Smallest of them: {_words(smallest)}{slow}.")
+        reasons.append(f"Smallest of them: {phrases.build(smallest)}{slow}.")
     if chosen.latency is not None and pick is not chosen.latency:
-        reasons.append(f"Fastest of them: {_words(chosen.latency)}.")
+        reasons.append(f"Fastest of them: {phrases.build(chosen.latency)}.")
     others = [row.id for row in ties if row not in (best, pick)]
     if others:
         reasons.append(
-            f"A tie, not a ranking: {len(targets):,} samples do not show {best.id} to be more accurate than "
-            f"{', '.join(others)}."
+            f"A tie, not a ranking: {len(targets):,} samples do not show {best.id} to be {phrases.better(measure)} "
+            f"than {', '.join(others)}."
         )
     if kept_out := [row for row in shown if row not in good]:
         asked = " and ".join(_limits(shown, request))
-        reasons.append(f"Good enough, but not builds that {asked}: {', '.join(map(_words, kept_out))}.")
+        reasons.append(f"Good enough, but not builds that {asked}: {', '.join(map(phrases.build, kept_out))}.")
     reasons += _settle(unsettled, possible, request)
     reasons += [
-        f"Not recommended, though at least as accurate: {_words(row)}: {row.deprecated or row.faults[0].text}."
+        f"Not recommended, though at least as {phrases.good(measure)}: {phrases.build(row)}: "
+        f"{row.deprecated or row.faults[0].text}."
         for row in rows
         if row.kind == "quantized"
         and row.status == "ok"
         and (row.deprecated or row.faults)
         and _quality(row) >= _quality(best)
     ]
-    reasons += [f"Best of {name}: {_words(row)}, {_drop(row)}." for name, row in engines.items() if row is not pick]
+    reasons += [
+        f"Best of {name}: {phrases.build(row)}, {phrases.drop_of(row)}."
+        for name, row in engines.items()
+        if row is not pick
+    ]
     if without := sorted({row.engine for row in possible} - engines.keys()):
         reasons.append(f"Nothing to ship of {', '.join(without)}.")
     return Recommendation(
         id=pick.id,
         because=reasons,
-        by_use={"accuracy": best.id, "size": smallest.id}
+        by_use={measure.name: best.id, "size": smallest.id}
         | ({"latency": chosen.latency.id} if chosen.latency is not None else {})
         | {name: row.id for name, row in engines.items()},
         ties=[row.id for row in sorted(ties, key=_accuracy_then_size, reverse=True)],
@@ -138,35 +146,18 @@ def _time(row: Row) -> tuple[float, float] | None:
     return row.latency.shown if row.latency is not None else None
 
 
-def speeds(row: Row) -> list[str]:
-    """How fast a row is, in numbers; nothing where that was not measured."""
-    latency = row.latency
-    if latency is None:
-        return []
-    one = f"Speed: {1e6 * latency.p50:.0f} µs for one sample on one thread"
-    if not latency.resolvable:
-        return [f"{one}; this machine cannot resolve how that compares with {latency.reference}."]
-    beside: list[str] = []
-    for other, value, interval in (
-        (latency.reference, latency.ratio_reference, latency.ratio_reference_interval),
-        ("its own float32", latency.ratio_own, latency.ratio_own_interval),
-    ):
-        if value is not None and interval is not None and not (beside and other == baseline(row.engine).id):
-            beside.append(f"{value:.2f} times that of {other} (95% interval {interval[0]:.2f} to {interval[1]:.2f})")
-    return [f"{one}, {' and '.join(beside)}."]
-
-
-def _which(chosen: Choice, limited: bool) -> str:
+def _which(chosen: Choice, limited: bool, measure: Measure) -> str:
     """By which rule the pick was chosen."""
     rules = ["shown to be good enough", "within the limits"] if limited else ["shown to be good enough"]
     if chosen.size.slower and not chosen.pick.slower:
         rules.append("not slower than its float32")
     smallest = f"that is {' and '.join(rules)}"
     near = f"build at most 10% larger than the smallest {smallest}"
+    most = phrases.best_by(measure) if measure.name == "accuracy" else f"best ({phrases.best_by(measure)})"
     if chosen.latency is None:
-        return f"the smallest build {smallest}" if chosen.pick is chosen.size else f"the most accurate {near}"
+        return f"the smallest build {smallest}" if chosen.pick is chosen.size else f"the {most} {near}"
     if _time(chosen.pick) is None:
-        return f"the most accurate {near}, of those that are not shown to be slower than another"
+        return f"the {most} {near}, of those that are not shown to be slower than another"
     return f"the fastest {near}"
 
 
@@ -181,11 +172,11 @@ def _why_none(rows: Sequence[Row]) -> str:
 
 def _none_good(shown: Sequence[Row], metric: Metric | None, request: RequestRecord) -> list[str]:
     if not shown:
-        return [f"No build is shown to lose less than {_allowed(metric, request)}."]
+        return [f"No build is shown to lose less than {phrases.allowed(metric, request)}."]
     nearest = min(shown, key=_size_then_accuracy)
     none = f"Of the {len(shown)} builds that are shown to be good enough none does what was asked for"
     asked = " and ".join(_limits(shown, request))
-    return [f"{none}: {asked}. The smallest of them is {_words(nearest)}, {_drop(nearest)}."]
+    return [f"{none}: {asked}. The smallest of them is {phrases.build(nearest)}, {phrases.drop_of(nearest)}."]
 
 
 def _limits(shown: Sequence[Row], request: RequestRecord) -> list[str]:
@@ -193,8 +184,8 @@ def _limits(shown: Sequence[Row], request: RequestRecord) -> list[str]:
     limits = []
     if request.max_drop is not None:
         metric = shown[0].metric if shown else None
-        unit = "points" if metric is None or metric.unit == "fraction" else f"% of the {metric.name}"
-        limits.append(f"lose at most {100 * request.max_drop:g} {unit}")
+        unit = " points" if metric is None or metric.unit == "fraction" else f"% of the float32's {metric.label}"
+        limits.append(f"lose at most {100 * request.max_drop:g}{unit}")
     if request.max_size is not None:
         limits.append(f"have at most {request.max_size / 1000:.1f} kB")
     if request.max_latency_ratio is not None:
@@ -214,17 +205,11 @@ def _settle(unsettled: Sequence[Row], possible: Sequence[Row], request: RequestR
             told.append(f"{row.id} has no float32 build to be compared with.")
             continue
         needed = samples_needed(row, len(possible), request.alpha)
-        enough = f"some {roughly(needed):,} samples would show it, if it stays so" if needed else ""
+        enough = f"some {phrases.roughly(needed):,} samples would show it, if it stays so" if needed else ""
         how = enough or "no number of samples would show it"
-        told.append(f"Not shown to be good enough: {row.id}, {_drop(row)}; {how}.")
+        told.append(f"Not shown to be good enough: {row.id}, {phrases.drop_of(row)}; {how}.")
     left = len(unsettled) - len(told)
     return told + ([f"Nor {'is' if left == 1 else 'are'} {left} more."] if left > 0 else [])
-
-
-def roughly(count: int) -> int:
-    """A number rounded up to two digits: it is an estimate."""
-    step: int = 10 ** max(0, len(str(count)) - 2)
-    return -(-count // step) * step
 
 
 def _within(row: Row, request: RequestRecord) -> bool:
@@ -237,8 +222,7 @@ def _within(row: Row, request: RequestRecord) -> bool:
         time = _time(row)
         if time is None or time[1] > request.max_latency_ratio:
             return False
-    assert row.metric is not None
-    return request.max_drop is None or row.versus_baseline.drop <= request.max_drop * row.metric.scale
+    return request.max_drop is None or row.versus_baseline.drop <= request.max_drop * row.scale
 
 
 def _dominates(one: Row, other: Row) -> bool:
@@ -261,38 +245,3 @@ def _accuracy_then_size(row: Row) -> tuple[float, int]:
 
 def _size_then_accuracy(row: Row) -> tuple[int, float]:
     return row.size_bytes or 0, -_quality(row)
-
-
-def _words(row: Row) -> str:
-    assert row.metric is not None
-    timed = f", {1e6 * row.latency.p50:.0f} µs" if row.latency is not None else ""
-    return f"{row.id} ({row.metric.shown()}, {(row.size_bytes or 0) / 1000:.1f} kB{timed})"
-
-
-def _drop(row: Row) -> str:
-    """The drop with its interval, e.g. `a drop of 0.13 points (95% interval -0.20 to 0.46)`."""
-    if row.versus_baseline is None:
-        return "no drop known"
-    return loses(row.metric, row.versus_baseline.drop, row.versus_baseline.drop_interval)
-
-
-def loses(metric: Metric | None, drop: float, interval: tuple[float, float]) -> str:
-    """A drop of a metric with its 95% interval, in words."""
-    assert metric is not None
-    low, high = map(metric.change, interval)
-    what = f"a drop of {metric.change(drop)} {metric.change_unit}".rstrip()
-    return f"{what} (95% interval {low} to {high})"
-
-
-def _margin(row: Row, request: RequestRecord) -> str:
-    assert row.versus_baseline is not None
-    assert row.metric is not None
-    margin = f"{row.metric.change(row.versus_baseline.margin)} {row.metric.change_unit}".rstrip()
-    return margin + (f" ({request.margin} of its {row.metric.name})" if request.margin.endswith("%") else "")
-
-
-def _allowed(metric: Metric | None, request: RequestRecord) -> str:
-    assert metric is not None
-    if request.margin.endswith("%"):
-        return f"{request.margin} of its float32's {metric.name}"
-    return f"{request.margin} {metric.change_unit}".rstrip()

@@ -59,7 +59,7 @@ def _recommend(rows: Rows, among: Sequence[Row], request: RequestRecord) -> Reco
 def _unchecked(rows: Rows, each: Target, request: RequestRecord) -> list[Row]:
     """The builds that would be recommended, and were not measured on a target yet."""
     found = _recommend(rows, rows.native, request)
-    chosen = {found.id, *(found.by_use.get(use) for use in ("accuracy", "size", "latency"))}
+    chosen = {found.id, *(found.by_use.get(use) for use in (rows.task.measure.name, "size", "latency"))}
     return [row for row in rows.native if row.id in chosen and f"{row.id}@{each.name}" not in rows.known]
 
 

@@ -4,6 +4,7 @@ from bitpick.statistics.bca import Replicates
 from bitpick.statistics.draws import MeanOverDraws, mean_over_draws
 from bitpick.statistics.multiplicity import holm, max_t
 from bitpick.statistics.proportions import (
+    at_most,
     mcnemar_midp,
     noninferiority_score,
     samples_to_show,
@@ -19,6 +20,7 @@ __all__ = [
     "Combined",
     "MeanOverDraws",
     "Replicates",
+    "at_most",
     "bootstrap",
     "holm",
     "max_t",

@@ -40,15 +40,20 @@ class Replicates:
     def __neg__(self) -> Replicates:
         return Replicates(-self.value, -self.drawn, -self.left, self.count)
 
+    @property
+    def enough(self) -> bool:
+        """Whether the resamples on which the statistic has a value stand for all: at most 1 in 20 has none."""
+        return self.undefined <= _MOST_UNDEFINED * len(self.drawn)
+
     def checked(self) -> Replicates:
         """The same.
 
         Raises:
-            DataError: the statistic is not finite on the samples as they are, or not on more than 1 in 20 resamples.
+            DataError: the statistic is not finite on the samples as they are, or not on enough resamples.
         """
         if not math.isfinite(self.value):
             raise DataError(f"the metric is {self.value} on the {self.count:,} samples", expected="a finite number")
-        if self.undefined > _MOST_UNDEFINED * len(self.drawn):
+        if not self.enough:
             raise DataError(
                 f"the metric is undefined on {self.undefined:,} of {len(self.drawn):,} resamples",
                 expected=f"at most {100 * _MOST_UNDEFINED:g}%",

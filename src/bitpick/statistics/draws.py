@@ -49,7 +49,7 @@ class MeanOverDraws:
         return self.centre + self.half_width(alpha) < margin
 
 
-def mean_over_draws(losses: NDArray[np.number]) -> MeanOverDraws:
+def mean_over_draws(losses: NDArray[np.number], added: int = 2) -> MeanOverDraws:
     """The mean over draws and samples, both random, where every draw meets the same samples.
 
     A two-way random-effects model without replication: a loss is mean + draw + sample + rest, and the variances of the
@@ -60,18 +60,19 @@ def mean_over_draws(losses: NDArray[np.number]) -> MeanOverDraws:
 
     Args:
         losses: what each draw loses on each sample, of shape (draws, samples): 1, 0 or -1. At least 2 draws.
+        added: 2 samples, as said above; 0 where losses are other numbers, which are seldom all alike.
     """
     draws, count = losses.shape
     if draws < 2:
         raise ValueError("the variance over draws needs two of them")
-    samples = count + 2
+    samples = count + added
     by_draw = losses.sum(axis=1, dtype=np.float64) / samples
     centre = float(by_draw.mean())
     by_sample = losses.mean(axis=0, dtype=np.float64)
     # Sums of squares of the table with the two samples, whose squares are 1 and whose sum is 0.
     between_draws = samples * float(((by_draw - centre) ** 2).sum())
-    between_samples = draws * (float((by_sample**2).sum()) + 2 - samples * centre**2)
-    total = float(np.square(losses, dtype=np.float64).sum()) + 2 * draws - draws * samples * centre**2
+    between_samples = draws * (float((by_sample**2).sum()) + added - samples * centre**2)
+    total = float(np.square(losses, dtype=np.float64).sum()) + added * draws - draws * samples * centre**2
     rest = max(0.0, total - between_draws - between_samples) / ((draws - 1) * (samples - 1))
     # The mean square of samples holds the rest too; so that it counts once, it leaves that of draws.
     of_draws = max(0.0, between_draws / (draws - 1) - rest) / (draws * samples)

@@ -25,6 +25,19 @@ def wilson_interval(successes: int, total: int, z: float = Z_95) -> tuple[float,
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def at_most(successes: int, total: int, level: float = 0.95) -> float:
+    """The one-sided exact upper bound of a proportion (Clopper and Pearson, Biometrika 26 (1934), 404-413).
+
+    Args:
+        successes: how many of `total`.
+        total: number of trials, at least 1.
+        level: of the confidence.
+    """
+    from scipy.stats import beta
+
+    return 1.0 if successes == total else float(beta.ppf(level, successes + 1, total - successes))
+
+
 def mcnemar_midp(only_first: int, only_second: int) -> float:
     """Two-sided McNemar mid-p test of two classifiers on the same samples.
 

@@ -30,9 +30,6 @@ def of_means(terms: NDArray[np.float64], combined: Combined, resamples: int = RE
         combined: takes means of shape (m, means) and gives the statistic of each, of shape (m,); not finite where it
             has no value.
         resamples: how many.
-
-    Raises:
-        DataError: see `Replicates.checked`.
     """
     count = len(terms)
     block = _blocks(count)
@@ -52,19 +49,15 @@ def of_means(terms: NDArray[np.float64], combined: Combined, resamples: int = RE
     left = (whole - taken) / (count - np.bincount(out))[:, None] if count > 1 else np.empty((0, terms.shape[1]))
     with np.errstate(divide="ignore", invalid="ignore"):
         value = float(combined(terms.mean(axis=0)[None])[0])
-        return Replicates(value, combined(drawn), combined(left), count).checked()
+        return Replicates(value, combined(drawn), combined(left), count)
 
 
 def of_places(statistic: Callable[[NDArray[np.int64]], float], count: int, resamples: int = RESAMPLES) -> Replicates:
-    """Any statistic, on resamples: one call for each, with the places of its samples.
-
-    Raises:
-        DataError: see `Replicates.checked`.
-    """
+    """Any statistic, on resamples: one call for each, with the places of its samples."""
     places, out = np.arange(count), grouped(count)
     drawn = np.array([statistic(each) for each in _places(count, resamples)])
     left = np.array([statistic(places[out != each]) for each in range(out.max() + 1)] if count > 1 else [])
-    return Replicates(statistic(places), drawn, left, count).checked()
+    return Replicates(statistic(places), drawn, left, count)
 
 
 def _places(count: int, resamples: int) -> Iterator[NDArray[np.int64]]:

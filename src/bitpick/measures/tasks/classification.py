@@ -69,9 +69,10 @@ class Classification(Task):
         second = output.reshape(-1) if self.threshold == 0.5 else 1 / (1 + np.exp(-output.reshape(-1)))
         return np.stack([1 - second, second], axis=1)
 
-    def value(self, answers: Answers, targets: Targets) -> float:
-        """See `Task.value`: the share that is right."""
-        return float((answers == targets).mean())
+    def drop(self, own: Answers, other: Answers, targets: Targets) -> float:
+        """See `Task.drop`."""
+        lost, won = discordant(own, other, targets)
+        return (lost - won) / len(targets)
 
     def metric(self, answers: Answers, targets: Targets) -> Metric:
         """See `Task.metric`: the interval is Wilson's."""

@@ -38,7 +38,7 @@ METRICS: dict[str, tuple[str, ...]] = {
 }
 """The metrics that a task can be judged by; the first one is the default."""
 WITHOUT_LABELS = ("reconstruction", "agreement", "deviation")
-_LEAST = 5  # samples of either kind: with fewer, too many resamples lack one
+_LEAST = 10  # samples of either kind: with few, and half of them in each half, resamples may lack one
 
 
 def checked(judging: Judging) -> Judging:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -23,19 +24,16 @@ class Resampled(Task):
 
     @abstractmethod
     def replicates(self, answers: Answers, targets: Targets) -> Replicates:
-        """The metric on all samples and on resamples of them, which are the same for the same number of samples.
-
-        Raises:
-            DataError: it has no value on these samples, or on too many resamples.
-        """
-
-    def value(self, answers: Answers, targets: Targets) -> float:
-        """See `Task.value`."""
-        return self._known(answers, targets).value
+        """The metric on all samples and on resamples of them, which are the same for the same number of samples."""
 
     def metric(self, answers: Answers, targets: Targets) -> Metric:
         """See `Task.metric`."""
         return got(self._known(answers, targets), self.measure)
+
+    def drop(self, own: Answers, other: Answers, targets: Targets) -> float:
+        """See `Task.drop`."""
+        lost = self._known(own, targets).value - self._known(other, targets).value
+        return lost if self.measure.higher_is_better else -lost
 
     def versus(self, own: Answers, other: Answers, targets: Targets) -> Versus:
         """See `Task.versus`."""
@@ -56,7 +54,7 @@ class Resampled(Task):
 
     def _drop(self, own: Answers, other: Answers, targets: Targets) -> Replicates:
         """What `other` loses, on the same resamples."""
-        first, second = self._known(own, targets), self._known(other, targets)
+        first, second = (self._known(each, targets).checked() for each in (own, other))
         return first - second if self.measure.higher_is_better else second - first
 
     def _known(self, answers: Answers, targets: Targets) -> Replicates:
@@ -78,5 +76,11 @@ def _digest(array: NDArray[Any]) -> str:
 
 
 def got(found: Replicates, measure: Any) -> Metric:
-    """A metric with its interval, from its replicates."""
-    return Metric(**measure.model_dump(), value=found.value, interval=found.interval())
+    """A metric with its interval, from its replicates; without one where too many resamples have no value.
+
+    Raises:
+        DataError: it has no value on the samples as they are.
+    """
+    if not math.isfinite(found.value):
+        found.checked()
+    return Metric(**measure.model_dump(), value=found.value, interval=found.interval() if found.enough else None)

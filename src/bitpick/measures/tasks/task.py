@@ -95,12 +95,12 @@ class Task(BaseModel, ABC):
         """
 
     @abstractmethod
-    def value(self, answers: Answers, targets: Targets) -> float:
-        """The metric on some samples."""
-
-    @abstractmethod
     def metric(self, answers: Answers, targets: Targets) -> Metric:
         """The metric with its interval."""
+
+    @abstractmethod
+    def drop(self, own: Answers, other: Answers, targets: Targets) -> float:
+        """How much worse the metric of `other` is than that of `own`."""
 
     @abstractmethod
     def versus(self, own: Answers, other: Answers, targets: Targets) -> Versus:

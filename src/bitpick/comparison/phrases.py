@@ -1,0 +1,98 @@
+"""What a recommendation says of rows, in words."""
+
+from __future__ import annotations
+
+from bitpick.evidence import Measure, Metric
+from bitpick.recipe import baseline
+from bitpick.result import RequestRecord, Row
+from bitpick.statistics import at_most
+
+
+def speeds(row: Row) -> list[str]:
+    """How fast a row is, in numbers; nothing where that was not measured."""
+    latency = row.latency
+    if latency is None:
+        return []
+    one = f"Speed: {1e6 * latency.p50:.0f} µs for one sample on one thread"
+    if not latency.resolvable:
+        return [f"{one}; this machine cannot resolve how that compares with {latency.reference}."]
+    beside: list[str] = []
+    for other, value, interval in (
+        (latency.reference, latency.ratio_reference, latency.ratio_reference_interval),
+        ("its own float32", latency.ratio_own, latency.ratio_own_interval),
+    ):
+        if value is not None and interval is not None and not (beside and other == baseline(row.engine).id):
+            beside.append(f"{value:.2f} times that of {other} (95% interval {interval[0]:.2f} to {interval[1]:.2f})")
+    return [f"{one}, {' and '.join(beside)}."]
+
+
+def roughly(count: int) -> int:
+    """A number rounded up to two digits: it is an estimate."""
+    step: int = 10 ** max(0, len(str(count)) - 2)
+    return -(-count // step) * step
+
+
+def build(row: Row) -> str:
+    """A row with its metric, size and time."""
+    assert row.metric is not None
+    timed = f", {1e6 * row.latency.p50:.0f} µs" if row.latency is not None else ""
+    return f"{row.id} ({row.metric.shown()}, {(row.size_bytes or 0) / 1000:.1f} kB{timed})"
+
+
+def drop_of(row: Row) -> str:
+    """The drop with its interval, e.g. `a drop of 0.13 points (95% interval -0.20 to 0.46)`."""
+    if row.versus_baseline is None:
+        return "no drop known"
+    return loses(row.metric, row.versus_baseline.drop, row.versus_baseline.drop_interval)
+
+
+def loses(metric: Metric | None, drop: float, interval: tuple[float, float]) -> str:
+    """A drop of a metric with its 95% interval, in words."""
+    assert metric is not None
+    low, high = map(metric.change, interval)
+    return f"a {metric.worsening} of {metric.changed(drop)} (95% interval {low} to {high})"
+
+
+def margin(row: Row, request: RequestRecord) -> str:
+    """What a row's drop must be under."""
+    assert row.versus_baseline is not None
+    assert row.metric is not None
+    own = row.metric.changed(row.versus_baseline.margin)
+    return own + (f" ({request.margin} of its {row.metric.label})" if request.margin.endswith("%") else "")
+
+
+def allowed(metric: Metric | None, request: RequestRecord) -> str:
+    """What every row's drop must be under."""
+    assert metric is not None
+    if request.margin.endswith("%"):
+        return f"{request.margin} of its float32's {metric.label}"
+    return f"{request.margin} {metric.change_unit}".rstrip()
+
+
+def best_by(measure: Measure) -> str:
+    """What the best build is called, e.g. `most accurate`, `lowest RMSE`."""
+    if measure.name == "accuracy":
+        return "most accurate"
+    return f"{'highest' if measure.higher_is_better else 'lowest'} {measure.label}"
+
+
+def better(measure: Measure) -> str:
+    """What a better build is called."""
+    return "more accurate" if measure.name == "accuracy" else "better"
+
+
+def good(measure: Measure) -> str:
+    """What a build that is no worse than another is called."""
+    return "accurate" if measure.name == "accuracy" else "good"
+
+
+def flips_bound(row: Row) -> list[str]:
+    """What predictions that differ say where there are no labels; nothing where they are not known."""
+    versus, count = row.versus_baseline, row.samples
+    if versus is None or versus.flips is None or not count:
+        return []
+    share, most = (f"{100 * each:.2f}%" for each in (versus.flips / count, at_most(versus.flips, count)))
+    flips = f"{versus.flips:,} of {count:,} predictions differ from its float32's"
+    return [
+        f"{flips}: {share}, at 95% confidence at most {most}. Whatever the labels are, it gets right fewer samples by no more than that share."
+    ]
