@@ -92,7 +92,5 @@ def flips_bound(row: Row) -> list[str]:
     if versus is None or versus.flips is None or not count:
         return []
     share, most = (f"{100 * each:.2f}%" for each in (versus.flips / count, at_most(versus.flips, count)))
-    flips = f"{versus.flips:,} of {count:,} predictions differ from its float32's"
-    return [
-        f"{flips}: {share}, at 95% confidence at most {most}. Whatever the labels are, it gets right fewer samples by no more than that share."
-    ]
+    flips = f"{versus.flips:,} of {count:,} predictions differ from its float32's: {share}, at 95% confidence at most"
+    return [f"{flips} {most}. Whatever the labels are, the share that it gets right falls by no more."]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from bitpick.report import recipes, whole, words
+from bitpick.report import measured, recipes, whole, words
 from bitpick.report.chart import Chart
 from bitpick.report.charts import charts
 from bitpick.result import Run
@@ -38,6 +38,7 @@ def render(run: Run, folder: Path) -> str:
             run=run,
             words=words,
             whole=whole,
+            told=measured,
             recipe_words=recipes.in_words,
             charts=made,
             payload=_safe(json.dumps(_drawings(made))),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from bitpick.report import whole, words
+from bitpick.report import measured, whole, words
 from bitpick.result import Run
 
 
 def render(run: Run) -> str:
     """The report of a run, as Markdown."""
-    return str(_environment().get_template("report.md.jinja").render(run=run, words=words, whole=whole))
+    return str(_environment().get_template("report.md.jinja").render(run=run, words=words, whole=whole, told=measured))
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from bitpick.report import whole, words
+from bitpick.report import measured, whole, words
 from bitpick.result import Hop, Row, Run
 from bitpick.timing import BenchRecord
 
@@ -96,10 +96,11 @@ def table(rows: list[Row]) -> Table:
     """Rows as a table."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     shown.add_column("build", overflow="fold")
-    columns = {"accuracy": words.result, "drop": words.drop}
+    found = measured.measure(rows)
+    columns = {found.label: words.result, found.worsening: words.drop}
     # Two columns that say nothing most of the time, and cost a narrow terminal much.
     if any(row.target != "host" for row in rows):
-        columns["flips"] = words.flips
+        columns["flips" if measured.flip(rows) else "differing"] = words.flips
     if any(words.integer(row) not in ("", "100%") for row in rows):
         columns["integer"] = words.integer
     timed = any(row.latency for row in rows)
@@ -112,7 +113,7 @@ def table(rows: list[Row]) -> Table:
         note = (
             Text(flags, style="yellow")
             if flags
-            else Text("deprecated" if row.deprecated and row.accuracy else "", style="dim")
+            else Text("deprecated" if row.deprecated and row.metric else "", style="dim")
         )
         style = "" if row.status == "ok" else "red" if row.status == "failed" else "dim"
         shown.add_row(Text(row.id), *(Text(cell(row)) for cell in columns.values()), note, style=style)
@@ -152,6 +153,14 @@ def summary(run: Run, folder: str) -> Group:
 def _beside_the_rows(run: Run) -> list[RenderableType]:
     """What the table has no room for: what its times mean, why slow or big, layers, examples."""
     told = []
+    found = measured.direction(measured.measure(run.rows))
+    told += [found] if found else []
+    told += [
+        f"Output {name or 'alone'} of {row.id}: {', '.join(each)}."
+        for row, name, *parts in measured.outputs(words.ordered(run), run)
+        if row.id == (run.recommendation.id if run.recommendation else None)
+        and (each := [f"{word} {part}" for word, part in zip(measured.ALIKE, parts, strict=True) if part])
+    ]
     reference = next((row.latency.reference for row in run.rows if row.latency), None)
     if reference:
         told.append(f"Time is that for one sample over {reference}'s: under 1 is faster; ? is not resolvable here.")
@@ -159,16 +168,16 @@ def _beside_the_rows(run: Run) -> list[RenderableType]:
         f"Rows @{cpu} are beside the same files here, on {run.request.target_samples:,} samples at most."
         for cpu in dict.fromkeys(row.target for row in run.rows if row.target != "host")
     ]
-    found = whole.findings(run)
+    findings = whole.findings(run)
     pick = run.recommendation.id if run.recommendation else None
-    for finding, rows in found:
+    for finding, rows in findings:
         # The reports have them all; here, those of the slow rows and of the one to ship.
         slow = finding.about == "slow"
         concerned = [row.id for row in rows if (row.slower if slow else row.id == pick)]
         if concerned:
             mend = f" To mend it: {words.sentence(finding.mend)}" if finding.mend else ""
             told.append(f"Why {finding.about}: {words.sentence(finding.text)}{mend} In {', '.join(concerned)}.")
-    if found:
+    if findings:
         told.append("What makes each build slow or big is in the reports, with the names.")
     told += [words.sentence(advice) for advice in (run.diagnosis.advice if run.diagnosis else [])]
     if run.examples:
@@ -190,20 +199,16 @@ def hops(records: Sequence[Hop], path: str) -> Group:
 
 
 def one_row(row: Row) -> Group:
-    """A row by itself: accuracy with its interval, what really runs, and per class."""
-    assert row.accuracy is not None
-    found = row.accuracy
-    low, high = (words.percent(bound) for bound in found.interval)
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    shown.add_column("class")
-    shown.add_column("accuracy", justify="right")
-    for name, value in found.per_class.items():
-        shown.add_row(Text(name), words.percent(value))
-    headline = (
-        f"{row.id}: {words.percent(found.value)}, {found.correct:,} of {found.total:,} "
-        f"(95% interval {low} to {high}), {words.size(row)}"
-    )
+    """A row by itself: its metric with the interval, further ones, what really runs, and per class."""
+    found = row.metric
+    assert found is not None
+    counted = f"{row.accuracy.correct:,} of {row.accuracy.total:,} " if row.accuracy else ""
+    name = "" if row.accuracy else f"{found.label} "
+    between = "({} interval {} to {})".format("95%", *map(found.shown, found.interval)) if found.interval else ""
+    told = [f"{name}{found.shown()}", f"{counted}{between}".strip(), words.size(row)]
+    headline = f"{row.id}: " + (", " if counted else " ").join(told[:2]).rstrip() + f", {told[2]}"
     parts: list[RenderableType] = [Text(headline, style="bold")]
+    parts += [Text(f"{label}: {measured.other(row, label)}") for label in measured.others([row])]
     if row.fingerprint is not None:
         numbers = row.fingerprint
         parts.append(Text(f"weights: {words.grid(numbers.weights)}; activations: {words.grid(numbers.activations)}"))
@@ -213,6 +218,13 @@ def one_row(row: Row) -> Group:
         left = row.coverage.float_operators
         parts.append(Text(share + (f"; in float: {', '.join(left)}" if left else "")))
     parts += [Text(f"{flag.code}: {flag.text}", style="yellow") for flag in row.flags]
+    if row.accuracy is None:
+        return Group(*parts)
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown.add_column("class")
+    shown.add_column("accuracy", justify="right")
+    for name, value in row.accuracy.per_class.items():
+        shown.add_row(Text(name), words.percent(value))
     return Group(*parts, Text(""), shown)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bitpick.diagnosed import Diagnosis
-from bitpick.evidence import Finding, FindingCode
-from bitpick.report import words
+from bitpick.evidence import Finding, FindingCode, Metric
+from bitpick.report import measured, words
 from bitpick.result import Row, Run
 
 COSTS = {"slow": "time", "big": "bytes"}
@@ -21,33 +21,41 @@ TITLES: dict[FindingCode, str] = {
 def answer(run: Run) -> str:
     """The evidence for the recommended build in one sentence; empty where there is none."""
     row = run.row(run.recommendation.id) if run.recommendation and run.recommendation.id else None
-    if row is None or row.accuracy is None:
+    if row is None or row.metric is None:
         return ""
-    parts = [f"gets {words.percent(row.accuracy.value)} right"]
+    found = row.metric
+    parts = [_gets(found)]
     held_out = (
         next((fold for fold in (run.recommendation.folds or []) if fold.chosen == row.id), None)
         if run.recommendation
         else None
     )
     if held_out is not None and held_out.drop is not None and held_out.drop_interval is not None:
-        low, high = held_out.drop_interval
-        beside = (
-            f"a drop of {words.points(held_out.drop)} points on {held_out.judging:,} samples that did not choose it"
-        )
-        parts[0] += f", {beside} (95% interval {words.points(low)} to {words.points(high)})"
+        where = f"on {held_out.judging:,} samples that did not choose it"
+        beside = f"a {found.worsening} of {found.changed(held_out.drop)} {where}"
+        parts[0] += f", {beside} (95% interval {words.between(row, held_out.drop_interval)})"
     elif (versus := row.versus_baseline) is not None:
-        low, high = versus.drop_interval
-        under = f", shown to be under the margin of {words.points(versus.margin)}" if versus.noninferior else ""
-        beside = f"a drop of {words.points(versus.drop)} points beside its own float32"
-        parts[0] += f", {beside} (95% interval {words.points(low)} to {words.points(high)}{under})"
+        under = f", shown to be under the margin of {found.change(versus.margin)}" if versus.noninferior else ""
+        beside = f"a {found.worsening} of {found.changed(versus.drop)} beside its own float32"
+        parts[0] += f", {beside} (95% interval {words.between(row, versus.drop_interval)}{under})"
     if row.size_bytes is not None:
         parts.append(f"has {words.size(row)}" + (f" ({words.reduction(row)} smaller)" if words.reduction(row) else ""))
-    if (found := row.latency) is not None and found.ratio_reference is not None:
-        bounds = found.ratio_reference_interval
-        told = f"takes {found.ratio_reference:.2f} times as long as {found.reference}"
+    if (timed := row.latency) is not None and timed.ratio_reference is not None:
+        bounds = timed.ratio_reference_interval
+        told = f"takes {timed.ratio_reference:.2f} times as long as {timed.reference}"
         told += f" ({words.interval(*bounds)}; under 1 is faster)" if bounds else ""
-        parts.append(told if found.resolvable else f"its time beside {found.reference} is not resolvable here")
+        parts.append(told if timed.resolvable else f"its time beside {timed.reference} is not resolvable here")
     return f"It {', '.join(parts[:-1])}{', and ' if parts[1:] else ''}{parts[-1]}."
+
+
+def _gets(found: Metric) -> str:
+    """What a build gets, as the beginning of a sentence about it."""
+    ways = {
+        "accuracy": f"gets {found.shown()} right",
+        "agreement": f"predicts what the float model does for {found.shown()} of the samples",
+        "deviation": f"deviates by {found.shown()} from the float model",
+    }
+    return ways.get(found.name, f"gets {found.shown()} ({found.label})")
 
 
 def next_step(found: Diagnosis) -> str:
@@ -60,7 +68,8 @@ def limits(run: Run) -> str:
     asked = run.request
     parts = []
     if asked.max_drop is not None:
-        parts.append(f"a drop of at most {words.points(asked.max_drop)} points")
+        found = measured.measure(run.rows)
+        parts.append(f"a {found.worsening} of at most {measured.limit(asked.max_drop, found)}")
     if asked.max_size is not None:
         parts.append(f"at most {words.kilobytes(asked.max_size)}")
     if asked.max_latency_ratio is not None:

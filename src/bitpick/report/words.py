@@ -85,17 +85,26 @@ def metric_name(run: Run) -> str:
 
 
 def drop(row: Row) -> str:
-    """The drop of a row in points, against its baseline, or its own files on this host; empty for a baseline."""
+    """The drop of a row without its unit, against its baseline, or its own files here; empty for a baseline."""
     versus = row.versus_native or row.versus_baseline
-    return points(versus.drop) if versus else ""
+    return changed(row, versus.drop) if versus else ""
+
+
+def changed(row: Row, drop: float) -> str:
+    """A difference of a row's metric as people read it, without its unit: in points, for fractions."""
+    return points(drop) if row.metric is None else row.metric.change(drop)
+
+
+def between(row: Row, bounds: tuple[float, float]) -> str:
+    """The interval of a drop of a row, e.g. `-0.20 to 0.46`."""
+    low, high = bounds
+    return f"{changed(row, low)} to {changed(row, high)}"
 
 
 def drop_with_interval(row: Row) -> str:
-    """The drop of a row in points with its interval, e.g. `0.13 (-0.20 to 0.46)`; empty for a baseline."""
-    if row.versus_baseline is None:
-        return ""
-    low, high = row.versus_baseline.drop_interval
-    return f"{points(row.versus_baseline.drop)} ({points(low)} to {points(high)})"
+    """The drop of a row with its interval, e.g. `0.13 (-0.20 to 0.46)`; empty for a baseline."""
+    versus = row.versus_baseline
+    return "" if versus is None else f"{changed(row, versus.drop)} ({between(row, versus.drop_interval)})"
 
 
 def good_enough(row: Row) -> str:
@@ -112,11 +121,12 @@ def over_draws(row: Row) -> str:
     over, versus = row.over_draws, row.versus_baseline
     if over is None or versus is None:
         return f"not built from other calibration draws: {row.no_over_draws}" if row.no_over_draws else ""
-    low, high = map(points, over.drop_interval)
     drops = [draw.drop for draw in over.draws]
-    file = f"this file loses {drop_with_interval(row)} points"
-    spread = f"{points(over.drop)} ({low} to {high}), from {points(min(drops))} to {points(max(drops))}"
-    shown = f"{'shown' if over.noninferior else 'not shown'} to lose less than {points(versus.margin)}"
+    unit = "points" if row.metric is None else row.metric.change_unit
+    file = f"this file loses {drop_with_interval(row)} {unit}".rstrip()
+    span = f"from {changed(row, min(drops))} to {changed(row, max(drops))}"
+    spread = f"{changed(row, over.drop)} ({between(row, over.drop_interval)}), {span}"
+    shown = f"{'shown' if over.noninferior else 'not shown'} to lose less than {changed(row, versus.margin)}"
     missing = "".join(f"; draw {seed} failed: {reason}" for seed, reason in over.failed.items())
     return f"{file}; the recipe, over {len(drops)} draws, loses {spread}, and is {shown}{missing}"
 
@@ -131,7 +141,7 @@ def selection(found: Recommendation) -> str:
 def flips(row: Row) -> str:
     """How many predictions differ from the baseline's, or from those of the same files on this host."""
     versus = row.versus_native or row.versus_baseline
-    return f"{versus.flips:,}" if versus else ""
+    return f"{versus.flips:,}" if versus and versus.flips is not None else ""
 
 
 def integer(row: Row) -> str:
@@ -152,8 +162,13 @@ def ends(fingerprint: Fingerprint) -> str:
     return " / ".join(DTYPE_WORDS.get(dtype, dtype) for dtype in found)
 
 
-def saturation(host: HostRecord) -> str:
-    """What the CPU's instruction set means for 8-bit products; empty where there is nothing to say."""
+def saturation(host: HostRecord, values: str = "accuracies") -> str:
+    """What the CPU's instruction set means for 8-bit products; empty where there is nothing to say.
+
+    Args:
+        host: the machine.
+        values: what the run measured, as a plural.
+    """
     if not any(feature in host.isa for feature in ("sse4_2", "avx2")):
         return ""
     if {"avx512_vnni", "avx_vnni"} & set(host.isa):
@@ -161,7 +176,7 @@ def saturation(host: HostRecord) -> str:
             "It has VNNI: sums of 8-bit products are exact here, and saturate on x86 CPUs without it, where a runtime "
             "multiplies unsigned by signed numbers of 8 bits."
         )
-    return "It has no VNNI: sums of products of unsigned and signed 8-bit numbers saturate, and the accuracies show it."
+    return f"It has no VNNI: sums of products of unsigned and signed 8-bit numbers saturate, and the {values} show it."
 
 
 def grid(numbers: Grid | None) -> str:
