@@ -33,6 +33,29 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Axis:
+    """How report.js shows a metric and its drops.
+
+    Attributes:
+        key: its name in the data.
+        head: its name, with the unit.
+        drop: what a drop is called, with the unit.
+        factor: of values and drops as they are shown: 100 for fractions.
+        unit: behind a value.
+        points: behind a drop.
+        reversed: whether lower is better, and then further up.
+    """
+
+    key: str
+    head: str
+    drop: str
+    factor: int
+    unit: str
+    points: str
+    reversed: bool
+
+
+@dataclass(frozen=True)
 class Chart:
     """A chart, its words, and its numbers.
 
@@ -44,6 +67,7 @@ class Chart:
         columns: of the data that readers get.
         data: the records, in plain units as run.json has them.
         drawn: the places of the records that are drawn; None for all.
+        metric: what builds are judged by, for charts that show it, see `Axis`.
     """
 
     name: str
@@ -53,6 +77,7 @@ class Chart:
     columns: tuple[Column, ...]
     data: list[dict[str, Any]]
     drawn: list[int] | None = None
+    metric: Axis | None = None
 
     @property
     def rows(self) -> list[dict[str, Any]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bitpick.report import words
+from bitpick.report import measured, words
 from bitpick.report.chart import Chart, Column
+from bitpick.report.charted import Charted
 from bitpick.result import Row, Run
 
 _MOST_CLASSES = 20
@@ -15,21 +16,22 @@ _MOST_LAYERS = 40
 _MARKS = " Filled is shown to be good enough, hollow is not shown or not tested, grey is float32."
 _BUILD = Column("build", "build")
 _STANDING = Column("standing", "standing")
-_ACCURACY = Column("accuracy", "accuracy", words.percent)
 _ENGINE = Column("engine", "engine")
 _DROP = Column("drop", "drop, points", words.points)
-_INTERVAL = (Column("low", "from", words.points), Column("high", "to", words.points))
 _FLIPS = Column("flips", "flips", "{:,}".format)
 
 
 def charts(run: Run) -> list[Chart]:
     """The charts that a run has data for."""
-    native = [row for row in words.ordered(run) if row.target == "host" and row.accuracy is not None]
-    made = (_size(native, run), _latency(native, run), _drops(native, run), _classes(native), _draws(native))
+    native = [row for row in words.ordered(run) if row.target == "host" and row.metric is not None]
+    of = Charted(measured.measure(native))
+    made = (
+        _size(native, run, of), _latency(native, run, of), _drops(native, run, of), _classes(native), _draws(native, of)
+    )  # fmt: skip
     return [chart for chart in (*made, _layers(run)) if chart is not None and chart.data]
 
 
-def _size(rows: Sequence[Row], run: Run) -> Chart | None:
+def _size(rows: Sequence[Row], run: Run, of: Charted) -> Chart | None:
     rows = [row for row in rows if row.size_bytes]
     if not rows:
         return None
@@ -42,16 +44,17 @@ def _size(rows: Sequence[Row], run: Run) -> Chart | None:
         finding = f"The build to ship is {_told(pick)}. " + (finding if pick is not least else "None is smaller.")
     return Chart(
         "size",
-        "Accuracy and size",
-        "Each mark is a build; further left is smaller, further up is more accurate. A line joins the good enough "
-        "builds of which no other is both as accurate and as small." + _MARKS,
+        f"{of.name} and size",
+        f"Each mark is a build; further left is smaller, further up is {of.better}. A line joins the good enough "
+        f"builds of which no other is both as {of.good} and as small." + _MARKS,
         finding,
-        (_BUILD, _ENGINE, _STANDING, _ACCURACY, Column("bytes", "size", words.kilobytes)),
+        (_BUILD, _ENGINE, _STANDING, of.column, Column("bytes", "size", words.kilobytes)),
         records,
+        metric=of.axis,
     )
 
 
-def _latency(rows: Sequence[Row], run: Run) -> Chart | None:
+def _latency(rows: Sequence[Row], run: Run, of: Charted) -> Chart | None:
     records = [record for row in rows if (record := _timed(row, run)) is not None]
     if not records:
         return None
@@ -59,16 +62,17 @@ def _latency(rows: Sequence[Row], run: Run) -> Chart | None:
     reference = next(row.latency.reference for row in rows if row.latency)
     return Chart(
         "latency",
-        "Accuracy and latency",
+        f"{of.name} and latency",
         f"Each mark is a build, with the 95% interval of its time for one sample over that of {reference}: under 1 "
-        "is faster. A line joins the good enough builds of which no other is both as accurate and as fast." + _MARKS,
+        f"is faster. A line joins the good enough builds of which no other is both as {of.good} and as fast." + _MARKS,
         _told_times(records),
         (
-            _BUILD, _ENGINE, _STANDING, _ACCURACY, Column("ratio", "time over the reference's", "{:.2f}".format),
+            _BUILD, _ENGINE, _STANDING, of.column, Column("ratio", "time over the reference's", "{:.2f}".format),
             Column("low", "from", "{:.2f}".format), Column("high", "to", "{:.2f}".format),
             Column("p50", "median time", words.microseconds), Column("resolvable", "resolvable", _yes),
         ),
         records,
+        metric=of.axis,
     )  # fmt: skip
 
 
@@ -100,7 +104,7 @@ def _told_times(records: list[dict[str, Any]]) -> str:
     return finding
 
 
-def _drops(rows: Sequence[Row], run: Run) -> Chart | None:
+def _drops(rows: Sequence[Row], run: Run, of: Charted) -> Chart | None:
     judged = [row for row in rows if row.versus_baseline is not None]
     if not judged:
         return None
@@ -111,6 +115,8 @@ def _drops(rows: Sequence[Row], run: Run) -> Chart | None:
         low, high = versus.drop_interval
         told = {"drop": versus.drop, "low": low, "high": high, "margin": versus.margin, "flips": versus.flips}
         records.append(_record(row, run) | told)
+    lost, unit = of.measure.worsening, f", in {of.measure.change_unit}" if of.measure.change_unit else ""
+    flips = (_FLIPS,) if any(record["flips"] is not None for record in records) else ()
     tested = [r for r in records if r["standing"] in ("good enough", "not shown")]
     shown = sum(r["standing"] == "good enough" for r in tested)
     finding = f"{shown} of the {len(tested)} builds that could be recommended are shown to lose less than the margin."
@@ -118,13 +124,14 @@ def _drops(rows: Sequence[Row], run: Run) -> Chart | None:
         finding = "None of these builds could be recommended, so none was tested against the margin."
     return Chart(
         "drops",
-        "Drops, with what the samples show",
-        "Each build's drop beside its own float32 on the same samples, in points, with its 95% interval; the tick is "
-        "the margin, set before the run. A filled mark is shown to lose less, all builds tested at once; a hollow one "
-        "is not shown, or was not tested.",
+        f"{lost.capitalize()}s, with what the samples show",
+        f"Each build's {lost}{f' in {of.measure.label}' if lost == 'rise' else ''} beside its own float32 on the same "
+        f"samples{unit}, with its 95% interval; the tick is the margin, set before the run. A filled mark is shown to "
+        "lose less, all builds tested at once; a hollow one is not shown, or was not tested.",
         finding,
-        (_BUILD, _STANDING, _DROP, *_INTERVAL, Column("margin", "margin", words.points), _FLIPS),
+        (_BUILD, _STANDING, of.drop, *of.interval, Column("margin", "margin", of.measure.change), *flips),
         records,
+        metric=of.axis,
     )
 
 
@@ -153,7 +160,7 @@ def _classes(rows: Sequence[Row]) -> Chart | None:
     )
 
 
-def _draws(rows: Sequence[Row]) -> Chart | None:
+def _draws(rows: Sequence[Row], of: Charted) -> Chart | None:
     drawn = [row for row in rows if row.over_draws is not None]
     data = []
     for row in drawn:
@@ -166,15 +173,21 @@ def _draws(rows: Sequence[Row]) -> Chart | None:
     if not data:
         return None
     widest = max(drawn, key=_spread)
+    lost, unit = of.measure.worsening, f" in {of.measure.change_unit}" if of.measure.change_unit else ""
+    flips = (_FLIPS,) if any(record["flips"] is not None for record in data) else ()
     return Chart(
         "draws",
         "Calibration draws",
-        "Each dot is a build of the recipe from other calibration samples: its drop in points. The bar is the mean "
+        f"Each dot is a build of the recipe from other calibration samples: its {lost}{unit}. The bar is the mean "
         "over draws with its 95% interval, over draws and evaluation samples.",
-        f"Draws move the drop of {widest.id} most: by {words.points(_spread(widest))} points.",
-        (_BUILD, Column("seed", "seed"), _DROP, _FLIPS, Column("mean", "mean over draws", words.points), *_INTERVAL),
+        f"Draws move the {lost} of {widest.id} most: by {of.measure.changed(_spread(widest))}.",
+        (
+            _BUILD, Column("seed", "seed"), of.drop, *flips, Column("mean", "mean over draws", of.measure.change),
+            *of.interval,
+        ),
         data,
-    )
+        metric=of.axis,
+    )  # fmt: skip
 
 
 def _layers(run: Run) -> Chart | None:
@@ -225,22 +238,22 @@ def _noise(record: dict[str, Any]) -> float:
 
 
 def _record(row: Row, run: Run) -> dict[str, Any]:
-    assert row.accuracy is not None
+    assert row.metric is not None
     pick = run.recommendation.id if run.recommendation else None
     standing = words.standing(row)
     return {
         "build": row.id, "engine": row.engine, "kind": row.kind, "standing": standing, "ship": row.id == pick,
-        "accuracy": row.accuracy.value,
+        row.metric.name: row.metric.value, "quality": row.metric.quality,
     }  # fmt: skip
 
 
 def _mark_front(records: list[dict[str, Any]], cost: str) -> None:
-    """Mark the good enough records of which no other is as accurate and costs as little, as far as costs are known."""
+    """Mark the good enough records of which no other is as good and costs as little, as far as costs are known."""
     good = [r for r in records if r["standing"] == "good enough" and r.get("resolvable", True)]
     for record in records:
-        own = (record["accuracy"], record[cost])
-        others = [o for o in good if (o["accuracy"], o[cost]) != own]
-        beaten = any(o["accuracy"] >= own[0] and o[cost] <= own[1] for o in others)
+        own = (record["quality"], record[cost])
+        others = [o for o in good if (o["quality"], o[cost]) != own]
+        beaten = any(o["quality"] >= own[0] and o[cost] <= own[1] for o in others)
         record["front"] = record in good and not beaten
 
 

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,7 @@ def _drawings(made: Sequence[Chart]) -> list[dict[str, Any]]:
             "name": chart.name,
             "title": chart.title,
             "finding": seen(chart.finding),
+            "metric": None if chart.metric is None else {k: seen(v) for k, v in asdict(chart.metric).items()},
             "data": [{key: seen(value) for key, value in record.items()} for record in chart.rows],
         }
         for chart in made

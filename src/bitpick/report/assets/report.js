@@ -9,6 +9,9 @@
     return line.length > length ? `${line.slice(0, length - 1)}…` : line;
   };
   const points = (fraction) => (100 * fraction).toFixed(2);
+  // Of the metric that builds are judged by: what is shown of its values and of its drops.
+  const of = (chart, key = chart.metric.key) => (d) => chart.metric.factor * d[key];
+  const written = (metric, value) => (metric.factor === 100 ? points(value) : String(Number(value.toPrecision(3))));
   const good = (d) => d.standing === "good enough";
   const colour = (d) => (d.ship ? accent : d.kind === "baseline" ? muted : ink);
   const fill = (d) => (good(d) || d.kind === "baseline" ? colour(d) : "var(--paper)");
@@ -45,14 +48,16 @@
     };
   }
 
+  const flipped = (d) => (d.flips === null ? "" : `, ${d.flips} flips`);
   const unique = (data, key) => [...new Set(data.map((d) => d[key]))];
 
   // The name of the build to ship, above its mark, towards the side that has room.
-  const names = (data, x, width, log) => {
+  const names = (chart, x, width, log) => {
+    const data = chart.data;
     const value = typeof x === "string" ? (d) => d[x] : x, [low, high] = d3.extent(data, value);
     const middle = log ? Math.sqrt(low * high) : (low + high) / 2;
     return [true, false].map((left) => Plot.text(data, {
-      filter: (d) => d.ship && value(d) <= middle === left, x, y: (d) => 100 * d.accuracy, text: (d) => clip(d.build, Math.max(12, Math.floor(width / 14))),
+      filter: (d) => d.ship && value(d) <= middle === left, x, y: of(chart), text: (d) => clip(d.build, Math.max(12, Math.floor(width / 14))),
       textAnchor: left ? "start" : "end", dx: left ? -4 : 4, dy: -14, fill: accent, stroke: "var(--paper)", strokeWidth: 4, fontWeight: 600,
     }));
   };
@@ -66,13 +71,13 @@
   // A scale that shows each of them: by size where the largest is many times the smallest.
   const spread = (data, key) => d3.max(data, (d) => d[key]) > 6 * d3.min(data, (d) => d[key]);
 
-  const tip = (data, x, told) =>
-    Plot.tip(data, Plot.pointer({ x, y: (d) => 100 * d.accuracy, title: (d) => `${clip(d.build)}\n${points(d.accuracy)}%, ${told(d)}\n${d.standing}` }));
+  const tip = (chart, x, told) =>
+    Plot.tip(chart.data, Plot.pointer({ x, y: of(chart), title: (d) => `${clip(d.build)}\n${written(chart.metric, d[chart.metric.key])}${chart.metric.unit}, ${told(d)}\n${d.standing}` }));
 
-  const marks = (data, x, opacity) =>
-    Plot.dot(data, { x, y: (d) => 100 * d.accuracy, symbol: "engine", fill: asIs(fill), stroke: asIs(colour), strokeWidth: 1.5, r: 5, opacity });
+  const marks = (chart, x, opacity) =>
+    Plot.dot(chart.data, { x, y: of(chart), symbol: "engine", fill: asIs(fill), stroke: asIs(colour), strokeWidth: 1.5, r: 5, opacity });
 
-  const accuracy = { label: "accuracy, %", grid: true, ticks: 6, inset: 10 };
+  const upwards = (chart) => ({ label: chart.metric.head, reverse: chart.metric.reversed, grid: true, ticks: 6, inset: 10 });
 
   // ---- the charts ----
 
@@ -84,47 +89,47 @@
       return frame(chart, width, {
         height: Math.min(420, 0.75 * width + 60), marginLeft: 48, marginBottom: 44, marginRight: 24, marginTop: 28,
         x: { label: "size, kB", type: log ? "log" : "linear", inset: 12, ticks: log ? rounds(data, x) : width < 500 ? 4 : 7, tickFormat: ",d" },
-        y: accuracy, symbol: { legend: true },
+        y: upwards(chart), symbol: { legend: true },
         marks: [
-          Plot.line(front, { x, y: (d) => 100 * d.accuracy, curve: "step-after", stroke: muted, strokeDasharray: "2,3" }),
-          names(data, x, width, log), marks(data, x), tip(data, x, (d) => `${x(d).toFixed(1)} kB`),
+          Plot.line(front, { x, y: of(chart), curve: "step-after", stroke: muted, strokeDasharray: "2,3" }),
+          names(chart, x, width, log), marks(chart, x), tip(chart, x, (d) => `${x(d).toFixed(1)} kB`),
         ],
       });
     },
 
     latency(chart, width) {
-      const data = chart.data, x = "ratio", y = (d) => 100 * d.accuracy;
+      const data = chart.data, x = "ratio", y = of(chart);
       const front = data.filter((d) => d.front).sort((a, b) => a.ratio - b.ratio);
       const log = spread(data, "ratio");
       const opacity = (d) => (d.resolvable ? 1 : 0.35);
       return frame(chart, width, {
         height: Math.min(420, 0.75 * width + 60), marginLeft: 48, marginBottom: 44, marginRight: 24, marginTop: 28,
         x: { label: "time over the reference’s; under 1 is faster", type: log ? "log" : "linear", base: 2, zero: !log, inset: 12, ticks: width < 500 ? 4 : 7, tickFormat: "~r" },
-        y: accuracy, symbol: { legend: true },
+        y: upwards(chart), symbol: { legend: true },
         marks: [
           Plot.ruleX([1], { stroke: muted }),
           Plot.line(front, { x, y, curve: "step-after", stroke: muted, strokeDasharray: "2,3" }),
           Plot.ruleY(data, { x1: "low", x2: "high", y, stroke: asIs(colour), strokeWidth: 1.5, opacity }),
-          names(data, x, width, log), marks(data, x, opacity),
-          tip(data, x, (d) => (d.resolvable ? `${d.ratio.toFixed(2)} (${d.low.toFixed(2)} to ${d.high.toFixed(2)}) of the reference’s time` : "not resolvable on this machine")),
+          names(chart, x, width, log), marks(chart, x, opacity),
+          tip(chart, x, (d) => (d.resolvable ? `${d.ratio.toFixed(2)} (${d.low.toFixed(2)} to ${d.high.toFixed(2)}) of the reference’s time` : "not resolvable on this machine")),
         ],
       });
     },
 
     drops(chart, width) {
-      const data = chart.data, y = "build", of = (key) => (d) => 100 * d[key];
+      const data = chart.data, y = "build", metric = chart.metric, shown = (key) => of(chart, key), told = (value) => written(metric, value);
       const { label, ...place } = named(unique(data, "build"), width);
       return frame(chart, width, {
         ...place, marginRight: 24, marginBottom: 44, marginTop: 24,
-        x: { label: "drop, points", grid: true, nice: true, zero: true },
+        x: { label: metric.drop, grid: true, nice: true, zero: true },
         marks: [
           Plot.ruleX([0], { stroke: muted }),
-          Plot.tickX(data, { x: of("margin"), y, stroke: warn, strokeWidth: 2, inset: -4 }),
-          Plot.text(data.slice(0, 1), { x: of("margin"), text: () => "margin", frameAnchor: "top", dy: -14, fill: warn }),
-          Plot.ruleY(data, { x1: of("low"), x2: of("high"), y, stroke: asIs(colour), strokeWidth: 2 }),
-          Plot.dot(data, { x: of("drop"), y, fill: asIs(fill), stroke: asIs(colour), strokeWidth: 2, r: 5 }),
+          Plot.tickX(data, { x: shown("margin"), y, stroke: warn, strokeWidth: 2, inset: -4 }),
+          Plot.text(data.slice(0, 1), { x: shown("margin"), text: () => "margin", frameAnchor: "top", dy: -14, fill: warn }),
+          Plot.ruleY(data, { x1: shown("low"), x2: shown("high"), y, stroke: asIs(colour), strokeWidth: 2 }),
+          Plot.dot(data, { x: shown("drop"), y, fill: asIs(fill), stroke: asIs(colour), strokeWidth: 2, r: 5 }),
           label,
-          Plot.tip(data, Plot.pointerY({ x: of("drop"), y, title: (d) => `${clip(d.build)}\n${points(d.drop)} (${points(d.low)} to ${points(d.high)}), margin ${points(d.margin)}\n${d.standing}, ${d.flips} flips` })),
+          Plot.tip(data, Plot.pointerY({ x: shown("drop"), y, title: (d) => `${clip(d.build)}\n${told(d.drop)} (${told(d.low)} to ${told(d.high)}), margin ${told(d.margin)}\n${d.standing}${flipped(d)}` })),
         ],
       });
     },
@@ -149,19 +154,19 @@
     },
 
     draws(chart, width) {
-      const data = chart.data, y = "build", of = (key) => (d) => 100 * d[key];
+      const data = chart.data, y = "build", metric = chart.metric, shown = (key) => of(chart, key);
       const { label, ...place } = named(unique(data, "build"), width);
       const means = d3.groups(data, (d) => d.build).map(([, all]) => all[0]);
       return frame(chart, width, {
         ...place, marginRight: 24, marginBottom: 44, marginTop: 16,
-        x: { label: "drop, points", grid: true, nice: true, zero: true },
+        x: { label: metric.drop, grid: true, nice: true, zero: true },
         marks: [
           Plot.ruleX([0], { stroke: muted }),
-          Plot.ruleY(means, { x1: of("low"), x2: of("high"), y, stroke: accent, strokeWidth: 2 }),
-          Plot.tickX(means, { x: of("mean"), y, stroke: accent, strokeWidth: 2 }),
-          Plot.dot(data, { x: of("drop"), y, stroke: ink, fill: ink, fillOpacity: 0.25, r: 4 }),
+          Plot.ruleY(means, { x1: shown("low"), x2: shown("high"), y, stroke: accent, strokeWidth: 2 }),
+          Plot.tickX(means, { x: shown("mean"), y, stroke: accent, strokeWidth: 2 }),
+          Plot.dot(data, { x: shown("drop"), y, stroke: ink, fill: ink, fillOpacity: 0.25, r: 4 }),
           label,
-          Plot.tip(data, Plot.pointer({ x: of("drop"), y, title: (d) => `${clip(d.build)}\nseed ${d.seed}: ${points(d.drop)} points, ${d.flips} flips` })),
+          Plot.tip(data, Plot.pointer({ x: shown("drop"), y, title: (d) => `${clip(d.build)}\nseed ${d.seed}: ${written(metric, d.drop)}${metric.points}${flipped(d)}` })),
         ],
       });
     },
