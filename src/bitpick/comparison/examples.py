@@ -85,6 +85,8 @@ def _subject(run: Run) -> Row | None:
 
 def _margins(found: NDArray[np.float32]) -> NDArray[np.float32]:
     """How far the best score is above the next one: scores of shape (n, classes) to shape (n,)."""
+    if not len(found):
+        return np.empty(0, np.float32)
     if found.ndim == 1 or found.shape[1] == 1:
         apart: NDArray[np.float32] = np.abs(found.reshape(-1) - np.median(found))
         return apart

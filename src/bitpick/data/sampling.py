@@ -66,21 +66,22 @@ def draw(dataset: Dataset, size: int, seed: int) -> CalibrationDraw:
             expected=f"--calibration-size from 1 to {count}",
         )
     stored = dataset.calibration.labels
-    # Without classes every sample is as good as any other.
-    labels = np.zeros(count, np.int64) if stored is None or not dataset.classes else np.asarray(stored)
-    if dataset.classes and labels.max() >= len(dataset.classes):
+    # Without classes every sample is as good as any other; names may also be those of labels of which several hold.
+    classes = dataset.classes if stored is not None and stored.ndim == 1 and stored.dtype.kind in "iu" else ()
+    labels = np.asarray(stored) if classes else np.zeros(count, np.int64)
+    if classes and labels.max() >= len(classes):
         raise DataError(
             f"the calibration split of {dataset.name} has the label {labels.max()}, which is no class of it",
-            expected=f"labels 0 to {len(dataset.classes) - 1}",
+            expected=f"labels 0 to {len(classes) - 1}",
         )
     indices = stratified(labels, size, seed)
-    counts = np.bincount(labels[indices], minlength=len(dataset.classes))[: len(dataset.classes)]
+    counts = np.bincount(labels[indices], minlength=len(classes))[: len(classes)]
     evaluated = _content_hashes(dataset.evaluation.inputs, np.arange(dataset.evaluation.count))
     drawn = _content_hashes(dataset.calibration.inputs, np.sort(indices))
     return CalibrationDraw(
         indices=indices,
         sha256=hashlib.sha256(indices.astype("<i8").tobytes()).hexdigest(),
-        per_class={name: int(n) for name, n in zip(dataset.classes, counts, strict=True)},
+        per_class={name: int(n) for name, n in zip(classes, counts, strict=True)},
         overlap=int(np.isin(drawn, evaluated).sum()),
     )
 
