@@ -84,6 +84,8 @@ class Case:
             return "classification"
         if self.mirrored is not None and binary(self.labels):
             return "anomaly"
+        if whole and self.classes:
+            return "classification"
         many = any(count > 1 for count in self.counts)
         numbers = self.judging.metric in ("mae", "rmse", "r2")
         if whole and (many or binary(self.labels)) and not numbers:

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from bitpick.errors import DataError, ModelError, RequestError
+from bitpick.judging import Judging
+from bitpick.measures.tasks.registry import METRICS, AnyTask, checked, choose
+from bitpick.model import Signature, Tensor
+
+
+def made(outputs, labels, classes=(), inputs=((8, 8, 3),), **judging):
+    ends = Signature(
+        tuple(Tensor(f"in{i}", shape) for i, shape in enumerate(inputs)),
+        tuple(Tensor(f"out{i}", shape) for i, shape in enumerate(outputs)),
+    )
+    return choose(ends, classes, labels, "m.onnx", Judging(**judging))
+
+
+WHOLE = np.array([0, 1, 2, 3] * 10)
+BITS = np.array([0, 1] * 20)
+FLOATS = np.linspace(0.5, 9.5, 40).astype(np.float32)
+MANY = np.random.default_rng(0).integers(0, 2, (40, 4))
+VALUES = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "labels", "kind", "more"),
+    [
+        ([(4,)], WHOLE, "classification", {"classes": tuple("abcd")}),
+        ([(4,)], WHOLE, "classification", {}),
+        ([(4,)], WHOLE, "regression", {"metric": "mae", "task": None, "outputs": [(1,)]}),
+        ([(1,)], BITS, "classification", {"classes": ("no", "yes")}),
+        ([()], BITS, "classification", {}),
+        ([(1,)], BITS, "regression", {"task": "regression"}),
+        ([(1,)], BITS, "regression", {"metric": "rmse"}),
+        ([(1,)], WHOLE, "regression", {}),
+        ([(1,)], FLOATS, "regression", {}),
+        ([()], FLOATS, "regression", {}),
+        ([(4,)], VALUES, "regression", {}),
+        ([(4,)], MANY, "multilabel", {}),
+        ([(4,)], MANY, "regression", {"metric": "mae"}),
+        ([(8, 8)], np.zeros((40, 8, 8)), "regression", {}),
+        ([(8, 8, 3)], None, "reconstruction", {}),
+        ([(8, 8, 3)], BITS, "anomaly", {}),
+        ([(8, 8, 3)], BITS, "anomaly", {"metric": "auc"}),
+        ([(4,)], None, "agreement", {}),
+        ([(4,)], None, "deviation", {"task": "deviation"}),
+        ([(1,)], None, "deviation", {}),
+        ([(1,)], None, "agreement", {"task": "agreement"}),
+        ([(4,), (2,)], None, "deviation", {}),
+        ([(2,), (4,)], None, "agreement", {"classes": tuple("abcd")}),
+        ([(None, 4)], None, "deviation", {}),
+    ],
+)
+def test_shapes_and_labels_make_the_task(outputs, labels, kind, more):
+    more = dict(more)
+    task = made(more.pop("outputs", outputs), labels, **more)
+    assert task.kind == kind
+    assert TypeAdapter(AnyTask).validate_json(task.model_dump_json()) == task
+    if kind in METRICS:
+        assert task.measure.name == more.get("metric") or task.measure.name == METRICS[kind][0]
+
+
+def test_the_output_that_the_labels_are_about():
+    assert made([(7,), (4,)], WHOLE, tuple("abcd")).output == 1
+    assert made([(7,), (4,)], MANY).output == 1
+    assert made([(7,), (1,)], FLOATS).output == 1
+    mirrored = made([(4,), (8, 8, 3)], None, inputs=((2,), (8, 8, 3)))
+    assert (mirrored.output, mirrored.input) == (1, 1)
+
+
+def test_what_tells_two_classes_apart_by_one_score_is_not_known_yet():
+    task = made([(1,)], BITS)
+    assert task.unsettled
+    assert task.settled((np.array([[0.1], [0.9]], np.float32),), None).threshold == 0.5
+    assert task.settled((np.array([[-0.1], [0.9]], np.float32),), None).threshold == 0
+    assert not made([(4,)], WHOLE).unsettled
+
+
+@pytest.mark.parametrize(
+    ("outputs", "labels", "error", "says", "more"),
+    [
+        ([(4,)], FLOATS, DataError, "labels are numbers such as 0.5.*class numbers, as integers", {}),
+        ([(4,)], np.eye(4)[WHOLE], DataError, "one-hot.*argmax", {}),
+        ([(4,)], np.zeros((40, 9)), DataError, r"shape \(samples, 9\).*module:function", {}),
+        ([(4,)], WHOLE + 1, DataError, "the label 4, outside its 4 classes", {}),
+        ([(4,)], WHOLE - 1, DataError, "the label -1, outside", {}),
+        ([(4,)], WHOLE, DataError, "gives 4 scores, and the data set has 3 classes", {"classes": tuple("abc")}),
+        ([(8, 8, 4)], WHOLE, ModelError, "no score per class", {"classes": tuple("abcd")}),
+        ([(1,)], WHOLE, ModelError, "no score per class", {"classes": tuple("abcd"), "task": "classification"}),
+        ([(4,)], None, DataError, "the task regression needs labels.*--labels", {"task": "regression"}),
+        ([(4,)], None, ModelError, "of the shape of an input", {"task": "reconstruction"}),
+        ([(8, 8)], None, ModelError, "no score per class.*--task", {"task": "agreement"}),
+        ([(4,)], FLOATS, DataError, "the labels are float32 of shape", {"task": "classification"}),
+        ([(4,)], VALUES, DataError, "a 0 or a 1 for each label", {"task": "multilabel"}),
+        ([(8, 8, 3)], np.array([0] * 39 + [1]), DataError, "1 of the 40 samples are anomalies", {}),
+        ([(4,)], WHOLE, RequestError, "make the task classification, which is not judged by macro_f1", {"metric": "macro_f1"}),
+        ([(4,)], None, DataError, "needs labels", {"metric": "math:fsum"}),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_together_is_told_in_a_sentence(outputs, labels, error, says, more):
+    with pytest.raises(error) as caught:
+        made(outputs, labels, **more)
+
+    assert re.search(says, caught.value.line), caught.value.line
+
+
+@pytest.mark.parametrize(
+    ("judging", "says"),
+    [
+        ({"task": "clasification"}, "did you mean classification?"),
+        ({"metric": "mea"}, "did you mean mae?"),
+        ({"task": "regression", "metric": "accuracy"}, "no metric 'accuracy' of the task regression"),
+        ({"metric": "mae", "lower_is_better": True}, "--metric module:function"),
+        ({"metric": "no_such_module:f"}, "cannot be imported.*PYTHONPATH"),
+        ({"metric": "math:fsun"}, "did you mean fsum?"),
+    ],
+)
+def test_what_was_asked_for_is_checked_before_anything_runs(judging, says):
+
+    with pytest.raises(RequestError) as caught:
+        checked(Judging(**judging))
+    assert re.search(says, caught.value.line), caught.value.line
+
+
+def test_options_go_before_what_a_function_says_of_itself():
+    def named(**options):
+        return made([(4,)], WHOLE, metric="bitpick.statistics:wilson_interval", **options).measure
+
+    assert (named().name, named().unit, named().higher_is_better) == ("wilson_interval", "", True)
+    other = named(unit="K", lower_is_better=True)
+    assert (other.unit, other.higher_is_better) == ("K", False)
