@@ -98,7 +98,7 @@ def test_what_tells_two_classes_apart_by_one_score_is_not_known_yet():
         ([(4,)], FLOATS, DataError, "the labels are float32 of shape", {"task": "classification"}),
         ([(4,)], VALUES, DataError, "a 0 or a 1 for each label", {"task": "multilabel"}),
         ([(8, 8, 3)], np.array([0] * 39 + [1]), DataError, "1 of the 40 samples are anomalies", {}),
-        ([(4,)], WHOLE, RequestError, "make the task classification, which is not judged by macro_f1", {"metric": "macro_f1"}),
+        ([(4,)], WHOLE, RequestError, "classification, which is not judged by macro_f1", {"metric": "macro_f1"}),
         ([(4,)], None, DataError, "needs labels", {"metric": "math:fsum"}),
     ],
 )  # fmt: skip
