@@ -58,14 +58,14 @@ def margin(row: Row, request: RequestRecord) -> str:
     assert row.versus_baseline is not None
     assert row.metric is not None
     own = row.metric.changed(row.versus_baseline.margin)
-    return own + (f" ({request.margin} of its {row.metric.label})" if request.margin.endswith("%") else "")
+    return own + (f" ({request.margin} of {_base(row.metric, 'its')})" if request.margin.endswith("%") else "")
 
 
 def allowed(metric: Metric | None, request: RequestRecord) -> str:
     """What every row's drop must be under."""
     assert metric is not None
     if request.margin.endswith("%"):
-        return f"{request.margin} of its float32's {metric.label}"
+        return f"{request.margin} of {_base(metric, "its float32's")}"
     return f"{request.margin} {metric.change_unit}".rstrip()
 
 
@@ -94,3 +94,17 @@ def flips_bound(row: Row) -> list[str]:
     share, most = (f"{100 * each:.2f}%" for each in (versus.flips / count, at_most(versus.flips, count)))
     flips = f"{versus.flips:,} of {count:,} predictions differ from its float32's: {share}, at 95% confidence at most"
     return [f"{flips} {most}. Whatever the labels are, the share that it gets right falls by no more."]
+
+
+def without_labels(measure: Measure) -> list[str]:
+    """Why agreement is hard to show; nothing of other metrics."""
+    if measure.name != "agreement":
+        return []
+    return [
+        "Without labels every prediction that differs counts as lost: with them, or a wider --margin, more may pass."
+    ]
+
+
+def _base(measure: Measure, whose: str) -> str:
+    """What a margin in percent is a share of, see `Task.margin_base`."""
+    return "what the float model gives" if measure.name == "deviation" else f"{whose} {measure.label}"

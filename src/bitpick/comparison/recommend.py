@@ -44,6 +44,7 @@ def recommend(
     measure = task.measure
     if not good:
         none = _none_good(shown, possible[0].metric, request)
+        none += phrases.without_labels(measure) if not shown else []
         return Recommendation(id=None, because=[*none, *_settle(unsettled, possible, request)])
     chosen = choose(good)
     pick, best, smallest = chosen.pick, chosen.accuracy, chosen.size

@@ -26,7 +26,7 @@ class Replicates:
         value: on the samples as they are.
         drawn: on each resample, of shape (resamples,); not finite where the statistic has no value on it.
         left: with each group of samples left out in turn, of shape (groups,).
-        count: how many samples.
+        count: how many samples; of a statistic of two kinds of them, how many of the rarer.
     """
 
     value: float

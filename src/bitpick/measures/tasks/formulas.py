@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,20 @@ from bitpick.measures.tasks.resampled import got
 from bitpick.measures.tasks.task import Answers, Targets
 from bitpick.statistics import Combined, Replicates, of_means
 
-Terms = tuple[NDArray[np.float64], Combined]
-"""What each sample adds to each mean, of shape (n, means), and how the means are combined."""
+
+@dataclass(frozen=True)
+class Terms:
+    """A metric of certain answers, as means over samples.
+
+    Attributes:
+        columns: what each sample adds to each mean, of shape (n, means).
+        combined: how the means are combined.
+        count: how many samples there are of what is rarest, where the metric is of two kinds of them; None for all.
+    """
+
+    columns: NDArray[np.float64]
+    combined: Combined
+    count: int | None = None
 
 
 @dataclass(frozen=True)
@@ -35,7 +47,9 @@ class Formula:
 
     def replicates(self, answers: Answers, targets: Targets) -> Replicates:
         """The metric on resamples; answers and targets of shape (n, …)."""
-        return of_means(*self.terms(flat(answers), flat(targets)))
+        found = self.terms(flat(answers), flat(targets))
+        replicates = of_means(found.columns, found.combined)
+        return replicates if found.count is None else replace(replicates, count=found.count)
 
     def metric(self, answers: Answers, targets: Targets, unit: str = "") -> Metric:
         """The metric with its interval; answers and targets of shape (n, …)."""
@@ -53,22 +67,25 @@ def in_unit(measure: Measure, unit: str) -> Measure:
 
 
 def _mae(answers: Answers, targets: Targets) -> Terms:
-    return np.abs(answers - targets).mean(axis=1, keepdims=True), lambda means: means[:, 0]
+    return Terms(np.abs(answers - targets).mean(axis=1, keepdims=True), lambda means: means[:, 0])
 
 
 def _rmse(answers: Answers, targets: Targets) -> Terms:
-    return np.square(answers - targets).mean(axis=1, keepdims=True), lambda means: np.sqrt(means[:, 0])
+    return Terms(np.square(answers - targets).mean(axis=1, keepdims=True), lambda means: np.sqrt(means[:, 0]))
 
 
 def _r2(answers: Answers, targets: Targets) -> Terms:
     residual = np.square(answers - targets).sum(axis=1)
     total = np.square(targets - targets.mean(axis=0)).sum(axis=1)
-    return np.stack([residual, total], axis=1), lambda means: 1 - means[:, 0] / means[:, 1]
+    return Terms(np.stack([residual, total], axis=1), lambda means: 1 - means[:, 0] / means[:, 1])
 
 
 def _areas(answers: Answers, targets: Targets) -> Terms:
     """The area under the curve, averaged over the columns; 0 and 1 are what targets hold."""
-    return joined([_placements(a, t > 0.5) for a, t in zip(answers.T, targets.T, strict=True)], _area)
+    positive = targets > 0.5
+    found = joined([_placements(*each) for each in zip(answers.T, positive.T, strict=True)], _area)
+    rarer = np.minimum(positive.sum(axis=0), (~positive).sum(axis=0))
+    return replace(found, count=int(rarer[rarer > 0].mean()) if rarer.any() else None)
 
 
 def _area(means: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -120,7 +137,7 @@ def exact_at(threshold: float) -> Callable[[Answers, Targets], Terms]:
 
     def terms(answers: Answers, targets: Targets) -> Terms:
         right = ((answers > threshold) == (targets > 0.5)).all(axis=1, keepdims=True)
-        return right.astype(np.float64), lambda means: means[:, 0]
+        return Terms(right.astype(np.float64), lambda means: means[:, 0])
 
     return terms
 
@@ -135,7 +152,7 @@ def joined(parts: list[NDArray[np.float64]], combined: Combined) -> Terms:
         values: NDArray[np.float64] = np.where(known, found, 0).sum(axis=0) / known.sum(axis=0)
         return values
 
-    return np.concatenate(parts, axis=1), mean
+    return Terms(np.concatenate(parts, axis=1), mean)
 
 
 _IN_UNIT = frozenset({"mae", "rmse"})
