@@ -65,7 +65,8 @@ def allowed(metric: Metric | None, request: RequestRecord) -> str:
     """What every row's drop must be under."""
     assert metric is not None
     if request.margin.endswith("%"):
-        return f"{request.margin} of {_base(metric, "its float32's")}"
+        whose = "its float32's"
+        return f"{request.margin} of {_base(metric, whose)}"
     return f"{request.margin} {metric.change_unit}".rstrip()
 
 
@@ -100,9 +101,7 @@ def without_labels(measure: Measure) -> list[str]:
     """Why agreement is hard to show; nothing of other metrics."""
     if measure.name != "agreement":
         return []
-    return [
-        "Without labels every prediction that differs counts as lost: with them, or a wider --margin, more may pass."
-    ]
+    return ["Without labels every prediction that differs counts as lost: with them, or a wider margin, more may pass."]
 
 
 def _base(measure: Measure, whose: str) -> str:

@@ -12,6 +12,7 @@ from bitpick.comparison.rows import Rows
 from bitpick.engines.engine import Offer
 from bitpick.engines.registry import engine
 from bitpick.host import AVX2, VNNI, Host, Target
+from bitpick.measures.tasks.classification import Classification
 from bitpick.result import Recommendation, RequestRecord, Row
 
 
@@ -89,19 +90,22 @@ def _choose(found: Recommendation, each: Target, rows: Rows, request: RequestRec
     chosen = found.id if stays else _recommend(rows, holds, request).id
     if chosen is not None:
         found.by_target[each.name] = chosen
-    found.because.append(f"{where} {_words(found, chosen, measured, holds)}")
+    does = "predict" if isinstance(rows.task, Classification) else "answer"
+    found.because.append(f"{where} {_words(found, chosen, measured, holds, does)}")
 
 
-def _words(found: Recommendation, chosen: str | None, measured: Mapping[str, Row], holds: Sequence[Row]) -> str:
+def _words(
+    found: Recommendation, chosen: str | None, measured: Mapping[str, Row], holds: Sequence[Row], does: str
+) -> str:
     pick = measured.get(found.id or "")
     if chosen is not None and chosen == found.id:
-        return f"{chosen} predicts the same as here: it holds there too."
+        return f"{chosen} {does}s the same as here: it holds there too."
     here = f"{found.id}: {pick.flags[0].text}. " if pick is not None and pick.flags else ""
     if chosen is not None:
-        return f"{here}Ship {chosen} there: no prediction differs."
+        return f"{here}Ship {chosen} there: no {'prediction' if does == 'predict' else 'answer'} differs."
     if not holds:
-        return f"{here}No build that was checked predicts what it predicts here: none is recommended for it."
-    return f"{here}{len(holds)} of {len(measured)} builds predict the same as here; none is recommended, see above."
+        return f"{here}No build that was checked {does}s what it {does}s here: none is recommended for it."
+    return f"{here}{len(holds)} of {len(measured)} builds {does} the same as here; none is recommended, see above."
 
 
 def _there(rows: Rows, each: Target) -> dict[str, Row]:

@@ -99,7 +99,7 @@ def table(rows: list[Row]) -> Table:
     found = measured.measure(rows)
     columns = {found.label: words.result, found.worsening: words.drop}
     # Two columns that say nothing most of the time, and cost a narrow terminal much.
-    if any(row.target != "host" for row in rows):
+    if any(row.target != "host" for row in rows) or found.name == "agreement":
         columns["flips" if measured.flip(rows) else "differing"] = words.flips
     if any(words.integer(row) not in ("", "100%") for row in rows):
         columns["integer"] = words.integer
@@ -156,7 +156,7 @@ def _beside_the_rows(run: Run) -> list[RenderableType]:
     found = measured.direction(measured.measure(run.rows))
     told += [found] if found else []
     told += [
-        f"Output {name or 'alone'} of {row.id}: {', '.join(each)}."
+        f"The output {name}{' ' if name else ''}of {row.id}: {', '.join(each)}."
         for row, name, *parts in measured.outputs(words.ordered(run), run)
         if row.id == (run.recommendation.id if run.recommendation else None)
         and (each := [f"{word} {part}" for word, part in zip(measured.ALIKE, parts, strict=True) if part])
