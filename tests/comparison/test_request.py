@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from bitpick.comparison.request import check_recipe, make_request, offers
+from bitpick.comparison.request import check_recipe, make_request, offers, settle
 from bitpick.engines.engine import Engine
 from bitpick.engines.fake import FakeEngine
-from bitpick.errors import RecipeError
+from bitpick.errors import RecipeError, RequestError
 from bitpick.host import this_host
+from bitpick.judging import Judging
+from bitpick.measures.tasks.classification import Classification
+from bitpick.measures.tasks.regression import Regression
 from bitpick.model import Format, Model, Signature, Tensor
 from bitpick.recipe import Recipe
+
+CLASSES = Classification(classes=("a", "b"))
 
 
 def model(form: Format) -> Model:
@@ -49,10 +54,33 @@ def test_the_digest_is_of_what_changes_the_result(model_file, tmp_path):
     assert digest(copy) != first
 
 
+def settled(model_file, task=CLASSES, **fields):
+    request, _ = make_request(model_file, "tiny", **fields)
+    settle(request, task)
+    return request
+
+
 def test_a_preset_brings_its_own_threshold_and_the_user_goes_before_it(model_file):
-    assert make_request(model_file, "tiny", preset="reference")[0].min_accuracy == 0.85
-    assert make_request(model_file, "tiny", preset="reference", min_accuracy=0.9)[0].min_accuracy == 0.9
-    assert make_request(model_file, "tiny", preset="basic")[0].min_accuracy is None
+    assert settled(model_file, preset="reference").min_accuracy == 0.85
+    assert settled(model_file, preset="reference", min_accuracy=0.9).min_accuracy == 0.9
+    assert settled(model_file, preset="basic").min_accuracy is None
+    assert settled(model_file, Regression(), preset="reference").min_accuracy is None
+    with pytest.raises(RequestError, match="judged by MAE"):
+        settled(model_file, Regression(), min_accuracy=0.9)
+
+
+def test_the_margin_is_the_tasks_own_where_the_user_says_none(model_file):
+    assert settled(model_file).margin == "1%"
+    assert settled(model_file, Regression()).margin == "5%"
+    assert settled(model_file, Regression(), margin="0.5").margin == "0.5"
+
+
+def test_how_builds_are_judged_is_part_of_the_request(model_file):
+    by = [make_request(model_file, "tiny", judging=each)[0] for each in (None, Judging(), Judging(metric="rmse"))]
+    assert by[0].sha256 == by[1].sha256 != by[2].sha256
+    assert by[2].judging.metric == "rmse"
+    with pytest.raises(RequestError, match="no metric 'rsme'"):
+        make_request(model_file, "tiny", judging=Judging(metric="rsme"))
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def _comparable(run: Run, earlier: Run) -> None:
     if ours != theirs:
         raise RequestError("the earlier run was evaluated on other samples", expected="the same evaluation set in both")
     ours, theirs = (next((row.metric.label for row in each.rows if row.metric), None) for each in (run, earlier))
-    if ours != theirs:
+    if ours != theirs and theirs is not None:
         raise RequestError(f"the earlier run was judged by {theirs}", expected=f"{ours} in both")
 
 
