@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -56,11 +57,19 @@ class Measure(BaseModel):
 
     def told(self, value: float) -> str:
         """A value of it as people read it, e.g. `87.19%` or `0.0312 °C`."""
-        return f"{100 * value:.2f}%" if self.unit == "fraction" else f"{value:.4g} {self.unit}".rstrip()
+        return f"{100 * value:.2f}%" if self.unit == "fraction" else f"{self._number(value)} {self.unit}".rstrip()
+
+    def between(self, interval: tuple[float, float]) -> str:
+        """An interval of it as people read it, e.g. `86.40% to 87.94%` or `0.0301 to 0.0323 °C`."""
+        low, high = map(self.told, interval)
+        return f"{low.removesuffix(f' {self.unit}')} to {high}"
 
     def change(self, drop: float) -> str:
         """A difference of two values as people read it, without its unit: in points, for fractions."""
-        return f"{100 * drop + 0.0:.2f}" if self.unit == "fraction" else f"{drop + 0.0:.3g}"
+        return f"{100 * drop + 0.0:.2f}" if self.unit == "fraction" else self._number(drop)
+
+    def _number(self, value: float) -> str:
+        return f"{value + 0.0:.4g}"
 
     def changed(self, drop: float) -> str:
         """A difference of two values with its unit, e.g. `0.44 points`."""
@@ -87,6 +96,11 @@ class Metric(Measure):
 
     value: float
     interval: tuple[float, float] | None = None
+
+    def _number(self, value: float) -> str:
+        """With the decimals that four digits of its own value have, so that what is beside it can be compared."""
+        size = math.floor(math.log10(abs(self.value))) if self.value else 0
+        return f"{value:.4g}" if size < -6 else f"{round(value, max(0, 3 - size)) + 0.0:.{max(0, 3 - size)}f}"
 
     @property
     def quality(self) -> float:

@@ -10,7 +10,18 @@ import numpy as np
 
 from bitpick.data import pictures
 from bitpick.diagnosed import Change, Diagnosis, Example, Layer
-from bitpick.evidence import Accuracy, Draw, Finding, Fold, Metric, OverDraws, Unoptimized, VersusBaseline, VersusNative
+from bitpick.evidence import (
+    Accuracy,
+    Draw,
+    Fidelity,
+    Finding,
+    Fold,
+    Metric,
+    OverDraws,
+    Unoptimized,
+    VersusBaseline,
+    VersusNative,
+)
 from bitpick.fingerprint import Coverage, Fingerprint, Grid
 from bitpick.recipe import Recipe
 from bitpick.result import (
@@ -105,6 +116,35 @@ def full_run(folder: Path, name: Name = str) -> Run:
         examples=examples,
         seconds={"total": 12.5},
     )  # fmt: skip
+
+
+def regression_run(folder: Path, name: Name = str) -> Run:
+    """The same run, of a model that gives values: an error of 0.1 mm where 900 of 1,000 were right, and no classes."""
+    run = full_run(folder, name)
+    run.task, run.request.margin, run.diagnosis, run.examples = "regression", "5%", None, None
+    assert run.data is not None
+    run.data.calibration.per_class = {}
+    unit = name("mm")
+    for row in run.rows:
+        if row.metric is not None:
+            error = 1 - row.metric.value
+            found = {"unit": unit, "higher_is_better": False}
+            row.metric = Metric(name="mae", value=error, interval=(error - 0.02, error + 0.02), **found)
+            row.metrics = [Metric(name="rmse", value=2 * error, **found), Metric(name="r2", value=0.9, unit="")]
+        row.accuracy = None
+        for flag in row.flags:
+            flag.text = flag.text.replace("predictions", "outputs")
+        for beside in (row.versus_baseline, *(row.over_draws.draws if row.over_draws else ())):
+            if beside is not None:
+                beside.flips = None
+        for each in (row.versus_native, row.unoptimized, *(row.over_draws.draws if row.over_draws else ())):
+            if each is not None:
+                each.correct = None
+        if row.fidelity is not None or row.versus_baseline is not None:
+            row.fidelities = {name("value"): Fidelity(sqnr_db=30.5), name("class"): Fidelity(agreement=0.97, kl=0.01)}
+    assert run.recommendation is not None
+    run.recommendation.by_use = {"mae": name(SLOW), "size": name(PICK)}
+    return run
 
 
 def _request(name: Name) -> RequestRecord:

@@ -89,10 +89,7 @@ def other(row: Row, label: str) -> str:
     found = next((each for each in row.metrics or () if each.label == label), None)
     if found is None:
         return ""
-    if found.interval is None:
-        return found.shown()
-    low, high = map(found.shown, found.interval)
-    return f"{found.shown()} ({low} to {high})"
+    return found.shown() + (f" ({found.between(found.interval)})" if found.interval else "")
 
 
 def outputs(rows: Sequence[Row], run: Run) -> list[tuple[Row, str, str, str, str]]:

@@ -204,7 +204,7 @@ def one_row(row: Row) -> Group:
     assert found is not None
     counted = f"{row.accuracy.correct:,} of {row.accuracy.total:,} " if row.accuracy else ""
     name = "" if row.accuracy else f"{found.label} "
-    between = "({} interval {} to {})".format("95%", *map(found.shown, found.interval)) if found.interval else ""
+    between = f"(95% interval {found.between(found.interval)})" if found.interval else ""
     told = [f"{name}{found.shown()}", f"{counted}{between}".strip(), words.size(row)]
     headline = f"{row.id}: " + (", " if counted else " ").join(told[:2]).rstrip() + f", {told[2]}"
     parts: list[RenderableType] = [Text(headline, style="bold")]
