@@ -120,14 +120,6 @@ class Row(Record):
         return self.recipe_fields or Recipe.parse(self.recipe)
 
     @property
-    def scale(self) -> float:
-        """What a limit on its drop in percent is a share of: 1 of a fraction, else the metric of its float32."""
-        if self.metric is None or self.metric.unit == "fraction":
-            return 1.0
-        drop = self.versus_baseline.drop if self.versus_baseline is not None else 0.0
-        return abs(self.metric.value + (drop if self.metric.higher_is_better else -drop))
-
-    @property
     def slower(self) -> bool:
         """Whether it is flagged slower than its own float32."""
         return any(flag.code == "slower_than_float" for flag in self.flags)

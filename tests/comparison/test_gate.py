@@ -6,6 +6,7 @@ import pytest
 
 from bitpick.comparison.gate import Check, Rules, gate, junit
 from bitpick.errors import RequestError
+from bitpick.evidence import Metric
 from bitpick.fingerprint import Coverage
 from bitpick.result import Recommendation
 from bitpick.timing import Latency
@@ -147,3 +148,26 @@ def test_classes_of_a_target_are_not_compared_with_those_of_all_samples():
     (check,) = gate(found, Rules(max_class_drop=0.5))
     assert not check.passed
     assert "on other samples" in check.text
+
+
+def of_errors():
+    """The run, judged by an error of 2 mm, which the row raises by 0.1."""
+    found = run()
+    found.row(ROW).accuracy = None
+    for row in found.rows:
+        if row.metric is not None:
+            row.metric = Metric(name="mae", unit="mm", higher_is_better=False, value=2.1)
+    return found
+
+
+def test_an_error_may_rise_by_so_many_percent_of_the_float32s():
+    assert gate(of_errors(), Rules(max_drop=0.051))[0].passed
+    (check,) = gate(of_errors(), Rules(max_drop=0.049))
+    assert (check.passed, check.text) == (False, "loses 0.100 mm, of 0.098 mm allowed")
+    (check,) = gate(of_errors(), Rules(max_class_drop=1))
+    assert (check.passed, check.text) == (False, "predicts no classes that labels name")
+
+
+def test_an_earlier_run_that_was_judged_otherwise_says_nothing():
+    with pytest.raises(RequestError, match="the earlier run was judged by accuracy"):
+        gate(of_errors(), Rules(), against=run())

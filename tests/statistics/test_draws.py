@@ -123,3 +123,12 @@ def test_few_draws_ask_for_students_quantile():
     found = mean_over_draws(np.random.default_rng(0).integers(-1, 2, (3, 500)))
     expected = math.hypot(t.isf(0.025, 2) * found.draw_error, norm.isf(0.025) * found.sample_error)
     assert found.interval()[1] - found.centre == pytest.approx(expected)
+
+
+def test_losses_that_are_numbers_are_taken_as_they_are():
+    """No samples are added, which would be of another scale: a unit changes nothing but the unit."""
+    rng = np.random.default_rng(0)
+    losses = rng.normal(0.2, 1, (3, 400)) + rng.normal(0, 0.05, (3, 1))
+    one, other = mean_over_draws(losses, added=0), mean_over_draws(1000 * losses, added=0)
+    assert one.centre == pytest.approx(one.value) == pytest.approx(losses.mean())
+    assert other.interval() == pytest.approx(tuple(1000 * bound for bound in one.interval()))

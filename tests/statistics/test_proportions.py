@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
 
 from bitpick.statistics import (
+    at_most,
     mcnemar_midp,
     noninferiority_score,
     samples_to_show,
@@ -131,3 +132,13 @@ def test_equal_classifiers_are_seldom_called_different(n, only_one):
     kept = {}
     claims = [kept.setdefault((b, c), mcnemar_midp(int(b), int(c)) < ALPHA) for b, c, _ in tables]
     assert np.mean(claims) <= ALLOWED
+
+
+@pytest.mark.parametrize(("successes", "total"), [(0, 50), (3, 100), (61, 10_000), (50, 50)])
+def test_the_exact_upper_bound_is_where_so_few_would_be_seen_1_time_in_20(successes, total):
+    from scipy.stats import binom
+
+    bound = at_most(successes, total)
+    assert successes / total <= bound <= 1
+    if successes < total:
+        assert binom.cdf(successes, total, bound) == pytest.approx(0.05)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
+from bitpick.comparison.judge import scale
 from bitpick.errors import RequestError
 from bitpick.recipe import baseline, did_you_mean
 from bitpick.result import Row, Run
@@ -99,7 +100,7 @@ def _comparable(run: Run, earlier: Run) -> None:
 def _rules(row: Row, run: Run, rules: Rules) -> Iterator[Check]:
     versus = row.versus_baseline
     if rules.max_drop is not None:
-        allowed = rules.max_drop * row.scale
+        allowed = rules.max_drop * scale(row)
         passed = versus is not None and versus.drop <= allowed
         yield Check(row.id, "drop", passed, f"loses {_lost(row)}, of {_changed(row, allowed)} allowed")
     if rules.noninferior:

@@ -42,6 +42,14 @@ def margin_of(text: str, metric: Metric | None = None, base: float | None = None
     return value / 100 * (base if base is not None else 1.0 if metric is None else abs(metric.value))
 
 
+def scale(row: Row) -> float:
+    """What a limit on a row's drop in percent is a share of: 1 of a fraction, else the metric of its float32."""
+    if row.metric is None or row.metric.unit == "fraction":
+        return 1.0
+    drop = row.versus_baseline.drop if row.versus_baseline is not None else 0.0
+    return abs(row.metric.value + (drop if row.metric.higher_is_better else -drop))
+
+
 def on_target(row: Row, answers: Answers, native: Answers, targets: Targets, task: Task, saturates: bool) -> Row:
     """A row of another CPU with what follows from its answers and the same files' on this one.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bitpick.comparison import phrases
 from bitpick.comparison.claims import candidates, samples_needed
+from bitpick.comparison.judge import scale
 from bitpick.evidence import Measure, Metric
 from bitpick.measures.tasks.task import Answers, Targets, Task
 from bitpick.result import Recommendation, RequestRecord, Row
@@ -223,7 +224,7 @@ def _within(row: Row, request: RequestRecord) -> bool:
         time = _time(row)
         if time is None or time[1] > request.max_latency_ratio:
             return False
-    return request.max_drop is None or row.versus_baseline.drop <= request.max_drop * row.scale
+    return request.max_drop is None or row.versus_baseline.drop <= request.max_drop * scale(row)
 
 
 def _dominates(one: Row, other: Row) -> bool:

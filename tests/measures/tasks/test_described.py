@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from scripts import metric_tables
+
+from bitpick.measures.tasks import described
+from bitpick.measures.tasks.anomaly import Anomaly
+from bitpick.measures.tasks.classification import Classification
+from bitpick.measures.tasks.deviation import Deviation
+from bitpick.measures.tasks.multilabel import MultiLabel
+from bitpick.measures.tasks.reconstruction import Reconstruction
+from bitpick.measures.tasks.registry import METRICS
+from bitpick.measures.tasks.regression import Regression
+
+DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
+TASKS = (
+    Classification(classes=("a", "b")), Classification(kind="agreement", classes=("a", "b")), Anomaly(),
+    Reconstruction(), MultiLabel(classes=("a",)), Regression(), Deviation(outputs=("out",)),
+)  # fmt: skip
+
+
+def test_what_is_said_of_tasks_is_what_they_are():
+    said = {each.kind: each for each in described.tasks()}
+    assert set(said) == set(METRICS)
+    measures = {each.measure.name: each.measure for each in described.metrics()}
+    for task in TASKS:
+        assert said[task.kind].margin == task.default_margin
+        assert task.measure == measures[task.measure.name]
+
+
+def test_every_metric_is_described_once():
+    names = [each.measure.name for each in described.metrics()]
+    assert sorted(names) == sorted({name for each in METRICS.values() for name in each})
+
+
+def test_the_page_is_up_to_date():
+    text = DOCS.read_text(encoding="utf-8")
+    for name, made in metric_tables.GENERATED.items():
+        found = re.search(rf"<!-- generated: {name} -->\n\n(.*?)\n\n<!-- end -->", text, flags=re.DOTALL)
+        assert found, name
+        assert found[1] == made(), f"python scripts/metric_tables.py, {name}"
