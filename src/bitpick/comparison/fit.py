@@ -69,9 +69,18 @@ def fitted(load_data: LoadData, signature: Signature, source: str, judging: Judg
 
 def interface(signature: Signature, samples: Samples, task: Task) -> Interface:
     """What a deployer must know of every build of a model, with the preprocessing of these samples."""
-    ends = zip(signature.inputs, samples.preprocessing, strict=True)
+    batch = next(samples.head(1).batches(1))
+    ends = zip(signature.inputs, samples.preprocessing, batch, strict=True)
     return Interface(
-        inputs=tuple(Input(name=t.name, shape=t.shape, dtype=t.dtype, preprocessing=p) for t, p in ends),
+        inputs=tuple(
+            Input(
+                name=tensor.name,
+                shape=(None,) * (array.ndim - 1) if tensor.shape is None else tensor.shape,
+                dtype=tensor.dtype,
+                preprocessing=preprocessing,
+            )
+            for tensor, preprocessing, array in ends
+        ),
         outputs=tuple(Output(name=t.name, shape=t.shape, dtype=t.dtype) for t in signature.outputs),
         task=task.kind,
         output=getattr(task, "output", 0),

@@ -16,6 +16,7 @@ from pydantic import validate_call
 
 from bitpick.comparison.arrays import save
 from bitpick.data.dataset import Samples
+from bitpick.deployment import shipped
 from bitpick.engines.engine import Build, SessionSettings
 from bitpick.engines.registry import engine
 from bitpick.errors import ModelError
@@ -105,6 +106,7 @@ def build(
             ships["session"] = dict(made.settings)
         if interface is not None:
             ships["interface"] = interface.model_dump(mode="json", exclude_defaults=True)
+            shipped.write(engine(recipe.engine), made, interface)
         (partial / RECIPE_FILE).write_text(recipe.to_yaml() + yaml.safe_dump(ships))
         partial.chmod(0o755)
         if folder.exists():

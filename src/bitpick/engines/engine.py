@@ -191,6 +191,8 @@ class Engine(ABC):
         scopes: whether it can leave layers in float.
         configures: whether a recipe can name session settings for its runtime.
         optimizes: whether its runtime rewrites the graph when it opens a build, and can be told not to.
+        runner: the module whose `Build` opens a build in the `run.py` that ships with it, see `engines.runners`; None
+            ships none.
     """
 
     name: ClassVar[str]
@@ -204,6 +206,7 @@ class Engine(ABC):
     scopes: ClassVar[bool] = False
     configures: ClassVar[bool] = False
     optimizes: ClassVar[bool] = False
+    runner: ClassVar[str | None] = None
 
     def missing(self) -> str | None:
         """What is not installed and the line that installs it; None where nothing is missing."""
@@ -296,6 +299,10 @@ class Engine(ABC):
             build: a quantized build.
         """
         return None
+
+    def companions(self, build: Build) -> Mapping[str, str]:  # noqa: ARG002 - some engines have some
+        """Text files that deployers want beside a build's own, by their names; they do not count to its size."""
+        return {}
 
     def kept_as(self, recipe: Recipe) -> str:
         """The dtype that the runtime, once it has opened a recipe's build, should keep the weights in."""

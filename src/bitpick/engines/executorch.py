@@ -26,6 +26,7 @@ class ExecuTorchEngine(Engine):
     packages = ("executorch", "torchao", "torch")
     extra = "executorch"
     accepts = (Format.EXPORTED, Format.PYTORCH)
+    runner = "bitpick.engines.runners.executorch"
     capabilities = (
         Capability(("s8dynamic",)),
         Capability(("s8s8",), granularities=("per_tensor", "per_channel"), calibrations=("histogram",)),

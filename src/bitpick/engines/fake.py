@@ -42,6 +42,7 @@ class FakeEngine(Engine):
     packages = ()
     extra = "fake"
     accepts = (Format.ONNX,)
+    runner = "bitpick.engines.runners.fake"
     scopes = True
     capabilities = (
         Capability(

@@ -34,6 +34,7 @@ class KerasEngine(Engine):
     extra = "keras"
     accepts = (Format.KERAS, Format.SAVED_MODEL)
     runs = (Format.KERAS, Format.SAVED_MODEL)
+    runner = "bitpick.engines.runners.keras"
 
     def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same on every model and host
         """See `Engine.recipes`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
+from bitpick.engines import c_array
 from bitpick.engines.engine import (
     CALIBRATION_BATCH,
     Build,
@@ -45,6 +47,7 @@ class LiteRtEngine(Engine):
     extra = "litert"
     accepts = (Format.LITERT,)
     runs = (Format.LITERT,)
+    runner = "bitpick.engines.runners.litert"
     scopes = True
     optimizes = True
     capabilities = (
@@ -110,6 +113,10 @@ class LiteRtEngine(Engine):
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
         return _LiteRtSession(build.main, settings)
+
+    def companions(self, build: Build) -> Mapping[str, str]:
+        """See `Engine.companions`: what a microcontroller's program compiles in, which reads no files."""
+        return c_array.sources(build.main.read_bytes()) if build.main.stat().st_size <= c_array.LARGEST else {}
 
     def inspect(self, build: Build, sample: Arrays) -> Executed:
         """See `Engine.inspect`."""

@@ -53,6 +53,7 @@ class OnnxRuntimeEngine(Engine):
     extra = "onnxruntime"
     accepts = (Format.ONNX,)
     runs = (Format.RAW_ONNX, Format.ONNX)
+    runner = "bitpick.engines.runners.onnxruntime"
     optimizes = True
     scopes = True
     configures = True

@@ -49,6 +49,7 @@ class OpenVinoEngine(Engine):
     packages = ("openvino", "nncf")
     extra = "openvino"
     accepts = (Format.ONNX,)
+    runner = "bitpick.engines.runners.openvino"
     scopes = True
     capabilities = (
         Capability(("bfloat16",)),
@@ -95,7 +96,7 @@ class OpenVinoEngine(Engine):
             model = _quantized(model, recipe, samples)
         # Its default stores float weights in half precision: a float32 baseline must not.
         openvino.save_model(model, folder / _FILES[0], compress_to_fp16=False)
-        return Build(recipe, folder, _FILES)
+        return Build(recipe, folder, _FILES, _precision(recipe))
 
     def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:  # noqa: ARG002 - the same for all
         """See `Engine.layers`."""
@@ -133,12 +134,12 @@ class OpenVinoEngine(Engine):
 
 
 def _configuration(recipe: Recipe, threads: int) -> dict[str, str | int]:
-    return {
-        # By default OpenVINO computes in bfloat16 on CPUs that have it.
-        "INFERENCE_PRECISION_HINT": "bf16" if recipe.dtypes == "bfloat16" else "f32",
-        "INFERENCE_NUM_THREADS": threads,
-        "NUM_STREAMS": 1,
-    }
+    return {**_precision(recipe), "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+
+
+def _precision(recipe: Recipe) -> dict[str, str]:
+    """What OpenVINO must be told: by default it computes in bfloat16 on CPUs that have it."""
+    return {"INFERENCE_PRECISION_HINT": "bf16" if recipe.dtypes == "bfloat16" else "f32"}
 
 
 def _without_telemetry() -> None:

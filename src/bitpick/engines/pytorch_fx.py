@@ -36,6 +36,7 @@ _BACKENDS = {
     "onednn": "x86, 8-bit activations",
     "qnnpack": "ARM; PyTorch's default there",
 }
+_BACKEND = "torch.backends.quantized.engine"
 _FILE = "model.pt"
 _SCHEME = "s8u8-per_channel-histogram"
 
@@ -49,6 +50,7 @@ class PyTorchFxEngine(Engine):
     extra = "pytorch"
     accepts = (Format.PYTORCH,)
     runs = (Format.PYTORCH,)
+    runner = "bitpick.engines.runners.pytorch_fx"
     scopes = True
     deprecated = "PyTorch is removing FX graph mode quantization and TorchScript, which its builds ship as"
     capabilities = (
@@ -95,7 +97,7 @@ class PyTorchFxEngine(Engine):
                 module = _quantized(module, recipe, example, samples)
             script: Any = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
             torch.jit.save(script, folder / _FILE)
-        return Build(recipe, folder, (_FILE,))
+        return Build(recipe, folder, (_FILE,), {_BACKEND: name for name in recipe.options})
 
     def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:  # noqa: ARG002 - the same for all
         """See `Engine.layers`; additions are quantized too, and have no name."""

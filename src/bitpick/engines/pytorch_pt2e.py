@@ -37,6 +37,7 @@ class PyTorchPt2eEngine(Engine):
     extra = "pytorch"
     accepts = (Format.EXPORTED, Format.PYTORCH)
     runs = (Format.EXPORTED,)
+    runner = "bitpick.engines.runners.pytorch_pt2e"
     scopes = True
     capabilities = (
         Capability(("float32",), options={_EAGER: "run the program as it is, not compiled"}),

@@ -1,0 +1,1 @@
+"""What a deployer gets beside a build's files, and what comes back from the device."""

@@ -1,0 +1,59 @@
+"""LiteRT (TensorFlow Lite), on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class Build:
+    """The build, opened by LiteRT. Integer inputs and outputs have a scale and a zero point."""
+
+    packages = ("ai-edge-litert",)
+
+    def __init__(self, folder: Path, files: list[str], settings: dict[str, str], threads: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.interpreter = Interpreter(model_path=str(folder / files[0]), num_threads=threads)
+        self.interpreter.allocate_tensors()
+        self.sources, self.sinks = self.ends()
+        self.batch = int(self.sources[0]["shape"][0])  # how many samples the graph takes at once
+
+    def ends(self) -> list[list[Any]]:
+        """Inputs and outputs; where there are several, by the numbers that their names in the signature end in."""
+        both = [self.interpreter.get_input_details(), self.interpreter.get_output_details()]
+        signatures = list(self.interpreter.get_signature_list())
+        if len(signatures) != 1 or all(len(each) == 1 for each in both):
+            return both
+        runner = self.interpreter.get_signature_runner(signatures[0])
+        named = [runner.get_input_details(), runner.get_output_details()]
+        if not all(name.rpartition("_")[2].isdigit() for each in named for name in each):
+            return both
+        return [[each[name] for name in sorted(each, key=lambda n: int(n.rpartition("_")[2]))] for each in named]
+
+    def prepare(self, inputs: list[np.ndarray]) -> Any:
+        native = []
+        for source, array in zip(self.sources, inputs, strict=True):
+            scale, zero_point = source["quantization"]
+            if scale and np.issubdtype(source["dtype"], np.integer):
+                limits = np.iinfo(source["dtype"])
+                array = np.clip(np.round(array / np.float32(scale)) + zero_point, limits.min, limits.max)
+            native.append(array.astype(source["dtype"]))
+        return native
+
+    def run(self, native: Any) -> Any:
+        for source, array in zip(self.sources, native, strict=True):
+            self.interpreter.set_tensor(source["index"], array)
+        self.interpreter.invoke()
+        return [self.interpreter.get_tensor(sink["index"]) for sink in self.sinks]
+
+    def outputs(self, native: Any) -> list[np.ndarray]:
+        found = []
+        for sink, array in zip(self.sinks, native, strict=True):
+            scale, zero_point = sink["quantization"]
+            if scale and np.issubdtype(array.dtype, np.integer):
+                array = (array.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+            found.append(array)
+        return found

@@ -1,0 +1,34 @@
+"""TorchScript."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class Build:
+    """The build, opened as TorchScript by PyTorch."""
+
+    packages = ("torch",)
+    batch = 1
+
+    def __init__(self, folder: Path, files: list[str], settings: dict[str, str], threads: int) -> None:
+        import torch
+
+        torch.set_num_threads(threads)
+        if "torch.backends.quantized.engine" in settings:  # weights are packed for it as they are read
+            torch.backends.quantized.engine = settings["torch.backends.quantized.engine"]
+        self.torch = torch
+        self.module = torch.jit.load(folder / files[0]).eval()
+
+    def prepare(self, inputs: list[np.ndarray]) -> Any:
+        return [self.torch.from_numpy(each) for each in inputs]
+
+    def run(self, native: Any) -> Any:
+        with self.torch.inference_mode():
+            return self.module(*native)
+
+    def outputs(self, native: Any) -> list[np.ndarray]:
+        return [each.numpy() for each in (native if isinstance(native, (tuple, list)) else (native,))]
