@@ -25,7 +25,7 @@ from bitpick.evidence import (
 from bitpick.fingerprint import Coverage, Fingerprint
 from bitpick.judging import Judging
 from bitpick.recipe import Kind, Recipe
-from bitpick.timing import Latency, SpeedRecord, Throughput
+from bitpick.timing import Device, Latency, SpeedRecord, Throughput
 
 SCHEMA_VERSION = 1
 
@@ -74,6 +74,7 @@ class Row(Record):
         weight_bytes: bytes of the weights alone, in the formats that the runtime keeps them in.
         over_draws: what its recipe loses over several calibration draws, where that was asked for.
         no_over_draws: why that is not known, where it was asked for.
+        device: where an imported row was measured.
         memory_bytes: peak growth of a process's memory as it opens the build and runs one sample.
         findings: what makes it slow or big.
     """
@@ -108,6 +109,7 @@ class Row(Record):
     no_over_draws: str | None = None
     latency: Latency | None = None
     throughput: Throughput | None = None
+    device: Device | None = None
     memory_bytes: int | None = None
     findings: list[Finding] | None = None
     flags: list[Flag] = []

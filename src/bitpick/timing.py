@@ -84,6 +84,34 @@ class SpeedRecord(BaseModel):
     untimed: dict[str, str] = {}
 
 
+class Device(BaseModel):
+    """The device that an imported row was measured on, and how long it takes there, with no other build beside it.
+
+    Attributes:
+        cpu: its CPU, as far as it tells.
+        platform: its operating system.
+        versions: of the libraries that ran the build.
+        results: SHA-256 of the file that was imported.
+        p50: median seconds of one run; None where no times came with the results.
+        p90: the 90th percentile.
+        runs: how many were timed.
+        batch: samples in one run.
+        threads: inside one inference.
+    """
+
+    model_config = _STRICT
+
+    cpu: str
+    platform: str
+    versions: dict[str, str]
+    results: str
+    p50: float | None = None
+    p90: float | None = None
+    runs: int = 0
+    batch: int = 1
+    threads: int = 1
+
+
 class BenchRow(BaseModel):
     """How fast one build is.
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from bitpick import __version__
-from bitpick.comparison import draws, targets, times
+from bitpick.comparison import draws, evaluation_set, targets, times
 from bitpick.comparison.examples import examples
 from bitpick.comparison.fit import LoadData
 from bitpick.comparison.listener import Listener
@@ -91,6 +91,7 @@ class Comparison:
         """
         with self.recorded(overwrite):
             inputs, model = self._preparation.prepare(load_data)
+            evaluation_set.keep(self.store.evaluation, inputs)
             self._listener.phase("building and evaluating")
             rows = Rows(self.store, self._executor, self._parallel, self._listener, self._preparation, model, inputs)
             asked = offers(self.run.request, model, self._host)

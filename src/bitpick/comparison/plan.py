@@ -44,6 +44,7 @@ class Inputs:
         check: the part of the evaluation set that slow checks see.
         check_places: where in the evaluation set these samples are, of shape (check.count,).
         threads: threads inside one inference.
+        digests: of each evaluation sample, see `sampling.digest`; shape (evaluation.count,).
     """
 
     source: Path
@@ -56,6 +57,7 @@ class Inputs:
     check: Samples
     check_places: NDArray[np.int64]
     threads: int
+    digests: NDArray[np.bytes_]
 
     @property
     def shapes(self) -> list[tuple[int | None, ...] | None]:

@@ -109,7 +109,7 @@ class Preparation:
         request = self.run.request
         found = fit.fitted(load_data, signature, request.model, request.judging)
         settle(request, found.task)
-        drawn = draw(found.dataset, request.calibration_size, request.seed)
+        drawn = draw(found.dataset, request.calibration_size, request.seed, found.names)
         self.store.calibration_indices.parent.mkdir(exist_ok=True)
         np.save(self.store.calibration_indices, drawn.indices)
         evaluation, pool = found.evaluation, found.calibration
@@ -134,6 +134,7 @@ class Preparation:
             check=check,
             check_places=places,
             threads=self.run.host.threads,
+            digests=drawn.evaluated,
         )
 
     def to_reference(self, inputs: plan.Inputs) -> Model:

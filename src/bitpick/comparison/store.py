@@ -213,6 +213,11 @@ class Store:
         return self.root / "forms" / "reference_outputs.npz"
 
     @property
+    def evaluation(self) -> Path:
+        """What stays known of the evaluation set, see `evaluation_set`."""
+        return self.root / "forms" / "evaluation.npz"
+
+    @property
     def calibration_indices(self) -> Path:
         """Which samples were drawn for calibration."""
         return self.root / "forms" / "calibration_indices.npy"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,14 @@ class CalibrationDraw:
         sha256: digest of the indices.
         per_class: how many of each class, by its name.
         overlap: how many of them are, byte for byte, in the evaluation split too.
+        evaluated: digest of each sample of the evaluation split, see `digest`; shape (n,).
     """
 
     indices: NDArray[np.int64]
     sha256: str
     per_class: dict[str, int]
     overlap: int
+    evaluated: NDArray[np.bytes_]
 
 
 def stratified(labels: NDArray[np.integer], size: int, seed: int) -> NDArray[np.int64]:
@@ -53,8 +55,22 @@ def stratified(labels: NDArray[np.integer], size: int, seed: int) -> NDArray[np.
     return generator.permutation(np.concatenate(drawn)).astype(np.int64)
 
 
-def draw(dataset: Dataset, size: int, seed: int) -> CalibrationDraw:
+def digest(arrays: Sequence[NDArray[Any]]) -> str:
+    """Identifies a sample: BLAKE2b, 16 bytes, of the bytes of its arrays in C order, one input after the other."""
+    found = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        found.update(array.tobytes())
+    return found.hexdigest()
+
+
+def draw(dataset: Dataset, size: int, seed: int, names: tuple[str, ...] = ()) -> CalibrationDraw:
     """Draw calibration samples from a data set's calibration split.
+
+    Args:
+        dataset: the data set.
+        size: how many.
+        seed: of the draw.
+        names: the inputs in the model's order; by default all of them in their own.
 
     Raises:
         DataError: the split has fewer samples than asked for, or none were asked for.
@@ -76,13 +92,15 @@ def draw(dataset: Dataset, size: int, seed: int) -> CalibrationDraw:
         )
     indices = stratified(labels, size, seed)
     counts = np.bincount(labels[indices], minlength=len(classes))[: len(classes)]
-    evaluated = _content_hashes(dataset.evaluation.inputs, np.arange(dataset.evaluation.count))
-    drawn = _content_hashes(dataset.calibration.inputs, np.sort(indices))
+    inputs = [[split.inputs[name] for name in names or split.paths] for split in (dataset.evaluation, dataset.calibration)]
+    evaluated = _digests(inputs[0], np.arange(dataset.evaluation.count))
+    drawn = _digests(inputs[1], np.sort(indices))
     return CalibrationDraw(
         indices=indices,
         sha256=hashlib.sha256(indices.astype("<i8").tobytes()).hexdigest(),
         per_class={name: int(n) for name, n in zip(classes, counts, strict=True)},
         overlap=int(np.isin(drawn, evaluated).sum()),
+        evaluated=evaluated,
     )
 
 
@@ -125,12 +143,6 @@ def part(samples: Samples, count: int, out: Path) -> tuple[Samples, NDArray[np.i
     return samples.model_copy(update={"indices": out.absolute(), "count": len(places), "sha256": digest}), places
 
 
-def _content_hashes(inputs: Mapping[str, NDArray[Any]], places: NDArray[np.int64]) -> NDArray[np.bytes_]:
-    """16-byte digests of samples, of all their inputs, as an array of shape (len(places),)."""
-    found = []
-    for place in places:
-        digest = hashlib.blake2b(digest_size=16)
-        for array in inputs.values():
-            digest.update(array[place].tobytes())
-        found.append(digest.hexdigest())
-    return np.array(found, dtype="S32")
+def _digests(inputs: Sequence[NDArray[Any]], places: NDArray[np.int64]) -> NDArray[np.bytes_]:
+    """Digests of samples, as an array of shape (len(places),)."""
+    return np.array([digest([array[place] for array in inputs]) for place in places], dtype="S32")

@@ -48,15 +48,14 @@ def run_py(runner: str, build: Build, interface: Interface) -> str:
         loader=PackageLoader("bitpick.deployment", "."),
         trim_blocks=True,
         lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=StrictUndefined,
+                undefined=StrictUndefined,
         autoescape=False,  # noqa: S701 - Python, of which every value is a literal
     )
     environment.filters["literal"] = literal
     opens = importlib.import_module(runner).Build
     inputs = [_input(each) for each in interface.inputs]
     decoding = _decoding(interface.inputs)
-    return environment.get_template("run.py.jinja").render(
+    text = environment.get_template("run.py.jinja").render(
         recipe=build.recipe.id,
         files=list(build.files),
         settings=dict(build.settings),
@@ -70,6 +69,7 @@ def run_py(runner: str, build: Build, interface: Interface) -> str:
         needs=_needs(["numpy", *opens.packages], decoding is not None),
         opens=inspect.getsource(opens),
     )
+    return f"{text}\n"
 
 
 def literal(value: Any) -> str:
@@ -94,7 +94,7 @@ def _needs(packages: Sequence[str], pictures: bool) -> str:
 def _words(inputs: Sequence[Input], pictures: bool) -> str:
     """What a sample is."""
     if len(inputs) > 1:
-        return f"a .npz file with the arrays {' and '.join(each.name for each in inputs)}"
+        return "a .npz file with an array for each input, by its name"
     return "a .npy file or a picture" if pictures else "a .npy file"
 
 
