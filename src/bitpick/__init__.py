@@ -22,8 +22,10 @@ if TYPE_CHECKING:
         engine_table,
         evaluate,
         gate,
+        merge,
         quantize,
         report,
+        samples,
     )
     from bitpick.errors import BitpickError
 
@@ -38,8 +40,10 @@ __all__ = [
     "engine_table",
     "evaluate",
     "gate",
+    "merge",
     "quantize",
     "report",
+    "samples",
 ]
 
 

@@ -31,7 +31,7 @@ from bitpick.errors import RequestError
 from bitpick.executors.pool import Launch, WorkerPool
 from bitpick.host import TARGETS, installed_version, target, this_host
 from bitpick.judging import Judging
-from bitpick.runs import Comparison, gate, report, write_report
+from bitpick.runs import Comparison, gate, merge, report, samples, write_report
 from bitpick.source import Source
 
 __all__ = [
@@ -45,8 +45,10 @@ __all__ = [
     "engine_table",
     "evaluate",
     "gate",
+    "merge",
     "quantize",
     "report",
+    "samples",
 ]
 
 

@@ -137,10 +137,18 @@ def target(word: str) -> Target:
         raise RequestError(f"{word} holds no target: {reasons}", expected=expected) from error
     if unknown := sorted(set(fields) - {field.name for field in dataclasses.fields(Target)}):
         raise RequestError(f"{word} has the unknown field {unknown[0]!r}", expected=expected)
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", found.name) or found.name in ("host", *TARGETS):
-        good = "a new name of up to 64 letters, digits, ., - and _"
-        raise RequestError(f"{word} names its target {found.name!r}", expected=good)
+    check_name(found.name, f"{word} names its target")
     return found
+
+
+def check_name(name: str, told: str) -> None:
+    """Refuse a name that no target of the user's own can have, told in the words that come before it.
+
+    Raises:
+        RequestError: it is taken, or cannot stand in the id of a row.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name) or name in ("host", *TARGETS):
+        raise RequestError(f"{told} {name!r}", expected="a new name of up to 64 letters, digits, ., - and _")
 
 
 def usable_cores() -> int:

@@ -31,6 +31,7 @@ SCHEMA_VERSION = 1
 
 State = Literal["running", "complete", "interrupted", "failed"]
 Status = Literal["ok", "failed", "unsupported"]
+Measured = Literal["native", "emulated", "imported"]
 Selection = Literal["simultaneous", "cross-fit"]
 FlagCode = Literal[
     "drop", "min_accuracy", "not_as_requested", "partly_float", "saturates", "differs", "slower_than_float"
@@ -84,7 +85,7 @@ class Row(Record):
     engine: str
     target: str = "host"
     kind: Kind
-    measured: Literal["native", "emulated", "imported"] = "native"
+    measured: Measured = "native"
     status: Status
     reason: str | None = None
     recipe_fields: Recipe | None = None

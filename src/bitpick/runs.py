@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bitpick.comparison import evaluation_set
 from bitpick.comparison import gate as gates
+from bitpick.comparison import merge as merging
 from bitpick.comparison import store as stores
 from bitpick.comparison.gate import Check, Rules
 from bitpick.errors import OutputError, RequestError
@@ -140,6 +142,42 @@ def gate(
         except OSError as error:
             raise OutputError(f"the file {junit} cannot be written: {error.strerror}") from error
     return checks
+
+
+def samples(folder: str | Path, out: str | Path, count: int = 200) -> list[Path]:
+    """Write evaluation samples of a run for the `run.py` of its builds, to be run on a device.
+
+    Args:
+        folder: a run directory.
+        out: a new or empty directory for them.
+        count: how many, evenly spaced over the evaluation set; at most all of them.
+
+    Returns:
+        The files: `.npy`, or `.npz` where the model has several inputs.
+
+    Raises:
+        RequestError: there is no such run, or its samples are no longer there.
+    """
+    folder = Path(folder)
+    known = evaluation_set.read(stores.Store(folder, stores.read(folder)).evaluation)
+    return evaluation_set.export(known, Path(out), count)
+
+
+def merge(folder: str | Path, results: Sequence[str | Path], target: str, *, overwrite: bool = False) -> Comparison:
+    """Add what builds gave on a device to their run, as rows of that target, and write its reports again.
+
+    Args:
+        folder: a run directory.
+        results: files that the `run.py` of its builds wrote, one a build.
+        target: a name for the device; its rows are called `<recipe id>@<target>`.
+        overwrite: replace what was imported of the same builds from there before.
+
+    Raises:
+        RequestError: there is no such run, or the results are not of its builds and samples; nothing was written.
+    """
+    run = merging.merge(Path(folder), [Path(each) for each in results], target, overwrite)
+    write_report(Path(folder), run)
+    return Comparison(Path(folder), run)
 
 
 def write_report(folder: Path, run: Run) -> None:

@@ -91,7 +91,7 @@ class Device(BaseModel):
         cpu: its CPU, as far as it tells.
         platform: its operating system.
         versions: of the libraries that ran the build.
-        results: SHA-256 of the file that was imported.
+        results_sha256: SHA-256 of the file that was imported.
         p50: median seconds of one run; None where no times came with the results.
         p90: the 90th percentile.
         runs: how many were timed.
@@ -104,7 +104,7 @@ class Device(BaseModel):
     cpu: str
     platform: str
     versions: dict[str, str]
-    results: str
+    results_sha256: str
     p50: float | None = None
     p90: float | None = None
     runs: int = 0

@@ -93,6 +93,37 @@ def gate(
 
 
 @command
+def samples(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A new or empty directory for the samples.")],
+    count: Annotated[int, typer.Option(help="How many, evenly spaced over the evaluation set.")] = 200,
+    json: Json = False,
+) -> None:
+    """Write evaluation samples of a run, for its builds to be run on a device."""
+    from bitpick import api
+
+    found = api.samples(run, out, count)
+    if json:
+        printing.print_json({"folder": str(out), "files": [path.name for path in found]})
+    else:
+        typer.echo(f"{len(found):,} samples in {out}: copy them and a build to the device, and run its run.py there")
+
+
+@command
+def merge(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    results: Annotated[list[Path], typer.Argument(help="What run.py wrote on the device, one file a build.")],
+    target: Annotated[str, typer.Option(help="A name for the device.")],
+    overwrite: Annotated[bool, typer.Option(help="Replace what was imported of these builds before.")] = False,
+    json: Json = False,
+) -> None:
+    """Add what builds gave on a device to their run, as rows that are judged like any other."""
+    from bitpick import api
+
+    printing.show(api.merge(run, results, target, overwrite=overwrite), json)
+
+
+@command
 def engines(json: Json = False) -> None:
     """What each engine can do on this machine, and why not the rest."""
     from bitpick import api

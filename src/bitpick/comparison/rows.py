@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 
 from bitpick.comparison import judge, plan, schedule
@@ -23,7 +23,7 @@ from bitpick.measures.outputs import targets_of
 from bitpick.measures.tasks.task import Answers
 from bitpick.model import Format, Model
 from bitpick.recipe import Recipe, baseline
-from bitpick.result import Row
+from bitpick.result import Measured, Row, Status
 
 # What an engine, or a conversion on the way to it, cannot do; all else is a failure.
 _UNSUPPORTED = (Unsupported, OperatorError, InstructionError)
@@ -70,8 +70,8 @@ class Rows:
 
     @property
     def all(self) -> list[Row]:
-        """The rows of every target that this run was asked for, or came to."""
-        return [row for row in self._run.rows if row.id in self._order]
+        """The rows of every target that this run was asked for, or came to, and what was imported of their builds."""
+        return [row for row in self._run.rows if row.id in self._order or _imported(row, self._order)]
 
     @property
     def averages(self) -> bool:
@@ -127,10 +127,11 @@ class Rows:
         self._order |= {f"{row.id}@{target.name}": self._order[row.id] for row in rows}
         there = {f"{row.id}@{target.name}": row for row in rows}
         missing = target.missing(self._preparation.host)
+        how: Measured = "emulated" if target.emulated else "native"
         open_rows = []
         for row_id, row in there.items():
             if missing:
-                self._put(_on_target(row, target, "unsupported", missing))
+                self._put(on_target(row, target.name, how, "unsupported", missing))
             elif (kept := self._store.kept_row(row_id)) is not None:
                 self._put(kept)
             else:
@@ -147,7 +148,10 @@ class Rows:
                 row, predicted, native, self.targets[places], self.task, target.saturates and repairable
             )
 
-        self._go(jobs, lambda subject, status, reason: _on_target(there[subject], target, status, reason), measured)
+        def row_of(subject: str, status: Status, reason: str | None) -> Row:
+            return on_target(there[subject], target.name, how, status, reason)
+
+        self._go(jobs, row_of, measured)
 
     def rebuild(
         self,
@@ -193,7 +197,7 @@ class Rows:
     def _go(
         self,
         jobs: Sequence[Job],
-        row_of: Callable[[str, str, str | None], Row],
+        row_of: Callable[[str, Status, str | None], Row],
         measured: Callable[[Row, dict[str, Outcome]], Row],
     ) -> None:
         """Run jobs; the outcome of a subject's evaluation, its last job, makes its row."""
@@ -203,11 +207,7 @@ class Rows:
             result = self._preparation.converted(job, result, self._inputs)
             if isinstance(result, BitpickError):
                 if job.function == "evaluate":  # whatever went wrong before has come down to it
-                    status = (
-                        "unsupported"
-                        if isinstance(result, (Unsupported, OperatorError, InstructionError))
-                        else "failed"
-                    )
+                    status: Status = "unsupported" if isinstance(result, _UNSUPPORTED) else "failed"
                     self._put(row_of(job.subject, status, result.line))
             else:
                 done.setdefault(job.subject, {})[job.function] = result
@@ -235,7 +235,7 @@ class Rows:
     def _put(self, row: Row) -> None:
         """Add a row in the order of the offers, and judge anew the rows that have it as their baseline."""
         self._store.put(row)
-        self._run.rows.sort(key=lambda r: (self._order.get(r.id, len(self._order)), r.target != "host", r.target))
+        self._run.rows.sort(key=lambda r: (self._order.get(r.recipe, len(self._order)), r.target != "host", r.target))
         if row.status == "ok" and row.target == "host":
             self.predicted[row.id] = predictions(self._store.build(row.recipe))
             rows = {r.id: r for r in self.native}
@@ -256,7 +256,7 @@ def _alone(row: Row) -> Row:
     return row.model_copy(update=dict.fromkeys(beside) | {"flags": row.faults})
 
 
-def _row(offer: Offer, status: str, reason: str | None) -> Row:
+def _row(offer: Offer, status: Status, reason: str | None) -> Row:
     recipe = offer.recipe
     return Row(
         id=recipe.id,
@@ -265,7 +265,7 @@ def _row(offer: Offer, status: str, reason: str | None) -> Row:
         kind=recipe.kind,
         recipe_fields=recipe if recipe.scoped else None,
         deprecated=engine(recipe.engine).deprecated,
-        status=status,  # type: ignore[arg-type]  # one of the three, and checked by the model
+        status=status,
         reason=reason,
     )
 
@@ -286,16 +286,16 @@ def _measured(row: Row, outcomes: dict[str, Outcome]) -> Row:
     )
 
 
-def _on_target(row: Row, target: Target, status: str, reason: str | None) -> Row:
-    """A row of the same files on another CPU, before anything is measured there."""
+def on_target(row: Row, name: str, measured: Measured, status: Status, reason: str | None = None) -> Row:
+    """A row of the same files on a target, before anything that was measured there is in it."""
     return Row(
-        id=f"{row.id}@{target.name}",
+        id=f"{row.id}@{name}",
         recipe=row.recipe,
         engine=row.engine,
-        target=target.name,
+        target=name,
         kind=row.kind,
-        measured="emulated" if target.emulated else "native",
-        status=status,  # type: ignore[arg-type]  # one of the three, and checked by the model
+        measured=measured,
+        status=status,
         reason=reason,
         recipe_fields=row.recipe_fields,
         deprecated=row.deprecated,
@@ -303,3 +303,8 @@ def _on_target(row: Row, target: Target, status: str, reason: str | None) -> Row
         settings=row.settings,
         size_bytes=row.size_bytes,
     )
+
+
+def _imported(row: Row, known: Container[str]) -> bool:
+    """Whether a row was imported, of a build that there is."""
+    return row.measured == "imported" and row.recipe in known

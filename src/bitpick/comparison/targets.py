@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from pydantic import TypeAdapter
 
@@ -13,7 +14,32 @@ from bitpick.engines.engine import Offer
 from bitpick.engines.registry import engine
 from bitpick.host import AVX2, VNNI, Host, Target
 from bitpick.measures.tasks.classification import Classification
+from bitpick.measures.tasks.task import Answers, Targets, Task
 from bitpick.result import Recommendation, RequestRecord, Row
+
+
+class Table(Protocol):
+    """Rows with what their builds answer for the evaluation set; see `Rows`."""
+
+    @property
+    def all(self) -> Sequence[Row]:
+        """Those of every target."""
+
+    @property
+    def native(self) -> Sequence[Row]:
+        """Those of this host."""
+
+    @property
+    def predicted(self) -> Mapping[str, Answers]:
+        """Answers of each of these that is ok."""
+
+    @property
+    def targets(self) -> Targets:
+        """What is right."""
+
+    @property
+    def task(self) -> Task:
+        """How builds are judged."""
 
 
 def check(rows: Rows, request: RequestRecord, host: Host, timed: Callable[[], None]) -> Recommendation:
@@ -45,14 +71,19 @@ def check(rows: Rows, request: RequestRecord, host: Host, timed: Callable[[], No
     timed()
     found = _recommend(rows, rows.native, request)
     found.by_target = {"host": found.id} if found.id else {}
-    for each in asked:
-        _choose(found, each, rows, request)
+    for name in [each.name for each in asked] + _imported(rows):
+        choose(found, name, rows, request)
     if not request.targets and found.id and VNNI & set(host.isa) and (why := AVX2.missing(host)):
         found.because.append(f"Not checked for {AVX2.name} (x86 CPUs without VNNI, where 8-bit sums saturate): {why}.")
     return found
 
 
-def _recommend(rows: Rows, among: Sequence[Row], request: RequestRecord) -> Recommendation:
+def _imported(rows: Table) -> list[str]:
+    """The devices that rows were imported from."""
+    return list(dict.fromkeys(row.target for row in rows.all if row.measured == "imported"))
+
+
+def _recommend(rows: Table, among: Sequence[Row], request: RequestRecord) -> Recommendation:
     way = cross_fit if request.selection == "cross-fit" else recommend
     return way(among, rows.predicted, rows.targets, rows.task, request)
 
@@ -67,7 +98,7 @@ def _unchecked(rows: Rows, each: Target, request: RequestRecord) -> list[Row]:
 def _measure(rows: Rows, each: Target, native: Sequence[Row]) -> None:
     """Measure builds on a target, and the repairs of those whose sums saturate there."""
     rows.measure_on(each, [row for row in native if f"{row.id}@{each.name}" not in rows.known])
-    there = _there(rows, each)
+    there = _there(rows, each.name)
     broken = [row for row in native if each.saturates and row.id in there and _flips(there[row.id])]
     repairs = {r.id: r for row in broken for r in engine(row.engine).repairs(row.quantization)}
     rows.measure([Offer(recipe, frozenset()) for recipe in repairs.values() if recipe.id not in rows.known])
@@ -75,23 +106,37 @@ def _measure(rows: Rows, each: Target, native: Sequence[Row]) -> None:
     rows.measure_on(each, [row for row in made if f"{row.id}@{each.name}" not in rows.known])
 
 
-def _choose(found: Recommendation, each: Target, rows: Rows, request: RequestRecord) -> None:
-    """Add to a recommendation which build to ship for a target, and why."""
-    there = _there(rows, each)
+def choose(found: Recommendation, name: str, rows: Table, request: RequestRecord) -> None:
+    """Say in a recommendation which build to ship for a target, and why, in place of what it says of it so far."""
+    where = f"On {name} ("
+    found.because = [reason for reason in found.because if not reason.startswith(where)]
+    found.by_target.pop(name, None)
+    there = _there(rows, name)
     measured = {recipe: row for recipe, row in there.items() if row.status == "ok"}
     if not measured:
         if there:
-            found.because.append(f"Nothing could be measured on {each.name}: {next(iter(there.values())).reason}.")
+            found.because.append(f"Nothing could be measured on {name}: {next(iter(there.values())).reason}.")
         return
     holds = [row for row in rows.native if row.id in measured and not _flips(measured[row.id])]
     samples = max(row.samples or 0 for row in measured.values())
-    where = f"On {each.name} ({'emulated, ' if each.emulated else ''}{samples:,} samples)"
+    how = next(iter(measured.values())).measured
+    where += "" if how == "native" else f"{how}, "
     stays = found.id is not None and any(row.id == found.id for row in holds)
     chosen = found.id if stays else _recommend(rows, holds, request).id
-    if chosen is not None:
-        found.by_target[each.name] = chosen
     does = "predict" if isinstance(rows.task, Classification) else "answer"
-    found.because.append(f"{where} {_words(found, chosen, measured, holds, does)}")
+    words = _words(found, chosen, measured, holds, does)
+    if chosen is not None:
+        found.by_target[name] = chosen
+        words += _time(measured[chosen])
+    found.because.append(f"{where}{samples:,} samples) {words}")
+
+
+def _time(row: Row) -> str:
+    """How long a build takes on the device that it was run on, in a sentence; nothing is claimed of two builds."""
+    if row.device is None or row.device.p50 is None:
+        return ""
+    threads = f"{row.device.threads} thread{'' if row.device.threads == 1 else 's'}"
+    return f" It takes {1e6 * row.device.p50:.0f} µs there (median of {row.device.runs:,} runs, {threads})."
 
 
 def _words(
@@ -108,9 +153,9 @@ def _words(
     return f"{here}{len(holds)} of {len(measured)} builds {does} the same as here; none is recommended, see above."
 
 
-def _there(rows: Rows, each: Target) -> dict[str, Row]:
+def _there(rows: Table, name: str) -> dict[str, Row]:
     """The rows of a target, by the recipes of their files."""
-    return {row.recipe: row for row in rows.all if row.target == each.name}
+    return {row.recipe: row for row in rows.all if row.target == name}
 
 
 def _flips(row: Row) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.data.dataset import Dataset, Samples
+from bitpick.data.dataset import Dataset, Samples, Split
 from bitpick.errors import DataError
 
 
@@ -92,9 +92,8 @@ def draw(dataset: Dataset, size: int, seed: int, names: tuple[str, ...] = ()) ->
         )
     indices = stratified(labels, size, seed)
     counts = np.bincount(labels[indices], minlength=len(classes))[: len(classes)]
-    inputs = [[split.inputs[name] for name in names or split.paths] for split in (dataset.evaluation, dataset.calibration)]
-    evaluated = _digests(inputs[0], np.arange(dataset.evaluation.count))
-    drawn = _digests(inputs[1], np.sort(indices))
+    evaluated = _digests(dataset.evaluation, names, np.arange(dataset.evaluation.count))
+    drawn = _digests(dataset.calibration, names, np.sort(indices))
     return CalibrationDraw(
         indices=indices,
         sha256=hashlib.sha256(indices.astype("<i8").tobytes()).hexdigest(),
@@ -143,6 +142,7 @@ def part(samples: Samples, count: int, out: Path) -> tuple[Samples, NDArray[np.i
     return samples.model_copy(update={"indices": out.absolute(), "count": len(places), "sha256": digest}), places
 
 
-def _digests(inputs: Sequence[NDArray[Any]], places: NDArray[np.int64]) -> NDArray[np.bytes_]:
+def _digests(split: Split, names: tuple[str, ...], places: NDArray[np.int64]) -> NDArray[np.bytes_]:
     """Digests of samples, as an array of shape (len(places),)."""
+    inputs = [split.inputs[name] for name in names or split.paths]
     return np.array([digest([array[place] for array in inputs]) for place in places], dtype="S32")

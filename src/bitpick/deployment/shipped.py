@@ -48,7 +48,7 @@ def run_py(runner: str, build: Build, interface: Interface) -> str:
         loader=PackageLoader("bitpick.deployment", "."),
         trim_blocks=True,
         lstrip_blocks=True,
-                undefined=StrictUndefined,
+        undefined=StrictUndefined,
         autoescape=False,  # noqa: S701 - Python, of which every value is a literal
     )
     environment.filters["literal"] = literal

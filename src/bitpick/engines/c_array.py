@@ -26,7 +26,7 @@ alignas(16) const unsigned char g_model_data[] = {{
 
 
 def sources(content: bytes) -> dict[str, str]:
-    """`model_data.cc` and `model_data.h`, by their names: `g_model_data` holds the bytes, `g_model_data_size` says how many."""
+    """`model_data.cc` and `model_data.h`, by their names, which define `g_model_data` and `g_model_data_size`."""
     lines = (content[start : start + _A_LINE] for start in range(0, len(content), _A_LINE))
     text = "\n".join(f"    {' '.join(f'0x{byte:02x},' for byte in line)}" for line in lines)
     return {

@@ -97,7 +97,7 @@ class PyTorchFxEngine(Engine):
                 module = _quantized(module, recipe, example, samples)
             script: Any = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
             torch.jit.save(script, folder / _FILE)
-        return Build(recipe, folder, (_FILE,), {_BACKEND: name for name in recipe.options})
+        return Build(recipe, folder, (_FILE,), {} if (wanted := _wanted(recipe)) is None else {_BACKEND: wanted})
 
     def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:  # noqa: ARG002 - the same for all
         """See `Engine.layers`; additions are quantized too, and have no name."""
@@ -170,12 +170,17 @@ class _TorchScriptSession(Session):
         self._open.close()
 
 
+def _wanted(recipe: Recipe) -> str | None:
+    """The back-end that a recipe names; None for PyTorch's own choice."""
+    return next(iter(recipe.options), None)
+
+
 @contextmanager
 def _backend(recipe: Recipe) -> Iterator[None]:
     """Switch PyTorch's quantized back-end, a setting of the whole process, to the recipe's."""
     import torch
 
-    wanted = next(iter(recipe.options), None)
+    wanted = _wanted(recipe)
     before = torch.backends.quantized.engine
     if wanted is not None:
         if wanted not in torch.backends.quantized.supported_engines:

@@ -150,6 +150,15 @@ def summary(run: Run, folder: str) -> Group:
     return Group(*parts)
 
 
+def _elsewhere(run: Run) -> dict[str, list[Row]]:
+    """The rows of each target but this host."""
+    found: dict[str, list[Row]] = {}
+    for row in run.rows:
+        if row.target != "host":
+            found.setdefault(row.target, []).append(row)
+    return found
+
+
 def _beside_the_rows(run: Run) -> list[RenderableType]:
     """What the table has no room for: what its times mean, why slow or big, layers, examples."""
     told = []
@@ -165,8 +174,8 @@ def _beside_the_rows(run: Run) -> list[RenderableType]:
     if reference:
         told.append(f"Time is that for one sample over {reference}'s: under 1 is faster; ? is not resolvable here.")
     told += [
-        f"Rows @{cpu} are beside the same files here, on {run.request.target_samples:,} samples at most."
-        for cpu in dict.fromkeys(row.target for row in run.rows if row.target != "host")
+        f"Rows @{cpu} are beside the same files here, on {words.most_samples(rows)} samples at most."
+        for cpu, rows in _elsewhere(run).items()
     ]
     findings = whole.findings(run)
     pick = run.recommendation.id if run.recommendation else None

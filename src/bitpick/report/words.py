@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 from bitpick.diagnosed import Change
 from bitpick.fingerprint import Fingerprint, Grid
@@ -58,6 +59,19 @@ def kilobytes(size: int) -> str:
 def microseconds(seconds: float) -> str:
     """0.000263 → `263 µs`, 0.0123 → `12.3 ms`."""
     return f"{1e6 * seconds:.0f} µs" if seconds < 0.01 else f"{1e3 * seconds:.1f} ms"
+
+
+def where(row: Row) -> str:
+    """The target of a row and how it was measured there, e.g. `my-phone (imported, 83 µs)`."""
+    how: list[str] = [] if row.measured == "native" else [row.measured]
+    if row.device is not None and row.device.p50 is not None:
+        how.append(microseconds(row.device.p50))
+    return f"{row.target} ({', '.join(how)})" if how else row.target
+
+
+def most_samples(rows: Sequence[Row]) -> str:
+    """The number of samples of the row that has the most."""
+    return f"{max((row.samples or 0 for row in rows), default=0):,}"
 
 
 def dtypes(row: Row) -> str:

@@ -19,10 +19,10 @@ class Build:
 
         os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
         import keras
-        import tensorflow
+        import tensorflow as tf
 
-        tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
-        self.constant = tensorflow.constant
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        self.constant = tf.constant
         self.flatten = keras.tree.flatten
         model = keras.saving.load_model(folder / files[0], compile=False, safe_mode=True)
         structure = model.input  # a tensor, or a list or a dict of them
@@ -30,7 +30,7 @@ class Build:
         def call(inputs: Any) -> Any:
             return model(keras.tree.pack_sequence_as(structure, inputs), training=False)
 
-        self.call = tensorflow.function(call)
+        self.call = tf.function(call)
 
     def prepare(self, inputs: list[np.ndarray]) -> Any:
         return [self.constant(each) for each in inputs]

@@ -39,8 +39,10 @@ class Build:
             scale, zero_point = source["quantization"]
             if scale and np.issubdtype(source["dtype"], np.integer):
                 limits = np.iinfo(source["dtype"])
-                array = np.clip(np.round(array / np.float32(scale)) + zero_point, limits.min, limits.max)
-            native.append(array.astype(source["dtype"]))
+                steps = np.clip(np.round(array / np.float32(scale)) + zero_point, limits.min, limits.max)
+                native.append(steps.astype(source["dtype"]))
+            else:
+                native.append(array.astype(source["dtype"]))
         return native
 
     def run(self, native: Any) -> Any:
@@ -54,6 +56,7 @@ class Build:
         for sink, array in zip(self.sinks, native, strict=True):
             scale, zero_point = sink["quantization"]
             if scale and np.issubdtype(array.dtype, np.integer):
-                array = (array.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
-            found.append(array)
+                found.append((array.astype(np.float32) - np.float32(zero_point)) * np.float32(scale))
+            else:
+                found.append(array)
         return found

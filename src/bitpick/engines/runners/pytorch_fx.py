@@ -21,7 +21,8 @@ class Build:
         if "torch.backends.quantized.engine" in settings:  # weights are packed for it as they are read
             torch.backends.quantized.engine = settings["torch.backends.quantized.engine"]
         self.torch = torch
-        self.module = torch.jit.load(folder / files[0]).eval()
+        load: Any = torch.jit.load
+        self.module = load(folder / files[0]).eval()
 
     def prepare(self, inputs: list[np.ndarray]) -> Any:
         return [self.torch.from_numpy(each) for each in inputs]

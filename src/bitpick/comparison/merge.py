@@ -1,0 +1,166 @@
+"""Results from a device, as rows of the run whose builds they are of."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.comparison import arrays, evaluation_set, judge, store, targets
+from bitpick.comparison.evaluation_set import EvaluationSet
+from bitpick.comparison.job import predictions_file
+from bitpick.comparison.rows import on_target
+from bitpick.comparison.store import Store
+from bitpick.deployment import results
+from bitpick.deployment.results import Results
+from bitpick.errors import DataError, OutputError, RequestError
+from bitpick.host import check_name
+from bitpick.measures.tasks.task import Answers, Targets, Task
+from bitpick.model import sha256_of
+from bitpick.preprocessing import Arrays
+from bitpick.result import Row, Run
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The rows of a run that is over, see `targets.Table`."""
+
+    all: Sequence[Row]
+    predicted: Mapping[str, Answers]
+    targets: Targets
+    task: Task
+
+    @property
+    def native(self) -> list[Row]:
+        return [row for row in self.all if row.target == "host"]
+
+
+def merge(root: Path, files: Sequence[Path], target: str, overwrite: bool = False) -> Run:
+    """Add results from a device to a run, as rows that are judged like those of any other target.
+
+    Args:
+        root: the run directory.
+        files: what the `run.py` of builds of this run wrote there, one file a build.
+        target: the device's name.
+        overwrite: replace what was imported of the same builds from there before.
+
+    Returns:
+        The run; its run.json holds the new rows.
+
+    Raises:
+        RequestError: there is no such run, or the results are not of its builds and samples; nothing was written.
+    """
+    run = store.read(root)
+    if run.state == "running":
+        raise OutputError(f"the run in {root} still goes on", mend="wait for its end, or run it again if it was killed")
+    check_name(target, "--target is")
+    if any(row.target == target and row.measured != "imported" for row in run.rows):
+        raise RequestError(f"the run measured {target} itself", expected="a new name with --target")
+    known = evaluation_set.read(Store(root, run).evaluation)
+    work = Store(root, run)
+    # All are checked before any is written.
+    made = [_row(work, known, path, target, overwrite) for path in files]
+    if len({row.id for row, _ in made}) < len(made):
+        raise RequestError("two of the files are of the same build", expected="one file of results a build")
+    order = {row.id: place for place, row in enumerate(run.rows) if row.target == "host"}
+    for row, kept in made:
+        arrays.save(work.build(row.recipe) / predictions_file(target), kept)
+        work.put(row)
+    run.rows.sort(key=lambda row: (order.get(row.recipe, len(order)), row.target != "host", row.target))
+    if run.recommendation is not None:
+        answered = [row for row in run.rows if row.target == "host" and row.status == "ok"]
+        predicted = {row.id: _answers(work.build(row.recipe))[0] for row in answered}
+        table = _Table(run.rows, predicted, known.targets, known.task)
+        targets.choose(run.recommendation, target, table, run.request)
+    work.save()
+    return run
+
+
+def _row(
+    work: Store, known: EvaluationSet, path: Path, target: str, overwrite: bool
+) -> tuple[Row, dict[str, NDArray[np.generic]]]:
+    """The row that a file of results makes, and the arrays that are kept of it."""
+    found = results.read(path)
+    native = _build_of(found, work.run, path)
+    before = work.run.row(f"{native.id}@{target}")
+    device = found.device(sha256_of(path))
+    if before is not None and before.device != device and not overwrite:
+        raise OutputError(
+            f"{before.id} was imported before, from other results than {path}", mend="replace it with --overwrite"
+        )
+    there, given = _answers(work.build(native.recipe))
+    places = _places(found, known, path)
+    outputs = _outputs(found, given, path)
+    right = known.targets[places]
+    answers = known.task.answers(known.inputs(places), outputs, right)
+    row = on_target(native, target, "imported", "ok").model_copy(
+        update={
+            "samples": len(places),
+            "metric": known.task.metric(answers, right),
+            "metrics": known.task.metrics(answers, outputs, right),
+            "accuracy": known.task.accuracy(answers, outputs, right),
+            "device": device,
+        }
+    )
+    kept = {"predictions": answers, "places": places} | {f"output{i}": each for i, each in enumerate(outputs)}
+    return judge.on_target(row, answers, there[places], right, known.task, saturates=False), kept
+
+
+def _answers(folder: Path) -> tuple[Answers, Arrays]:
+    """What a build answered here for the evaluation set, and all that it gave."""
+    try:
+        return store.predictions(folder), store.outputs(folder)
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise OutputError(
+            f"the run no longer has what the build in {folder} gave here: {error}",
+            mend="run the same bitpick compare again, which keeps the rest",
+        ) from error
+
+
+def _build_of(found: Results, run: Run, path: Path) -> Row:
+    """The row of this host whose files, and session settings, gave the results."""
+    row = run.row(found.recipe)
+    if row is None or row.target != "host" or row.status != "ok" or not row.files:
+        raise DataError(f"{path} is of the build {found.recipe}, and the run has no such build")
+    has = {Path(file.path).name: file.sha256 for file in row.files}
+    if has != found.files or (row.settings or {}) != found.settings:
+        what = next((name for name in sorted(has) if found.files.get(name) != has[name]), "the session settings")
+        raise DataError(
+            f"{path} is of another build than the run's {row.id}: {what} {'are' if ' ' in what else 'is'} not the same",
+            mend=f"copy {Path(row.files[0].path).parent} to the device, and run it again",
+        )
+    return row
+
+
+def _places(found: Results, known: EvaluationSet, path: Path) -> NDArray[np.int64]:
+    """Where in the evaluation set the samples of results are, of shape (m,)."""
+    free: dict[str, list[int]] = defaultdict(list)
+    for place, digest in enumerate(known.digests.astype(str)):
+        free[digest].append(place)
+    places = []
+    for sample in found.samples:
+        if not free[sample.digest]:
+            twice = sample.digest in known.digests.astype(str)
+            why = "is there more than once" if twice else "is none of the samples that the run was evaluated on"
+            raise DataError(f"{path}: {sample.name} {why}", expected="samples that bitpick samples wrote, each once")
+        places.append(free[sample.digest].pop(0))
+    return np.array(places, np.int64)
+
+
+def _outputs(found: Results, native: Arrays, path: Path) -> Arrays:
+    """The outputs in results, each of shape (m, …), checked against what the same build gave here."""
+    try:
+        outputs = found.outputs
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path}: its outputs are no arrays: {error}") from error
+    has, wants = [each.shape[1:] for each in outputs], [each.shape[1:] for each in native]
+    if has != wants:
+        raise DataError(f"{path}: a sample has outputs of the shapes {has}", expected=f"{wants}, as here")
+    if not all(np.isfinite(each).all() for each in outputs):
+        raise DataError(f"{path}: it has outputs that are not finite")
+    return outputs

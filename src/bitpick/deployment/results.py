@@ -1,0 +1,111 @@
+"""What `run.py` writes on a device, read again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, Field, ValidationError
+
+from bitpick.errors import DataError
+from bitpick.preprocessing import Arrays
+from bitpick.timing import Device
+
+SCHEMA_VERSION = 1
+
+
+class Sample(BaseModel):
+    """What a build gave for one sample.
+
+    Attributes:
+        name: of its file, for people.
+        digest: of the stored sample, see `sampling.digest`.
+        outputs: the numbers of each output, in nested lists.
+    """
+
+    name: str
+    digest: str
+    outputs: list[Any] = Field(min_length=1)
+
+
+class Times(BaseModel):
+    """How long each run took.
+
+    Attributes:
+        nanoseconds: of each, after runs that were not timed.
+        batch: samples in one run.
+        threads: inside one inference.
+    """
+
+    nanoseconds: list[int] = Field(min_length=1)
+    batch: int = 1
+    threads: int = 1
+
+
+class Machine(BaseModel):
+    """The device."""
+
+    cpu: str = ""
+    platform: str = ""
+
+
+class Results(BaseModel):
+    """`results.json`. Whatever else a program of one's own writes into it is left out.
+
+    Attributes:
+        recipe: of the build.
+        files: SHA-256 of each of its files, by their names.
+        settings: of the session.
+        samples: what it gave.
+        latency: how long that took; None where it was not timed.
+        machine: the device.
+        versions: of the libraries that ran it.
+    """
+
+    schema_version: Literal[1]
+    recipe: str
+    files: dict[str, str]
+    settings: dict[str, str] = {}
+    samples: list[Sample] = Field(min_length=1)
+    latency: Times | None = None
+    machine: Machine = Machine()
+    versions: dict[str, str] = {}
+
+    @property
+    def outputs(self) -> Arrays:
+        """Each output of shape (samples, …), float32.
+
+        Raises:
+            ValueError: samples have outputs of different shapes.
+        """
+        columns = zip(*(sample.outputs for sample in self.samples), strict=True)
+        return tuple(np.asarray(column, dtype=np.float32) for column in columns)
+
+    def device(self, sha256: str) -> Device:
+        """The device and its times, as the row has them that comes of a file with this digest."""
+        found = Device(
+            cpu=self.machine.cpu, platform=self.machine.platform, versions=self.versions, results_sha256=sha256
+        )
+        if self.latency is None:
+            return found
+        seconds = np.asarray(self.latency.nanoseconds) / 1e9
+        times = {"p50": float(np.quantile(seconds, 0.5)), "p90": float(np.quantile(seconds, 0.9)), "runs": len(seconds)}
+        return found.model_copy(update=times | {"batch": self.latency.batch, "threads": self.latency.threads})
+
+
+def read(path: Path) -> Results:
+    """The results in a file.
+
+    Raises:
+        DataError: it cannot be read, or holds no results.
+    """
+    expected = "what the run.py of a build writes with --results"
+    try:
+        return Results.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"the results {path} cannot be read: {error.strerror}", expected=expected) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path} holds no results: {where} {first['msg']}".rstrip(), expected=expected) from error
