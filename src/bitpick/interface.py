@@ -18,6 +18,7 @@ class Input(BaseModel):
         shape: of one sample, without the batch axis; None for a free dimension.
         dtype: as the float model takes it; a build may take integers with a scale and a zero point in its place.
         preprocessing: from a stored sample to what the float model takes.
+        stored: dtype of a stored sample; None where it is not known.
     """
 
     model_config = _STRICT
@@ -26,6 +27,7 @@ class Input(BaseModel):
     shape: tuple[int | None, ...] | None
     dtype: str = "float32"
     preprocessing: Preprocessing = Preprocessing()
+    stored: str | None = None
 
 
 class Output(BaseModel):

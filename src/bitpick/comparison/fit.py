@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
+import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Dataset, Samples
@@ -70,7 +71,7 @@ def fitted(load_data: LoadData, signature: Signature, source: str, judging: Judg
 def interface(signature: Signature, samples: Samples, task: Task) -> Interface:
     """What a deployer must know of every build of a model, with the preprocessing of these samples."""
     batch = next(samples.head(1).batches(1))
-    ends = zip(signature.inputs, samples.preprocessing, batch, strict=True)
+    ends = zip(signature.inputs, samples.preprocessing, batch, samples.inputs, strict=True)
     return Interface(
         inputs=tuple(
             Input(
@@ -78,8 +79,9 @@ def interface(signature: Signature, samples: Samples, task: Task) -> Interface:
                 shape=(None,) * (array.ndim - 1) if tensor.shape is None else tensor.shape,
                 dtype=tensor.dtype,
                 preprocessing=preprocessing,
+                stored=np.load(path, mmap_mode="r").dtype.name,
             )
-            for tensor, preprocessing, array in ends
+            for tensor, preprocessing, array, path in ends
         ),
         outputs=tuple(Output(name=t.name, shape=t.shape, dtype=t.dtype) for t in signature.outputs),
         task=task.kind,

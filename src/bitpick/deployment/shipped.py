@@ -120,12 +120,12 @@ def _steps(preprocessing: Preprocessing) -> dict[str, Any]:
 
 
 def _decoding(inputs: Sequence[Input]) -> Decoding | None:
-    """How a picture becomes a sample; where nobody said, and samples are pictures, it is stretched to their size."""
+    """How a picture becomes a sample; where nobody said, and samples are pixels, it is stretched to their size."""
     known = inputs[0].preprocessing.decoding
     shape = _stored_shape(inputs[0])
     if known is not None or len(inputs) > 1 or len(shape) != 3:
         return known if len(inputs) == 1 else None
     height, width, channels = shape
-    if height is None or width is None or channels not in (1, 3):
+    if inputs[0].stored != "uint8" or height is None or width is None or channels not in (1, 3):
         return None
     return Decoding(height=height, width=width, channels=1 if channels == 1 else 3)
