@@ -36,7 +36,10 @@ def convert(source: str, out: str) -> None:
             call = keras_file.flat(model)
             numbered = tf.function(lambda *inputs: {f"output_{i}": y for i, y in enumerate(call(*inputs))})
             specs = [tf.TensorSpec([None, *t.shape[1:]], t.dtype, f"input_{i}") for i, t in enumerate(model.inputs)]
-            content = converter.from_concrete_functions([numbered.get_concrete_function(*specs)], model).convert()
+            keeper = tf.Module()
+            # Of a Keras model alone it does not see the weights: they would stay variables that nobody ever sets.
+            keeper.weights = [variable.value for variable in model.variables]
+            content = converter.from_concrete_functions([numbered.get_concrete_function(*specs)], keeper).convert()
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise OperatorError(f"TensorFlow cannot convert {Path(source).name} to LiteRT: {first}") from error
