@@ -50,6 +50,21 @@ def make_sequential_model(out: str) -> None:
     keras.Sequential(network).save(out)
 
 
+def make_two_ended_model(out: str) -> None:
+    """Two inputs, pixels and a few numbers, and two outputs, scores and what is before them."""
+    os.environ["KERAS_BACKEND"], os.environ["TF_CPP_MIN_LOG_LEVEL"] = "tensorflow", "3"
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(0)
+    image, numbers = keras.Input((8, 8, 3), name="image"), keras.Input((2,), name="numbers")
+    x = layers.ReLU()(layers.Conv2D(8, 3, strides=2, padding="same")(layers.Rescaling(1 / 64)(image)))
+    both = [layers.Flatten()(layers.AveragePooling2D(4)(x)), layers.Dense(4, activation="relu")(numbers)]
+    before = layers.Dense(6)(layers.Concatenate()(both))
+    scores = layers.Dense(4, activation="softmax")(layers.ReLU()(before))
+    keras.Model([image, numbers], [scores, before]).save(out)
+
+
 def build_and_run(recipe: str, source: str, samples: dict, folder: str, out: str) -> dict:
     """Build, move the build elsewhere, open it there, and run it in several ways; keep the scores."""
     parsed = Recipe.parse(recipe)

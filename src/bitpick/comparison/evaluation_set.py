@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,22 +41,26 @@ class EvaluationSet:
     targets: Targets
     task: Task
 
-    def stored(self, places: NDArray[np.int64]) -> list[list[NDArray[Any]]] | None:
-        """Samples as they are stored, the array of each input; None where they are no longer there, or are others."""
+    def stored(self, places: NDArray[np.int64]) -> list[list[NDArray[Any]]]:
+        """Samples as they are stored, the array of each input.
+
+        Raises:
+            DataError: they are no longer there, or are others.
+        """
         rows = places if self.samples.indices is None else np.load(self.samples.indices)[places]
-        try:
+        with contextlib.suppress(OSError, ValueError, IndexError):
             inputs = [np.load(path, mmap_mode="r") for path in self.samples.inputs]
             found = [[array[row] for array in inputs] for row in rows]
-        except (OSError, ValueError, IndexError):
-            return None
-        return found if [digest(each) for each in found] == self.digests[places].astype(str).tolist() else None
+            if [digest(each) for each in found] == self.digests[places].astype(str).tolist():
+                return found
+        raise DataError(
+            f"the samples that the run was evaluated on are no longer in {self.samples.inputs[0].parent}",
+            mend="run bitpick compare again with the same data",
+        )
 
     def inputs(self, places: NDArray[np.int64]) -> Arrays:
-        """Samples as the model takes them, each input of shape (len(places), …); none where they are not there."""
-        found = self.stored(places)
-        if found is None:
-            return ()
-        pairs = zip(zip(*found, strict=True), self.samples.preprocessing, strict=True)
+        """Samples as the model takes them, each input of shape (len(places), …); see `stored`."""
+        pairs = zip(zip(*self.stored(places), strict=True), self.samples.preprocessing, strict=True)
         return tuple(prepare(np.stack(column)) for column, prepare in pairs)
 
 
@@ -110,11 +115,6 @@ def export(known: EvaluationSet, out: Path, count: int) -> list[Path]:
         raise OutputError(f"the output {out} exists and is not an empty directory", mend="name another with --out")
     places = np.linspace(0, total - 1, min(count, total)).astype(np.int64)
     found = known.stored(places)
-    if found is None:
-        raise DataError(
-            f"the samples that the run was evaluated on are no longer in {known.samples.inputs[0].parent}",
-            mend="run bitpick compare again with the same data",
-        )
     written = []
     try:
         out.mkdir(parents=True, exist_ok=True)

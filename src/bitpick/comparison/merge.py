@@ -97,7 +97,7 @@ def _row(
     places = _places(found, known, path)
     outputs = _outputs(found, given, path)
     right = known.targets[places]
-    answers = known.task.answers(known.inputs(places), outputs, right)
+    answers = known.task.answers(known.inputs(places) if known.task.sees_inputs else (), outputs, right)
     row = on_target(native, target, "imported", "ok").model_copy(
         update={
             "samples": len(places),

@@ -37,9 +37,12 @@ class Task(BaseModel, ABC):
 
     Attributes:
         kind: its name, as users and run.json write it.
+        sees_inputs: whether the answers depend on what went in, beside what came out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sees_inputs: ClassVar[bool] = False
 
     kind: str
 
