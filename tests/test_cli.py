@@ -14,6 +14,7 @@ import onnx
 import psutil
 import pytest
 
+from tests import alone
 from tests.conftest import linear_model
 
 pytestmark = [pytest.mark.data, pytest.mark.usefixtures("cifar10")]
@@ -116,6 +117,39 @@ def test_quantize_and_evaluate_agree_with_compare(place):
     text = bitpick(place, "evaluate", "build").stdout
     assert "of 10,000 (95% interval" in text
     assert "airplane" in text
+
+
+def test_results_from_a_device_come_back_as_rows(place):
+    recipe = "onnxruntime:s8u8-per_channel-minmax"
+    engines = ("compare", "../linear.onnx", "--recipe", recipe, "--target", "host", "--no-bench", "--out", "run")
+    assert bitpick(place, *engines).returncode == 0
+    given = bitpick(place, "samples", "run", "--out", "samples", "--count", 30, "--json")
+    assert given.returncode == 0, given.stderr
+    assert json.loads(given.stdout)["files"] == sorted(path.name for path in (place / "samples").iterdir())
+    build = place / "run" / "builds" / "onnxruntime__s8u8-per_channel-minmax"
+    alone.results(build, place / "samples", place / "results.json")
+    merged = bitpick(place, "merge", "run", "results.json", "--target", "my-phone", "--json")
+    assert merged.returncode == 0, merged.stderr
+    row = next(each for each in json.loads(merged.stdout)["rows"] if each["id"] == f"{recipe}@my-phone")
+    assert (row["measured"], row["samples"], row["device"]["runs"]) == ("imported", 30, 100)
+    assert row["versus_native"]["flips"] == 0
+    wrong = bitpick(place, "merge", "run", "results.json", "--target", "host")
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("bitpick: --target is 'host'")
+    assert bitpick(place, "compare", *engines[1:], "--json").returncode == 0
+    assert f"{recipe}@my-phone" in (place / "run" / "run.json").read_text()
+
+
+def test_a_build_made_alone_ships_the_same_bytes_as_in_a_comparison(place):
+    recipe = "onnxruntime:s8u8-per_channel-minmax"
+    assert bitpick(place, "quantize", "../linear.onnx", "--recipe", recipe, "-o", "build").returncode == 0
+    wanted = ("compare", "../linear.onnx", "--recipe", recipe, "--target", "host", "--no-bench", "--out", "run")
+    assert bitpick(place, *wanted).returncode == 0
+    other = place / "run" / "builds" / "onnxruntime__s8u8-per_channel-minmax"
+    names = {path.name for path in (place / "build").iterdir()}
+    assert names == {"model.onnx", "recipe.yaml", "labels.txt", "run.py"}
+    for name in names:
+        assert (place / "build" / name).read_bytes() == (other / name).read_bytes(), name
 
 
 def test_convert_writes_a_verified_file(place):

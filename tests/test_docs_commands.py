@@ -17,6 +17,7 @@ from bitpick.api import bundled_model
 from bitpick.cli import app
 from bitpick.engines.registry import engines
 from bitpick.recipe import Recipe
+from tests import alone
 from tests.conftest import linear_model
 from tests.pages import PAGES, blocks, commands, mentions
 
@@ -71,6 +72,8 @@ def prepared(tmp_path_factory, cifar10) -> Path:
         done = bitpick(command, place)
         assert done.returncode == 0, done.stderr
     shutil.copyfile(place / "build" / "model.onnx", place / "quantized.onnx")
+    assert bitpick("bitpick samples run --out given --count 20", place).returncode == 0
+    alone.results(place / "run" / "builds" / "onnxruntime__float32", place / "given", place / "results.json")
     shutil.copytree(place / "run", place / "released-run")
     shutil.copyfile(place / "my-recipe.yaml", place / "run" / "next_recipe.yaml")
     return place

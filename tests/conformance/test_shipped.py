@@ -40,7 +40,7 @@ QUANTIZED = (
     "pytorch_fx:s8u8-per_channel-histogram+onednn",
     "pytorch_pt2e:s8u8-per_channel-histogram",
 )
-BUILDS = [*(f"{name}:float32" for name in engines()), *QUANTIZED]
+BUILDS = [*(f"{name}:float32" for name, each in engines().items() if each.runner), *QUANTIZED]
 # A model with one input and one output, and one with two of each, which the PyTorch importer does not take.
 CASES = [("one", recipe) for recipe in BUILDS]
 CASES += [("two", r) for r in BUILDS if Format.PYTORCH not in engines()[Recipe.parse(r).engine].accepts]
