@@ -7,6 +7,7 @@ that has no bitpick, and what that writes comes back as a row.
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,6 @@ from bitpick.data.dataset import Dataset, Split
 from bitpick.engines.registry import engines
 from bitpick.executors.pool import WorkerPool
 from bitpick.host import this_host
-from bitpick.model import Format
 from bitpick.recipe import Recipe
 from bitpick.result import Row
 from tests import alone
@@ -41,9 +41,8 @@ QUANTIZED = (
     "pytorch_pt2e:s8u8-per_channel-histogram",
 )
 BUILDS = [*(f"{name}:float32" for name, each in engines().items() if each.runner), *QUANTIZED]
-# A model with one input and one output, and one with two of each, which the PyTorch importer does not take.
-CASES = [("one", recipe) for recipe in BUILDS]
-CASES += [("two", r) for r in BUILDS if Format.PYTORCH not in engines()[Recipe.parse(r).engine].accepts]
+MODELS = {"one": "make_keras_model", "two": "make_two_ended_model"}  # with as many inputs and outputs
+CASES = list(itertools.product(MODELS, BUILDS))
 BASELINES = [(model, recipe) for model, recipe in CASES if recipe.endswith(":float32")]
 
 pytestmark = pytest.mark.frameworks
@@ -57,15 +56,14 @@ def run_of(tmp_path_factory) -> Callable[[str], Path]:
     def root(model: str) -> Path:
         folder = tmp_path_factory.mktemp(model)
         pool = WorkerPool(folder / "logs")
-        maker = {"one": "make_keras_model", "two": "make_two_ended_model"}[model]
         with pytest.MonkeyPatch.context() as patch:
             known = os.environ.get("PYTHONPATH")
             patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *([known] if known else [])]))
-            pool.run("keras", f"steps:{maker}", {"out": str(folder / "model.keras")})
+            pool.run("keras", f"steps:{MODELS[model]}", {"out": str(folder / "model.keras")})
         request, form = make_request(
             folder / "model.keras",
             "random",
-            recipes=[recipe for each, recipe in CASES if each == model],
+            recipes=BUILDS,
             calibration_size=100,
             targets=["host"],
             bench_seconds=0,
