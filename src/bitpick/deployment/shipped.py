@@ -25,11 +25,13 @@ def write(engine: Engine, build: Build, interface: Interface) -> None:
         build: the build; its files are there.
         interface: what goes in and comes out.
     """
-    texts = dict(engine.companions(build))
+    texts: dict[str, str] = {}
     if interface.classes:
         texts[LABELS_FILE] = "".join(f"{' '.join(name.split())}\n" for name in interface.classes)
     if engine.runner is not None and all(each.shape is not None for each in interface.inputs):
         texts[RUN_FILE] = run_py(engine.runner, build, interface)
+        more = getattr(importlib.import_module(engine.runner), "companions", None)
+        texts |= {} if more is None else more(build.main)
     for name, text in texts.items():
         (build.folder / name).write_text(text, encoding="utf-8")
 

@@ -191,8 +191,7 @@ class Engine(ABC):
         scopes: whether it can leave layers in float.
         configures: whether a recipe can name session settings for its runtime.
         optimizes: whether its runtime rewrites the graph when it opens a build, and can be told not to.
-        runner: the module whose `Build` opens a build in the `run.py` that ships with it, see `engines.runners`; None
-            ships none.
+        runner: the module whose `Build` opens a build in its `run.py`, see `engines.runners`; None ships none.
     """
 
     name: ClassVar[str]
@@ -299,10 +298,6 @@ class Engine(ABC):
             build: a quantized build.
         """
         return None
-
-    def companions(self, build: Build) -> Mapping[str, str]:  # noqa: ARG002 - some engines have some
-        """Text files that deployers want beside a build's own, by their names; they do not count to its size."""
-        return {}
 
     def kept_as(self, recipe: Recipe) -> str:
         """The dtype that the runtime, once it has opened a recipe's build, should keep the weights in."""

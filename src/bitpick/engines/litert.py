@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
-from bitpick.engines import c_array
 from bitpick.engines.engine import (
     CALIBRATION_BATCH,
     Build,
@@ -113,10 +111,6 @@ class LiteRtEngine(Engine):
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
         return _LiteRtSession(build.main, settings)
-
-    def companions(self, build: Build) -> Mapping[str, str]:
-        """See `Engine.companions`: what a microcontroller's program compiles in, which reads no files."""
-        return c_array.sources(build.main.read_bytes()) if build.main.stat().st_size <= c_array.LARGEST else {}
 
     def inspect(self, build: Build, sample: Arrays) -> Executed:
         """See `Engine.inspect`."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from bitpick.engines import c_array
+
 
 class Build:
     """The build, opened by LiteRT. Integer inputs and outputs have a scale and a zero point."""
@@ -60,3 +62,8 @@ class Build:
             else:
                 found.append(array)
         return found
+
+
+def companions(file: Path) -> dict[str, str]:
+    """The model as a C array: what a microcontroller's program compiles in, which reads no files."""
+    return c_array.sources(file.read_bytes()) if file.stat().st_size <= c_array.LARGEST else {}
