@@ -50,6 +50,14 @@ def make_sequential_model(out: str) -> None:
     keras.Sequential(network).save(out)
 
 
+def make_saved_model(out: str) -> None:
+    """The first model as a TensorFlow SavedModel, which is a folder."""
+    make_keras_model(f"{out}.keras")
+    import keras
+
+    keras.saving.load_model(f"{out}.keras").export(out, format="tf_saved_model", verbose=False)
+
+
 def make_two_ended_model(out: str) -> None:
     """Two inputs, pixels and a few numbers, and two outputs, scores and what is before them."""
     os.environ["KERAS_BACKEND"], os.environ["TF_CPP_MIN_LOG_LEVEL"] = "tensorflow", "3"

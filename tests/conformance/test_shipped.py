@@ -28,22 +28,24 @@ from bitpick.executors.pool import WorkerPool
 from bitpick.host import this_host
 from bitpick.recipe import Recipe
 from bitpick.result import Row
+from bitpick.source import Source
 from tests import alone
 
 COUNT = 40
 CLASSES = ("ant", "bee", "cow", "dog")
-QUANTIZED = (
+OTHERS = (
     "executorch:s8s8-per_channel-histogram",
     "litert:s8s8-per_channel-minmax+integer_io",
     "onnxruntime:s8u8-per_channel-minmax+x64quantprecision",
     "openvino:s8u8-per_channel-minmax",
     "pytorch_fx:s8u8-per_channel-histogram+onednn",
     "pytorch_pt2e:s8u8-per_channel-histogram",
+    "pytorch_pt2e:float32+eager",
 )
-BUILDS = [*(f"{name}:float32" for name, each in engines().items() if each.runner), *QUANTIZED]
+BUILDS = [*(f"{name}:float32" for name, each in engines().items() if each.runner), *OTHERS]
 MODELS = {"one": "make_keras_model", "two": "make_two_ended_model"}  # with as many inputs and outputs
-CASES = list(itertools.product(MODELS, BUILDS))
-BASELINES = [(model, recipe) for model, recipe in CASES if recipe.endswith(":float32")]
+CASES = [*itertools.product(MODELS, BUILDS), ("saved", "keras:float32"), ("saved", OTHERS[2])]
+BASELINES = [(model, recipe) for model, recipe in CASES if recipe.endswith(":float32") and model in MODELS]
 
 pytestmark = pytest.mark.frameworks
 
@@ -59,16 +61,16 @@ def run_of(tmp_path_factory) -> Callable[[str], Path]:
         with pytest.MonkeyPatch.context() as patch:
             known = os.environ.get("PYTHONPATH")
             patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *([known] if known else [])]))
-            pool.run("keras", f"steps:{MODELS[model]}", {"out": str(folder / "model.keras")})
+            pool.run("keras", f"steps:{MODELS.get(model, 'make_saved_model')}", {"out": str(folder / "model.keras")})
         request, form = make_request(
-            folder / "model.keras",
+            Source(str(folder / "model.keras"), trusted=True),
             "random",
-            recipes=BUILDS,
+            recipes=[recipe for each, recipe in CASES if each == model],
             calibration_size=100,
             targets=["host"],
             bench_seconds=0,
         )
-        names = ("image",) if model == "one" else ("image", "numbers")
+        names = ("image", "numbers") if model == "two" else ("image",)
         data = Dataset("random", CLASSES, made(folder, "train", names), made(folder, "test", names))
         store = Store(folder / "run", new_run(request, form, this_host(), 2, "compare"))
         Comparison(store, this_host(), pool, 2, Silent()).compare(lambda _: data)

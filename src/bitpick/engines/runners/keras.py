@@ -1,4 +1,4 @@
-"""Keras, on TensorFlow."""
+"""Keras, or a TensorFlow SavedModel, on TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Build:
-    """The build, opened by Keras on TensorFlow."""
+    """The build, opened by TensorFlow: a SavedModel by itself, else by Keras."""
 
     packages = ("keras", "tensorflow", "tensorflow-cpu")
     batch = 1
@@ -18,19 +18,40 @@ class Build:
         import os
 
         os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-        import keras
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         self.constant = tf.constant
-        self.flatten = keras.tree.flatten
-        model = keras.saving.load_model(folder / files[0], compile=False, safe_mode=True)
+        call = self.signature(folder) if files[0] == "saved_model.pb" else self.model(folder / files[0])
+        self.call = tf.function(call)
+
+    def model(self, file: Path) -> Any:
+        import keras
+
+        model = keras.saving.load_model(file, compile=False, safe_mode=True)
         structure = model.input  # a tensor, or a list or a dict of them
+        return lambda inputs: keras.tree.flatten(model(keras.tree.pack_sequence_as(structure, inputs), training=False))
+
+    def signature(self, folder: Path) -> Any:
+        import re
+
+        import tensorflow as tf
+
+        def ordered(names: Any) -> list[str]:  # a signature has names and no order: that of the numbers in them
+            return sorted(names, key=lambda name: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name)])
+
+        self.loaded = tf.saved_model.load(str(folder))
+        found = dict(self.loaded.signatures)
+        function = found.get("serving_default") or next(iter(found.values()))
+        specs = function.structured_input_signature[1]
+        names, outputs = ordered(specs), ordered(function.structured_outputs)
+        self.batch = specs[names[0]].shape[0] or 1  # how many samples the graph takes at once
 
         def call(inputs: Any) -> Any:
-            return model(keras.tree.pack_sequence_as(structure, inputs), training=False)
+            given = function(**dict(zip(names, inputs, strict=True)))
+            return [given[name] for name in outputs]
 
-        self.call = tf.function(call)
+        return call
 
     def prepare(self, inputs: list[np.ndarray]) -> Any:
         return [self.constant(each) for each in inputs]
@@ -39,4 +60,4 @@ class Build:
         return self.call(native)
 
     def outputs(self, native: Any) -> list[np.ndarray]:
-        return [np.asarray(each) for each in self.flatten(native)]
+        return [np.asarray(each) for each in native]

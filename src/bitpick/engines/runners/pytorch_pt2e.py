@@ -1,4 +1,4 @@
-"""PyTorch, of a package that was compiled ahead of time."""
+"""PyTorch, of a package that was compiled ahead of time, or of a program that was exported."""
 
 from __future__ import annotations
 
@@ -9,25 +9,38 @@ import numpy as np
 
 
 class Build:
-    """The build, a compiled package that PyTorch loads."""
+    """The build, loaded by PyTorch: a package of machine code, or, as it is, a program."""
 
     packages = ("torch",)
     batch = 1
 
     def __init__(self, folder: Path, files: list[str], settings: dict[str, str], threads: int) -> None:
+        import zipfile
+
         import torch
-        from torch._inductor import aoti_load_package
 
         torch.set_num_threads(threads)
         self.torch = torch
-        self.package = aoti_load_package(str(folder / files[0]))
+        with zipfile.ZipFile(folder / files[0]) as archive:
+            compiled = any("/aotinductor/" in name for name in archive.namelist())
+        if compiled:
+            from torch._inductor import aoti_load_package
+
+            self.call: Any = aoti_load_package(str(folder / files[0]))
+        else:
+            program = torch.export.load(folder / files[0])
+            takes = program.graph_signature.user_inputs
+            first = next(node.meta["val"] for node in program.graph.nodes if node.name in takes)
+            # How many samples the graph takes at once, where it says so.
+            self.batch = first.shape[0] if isinstance(first.shape[0], int) else 1
+            self.call = program.module(check_guards=False)
 
     def prepare(self, inputs: list[np.ndarray]) -> Any:
         return [self.torch.from_numpy(each) for each in inputs]
 
     def run(self, native: Any) -> Any:
         with self.torch.inference_mode():
-            return self.package(*native)
+            return self.call(*native)
 
     def outputs(self, native: Any) -> list[np.ndarray]:
         return [each.numpy() for each in (native if isinstance(native, (tuple, list)) else (native,))]
