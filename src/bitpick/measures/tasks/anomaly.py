@@ -25,6 +25,8 @@ class Anomaly(Resampled):
         unit: of the values.
     """
 
+    sees_inputs = True
+
     kind: Literal["anomaly"] = "anomaly"
     output: int = 0
     input: int = 0

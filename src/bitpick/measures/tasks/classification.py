@@ -25,8 +25,6 @@ class Classification(Task):
             None until it is known which they are.
     """
 
-    sees_inputs = False
-
     kind: Literal["classification", "agreement"] = "classification"
     classes: tuple[str, ...]
     output: int = 0

@@ -25,6 +25,8 @@ class Reconstruction(Resampled):
         unit: of the values.
     """
 
+    sees_inputs = True
+
     kind: Literal["reconstruction"] = "reconstruction"
     output: int = 0
     input: int = 0
