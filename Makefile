@@ -32,6 +32,7 @@ bench: install
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/calibration_memory.py
 	$(BIN)/python benchmarks/bench_honesty.py
+	$(BIN)/python benchmarks/image_folder.py
 
 # The base install (no framework but ONNX Runtime) and the unit tests on each declared Python. Where pyenv manages them, its
 # commands python3.12 and so on work once PYENV_VERSION names the installed ones.

@@ -189,14 +189,22 @@ def operators() -> str:
 
 
 def tasks() -> str:
-    """What a model can be for, and what its builds are then judged by."""
-    from bitpick.measures.tasks.registry import AnyTask
+    """What a model can be for."""
+    from bitpick.measures.tasks import described
 
-    rows = []
-    for task in _classes(AnyTask):
-        kinds = get_args(task.model_fields["kind"].annotation)
-        rows.append((code(kinds), docstring(task.__doc__)[0].splitlines()[0], task.default_margin))
-    return table(("task", "", "margin"), rows)
+    rows = ((f"`{e.kind}`", e.labels, e.output, code(e.metrics), e.margin) for e in described.tasks())
+    return table(("task", "labels", "output", "judged by", "margin"), rows)
+
+
+def metrics() -> str:
+    """What builds can be judged by."""
+    from bitpick.measures.tasks import described
+
+    rows = (
+        (f"`{e.measure.name}`", e.says, "higher" if e.measure.higher_is_better else "lower", e.drop, e.source)
+        for e in described.metrics()
+    )
+    return table(("metric", "is", "better", "drops", "source"), rows)
 
 
 def _classes(annotation: Any) -> list[Any]:
@@ -259,7 +267,7 @@ def _type(schema: Mapping[str, Any]) -> str:
 GENERATED: dict[str, dict[str, Callable[[], str]]] = {
     "reference/importer.md": {"operators": operators},
     "reference/commands.md": {"commands": commands},
-    "reference/metrics.md": {"tasks": tasks},
+    "reference/tasks.md": {"tasks": tasks, "metrics": metrics},
     "reference/python.md": {"functions": functions, "classes": classes},
     "reference/recipes-by-engine.md": {"capabilities": capabilities, "options": options, "presets": presets},
     "reference/run-json.md": {"schema": schema},

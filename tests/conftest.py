@@ -124,6 +124,23 @@ def cifar10() -> Dataset:
 
 
 @pytest.fixture(scope="session")
+def cifar_model(cifar10: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A linear ONNX model that knows CIFAR-10 better than chance: the class whose mean is nearest."""
+    images = cifar10.calibration.inputs["image"][:10_000].reshape(10_000, -1).astype(np.float32)
+    labels = np.asarray(cifar10.calibration.labels[:10_000])
+    means = np.stack([images[labels == c].mean(axis=0) for c in range(10)])
+    path = linear_model(tmp_path_factory.mktemp("cifar") / "linear.onnx", shape=(32, 32, 3), classes=10)
+    model = onnx.load(path)
+    middle = means.mean(axis=0)
+    apart = (means - middle) / 1e5  # for scores of a few units
+    values = {"w": apart.T, "b": -apart @ middle - (apart * (means - middle)).sum(axis=1) / 2}
+    for each in model.graph.initializer:
+        each.CopyFrom(onnx.numpy_helper.from_array(values[each.name].astype(np.float32), each.name))
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def mlperf_model() -> Path:
     """MLPerf Tiny's ResNet8, whose float accuracy is known: 8,719 of 10,000."""
     folder = os.environ.get("BITPICK_REFERENCE_MODELS")

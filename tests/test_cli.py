@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,9 +24,9 @@ COMMAND = [sys.executable, "-m", "bitpick"]
 
 
 @pytest.fixture
-def place(tmp_path, fake_distribution):
+def place(tmp_path, fake_distribution, cifar_model):
     """An empty working directory, a linear model for CIFAR-10 outside it, and the fake engine installed."""
-    linear_model(tmp_path / "linear.onnx", shape=(32, 32, 3), classes=10)
+    shutil.copyfile(cifar_model, tmp_path / "linear.onnx")
     (tmp_path / "work").mkdir()
     return tmp_path / "work"
 
@@ -189,7 +190,7 @@ WRONG = {
     "unknown suffix": (["compare", "../notes.txt"], "unknown suffix '.txt'"),
     "truncated": (["compare", "../half.onnx"], "is not a valid ONNX model"),
     "classes": (["compare", "../seven.onnx"], "gives 7 scores, and the data set has 10 classes"),
-    "shape": (["compare", "../wide.onnx"], "takes inputs of shape (batch, 64, 64, 3)"),
+    "shape": (["compare", "../wide.onnx"], "takes image (batch, 64, 64, 3) float32"),
     "calibration size": (["compare", "../linear.onnx", "--calibration-size", "60000"], "cannot draw 60,000"),
     "preset": (["compare", "../linear.onnx", "--preset", "basics"], "did you mean basic?"),
     "engine": (["compare", "../linear.onnx", "--engine", "fakes"], "did you mean fake?"),
@@ -206,7 +207,7 @@ WRONG = {
     "memory limit": (["compare", "../linear.onnx", "--memory-limit", "-1"], "the memory limit -1 is out of range"),
     "flag drop": (["compare", "../linear.onnx", "--flag-drop", "-1"], "from 0 to 100"),
     "data": (["compare", "../linear.onnx", "--data", "cifar100"], "did you mean cifar10?"),
-    "data folder": (["compare", "../linear.onnx", "--data", "../taken"], "holds no CIFAR-10"),
+    "data folder": (["compare", "../linear.onnx", "--data", "../taken"], "holds no data set: it has thesis.txt"),
     "taken": (["compare", "../linear.onnx", "--out", "../taken"], "holds no run"),
     "not writable": (["compare", "../linear.onnx", "--out", "/proc/self/run"], "cannot be written"),
     "option": (["compare", "--no-such-option"], "No such option"),
@@ -214,7 +215,7 @@ WRONG = {
     "no run": (["report", "../taken"], "holds no run"),
     "no build": (["evaluate", "../taken"], "holds no build"),
     "evaluate classes": (["evaluate", "../seven.onnx"], "gives 7 scores"),
-    "evaluate shape": (["evaluate", "../wide.onnx"], "takes inputs of shape (batch, 64, 64, 3)"),
+    "evaluate shape": (["evaluate", "../wide.onnx"], "takes image (batch, 64, 64, 3) float32"),
     "convert onto a directory": (["convert", "../linear.onnx", "--to", "onnx", "-o", "../taken"], "is a directory"),
     "convert nothing": (["convert", "../no.onnx", "--to", "onnx", "-o", "a/b/c.onnx"], "does not exist"),
     "conversion": (["convert", "../linear.onnx", "--to", "onx", "-o", "x"], "did you mean onnx?"),

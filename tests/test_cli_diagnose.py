@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -10,7 +11,6 @@ import time
 import psutil
 import pytest
 
-from tests.conftest import linear_model
 from tests.test_cli import COMMAND, bitpick, environment, left_in
 
 pytestmark = [pytest.mark.data, pytest.mark.usefixtures("cifar10")]
@@ -18,9 +18,9 @@ RECIPE = "fake:s8s8-per_tensor-minmax"
 
 
 @pytest.fixture
-def place(tmp_path, fake_distribution):
+def place(tmp_path, fake_distribution, cifar_model):
     """An empty working directory, a linear model for CIFAR-10 outside it, and the fake engine installed."""
-    linear_model(tmp_path / "linear.onnx", shape=(32, 32, 3), classes=10)
+    shutil.copyfile(cifar_model, tmp_path / "linear.onnx")
     (tmp_path / "work").mkdir()
     return tmp_path / "work"
 

@@ -64,7 +64,7 @@ def test_half_precision_is_compared_in_float32(place):
         [onnx.numpy_helper.from_array(weight, "w")],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), place / "h.onnx")
-    options = ["--recipe", "onnxruntime:s8dynamic", "--no-bench", "--out", "run", "--json"]
+    options = ["--accept-baseline", "--recipe", "onnxruntime:s8dynamic", "--no-bench", "--out", "run", "--json"]
     done = bitpick(place, "compare", "h.onnx", *options)
     assert done.returncode == 0, done.stderr
     assert {row["status"] for row in json.loads(done.stdout)["rows"]} == {"ok"}
@@ -82,7 +82,16 @@ def test_a_function_that_returns_a_module_needs_trust_and_lies_in_the_current_fo
         import onnxscript  # noqa: F401
     except ImportError:
         lacks("onnxscript", "onnxscript is not installed")
-    options = ["--trust-model", "--recipe", "onnxruntime:s8dynamic", "--no-bench", "--out", "run", "--json"]
+    options = [
+        "--trust-model",
+        "--accept-baseline",
+        "--recipe",
+        "onnxruntime:s8dynamic",
+        "--no-bench",
+        "--out",
+        "run",
+        "--json",
+    ]
     done = bitpick(place, "compare", "my_nets:build", *options)
     assert done.returncode == 0, done.stderr
     run = json.loads(done.stdout)

@@ -12,6 +12,7 @@ from bitpick.comparison.compare import Comparison, new_run
 from bitpick.comparison.listener import Silent
 from bitpick.comparison.request import make_request
 from bitpick.comparison.store import Store
+from bitpick.data import options
 from bitpick.engines.onnxruntime import OnnxRuntimeEngine
 from bitpick.engines.registry import engines
 from bitpick.executors.inline import InlineExecutor
@@ -31,6 +32,8 @@ def test_a_file_in_the_docs_is_what_it_is_said_to_be(page, content, tmp_path):
     path.write_text(content)
     if page.endswith("targets.md"):
         assert target(str(path)).name == "old-server"
+    elif page.endswith("data.md"):
+        assert options.read(path).said
     elif page.endswith("ci.md"):
         (job,) = yaml.safe_load(content)["jobs"].values()
         assert all(step.keys() & {"uses", "run"} for step in job["steps"])

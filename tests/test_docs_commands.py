@@ -10,11 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
+from PIL import Image
 
 from bitpick.api import bundled_model
 from bitpick.cli import app
+from bitpick.data.dataset import Dataset
 from bitpick.engines.registry import engines
 from bitpick.recipe import Recipe
 from tests import alone
@@ -57,16 +60,32 @@ def bitpick(command: str, place: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def some_data(place: Path, cifar10: Dataset) -> None:
+    """The data sets of the page about data, small ones."""
+    pixels, labels = cifar10.evaluation.inputs["image"][:300], np.asarray(cifar10.evaluation.labels[:300])
+    for number, (picture, label) in enumerate(zip(pixels, labels, strict=True)):
+        folder = place / "photos" / cifar10.classes[label]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(folder / f"{number}.png")
+    (place / "names.txt").write_text("\n".join(cifar10.classes))
+    (place / "data.yaml").write_text("data: photos\nsplit: 0.5\n")
+    np.savez(place / "set.npz", image=pixels, kind=labels)
+    linear_model(place / "sensors.onnx", shape=(2,), classes=2)
+    rows = [f"{i % 30},{1000 + i % 7},{'high' if i % 30 > 15 else 'low'}" for i in range(100)]
+    (place / "sensors.csv").write_text("\n".join(["temperature,pressure,state", *rows]))
+
+
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory, cifar10) -> Path:
+def prepared(tmp_path_factory, cifar10, cifar_model) -> Path:
     """What the docs take to be there, under the names that they give it.
 
     model.onnx is a linear classifier, so that builds of it take a second, and build and quantized.onnx are of it;
     model.keras is the bundled ResNet8, and run and released-run are of that.
     """
     place = tmp_path_factory.mktemp("docs")
-    linear_model(place / "model.onnx", shape=(32, 32, 3), classes=10)
+    shutil.copyfile(cifar_model, place / "model.onnx")
     shutil.copyfile(bundled_model().with_suffix(".keras"), place / "model.keras")
+    some_data(place, cifar10)
     (place / "my-recipe.yaml").write_text(blocks(TEXTS["README.md"], "yaml")[0])
     for command in (THE_RUN, "bitpick quantize model.onnx --recipe my-recipe.yaml -o build"):
         done = bitpick(command, place)

@@ -62,6 +62,7 @@ TESTED_ELSEWHERE = {
     "diagnosis/changes": "diagnosis/test_diagnose",
     "diagnosis/job": "diagnosis/test_diagnose",
     "commands/app": "test_cli",
+    "commands/data_options": "test_cli_data",
     "commands/making": "test_cli",
     "commands/finished": "test_cli",
     "printing": "test_cli",
@@ -95,6 +96,7 @@ TESTED_ELSEWHERE = {
     "conversion/litert_from_keras": "conformance, end_to_end",
     "conversion/litert_from_pytorch": "conformance",
     "conversion/onnx_from_keras": "conformance, end_to_end",
+    "data/assembling": "data/test_arrays, data/test_image_folder",
     "data/progress": "data/test_cifar10",
     "engines/engine": "conformance, comparison/test_request",
     "engines/executorch": "conformance",
@@ -118,6 +120,7 @@ TESTED_ELSEWHERE = {
     "interface": "comparison/test_fit",
     "evidence": "comparison/test_judge, measures/test_fidelity",
     "fingerprint": "measures/test_coverage",
+    "sampled": "comparison/test_compare",
     "timing": "comparison/test_bench",
 }
 

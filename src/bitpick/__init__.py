@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from bitpick.api import (
         Comparison,
+        DataOptions,
         bench,
         compare,
         convert,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BitpickError",
     "Comparison",
+    "DataOptions",
     "bench",
     "compare",
     "convert",

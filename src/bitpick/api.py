@@ -23,7 +23,8 @@ from bitpick.comparison.request import (
 )
 from bitpick.comparison.store import Store
 from bitpick.data.dataset import Dataset
-from bitpick.data.load import load as load_dataset
+from bitpick.data.load import Data, Options, data_source, load
+from bitpick.data.options import DataOptions
 from bitpick.data.progress import Progress, silent
 from bitpick.diagnoses import diagnose
 from bitpick.engines.registry import engine_table
@@ -36,6 +37,7 @@ from bitpick.source import Source
 
 __all__ = [
     "Comparison",
+    "DataOptions",
     "bench",
     "bundled_model",
     "compare",
@@ -60,8 +62,9 @@ def bundled_model() -> Path:
 
 def compare(
     model: str | Path | Source | None = None,
-    data: str | Path = "cifar10",
+    data: Data = "cifar10",
     *,
+    data_options: Options = None,
     preset: str = DEFAULT_PRESET,
     recipes: Sequence[str] = (),
     engines: Sequence[str] = (),
@@ -88,6 +91,7 @@ def compare(
     timeout: float | None = None,
     memory_limit: float | None = None,
     overwrite: bool = False,
+    accept_baseline: bool = False,
     listener: Listener | None = None,
     progress: Progress = silent,
 ) -> Comparison:
@@ -95,7 +99,9 @@ def compare(
 
     Args:
         model: the model, a `Source` where opening it needs options; None is the bundled ResNet8.
-        data: `cifar10`, or a folder that holds a copy of it.
+        data: `cifar10`; the path of a data set, see docs/how-to/data.md; or samples: arrays, a pair of inputs and
+            labels, a dict of arrays, or an iterable.
+        data_options: how it is read, see `bitpick.DataOptions`.
         preset: which recipes: `reference`, `basic`, `standard` or `full`.
         recipes: recipe ids, or YAML files that hold a recipe; they replace the preset's.
         engines: engines to narrow the preset to.
@@ -133,6 +139,7 @@ def compare(
         timeout: seconds after which a single job, such as one build, is ended and its row fails.
         memory_limit: gigabytes of memory past which a job is ended and its row fails.
         overwrite: replace another request's run in `out`.
+        accept_baseline: go on with a float model that makes no sense of the data.
         listener: is told how it goes.
         progress: is told how far a download is.
 
@@ -154,9 +161,12 @@ def compare(
             raise RequestError(f"the largest {name} {limit:g} is out of range", expected="a number above 0")
     if jobs is not None and jobs < 1:
         raise RequestError(f"the number of jobs {jobs} is out of range", expected="at least 1")
+    read = data_source(data, data_options)
     request, model_format = make_request(
         Source.of(bundled_model() if model is None else model),
-        str(data),
+        read.name,
+        data_options=read.options.said,
+        accept_baseline=accept_baseline,
         preset=preset,
         recipes=recipes,
         engine_names=engines,
@@ -188,7 +198,7 @@ def compare(
     fresh = partial(WorkerPool, store.logs, 1, limits)
     comparison = _Comparison(store, host, pool, parallel, listener or Silent(), fresh)
     try:
-        comparison.compare(lambda signature: load_dataset(data, signature, progress), overwrite)
+        comparison.compare(partial(read.load, progress=progress), overwrite)
     finally:
         if store.run.state in ("complete", "failed", "interrupted"):
             write_report(store.root, store.run)
@@ -200,10 +210,10 @@ def default_folder(model: str, data: str, digest: str) -> Path:
     return Path("runs") / f"{Source(model).stem}-{Path(data).name}-{digest[:8]}"
 
 
-def data(name: str | Path = "cifar10", *, progress: Progress = silent) -> Dataset:
-    """Fetch a data set by name, or read it from a folder, into the cache.
+def data(name: Data = "cifar10", *, data_options: Options = None, progress: Progress = silent) -> Dataset:
+    """Fetch a data set by name, or read it, into the cache.
 
     Raises:
         DataError: no such data set, or no way to it.
     """
-    return load_dataset(name, progress=progress)
+    return load(name, options=data_options, progress=progress)

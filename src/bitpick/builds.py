@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from bitpick.comparison import alone, single
 from bitpick.comparison.fit import LoadData
+from bitpick.comparison.job import RECIPE_FILE, open_build
 from bitpick.comparison.listener import Listener, Silent
-from bitpick.data.load import load as load_dataset
+from bitpick.data.load import Data, Options, data_source
 from bitpick.data.progress import Progress, silent
 from bitpick.errors import RequestError
 from bitpick.judging import Judging
@@ -21,8 +23,9 @@ def convert(
     model: str | Path | Source,
     to: str,
     out: str | Path,
-    data: str | Path = "cifar10",
+    data: Data = "cifar10",
     *,
+    data_options: Options = None,
     listener: Listener | None = None,
     progress: Progress = silent,
 ) -> list[Hop]:
@@ -33,7 +36,8 @@ def convert(
         to: `onnx`, the clean graph; `pytorch`, a `torch.fx.GraphModule` saved with `torch.save`; `litert`, a float
             LiteRT model.
         out: the file to write.
-        data: where the samples come from.
+        data: where the samples come from, see `compare`.
+        data_options: how it is read, see `bitpick.DataOptions`.
         listener: is told how it goes.
         progress: is told how far a download is.
 
@@ -45,12 +49,13 @@ def convert(
         RunError: a hop failed; nothing was written.
     """
     target = single.target_format(to)
+    read = data_source(data, data_options)
     return single.convert(
         Source.of(model),
         target,
         Path(out),
-        str(data),
-        _load(data, progress),
+        read.name,
+        partial(read.load, progress=progress),
         listener or Silent(),
     )
 
@@ -59,10 +64,12 @@ def quantize(
     model: str | Path | Source,
     recipe: str,
     out: str | Path,
-    data: str | Path = "cifar10",
+    data: Data = "cifar10",
     *,
+    data_options: Options = None,
     calibration_size: int = 1000,
     seed: int = 0,
+    accept_baseline: bool = False,
     listener: Listener | None = None,
     progress: Progress = silent,
 ) -> list[File]:
@@ -72,9 +79,11 @@ def quantize(
         model: the model; a `Source` where opening it needs options.
         recipe: a recipe id, or a YAML file that holds one.
         out: a new or empty directory for the build.
-        data: where the calibration samples come from.
+        data: where the calibration samples come from, see `compare`.
+        data_options: how it is read, see `bitpick.DataOptions`.
         calibration_size: how many.
         seed: of their draw.
+        accept_baseline: go on with a float model that makes no sense of the data.
         listener: is told how it goes.
         progress: is told how far a download is.
 
@@ -85,26 +94,29 @@ def quantize(
         RequestError: the request is wrong; nothing was written.
         RunError: the build failed; nothing was written.
     """
+    read = data_source(data, data_options)
     return single.quantize(
         Source.of(model),
         recipe,
         Path(out),
-        str(data),
-        _load(data, progress),
+        read.name,
+        partial(read.load, progress=progress),
         listener or Silent(),
         calibration_size,
         seed,
+        accept_baseline,
     )
 
 
 def evaluate(
     model: str | Path | Source,
-    data: str | Path = "cifar10",
+    data: Data = "cifar10",
     *,
     task: str | None = None,
     metric: str | None = None,
     unit: str | None = None,
     lower_is_better: bool | None = None,
+    data_options: Options = None,
     listener: Listener | None = None,
     progress: Progress = silent,
 ) -> Row:
@@ -112,11 +124,12 @@ def evaluate(
 
     Args:
         model: the directory of a build, or a model.
-        data: the data set.
+        data: the data set, see `compare`.
         task: see `compare`; so are `metric`, `unit` and `lower_is_better`.
         metric: what it is judged by.
         unit: of the metric.
         lower_is_better: whether the metric of `module:function` is an error.
+        data_options: how it is read, see `bitpick.DataOptions`.
         listener: is told how it goes.
         progress: is told how far a download is.
 
@@ -125,12 +138,14 @@ def evaluate(
         RunError: the evaluation failed.
     """
     judging = checked(Judging(task=task, metric=metric, unit=unit, lower_is_better=lower_is_better))
-    return alone.evaluate(Source.of(model), _load(data, progress), listener or Silent(), judging)
+    read = _reading(data, data_options, model, progress)
+    return alone.evaluate(Source.of(model), read, listener or Silent(), judging)
 
 
 def bench(
     *builds: str | Path | Source,
-    data: str | Path = "cifar10",
+    data: Data = "cifar10",
+    data_options: Options = None,
     batch: int = 1,
     threads: int = 1,
     processes: int = 10,
@@ -142,7 +157,8 @@ def bench(
 
     Args:
         builds: directories of builds, or model files; the first is the reference.
-        data: where the input comes from.
+        data: where the input comes from, see `compare`.
+        data_options: how it is read, see `bitpick.DataOptions`.
         batch: samples in one run.
         threads: inside one inference.
         processes: how many times everything is opened anew.
@@ -161,8 +177,13 @@ def bench(
             raise RequestError(f"the number of {name} {value} is out of range", expected="at least 1")
     options = {"batch": batch, "threads": threads, "processes": processes, "pairs": pairs}
     folders = [Source.of(build) for build in builds]
-    return alone.bench(folders, _load(data, progress), listener or Silent(), **options)
+    return alone.bench(folders, _reading(data, data_options, builds[0], progress), listener or Silent(), **options)
 
 
-def _load(data: str | Path, progress: Progress) -> LoadData:
-    return lambda signature: load_dataset(data, signature, progress)
+def _reading(data: Data, data_options: Options, model: str | Path | Source, progress: Progress) -> LoadData:
+    """Reads a data set, for a build as it was read when that was made, unless the options say otherwise."""
+    read = data_source(data, data_options)
+    folder = Path(Source.of(model).name)
+    if (folder / RECIPE_FILE).is_file() and (told := open_build(folder).interface) is not None:
+        read = read.as_before({each.name: each.preprocessing for each in told.inputs}, told.classes)
+    return partial(read.load, progress=progress)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from bitpick.comparison.compare import new_run
 from bitpick.comparison.listener import Listener, Silent
 from bitpick.comparison.request import job_limits
 from bitpick.comparison.store import Store
-from bitpick.data.load import load as load_dataset
+from bitpick.data.load import Data, Options, data_source
 from bitpick.data.progress import Progress, silent
 from bitpick.diagnosis.diagnose import Diagnosing
 from bitpick.diagnosis.request import DEFAULT_LAYERS, DEFAULT_SAMPLES, make_diagnosis
@@ -22,8 +23,9 @@ from bitpick.source import Source
 def diagnose(
     model: str | Path | Source,
     recipe: str | Path,
-    data: str | Path = "cifar10",
+    data: Data = "cifar10",
     *,
+    data_options: Options = None,
     out: str | Path | None = None,
     samples: int = DEFAULT_SAMPLES,
     layers: int = DEFAULT_LAYERS,
@@ -33,6 +35,7 @@ def diagnose(
     timeout: float | None = None,
     memory_limit: float | None = None,
     overwrite: bool = False,
+    accept_baseline: bool = False,
     listener: Listener | None = None,
     progress: Progress = silent,
 ) -> Comparison:
@@ -41,7 +44,8 @@ def diagnose(
     Args:
         model: the model; a `Source` where opening it needs options.
         recipe: a recipe id, or a YAML file that holds one.
-        data: `cifar10`, or a folder that holds a copy of it.
+        data: the data set, see `compare`.
+        data_options: how it is read, see `bitpick.DataOptions`.
         out: the run directory; by default `runs/diagnose-<model>-<recipe>-<digest of the request>`, which the same
             request continues.
         samples: how many evaluation samples the builds of single layers are evaluated on: the first ones where they
@@ -54,6 +58,7 @@ def diagnose(
         timeout: seconds after which a single job, such as one build, is ended.
         memory_limit: gigabytes of memory past which a job is ended.
         overwrite: replace another request's run in `out`.
+        accept_baseline: go on with a float model that makes no sense of the data.
         listener: is told how it goes.
         progress: is told how far a download is.
 
@@ -67,15 +72,18 @@ def diagnose(
     """
     source = Source.of(model)
     asked = Recipe.named(str(recipe))
+    read = data_source(data, data_options)
     request, model_format = make_diagnosis(
         source,
-        str(data),
+        read.name,
         asked,
         str(recipe),
         samples=samples,
         layers=layers,
         calibration_size=calibration_size,
         seed=seed,
+        data_options=read.options.said,
+        accept_baseline=accept_baseline,
     )
     limits = job_limits(timeout, memory_limit)
     host = this_host()
@@ -87,7 +95,7 @@ def diagnose(
     try:
         run.diagnose(
             asked,
-            lambda signature: load_dataset(data, signature, progress),
+            partial(read.load, progress=progress),
             most_layers=layers,
             apply=apply,
             overwrite=overwrite,

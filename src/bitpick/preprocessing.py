@@ -44,7 +44,9 @@ class Preprocessing(BaseModel):
     """A stored sample becomes `(float32(sample) - offset) / scale`, its channels then put in the model's order.
 
     Attributes:
-        offset: taken off each value; or one for each channel, the last axis of what is stored.
+        shape: what the numbers of a sample are arranged to before anything else, where they are stored otherwise.
+        stored_channels_first: whether what is stored has its channels before the other axes; they are put last.
+        offset: taken off each value; or one for each channel, which are the last axis now.
         scale: divides what is left, likewise. The defaults hand the model its raw values.
         reverse_channels: whether the channels come in the opposite order, as blue, green, red.
         channels_first: whether the channels come before the other axes of a sample.
@@ -54,6 +56,8 @@ class Preprocessing(BaseModel):
 
     model_config = _STRICT
 
+    shape: tuple[int, ...] | None = None
+    stored_channels_first: bool = False
     offset: float | tuple[float, ...] = 0.0
     scale: float | tuple[float, ...] = 1.0
     reverse_channels: bool = False
@@ -72,6 +76,10 @@ class Preprocessing(BaseModel):
         """
         # Its own: what is stored is mapped, and not to be written to.
         prepared = np.array(batch, dtype=np.float32 if self._moves else self.dtype)
+        if self.shape is not None:
+            prepared = prepared.reshape(len(prepared), *self.shape)
+        if self.stored_channels_first:
+            prepared = np.moveaxis(prepared, 1, -1)
         if self._moves:
             prepared = (prepared - np.asarray(self.offset, np.float32)) / np.asarray(self.scale, np.float32)
         if self.reverse_channels:

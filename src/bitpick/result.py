@@ -25,6 +25,7 @@ from bitpick.evidence import (
 from bitpick.fingerprint import Coverage, Fingerprint
 from bitpick.judging import Judging
 from bitpick.recipe import Kind, Recipe
+from bitpick.sampled import DataRecord
 from bitpick.timing import Device, Latency, SpeedRecord, Throughput
 
 SCHEMA_VERSION = 1
@@ -172,32 +173,6 @@ class ModelRecord(Record):
     hops: list[Hop] = []
 
 
-class EvaluationRecord(Record):
-    """The evaluation set: number of samples, digest of images and labels."""
-
-    count: int
-    sha256: str
-
-
-class CalibrationRecord(Record):
-    """The calibration set: `sha256` is of the drawn indices, `overlap` counts samples also in the evaluation set."""
-
-    count: int
-    seed: int
-    sha256: str
-    per_class: dict[str, int]
-    overlap: int
-
-
-class DataRecord(Record):
-    """The data set as this run used it."""
-
-    name: str
-    preprocessing: str
-    evaluation: EvaluationRecord
-    calibration: CalibrationRecord
-
-
 class HostRecord(Record):
     """The machine that measured."""
 
@@ -214,6 +189,8 @@ class RequestRecord(Record):
     """What was asked for; `sha256` identifies the request, so that a killed run finds its folder again.
 
     Attributes:
+        data_options: how the data set is read, where that is not left to bitpick, see `DataOptions`.
+        accept_baseline: whether the run goes on with a float model that makes no sense of the data.
         keras_builder: the function that builds the model, where the file holds weights alone.
         state_dict: the file of the weights, where a function returns the model.
         recipe_fields: the recipes whose ids do not decode, by their ids.
@@ -238,6 +215,8 @@ class RequestRecord(Record):
     keras_builder: str | None = None
     state_dict: str | None = None
     data: str
+    data_options: dict[str, Any] = {}
+    accept_baseline: bool = False
     preset: str
     recipes: list[str]
     recipe_fields: dict[str, Recipe] = {}

@@ -25,9 +25,6 @@ from bitpick.evidence import (
 from bitpick.fingerprint import Coverage, Fingerprint, Grid
 from bitpick.recipe import Recipe
 from bitpick.result import (
-    CalibrationRecord,
-    DataRecord,
-    EvaluationRecord,
     File,
     Flag,
     Hop,
@@ -38,6 +35,7 @@ from bitpick.result import (
     Row,
     Run,
 )
+from bitpick.sampled import CalibrationRecord, DataRecord, EvaluationRecord
 from bitpick.timing import Latency, SpeedRecord, Throughput
 
 OWN, PICK, UNSHOWN = "alpha:float32", "alpha:s8u8-per_channel-minmax", "alpha:u8u8-per_tensor-minmax"

@@ -20,7 +20,7 @@ app = typer.Typer(
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else there.")
 ]
-Data = Annotated[str, typer.Option("--data", help="cifar10, or a folder that holds a copy of it.")]
+Data = Annotated[str, typer.Option("--data", help="cifar10; pictures, arrays, a table, a data.yaml.")]
 Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="The run directory; the same request continues in its own.")
 ]
@@ -41,6 +41,9 @@ Seed = Annotated[int, typer.Option(help="Seed of the calibration draw.")]
 Timeout = Annotated[float | None, typer.Option(help="End a job after so many seconds; its row fails.")]
 MemoryLimit = Annotated[float | None, typer.Option(help="End a job past so many gigabytes; its row fails.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace another request's run in --out.")]
+AcceptBaseline = Annotated[
+    bool, typer.Option("--accept-baseline", help="Go on with a float model that makes no sense of the data.")
+]
 
 
 ModelPath = Annotated[Path, typer.Argument(help="A model file or folder, or module:function, which returns a module.")]

@@ -8,6 +8,7 @@ import typer
 
 from bitpick import printing
 from bitpick.commands.app import (
+    AcceptBaseline,
     CalibrationSize,
     Data,
     Json,
@@ -22,9 +23,11 @@ from bitpick.commands.app import (
     TrustModel,
     command,
 )
+from bitpick.commands.data_options import DataSaid, reads_data
 
 
 @command
+@reads_data
 def diagnose(
     model: ModelPath,
     recipe: Annotated[str, typer.Option(help="A recipe id or YAML file.")],
@@ -38,10 +41,12 @@ def diagnose(
     timeout: Timeout = None,
     memory_limit: MemoryLimit = None,
     overwrite: Overwrite = False,
+    accept_baseline: AcceptBaseline = False,
     trust_model: TrustModel = False,
     keras_builder: KerasBuilder = None,
     state_dict: StateDict = None,
     json: Json = False,
+    data_options: DataSaid = None,
 ) -> None:
     """Find out which layers of a quantized build hurt, and what to try next."""
     from bitpick import api
@@ -53,6 +58,7 @@ def diagnose(
             Source(str(model), trust_model, keras_builder, state_dict),
             recipe,
             data,
+            data_options=data_options,
             out=out,
             samples=samples,
             layers=layers,
@@ -62,6 +68,7 @@ def diagnose(
             timeout=timeout,
             memory_limit=memory_limit,
             overwrite=overwrite,
+            accept_baseline=accept_baseline,
             listener=listener,
             progress=printing.progress(),
         )

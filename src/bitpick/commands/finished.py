@@ -9,9 +9,11 @@ import typer
 
 from bitpick import printing
 from bitpick.commands.app import Data, Json, command
+from bitpick.commands.data_options import DataSaid, reads_data
 
 
 @command
+@reads_data
 def bench(
     builds: Annotated[list[Path], typer.Argument(help="Builds or models; the first is the reference.")],
     data: Data = "cifar10",
@@ -20,6 +22,7 @@ def bench(
     processes: Annotated[int, typer.Option(help="How many times everything is opened anew.")] = 10,
     pairs: Annotated[int, typer.Option(help="Pairs of blocks in each process.")] = 20,
     json: Json = False,
+    data_options: DataSaid = None,
 ) -> None:
     """Time builds beside the first of them, and say what the times show."""
     from bitpick import api
@@ -29,6 +32,7 @@ def bench(
         done = api.bench(
             *builds,
             data=data,
+            data_options=data_options,
             batch=batch,
             threads=threads,
             processes=processes,
@@ -137,15 +141,17 @@ def engines(json: Json = False) -> None:
 
 
 @command
+@reads_data
 def data(
-    name: Annotated[str, typer.Argument(help="cifar10")] = "cifar10",
-    source: Annotated[Path | None, typer.Option("--data", help="A folder with your own copy.")] = None,
+    name: Annotated[str, typer.Argument(help="cifar10, or the path of a data set.")] = "cifar10",
+    data: Annotated[Path | None, typer.Option("--data", help="A folder with your own copy.")] = None,
     json: Json = False,
+    data_options: DataSaid = None,
 ) -> None:
-    """Fetch a data set into the cache."""
+    """Fetch a data set, or read one, into the cache."""
     from bitpick import api
 
-    found = api.data(source or name, progress=printing.progress())
+    found = api.data(data or name, data_options=data_options, progress=printing.progress())
     told = {
         "name": found.name,
         "calibration": found.calibration.count,
@@ -153,8 +159,10 @@ def data(
         "folder": str(next(iter(found.evaluation.paths.values())).parent),
     }
     if json:
-        printing.print_json(told)
+        printing.print_json(told | {"classes": list(found.classes), "notes": list(found.notes)})
     else:
         typer.echo(
             "{name}: {calibration:,} calibration and {evaluation:,} evaluation samples in {folder}".format(**told)
         )
+        for note in found.notes:
+            typer.echo(f"data: {note}")

@@ -9,6 +9,7 @@ import typer
 
 from bitpick import printing
 from bitpick.commands.app import (
+    AcceptBaseline,
     CalibrationSize,
     Data,
     Json,
@@ -27,9 +28,11 @@ from bitpick.commands.app import (
     Unit,
     command,
 )
+from bitpick.commands.data_options import DataSaid, reads_data
 
 
 @command
+@reads_data
 def compare(
     model: Annotated[
         Path | None,
@@ -92,10 +95,12 @@ def compare(
     timeout: Timeout = None,
     memory_limit: MemoryLimit = None,
     overwrite: Overwrite = False,
+    accept_baseline: AcceptBaseline = False,
     trust_model: TrustModel = False,
     keras_builder: KerasBuilder = None,
     state_dict: StateDict = None,
     json: Json = False,
+    data_options: DataSaid = None,
 ) -> None:
     """Make and measure every build worth shipping, and name the one to ship."""
     from bitpick import api
@@ -106,6 +111,7 @@ def compare(
         done = api.compare(
             model and Source(str(model), trust_model, keras_builder, state_dict),
             data,
+            data_options=data_options,
             preset=preset,
             recipes=recipe or (),
             engines=engine or (),
@@ -132,6 +138,7 @@ def compare(
             timeout=timeout,
             memory_limit=memory_limit,
             overwrite=overwrite,
+            accept_baseline=accept_baseline,
             listener=listener,
             progress=printing.progress(),
         )
@@ -139,6 +146,7 @@ def compare(
 
 
 @command
+@reads_data
 def convert(
     model: ModelPath,
     to: Annotated[str, typer.Option(help="onnx, pytorch or litert.")],
@@ -148,6 +156,7 @@ def convert(
     keras_builder: KerasBuilder = None,
     state_dict: StateDict = None,
     json: Json = False,
+    data_options: DataSaid = None,
 ) -> None:
     """Convert a model, and verify each hop on real samples."""
     from bitpick import api
@@ -156,7 +165,9 @@ def convert(
 
     with terminal.LiveRows(printing.stderr()) as listener:
         source = Source(str(model), trust_model, keras_builder, state_dict)
-        hops = api.convert(source, to, out, data, listener=listener, progress=printing.progress())
+        hops = api.convert(
+            source, to, out, data, data_options=data_options, listener=listener, progress=printing.progress()
+        )
     if json:
         printing.print_json({"path": str(out), "hops": [hop.model_dump() for hop in hops]})
     else:
@@ -164,6 +175,7 @@ def convert(
 
 
 @command
+@reads_data
 def quantize(
     model: ModelPath,
     recipe: Annotated[str, typer.Option(help="A recipe id or YAML file.")],
@@ -171,10 +183,12 @@ def quantize(
     data: Data = "cifar10",
     calibration_size: CalibrationSize = 1000,
     seed: Seed = 0,
+    accept_baseline: AcceptBaseline = False,
     trust_model: TrustModel = False,
     keras_builder: KerasBuilder = None,
     state_dict: StateDict = None,
     json: Json = False,
+    data_options: DataSaid = None,
 ) -> None:
     """Make one build."""
     from bitpick import api
@@ -188,8 +202,10 @@ def quantize(
             recipe,
             out,
             data,
+            data_options=data_options,
             calibration_size=calibration_size,
             seed=seed,
+            accept_baseline=accept_baseline,
             listener=listener,
             progress=printing.progress(),
         )
@@ -201,6 +217,7 @@ def quantize(
 
 
 @command
+@reads_data
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A model, or the directory of a build.")],
     data: Data = "cifar10",
@@ -212,6 +229,7 @@ def evaluate(
     keras_builder: KerasBuilder = None,
     state_dict: StateDict = None,
     json: Json = False,
+    data_options: DataSaid = None,
 ) -> None:
     """Evaluate a model or a build: its metric with an interval, and of classes each one."""
     from bitpick import api
@@ -220,9 +238,17 @@ def evaluate(
 
     with terminal.LiveRows(printing.stderr()) as listener:
         source = Source(str(model), trust_model, keras_builder, state_dict)
-        asked = {"task": task, "metric": metric, "unit": unit}
-        progress = printing.progress()
-        row = api.evaluate(source, data, lower_is_better=lower_is_better, listener=listener, progress=progress, **asked)
+        row = api.evaluate(
+            source,
+            data,
+            task=task,
+            metric=metric,
+            unit=unit,
+            lower_is_better=lower_is_better,
+            data_options=data_options,
+            listener=listener,
+            progress=printing.progress(),
+        )
     if json:
         printing.print_json(row.model_dump(exclude_none=True))
     else:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Dataset, Samples
+from bitpick.data.sampling import CalibrationDraw
 from bitpick.errors import DataError, ModelError
 from bitpick.interface import Input, Interface, Output
 from bitpick.judging import Judging
@@ -17,6 +18,7 @@ from bitpick.measures.tasks import registry
 from bitpick.measures.tasks.task import Task
 from bitpick.model import Signature, Tensor
 from bitpick.preprocessing import Dtype, Preprocessing
+from bitpick.sampled import CalibrationRecord, DataRecord, EvaluationRecord
 
 LoadData = Callable[[Signature], Dataset]
 """Gives the data set for a model that takes and gives this."""
@@ -66,6 +68,25 @@ def fitted(load_data: LoadData, signature: Signature, source: str, judging: Judg
     _check(evaluation, signature, source)
     labels = None if evaluation.labels is None else evaluation.targets()
     return Fitted(dataset, names, registry.choose(signature, dataset.classes, labels, source, judging))
+
+
+def record(found: Fitted, drawn: CalibrationDraw, seed: int) -> DataRecord:
+    """What a run says of its data set and its calibration set."""
+    evaluation, dataset = found.evaluation, found.dataset
+    return DataRecord(
+        name=dataset.name,
+        notes=list(dataset.notes),
+        preprocessing="; ".join(dict.fromkeys(each.words for each in evaluation.preprocessing)),
+        evaluation=EvaluationRecord(count=evaluation.count, sha256=evaluation.sha256),
+        calibration=CalibrationRecord(
+            count=len(drawn.indices),
+            seed=seed,
+            sha256=drawn.sha256,
+            split_sha256=dataset.calibration.sha256,
+            per_class=drawn.per_class,
+            overlap=drawn.overlap,
+        ),
+    )
 
 
 def interface(signature: Signature, samples: Samples, task: Task) -> Interface:
@@ -144,6 +165,8 @@ def _mend(tensor: Tensor, shape: tuple[int, ...]) -> str:
         return ""
     if all(want is None or want == has for want, has in zip(wanted, (shape[-1], *shape[:-1]), strict=True)):
         return "the channels are last, and the model takes them first: --layout channels-first"
+    if len(shape) == 3:
+        return "pictures in folders are resized as they are read; arrays are saved as the model takes them"
     return ""
 
 

@@ -23,6 +23,9 @@ class Listener(Protocol):
     def row(self, row: Row) -> None:
         """A row is known, or known better."""
 
+    def note(self, text: str) -> None:
+        """Something was guessed of the data, or is strange about it."""
+
 
 class Silent:
     """A listener that shows nothing."""
@@ -37,4 +40,7 @@ class Silent:
         """See `Listener`."""
 
     def row(self, row: Row) -> None:
+        """See `Listener`."""
+
+    def note(self, text: str) -> None:
         """See `Listener`."""

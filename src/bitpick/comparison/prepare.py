@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bitpick.comparison import fit, making, plan, schedule
+from bitpick.comparison import fit, making, plan, schedule, suspicions
 from bitpick.comparison.arrays import read_outputs
 from bitpick.comparison.fit import LoadData
 from bitpick.comparison.form_job import FUNCTIONS
@@ -20,14 +20,14 @@ from bitpick.comparison.schedule import Result
 from bitpick.comparison.store import Store
 from bitpick.conversion import verify
 from bitpick.conversion.route import reference_of, route
-from bitpick.data.dataset import Dataset, Samples
-from bitpick.data.sampling import CalibrationDraw, draw, part
+from bitpick.data.dataset import Samples
+from bitpick.data.sampling import draw, part
 from bitpick.errors import BitpickError, ModelError
 from bitpick.executors.executor import Executor
 from bitpick.host import Host, installed_version
 from bitpick.measures.tasks.task import Task
 from bitpick.model import Format, Model, Signature, Tensor, sha256_of
-from bitpick.result import CalibrationRecord, DataRecord, EvaluationRecord, FormRecord, RequestRecord
+from bitpick.result import FormRecord, RequestRecord
 from bitpick.result import Hop as HopRecord
 from bitpick.source import Source
 
@@ -114,7 +114,10 @@ class Preparation:
         np.save(self.store.calibration_indices, drawn.indices)
         evaluation, pool = found.evaluation, found.calibration
         self.run.task = found.task.kind
-        self.run.data = _data_record(found.dataset, drawn, request.seed, evaluation)
+        self.run.data = fit.record(found, drawn, request.seed)
+        for note in self.run.data.notes:
+            self._listener.note(note)
+        self.store.forget_other_data()
         identity = hashlib.sha256("\n".join([pool.sha256, drawn.sha256, repr(pool.preprocessing)]).encode()).hexdigest()
         check, places = part(evaluation, request.target_samples, self.store.check_indices)
         return plan.Inputs(
@@ -159,6 +162,9 @@ class Preparation:
         clean = inputs.path(reference, self.store)
         environment = plan.runner_of(reference)[0].environment
         counts = self._executor.run(environment, f"{FUNCTIONS}:count", {"source": str(clean)}).value
+        self._listener.phase("seeing whether the float model makes sense of the data")
+        for strange in suspicions.look(self._executor, self.store, inputs, counts["macs"]):
+            self._listener.note(strange)
         record = self.run.model
         record.parameters, record.macs = counts["parameters"], counts["macs"]
         self.store.settle()
@@ -292,17 +298,6 @@ def signature_of(raw: Path, executor: Executor, environment: str) -> Signature:
         )
 
     return Signature(tensors("inputs"), tensors("outputs"))
-
-
-def _data_record(dataset: Dataset, drawn: CalibrationDraw, seed: int, evaluation: Samples) -> DataRecord:
-    return DataRecord(
-        name=dataset.name,
-        preprocessing="; ".join(dict.fromkeys(each.words for each in evaluation.preprocessing)),
-        evaluation=EvaluationRecord(count=evaluation.count, sha256=evaluation.sha256),
-        calibration=CalibrationRecord(
-            count=len(drawn.indices), seed=seed, sha256=drawn.sha256, per_class=drawn.per_class, overlap=drawn.overlap
-        ),
-    )
 
 
 def _check_installed(source: Format) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn, get_args
+from typing import Any, NoReturn, get_args
 
 from bitpick import __version__
 from bitpick.comparison.judge import margin_of
@@ -54,6 +54,8 @@ def make_request(
     bench_seconds: float = DEFAULT_BENCH_SECONDS,
     flag_drop: float = DEFAULT_FLAG_DROP,
     min_accuracy: float | None = None,
+    data_options: Mapping[str, Any] | None = None,
+    accept_baseline: bool = False,
 ) -> tuple[RequestRecord, Format]:
     """Check a request and give it its digest.
 
@@ -80,6 +82,8 @@ def make_request(
         bench_seconds: how long speed may be measured; 0 is not at all.
         flag_drop: rows that lose more accuracy than this, as a fraction, are flagged.
         min_accuracy: rows with less accuracy than this, as a fraction, are flagged.
+        data_options: how the data set is read, see `DataOptions.said`.
+        accept_baseline: go on with a float model that makes no sense of the data.
 
     Returns:
         The request and the model's format.
@@ -127,6 +131,7 @@ def make_request(
     fields = {
         "model_sha256": source.sha256(),
         "data": data,
+        "data_options": dict(data_options or {}),
         "preset": preset,
         "recipes": list(dict.fromkeys(recipe.id for recipe in named)),
         "recipe_fields": {recipe.id: recipe.model_dump(mode="json") for recipe in named if recipe.scoped},
@@ -157,7 +162,8 @@ def make_request(
     digest = hashlib.sha256(json.dumps([__version__, unordered], sort_keys=True).encode()).hexdigest()
     state_dict = str(source.state_dict) if source.state_dict else None
     made_by = {"model": source.name, "keras_builder": source.keras_builder, "state_dict": state_dict}
-    return RequestRecord(sha256=digest, **made_by, **fields), model_format  # type: ignore[arg-type]  # checked there
+    told = {"sha256": digest, "accept_baseline": accept_baseline, **made_by, **fields}
+    return RequestRecord.model_validate(told), model_format
 
 
 def refuse_quantized(name: str) -> NoReturn:

@@ -71,11 +71,18 @@ def _bench(
     recipes: tuple[str, ...] = (),
     calibration_size: int = 1000,
     seed: int = 0,
+    accept_baseline: bool = False,
 ) -> Iterator[_Bench]:
     """The model brought to its reference graph, in a temporary run directory."""
     host = this_host()
     request, model_format = make_request(
-        model, data, recipes=recipes, calibration_size=calibration_size, seed=seed, bench_seconds=0
+        model,
+        data,
+        recipes=recipes,
+        calibration_size=calibration_size,
+        seed=seed,
+        bench_seconds=0,
+        accept_baseline=accept_baseline,
     )
     with tempfile.TemporaryDirectory(prefix="bitpick-") as folder:
         store = Store(Path(folder).absolute(), new_run(request, model_format, host, host.cores, "single"))
@@ -100,7 +107,8 @@ def convert(
     _check_writable(out)
     if out.is_dir():
         raise OutputError(f"the output {out} is a directory", expected="the name of a file")
-    with _bench(model, data, load_data, listener) as bench:
+    # What a model is for does not matter to a conversion.
+    with _bench(model, data, load_data, listener, accept_baseline=True) as bench:
         bench.run(plan.conversions([target], bench.inputs, bench.store, bench.given))
         with _in_place(out) as partial:
             shutil.copyfile(bench.inputs.path(target, bench.store), partial)
@@ -116,6 +124,7 @@ def quantize(
     listener: Listener,
     calibration_size: int,
     seed: int,
+    accept_baseline: bool = False,
 ) -> list[File]:
     """Make one build in a new directory.
 
@@ -132,7 +141,7 @@ def quantize(
     recipe = Recipe.named(recipe_id)
     if missing := engine(recipe.engine).missing():
         raise RecipeError(f"{recipe_id}: {missing}")
-    with _bench(model, data, load_data, listener, (recipe_id,), calibration_size, seed) as bench:
+    with _bench(model, data, load_data, listener, (recipe_id,), calibration_size, seed, accept_baseline) as bench:
         if reason := plan.unreachable(recipe, bench.model.format):
             raise RecipeError(f"{recipe_id}: {reason}")
         form = plan.start_form(recipe, bench.model.format)

@@ -89,6 +89,7 @@ class Store:
         self.run = run
         self.previous: Run | None = None
         self._made: Path | None = None
+        self._other_data = False
         self.settled = False
         self._aside: Path | None = None
 
@@ -250,9 +251,16 @@ class Store:
 
     # ---- what an earlier run of the same request left ----
 
+    def forget_other_data(self) -> None:
+        """Keep no row of an earlier run that was measured on other samples, or on samples prepared otherwise."""
+        own, earlier = self.run.data, self.previous.data if self.previous is not None else None
+        if own is not None and earlier is not None:
+            samples = [(d.preprocessing, d.evaluation, d.calibration) for d in (own, earlier)]
+            self._other_data = samples[0] != samples[1]
+
     def kept_row(self, row_id: str) -> Row | None:
         """The earlier run's row, where it is ok, its files are unchanged and its predictions are there."""
-        row = self.previous.row(row_id) if self.previous else None
+        row = self.previous.row(row_id) if self.previous and not self._other_data else None
         if row is None or row.status != "ok" or not row.files or row.samples is None:
             return None
         with contextlib.suppress(OSError, ValueError, KeyError, EOFError, BadZipFile, ModelError):

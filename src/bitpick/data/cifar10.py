@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.data import cache as cache_
 from bitpick.data.dataset import Dataset, Split
 from bitpick.data.progress import Progress, silent
 from bitpick.errors import DataError
@@ -109,10 +110,12 @@ def load(folder: Path | None = None, progress: Progress = silent) -> Dataset:
 
 def cache_folder() -> Path:
     """Where decoded arrays are kept: `BITPICK_CACHE`, or the platform's cache folder."""
-    import platformdirs
+    return cache_.root() / "cifar10"
 
-    root = os.environ.get("BITPICK_CACHE")
-    return (Path(root) if root else platformdirs.user_cache_path("bitpick")) / "cifar10"
+
+def holds(folder: Path) -> bool:
+    """Whether a folder has a copy of an official edition in it, or is one."""
+    return next(_copies(folder, silent), None) is not None
 
 
 # ---- the cache: four .npy files ----

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from bitpick.data.dataset import Dataset, Samples, Split
 from bitpick.errors import DataError
 
+DEFAULT_SIZE = 1000
+
 
 @dataclass(frozen=True)
 class CalibrationDraw:
@@ -73,9 +75,11 @@ def draw(dataset: Dataset, size: int, seed: int, names: tuple[str, ...] = ()) ->
         names: the inputs in the model's order; by default all of them in their own.
 
     Raises:
-        DataError: the split has fewer samples than asked for, or none were asked for.
+        DataError: the split has fewer samples than asked for, or none were asked for. `DEFAULT_SIZE` asks for no more
+            than there are.
     """
     count = dataset.calibration.count
+    size = min(size, count) if size == DEFAULT_SIZE else size
     if not 1 <= size <= count:
         raise DataError(
             f"cannot draw {size:,} calibration samples from the {count:,} of {dataset.name}'s calibration split",

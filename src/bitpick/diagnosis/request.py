@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from bitpick.comparison.request import make_request
 from bitpick.engines.engine import Engine
@@ -28,6 +30,8 @@ def make_diagnosis(
     layers: int = DEFAULT_LAYERS,
     calibration_size: int = 1000,
     seed: int = 0,
+    data_options: Mapping[str, Any] | None = None,
+    accept_baseline: bool = False,
 ) -> tuple[RequestRecord, Format]:
     """Check a request and give it its digest, which is not that of a comparison of the same recipe.
 
@@ -41,6 +45,8 @@ def make_diagnosis(
             digest, so that a run goes on from what it has.
         calibration_size: number of calibration samples.
         seed: of their draw.
+        data_options: how the data set is read, see `DataOptions.said`.
+        accept_baseline: go on with a float model that makes no sense of the data.
 
     Returns:
         The request and the model's format.
@@ -60,6 +66,8 @@ def make_diagnosis(
         calibration_size=calibration_size,
         seed=seed,
         bench_seconds=0,
+        data_options=data_options,
+        accept_baseline=accept_baseline,
     )
     check(recipe)
     digest = hashlib.sha256(f"diagnose {request.sha256}".encode()).hexdigest()

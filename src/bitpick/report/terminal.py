@@ -83,6 +83,11 @@ class LiveRows:
         self._rows[row.id] = row
         self._show()
 
+    def note(self, text: str) -> None:
+        """Something was guessed of the data, or is strange about it: said at once, above the rows."""
+        if self._console.is_terminal:
+            self._console.print(Text(f"data: {text}", style="dim"))
+
     def _show(self) -> None:
         if self._console.is_terminal:
             doing = "; ".join(self._going.values()) or self._phase
@@ -124,6 +129,7 @@ def summary(run: Run, folder: str) -> Group:
     """The whole result of a run: table, reasons for what is missing, recommendation, where the files are."""
     rows = words.ordered(run)
     parts: list[RenderableType] = [table(rows), Text("")]
+    parts += [Text(f"data: {note}", style="dim") for note in run.data.notes] if run.data else []
     parts += [
         Text.assemble(
             (row.id, "bold"), f" {row.status}: {row.reason}", style="red" if row.status == "failed" else "dim"

@@ -1,10 +1,5 @@
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
-from scripts import metric_tables
-
 from bitpick.measures.tasks import described
 from bitpick.measures.tasks.anomaly import Anomaly
 from bitpick.measures.tasks.classification import Classification
@@ -14,7 +9,6 @@ from bitpick.measures.tasks.reconstruction import Reconstruction
 from bitpick.measures.tasks.registry import METRICS
 from bitpick.measures.tasks.regression import Regression
 
-DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
 TASKS = (
     Classification(classes=("a", "b")), Classification(kind="agreement", classes=("a", "b")), Anomaly(),
     Reconstruction(), MultiLabel(classes=("a",)), Regression(), Deviation(outputs=("out",)),
@@ -33,11 +27,3 @@ def test_what_is_said_of_tasks_is_what_they_are():
 def test_every_metric_is_described_once():
     names = [each.measure.name for each in described.metrics()]
     assert sorted(names) == sorted({name for each in METRICS.values() for name in each})
-
-
-def test_the_page_is_up_to_date():
-    text = DOCS.read_text(encoding="utf-8")
-    for name, made in metric_tables.GENERATED.items():
-        found = re.search(rf"<!-- generated: {name} -->\n\n(.*?)\n\n<!-- end -->", text, flags=re.DOTALL)
-        assert found, name
-        assert found[1] == made(), f"python scripts/metric_tables.py, {name}"

@@ -114,6 +114,7 @@ def _classification(case: Case) -> Classification:
         raise DataError(
             f"the model {case.source} gives {count} scores, and the data set has {len(classes)} classes",
             expected="as many of each",
+            mend="where the data set has only some of the model's classes, name all of them in its order: --classes",
         )
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= count:

@@ -1,0 +1,247 @@
+"""Whether the float model makes sense of the data: looked at before any build, as no table can be better than that.
+
+The commonest mistakes leave a model that runs and guesses: values on another scale, channels or classes in another
+order. Each is tried on a few samples; what makes the model clearly better is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.comparison import plan
+from bitpick.comparison.arrays import read_outputs
+from bitpick.comparison.form_job import FUNCTIONS
+from bitpick.comparison.store import Store
+from bitpick.conversion.route import reference_of
+from bitpick.data import preparing
+from bitpick.data.dataset import Samples
+from bitpick.data.options import PixelOptions
+from bitpick.data.sampling import part
+from bitpick.errors import DataError
+from bitpick.executors.executor import Executor
+from bitpick.measures.tasks.classification import Classification
+from bitpick.preprocessing import Preprocessing
+from bitpick.statistics import mcnemar_midp
+
+FEW, MANY, MACS = 100, 500, 10**11  # samples, as many as this much arithmetic allows
+LEVEL = 1e-3  # of being shown; some ten things are tried
+GAIN = 0.1  # of accuracy, from which on a mistake is certain enough to end the run
+_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+_CAFFE = (103.939, 116.779, 123.68)  # blue, green, red
+
+Classes = NDArray[np.int64]
+Predict = Callable[[Samples], Classes]
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """What does not look right, and what to do about it."""
+
+    what: str
+    mend: str
+    grave: bool
+
+    @property
+    def line(self) -> str:
+        """In one line."""
+        return f"{self.what}; {self.mend}"
+
+
+@dataclass(frozen=True)
+class _Better:
+    """What makes the float model better: the mistake that it shows, its mend, and the gain in accuracy."""
+
+    mistake: str
+    mend: str
+    gain: float
+
+
+def look(executor: Executor, store: Store, inputs: plan.Inputs, macs: int | None) -> list[str]:
+    """Run the float model on some evaluation samples, and see whether it knows their classes.
+
+    Args:
+        executor: runs it.
+        store: has its reference graph.
+        inputs: the run's; of tasks other than classification nothing is said.
+        macs: multiply-accumulates for one sample, which say how many samples can be tried.
+
+    Returns:
+        What is strange, if anything, which is noted in the record of the data too.
+
+    Raises:
+        DataError: it guesses, and the request does not accept that.
+    """
+    task = inputs.task
+    if not isinstance(task, Classification) or task.kind != "classification" or inputs.evaluation.labels is None:
+        return []
+    count = min(MANY, max(FEW, MACS // macs)) if macs else FEW
+    samples, _ = part(inputs.evaluation, count, store.outputs(inputs.format).with_name("sense_indices.npy"))
+    found = suspicion(partial(_predicted, executor, store, inputs, task), samples, task.classes)
+    if found is None:
+        return []
+    if found.grave and not store.run.request.accept_baseline:
+        raise DataError(found.what, mend=f"{found.mend}; if it is what you mean: --accept-baseline")
+    assert store.run.data is not None
+    store.run.data.notes.append(found.line)
+    return [found.line]
+
+
+def _predicted(
+    executor: Executor, store: Store, inputs: plan.Inputs, task: Classification, samples: Samples
+) -> Classes:
+    """The classes that the float model predicts."""
+    reference = reference_of(inputs.format)
+    runner, recipe = plan.runner_of(reference)
+    out = store.outputs(reference).with_name("sense.npz")
+    payload = {
+        "source": inputs.path(reference, store),
+        "recipe": recipe,
+        "samples": samples,
+        "threads": inputs.threads,
+        "shapes": inputs.shapes,
+        "out": out,
+    }
+    executor.run(runner.environment, f"{FUNCTIONS}:run_form", payload)
+    return task.predicted(read_outputs(out)[task.output]).astype(np.int64)
+
+
+def suspicion(predict: Predict, samples: Samples, classes: tuple[str, ...]) -> Suspicion | None:
+    """What is wrong with samples, by what a model makes of them; None where nothing is.
+
+    Args:
+        predict: the classes that the float model predicts for samples, of shape (n,).
+        samples: some, with labels.
+        classes: names of the classes.
+    """
+    targets, predicted = samples.targets(), predict(samples)
+    right = predicted == targets
+    share, chance = float(right.mean()), by_chance(predicted, targets)
+    guesses = not _above(int(right.sum()), len(targets), chance)
+    told = f"the float model gets {_percent(share)} of {len(targets)} evaluation samples right"
+    told += f", no more than by chance ({_percent(chance)})" if guesses else ""
+    better = [_prepared_otherwise(predict, samples, right), _ordered_otherwise(predicted, targets, classes)]
+    best = max((each for each in better if each is not None), key=lambda each: each.gain, default=None)
+    if best is not None:
+        return Suspicion(f"{best.mistake}: {told}", best.mend, guesses or best.gain >= GAIN)
+    if not guesses:
+        return None
+    mend = "look at the scale (--scale, --mean, --std), and the order of channels (--channels) and classes (--classes)"
+    return Suspicion(told, mend, len(targets) >= FEW // 2)
+
+
+def by_chance(predicted: Classes, targets: Classes) -> float:
+    """How often predictions of shape (n,) would be right if they had nothing to do with the targets.
+
+    J. Cohen, "A coefficient of agreement for nominal scales", 1960: the sum over classes of the product of both shares.
+    """
+    size = int(max(predicted.max(), targets.max())) + 1
+    shares = [np.bincount(each, minlength=size) / len(each) for each in (predicted, targets)]
+    return float(shares[0] @ shares[1])
+
+
+def _above(correct: int, total: int, chance: float, level: float = 0.01) -> bool:
+    """Whether so many right are shown to be more than chance gives: a one-sided binomial test."""
+    from scipy.stats import binomtest
+
+    return bool(binomtest(correct, total, min(chance, 1.0), alternative="greater").pvalue < level)
+
+
+def _prepared_otherwise(predict: Predict, samples: Samples, right: NDArray[np.bool_]) -> _Better | None:
+    """The other preprocessing that makes the model best, where it is shown to be better, and to be no guessing."""
+    best, targets = None, samples.targets()
+    for mistake, words, other in alternatives(samples):
+        predicted = predict(other)
+        also = predicted == targets
+        won, lost = int((also & ~right).sum()), int((right & ~also).sum())
+        gain = (won - lost) / len(targets)
+        shown = mcnemar_midp(lost, won) < LEVEL and _above(int(also.sum()), len(targets), by_chance(predicted, targets))
+        if shown and gain > (0.02 if best is None else best.gain):
+            best = _Better(mistake, f"{words} gives {_percent(float(also.mean()))}", gain)
+    return best
+
+
+def alternatives(samples: Samples) -> Iterator[tuple[str, str, Samples]]:
+    """The same samples, prepared in other ways that are common: the mistake that each would mend, the options, they."""
+    for place, (path, own) in enumerate(zip(samples.inputs, samples.preprocessing, strict=True)):
+        stored = np.load(path, mmap_mode="r")
+        if own.dtype != "float32" or stored.ndim < 3:
+            continue
+        shape = own.shape or stored.shape[1:]
+        colours = (shape[0] if own.stored_channels_first else shape[-1]) == 3
+        for words, fields in _choices(own, stored, colours):
+            each = own.model_copy(update=fields)
+            if each != own:
+                prepared = (*samples.preprocessing[:place], each, *samples.preprocessing[place + 1 :])
+                mistake = "the values look to be on the wrong scale"
+                if each.reverse_channels != own.reverse_channels:
+                    mistake = "the channels look swapped"
+                yield mistake, words, samples.model_copy(update={"preprocessing": prepared})
+
+
+def _choices(own: Preprocessing, stored: NDArray[Any], colours: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Options, in words, and what they change in a preprocessing."""
+    bytes_ = float(stored[:64].max()) > 2  # from 0 to 255, not from 0 to 1
+    scales: list[tuple[str, dict[str, Any]]] = [
+        ("leaving --scale, --mean and --std out", {"scale": 1.0}),
+        ("--scale 255", {"scale": 255.0}) if bytes_ else ("--scale 1/255", {"scale": 1 / 255}),
+        ("--mean 127.5 --std 127.5", {"mean": 127.5, "std": 127.5})
+        if bytes_
+        else ("--mean 0.5 --std 0.5", {"mean": 0.5, "std": 0.5}),
+    ]
+    if colours:
+        imagenet = "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
+        scales.append(
+            (f"--scale 255 {imagenet}" if bytes_ else imagenet, {"scale": 255.0 if bytes_ else 1.0, **_IMAGENET})
+        )
+    for words, said in scales:
+        (offset, scale), _ = preparing.values(PixelOptions(**said), stored.dtype)
+        yield words, {"offset": offset, "scale": scale}
+    if colours:
+        turned = not own.reverse_channels
+        order = "--channels bgr" if turned else "--channels rgb"
+        yield order, {"reverse_channels": turned}
+        if bytes_:
+            yield "--channels bgr --mean 103.939,116.779,123.68", {
+                "reverse_channels": True, "offset": _CAFFE[::-1], "scale": 1.0,
+            }  # fmt: skip
+
+
+def _ordered_otherwise(predicted: Classes, targets: Classes, classes: tuple[str, ...]) -> _Better | None:
+    """The other order of the classes that is shown to be better.
+
+    It is found on one half of the samples and judged on the other one: some order always flatters.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    size = len(classes)
+    if predicted.max() >= size or targets.max() >= size:
+        return None
+    first = np.arange(len(targets)) % 2 == 0
+    counts = np.zeros((size, size), np.int64)
+    np.add.at(counts, (predicted[first], targets[first]), 1)
+    _, order = linear_sum_assignment(counts, maximize=True)
+    before, after = predicted[~first] == targets[~first], order[predicted[~first]] == targets[~first]
+    won, lost = int((after & ~before).sum()), int((before & ~after).sum())
+    gain = (won - lost) / len(after)
+    if gain < GAIN or mcnemar_midp(lost, won) >= LEVEL:
+        return None
+    gives = f"gives {_percent(float(after.mean()))}"
+    mend = f"naming them in the order of its scores, --classes {','.join(classes[i] for i in order)}, {gives}"
+    if classes == tuple(map(str, range(size))):
+        moved = [f"{label} is its {score}" for score, label in enumerate(order) if score != label]
+        mend = f"numbering them as the model does ({_few(moved)}) {gives}"
+    return _Better("the classes look to be in another order than the model's", mend, gain)
+
+
+def _few(words: list[str]) -> str:
+    return ", ".join(words[:10]) + (" …" if len(words) > 10 else "")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}%"

@@ -1,0 +1,155 @@
+"""`.npy` files: written as their rows come, read by their headers, copied by rows, with memory that does not grow."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.errors import DataError
+
+CHUNK_BYTES = 16 * 2**20
+
+
+class Writer:
+    """Writes an array whose rows come in batches. How many there will be need not be known.
+
+    Args:
+        path: the `.npy` file.
+        name: of the array, as messages call it.
+    """
+
+    def __init__(self, path: Path, name: str = "") -> None:
+        self.name = name or path.stem
+        self.count = 0
+        self._file: IO[bytes] = path.open("wb")
+        self._row: tuple[tuple[int, ...], np.dtype[Any]] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the file: its header says how many rows came."""
+        if self._row is not None:
+            self._file.seek(0)
+            self._write_header()
+        self._file.close()
+
+    def append(self, rows: NDArray[Any]) -> None:
+        """Write rows: array of shape (m, …), the same … and dtype each time.
+
+        Raises:
+            DataError: they have another shape, or are no numbers.
+        """
+        if self._row is None:
+            check_numbers(rows.dtype, self.name)
+            self._row = rows.shape[1:], rows.dtype
+            self._write_header()
+        shape, dtype = self._row
+        if rows.shape[1:] != shape:
+            raise DataError(
+                f"sample {self.count} of {self.name} has shape {rows.shape[1:]}, and those before it {shape}",
+                expected="samples of one shape",
+            )
+        np.ascontiguousarray(rows, dtype).tofile(self._file)
+        self.count += len(rows)
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return self._file.tell()
+
+    def _write_header(self) -> None:
+        assert self._row is not None
+        shape, dtype = self._row
+        described = np.lib.format.dtype_to_descr(dtype)
+        # numpy leaves room in a header for a first axis that grows, so that the last one has the length of the first.
+        fields = {"shape": (self.count, *shape), "fortran_order": False, "descr": described}
+        np.lib.format.write_array_header_1_0(self._file, fields)
+
+
+def check_numbers(dtype: np.dtype[Any], name: str) -> None:
+    """Refuse what is no array of numbers.
+
+    Raises:
+        DataError: it holds Python objects, which could run code when opened, or words.
+    """
+    if dtype.hasobject:
+        raise DataError(
+            f"{name} holds Python objects, which can run code when they are opened",
+            expected="an array of numbers",
+            mend="save it as one array of one shape and a numeric dtype, e.g. np.stack(samples).astype('float32')",
+        )
+    if dtype.kind not in "biuf":
+        raise DataError(f"{name} has the dtype {dtype}, which is no number", expected="integers or floats")
+
+
+def header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """The shape and dtype of an array in a `.npy` stream, without its numbers.
+
+    Raises:
+        DataError: it is no `.npy` file.
+    """
+    try:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+    except (ValueError, EOFError, SyntaxError) as error:
+        raise DataError(f"{name} is no .npy array: {' '.join(str(error).split())}", mend="save it again") from error
+    return shape, dtype
+
+
+def mapped(path: Path) -> NDArray[Any]:
+    """The array in a file, memory-mapped.
+
+    Raises:
+        DataError: it is no array of numbers, or half of one.
+    """
+    with path.open("rb") as file:
+        _, dtype = header(file, str(path))
+    check_numbers(dtype, str(path))
+    try:
+        found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path} is damaged: {' '.join(str(error).split())}", mend="save or copy it again") from error
+    return found
+
+
+def chunks(count: int, row_bytes: int) -> Iterator[slice]:
+    """Slices of so many rows, each of a few megabytes."""
+    step = max(1, CHUNK_BYTES // max(1, row_bytes))
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
+
+
+def copy_rows(source: Path, places: NDArray[np.int64], out: Path) -> None:
+    """Write the rows at these places, in this order, to a file of their own."""
+    with Writer(out) as writer:
+        for window in chunks(len(places), mapped(source)[:1].nbytes):
+            writer.append(mapped(source)[places[window]])  # mapped anew: see Samples.batches
+
+
+def sha256(paths: Sequence[Path]) -> str:
+    """The digest of the numbers, shapes and dtypes of arrays, in order."""
+    digest = hashlib.sha256()
+    for path in paths:
+        array = mapped(path)
+        digest.update(f"{array.shape} {array.dtype.str}".encode())
+        for window in chunks(len(array), array[:1].nbytes):
+            digest.update(np.ascontiguousarray(mapped(path)[window]).data)
+    return digest.hexdigest()
+
+
+def combined(digests: Sequence[str]) -> str:
+    """One digest of several."""
+    return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()

@@ -1,0 +1,178 @@
+"""A user's data, and a user's first five mistakes, as a process with its output and its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+from tests.conftest import linear_model
+
+SHAPE, CLASSES = (8, 8, 3), ("ant", "bee", "cow", "dog")
+COUNT = 400
+
+
+def pictures(scores_of, count: int = COUNT) -> tuple[np.ndarray, np.ndarray]:
+    """Random pictures with the classes that a model gives them, one in ten wrong."""
+    rng = np.random.default_rng(4)
+    pixels = rng.integers(0, 256, (count, *SHAPE), dtype=np.uint8)
+    pixels = (pixels * np.linspace(0.3, 1, 3)).astype(np.uint8)  # colours that are not alike
+    labels = scores_of(pixels).argmax(axis=1)
+    wrong = rng.random(count) < 0.1
+    labels[wrong] = rng.integers(0, len(CLASSES), wrong.sum())
+    return pixels, labels
+
+
+@pytest.fixture
+def place(tmp_path, fake_distribution):
+    """A working directory with a model that knows its pictures, in folders of classes and as arrays."""
+    model = onnx.load(linear_model(tmp_path / "model.onnx", SHAPE, len(CLASSES)))
+    weight = onnx.numpy_helper.to_array(model.graph.initializer[0])
+
+    def raw(pixels: np.ndarray) -> np.ndarray:
+        return pixels.reshape(len(pixels), -1).astype(np.float32) @ weight
+
+    # As many of each class, about: the bias takes off what is there on average.
+    sample = (np.random.default_rng(0).integers(0, 256, (500, *SHAPE)) * np.linspace(0.3, 1, 3)).astype(np.uint8)
+    middle = (-raw(sample).mean(axis=0)).astype(np.float32)
+    model.graph.initializer[1].CopyFrom(onnx.numpy_helper.from_array(middle, "b"))
+    work = tmp_path / "work"
+    work.mkdir()
+    onnx.save(model, work / "model.onnx")
+    pixels, labels = pictures(lambda pixels: raw(pixels) + middle)
+    for number, (picture, label) in enumerate(zip(pixels, labels, strict=True)):
+        folder = work / "photos" / CLASSES[label]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(folder / f"{number:03}.png")
+    np.savez(work / "set.npz", image=pixels, labels=labels)
+    np.savez(work / "unlabelled.npz", image=pixels)
+    np.savez(work / "first.npz", image=pixels.transpose(0, 3, 1, 2), labels=labels)
+    np.savez(work / "lists.npz", image=pixels, classes_of_them=labels)
+    return work
+
+
+def bitpick(place: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join(filter(None, [str(place.parent / "site"), os.environ.get("PYTHONPATH")]))
+    environment = os.environ | {"PYTHONPATH": path, "COLUMNS": "120", "BITPICK_CACHE": str(place.parent / "cache")}
+    command = [sys.executable, "-m", "bitpick", *map(str, arguments)]
+    return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def compare(place: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return bitpick(place, "compare", "model.onnx", "--engine", "fake", "--no-bench", "--out", "run", *arguments)
+
+
+@pytest.mark.parametrize("data", ["photos", "set.npz", "first.npz"])
+def test_the_same_pictures_are_the_same_data_however_they_are_stored(place, data):
+    done = compare(place, "--data", data, "--split", "0.5", "--json")
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)
+    assert run["data"]["evaluation"]["count"] == COUNT / 2
+    assert run["data"]["calibration"]["count"] == COUNT / 2  # the default asks for no more than there are
+    assert run["rows"][0]["accuracy"]["value"] > 0.8
+    assert run["request"]["data_options"] == {"split": 0.5}
+    told = bitpick(place, "report", "run").stdout
+    for note in run["data"]["notes"]:
+        assert f"data: {note}"[:100] in told
+        assert note in (place / "run" / "report.md").read_text()
+
+
+def test_a_yaml_file_does_it_all(place):
+    (place / "data.yaml").write_text("data: photos\nsplit: 0.5\nclasses: [ant, bee, cow, dog]\n")
+    flags = compare(place, "--data", "photos", "--split", "0.5", "--classes", "ant,bee,cow,dog", "--json")
+    first = json.loads(flags.stdout)
+    second = json.loads(bitpick(place, "evaluate", "model.onnx", "--data", "data.yaml", "--json").stdout)
+    assert second["accuracy"] == first["rows"][0]["accuracy"] | {"per_class": second["accuracy"]["per_class"]}
+
+
+def test_other_pictures_in_the_same_folder_are_measured_again(place):
+    first = json.loads(compare(place, "--data", "set.npz", "--json").stdout)
+    with np.load(place / "set.npz") as stored:
+        arrays = dict(stored)
+    arrays["labels"][:50] = (arrays["labels"][:50] + 1) % 4
+    np.savez(place / "set.npz", **arrays)
+    second = json.loads(compare(place, "--data", "set.npz", "--json").stdout)
+    assert first["request"]["sha256"] == second["request"]["sha256"]
+    assert first["rows"][0]["accuracy"]["value"] > second["rows"][0]["accuracy"]["value"]
+    third = json.loads(compare(place, "--data", "set.npz", "--json").stdout)
+    assert third["rows"] == second["rows"]
+
+
+def test_a_build_is_evaluated_on_data_that_is_read_as_when_it_was_made(place):
+    said = ["--data", "photos", "--channels", "bgr", "--classes", "dog,cow,bee,ant", "--accept-baseline"]
+    run = json.loads(compare(place, *said, "--json").stdout)
+    rows = {row["id"]: row for row in run["rows"]}
+    name = "fake:s8u8-per_channel-minmax"
+    build = place / "run" / "builds" / name.replace(":", "__")
+    told = json.loads(bitpick(place, "evaluate", build, "--data", "photos", "--json").stdout)
+    assert told["accuracy"] == rows[name]["accuracy"]
+    other = json.loads(bitpick(place, "evaluate", build, "--data", "photos", "--channels", "rgb", "--json").stdout)
+    assert other["accuracy"] != rows[name]["accuracy"]
+
+
+MISTAKES = {
+    "path": (["--data", "fotos"], "there is no data set 'fotos'", "did you mean photos?"),
+    "layout": (
+        ["--data", "set.npz", "--layout", "channels-first"],
+        "the model takes image (batch, 8, 8, 3) float32, which is channels-last, and --layout says channels-first",
+        "leave --layout out",
+    ),
+    "scale": (
+        ["--data", "photos", "--scale", "255"],
+        "the values look to be on the wrong scale: the float model gets",
+        "leaving --scale, --mean and --std out gives 9",
+    ),
+    "class order": (
+        ["--data", "photos", "--classes", "dog,cow,bee,ant"],
+        "the classes look to be in another order than the model's: the float model gets",
+        "--classes ant,bee,cow,dog, gives 9",
+    ),
+    "labels": (
+        ["--data", "lists.npz"],
+        "nothing says whether classes_of_them in lists.npz are the labels",
+        "--labels classes_of_them",
+    ),
+    "channels": (["--data", "photos", "--channels", "bgr"], "the channels look swapped", "--channels rgb gives 9"),
+    "labels that are not there": (
+        ["--data", "set.npz", "--labels", "label"],
+        "set.npz has no array 'label', and there is no such file",
+        "labels",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_first_mistake_is_named_with_its_mend(place, case):
+    arguments, mistake, mend = MISTAKES[case]
+    done = compare(place, *arguments)
+    assert done.returncode == 2, done.stderr
+    told, _, rest = done.stderr.removeprefix("bitpick: ").partition("\n")
+    assert mistake in told
+    assert mend in rest
+    assert not (place / "run").exists()
+
+
+def test_a_baseline_that_is_meant_goes_through_and_is_called_out(place):
+    done = compare(place, "--data", "photos", "--channels", "bgr", "--accept-baseline", "--json")
+    assert done.returncode == 0, done.stderr
+    notes = json.loads(done.stdout)["data"]["notes"]
+    assert any(note.startswith("the channels look swapped") for note in notes)
+
+
+def test_without_labels_it_is_said_and_nothing_is_called_a_mistake(place):
+    done = compare(place, "--data", "unlabelled.npz", "--json")
+    assert done.returncode == 0, done.stderr
+    assert any(note.startswith("no labels") for note in json.loads(done.stdout)["data"]["notes"])
+
+
+def test_data_says_what_is_there(place):
+    told = json.loads(bitpick(place, "data", "photos", "--resize", "8x8", "--json").stdout)
+    assert (told["calibration"], told["evaluation"], told["classes"]) == (80, 320, list(CLASSES))
+    assert "data: one set, divided" in bitpick(place, "data", "photos", "--resize", "8x8").stdout
