@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitpick.conversion import onnx_file, onnx_passes
+from bitpick.conversion import onnx_file, onnx_indices, onnx_passes
 from bitpick.conversion.hop import Hop
 from bitpick.conversion.onnx_names import rename
 from bitpick.errors import ModelError, OperatorError
@@ -68,6 +68,7 @@ def convert(source: str, out: str) -> None:
     model = onnx.load(out)
     onnx_passes.pool_means(model)
     onnx_passes.fix_reshapes(model)
+    onnx_indices.plain(model)
     onnx_passes.drop_dead(model)
     names = rename(model)
     used = {node.domain for node in model.graph.node}

@@ -38,9 +38,30 @@ def quantize(module: Any, quantizer: Any, samples: Samples, rewrite: Callable[[A
     program = exported.module(check_guards=False)
     if rewrite is not None:
         rewrite(program)
-    prepared = prepare_pt2e(program, quantizer)
+    prepared = prepare_pt2e(program, _floats_only(quantizer))
     with torch.no_grad():
         for batch in samples.batches(CALIBRATION_BATCH):
             for part in pieces(batch, fixed):
                 prepared(*map(torch.from_numpy, part))
         return convert_pt2e(prepared)
+
+
+def _floats_only(quantizer: Any) -> Any:
+    """The quantizer, its annotations of integer arithmetic, as of token ids and masks, taken back."""
+    annotate = quantizer.annotate
+
+    def annotated(program: Any) -> Any:
+        program = annotate(program)
+        for node in program.graph.nodes:
+            found = node.meta.get("quantization_annotation")
+            if found is not None and not all(map(_is_float, (node, *found.input_qspec_map))):
+                del node.meta["quantization_annotation"]
+        return program
+
+    quantizer.annotate = annotated
+    return quantizer
+
+
+def _is_float(node: Any) -> bool:
+    value = node.meta.get("val")
+    return bool(getattr(value, "dtype", None) is None or value.dtype.is_floating_point)

@@ -33,8 +33,10 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         return {"error": EngineError("out of memory", mend="free memory, or use fewer calibration samples").to_dict()}
     except Exception as error:  # noqa: BLE001 - a library may raise anything; it costs its row, not the worker
         traceback.print_exc()
-        first = (str(error).strip().splitlines() or ["no message"])[0]
-        return {"error": EngineError(f"{type(error).__name__}: {first}").to_dict()}
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
+        # A first line that ends so says where, and the second one what.
+        told = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+        return {"error": EngineError(f"{type(error).__name__}: {told}").to_dict()}
     return {"value": value, "seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
 
 

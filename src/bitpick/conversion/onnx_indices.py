@@ -1,0 +1,83 @@
+"""Indices of an ONNX graph that are computed from others, and come to the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import onnx
+
+# They compute each number by itself.
+_EACH = {"Add", "Sub", "Mul", "Cast", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "Not", "And", "Or"}
+_EACH |= {"Where", "Mod", "Identity"}
+_LARGEST = 1_000_000  # rows of a table of which every index is tried
+
+
+def plain(model: onnx.ModelProto) -> None:
+    """Have each Gather take the indices that its own are computed from, where it gives the same rows for them.
+
+    TensorFlow writes out what a negative index means, in integer arithmetic that quantizers trip over; a Gather knows.
+    Whether both are the same is tried for every index that there is.
+    """
+    stored = {i.name: i for i in model.graph.initializer}
+    made = {name: node for node in model.graph.node for name in node.output}
+    dtypes = {v.name: v.type.tensor_type.elem_type for v in model.graph.input}
+    for node in model.graph.node:
+        if node.op_type != "Gather" or node.input[0] not in stored:
+            continue
+        axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+        rows = stored[node.input[0]].dims[axis]
+        chain, sources = _computed(node.input[1], made, stored)
+        if chain and len(sources) == 1 and sources[0] in dtypes and rows <= _LARGEST:
+            source = sources[0]
+            every = np.arange(-rows, rows)
+            if np.array_equal(
+                _values(chain, source, dtypes[source], node.input[1], stored, every) % rows, every % rows
+            ):
+                node.input[1] = source
+
+
+def _computed(
+    name: str, made: Mapping[str, onnx.NodeProto], stored: Mapping[str, onnx.TensorProto]
+) -> tuple[list[onnx.NodeProto], list[str]]:
+    """The nodes that compute a tensor number by number, in order, and the tensors that they start from."""
+    node = made.get(name)
+    if node is None or node.op_type not in _EACH:
+        return [], [name]
+    nodes: list[onnx.NodeProto] = []
+    sources: list[str] = []
+    for each in node.input:
+        if each in stored:
+            if np.prod(stored[each].dims) != 1:
+                return [], [name]
+            continue
+        above, starts = _computed(each, made, stored)
+        nodes += [new for new in above if new not in nodes]
+        sources += [start for start in starts if start not in sources]
+    return [*nodes, node], sources
+
+
+def _values(
+    nodes: list[onnx.NodeProto],
+    source: str,
+    dtype: int,
+    target: str,
+    stored: Mapping[str, onnx.TensorProto],
+    every: np.ndarray,
+) -> np.ndarray:
+    """What nodes make of numbers."""
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+
+    helper = onnx.helper
+    given = helper.make_tensor_value_info(source, dtype, [len(every)])
+    wanted = helper.make_tensor_value_info(target, onnx.TensorProto.INT64, [len(every)])
+    scalars = {name: stored[name] for node in nodes for name in node.input if name in stored}
+    graph = helper.make_graph(nodes, "indices", [given], [wanted], list(scalars.values()))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    numbers = every.astype(helper.tensor_dtype_to_np_dtype(dtype))
+    outputs = list(ReferenceEvaluator(model).run(None, {source: numbers}))
+    return np.asarray(outputs[0]).reshape(-1).astype(np.int64)
