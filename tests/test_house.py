@@ -98,6 +98,7 @@ TESTED_ELSEWHERE = {
     "conversion/onnx_from_keras": "conformance, end_to_end",
     "data/assembling": "data/test_arrays, data/test_image_folder",
     "data/progress": "data/test_cifar10",
+    "engines/batches": "conformance, engines/test_onnxruntime",
     "engines/engine": "conformance, comparison/test_request",
     "engines/executorch": "conformance",
     "engines/insides": "conformance",

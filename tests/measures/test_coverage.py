@@ -179,3 +179,15 @@ def test_an_activation_is_symmetric_around_the_middle_of_its_dtype():
     assert activation_grid("s8", 0).symmetric
     assert not activation_grid("u8", 0).symmetric
     assert not activation_grid("s8", -128).symmetric
+
+
+def test_negative_activations_may_be_signed_where_an_engine_says_so():
+    signed = conv(activation=Grid(dtype="s8", granularity="per_tensor", symmetric=True, bits=8), arithmetic="s8")
+    recipe = Recipe.parse(STATIC)
+    assert [flag.code for flag in coverage.flags(recipe, of(signed), recipe.weights)] == ["not_as_requested"]
+    assert coverage.flags(recipe, of(signed), recipe.weights, signs=True) == []
+
+
+def test_indices_in_a_float_build_are_no_reduced_precision():
+    assert texts("onnxruntime:float32", of(Operator("i", "Add", "int32"), Operator("m", "Mul", "i64"))) == {}
+    assert "not_as_requested" in texts("onnxruntime:float32", of(Operator("h", "Gemm", "float16")))

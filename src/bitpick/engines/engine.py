@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
@@ -119,24 +118,6 @@ class Build:
         return self.folder / self.files[0]
 
 
-def pieces(batch: Arrays, size: int | None) -> list[Arrays]:
-    """A batch in pieces of the size that a graph takes, the last one filled up; whole where any size will do."""
-    if size is None:
-        return [batch]
-    count = len(batch[0])
-    found = [tuple(array[i : i + size] for array in batch) for i in range(0, count, size)]
-    short = size - len(found[-1][0])
-    found[-1] = tuple(np.concatenate([array, np.repeat(array[-1:], short, axis=0)]) for array in found[-1])
-    return found
-
-
-def joined(parts: Sequence[Arrays], count: int) -> Arrays:
-    """The outputs of pieces, put together again and cut to so many samples, as float32."""
-    if len(parts) == 1:
-        return tuple(np.asarray(each[:count], dtype=np.float32) for each in parts[0])
-    return tuple(np.concatenate(each)[:count].astype(np.float32, copy=False) for each in zip(*parts, strict=True))
-
-
 def excluded(recipe: Recipe, layers: Iterable[str]) -> list[str]:
     """The layers that a recipe leaves in float.
 
@@ -190,6 +171,7 @@ class Engine(ABC):
             recommended.
         scopes: whether it can leave layers in float.
         configures: whether a recipe can name session settings for its runtime.
+        signs: whether activations that can be negative are signed, also where a recipe has unsigned ones.
         optimizes: whether its runtime rewrites the graph when it opens a build, and can be told not to.
         runner: the module whose `Build` opens a build in its `run.py`, see `engines.runners`; None ships none.
     """
@@ -204,6 +186,7 @@ class Engine(ABC):
     deprecated: ClassVar[str | None] = None
     scopes: ClassVar[bool] = False
     configures: ClassVar[bool] = False
+    signs: ClassVar[bool] = False
     optimizes: ClassVar[bool] = False
     runner: ClassVar[str | None] = None
 

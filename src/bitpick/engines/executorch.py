@@ -7,7 +7,8 @@ from typing import Any
 
 from bitpick.data.dataset import Samples
 from bitpick.engines import pt2e
-from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings, joined, pieces
+from bitpick.engines.batches import joined, pieces
+from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings
 from bitpick.engines.graphs import executorch as graph
 from bitpick.engines.graphs.executed import Executed
 from bitpick.host import Host

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from bitpick.data.dataset import Samples
-from bitpick.engines.engine import Build, Engine, Offer, Session, SessionSettings, joined, pieces
+from bitpick.engines.batches import joined, pieces
+from bitpick.engines.engine import Build, Engine, Offer, Session, SessionSettings
 from bitpick.engines.graphs.executed import Executed, Operator
 from bitpick.fingerprint import Grid
 from bitpick.host import Host, installed_version

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
+from bitpick.engines.batches import joined, pieces
 from bitpick.engines.engine import (
     CALIBRATION_BATCH,
     Build,
@@ -20,8 +21,6 @@ from bitpick.engines.engine import (
     Session,
     SessionSettings,
     excluded,
-    joined,
-    pieces,
 )
 from bitpick.engines.graphs import litert as graph
 from bitpick.engines.graphs.executed import Executed

@@ -12,17 +12,8 @@ from numpy.typing import NDArray
 from bitpick.data.dataset import Samples
 from bitpick.engines import onnxruntime_quantizer as quantizer
 from bitpick.engines import onnxruntime_weights
-from bitpick.engines.engine import (
-    Build,
-    Capability,
-    Engine,
-    Offer,
-    Session,
-    SessionSettings,
-    excluded,
-    joined,
-    pieces,
-)
+from bitpick.engines.batches import joined, pieces
+from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings, excluded
 from bitpick.engines.graphs import onnxruntime as graph
 from bitpick.engines.graphs.executed import Executed
 from bitpick.engines.graphs.onnxruntime_insides import OnnxInsides

@@ -11,7 +11,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
-from bitpick.engines.engine import CALIBRATION_BATCH, pieces
+from bitpick.engines.batches import pieces
+from bitpick.engines.engine import CALIBRATION_BATCH
 from bitpick.engines.onnxruntime_weights import WEIGHTED
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe

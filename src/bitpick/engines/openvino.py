@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.data.dataset import Samples
+from bitpick.engines.batches import joined, pieces
 from bitpick.engines.engine import (
     CALIBRATION_BATCH,
     Build,
@@ -20,8 +21,6 @@ from bitpick.engines.engine import (
     Session,
     SessionSettings,
     excluded,
-    joined,
-    pieces,
 )
 from bitpick.engines.graphs import openvino as graph
 from bitpick.engines.graphs.executed import Executed
@@ -51,6 +50,7 @@ class OpenVinoEngine(Engine):
     accepts = (Format.ONNX,)
     runner = "bitpick.engines.runners.openvino"
     scopes = True
+    signs = True  # NNCF's symmetric grids
     capabilities = (
         Capability(("bfloat16",)),
         Capability(

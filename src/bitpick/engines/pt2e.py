@@ -7,7 +7,8 @@ from typing import Any
 
 from bitpick.conversion import pytorch_file
 from bitpick.data.dataset import Samples
-from bitpick.engines.engine import CALIBRATION_BATCH, pieces
+from bitpick.engines.batches import pieces
+from bitpick.engines.engine import CALIBRATION_BATCH
 
 
 def quantize(module: Any, quantizer: Any, samples: Samples, rewrite: Callable[[Any], None] | None = None) -> Any:

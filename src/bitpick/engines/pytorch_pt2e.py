@@ -8,7 +8,8 @@ from typing import Any
 
 from bitpick.data.dataset import Samples
 from bitpick.engines import pt2e
-from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings, excluded, joined, pieces
+from bitpick.engines.batches import joined, pieces
+from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings, excluded
 from bitpick.engines.graphs import pytorch
 from bitpick.engines.graphs import pytorch_pt2e as graph
 from bitpick.engines.graphs.executed import Executed

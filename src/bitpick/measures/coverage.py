@@ -6,12 +6,14 @@ import math
 from collections.abc import Iterable
 from itertools import groupby
 
-from bitpick.engines.graphs.executed import INTEGERS, Executed, Operator
+from bitpick.engines.graphs.executed import FLOATS, INTEGERS, Executed, Operator
 from bitpick.errors import EngineError
 from bitpick.fingerprint import Coverage, Fingerprint, Grid
 from bitpick.recipe import Recipe
 from bitpick.result import Flag
 
+# What a float32 build must not compute in; other integers are indices, masks and shapes.
+_REDUCED = INTEGERS | FLOATS - {"float32"}
 _SHOWN = 6  # operators named in a flag; all of them are in the row
 
 
@@ -70,15 +72,16 @@ def check(recipe: Recipe, executed: Executed) -> None:
         raise EngineError(why, mend="look at the log of the engine's worker for what it refused")
 
 
-def flags(recipe: Recipe, executed: Executed, kept_as: str) -> list[Flag]:
+def flags(recipe: Recipe, executed: Executed, kept_as: str, signs: bool = False) -> list[Flag]:
     """What the executed graph does not honour of a recipe.
 
     Args:
         recipe: the recipe.
         executed: what the runtime executes for its build.
         kept_as: the dtype that it should keep the weights in.
+        signs: whether activations may be signed where the recipe has unsigned ones.
     """
-    found = [Flag(code="not_as_requested", text=text) for text in _differences(recipe, executed, kept_as)]
+    found = [Flag(code="not_as_requested", text=text) for text in _differences(recipe, executed, kept_as, signs)]
     weighted = [o for o in executed.operators if o.macs]
     floats = [o for o in weighted if not o.integer and not _excluded(recipe, o)]
     if recipe.kind == "quantized" and recipe.activations != "float32" and floats:
@@ -101,15 +104,15 @@ def _excluded(recipe: Recipe, operator: Operator) -> bool:
     return any(recipe.excludes(name) for name in (operator.name, *operator.layers))
 
 
-def _differences(recipe: Recipe, executed: Executed, kept_as: str) -> Iterable[str]:
+def _differences(recipe: Recipe, executed: Executed, kept_as: str, signs: bool) -> Iterable[str]:
     if recipe.kind == "baseline":
-        if other := [o for o in executed.operators if o.arithmetic != "float32"]:
+        if other := [o for o in executed.operators if o.arithmetic in _REDUCED]:
             yield f"asked for float32, and {_words(other)} run in {other[0].arithmetic}"
         return
     if recipe.kind != "quantized":
         return
     found = fingerprint(executed)
-    yield from _grid_differences(recipe, found, kept_as)
+    yield from _grid_differences(recipe, found, kept_as, signs)
     if recipe.activations == "float32" and (rounded := [o for o in executed.operators if o.macs and o.integer]):
         yield f"activations are to stay in float, and {_words(rounded)} rounds them to 8 bits"
     weighted = [o for o in executed.operators if o.weight is not None]
@@ -118,12 +121,13 @@ def _differences(recipe: Recipe, executed: Executed, kept_as: str) -> Iterable[s
     yield from _option_differences(recipe, found)
 
 
-def _grid_differences(recipe: Recipe, found: Fingerprint, kept_as: str) -> Iterable[str]:
+def _grid_differences(recipe: Recipe, found: Fingerprint, kept_as: str, signs: bool) -> Iterable[str]:
     weights, activations = found.weights, found.activations
     if weights is not None and weights.dtype != kept_as:
         yield f"weights are {weights.dtype}, not {kept_as}"
     if activations is not None:
-        if recipe.static and (activations.dtype != recipe.activations or activations.dynamic):
+        allowed = {recipe.activations} | ({"s8"} if signs else set())
+        if recipe.static and (activations.dtype not in allowed or activations.dynamic):
             dynamic = "dynamic " if activations.dynamic else ""
             yield f"activations are {dynamic}{activations.dtype}, not {recipe.activations}"
         if recipe.activations == "dynamic" and not activations.dynamic:

@@ -121,19 +121,20 @@ def executed(interpreter: Any) -> Executed:
     """Read off what an interpreter executes, after it has run one sample: only then are all sizes known."""
     tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
     operators = interpreter._get_ops_details()  # noqa: SLF001 - nothing public tells the operators
-    ends = (interpreter.get_input_details()[0], interpreter.get_output_details()[0])
+    sources, sinks = interpreter.get_input_details(), interpreter.get_output_details()
     graph = _Graph(
         interpreter,
         tensors,
         dequantized={int(op["outputs"][0]): int(op["inputs"][0]) for op in operators if op["op_name"] == "DEQUANTIZE"},
-        computed={int(i) for op in operators for i in op["outputs"]} | {end["index"] for end in ends},
+        computed={int(i) for op in operators for i in op["outputs"]} | {end["index"] for end in (*sources, *sinks)},
     )
     found = [graph.operator(op, number) for number, op in enumerate(operators) if op["op_name"] not in _PLUMBING]
     moves = [(op["op_name"], f"{op['op_name']} {tensors[int(op['outputs'][0])]['name']}") for op in operators]
     return Executed(
         tuple(o for o in found if o.arithmetic in INTEGERS | FLOATS),
-        input=_dtype(ends[0]),
-        output=_dtype(ends[1]),
+        # Of several inputs one of numbers; others are indices.
+        input=_dtype(next((each for each in sources if _dtype(each) in INTEGERS | FLOATS), sources[0])),
+        output=_dtype(sinks[0]),
         conversions=tuple(text for kind, text in moves if kind in _CONVERSIONS),
         transposes=tuple(text for kind, text in moves if kind == "TRANSPOSE"),
     )

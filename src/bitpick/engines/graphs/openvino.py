@@ -126,7 +126,7 @@ def _stored(node: Any) -> tuple[Any, Grid] | None:
 def _activation(layer: Any, arithmetic: str) -> Grid:
     """The grid of a layer's input: of the FakeQuantize that it comes from, where the layer runs as integers."""
     node = layer.input_value(0).get_node()
-    while arithmetic in ("s8", "u8") and node.get_type_name() not in ("FakeQuantize", "Parameter"):
+    while arithmetic in ("s8", "u8") and node.get_type_name() != "FakeQuantize" and node.get_input_size():
         node = node.input_value(0).get_node()
     if node.get_type_name() != "FakeQuantize":
         return Grid(dtype=arithmetic)
