@@ -73,9 +73,12 @@ def fitted(load_data: LoadData, signature: Signature, source: str, judging: Judg
 def record(found: Fitted, drawn: CalibrationDraw, seed: int) -> DataRecord:
     """What a run says of its data set and its calibration set."""
     evaluation, dataset = found.evaluation, found.dataset
+    notes = list(dataset.notes)
+    if found.task.against_float and evaluation.labels is None:
+        notes.append("no labels: builds are compared with what the float model answers; --labels names some")
     return DataRecord(
         name=dataset.name,
-        notes=list(dataset.notes),
+        notes=notes,
         preprocessing="; ".join(dict.fromkeys(each.words for each in evaluation.preprocessing)),
         evaluation=EvaluationRecord(count=evaluation.count, sha256=evaluation.sha256),
         calibration=CalibrationRecord(

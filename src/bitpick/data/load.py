@@ -88,10 +88,7 @@ class DataSource:
         """
         found = self._load(signature, progress)
         found = preparing.prepared(found, self.options, signature)
-        notes = list(found.notes)
-        if found.evaluation.labels_path is None:
-            notes.append("no labels: builds are compared with what the float model answers; --labels names some")
-        return replace(found, notes=(*notes, *checks.look(found)))
+        return replace(found, notes=(*found.notes, *checks.look(found)))
 
     def _load(self, signature: Signature | None, progress: Progress) -> Dataset:
         if isinstance(self.data, streams.Kept):

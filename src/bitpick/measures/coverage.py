@@ -140,7 +140,7 @@ def _option_differences(recipe: Recipe, found: Fingerprint) -> Iterable[str]:
     seen = [grid.bits for grid in (found.weights, found.activations) if grid is not None and grid.bits is not None]
     if "reduced_range" in recipe.options and len(seen) == 2 and min(seen) > 7:
         yield "weights and activations use 8 bits, not the 7 of reduced range"
-    if "integer_io" in recipe.options and not {found.input, found.output} <= INTEGERS:
+    if "integer_io" in recipe.options and {found.input, found.output} & FLOATS:
         yield f"input is {found.input} and output {found.output}, not 8-bit integers"
     for option, grid in (("symmetric_weights", found.weights), ("symmetric_activations", found.activations)):
         if option in recipe.options and grid is not None and grid.symmetric is False:
