@@ -145,7 +145,7 @@ def test_the_metric_that_is_asked_for_and_a_margin_in_its_unit(compare):
     run = compare([weight], inputs, labels, judging=judging, margin="0.2", max_drop=0.1)
     assert run.row(TENSOR).metric.name == "rmse"
     assert run.row(TENSOR).versus_baseline.margin == 0.2
-    assert "shown to be under 0.2 K" in " ".join(run.recommendation.because)
+    assert "shown to be under 0.2000 K" in " ".join(run.recommendation.because)
     row = run.recommendation.id
     [check] = gate(run, Rules(max_drop=0.1), [row])
     assert check.passed
