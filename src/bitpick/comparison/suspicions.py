@@ -108,7 +108,9 @@ def _predicted(
         "out": out,
     }
     executor.run(runner.environment, f"{FUNCTIONS}:run_form", payload)
-    return task.predicted(read_outputs(out)[task.output]).astype(np.int64)
+    found = read_outputs(out)
+    sure = task.settled(found, None) if task.unsettled else task
+    return sure.predicted(found[task.output]).astype(np.int64)
 
 
 def suspicion(predict: Predict, samples: Samples, classes: tuple[str, ...]) -> Suspicion | None:
