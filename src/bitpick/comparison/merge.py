@@ -86,7 +86,7 @@ def _row(
 ) -> tuple[Row, dict[str, NDArray[np.generic]]]:
     """The row that a file of results makes, and the arrays that are kept of it."""
     found = results.read(path)
-    native = _build_of(found, work.run, path)
+    native = _build_of(found, work, path)
     before = work.run.row(f"{native.id}@{target}")
     device = found.device(sha256_of(path))
     if before is not None and before.device != device and not overwrite:
@@ -122,17 +122,18 @@ def _answers(folder: Path) -> tuple[Answers, Arrays]:
         ) from error
 
 
-def _build_of(found: Results, run: Run, path: Path) -> Row:
+def _build_of(found: Results, work: Store, path: Path) -> Row:
     """The row of this host whose files, and session settings, gave the results."""
-    row = run.row(found.recipe)
+    row = work.run.row(found.recipe)
     if row is None or row.target != "host" or row.status != "ok" or not row.files:
         raise DataError(f"{path} is of the build {found.recipe}, and the run has no such build")
-    has = {Path(file.path).name: file.sha256 for file in row.files}
+    folder = work.build(row.recipe)
+    has = {(work.root / file.path).relative_to(folder).as_posix(): file.sha256 for file in row.files}
     if has != found.files or (row.settings or {}) != found.settings:
         what = next((name for name in sorted(has) if found.files.get(name) != has[name]), "the session settings")
         raise DataError(
             f"{path} is of another build than the run's {row.id}: {what} {'are' if ' ' in what else 'is'} not the same",
-            mend=f"copy {Path(row.files[0].path).parent} to the device, and run it again",
+            mend=f"copy {folder} to the device, and run it again",
         )
     return row
 

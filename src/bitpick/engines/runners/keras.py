@@ -22,8 +22,8 @@ class Build:
 
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         self.constant = tf.constant
-        call = self.signature(folder) if files[0] == "saved_model.pb" else self.model(folder / files[0])
-        self.call = tf.function(call)
+        file = folder / files[0]
+        self.call = tf.function(self.signature(file.parent) if file.suffix == ".pb" else self.model(file))
 
     def model(self, file: Path) -> Any:
         import keras
