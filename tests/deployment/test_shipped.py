@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from bitpick.data import images
 from bitpick.deployment import shipped
 from bitpick.engines.engine import Build
 from bitpick.engines.fake import FakeEngine
@@ -194,6 +195,26 @@ def test_other_pictures_are_made_to_fit(folder, tmp_path, decoding, left, top, r
     np.testing.assert_array_equal(found[pads : 4 - pads], inner)
     assert (found[:pads] == 0).all()
     assert (found[4 - pads :] == 0).all() or not pads
+
+
+@given(
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    channels=st.sampled_from([1, 3]),
+    fit=st.sampled_from(["stretch", "crop", "pad"]),
+    resize=st.none() | st.integers(1, 20),
+    interpolation=st.sampled_from(["nearest", "bilinear", "bicubic", "lanczos"]),
+    size=st.tuples(st.integers(1, 30), st.integers(1, 30)),
+    mode=st.sampled_from(["RGB", "L", "P", "RGBA", "1"]),
+)
+def test_a_picture_is_decoded_as_it_was_for_the_measurements(tmp_path_factory, size, mode, **fields):
+    about, folder = Decoding(**fields), tmp_path_factory.mktemp("build")
+    pixels = np.random.default_rng(5).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).convert(mode).save(folder / "a.png")
+    shape = (about.height, about.width, about.channels)
+    build(folder, interface(image(shape, decoding=about)))
+    (found,) = loaded(folder)["read"](folder / "a.png")
+    np.testing.assert_array_equal(found, images.decode(folder / "a.png", about, "a.png"))
 
 
 def test_it_predicts_a_sample_and_writes_what_came_out_of_a_folder(folder, tmp_path):
