@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 from rich.console import Console
 from sklearn import metrics as sklearn
 
+from bitpick.comparison import alone
 from bitpick.comparison import store as stores
 from bitpick.comparison.compare import Comparison, new_run
 from bitpick.comparison.gate import Rules, gate
@@ -20,11 +21,12 @@ from bitpick.comparison.listener import Silent
 from bitpick.comparison.request import make_request
 from bitpick.comparison.store import Store
 from bitpick.data.dataset import Dataset, Split
-from bitpick.errors import RequestError, RunError
+from bitpick.errors import DataError, RequestError, RunError
 from bitpick.executors.inline import InlineExecutor
 from bitpick.host import this_host
 from bitpick.judging import Judging
 from bitpick.report import html, markdown, terminal
+from bitpick.source import Source
 
 FLOAT, TENSOR, CHANNEL = "fake:float32", "fake:s8s8-per_tensor-minmax", "fake:s8u8-per_channel-minmax"
 COUNT = 400
@@ -332,3 +334,21 @@ def test_cross_fit(compare):
     assert run.recommendation.id is not None
     assert "rise" in run.recommendation.because[1]
     assert run.recommendation.held_out_interval is not None
+
+
+@pytest.mark.frameworks
+def test_a_model_by_itself_is_judged_by_its_task(tmp_path):
+    weight, inputs, labels = regression()
+    model = Source.of(dense(tmp_path / "dense.onnx", weight))
+    given = data(tmp_path, inputs.astype(np.float32), labels)
+    row = alone.evaluate(model, lambda _: given, Silent(), Judging(metric="rmse"))
+    expected = np.sqrt(np.square(labels[COUNT:] - (inputs @ weight)[COUNT:, 0]).mean())
+    assert (row.metric.name, row.metric.value) == ("rmse", pytest.approx(expected, rel=1e-5))
+    assert {metric.name for metric in row.metrics} == {"mae", "r2"}
+    two = data(tmp_path, inputs.astype(np.float32), (labels > labels.mean()).astype(np.int64), ("low", "high"))
+    row = alone.evaluate(model, lambda _: two, Silent())
+    scores = (inputs @ weight)[COUNT:, 0]
+    threshold = 0.5 if scores.min() >= 0 and scores.max() <= 1 else 0
+    assert row.accuracy.correct == int(((scores > threshold) == (labels[COUNT:] > labels.mean())).sum())
+    with pytest.raises(DataError, match="has no labels"):
+        alone.evaluate(model, lambda _: data(tmp_path, inputs.astype(np.float32), None), Silent())

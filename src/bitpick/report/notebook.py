@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from bitpick.report import whole, words
+from bitpick.report import measured, whole, words
 from bitpick.result import Run
 
 _SHOWN = 4  # reasons; the report has all of them
@@ -19,10 +19,9 @@ def render(run: Run, folder: Path) -> str:
         run: the run.
         folder: its directory, as the reader can find it.
     """
+    given = {"run": run, "rows": words.ordered(run), "measure": measured.measure(run.rows), "folder": folder.as_posix()}
     return str(
-        _environment()
-        .get_template("notebook.html.jinja")
-        .render(run=run, rows=words.ordered(run), folder=folder.as_posix(), words=words, whole=whole, shown=_SHOWN)
+        _environment().get_template("notebook.html.jinja").render(**given, words=words, whole=whole, shown=_SHOWN)
     )
 
 

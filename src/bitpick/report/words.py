@@ -93,11 +93,6 @@ def result(row: Row) -> str:
     return row.metric.shown() if row.metric else row.status
 
 
-def metric_name(run: Run) -> str:
-    """What rows are judged by, e.g. `accuracy`."""
-    return next((row.metric.name for row in run.rows if row.metric), "accuracy")
-
-
 def drop(row: Row) -> str:
     """The drop of a row without its unit, against its baseline, or its own files here; empty for a baseline."""
     versus = row.versus_native or row.versus_baseline
