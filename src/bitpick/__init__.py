@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from bitpick.api import (
         Comparison,
         DataOptions,
+        Recipe,
+        Source,
         bench,
         compare,
         convert,
@@ -34,6 +36,8 @@ __all__ = [
     "BitpickError",
     "Comparison",
     "DataOptions",
+    "Recipe",
+    "Source",
     "bench",
     "compare",
     "convert",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from bitpick.builds import bench, convert, evaluate, quantize
 from bitpick.comparison.compare import Comparison as _Comparison
@@ -30,14 +31,18 @@ from bitpick.diagnoses import diagnose
 from bitpick.engines.registry import engine_table
 from bitpick.errors import RequestError
 from bitpick.executors.pool import Launch, WorkerPool
+from bitpick.given import Model, source_of
 from bitpick.host import TARGETS, installed_version, target, this_host
 from bitpick.judging import Judging
+from bitpick.recipe import Recipe
 from bitpick.runs import Comparison, gate, merge, report, samples, write_report
 from bitpick.source import Source
 
 __all__ = [
     "Comparison",
     "DataOptions",
+    "Recipe",
+    "Source",
     "bench",
     "bundled_model",
     "compare",
@@ -61,12 +66,13 @@ def bundled_model() -> Path:
 
 
 def compare(
-    model: str | Path | Source | None = None,
+    model: Model | None = None,
     data: Data = "cifar10",
     *,
+    example: Any = None,
     data_options: Options = None,
     preset: str = DEFAULT_PRESET,
-    recipes: Sequence[str] = (),
+    recipes: Sequence[str | Recipe] = (),
     engines: Sequence[str] = (),
     out: str | Path | None = None,
     calibration_size: int = 1000,
@@ -102,6 +108,8 @@ def compare(
         data: `cifar10`; the path of a data set, see docs/how-to/data.md; or samples: arrays, a pair of inputs and
             labels, a dict of arrays, or an iterable.
         data_options: how it is read, see `bitpick.DataOptions`.
+        example: inputs that a `torch.nn.Module` is exported with, as a tensor or an array of shape (n, …), or a tuple
+            with one for each input; by default the first samples of the data set.
         preset: which recipes: `reference`, `basic`, `standard` or `full`.
         recipes: recipe ids, or YAML files that hold a recipe; they replace the preset's.
         engines: engines to narrow the preset to.
@@ -163,7 +171,7 @@ def compare(
         raise RequestError(f"the number of jobs {jobs} is out of range", expected="at least 1")
     read = data_source(data, data_options)
     request, model_format = make_request(
-        Source.of(bundled_model() if model is None else model),
+        source_of(bundled_model() if model is None else model, read, example),
         read.name,
         data_options=read.options.said,
         accept_baseline=accept_baseline,

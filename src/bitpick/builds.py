@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bitpick.comparison import alone, single
 from bitpick.comparison.fit import LoadData
@@ -12,19 +13,22 @@ from bitpick.comparison.listener import Listener, Silent
 from bitpick.data.load import Data, Options, data_source
 from bitpick.data.progress import Progress, silent
 from bitpick.errors import RequestError
+from bitpick.given import Model, source_of
 from bitpick.judging import Judging
 from bitpick.measures.tasks.registry import checked
+from bitpick.recipe import Recipe
 from bitpick.result import File, Hop, Row
 from bitpick.source import Source
 from bitpick.timing import BenchRecord
 
 
 def convert(
-    model: str | Path | Source,
+    model: Model,
     to: str,
     out: str | Path,
     data: Data = "cifar10",
     *,
+    example: Any = None,
     data_options: Options = None,
     listener: Listener | None = None,
     progress: Progress = silent,
@@ -37,6 +41,7 @@ def convert(
             LiteRT model.
         out: the file to write.
         data: where the samples come from, see `compare`.
+        example: see `compare`.
         data_options: how it is read, see `bitpick.DataOptions`.
         listener: is told how it goes.
         progress: is told how far a download is.
@@ -51,7 +56,7 @@ def convert(
     target = single.target_format(to)
     read = data_source(data, data_options)
     return single.convert(
-        Source.of(model),
+        source_of(model, read, example),
         target,
         Path(out),
         read.name,
@@ -61,11 +66,12 @@ def convert(
 
 
 def quantize(
-    model: str | Path | Source,
-    recipe: str,
+    model: Model,
+    recipe: str | Recipe,
     out: str | Path,
     data: Data = "cifar10",
     *,
+    example: Any = None,
     data_options: Options = None,
     calibration_size: int = 1000,
     seed: int = 0,
@@ -80,6 +86,7 @@ def quantize(
         recipe: a recipe id, or a YAML file that holds one.
         out: a new or empty directory for the build.
         data: where the calibration samples come from, see `compare`.
+        example: see `compare`.
         data_options: how it is read, see `bitpick.DataOptions`.
         calibration_size: how many.
         seed: of their draw.
@@ -96,8 +103,8 @@ def quantize(
     """
     read = data_source(data, data_options)
     return single.quantize(
-        Source.of(model),
-        recipe,
+        source_of(model, read, example),
+        Recipe.named(recipe),
         Path(out),
         read.name,
         partial(read.load, progress=progress),
@@ -109,9 +116,10 @@ def quantize(
 
 
 def evaluate(
-    model: str | Path | Source,
+    model: Model,
     data: Data = "cifar10",
     *,
+    example: Any = None,
     task: str | None = None,
     metric: str | None = None,
     unit: str | None = None,
@@ -129,6 +137,7 @@ def evaluate(
         metric: what it is judged by.
         unit: of the metric.
         lower_is_better: whether the metric of `module:function` is an error.
+        example: see `compare`.
         data_options: how it is read, see `bitpick.DataOptions`.
         listener: is told how it goes.
         progress: is told how far a download is.
@@ -138,8 +147,9 @@ def evaluate(
         RunError: the evaluation failed.
     """
     judging = checked(Judging(task=task, metric=metric, unit=unit, lower_is_better=lower_is_better))
-    read = _reading(data, data_options, model, progress)
-    return alone.evaluate(Source.of(model), read, listener or Silent(), judging)
+    source = source_of(model, data_source(data, data_options), example)
+    read = _reading(data, data_options, source, progress)
+    return alone.evaluate(source, read, listener or Silent(), judging)
 
 
 def bench(

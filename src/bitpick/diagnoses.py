@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bitpick.comparison.compare import new_run
 from bitpick.comparison.listener import Listener, Silent
@@ -14,17 +15,18 @@ from bitpick.data.progress import Progress, silent
 from bitpick.diagnosis.diagnose import Diagnosing
 from bitpick.diagnosis.request import DEFAULT_LAYERS, DEFAULT_SAMPLES, make_diagnosis
 from bitpick.executors.pool import WorkerPool
+from bitpick.given import Model, source_of
 from bitpick.host import this_host
 from bitpick.recipe import Recipe
 from bitpick.runs import Comparison, write_report
-from bitpick.source import Source
 
 
 def diagnose(
-    model: str | Path | Source,
-    recipe: str | Path,
+    model: Model,
+    recipe: str | Path | Recipe,
     data: Data = "cifar10",
     *,
+    example: Any = None,
     data_options: Options = None,
     out: str | Path | None = None,
     samples: int = DEFAULT_SAMPLES,
@@ -45,6 +47,7 @@ def diagnose(
         model: the model; a `Source` where opening it needs options.
         recipe: a recipe id, or a YAML file that holds one.
         data: the data set, see `compare`.
+        example: see `compare`.
         data_options: how it is read, see `bitpick.DataOptions`.
         out: the run directory; by default `runs/diagnose-<model>-<recipe>-<digest of the request>`, which the same
             request continues.
@@ -70,14 +73,14 @@ def diagnose(
         RequestError: the request is wrong; nothing was written.
         RunError: the run failed, and run.json says how far it came.
     """
-    source = Source.of(model)
-    asked = Recipe.named(str(recipe))
+    asked = Recipe.named(recipe)
     read = data_source(data, data_options)
+    source = source_of(model, read, example)
     request, model_format = make_diagnosis(
         source,
         read.name,
         asked,
-        str(recipe),
+        asked.id if isinstance(recipe, Recipe) else str(recipe),
         samples=samples,
         layers=layers,
         calibration_size=calibration_size,

@@ -190,13 +190,15 @@ class Recipe(BaseModel):
         return recipe
 
     @classmethod
-    def named(cls, text: str) -> Recipe:
-        """The recipe that a user names: by its id, or by a YAML file.
+    def named(cls, text: str | Path | Recipe) -> Recipe:
+        """The recipe that a user names: by its id, by a YAML file, or itself.
 
         Raises:
             RecipeError: there is none.
         """
-        return cls.read(Path(text)) if text.endswith((".yaml", ".yml")) else cls.parse(text)
+        if isinstance(text, Recipe):
+            return text
+        return cls.read(Path(text)) if str(text).endswith((".yaml", ".yml")) else cls.parse(str(text))
 
     @classmethod
     def parse(cls, text: str) -> Recipe:

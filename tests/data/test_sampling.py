@@ -115,3 +115,7 @@ def test_a_further_draw_is_what_its_seed_alone_would_draw(tmp_path):
     assert sampling.redraw(first, 7, tmp_path / "again.npy").sha256 == second.sha256
     other = first.model_copy(update={"sha256": "2"})  # the same places in another data set
     assert sampling.redraw(other, 7, tmp_path / "again.npy").sha256 != second.sha256
+
+
+def test_where_there_are_fewer_than_nobody_asked_for_all_of_them_are_drawn(dataset):
+    assert len(sampling.draw(dataset, sampling.DEFAULT_SIZE, 0).indices) == 400

@@ -36,7 +36,9 @@ Unit = Annotated[str | None, typer.Option(help="The unit of the metric's values.
 LowerIsBetter = Annotated[
     bool | None, typer.Option("--lower-is-better/--higher-is-better", help="Which way a metric of yours goes.")
 ]
-CalibrationSize = Annotated[int, typer.Option(help="Number of calibration samples.")]
+CalibrationSize = Annotated[
+    int, typer.Option(help="Number of calibration samples; 1,000 are all where there are fewer.")
+]
 Seed = Annotated[int, typer.Option(help="Seed of the calibration draw.")]
 Timeout = Annotated[float | None, typer.Option(help="End a job after so many seconds; its row fails.")]
 MemoryLimit = Annotated[float | None, typer.Option(help="End a job past so many gigabytes; its row fails.")]

@@ -37,7 +37,7 @@ def make_request(
     model: Path | Source,
     data: str,
     preset: str = DEFAULT_PRESET,
-    recipes: Sequence[str] = (),
+    recipes: Sequence[str | Recipe] = (),
     engine_names: Sequence[str] = (),
     calibration_size: int = 1000,
     seed: int = 0,

@@ -68,7 +68,7 @@ def _bench(
     data: str,
     load_data: LoadData,
     listener: Listener,
-    recipes: tuple[str, ...] = (),
+    recipes: tuple[Recipe, ...] = (),
     calibration_size: int = 1000,
     seed: int = 0,
     accept_baseline: bool = False,
@@ -117,7 +117,7 @@ def convert(
 
 def quantize(
     model: Source,
-    recipe_id: str,
+    recipe: Recipe,
     out: Path,
     data: str,
     load_data: LoadData,
@@ -138,12 +138,11 @@ def quantize(
     _check_writable(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"the output {out} exists and is not an empty directory", mend="name another with --out")
-    recipe = Recipe.named(recipe_id)
     if missing := engine(recipe.engine).missing():
-        raise RecipeError(f"{recipe_id}: {missing}")
-    with _bench(model, data, load_data, listener, (recipe_id,), calibration_size, seed, accept_baseline) as bench:
+        raise RecipeError(f"{recipe.id}: {missing}")
+    with _bench(model, data, load_data, listener, (recipe,), calibration_size, seed, accept_baseline) as bench:
         if reason := plan.unreachable(recipe, bench.model.format):
-            raise RecipeError(f"{recipe_id}: {reason}")
+            raise RecipeError(f"{recipe.id}: {reason}")
         form = plan.start_form(recipe, bench.model.format)
         wanted = [] if form is None or form in bench.given else [form]
         jobs = plan.conversions(wanted, bench.inputs, bench.store, bench.given)

@@ -40,6 +40,12 @@ def save(model: object, folder: Path, example: Any = None) -> Source:
     )
 
 
+def needs_example(model: object) -> bool:
+    """Whether a model does not say itself what it takes."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(model, torch.nn.Module)
+
+
 def _saved_keras(model: Any, folder: Path) -> Source:
     """As a `.keras` file; one that needs the caller's own classes as a SavedModel, which does not."""
     import keras
