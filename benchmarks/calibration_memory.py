@@ -14,8 +14,8 @@ from pathlib import Path
 
 from bitpick import api
 from bitpick.comparison.job import FUNCTIONS
-from bitpick.data.dataset import Dataset, Samples
-from bitpick.data.sampling import draw
+from bitpick.datasets.dataset import Dataset, Samples
+from bitpick.datasets.sampling import draw
 from bitpick.engines.registry import engine
 from bitpick.executors.pool import Worker
 from bitpick.host import this_host

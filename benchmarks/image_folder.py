@@ -24,7 +24,7 @@ KINDS = 64  # different pictures; the others are copies, as drawing takes longer
 
 READ = """
 import json, resource, sys, time
-from bitpick.data.load import load
+from bitpick.datasets.load import load
 from bitpick.model import Signature, Tensor
 
 folder, side = sys.argv[1], int(sys.argv[2])

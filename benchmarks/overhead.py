@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from bitpick.api import bundled_model
-from bitpick.data.load import load
-from bitpick.data.sampling import draw
+from bitpick.datasets.load import load
+from bitpick.datasets.sampling import draw
 
 WHOLE_LIMIT, EVALUATION_LIMIT = 2.0, 1.3
 ONE_THREAD = dict.fromkeys(

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 from onnx import TensorProto, helper
 
-from bitpick.data.dataset import Dataset, Split
+from bitpick.datasets.dataset import Dataset, Split
 from bitpick.engines import registry
 from bitpick.engines.engine import Engine
 from bitpick.engines.fake import FakeEngine
@@ -113,7 +113,7 @@ def fake_engine(use_engines: Callable[..., None]) -> FakeEngine:
 @pytest.fixture(scope="session")
 def cifar10() -> Dataset:
     """The real CIFAR-10, from wherever there is a way to it."""
-    from bitpick.data import cifar10
+    from bitpick.datasets import cifar10
     from bitpick.errors import DataError
 
     try:

@@ -12,7 +12,7 @@ from bitpick.comparison.compare import Comparison, new_run
 from bitpick.comparison.listener import Silent
 from bitpick.comparison.request import make_request
 from bitpick.comparison.store import Store
-from bitpick.data import options
+from bitpick.datasets import options
 from bitpick.engines.onnxruntime import OnnxRuntimeEngine
 from bitpick.engines.registry import engines
 from bitpick.executors.inline import InlineExecutor

@@ -17,7 +17,7 @@ from PIL import Image
 
 from bitpick.api import bundled_model
 from bitpick.cli import app
-from bitpick.data.dataset import Dataset
+from bitpick.datasets.dataset import Dataset
 from bitpick.engines.registry import engines
 from bitpick.recipe import Recipe
 from tests import alone
@@ -30,7 +30,7 @@ COMMANDS = list(dict.fromkeys(command for text in TEXTS.values() for command in 
 EVERYTHING = "every engine there is, timed: minutes"
 RESNET = "builds of a ResNet8: a minute and more"
 TIMED_BELOW = "timed at full length; the example of docs/reference/speed.md needs such a run, made shorter here"
-COPY = "tests/data/test_cifar10.py opens such copies"
+COPY = "tests/datasets/test_cifar10.py opens such copies"
 PARSED = {
     "bitpick bench run/builds/onnxruntime__float32 build": "ten processes; tests/test_cli.py times builds in fewer",
     "bitpick compare": EVERYTHING,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bitpick import Recipe, Source, given
-from bitpick.data.load import data_source
+from bitpick.datasets.load import data_source
 from bitpick.errors import ModelError
 
 IMAGES = np.random.default_rng(0).random((60, 3, 8, 8), dtype=np.float32)

@@ -96,8 +96,8 @@ TESTED_ELSEWHERE = {
     "conversion/litert_from_keras": "conformance, end_to_end",
     "conversion/litert_from_pytorch": "conformance",
     "conversion/onnx_from_keras": "conformance, end_to_end",
-    "data/assembling": "data/test_arrays, data/test_image_folder",
-    "data/progress": "data/test_cifar10",
+    "datasets/assembling": "datasets/test_arrays, datasets/test_image_folder",
+    "datasets/progress": "datasets/test_cifar10",
     "engines/batches": "conformance, engines/test_onnxruntime",
     "engines/engine": "conformance, comparison/test_request",
     "engines/executorch": "conformance",
@@ -114,8 +114,8 @@ TESTED_ELSEWHERE = {
     "engines/onnxruntime_quantizer": "engines/test_onnxruntime",
     "engines/registry": "conformance",
     "judging": "comparison/test_request, measures/tasks/test_registry",
-    "report/chart": "report/test_charts",
-    "report/charted": "report/test_charts, report/test_measured",
+    "reports/chart": "reports/test_charts",
+    "reports/charted": "reports/test_charts, reports/test_measured",
     "engines/graphs/executed": "measures/test_coverage, engines/graphs",
     "executors/executor": "executors/test_inline",
     "interface": "comparison/test_fit",
@@ -158,3 +158,10 @@ def test_nothing_private_is_in_the_repository():
         assert not name.endswith((".h5", ".tflite")), name
         if name.endswith((".py", ".md", ".toml", ".jinja", "Makefile")) and name != "tests/test_house.py":
             assert "../shared" not in (ROOT / name).read_text(), name
+
+
+def test_no_room_has_the_name_of_a_function_that_users_call():
+    """A package that is imported somewhere hides what the package above it gives by the same name."""
+    import bitpick
+
+    assert [name for name in bitpick.__all__ if (SOURCE / name).is_dir()] == []

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bitpick.data import cifar10
+from bitpick.datasets import cifar10
 
 if TYPE_CHECKING:
     import keras

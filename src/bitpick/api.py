@@ -23,10 +23,10 @@ from bitpick.comparison.request import (
     make_request,
 )
 from bitpick.comparison.store import Store
-from bitpick.data.dataset import Dataset
-from bitpick.data.load import Data, Options, data_source, load
-from bitpick.data.options import DataOptions
-from bitpick.data.progress import Progress, silent
+from bitpick.datasets.dataset import Dataset
+from bitpick.datasets.load import Data, Options, data_source, load
+from bitpick.datasets.options import DataOptions
+from bitpick.datasets.progress import Progress, silent
 from bitpick.diagnoses import diagnose
 from bitpick.engines.registry import engine_table
 from bitpick.errors import RequestError

@@ -10,8 +10,8 @@ from bitpick.comparison import alone, single
 from bitpick.comparison.fit import LoadData
 from bitpick.comparison.job import RECIPE_FILE, open_build
 from bitpick.comparison.listener import Listener, Silent
-from bitpick.data.load import Data, Options, data_source
-from bitpick.data.progress import Progress, silent
+from bitpick.datasets.load import Data, Options, data_source
+from bitpick.datasets.progress import Progress, silent
 from bitpick.errors import RequestError
 from bitpick.given import Model, source_of
 from bitpick.judging import Judging

@@ -10,8 +10,8 @@ from bitpick.comparison.compare import new_run
 from bitpick.comparison.listener import Listener, Silent
 from bitpick.comparison.request import job_limits
 from bitpick.comparison.store import Store
-from bitpick.data.load import Data, Options, data_source
-from bitpick.data.progress import Progress, silent
+from bitpick.datasets.load import Data, Options, data_source
+from bitpick.datasets.progress import Progress, silent
 from bitpick.diagnosis.diagnose import Diagnosing
 from bitpick.diagnosis.request import DEFAULT_LAYERS, DEFAULT_SAMPLES, make_diagnosis
 from bitpick.executors.pool import WorkerPool

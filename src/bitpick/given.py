@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from bitpick.conversion import objects
-from bitpick.data.cache import root
-from bitpick.data.load import DataSource
+from bitpick.datasets.cache import root
+from bitpick.datasets.load import DataSource
 from bitpick.model import sha256_of
 from bitpick.source import Source
 

@@ -25,7 +25,7 @@ def stderr() -> Any:
 
 def progress() -> Any:
     """Progress bars of downloads, on standard error."""
-    from bitpick.report.bars import Bars
+    from bitpick.reports.bars import Bars
 
     return Bars(stderr())
 
@@ -39,7 +39,7 @@ def print_json(document: Any) -> None:
 
 def show(done: Any, as_json: bool) -> None:
     """Print a run, as JSON or for people."""
-    from bitpick.report import diagnosis, terminal
+    from bitpick.reports import diagnosis, terminal
 
     if as_json:
         typer.echo(done.run.model_dump_json(indent=1, exclude_none=True))

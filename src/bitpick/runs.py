@@ -15,7 +15,7 @@ from bitpick.comparison import store as stores
 from bitpick.comparison.gate import Check, Rules
 from bitpick.errors import OutputError, RequestError
 from bitpick.recipe import file_name
-from bitpick.report import html, markdown, notebook
+from bitpick.reports import html, markdown, notebook
 from bitpick.result import Recommendation, Row, Run
 
 if TYPE_CHECKING:

@@ -20,12 +20,12 @@ from bitpick.comparison.gate import Rules, gate
 from bitpick.comparison.listener import Silent
 from bitpick.comparison.request import make_request
 from bitpick.comparison.store import Store
-from bitpick.data.dataset import Dataset, Split
+from bitpick.datasets.dataset import Dataset, Split
 from bitpick.errors import DataError, RequestError, RunError
 from bitpick.executors.inline import InlineExecutor
 from bitpick.host import this_host
 from bitpick.judging import Judging
-from bitpick.report import html, markdown, terminal
+from bitpick.reports import html, markdown, terminal
 from bitpick.source import Source
 
 FLOAT, TENSOR, CHANNEL = "fake:float32", "fake:s8s8-per_tensor-minmax", "fake:s8u8-per_channel-minmax"

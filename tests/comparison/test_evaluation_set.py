@@ -7,8 +7,8 @@ import pytest
 
 from bitpick.comparison import evaluation_set
 from bitpick.comparison.evaluation_set import EvaluationSet
-from bitpick.data.dataset import Samples
-from bitpick.data.sampling import digest
+from bitpick.datasets.dataset import Samples
+from bitpick.datasets.sampling import digest
 from bitpick.errors import DataError, OutputError, RequestError
 from bitpick.measures.tasks.classification import Classification
 from bitpick.preprocessing import Preprocessing

@@ -8,7 +8,7 @@ from bitpick.comparison.compare import new_run
 from bitpick.comparison.examples import COUNT, examples, write
 from bitpick.comparison.request import make_request
 from bitpick.comparison.store import Store
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.host import this_host
 from bitpick.measures.tasks.classification import Classification
 from bitpick.recipe import file_name

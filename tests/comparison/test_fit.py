@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bitpick.comparison import fit
-from bitpick.data.dataset import Dataset, Split
+from bitpick.datasets.dataset import Dataset, Split
 from bitpick.errors import DataError, ModelError
 from bitpick.interface import Interface
 from bitpick.model import Signature, Tensor

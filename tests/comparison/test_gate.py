@@ -10,7 +10,7 @@ from bitpick.evidence import Metric
 from bitpick.fingerprint import Coverage
 from bitpick.result import Recommendation
 from bitpick.timing import Latency
-from tests.report.test_markdown import run as example
+from tests.reports.test_markdown import run as example
 
 ROW = "e:s8u8-per_channel-minmax"  # 80% of 90%, 400 bytes, class ant 60% of 80%
 

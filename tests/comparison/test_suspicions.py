@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitpick.comparison import suspicions
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.preprocessing import Preprocessing
 
 CLASSES = ("ant", "bee", "cow", "dog")

@@ -13,7 +13,7 @@ from bitpick.comparison.compare import Comparison, new_run
 from bitpick.comparison.listener import Silent
 from bitpick.comparison.request import make_request
 from bitpick.comparison.store import Store
-from bitpick.data.dataset import Dataset, Split
+from bitpick.datasets.dataset import Dataset, Split
 from bitpick.errors import RequestError, WorkerError
 from bitpick.executors.inline import InlineExecutor
 from bitpick.host import AVX2, this_host

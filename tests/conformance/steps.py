@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Build, SessionSettings
 from bitpick.engines.registry import engine
 from bitpick.measures import coverage, sqnr

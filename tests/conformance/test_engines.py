@@ -13,7 +13,7 @@ import pytest
 
 from bitpick.comparison.form_job import FUNCTIONS
 from bitpick.conversion.route import hops, route
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Engine
 from bitpick.engines.registry import engines
 from bitpick.errors import RecipeError

@@ -22,7 +22,7 @@ from bitpick.comparison.compare import Comparison, new_run
 from bitpick.comparison.listener import Silent
 from bitpick.comparison.request import make_request
 from bitpick.comparison.store import Store
-from bitpick.data.dataset import Dataset, Split
+from bitpick.datasets.dataset import Dataset, Split
 from bitpick.engines.registry import engines
 from bitpick.executors.pool import WorkerPool
 from bitpick.host import this_host

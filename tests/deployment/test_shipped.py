@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from bitpick.data import images
+from bitpick.datasets import images
 from bitpick.deployment import shipped
 from bitpick.engines.engine import Build
 from bitpick.engines.fake import FakeEngine

@@ -14,7 +14,7 @@ from bitpick.comparison import store as stores
 from bitpick.comparison.compare import new_run
 from bitpick.comparison.listener import Silent
 from bitpick.comparison.store import Store
-from bitpick.data.dataset import Dataset
+from bitpick.datasets.dataset import Dataset
 from bitpick.diagnosis.diagnose import Diagnosing
 from bitpick.diagnosis.request import make_diagnosis
 from bitpick.host import this_host

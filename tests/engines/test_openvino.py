@@ -24,7 +24,7 @@ BUILD = """
 import sys
 from pathlib import Path
 import numpy as np
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Build, SessionSettings
 from bitpick.engines.openvino import OpenVinoEngine
 from bitpick.recipe import Recipe

@@ -57,7 +57,7 @@ def peak_memory(count: int, folder) -> int:
 import resource, sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from pathlib import Path
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.measures.outputs import whole
 from tests.measures.test_outputs import Fixed
 

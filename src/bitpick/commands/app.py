@@ -37,7 +37,7 @@ LowerIsBetter = Annotated[
     bool | None, typer.Option("--lower-is-better/--higher-is-better", help="Which way a metric of yours goes.")
 ]
 CalibrationSize = Annotated[
-    int, typer.Option(help="Number of calibration samples; 1,000 are all where there are fewer.")
+    int, typer.Option(help="Number of calibration samples; by default 1,000, or all there are.")
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the calibration draw.")]
 Timeout = Annotated[float | None, typer.Option(help="End a job after so many seconds; its row fails.")]

@@ -50,7 +50,7 @@ def diagnose(
 ) -> None:
     """Find out which layers of a quantized build hurt, and what to try next."""
     from bitpick import api
-    from bitpick.report import terminal
+    from bitpick.reports import terminal
     from bitpick.source import Source
 
     with terminal.LiveRows(printing.stderr()) as listener:

@@ -26,7 +26,7 @@ def bench(
 ) -> None:
     """Time builds beside the first of them, and say what the times show."""
     from bitpick import api
-    from bitpick.report import terminal
+    from bitpick.reports import terminal
 
     with terminal.LiveRows(printing.stderr()) as listener:
         done = api.bench(
@@ -131,7 +131,7 @@ def merge(
 def engines(json: Json = False) -> None:
     """What each engine can do on this machine, and why not the rest."""
     from bitpick import api
-    from bitpick.report import terminal
+    from bitpick.reports import terminal
 
     table = api.engine_table()
     if json:

@@ -104,7 +104,7 @@ def compare(
 ) -> None:
     """Make and measure every build worth shipping, and name the one to ship."""
     from bitpick import api
-    from bitpick.report import terminal
+    from bitpick.reports import terminal
     from bitpick.source import Source
 
     with terminal.LiveRows(printing.stderr()) as listener:
@@ -160,7 +160,7 @@ def convert(
 ) -> None:
     """Convert a model, and verify each hop on real samples."""
     from bitpick import api
-    from bitpick.report import terminal
+    from bitpick.reports import terminal
     from bitpick.source import Source
 
     with terminal.LiveRows(printing.stderr()) as listener:
@@ -193,7 +193,7 @@ def quantize(
     """Make one build."""
     from bitpick import api
     from bitpick.recipe import Recipe
-    from bitpick.report import terminal
+    from bitpick.reports import terminal
     from bitpick.source import Source
 
     with terminal.LiveRows(printing.stderr()) as listener:
@@ -233,7 +233,7 @@ def evaluate(
 ) -> None:
     """Evaluate a model or a build: its metric with an interval, and of classes each one."""
     from bitpick import api
-    from bitpick.report import terminal
+    from bitpick.reports import terminal
     from bitpick.source import Source
 
     with terminal.LiveRows(printing.stderr()) as listener:

@@ -15,7 +15,7 @@ from bitpick.comparison.job import FUNCTIONS, open_build
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.prepare import signature_of
 from bitpick.conversion.route import route
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Build
 from bitpick.engines.registry import engine
 from bitpick.errors import DataError, ModelError, RecipeError

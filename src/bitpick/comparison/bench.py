@@ -11,7 +11,7 @@ import numpy as np
 
 from bitpick.comparison.bench_job import FUNCTIONS
 from bitpick.comparison.listener import Listener
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Build
 from bitpick.engines.registry import engine
 from bitpick.executors.executor import Executor, Payload

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import validate_call
 
 from bitpick.comparison.job import open_build
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Session, SessionSettings
 from bitpick.engines.registry import engine
 from bitpick.measures import latency, memory

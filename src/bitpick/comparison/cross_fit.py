@@ -12,7 +12,7 @@ from bitpick.comparison.claims import candidates, samples_needed, score, with_cl
 from bitpick.comparison.judge import judge
 from bitpick.comparison.phrases import loses, roughly
 from bitpick.comparison.recommend import recommend
-from bitpick.data.sampling import stratified
+from bitpick.datasets.sampling import stratified
 from bitpick.evidence import Fold
 from bitpick.measures.tasks.task import Answers, Targets, Task, Versus
 from bitpick.result import Recommendation, RequestRecord, Row

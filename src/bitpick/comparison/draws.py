@@ -16,8 +16,8 @@ from bitpick.comparison.job import predictions_file
 from bitpick.comparison.plan import Inputs
 from bitpick.comparison.rows import Rows
 from bitpick.comparison.store import Store, predictions, write_whole
-from bitpick.data.dataset import Samples
-from bitpick.data.sampling import redraw
+from bitpick.datasets.dataset import Samples
+from bitpick.datasets.sampling import redraw
 from bitpick.errors import BitpickError
 from bitpick.evidence import Draw, OverDraws
 from bitpick.measures.tasks.task import Answers, Targets, Task

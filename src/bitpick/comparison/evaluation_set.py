@@ -14,8 +14,8 @@ from pydantic import TypeAdapter
 
 from bitpick.comparison.arrays import save
 from bitpick.comparison.plan import Inputs
-from bitpick.data.dataset import Samples
-from bitpick.data.sampling import digest
+from bitpick.datasets.dataset import Samples
+from bitpick.datasets.sampling import digest
 from bitpick.errors import DataError, OutputError, RequestError
 from bitpick.measures.outputs import targets_of
 from bitpick.measures.tasks.registry import AnyTask

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.comparison.store import Store, outputs
-from bitpick.data import pictures
-from bitpick.data.dataset import Samples
+from bitpick.datasets import pictures
+from bitpick.datasets.dataset import Samples
 from bitpick.diagnosed import Example
 from bitpick.measures.tasks.classification import Classification
 from bitpick.measures.tasks.task import Answers, Task

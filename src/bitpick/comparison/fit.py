@@ -9,8 +9,8 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.data.dataset import Dataset, Samples
-from bitpick.data.sampling import CalibrationDraw
+from bitpick.datasets.dataset import Dataset, Samples
+from bitpick.datasets.sampling import CalibrationDraw
 from bitpick.errors import DataError, ModelError
 from bitpick.interface import Input, Interface, Output
 from bitpick.judging import Judging

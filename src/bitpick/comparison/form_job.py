@@ -16,7 +16,7 @@ from bitpick.comparison.job import Shapes
 from bitpick.conversion import litert_file, onnx_file
 from bitpick.conversion import verify as verification
 from bitpick.conversion.route import route
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Session, SessionSettings
 from bitpick.engines.registry import engine
 from bitpick.executors.executor import resolve

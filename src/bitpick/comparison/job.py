@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import validate_call
 
 from bitpick.comparison.arrays import save
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.deployment import shipped
 from bitpick.engines.engine import Build, SessionSettings
 from bitpick.engines.registry import engine

@@ -16,7 +16,7 @@ from bitpick.comparison.job import Job, predictions_file
 from bitpick.comparison.store import Store
 from bitpick.conversion.hop import Hop
 from bitpick.conversion.route import route
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Engine, Offer
 from bitpick.engines.registry import engine, engines
 from bitpick.errors import ModelError

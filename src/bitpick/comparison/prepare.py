@@ -20,8 +20,8 @@ from bitpick.comparison.schedule import Result
 from bitpick.comparison.store import Store
 from bitpick.conversion import verify
 from bitpick.conversion.route import reference_of, route
-from bitpick.data.dataset import Samples
-from bitpick.data.sampling import draw, part
+from bitpick.datasets.dataset import Samples
+from bitpick.datasets.sampling import draw, part
 from bitpick.errors import BitpickError, ModelError
 from bitpick.executors.executor import Executor
 from bitpick.host import Host, installed_version

@@ -12,7 +12,7 @@ from bitpick.comparison.listener import Listener
 from bitpick.comparison.prepare import Preparation
 from bitpick.comparison.schedule import Result
 from bitpick.comparison.store import Store, outputs, predictions
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Offer
 from bitpick.engines.registry import engine
 from bitpick.errors import BitpickError, InstructionError, OperatorError, Unsupported

@@ -11,7 +11,7 @@ import numpy as np
 
 from bitpick.comparison.bench import Round, Times, contest
 from bitpick.comparison.listener import Listener
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Build
 from bitpick.errors import BitpickError
 from bitpick.executors.executor import Executor

@@ -19,10 +19,10 @@ from bitpick.comparison.arrays import read_outputs
 from bitpick.comparison.form_job import FUNCTIONS
 from bitpick.comparison.store import Store
 from bitpick.conversion.route import reference_of
-from bitpick.data import preparing
-from bitpick.data.dataset import Samples
-from bitpick.data.options import PixelOptions
-from bitpick.data.sampling import part
+from bitpick.datasets import preparing
+from bitpick.datasets.dataset import Samples
+from bitpick.datasets.options import PixelOptions
+from bitpick.datasets.sampling import part
 from bitpick.errors import DataError
 from bitpick.executors.executor import Executor
 from bitpick.measures.tasks.classification import Classification

@@ -12,7 +12,7 @@ from pydantic import validate_call
 
 from bitpick.comparison.arrays import read_outputs
 from bitpick.comparison.job import Shapes, open_build
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import SessionSettings
 from bitpick.engines.registry import engine
 from bitpick.measures import coverage, outputs, sqnr

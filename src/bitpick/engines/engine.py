@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines.graphs.executed import Executed
 from bitpick.engines.insides import Insides
 from bitpick.errors import EngineError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines import pt2e
 from bitpick.engines.batches import joined, pieces
 from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings, excluded
 from bitpick.engines.graphs.executed import FLOAT32, Executed, Operator
 from bitpick.engines.insides import Insides, Pair

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines.batches import joined, pieces
 from bitpick.engines.engine import Build, Engine, Offer, Session, SessionSettings
 from bitpick.engines.graphs.executed import Executed, Operator

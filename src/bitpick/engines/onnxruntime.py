@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines import onnxruntime_quantizer as quantizer
 from bitpick.engines import onnxruntime_weights
 from bitpick.engines.batches import joined, pieces

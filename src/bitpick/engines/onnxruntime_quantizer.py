@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines.batches import pieces
 from bitpick.engines.engine import CALIBRATION_BATCH
 from bitpick.engines.onnxruntime_weights import WEIGHTED

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bitpick.conversion import pytorch_file
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines.batches import pieces
 from bitpick.engines.engine import CALIBRATION_BATCH
 

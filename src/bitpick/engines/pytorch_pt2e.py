@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines import pt2e
 from bitpick.engines.batches import joined, pieces
 from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings, excluded

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Session
 from bitpick.errors import EngineError
 from bitpick.measures.tasks.task import Answers, Targets, Task

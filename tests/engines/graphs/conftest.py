@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from bitpick.comparison.form_job import FUNCTIONS
 from bitpick.conversion.route import route
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Engine
 from bitpick.engines.graphs.executed import Executed, Operator
 from bitpick.engines.registry import engines

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bitpick.comparison import job
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import SessionSettings
 from bitpick.engines.graphs.executed import Executed
 from bitpick.engines.registry import engine

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.engines.onnxruntime import OnnxRuntimeEngine
 from bitpick.recipe import Recipe, baseline
 

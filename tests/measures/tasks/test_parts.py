@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bitpick.data.dataset import Samples
+from bitpick.datasets.dataset import Samples
 from bitpick.measures.tasks.deviation import Deviation
 from bitpick.measures.tasks.parts import packed, unpacked
 

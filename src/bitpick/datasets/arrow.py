@@ -1,0 +1,274 @@
+"""Parquet files, and the directories that Hugging Face `datasets` writes: both are columns, which pyarrow reads."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.datasets import cache, images, npy, preparing, tables
+from bitpick.datasets.assembling import Found
+from bitpick.datasets.options import DataOptions
+from bitpick.datasets.progress import Progress
+from bitpick.errors import DataError
+from bitpick.host import installed_version
+from bitpick.model import Signature
+from bitpick.preprocessing import Decoding
+
+SUFFIXES = (".parquet",)
+_ROWS = 2_000
+
+
+def _pyarrow() -> Any:
+    """The library, or what to install.
+
+    Raises:
+        DataError: it is not installed.
+    """
+    if installed_version("pyarrow") is None:
+        raise DataError(
+            "Parquet files and Hugging Face datasets need pyarrow, not installed", mend="pip install 'bitpick[arrow]'"
+        )
+    import pyarrow as pa
+
+    return pa
+
+
+class ArrowTable:
+    """Files of one split, of one schema, as a table.
+
+    Args:
+        name: as messages call it.
+        files: `.parquet`, or `.arrow` in Arrow's stream format.
+
+    Raises:
+        DataError: pyarrow is not installed, or a file is damaged.
+    """
+
+    def __init__(self, name: str, files: Sequence[Path]) -> None:
+        self.name = name
+        self._files = files
+        self._arrow = _pyarrow()
+        stats = [(file.absolute(), file.stat()) for file in files]
+        self.state: list[Any] = ["arrow", [(str(file), stat.st_size, stat.st_mtime_ns) for file, stat in stats]]
+        self._schema = self._schema_of(files[0])
+        self.columns: Sequence[str] = tuple(self._schema.names)
+        told = json.loads((self._schema.metadata or {}).get(b"huggingface", b"{}"))
+        self._features: dict[str, Any] = told.get("info", {}).get("features", {})
+        self.pictures = tuple(n for n in self.columns if self._kind(n) == "Image" or self._is_picture(n))
+        self.class_labels = tuple(n for n in self.columns if self._kind(n) == "ClassLabel")
+        self.features: Sequence[str] = tuple(n for n in self.columns if self._is_numeric(self._schema.field(n).type))
+
+    def _kind(self, column: str) -> str:
+        feature = self._features.get(column)
+        return str(feature.get("_type", "")) if isinstance(feature, dict) else ""
+
+    def _is_picture(self, column: str) -> bool:
+        types, found = self._arrow.types, self._schema.field(column).type
+        return types.is_struct(found) and {"bytes", "path"} <= {found.field(i).name for i in range(found.num_fields)}
+
+    def _is_numeric(self, found: Any) -> bool:
+        types = self._arrow.types
+        while types.is_list(found) or types.is_large_list(found) or types.is_fixed_size_list(found):
+            found = found.value_type
+        return bool(types.is_integer(found) or types.is_floating(found) or types.is_boolean(found))
+
+    def class_names(self, column: str | None) -> tuple[str, ...]:
+        """The names of the classes of a column of labels, where the file has them."""
+        feature = self._features.get(column or "", {})
+        return tuple(feature.get("names") or ()) if isinstance(feature, dict) else ()
+
+    def _schema_of(self, file: Path) -> Any:
+        with self._damaged(file):
+            if file.suffix == ".parquet":
+                import pyarrow.parquet
+
+                return pyarrow.parquet.read_schema(file)
+            with self._arrow.memory_map(str(file)) as opened, self._arrow.ipc.open_stream(opened) as stream:
+                return stream.schema
+
+    def _damaged(self, file: Path) -> Any:
+        return _Damaged(file, (self._arrow.ArrowException, OSError, ValueError))
+
+    def batches(self, columns: Sequence[str]) -> Iterator[Any]:
+        """Arrow's record batches of these columns."""
+        for file in self._files:
+            with self._damaged(file):
+                if file.suffix == ".parquet":
+                    import pyarrow.parquet
+
+                    with pyarrow.parquet.ParquetFile(file) as opened:
+                        yield from opened.iter_batches(_ROWS, columns=list(columns))
+                else:
+                    with self._arrow.memory_map(str(file)) as opened, self._arrow.ipc.open_stream(opened) as stream:
+                        for batch in stream:
+                            yield batch.select(list(columns))
+
+    def chunks(self, columns: Sequence[str]) -> Iterator[tables.Chunk]:
+        """See `tables.Table`."""
+        row = 0
+        for batch in self.batches(columns):
+            yield {name: self.array(name, batch.column(name), row) for name in columns}
+            row += batch.num_rows
+
+    def array(self, name: str, column: Any, row: int) -> NDArray[Any]:
+        """A column as an array of shape (m, …).
+
+        Raises:
+            DataError: a cell is empty, or sequences have different lengths.
+        """
+        if column.null_count:
+            place = next(i for i, cell in enumerate(column) if not cell.is_valid)
+            raise DataError(
+                f"{self.name}, row {row + place + 1}: the column {name} is empty",
+                expected="a value in each cell",
+                mend="fill such cells as you do for the model, or leave the rows or the column out",
+            )
+        if self._arrow.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        found = (
+            column.to_pylist() if self._arrow.types.is_nested(column.type) else column.to_numpy(zero_copy_only=False)
+        )
+        try:
+            array = np.array(found)
+        except ValueError as error:
+            raise DataError(
+                f"the samples in the column {name} of {self.name} have different lengths", expected="one shape for all"
+            ) from error
+        if array.dtype.kind == "O":
+            array = array.astype(np.str_)
+        return array
+
+
+class _Damaged:
+    """Says of a library's exception which file it was about."""
+
+    def __init__(self, file: Path, kinds: tuple[type[BaseException], ...]) -> None:
+        self._file = file
+        self._kinds = kinds
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if error is not None and isinstance(error, self._kinds):
+            told = " ".join(str(error).split())
+            raise DataError(f"{self._file} cannot be read: {told}", mend="write or copy it again") from error
+
+
+def hugging_face(folder: Path) -> dict[str, list[Path]] | None:
+    """The Arrow files of a directory that `save_to_disk` wrote, by split; None where it is none.
+
+    Raises:
+        DataError: it is one, and files are missing.
+    """
+    if (folder / "dataset_dict.json").is_file():
+        names = json.loads((folder / "dataset_dict.json").read_text())["splits"]
+        return {name: files for name in names for files in [_files(folder / name)] if files is not None}
+    files = _files(folder)
+    return None if files is None else {"": files}
+
+
+def _files(folder: Path) -> list[Path] | None:
+    if not (folder / "state.json").is_file():
+        return None
+    try:
+        told = json.loads((folder / "state.json").read_text())["_data_files"]
+        found = [folder / Path(each["filename"]).name for each in told]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder} is damaged: its state.json names no files", mend="save it again") from error
+    if absent := [file.name for file in found if not file.is_file()]:
+        raise DataError(f"{folder} is not whole: {absent[0]} is not there", mend="copy or save it again")
+    return found
+
+
+def read(
+    name: str,
+    splits: Mapping[str, Sequence[Path]],
+    options: DataOptions,
+    signature: Signature | None,
+    progress: Progress,
+) -> tuple[dict[str, Found], tuple[str, ...], dict[str, Decoding]]:
+    """Parquet or Arrow files of each split.
+
+    Returns:
+        What was found in each split, the names of the classes, and how pictures were decoded, by input.
+
+    Raises:
+        DataError: pyarrow is not installed, a file is damaged, or the columns are not what the model takes.
+    """
+    found: dict[str, Found] = {}
+    decoded: dict[str, Decoding] = {}
+    classes: tuple[str, ...] = ()
+    for split, files in splits.items():
+        table = ArrowTable(f"{name}, {split}" if split else name, files)
+        label = options.labels or (table.class_labels[0] if len(table.class_labels) == 1 else None)
+        if label is None:
+            label = next((c for c in table.columns if c.lower() in tables.LABEL_NAMES), None)
+        classes = table.class_names(label)
+        named = {n: c for n, c in options.inputs.items() if isinstance(c, str) and c in table.pictures}
+        if table.pictures and (named or not options.inputs):
+            found[split], decoded = _pictures(table, label, named, options, signature, progress)
+        else:
+            found[split] = tables.read(table, options, signature, table.class_labels)
+    return found, classes, decoded
+
+
+def _pictures(
+    table: ArrowTable,
+    label: str | None,
+    named: Mapping[str, str],
+    options: DataOptions,
+    signature: Signature | None,
+    progress: Progress,
+) -> tuple[Found, dict[str, Decoding]]:
+    """A column of pictures, decoded once into the cache."""
+    tensor = preparing.picture(signature)
+    name, column = next(iter(named.items()), (tensor.name if tensor else "image", table.pictures[0]))
+    how = preparing.decoding(options.pixels(name), tensor)
+    if label is not None and label not in table.columns:
+        raise DataError(f"{table.name} has no column {label!r} for the labels", expected=", ".join(table.columns))
+
+    def make(folder: Path) -> dict[str, Any]:
+        targets, row, left = [], 0, 0
+        with npy.Writer(folder / "0.npy") as writer:
+            for batch in table.batches([column, *([label] if label else [])]):
+                cells = batch.column(column).to_pylist()
+                files = [(f"{table.name}, row {row + i + 1}", partial(_opened, cell)) for i, cell in enumerate(cells)]
+                cache.make_room(writer.size + len(files) * how.height * how.width * how.channels)
+                skipped = images.write(files, how, writer, progress, options.skip_damaged)
+                if label is not None:
+                    cells = table.array(label, batch.column(label), row)
+                    targets.append(np.delete(cells, list(skipped), axis=0))
+                row, left = row + len(files), left + len(skipped)
+        if row == left:
+            raise DataError(f"no picture of {table.name} can be decoded", expected=f"at least one in {column}")
+        if targets:
+            np.save(folder / "labels.npy", np.concatenate(targets))
+        return {"sha256": npy.sha256([folder / "0.npy"])}
+
+    key = ["pictures in a table", table.state, column, label, how.model_dump(), options.skip_damaged]
+    folder, noted = cache.entry(key, 0, make)
+    target = None if label is None else np.load(folder / "labels.npy", allow_pickle=False)
+    return Found({name: folder / "0.npy"}, target, noted["sha256"]), {name: how}
+
+
+def _opened(cell: Any) -> io.BytesIO:
+    """The bytes of a picture, as `datasets` keeps it.
+
+    Raises:
+        DataError: it has the path of a file alone, which may be anywhere.
+    """
+    content = cell.get("bytes") if isinstance(cell, dict) else cell
+    if not isinstance(content, bytes):
+        raise DataError(
+            "a picture of the data set is not in it: it has only a path",
+            mend="save it again with its pictures: dataset.cast_column(name, datasets.Image()), then save_to_disk",
+        )
+    return io.BytesIO(content)

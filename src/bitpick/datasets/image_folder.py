@@ -1,0 +1,187 @@
+"""Folders of pictures: `class/name.png`, with or without folders for splits above the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.datasets import cache, images, labels, npy, preparing, splits
+from bitpick.datasets.assembling import with_labels
+from bitpick.datasets.dataset import Dataset, Split
+from bitpick.datasets.options import DataOptions
+from bitpick.datasets.progress import Progress
+from bitpick.errors import DataError
+from bitpick.model import Signature
+from bitpick.preprocessing import Decoding, Preprocessing
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Image files of one split, in the order of their names.
+
+    Attributes:
+        files: their paths.
+        folders: the name of the folder of each, which is its class; None where all of them lie in the split's folder.
+    """
+
+    files: tuple[Path, ...]
+    folders: tuple[str, ...] | None
+
+    def at(self, places: NDArray[np.int64]) -> Pictures:
+        """Some of them."""
+        folders = None if self.folders is None else tuple(self.folders[i] for i in places)
+        return Pictures(tuple(self.files[i] for i in places), folders)
+
+
+def found_in(folder: Path) -> Pictures | None:
+    """The image files of a folder, in folders of classes or beside each other; None where there are none.
+
+    Raises:
+        DataError: some lie in folders of classes and some beside these.
+    """
+    beside = _images(folder)
+    inside = {each.name: _images(each, deep=True) for each in sorted(folder.iterdir()) if _counts(each)}
+    inside = {name: files for name, files in inside.items() if files}
+    if beside and inside:
+        raise DataError(
+            f"{folder} has images beside its folders ({beside[0].name}) and in them ({next(iter(inside))})",
+            expected="one folder for each class, with its images, or images alone",
+        )
+    if inside:
+        files = tuple(file for each in inside.values() for file in each)
+        return Pictures(files, tuple(name for name, each in inside.items() for _ in each))
+    return Pictures(tuple(beside), None) if beside else None
+
+
+def _images(folder: Path, deep: bool = False) -> list[Path]:
+    paths = folder.rglob("*") if deep else folder.iterdir()
+    return sorted(
+        p for p in paths if p.suffix.lower() in images.SUFFIXES and not p.name.startswith(".") and p.is_file()
+    )
+
+
+def _counts(folder: Path) -> bool:
+    return folder.is_dir() and not folder.name.startswith((".", "__"))
+
+
+def load(folder: Path, options: DataOptions, signature: Signature | None, progress: Progress) -> Dataset | None:
+    """Load a folder of pictures, decoded once into the cache.
+
+    Args:
+        folder: holds folders of classes; or folders of splits that hold these; or pictures alone.
+        options: how to read it.
+        signature: what the model takes: pictures get its size.
+        progress: is told how far the decoding is.
+
+    Returns:
+        The data set; None where the folder holds no image.
+
+    Raises:
+        DataError: images that are damaged, or whose labels are missing.
+    """
+    named = {each.name: each for each in sorted(folder.iterdir()) if _counts(each)}
+    chosen = splits.pair(named)
+    if chosen is not None:
+        parts = {name: found_in(named[name]) for name in chosen}
+        if None not in parts.values():
+            unused = sorted(name for name in named if splits.known(name) and name not in chosen)
+            notes = (f"the split {', '.join(unused)} is not used",) if unused else ()
+            both = [part for part in parts.values() if part is not None]
+            return read(folder.name, both, options, signature, progress, notes)
+    whole = found_in(folder)
+    return None if whole is None else read(folder.name, [whole], options, signature, progress)
+
+
+def read(
+    name: str,
+    parts: Sequence[Pictures],
+    options: DataOptions,
+    signature: Signature | None,
+    progress: Progress,
+    notes: Sequence[str] = (),
+) -> Dataset:
+    """The data set of one or two splits of pictures; see `load`."""
+    told = list(notes)
+    encoded = _labelled(parts, options, signature)
+    targets = [encoded.labels.get(str(i)) for i in range(len(parts))]
+    if len(parts) == 1:
+        target = targets[0]
+        classes = target if target is not None and encoded.classes else None
+        both = splits.divide(classes, len(parts[0].files), options.split, options.split_seed)
+        told.append(splits.told(options.split, *map(len, both)))
+        parts = [parts[0].at(places) for places in both]
+        targets = [None if target is None else target[places] for places in both]
+    tensor = preparing.picture(signature)
+    input_name = "image" if tensor is None else tensor.name
+    how = preparing.decoding(options.pixels(input_name), tensor)
+    made = []
+    for pictures, target in zip(parts, targets, strict=True):
+        split, skipped = _decoded(pictures, target, how, input_name, options, progress)
+        made.append(split)
+        told += _skipped(pictures, skipped)
+    return Dataset(
+        name, encoded.classes, made[0], made[1], {input_name: Preprocessing(decoding=how)}, (*told, *encoded.notes)
+    )
+
+
+def _labelled(parts: Sequence[Pictures], options: DataOptions, signature: Signature | None) -> labels.Encoded:
+    """The classes of the folders, or the labels of a file for pictures that lie beside each other."""
+    asked = options.class_names
+    if options.labels is not None:
+        if len(parts) != 1:
+            raise DataError(
+                "one file of labels cannot be for two splits", mend="put the pictures in folders of classes"
+            )
+        given = labels.read(options.labels)
+        if len(given) != len(parts[0].files):
+            raise DataError(
+                f"{options.labels} has {len(given)} labels, and there are {len(parts[0].files)} pictures",
+                expected="one for each, in the order of their file names",
+            )
+        return labels.encode({"0": given}, (), asked, signature)
+    if any(part.folders is None for part in parts):
+        return labels.encode({}, (), asked)
+    if sum(len(set(part.folders or ())) for part in parts) == len(parts):
+        return labels.encode({}, (), asked)  # one folder is a place for pictures, no class among others
+    return labels.encode({str(i): np.array(part.folders) for i, part in enumerate(parts)}, (), asked, signature)
+
+
+def _decoded(
+    pictures: Pictures,
+    target: NDArray[Any] | None,
+    how: Decoding,
+    input_name: str,
+    options: DataOptions,
+    progress: Progress,
+) -> tuple[Split, dict[int, str]]:
+    """The pictures of a split, decoded into the cache or found there."""
+    stats = [(str(file.absolute()), (told := file.stat()).st_size, told.st_mtime_ns) for file in pictures.files]
+    key = ["pictures", stats, how.model_dump(), options.skip_damaged]
+    size = len(pictures.files) * how.height * how.width * how.channels
+
+    def make(folder: Path) -> dict[str, Any]:
+        files = [(str(file), file) for file in pictures.files]
+        with npy.Writer(folder / "pixels.npy") as writer:
+            skipped = images.write(files, how, writer, progress, options.skip_damaged)
+        if len(skipped) == len(files):
+            raise DataError(f"no image can be decoded: {skipped[0]}", expected=f"images of {', '.join(images.FORMATS)}")
+        return {"sha256": npy.sha256([folder / "pixels.npy"]), "skipped": {str(i): why for i, why in skipped.items()}}
+
+    folder, noted = cache.entry(key, size, make)
+    skipped = {int(place): why for place, why in noted["skipped"].items()}
+    if target is not None:
+        target = np.delete(target, list(skipped), axis=0)
+    return with_labels({input_name: folder / "pixels.npy"}, noted["sha256"], target), skipped
+
+
+def _skipped(pictures: Pictures, skipped: dict[int, str]) -> list[str]:
+    if not skipped:
+        return []
+    names = [pictures.files[place].name for place in skipped]
+    more = " …" if len(names) > 5 else ""
+    return [f"{len(names)} damaged files were left out: {', '.join(names[:5])}{more}"]

@@ -1,0 +1,150 @@
+"""From image files to pixels, several at once, each of them once."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.datasets.npy import Writer
+from bitpick.datasets.progress import Progress
+from bitpick.errors import DataError
+from bitpick.preprocessing import Decoding
+
+# What Pillow decodes by itself: its other formats start other programs, or are no photographs.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "TGA")
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".jp2", ".avif", ".tga",
+)  # fmt: skip
+# What a damaged or hostile file can raise while it is decoded.
+_DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
+_WINDOW = 128  # files a step: enough for every thread, few enough to hold
+
+File = Path | Callable[[], IO[bytes]]
+"""An image file, or what opens one."""
+
+
+def decode(file: Path | IO[bytes], how: Decoding, name: str) -> NDArray[np.uint8]:
+    """Decode an image.
+
+    Args:
+        file: an image, of one of `FORMATS`; of several frames, the first.
+        how: the size and the channels it gets. Orientation tags are not followed, as training pipelines do not.
+        name: as messages call it.
+
+    Returns:
+        Pixels of shape (height, width, channels), uint8.
+
+    Raises:
+        DataError: it is damaged, or no such image.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(file, formats=FORMATS) as opened:
+            if opened.mode.startswith(("I", "F")):
+                raise DataError(
+                    f"the image {name} has more than 8 bits a channel",
+                    expected="8 bits a channel",
+                    mend="give such pictures as arrays: .npy or .npz",
+                )
+            image = opened.convert("RGBA") if "transparency" in opened.info else opened
+            fitted = _fitted(image.convert("RGB" if how.channels == 3 else "L"), how)
+            return np.asarray(fitted).reshape(how.height, how.width, how.channels)
+    except (Image.DecompressionBombError, *_DAMAGED) as error:
+        told = " ".join(str(error).replace(str(file), "it").split())
+        raise DataError(
+            f"the image {name} cannot be decoded: {told or type(error).__name__}",
+            mend="replace or remove that file, or leave such files out with --skip-damaged",
+        ) from error
+
+
+def _fitted(image: Any, how: Decoding) -> Any:
+    """An image at the size that is asked for."""
+    from PIL import Image
+
+    filters = Image.Resampling[how.interpolation.upper()]
+    target = (how.width, how.height)
+    if how.fit == "stretch":
+        return image.resize(target, filters)
+    sides = [how.width / image.width, how.height / image.height]
+    if how.fit == "pad":
+        factor = min(sides)
+        inner = image.resize([max(1, round(side * factor)) for side in image.size], filters)
+        canvas = Image.new(image.mode, target)
+        canvas.paste(inner, ((how.width - inner.width) // 2, (how.height - inner.height) // 2))
+        return canvas
+    factor = max(sides) if how.resize is None else how.resize / min(image.size)
+    inner = image.resize(
+        [max(side, round(own * factor)) for side, own in zip(target, image.size, strict=True)], filters
+    )
+    left, top = (inner.width - how.width) // 2, (inner.height - how.height) // 2
+    return inner.crop((left, top, left + how.width, top + how.height))
+
+
+def write(
+    files: Sequence[tuple[str, File]],
+    how: Decoding,
+    writer: Writer,
+    progress: Progress,
+    skip_damaged: bool = False,
+) -> dict[int, str]:
+    """Decode images, each to an array of shape (height, width, channels), uint8, in constant memory.
+
+    Args:
+        files: each with its name.
+        how: how they are decoded.
+        writer: where they go, in order.
+        progress: is told how far it is.
+        skip_damaged: leave out what cannot be decoded.
+
+    Returns:
+        The places of those that were left out, with why.
+
+    Raises:
+        DataError: one of them cannot be decoded.
+    """
+
+    def one(named: tuple[str, File]) -> NDArray[np.uint8] | DataError:
+        name, file = named
+        try:
+            if isinstance(file, Path):
+                return decode(file, how, name)
+            with file() as opened:
+                return decode(opened, how, name)
+        except DataError as error:
+            return error
+
+    skipped: dict[int, str] = {}
+    windows = [str(start) for start in range(0, len(files), _WINDOW)]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for start in progress(windows, f"decoding {len(files):,} pictures"):
+            batch = []
+            for place, found in enumerate(threads.map(one, files[int(start) : int(start) + _WINDOW]), int(start)):
+                if isinstance(found, DataError):
+                    if not skip_damaged:
+                        raise found
+                    skipped[place] = found.what
+                else:
+                    batch.append(found)
+            if batch:
+                writer.append(np.stack(batch))
+    return skipped

@@ -1,0 +1,133 @@
+"""report.html: one file that holds everything, and asks nothing of any network."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from bitpick.reports import measured, recipes, whole, words
+from bitpick.reports.chart import Chart
+from bitpick.reports.charts import charts
+from bitpick.result import Run
+
+_SCRIPTS = ("d3.min.js", "plot.umd.min.js", "dataTables.min.js", "report.js")
+_LICENSED = ("d3", "plot", "interval-tree-1d", "binary-search-bounds", "isoformat", "dataTables")
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def render(run: Run, folder: Path) -> str:
+    """The report of a run, as HTML.
+
+    Args:
+        run: the run.
+        folder: its directory, which holds the example images.
+    """
+    made = charts(run)
+    scripts = [_script(name) for name in _SCRIPTS]
+    return str(
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            run=run,
+            words=words,
+            whole=whole,
+            told=measured,
+            recipe_words=recipes.in_words,
+            charts=made,
+            payload=_safe(json.dumps(_drawings(made))),
+            image=functools.partial(_image, folder),
+            link=lambda path: "./" + quote(path),
+            policy=_policy(scripts),
+            scripts=scripts,
+            style=_asset("report.css"),
+            licenses=[(name, _asset(f"{name}.LICENSE.txt")) for name in _LICENSED],
+        )
+    )
+
+
+@functools.cache
+def _environment() -> Any:
+    import jinja2
+    from markupsafe import Markup
+
+    def finalize(value: Any) -> Any:
+        """What is not there is nothing; text from outside is text, with nothing unseen in it."""
+        if value is None:
+            return ""
+        return words.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("bitpick.reports"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=finalize,
+        autoescape=True,
+    )
+    environment.filters["standing"] = words.standing
+    return environment
+
+
+def _drawings(made: Sequence[Chart]) -> list[dict[str, Any]]:
+    """What report.js draws from."""
+
+    def seen(value: Any) -> Any:
+        return words.visible(value) if isinstance(value, str) else value
+
+    return [
+        {
+            "name": chart.name,
+            "title": chart.title,
+            "finding": seen(chart.finding),
+            "metric": None if chart.metric is None else {k: seen(v) for k, v in asdict(chart.metric).items()},
+            "data": [{key: seen(value) for key, value in record.items()} for record in chart.rows],
+        }
+        for chart in made
+    ]
+
+
+def _safe(text: str) -> Any:
+    """JSON that cannot end the script element that it stands in."""
+    from markupsafe import Markup
+
+    for mark in "<>&\u2028\u2029":
+        text = text.replace(mark, f"\\u{ord(mark):04x}")
+    return Markup(text)  # noqa: S704 - nothing in it can be markup any more
+
+
+@functools.cache
+def _asset(name: str) -> Any:
+    """A file of this package, which is ours and goes into the page as it is."""
+    from markupsafe import Markup
+
+    return Markup(resources.files("bitpick.reports").joinpath("assets", name).read_text(encoding="utf-8"))  # noqa: S704
+
+
+def _script(name: str) -> Any:
+    """A script that holds no end of its element."""
+    return _asset(name).replace("</script", "<\\/script")
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """A content security policy: these scripts alone, and nothing from anywhere."""
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    sources = " ".join(f"'sha256-{digest}'" for digest in digests)
+    rules = ["default-src 'none'", f"script-src {sources}", "style-src 'unsafe-inline'", "img-src data:"]
+    return "; ".join([*rules, "base-uri 'none'", "form-action 'none'"])
+
+
+def _image(folder: Path, path: str) -> str:
+    """A PNG file of the run directory as a data URI; empty where there is none."""
+    file = (folder / path).resolve()
+    if not file.is_relative_to(folder.resolve()) or not file.is_file():
+        return ""
+    content = file.read_bytes()
+    return "data:image/png;base64," + base64.b64encode(content).decode() if content.startswith(_PNG) else ""

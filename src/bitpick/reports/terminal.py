@@ -1,0 +1,288 @@
+"""What a terminal shows: rows as they finish, then the table and the recommendation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from bitpick.reports import measured, whole, words
+from bitpick.result import Hop, Row, Run
+from bitpick.timing import BenchRecord
+
+_VERBS = {
+    "convert": "converting",
+    "run_form": "verifying",
+    "verify": "verifying",
+    "calibrate": "calibrating for",
+    "build": "building",
+    "evaluate": "evaluating",
+    "change": "trying",
+    "insides": "looking inside",
+}
+
+
+class JobLike(Protocol):
+    """What a listener looks at in a job."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def function(self) -> str: ...  # noqa: D102
+    @property
+    def subject(self) -> str: ...  # noqa: D102
+
+
+class LiveRows:
+    """A listener that prints each row as it is known, above a line that says what is going on.
+
+    Args:
+        console: where to; nothing is shown where it is no terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=8, transient=True)
+        self._phase = ""
+        self._going: dict[str, str] = {}
+        self._rows: dict[str, Row] = {}
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def phase(self, text: str) -> None:
+        """A phase begins."""
+        self._phase = text
+        self._show()
+
+    def started(self, job: JobLike) -> None:
+        """A job begins."""
+        self._going[job.id] = f"{_VERBS.get(job.function, job.function)} {job.subject}"
+        self._show()
+
+    def ended(self, job: JobLike) -> None:
+        """A job ended."""
+        self._going.pop(job.id, None)
+        self._show()
+
+    def row(self, row: Row) -> None:
+        """A row is known, or known better."""
+        self._rows[row.id] = row
+        self._show()
+
+    def note(self, text: str) -> None:
+        """Something was guessed of the data, or is strange about it: said at once, above the rows."""
+        if self._console.is_terminal:
+            self._console.print(Text(f"data: {text}", style="dim"))
+
+    def _show(self) -> None:
+        if self._console.is_terminal:
+            doing = "; ".join(self._going.values()) or self._phase
+            parts: list[RenderableType] = [table(list(self._rows.values()))] if self._rows else []
+            self._live.update(
+                Group(*parts, Spinner("dots", Text(doing, style="dim", overflow="ellipsis", no_wrap=True)))
+            )
+
+
+def table(rows: list[Row]) -> Table:
+    """Rows as a table."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown.add_column("build", overflow="fold")
+    found = measured.measure(rows)
+    columns = {found.label: words.result, found.worsening: words.drop}
+    # Two columns that say nothing most of the time, and cost a narrow terminal much.
+    if any(row.target != "host" for row in rows) or found.name == "agreement":
+        columns["flips" if measured.flip(rows) else "differing"] = words.flips
+    if any(words.integer(row) not in ("", "100%") for row in rows):
+        columns["integer"] = words.integer
+    timed = any(row.latency for row in rows)
+    columns |= {"size": words.size} | ({"time": words.time_beside} if timed else {"smaller": words.reduction})
+    for name in columns:
+        shown.add_column(name, justify="right", no_wrap=True)
+    shown.add_column("")
+    for row in rows:
+        flags = ", ".join(flag.code for flag in row.flags)
+        note = (
+            Text(flags, style="yellow")
+            if flags
+            else Text("deprecated" if row.deprecated and row.metric else "", style="dim")
+        )
+        style = "" if row.status == "ok" else "red" if row.status == "failed" else "dim"
+        shown.add_row(Text(row.id), *(Text(cell(row)) for cell in columns.values()), note, style=style)
+    return shown
+
+
+def summary(run: Run, folder: str) -> Group:
+    """The whole result of a run: table, reasons for what is missing, recommendation, where the files are."""
+    rows = words.ordered(run)
+    parts: list[RenderableType] = [table(rows), Text("")]
+    parts += [Text(f"data: {note}", style="dim") for note in run.data.notes] if run.data else []
+    parts += [
+        Text.assemble(
+            (row.id, "bold"), f" {row.status}: {row.reason}", style="red" if row.status == "failed" else "dim"
+        )
+        for row in rows
+        if row.status != "ok"
+    ]
+    parts += _beside_the_rows(run)
+    if run.recommendation:
+        pick = run.recommendation.id
+        parts += [
+            Text(""),
+            Text.assemble("Ship ", (pick, "bold green")) if pick else Text("No build is recommended", style="bold"),
+        ]
+        elsewhere = {cpu: row_id for cpu, row_id in run.recommendation.by_target.items() if row_id != pick}
+        parts += [Text.assemble(f"On {cpu} ship ", (row_id, "bold green")) for cpu, row_id in elsewhere.items()]
+        parts += [Text(f"· {reason}") for reason in run.recommendation.because]
+        parts += [Text(words.selection(run.recommendation), style="dim")]
+    over = [(row.id, told) for row in rows if (told := words.over_draws(row))]
+    if over:
+        parts += [Text(""), Text("Over calibration draws", style="bold")]
+        parts += [Text.assemble("· ", (row_id, "bold"), f": {told}") for row_id, told in over]
+    parts += [Text(""), Text(f"Everything is in {folder}: report.html, report.md, run.json, builds/", style="dim")]
+    return Group(*parts)
+
+
+def _elsewhere(run: Run) -> dict[str, list[Row]]:
+    """The rows of each target but this host."""
+    found: dict[str, list[Row]] = {}
+    for row in run.rows:
+        if row.target != "host":
+            found.setdefault(row.target, []).append(row)
+    return found
+
+
+def _beside_the_rows(run: Run) -> list[RenderableType]:
+    """What the table has no room for: what its times mean, why slow or big, layers, examples."""
+    told = []
+    found = measured.direction(measured.measure(run.rows))
+    told += [found] if found else []
+    told += [
+        f"The output {name}{' ' if name else ''}of {row.id}: {', '.join(each)}."
+        for row, name, *parts in measured.outputs(words.ordered(run), run)
+        if row.id == (run.recommendation.id if run.recommendation else None)
+        and (each := [f"{word} {part}" for word, part in zip(measured.ALIKE, parts, strict=True) if part])
+    ]
+    reference = next((row.latency.reference for row in run.rows if row.latency), None)
+    if reference:
+        told.append(f"Time is that for one sample over {reference}'s: under 1 is faster; ? is not resolvable here.")
+    told += [
+        f"Rows @{cpu} are beside the same files here, on {words.most_samples(rows)} samples at most."
+        for cpu, rows in _elsewhere(run).items()
+    ]
+    findings = whole.findings(run)
+    pick = run.recommendation.id if run.recommendation else None
+    for finding, rows in findings:
+        # The reports have them all; here, those of the slow rows and of the one to ship.
+        slow = finding.about == "slow"
+        concerned = [row.id for row in rows if (row.slower if slow else row.id == pick)]
+        if concerned:
+            mend = f" To mend it: {words.sentence(finding.mend)}" if finding.mend else ""
+            told.append(f"Why {finding.about}: {words.sentence(finding.text)}{mend} In {', '.join(concerned)}.")
+    if findings:
+        told.append("What makes each build slow or big is in the reports, with the names.")
+    told += [words.sentence(advice) for advice in (run.diagnosis.advice if run.diagnosis else [])]
+    if run.examples:
+        told.append(f"{len(run.examples)} samples whose prediction changed are shown in report.html.")
+    return [Text(""), *(Text(words.visible(line)) for line in told)] if told else []
+
+
+def hops(records: Sequence[Hop], path: str) -> Group:
+    """What each hop of a conversion measured, and where the result is."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown.add_column("conversion")
+    for name in ("samples", "largest difference", "tolerance", "top-1 agreement"):
+        shown.add_column(name, justify="right")
+    for hop in records:
+        agreement = "" if hop.top1_agreement is None else words.percent(hop.top1_agreement)
+        numbers = (f"{hop.max_abs_diff:.2g}", f"{hop.tolerance:.2g}", agreement)
+        shown.add_row(hop.name, str(hop.samples), *numbers)
+    return Group(shown, Text(""), Text(f"Verified, and written to {path}"))
+
+
+def one_row(row: Row) -> Group:
+    """A row by itself: its metric with the interval, further ones, what really runs, and per class."""
+    found = row.metric
+    assert found is not None
+    counted = f"{row.accuracy.correct:,} of {row.accuracy.total:,} " if row.accuracy else ""
+    name = "" if row.accuracy else f"{found.label} "
+    between = f"(95% interval {found.between(found.interval)})" if found.interval else ""
+    told = [f"{name}{found.shown()}", f"{counted}{between}".strip(), words.size(row)]
+    headline = f"{row.id}: " + (", " if counted else " ").join(told[:2]).rstrip() + f", {told[2]}"
+    parts: list[RenderableType] = [Text(headline, style="bold")]
+    parts += [Text(f"{label}: {measured.other(row, label)}") for label in measured.others([row])]
+    if row.fingerprint is not None:
+        numbers = row.fingerprint
+        parts.append(Text(f"weights: {words.grid(numbers.weights)}; activations: {words.grid(numbers.activations)}"))
+        parts.append(Text(f"input / output / softmax: {words.ends(numbers)}"))
+    if row.coverage is not None and row.kind == "quantized":
+        share = f"{words.integer(row)} of multiply-accumulates and {words.integer_weights(row)} of weights are integer"
+        left = row.coverage.float_operators
+        parts.append(Text(share + (f"; in float: {', '.join(left)}" if left else "")))
+    parts += [Text(f"{flag.code}: {flag.text}", style="yellow") for flag in row.flags]
+    if row.accuracy is None:
+        return Group(*parts)
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown.add_column("class")
+    shown.add_column("accuracy", justify="right")
+    for name, value in row.accuracy.per_class.items():
+        shown.add_row(Text(name), words.percent(value))
+    return Group(*parts, Text(""), shown)
+
+
+def bench(record: BenchRecord) -> Group:
+    """What timing found: each build beside the reference, and what that shows."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown.add_column("build", overflow="fold")
+    for name in ("median", "90%", "latency ratio", "95% interval"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    shown.add_column("")
+    for row in record.rows:
+        beside = ("1", "", "reference")
+        if row.verdict == "not resolvable on this machine":
+            beside = ("–", "", row.verdict)
+        elif row.ratio is not None and row.ratio_interval is not None:
+            beside = (f"{row.ratio:.2f}", "{:.2f} to {:.2f}".format(*row.ratio_interval), row.verdict or "")
+        cells = (words.microseconds(row.p50), words.microseconds(row.p90), *beside)
+        shown.add_row(Text(row.folder), *map(Text, cells))
+    low, high = record.control_interval
+    threads = f"{record.threads} thread{'s' if record.threads != 1 else ''}"
+    how = f"Batch {record.batch}, {threads}; {record.processes} processes with {record.pairs} pairs of blocks each."
+    what = "The ratio is a build's time over the reference's: under 1 is faster."
+    told = f"{how} {what} Control, the reference beside itself: {record.control:.3f} ({low:.3f} to {high:.3f})."
+    return Group(shown, Text(""), Text(told, style="dim"))
+
+
+def engines(table_rows: Sequence[Mapping[str, Any]]) -> Group:
+    """The capability table."""
+    parts: list[RenderableType] = []
+    for row in table_rows:
+        versions = ", ".join(f"{name} {version}" for name, version in row["versions"].items())
+        state = Text(row["missing"], style="yellow") if row["missing"] else Text(versions, style="dim")
+        parts.append(Text.assemble((row["name"], "bold"), "  ", state))
+        if row["deprecated"]:
+            parts.append(Text(f"  deprecated: {row['deprecated']}", style="yellow"))
+        parts.append(Text(f"  starts from {', '.join(row['starts_from'])}; float32"))
+        for block in row["capabilities"]:
+            scheme = " × ".join(
+                ", ".join(block[key]) for key in ("dtypes", "granularities", "calibrations") if block[key]
+            )
+            parts.append(Text(f"  {scheme}"))
+            parts += [Text(f"    +{name}: {what}", style="dim") for name, what in block["options"].items()]
+        if row["recipe_files"]:
+            parts.append(Text(f"  in a recipe file: {', '.join(row['recipe_files'])}"))
+        parts.append(Text(""))
+    return Group(*parts)

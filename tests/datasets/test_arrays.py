@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import zipfile
+
+import numpy as np
+import pytest
+
+from bitpick.datasets.load import load
+from bitpick.datasets.options import checked
+from bitpick.errors import DataError
+from bitpick.model import Signature, Tensor
+from tests.datasets.conftest import takes
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+X = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+Y = np.arange(20) % 3
+MODEL = takes(4, name="features")
+
+
+def both(found) -> tuple[np.ndarray, np.ndarray]:
+    """All samples and labels, in the order of the samples' first number."""
+    inputs = np.concatenate([next(iter(s.inputs.values())) for s in (found.calibration, found.evaluation)])
+    labels = np.concatenate([s.labels for s in (found.calibration, found.evaluation)])
+    order = np.argsort(inputs[:, 0])
+    return inputs[order], labels[order]
+
+
+@pytest.mark.parametrize("names", [("x", "y"), ("features", "labels"), ("data", "target"), ("pixels", "label")])
+def test_inputs_and_labels_by_their_usual_names(tmp_path, names):
+    np.savez(tmp_path / "a.npz", **dict(zip(names, (X, Y), strict=True)))
+    found = load(tmp_path / "a.npz", MODEL)
+    inputs, labels = both(found)
+    order = np.argsort(X[:, 0])
+    np.testing.assert_array_equal(inputs, X[order])
+    np.testing.assert_array_equal(labels, Y[order])
+    assert found.classes == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("style", ["x_{}", "{}_x"])
+def test_names_of_arrays_say_the_split(tmp_path, style):
+    named = {style.format("train"): X[:5], style.format("test"): X[5:], "y_train": Y[:5], "y_test": Y[5:]}
+    np.savez_compressed(tmp_path / "a.npz", **named)
+    found = load(tmp_path / "a.npz", MODEL)
+    np.testing.assert_array_equal(found.calibration.inputs["x"], X[:5])
+    np.testing.assert_array_equal(found.evaluation.labels, Y[5:])
+
+
+def test_files_with_the_names_of_splits(tmp_path):
+    np.savez(tmp_path / "calibration.npz", x=X[:5], y=Y[:5])
+    np.savez(tmp_path / "evaluation.npz", x=X[5:], y=Y[5:])
+    found = load(tmp_path, MODEL)
+    assert (found.calibration.count, found.evaluation.count) == (5, 15)
+    np.testing.assert_array_equal(found.evaluation.labels, Y[5:])
+
+
+def test_a_folder_of_npy_files(tmp_path):
+    for name, array in {"x_train": X[:5], "x_test": X[5:], "y_train": Y[:5], "y_test": Y[5:]}.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    found = load(tmp_path, MODEL)
+    assert found.evaluation.paths["x"] == tmp_path / "x_test.npy"  # mapped where it lies
+    np.testing.assert_array_equal(found.evaluation.labels, Y[5:])
+
+
+def test_one_npy_with_labels_beside_it(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    np.save(tmp_path / "y.npy", Y)
+    found = load(tmp_path / "x.npy", MODEL, checked({"labels": str(tmp_path / "y.npy"), "split": 0.5}))
+    np.testing.assert_array_equal(both(found)[0], X[np.argsort(X[:, 0])])
+    np.testing.assert_array_equal(both(found)[1], Y[np.argsort(X[:, 0])])
+    assert found.evaluation.count == 10
+
+
+def test_several_inputs_by_name(tmp_path):
+    model = Signature((Tensor("a", (4,)), Tensor("b", (2,))), (Tensor("scores", (3,)),))
+    np.savez(tmp_path / "a.npz", b=X[:, :2], a=X, unused=X, y=Y)
+    found = load(tmp_path / "a.npz", model)
+    assert list(found.evaluation.paths) == ["a", "b"]
+    np.savez(tmp_path / "b.npz", left=X, right=X[:, :2], y=Y)
+    found = load(tmp_path / "b.npz", model, checked({"inputs": {"a": "left", "b": "right"}}))
+    np.testing.assert_array_equal(found.evaluation.inputs["a"][:, :2], found.evaluation.inputs["b"])
+
+
+def test_an_array_is_unpacked_once(tmp_path, own_cache):
+    np.savez(tmp_path / "a.npz", x=X, y=Y)
+    first = load(tmp_path / "a.npz", MODEL)
+    entries = sorted(each.name for each in (own_cache / "data").iterdir())
+    assert load(tmp_path / "a.npz", MODEL) == first
+    assert sorted(each.name for each in (own_cache / "data").iterdir()) == entries
+
+
+def test_objects_are_refused_and_never_opened(tmp_path):
+    member = tmp_path / "x.npy"
+    with member.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": (1,)})
+        file.write(b"cos\nsystem\n(S'touch evil'\ntR.")
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.write(member, "x.npy")
+    for path in (member, tmp_path / "a.npz"):
+        with pytest.raises(DataError, match="holds Python objects, which can run code"):
+            load(path, MODEL)
+
+
+def test_a_name_in_an_archive_leads_nowhere(tmp_path, own_cache):
+    np.save(tmp_path / "x.npy", X)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.write(tmp_path / "x.npy", "../../../outside.npy")
+    load(tmp_path / "a.npz", MODEL)
+    assert not list(tmp_path.rglob("outside*"))
+
+
+WRONG = {
+    "counts": ({"x": X, "y": Y[:5]}, {}, "different numbers of samples: x 20, labels 5"),
+    "label": ({"x": X, "y": Y}, {"labels": "z"}, "has no array 'z', and there is no such file"),
+    "input": ({"x": X}, {"inputs": {"a": "b"}}, "has no array 'b' for a"),
+    "too many": ({"a": X, "b": X, "c": Y}, {}, "holds 3 arrays (a, b, c), and the model takes features"),
+    "words": ({"x": np.array(["a", "b"])}, {}, "which is no number"),
+    "none": ({"y": Y}, {}, "holds no array beside the labels"),
+    "empty": ({}, {}, "holds no arrays"),
+    "no samples": ({"x": X[:0], "y": Y[:0]}, {}, "has no samples"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_arrays_that_are_no_data_set(tmp_path, case):
+    arrays, said, says = WRONG[case]
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(DataError) as error:
+        load(tmp_path / "a.npz", MODEL, checked(said))
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and nothing more"])
+def test_a_damaged_archive(tmp_path, content):
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(DataError, match="is damaged"):
+        load(tmp_path / "a.npz", MODEL)
+
+
+def test_one_file_of_labels_is_not_for_two_splits(tmp_path):
+    np.savez(tmp_path / "train.npz", x=X)
+    np.savez(tmp_path / "test.npz", x=X)
+    np.save(tmp_path / "y.npy", Y)
+    with pytest.raises(DataError, match="are one file, and"):
+        load(tmp_path, MODEL, checked({"labels": str(tmp_path / "y.npy")}))

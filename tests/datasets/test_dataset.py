@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bitpick.datasets.dataset import Samples
+from bitpick.preprocessing import Preprocessing
+
+
+def test_batches_cover_the_split_in_order(dataset):
+    samples = dataset.samples(dataset.evaluation)
+    batches = [batch for (batch,) in samples.batches(128)]
+    assert [len(b) for b in batches] == [128, 128, 128, 128, 88]
+    assert np.array_equal(np.concatenate(batches), dataset.evaluation.inputs["image"])
+    assert all(b.dtype == np.float32 for b in batches)
+    assert np.array_equal(samples.targets(), dataset.evaluation.labels)
+
+
+def test_indices_choose_and_order(dataset, tmp_path):
+    order = np.array([5, 3, 300, 3])
+    np.save(tmp_path / "i.npy", order)
+    samples = dataset.samples(dataset.evaluation).model_copy(update={"indices": tmp_path / "i.npy", "count": 4})
+    assert np.array_equal(
+        np.concatenate([batch for (batch,) in samples.batches(3)]), dataset.evaluation.inputs["image"][order]
+    )
+    assert np.array_equal(samples.targets(), dataset.evaluation.labels[order])
+
+
+def test_head_is_short_and_its_targets_fit(dataset):
+    head = dataset.samples(dataset.evaluation).head(7)
+    assert sum(len(batch) for (batch,) in head.batches(3)) == len(head.targets()) == 7
+    assert dataset.samples(dataset.evaluation).head(10_000).count == 600
+
+
+def test_samples_cross_as_json(dataset):
+    samples = dataset.samples(dataset.evaluation).model_copy(update={"preprocessing": (Preprocessing(scale=255),)})
+    assert Samples.model_validate_json(samples.model_dump_json()) == samples
+
+
+def test_unknown_fields_do_not_cross(dataset):
+    with pytest.raises(ValueError, match="extra"):
+        Samples.model_validate(dataset.samples(dataset.evaluation).model_dump() | {"extra": 1})

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitpick.datasets import labels
+from bitpick.errors import DataError
+from tests.datasets.conftest import takes
+
+WORDS = st.text(st.characters(categories=("Lu", "Ll")), min_size=1, max_size=6)
+
+
+@given(st.lists(WORDS, min_size=1, max_size=50))
+def test_words_become_places_among_the_sorted_names_and_come_back(words):
+    found = labels.encode({"": np.array(words)})
+    assert list(found.classes) == sorted(set(words))
+    assert [found.classes[i] for i in found.labels[""]] == words
+
+
+@given(st.permutations(["a", "b", "c", "d"]), st.lists(st.sampled_from("abcd"), min_size=1, max_size=30))
+def test_the_order_that_is_asked_for_is_the_order_of_the_numbers(order, words):
+    found = labels.encode({"": np.array(words)}, asked=order)
+    assert found.classes == tuple(order)
+    assert [order[i] for i in found.labels[""]] == words
+
+
+@given(st.permutations(["a", "b", "c"]), st.lists(st.integers(0, 2), min_size=1, max_size=30))
+def test_numbers_whose_names_are_known_follow_the_order_that_is_asked_for(order, numbers):
+    found = labels.encode({"": np.array(numbers)}, known=("a", "b", "c"), asked=order)
+    assert [found.classes[i] for i in found.labels[""]] == ["abc"[i] for i in numbers]
+
+
+def test_names_are_those_of_both_splits():
+    found = labels.encode({"train": np.array(["b", "c"]), "test": np.array(["a"])})
+    assert found.classes == ("a", "b", "c")
+    assert list(found.labels["test"]) == [0]
+    assert list(found.labels["train"]) == [1, 2]
+
+
+@pytest.mark.parametrize("given_", [np.array([0, 2]), np.array(["0", "2"]), np.array([[0], [2]]), np.array([0.0, 2.0])])
+def test_whole_numbers_are_classes_as_many_as_the_model_has_scores(given_):
+    found = labels.encode({"": given_}, signature=takes(4, classes=5))
+    assert found.classes == ("0", "1", "2", "3", "4")
+    assert found.labels[""].dtype == np.int64
+    assert list(found.labels[""]) == [0, 2]
+
+
+@pytest.mark.parametrize("given_", [np.array([0.5, 2.0]), np.array(["0.5", "2"]), np.array([-1, 2])])
+def test_other_numbers_are_values(given_):
+    found = labels.encode({"": given_}, signature=takes(4, classes=1))
+    assert found.classes == ()
+    np.testing.assert_allclose(found.labels[""], given_.astype(np.float32))
+
+
+def test_one_1_in_each_row_is_a_class_and_several_are_not():
+    hot = np.eye(3)[[2, 0, 1]]
+    assert list(labels.encode({"": hot}).labels[""]) == [2, 0, 1]
+    several = np.array([[1, 1, 0], [0, 0, 1]])
+    found = labels.encode({"": several})
+    assert found.classes == ()
+    np.testing.assert_array_equal(found.labels[""], several)
+
+
+def test_labels_counted_from_1():
+    with pytest.raises(DataError, match="go from 1 to 3, and the model's classes from 0 to 2") as error:
+        labels.encode({"": np.array([1, 2, 3])}, signature=takes(4, classes=3))
+    assert error.value.mend == "subtract 1 from each label"
+
+
+def test_a_name_that_is_no_class():
+    with pytest.raises(DataError, match="the label 'dgo' is none of the 2 classes"):
+        labels.encode({"": np.array(["cat", "dgo"])}, asked=("cat", "dog"))
+
+
+def test_a_label_that_is_no_number():
+    with pytest.raises(DataError, match="the label of sample 1 is no finite number"):
+        labels.encode({"": np.array([0.5, np.nan])})
+
+
+def test_none_at_all():
+    assert labels.encode({}) == labels.Encoded({})
+
+
+def test_from_files_of_their_own(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([3, 1]))
+    np.save(tmp_path / "words.npy", np.array(["x", "y"]))
+    (tmp_path / "a.txt").write_text("cat\n dog \n\n")
+    (tmp_path / "one.csv").write_text("label\ncat\ndog\n")
+    (tmp_path / "two.csv").write_text('file,label\na.png,cat\n"b,c.png",dog\n')
+    assert list(labels.read(str(tmp_path / "a.npy"))) == [3, 1]
+    assert list(labels.read(str(tmp_path / "words.npy"))) == ["x", "y"]
+    for name in ("a.txt", "one.csv", "two.csv:label"):
+        assert list(labels.read(str(tmp_path / name))) == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("no.txt", None, "there is no file of labels"),
+        ("a.txt", "a\n\nb\n", "line 2 of"),
+        ("a.txt", "", "is empty"),
+        ("a.csv", "x,y\n1,2\n", "has the columns x, y"),
+        ("a.csv:z", "x,y\n1,2\n", "has no column 'z'"),
+    ],
+)
+def test_files_that_hold_no_labels(tmp_path, name, content, says):
+    if content is not None:
+        (tmp_path / name.partition(":")[0]).write_text(content)
+    with pytest.raises(DataError, match=says):
+        labels.read(str(tmp_path / name))

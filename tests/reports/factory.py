@@ -1,0 +1,261 @@
+"""A run that has every field a report can tell, made of model objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bitpick.datasets import pictures
+from bitpick.diagnosed import Change, Diagnosis, Example, Layer
+from bitpick.evidence import (
+    Accuracy,
+    Draw,
+    Fidelity,
+    Finding,
+    Fold,
+    Metric,
+    OverDraws,
+    Unoptimized,
+    VersusBaseline,
+    VersusNative,
+)
+from bitpick.fingerprint import Coverage, Fingerprint, Grid
+from bitpick.recipe import Recipe
+from bitpick.result import (
+    File,
+    Flag,
+    Hop,
+    HostRecord,
+    ModelRecord,
+    Recommendation,
+    RequestRecord,
+    Row,
+    Run,
+)
+from bitpick.sampled import CalibrationRecord, DataRecord, EvaluationRecord
+from bitpick.timing import Latency, SpeedRecord, Throughput
+
+OWN, PICK, UNSHOWN = "alpha:float32", "alpha:s8u8-per_channel-minmax", "alpha:u8u8-per_tensor-minmax"
+FLAGGED, SLOW, OTHER = "alpha:s8s8-per_tensor-minmax", "beta:s8dynamic", "beta:float32"
+CLASSES = ("ant", "bee", "cow")
+Name = Callable[[str], str]
+
+Numbers = tuple[int, int, float | None, bool]  # correct of 1,000, bytes, time over the reference's, resolvable
+ROWS: dict[str, Numbers] = {
+    OWN: (900, 300_000, None, True),
+    OTHER: (901, 310_000, 3.1, True),
+    PICK: (895, 100_000, 0.45, True),
+    UNSHOWN: (880, 95_000, 0.40, True),
+    FLAGGED: (820, 96_000, 0.55, True),
+    SLOW: (899, 98_000, 2.5, False),
+}
+
+
+def full_run(folder: Path, name: Name = str) -> Run:
+    """A run of two engines.
+
+    Args:
+        folder: where the example images go.
+        name: what each name from outside is instead: of classes, recipes, files, models, operators.
+    """
+    rows = [_row(row_id, numbers, name) for row_id, numbers in ROWS.items()]
+    rows += [_elsewhere(rows[2]), _missing("alpha:u8u8-per_channel-minmax", "unsupported", name)]
+    rows.append(_missing("beta:s8weights", "failed", name))
+    for sample in range(3):
+        pictures.save(np.full((8, 8, 3), 80 * sample, np.uint8), folder / "examples" / f"{sample}.png")
+    says = {name(OWN): name("ant"), name(PICK): name("bee")}
+    examples = [Example(sample=s, image=f"examples/{s}.png", label=name("ant"), predictions=says) for s in range(3)]
+    return Run(
+        state="complete",
+        command="compare",
+        version="1",
+        request=_request(name),
+        model=ModelRecord(
+            source=name("model.onnx"), format="raw_onnx", sha256="1" * 64, parameters=1234, macs=5678,
+            hops=[
+                Hop(
+                    name="raw_onnx → onnx", source="raw_onnx", target="onnx", samples=128, max_abs_diff=1e-6,
+                    tolerance=6e-5, top1_agreement=1.0, passed=True,
+                )
+            ],
+        ),
+        data=DataRecord(
+            name=name("tiny"), preprocessing="raw values as float32",
+            evaluation=EvaluationRecord(count=1000, sha256="3" * 64),
+            calibration=CalibrationRecord(
+                count=10, seed=0, sha256="4" * 64, per_class={name(c): 3 for c in CLASSES}, overlap=1
+            ),
+        ),
+        host=HostRecord(
+            cpu="A CPU", isa=["avx2", "avx512_vnni"], cores=2, threads=1, platform="Linux", python="3.11",
+            versions={"numpy": "2.0", name("beta"): "3"},
+        ),
+        rows=rows,
+        recommendation=Recommendation(
+            id=name(PICK), because=[f"{name(PICK)} is the smallest build that is shown to be good enough."],
+            by_use={"accuracy": name(SLOW), "size": name(PICK)},
+            by_target={"host": name(PICK), "x86-avx2": name(PICK)},
+            ties=[name(SLOW), name(PICK)], pareto=[name(SLOW), name(PICK)], selection="cross-fit",
+            folds=[
+                Fold(
+                    chosen=name(PICK), choosing=500, judging=500, drop=0.004, drop_interval=(-0.001, 0.009),
+                    noninferiority_p=0.03, confirmed=True,
+                ),
+                Fold(choosing=500, judging=500),
+            ],
+        ),
+        speed=SpeedRecord(
+            reference=name(OWN), budget_seconds=60, seconds=42, untimed={name("beta:s8weights"): "there is no build"}
+        ),
+        diagnosis=_diagnosis(name, examples),
+        examples=examples,
+        seconds={"total": 12.5},
+    )  # fmt: skip
+
+
+def regression_run(folder: Path, name: Name = str) -> Run:
+    """The same run, of a model that gives values: an error of 0.1 mm where 900 of 1,000 were right, and no classes."""
+    run = full_run(folder, name)
+    run.task, run.request.margin, run.diagnosis, run.examples = "regression", "5%", None, None
+    assert run.data is not None
+    run.data.calibration.per_class = {}
+    unit = name("mm")
+    for row in run.rows:
+        if row.metric is not None:
+            error = 1 - row.metric.value
+            found = {"unit": unit, "higher_is_better": False}
+            row.metric = Metric(name="mae", value=error, interval=(error - 0.02, error + 0.02), **found)
+            row.metrics = [Metric(name="rmse", value=2 * error, **found), Metric(name="r2", value=0.9, unit="")]
+        row.accuracy = None
+        for flag in row.flags:
+            flag.text = flag.text.replace("predictions", "outputs")
+        for beside in (row.versus_baseline, *(row.over_draws.draws if row.over_draws else ())):
+            if beside is not None:
+                beside.flips = None
+        for each in (row.versus_native, row.unoptimized, *(row.over_draws.draws if row.over_draws else ())):
+            if each is not None:
+                each.correct = None
+        if row.fidelity is not None or row.versus_baseline is not None:
+            row.fidelities = {name("value"): Fidelity(sqnr_db=30.5), name("class"): Fidelity(agreement=0.97, kl=0.01)}
+    assert run.recommendation is not None
+    run.recommendation.by_use = {"mae": name(SLOW), "size": name(PICK)}
+    return run
+
+
+def _request(name: Name) -> RequestRecord:
+    return RequestRecord(
+        model=name("model.onnx"), model_sha256="1" * 64, data=name("tiny"), preset="basic", recipes=[name(PICK)],
+        engines=["alpha"], calibration_size=10, seed=0, margin="1%", alpha=0.05, flag_drop=0.05, sha256="2" * 64,
+        calibration_seeds=4, max_drop=0.02, max_size=500_000, max_latency_ratio=1.5,
+    )  # fmt: skip
+
+
+def _row(row_id: str, numbers: Numbers, name: Name) -> Row:
+    correct, size, ratio, resolvable = numbers
+    recipe = Recipe.parse(row_id)
+    baseline = recipe.kind == "baseline"
+    own = ROWS[f"{recipe.engine}:float32"]
+    fields: dict[str, Any] = {}
+    if not baseline:
+        drop = (own[0] - correct) / 1000
+        tested = row_id != FLAGGED
+        fields["versus_baseline"] = VersusBaseline(
+            baseline=name(f"{recipe.engine}:float32"), drop=drop, drop_interval=(drop - 0.004, drop + 0.004), flips=31,
+            only_baseline=20, only_row=11, p_value=0.1, margin=0.009, noninferior=drop < 0.009 if tested else None,
+            noninferiority_p=0.004 if tested else None, score=2.7 if drop < 0.009 else -2.7,
+        )  # fmt: skip
+        fields["size_ratio"] = size / own[1]
+        fields["over_draws"] = OverDraws(
+            draws=[Draw(seed=s, correct=correct + s, total=1000, drop=drop - s / 1000, flips=30 + s) for s in range(3)],
+            drop=drop, drop_interval=(drop - 0.006, drop + 0.006), noninferior=drop < 0.009,
+            failed={3: f"there is no kernel {name('Conv d')}"},
+        )  # fmt: skip
+        fields["findings"] = [
+            Finding(
+                code="transposes", about="slow", text="2 transposes run in every inference",
+                nodes=[name("Transpose a"), name("Transpose b")], mend="export with channels first",
+            ),
+            Finding(code="container", about="big", text="a third of the file is its container"),
+        ]  # fmt: skip
+    if row_id == SLOW:
+        fields["flags"] = [Flag(code="slower_than_float", text="takes 2.50 times as long as its float32")]
+    if row_id == FLAGGED:
+        fields["flags"] = [Flag(code="partly_float", text=f"1 operator runs in float ({name('Conv c')})")]
+        fields["unoptimized"] = Unoptimized(samples=100, correct=80, correct_optimized=82, flips=4)
+    grid = Grid(dtype="s8", granularity="per_channel", symmetric=True, bits=8)
+    interval = None if ratio is None else (ratio - 0.02, ratio + 0.03)
+    return Row(
+        id=name(row_id), recipe=name(row_id), engine=name(recipe.engine), kind=recipe.kind, status="ok",
+        recipe_fields=recipe, deprecated="it has had its day" if recipe.engine == "beta" else None,
+        files=[File(path=f"builds/x/{name('model.bin')}", bytes=size, sha256="5" * 64)],
+        settings=None if baseline else {"precise": "1"}, size_bytes=size, weight_bytes=size // 2,
+        accuracy=Accuracy(
+            correct=correct, total=1000, value=correct / 1000, interval=(correct / 1000 - 0.02, correct / 1000 + 0.02),
+            per_class={name(c): correct / 1000 + 0.01 * (i - 1) * (not baseline) for i, c in enumerate(CLASSES)},
+        ),
+        metric=Metric(name="accuracy", value=correct / 1000, interval=(correct / 1000 - 0.02, correct / 1000 + 0.02)),
+        samples=1000,
+        fingerprint=Fingerprint(weights=grid, activations=grid, input="float32", output="float32"),
+        coverage=Coverage(
+            macs=0.6 if row_id == FLAGGED else 1.0, weights=1.0,
+            float_operators=[name("Conv c")] if row_id == FLAGGED else [],
+        ),
+        latency=Latency(
+            p50=0.0004 * (ratio or 1), p90=0.0005 * (ratio or 1), ratio_own=None if baseline else ratio,
+            ratio_own_interval=None if baseline else interval, reference=name(OWN), ratio_reference=ratio,
+            ratio_reference_interval=interval, control=1.002, control_interval=(0.99, 1.01), resolvable=resolvable,
+            threads=1, processes=5, pairs=100,
+        ),
+        throughput=Throughput(batch=32, threads=1, samples_per_second=5000 / (ratio or 1)), memory_bytes=12_345_678,
+        **fields,
+    )  # fmt: skip
+
+
+def _elsewhere(row: Row) -> Row:
+    assert row.accuracy is not None
+    kept = {
+        "recipe",
+        "engine",
+        "kind",
+        "status",
+        "recipe_fields",
+        "files",
+        "size_bytes",
+        "accuracy",
+        "metric",
+        "samples",
+    }
+    return Row(
+        id=f"{row.id}@x86-avx2", target="x86-avx2", measured="emulated",
+        versus_native=VersusNative(samples=1000, correct=899, drop=0.004, flips=9),
+        flags=[Flag(code="saturates", text="9 of 1,000 predictions differ from those on this CPU")],
+        **{key: getattr(row, key) for key in kept},
+    )  # fmt: skip
+
+
+def _missing(row_id: str, status: Any, name: Name) -> Row:
+    recipe = Recipe.parse(row_id)
+    return Row(
+        id=name(row_id), recipe=name(row_id), engine=name(recipe.engine), kind="quantized", status=status,
+        recipe_fields=recipe, reason=f"there is no kernel {name('Conv c')}",
+    )  # fmt: skip
+
+
+def _diagnosis(name: Name, examples: list[Example]) -> Diagnosis:
+    def change(drop: float) -> Change:
+        return Change(recipe="x", correct=890, drop=drop, drop_interval=(drop - 0.004, drop + 0.004), flips=12)
+
+    layers = [
+        Layer(
+            name=name(layer), kind=name("Conv"), weight_sqnr_db=31.0 + i, activation_sqnr_db=20.0 - i,
+            only_quantized=change(0.001 * i), only_float=change(0.002),
+        )
+        for i, layer in enumerate(("first", "second"))
+    ]  # fmt: skip
+    return Diagnosis(
+        recipe=name(UNSHOWN), samples=1000, layers=layers, worst=examples[:1],
+        advice=[f"{name('second')} alone costs 0.10 points"], next=Recipe.parse(PICK), applied=name(PICK),
+    )  # fmt: skip

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bitpick.reports import notebook
+from bitpick.runs import Comparison
+from tests.reports.factory import PICK, full_run
+from tests.reports.test_markdown import run
+
+
+def test_the_answer_comes_first_and_every_row_is_there(tmp_path):
+    found = full_run(tmp_path)
+    text = notebook.render(found, Path("runs/x"))
+    assert text.index("Ship") < text.index(PICK) < text.index("<table>")
+    assert all(f"<code>{row.id}</code></th>" in text for row in found.rows)
+    assert "runs/x" in text
+
+
+def test_names_from_outside_are_text(tmp_path):
+    text = notebook.render(full_run(tmp_path, lambda name: f"{name}<script>alert(1)</script>\u202e"), Path("<b>"))
+    assert "<script>" not in text
+    assert "\u202e" not in text
+    assert "<b>" not in text
+
+
+@pytest.mark.parametrize("state", ["interrupted", "failed"])
+def test_a_run_that_did_not_end_well_says_so(state):
+    assert f"This run is {state}" in notebook.render(run(state=state, recommendation=None), Path("x"))
+
+
+def test_a_comparison_shows_itself_and_where_its_build_is(tmp_path):
+    found = Comparison(tmp_path, full_run(tmp_path))
+    assert found._repr_html_().startswith('<div class="bitpick">')
+    assert found.build == tmp_path / "builds" / PICK.replace(":", "__")
+
+
+def test_rows_are_a_table_of_plain_units(tmp_path):
+    pytest.importorskip("pandas")
+    found = Comparison(tmp_path, full_run(tmp_path))
+    frame = found.to_pandas()
+    assert list(frame.index) == [row.id for row in found.rows]
+    assert frame.loc[PICK, "metric.value"] == 0.895
+    assert frame.loc[PICK, "versus_baseline.drop"] == pytest.approx(0.005)
+    assert frame.loc[PICK, "size_bytes"] == 100_000

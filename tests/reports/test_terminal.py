@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from bitpick.comparison.job import Job
+from bitpick.evidence import OverDraws
+from bitpick.reports import terminal
+from tests.reports.factory import full_run
+from tests.reports.test_markdown import over_draws, run
+
+
+def shown(renderable, width=140) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+def test_the_summary_has_the_rows_the_reasons_and_the_place():
+    text = shown(terminal.summary(run(), "runs/x"))
+    assert "e:s8u8-per_channel-minmax" in text
+    assert "80.00%" in text
+    assert "no | such <kernel>" in text
+    assert "No build is recommended" in text
+    assert "Selection: simultaneous." in text
+    assert "runs/x" in text
+
+
+def test_what_recipes_lose_over_draws_has_a_place_of_its_own():
+    found = run()
+    assert "Over calibration draws" not in shown(terminal.summary(found, "x"))
+    found.rows[1].over_draws = OverDraws.model_validate(over_draws())
+    text = shown(terminal.summary(found, "x"), width=400)
+    assert "· e:s8u8-per_channel-minmax: this file loses 10.00 (4.00 to 17.00) points; the recipe, over 2 draws" in text
+
+
+def test_brackets_in_text_are_text():
+    odd = run()
+    odd.rows[2].reason = "[red]not markup[/red]"
+    assert "[red]not markup[/red]" in shown(terminal.summary(odd, "x"))
+
+
+def test_a_narrow_terminal_keeps_the_numbers():
+    text = shown(terminal.summary(run(), "x"), width=50)
+    assert "80.00%" in text
+    assert "10.00" in text
+
+
+def test_everything_that_was_measured_is_told_and_fits(tmp_path):
+    text = shown(terminal.summary(full_run(tmp_path), "x"), width=100)
+    cells = {words[0]: words[1:] for line in text.splitlines() if (words := line.split())}
+    assert cells["alpha:s8u8-per_channel-minmax"] == ["89.50%", "0.50", "31", "100%", "100.0", "kB", "0.45"]
+    assert cells["beta:s8dynamic"][-2:] == ["?", "slower_than_float"]
+    assert max(map(len, text.splitlines())) <= 100
+    flat = " ".join(text.split())
+    assert "Time is that for one sample over alpha:float32's: under 1 is faster" in flat
+    assert "Why slow: 2 transposes run in every inference. To mend it: export with channels first." in flat
+    assert "the recipe, over 3 draws, loses 0.50 (-0.10 to 1.10), from 0.30 to 0.50, and is shown" in flat
+    assert "second alone costs 0.10 points." in flat
+    assert "3 samples whose prediction changed" in flat
+
+
+def test_live_rows_show_what_goes_on_and_nothing_where_there_is_no_terminal():
+    for is_terminal in (True, False):
+        file = io.StringIO()
+        console = Console(file=file, force_terminal=is_terminal, width=140, _environ={})
+        with terminal.LiveRows(console) as live:
+            live.phase("converting the model")
+            live.started(Job("b", "e", "build", {}, subject="e:x"))
+            live.row(run().rows[1])
+            live._live.refresh() if is_terminal else None
+            live.ended(Job("b", "e", "build", {}, subject="e:x"))
+        text = file.getvalue()
+        assert ("building e:x" in text) == is_terminal
+        assert ("80.00%" in text) == is_terminal
+    assert text == ""
