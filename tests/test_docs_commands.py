@@ -30,6 +30,7 @@ COMMANDS = list(dict.fromkeys(command for text in TEXTS.values() for command in 
 EVERYTHING = "every engine there is, timed: minutes"
 RESNET = "builds of a ResNet8: a minute and more"
 TIMED_BELOW = "timed at full length; the example of docs/reference/speed.md needs such a run, made shorter here"
+BUILDERS = "tests/test_cli_models.py has such functions"
 COPY = "tests/datasets/test_cifar10.py opens such copies"
 PARSED = {
     "bitpick bench run/builds/onnxruntime__float32 build": "ten processes; tests/test_cli.py times builds in fewer",
@@ -42,6 +43,8 @@ PARSED = {
     "bitpick compare model.onnx --target old-server.yaml": "there is no such server; tests/test_docs.py reads the file",
     "bitpick compare model.onnx --calibration-seeds 5 --selection cross-fit": EVERYTHING,
     "bitpick compare model.onnx --data data/cifar10 --engine onnxruntime --no-bench": COPY,
+    "bitpick compare model.weights.h5 --keras-builder my_package:make_model --trust-model --out run": BUILDERS,
+    "bitpick compare my_package:make_network --state-dict weights.pt --trust-model --out run": BUILDERS,
     "bitpick data --data data/cifar10": COPY,
     "bitpick diagnose model.keras --recipe onnxruntime:u8u8-per_tensor-minmax --apply": RESNET,
     "bitpick diagnose model.keras --recipe onnxruntime:u8u8-per_tensor-minmax --data cifar10 --apply": RESNET,

@@ -164,14 +164,14 @@ def test_what_breaks_after_three_rounds_takes_none_of_them(measure, monkeypatch)
     real = Recording.run
 
     def run(self, environment, function, payload):
-        if function.endswith("bench_blocks") and HALF in payload["keys"] and len(Recording.made) > 12:
-            raise WorkerError("it died in round five")
+        if function.endswith("bench_blocks") and HALF in payload["keys"] and len(Recording.made) > 9:
+            raise WorkerError("it died in round four")
         return real(self, environment, function, payload)
 
     monkeypatch.setattr(Recording, "run", run)
-    found, untimed = measure(budget=8.0)
+    found, untimed = measure(budget=12.0)  # for more rounds than that on a busy machine, too
     assert untimed == {}
-    assert found[HALF].latency.processes == found[PLAIN].latency.processes == 4
+    assert found[HALF].latency.processes == found[PLAIN].latency.processes == 3
 
 
 def test_a_build_that_cannot_take_many_samples_has_no_throughput(measure, monkeypatch):
