@@ -65,7 +65,7 @@ def left_in(place: Path) -> list[str]:
 
 
 def test_compare_shows_the_rows_the_pick_and_where_everything_is(place):
-    done = compare(place, "--out", "run")
+    done = compare(place, "--target", "host", "--out", "run")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     for text in ("fake:float32", "fake:s8s8-per_tensor-minmax", "accuracy", "Ship fake:", "unsupported:", "run.json"):
@@ -73,7 +73,9 @@ def test_compare_shows_the_rows_the_pick_and_where_everything_is(place):
     left = {p.name for p in (place / "run").iterdir()} - {"ranges", "examples"}
     assert left == {"report.md", "report.html", "run.json", "builds", "forms", "logs"}
     build = place / "run" / "builds" / "fake__s8s8-per_tensor-minmax"
-    assert {p.name for p in build.iterdir()} == {"model.npz", "recipe.yaml", "predictions.npz"}
+    assert {p.name for p in build.iterdir()} == {
+        "model.npz", "recipe.yaml", "predictions.npz", "labels.txt", "run.py",
+    }  # fmt: skip
 
 
 def test_json_is_the_run_and_nothing_else_is_on_standard_output(place):
