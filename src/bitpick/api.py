@@ -157,6 +157,18 @@ def compare(
     Raises:
         RequestError: the request is wrong; nothing was written.
         RunError: the run failed, and run.json says how far it came.
+
+    Examples:
+        >>> recipe = "onnxruntime:s8u8-per_channel-minmax+reduced_range"
+        >>> found = compare(model, (images, labels), recipes=[recipe], targets=["host"], bench_seconds=0)
+        >>> [(row.id, row.status) for row in found.rows]
+        [('onnxruntime:float32', 'ok'), ('onnxruntime:s8u8-per_channel-minmax+reduced_range', 'ok')]
+
+        Without labels builds are compared with the float model:
+
+        >>> found = compare(model, images, recipes=[recipe], targets=["host"], bench_seconds=0)
+        >>> found.run.task, found.rows[1].metric.name
+        ('agreement', 'agreement')
     """
     if not 0 <= flag_drop <= 100:
         raise RequestError(

@@ -52,6 +52,10 @@ def convert(
     Raises:
         RequestError: the request is wrong; nothing was written.
         RunError: a hop failed; nothing was written.
+
+    Examples:
+        >>> [hop.passed for hop in convert(model, "onnx", "clean.onnx", (images, labels))]
+        [True]
     """
     target = single.target_format(to)
     read = data_source(data, data_options)
@@ -100,6 +104,10 @@ def quantize(
     Raises:
         RequestError: the request is wrong; nothing was written.
         RunError: the build failed; nothing was written.
+
+    Examples:
+        >>> [file.path for file in quantize(model, "onnxruntime:s8u8-per_channel-minmax", "build", (images, labels))]
+        ['model.onnx']
     """
     read = data_source(data, data_options)
     return single.quantize(
@@ -145,6 +153,10 @@ def evaluate(
     Raises:
         RequestError: there is no such model or build, or it does not fit the data.
         RunError: the evaluation failed.
+
+    Examples:
+        >>> evaluate(model, (images, labels)).metric.name
+        'accuracy'
     """
     judging = checked(Judging(task=task, metric=metric, unit=unit, lower_is_better=lower_is_better))
     source = source_of(model, data_source(data, data_options), example)

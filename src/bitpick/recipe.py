@@ -206,6 +206,11 @@ class Recipe(BaseModel):
 
         Raises:
             RecipeError: the text is no recipe id.
+
+        Examples:
+            >>> recipe = Recipe.parse("onnxruntime:s8u8-per_channel-minmax+reduced_range")
+            >>> recipe.weights, recipe.activations, recipe.granularity
+            ('s8', 'u8', 'per_channel')
         """
         match = _ID.fullmatch(text)
         if match is None:

@@ -62,6 +62,12 @@ class Comparison:
 
         Raises:
             RequestError: pandas is not installed.
+
+        Examples:
+            >>> recipe = "onnxruntime:s8u8-per_channel-minmax"
+            >>> found = bitpick.compare(model, images, recipes=[recipe], targets=["host"], bench_seconds=0)
+            >>> list(found.to_pandas()["kind"])
+            ['baseline', 'quantized']
         """
         try:
             import pandas as pd
