@@ -29,7 +29,9 @@ def code(words: Iterable[str]) -> str:
 
 def docstring(text: str | None) -> tuple[str, dict[str, str]]:
     """A Google-style docstring: what stands before its sections, and the text of each section."""
-    first, *rest = re.split(r"^(Args|Attributes|Raises|Returns):\n", inspect.cleandoc(text or ""), flags=re.MULTILINE)
+    first, *rest = re.split(
+        r"^(Args|Attributes|Examples|Raises|Returns):\n", inspect.cleandoc(text or ""), flags=re.MULTILINE
+    )
     return first.strip(), {name: inspect.cleandoc(body) for name, body in zip(rest[::2], rest[1::2], strict=True)}
 
 
@@ -104,7 +106,15 @@ def _function(name: str, function: Callable[..., Any]) -> str:
             parts.append(
                 listed if title == "Args" else f"**{title}**" + (f"\n\n{listed}" if named else f": {sections[title]}")
             )
+    if "Examples" in sections:
+        parts.append(_examples(sections["Examples"]))
     return "\n\n".join(parts)
+
+
+def _examples(section: str) -> str:
+    """Examples as doctest has them, text between them as text."""
+    blocks = re.split(r"\n\n+", section)
+    return "\n\n".join(f"```pycon\n{each}\n```" if each.startswith(">>>") else each for each in blocks)
 
 
 def _signature(name: str, function: Callable[..., Any]) -> str:
