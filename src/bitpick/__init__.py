@@ -1,6 +1,7 @@
 """bitpick: which quantized build of my model should I ship?
 
-In the examples of this package `model` is the path of an ONNX classifier; `images` and `labels` are arrays of 400 samples.
+In the examples of this package `model` is the path of an ONNX classifier; `images` and `labels` are arrays of 400
+samples.
 
 >>> import bitpick
 >>> comparison = bitpick.compare(model, (images, labels), preset="basic", engines=["onnxruntime"], bench_seconds=0)
