@@ -8,6 +8,7 @@ import mmap
 import pickletools
 import re
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -205,15 +206,31 @@ def _check_function(text: str, option: str) -> None:
 
 def _code_sha256(function: str) -> str:
     """The digest of the file of a function's module, where there is one beside the user or on the Python path."""
-    module = function.partition(":")[0]
-    beside = Path(*module.split(".")).with_suffix(".py")
-    if beside.is_file():
-        return sha256_of(beside)
+    found = _code(function.partition(":")[0])
+    return sha256_of(found) if found is not None else ""
+
+
+def _code(module: str) -> Path | None:
+    """The file of a module, found without running anything of the packages that it is in."""
+    first, *inner = module.split(".")
+    if place := _in_folder(Path(), (first, *inner)):
+        return place
     try:
-        spec = importlib.util.find_spec(module.partition(".")[0])
+        spec = importlib.util.find_spec(first)
     except (ImportError, ValueError):
-        return ""
-    return sha256_of(Path(spec.origin)) if spec and spec.origin and Path(spec.origin).is_file() else ""
+        return None
+    if spec is None:
+        return None
+    if inner:
+        places = (_in_folder(Path(each), inner) for each in spec.submodule_search_locations or ())
+        return next((place for place in places if place), None)
+    return Path(spec.origin) if spec.origin and Path(spec.origin).is_file() else None
+
+
+def _in_folder(folder: Path, parts: Sequence[str]) -> Path | None:
+    """The file of a module under a folder: its own, or that of the package that it is."""
+    whole = folder.joinpath(*parts)
+    return next((p for p in (whole / "__init__.py", whole.with_suffix(".py")) if p.is_file()), None)
 
 
 def _kind(path: Path) -> Kind:
