@@ -9,6 +9,7 @@ from bitpick.errors import RecipeError, RequestError
 from bitpick.host import this_host
 from bitpick.judging import Judging
 from bitpick.measures.tasks.classification import Classification
+from bitpick.measures.tasks.deviation import Deviation
 from bitpick.measures.tasks.regression import Regression
 from bitpick.model import Format, Model, Signature, Tensor
 from bitpick.recipe import Recipe
@@ -67,6 +68,8 @@ def test_a_preset_brings_its_own_threshold_and_the_user_goes_before_it(model_fil
     assert settled(model_file, Regression(), preset="reference").min_accuracy is None
     with pytest.raises(RequestError, match="judged by MAE"):
         settled(model_file, Regression(), min_accuracy=0.9)
+    with pytest.raises(RequestError, match="judged by deviation"):  # a fraction, of which less is better
+        settled(model_file, Deviation(outputs=("y",)), min_accuracy=0.9)
 
 
 def test_the_margin_is_the_tasks_own_where_the_user_says_none(model_file):

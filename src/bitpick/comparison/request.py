@@ -190,7 +190,7 @@ def settle(request: RequestRecord, task: Task) -> None:
         request.margin = task.default_margin
     if measure.name == "accuracy" and request.min_accuracy is None:
         request.min_accuracy = PRESET_MIN_ACCURACY.get(request.preset)
-    if measure.unit != "fraction":
+    if measure.unit != "fraction" or not measure.higher_is_better:
         _require(request.min_accuracy is None, f"builds are judged by {measure.label} here", "no --min-accuracy")
 
 
