@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from bitpick.datasets.dataset import Samples
+from bitpick.engines.engine import CALIBRATION_BATCH
 from bitpick.preprocessing import Arrays
+
+
+def calibration_batches(samples: Samples, size: int | None) -> Iterator[Arrays]:
+    """Calibration samples, some at a time, each of them once.
+
+    Args:
+        samples: the calibration set.
+        size: the number of samples that a graph takes at once; None where any will do. Every batch is a multiple of it:
+            the last one is filled up with the first samples, which distorts what is seen less than one sample that is
+            repeated.
+    """
+    if size is None:
+        yield from samples.batches(CALIBRATION_BATCH)
+        return
+    for batch in samples.batches(max(1, CALIBRATION_BATCH // size) * size):
+        if short := -len(batch[0]) % size:
+            first = next(samples.head(short).batches(short))
+            fill = (np.resize(each, (short, *each.shape[1:])) for each in first)
+            yield tuple(np.concatenate(pair) for pair in zip(batch, fill, strict=True))
+        else:
+            yield batch
 
 
 def pieces(batch: Arrays, size: int | None) -> list[Arrays]:

@@ -11,8 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bitpick.datasets.dataset import Samples
-from bitpick.engines.batches import pieces
-from bitpick.engines.engine import CALIBRATION_BATCH
+from bitpick.engines.batches import calibration_batches, pieces
 from bitpick.engines.onnxruntime_weights import WEIGHTED
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe
@@ -35,11 +34,12 @@ def calibrate(source: Path, recipe: Recipe, samples: Samples, out: Path) -> None
         source, None, augmented_model_path=augmented, calibrate_method=method, extra_options=options
     )
     if recipe.calibration in ("minmax", "moving_average"):
-        calibrator.collect_data(_Reader(source, samples.batches(CALIBRATION_BATCH)))
+        calibrator.collect_data(_Reader(source, samples))
     else:
         # A histogram keeps every activation of one call: one batch at a time bounds that.
-        for batch in samples.batches(CALIBRATION_BATCH):
-            calibrator.collect_data(_Reader(source, iter([batch])))
+        reader = _Reader(source, samples)
+        while reader.next_batch():
+            calibrator.collect_data(reader)
     save_tensors_data(calibrator.compute_data(), out)
     augmented.unlink()
 
@@ -103,7 +103,7 @@ def quantize(
     quantize_static(
         source,
         out,
-        _Reader(source, samples.batches(CALIBRATION_BATCH)),
+        _Reader(source, samples),
         quant_format=QuantFormat.QOperator if QOPERATOR in recipe.options else QuantFormat.QDQ,
         activation_type=types[recipe.activations],
         weight_type=types[recipe.weights],
@@ -141,19 +141,28 @@ def _symmetry(recipe: Recipe) -> dict[str, bool]:
 
 
 class _Reader:
-    """Calibration batches in the form that the quantizer asks for. It is spent after one pass."""
+    """Calibration samples in the form that the quantizer asks for: of the whole set, or batch by batch; once."""
 
-    def __init__(self, source: Path, batches: Iterator[Arrays]) -> None:
+    def __init__(self, source: Path, samples: Samples) -> None:
         import onnx
 
         graph = onnx.load(source, load_external_data=False).graph
         stored = {initializer.name for initializer in graph.initializer}
         inputs = [value for value in graph.input if value.name not in stored]
         dims = inputs[0].type.tensor_type.shape.dim
-        size = dims[0].dim_value if dims and dims[0].HasField("dim_value") else None
+        self._size = dims[0].dim_value if dims and dims[0].HasField("dim_value") else None
         self._names = [value.name for value in inputs]
-        self._pieces = (piece for batch in batches for piece in pieces(batch, size))
+        self._batches = calibration_batches(samples, self._size)
+        self._pieces: Iterator[Arrays] | None = None
+
+    def next_batch(self) -> bool:
+        """Go to the next batch, the end of which is then the end; whether there is one."""
+        batch = next(self._batches, None)
+        self._pieces = None if batch is None else iter(pieces(batch, self._size))
+        return batch is not None
 
     def get_next(self) -> dict[str, NDArray[Any]] | None:
+        if self._pieces is None:
+            self._pieces = (piece for batch in self._batches for piece in pieces(batch, self._size))
         piece = next(self._pieces, None)
         return None if piece is None else dict(zip(self._names, piece, strict=True))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.datasets.dataset import Samples
-from bitpick.engines.batches import joined, pieces
+from bitpick.engines.batches import calibration_batches, joined, pieces
 from bitpick.engines.engine import (
     CALIBRATION_BATCH,
     Build,
@@ -196,7 +196,7 @@ class _Batches:
         self._size = size
 
     def __iter__(self) -> Iterator[Arrays]:
-        for batch in self._samples.batches(CALIBRATION_BATCH):
+        for batch in calibration_batches(self._samples, self._size):
             yield from pieces(batch, self._size)
 
 

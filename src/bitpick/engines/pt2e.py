@@ -7,8 +7,7 @@ from typing import Any
 
 from bitpick.conversion import pytorch_file
 from bitpick.datasets.dataset import Samples
-from bitpick.engines.batches import pieces
-from bitpick.engines.engine import CALIBRATION_BATCH
+from bitpick.engines.batches import calibration_batches, pieces
 
 
 def quantize(module: Any, quantizer: Any, samples: Samples, rewrite: Callable[[Any], None] | None = None) -> Any:
@@ -41,7 +40,7 @@ def quantize(module: Any, quantizer: Any, samples: Samples, rewrite: Callable[[A
         rewrite(program)
     prepared = prepare_pt2e(program, _floats_only(quantizer))
     with torch.no_grad():
-        for batch in samples.batches(CALIBRATION_BATCH):
+        for batch in calibration_batches(samples, fixed):
             for part in pieces(batch, fixed):
                 prepared(*map(torch.from_numpy, part))
         return convert_pt2e(prepared)
