@@ -17,6 +17,7 @@ from bitpick.comparison import alone
 from bitpick.comparison import store as stores
 from bitpick.comparison.compare import Comparison, new_run
 from bitpick.comparison.gate import Rules, gate
+from bitpick.comparison.job import open_build
 from bitpick.comparison.listener import Silent
 from bitpick.comparison.request import make_request
 from bitpick.comparison.store import Store
@@ -352,3 +353,17 @@ def test_a_model_by_itself_is_judged_by_its_task(tmp_path):
     assert row.accuracy.correct == int(((scores > threshold) == (labels[COUNT:] > labels.mean())).sum())
     with pytest.raises(DataError, match="has no labels"):
         alone.evaluate(model, lambda _: data(tmp_path, inputs.astype(np.float32), None), Silent())
+
+
+def test_a_continued_run_ships_the_names_that_classes_have_now(compare):
+    rng = np.random.default_rng(0)
+    weight, inputs = rng.normal(size=(6, 3)), rng.normal(size=(2 * COUNT, 6))
+    labels = (inputs @ weight).argmax(axis=1)
+    seconds = []
+    for names in (("cat", "dog", "fish"), ("cat", "dog", "fish"), ("dog", "cat", "fish")):
+        run = compare([weight], inputs, labels, names, margin="50%")
+        row = next(row for row in run.rows if row.kind == "quantized" and row.status == "ok")
+        assert open_build(compare.store.build(row.id)).interface.classes == names
+        assert list(row.accuracy.per_class) == list(names)
+        seconds.append(row.seconds)
+    assert seconds[0] == seconds[1] != seconds[2]  # the same names: the same row

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from bitpick.comparison.arrays import read_outputs
 from bitpick.comparison.job import open_build, predictions_file
 from bitpick.errors import ModelError, OutputError
+from bitpick.interface import Interface
 from bitpick.model import Format, sha256_of
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import file_name
@@ -91,6 +92,7 @@ class Store:
         self._made: Path | None = None
         self._other_data = False
         self.settled = False
+        self.interface: Interface | None = None  # what builds of this run ship with, once it is known
         self._aside: Path | None = None
 
     def claim(self, overwrite: bool) -> None:
@@ -259,15 +261,15 @@ class Store:
             self._other_data = samples[0] != samples[1]
 
     def kept_row(self, row_id: str) -> Row | None:
-        """The earlier run's row, where it is ok, its files are unchanged and its predictions are there."""
+        """The earlier run's row, where it is ok, what ships of it is unchanged and its predictions are there."""
         row = self.previous.row(row_id) if self.previous and not self._other_data else None
         if row is None or row.status != "ok" or not row.files or row.samples is None:
             return None
         with contextlib.suppress(OSError, ValueError, KeyError, EOFError, BadZipFile, ModelError):
             folder = (self.root / row.files[0].path).parent
             made = open_build(folder)
-            ships = (row.quantization, row.settings or {})
-            if (made.recipe, made.settings) == ships and all(
+            ships = (row.quantization, row.settings or {}, self.interface or made.interface)
+            if (made.recipe, made.settings, made.interface) == ships and all(
                 sha256_of(self.root / f.path) == f.sha256 for f in row.files
             ):
                 return row if len(predictions(folder, row.target)) == row.samples else None
