@@ -24,6 +24,14 @@ def build():
     torch.manual_seed(0)
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 10))
 """
+READING = """
+
+def trained():
+    module = build()
+    with torch.no_grad():
+        next(iter(module.parameters())).add_(float(open("bias.txt").read()))
+    return module
+"""
 
 
 def quantized(path):
@@ -103,6 +111,17 @@ def test_a_function_that_returns_a_module_needs_trust_and_lies_in_the_current_fo
     assert row.returncode == 0, row.stderr
     (baseline,) = (each for each in run["rows"] if each["id"] == "onnxruntime:float32")
     assert json.loads(row.stdout)["accuracy"]["correct"] == pytest.approx(baseline["accuracy"]["correct"], abs=2)
+    # What the function reads is in no digest: other weights of the same code must not find the old results.
+    (place / "my_nets.py").write_text(NETS + READING)
+    (place / "bias.txt").write_text("0.0")
+    reading = [*options[:-2], "reading"]
+    assert bitpick(place, "compare", "my_nets:trained", *reading).returncode == 0
+    assert bitpick(place, "compare", "my_nets:trained", *reading).returncode == 0
+    (place / "bias.txt").write_text("1.0")
+    other = bitpick(place, "compare", "my_nets:trained", *reading)
+    assert other.returncode == 2
+    assert "is not what it was when the run in" in other.stderr
+    assert bitpick(place, "compare", "my_nets:trained", *reading, "--overwrite").returncode == 0
 
 
 @pytest.mark.parametrize(

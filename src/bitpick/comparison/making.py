@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from bitpick.comparison.fit import LoadData
+from bitpick.errors import OutputError
 from bitpick.executors.executor import Executor
 from bitpick.model import Signature
 from bitpick.preprocessing import Preprocessing
-from bitpick.source import Source
+from bitpick.source import Kind, Source
 
 _SAMPLES = 4
+# What these are may depend on code, and on files that it reads, that the digest of the source does not cover.
+_BY_CODE = (Kind.FACTORY, Kind.PICKLE)
 
 
 def place(source: Source, out: Path) -> Path:
@@ -26,7 +29,7 @@ def make(source: Source, out: Path, executor: Executor, load_data: LoadData) -> 
 
     Args:
         source: the model.
-        out: the file, or folder, to write; one that is there was made from the same model.
+        out: the file, or folder, to write; one that is there was made from the same model, or is compared with it.
         executor: has the libraries.
         load_data: gives samples, for models that do not say what they take: as the data set has them.
 
@@ -34,11 +37,12 @@ def make(source: Source, out: Path, executor: Executor, load_data: LoadData) -> 
         Its place.
 
     Raises:
-        RequestError: the model cannot be opened, or does not take such samples.
+        RequestError: the model cannot be opened, or does not take such samples; or what a function, or the code of a
+            pickled module, makes of it is no longer what was made before.
         RunError: it cannot be expressed.
     """
     maker, made = source.maker(), place(source, out)
-    if maker is None or made.exists():
+    if maker is None or (made.exists() and source.kind() not in _BY_CODE):
         return made
     made.parent.mkdir(parents=True, exist_ok=True)
     partial = made.with_name(f"partial-{made.name}")
@@ -47,8 +51,19 @@ def make(source: Source, out: Path, executor: Executor, load_data: LoadData) -> 
     if maker.needs_samples:
         payload["inputs"] = made.with_name("example_inputs.npz")
         np.savez(made.with_name("example_inputs.npz"), *_samples(load_data))
-    executor.run(maker.environment, maker.function, payload)
-    partial.replace(made)
+    digest = executor.run(maker.environment, maker.function, payload).value
+    note = made.with_name(f"{made.name}.sha256")  # of what the file means: its bytes differ each time
+    if not made.exists():
+        partial.replace(made)
+        note.write_text(str(digest))
+        return made
+    partial.unlink()
+    if note.exists() and note.read_text() != digest:
+        raise OutputError(
+            f"the model {source.name} is not what it was when the run in {made.parent.parent} was made",
+            expected="code that makes the same weights each time",
+            mend="name another directory with --out, or replace that run with --overwrite",
+        )
     return made
 
 

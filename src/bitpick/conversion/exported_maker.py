@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def make(out: str, source: str, kind: str, state_dict: str | None = None, inputs: str | None = None) -> None:
+def make(out: str, source: str, kind: str, state_dict: str | None = None, inputs: str | None = None) -> str:
     """Write the exported program of a model that the user trusts; it is run on a batch beside the original.
 
     Args:
@@ -24,6 +25,9 @@ def make(out: str, source: str, kind: str, state_dict: str | None = None, inputs
         kind: `PROGRAM`, which says what it takes, or `TORCHSCRIPT`, `PICKLE` or `FACTORY`.
         state_dict: a file with the weights of the module that the function returns.
         inputs: a `.npz` file with two samples or more, an array for each input; for all kinds but a program.
+
+    Returns:
+        The digest of its graph and its weights; that of the file differs each time.
 
     Raises:
         ModelError: it cannot be opened, or does not take such samples.
@@ -43,6 +47,18 @@ def make(out: str, source: str, kind: str, state_dict: str | None = None, inputs
             program = exported_program.export(plain, batch, source)
             _check(source, original, program, batch)
     torch.export.save(program, out)
+    return _digest(program)
+
+
+def _digest(program: torch.export.ExportedProgram) -> str:
+    import torch
+
+    found = hashlib.sha256(program.graph_module.code.encode())
+    for name, each in sorted({**program.state_dict, **program.constants}.items()):
+        if isinstance(each, torch.Tensor):
+            found.update(f"{name} {each.dtype} {tuple(each.shape)}".encode())
+            found.update(each.detach().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def _fitting(program: torch.export.ExportedProgram, batch: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
