@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,24 @@ def load(path: Path) -> Any:
     return interpreter
 
 
+def ends(interpreter: Any) -> tuple[list[Any], list[Any]]:
+    """The inputs and outputs of a file in the model's order: by their numbers in its signature, where it has some."""
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    signatures = interpreter.get_signature_list()
+    if len(signatures) != 1 or (len(inputs) == 1 and len(outputs) == 1):
+        return inputs, outputs
+    runner = interpreter.get_signature_runner(next(iter(signatures)))
+    found = []
+    for details, known in ((runner.get_input_details(), inputs), (runner.get_output_details(), outputs)):
+        numbers = {name: re.search(r"_(\d+)$", name) for name in details}
+        if not all(numbers.values()):
+            return inputs, outputs
+        order = sorted(details, key=lambda name: int(numbers[name][1]))  # type: ignore[index]  # all of them have one
+        by_index = {each["index"]: each for each in known}
+        found.append([by_index.get(details[name]["index"], details[name]) for name in order])
+    return found[0], found[1]
+
+
 def describe(source: str) -> dict[str, Any]:
     """What a LiteRT file takes and gives, in the form of `onnx_file.describe`."""
     interpreter = load(Path(source))
@@ -35,7 +54,8 @@ def describe(source: str) -> dict[str, Any]:
         # The first axis is the batch, whatever size the file was saved with: the interpreter resizes it.
         return [(d["name"], [None, *(int(n) for n in d["shape"][1:])], _dtype(d)) for d in details]
 
-    return {"inputs": tensors(interpreter.get_input_details()), "outputs": tensors(interpreter.get_output_details())}
+    inputs, outputs = ends(interpreter)
+    return {"inputs": tensors(inputs), "outputs": tensors(outputs)}
 
 
 def is_quantized(source: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.conversion import litert_file
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.batches import joined, pieces
 from bitpick.engines.engine import (
@@ -164,7 +165,7 @@ def _ranges(source: Path, recipe: Recipe, manager: Any, samples: Samples) -> Any
     signature = next(iter(interpreter.get_signature_list()))
     details = interpreter.get_signature_runner(signature).get_input_details()
     by_index = {each["index"]: name for name, each in details.items()}
-    inputs = graph.ends(interpreter)[0]
+    inputs = litert_file.ends(interpreter)[0]
     names = [by_index[each["index"]] for each in inputs]
     updates = {"minmax": qsv_utils.min_max_update, "moving_average": qsv_utils.moving_average_update}
     assert recipe.calibration is not None
@@ -185,7 +186,7 @@ class _LiteRtSession(Session):
             model_path=str(path), num_threads=settings.threads, experimental_op_resolver_type=kernels
         )
         self.interpreter.allocate_tensors()
-        self._inputs, self._outputs = graph.ends(self.interpreter)
+        self._inputs, self._outputs = litert_file.ends(self.interpreter)
         self._batch = self._own = int(self._inputs[0]["shape"][0])
         self._resizes = True
 

@@ -88,24 +88,6 @@ def _layers(path: Path) -> list[Layer]:
     return found
 
 
-def ends(interpreter: Any) -> tuple[list[Any], list[Any]]:
-    """The inputs and outputs of a file in the model's order: by their numbers in its signature, where it has some."""
-    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    signatures = interpreter.get_signature_list()
-    if len(signatures) != 1 or (len(inputs) == 1 and len(outputs) == 1):
-        return inputs, outputs
-    runner = interpreter.get_signature_runner(next(iter(signatures)))
-    found = []
-    for details, known in ((runner.get_input_details(), inputs), (runner.get_output_details(), outputs)):
-        numbers = {name: re.search(r"_(\d+)$", name) for name in details}
-        if not all(numbers.values()):
-            return inputs, outputs
-        order = sorted(details, key=lambda name: int(numbers[name][1]))  # type: ignore[index]  # all of them have one
-        by_index = {each["index"]: each for each in known}
-        found.append([by_index.get(details[name]["index"], details[name]) for name in order])
-    return found[0], found[1]
-
-
 def native(source: Any, batch: NDArray[Any]) -> NDArray[Any]:
     """A batch of shape (n, …) in the dtype of an input, of which an integer one may have a scale and a zero point."""
     scale, zero_point = source["quantization"]

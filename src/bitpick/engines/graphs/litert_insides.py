@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.conversion import litert_file
 from bitpick.engines.engine import Build
 from bitpick.engines.graphs import litert as graph
 from bitpick.engines.insides import Insides, Pair
@@ -61,7 +62,7 @@ def _open(build: Build) -> Any:
 
 
 def _run(interpreter: Any, batch: Arrays) -> None:
-    sources = graph.ends(interpreter)[0]
+    sources = litert_file.ends(interpreter)[0]
     for source, array in zip(sources, batch, strict=True):
         interpreter.resize_tensor_input(source["index"], array.shape)
     interpreter.allocate_tensors()
