@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from bitpick.datasets import labels
 from bitpick.errors import DataError
+from bitpick.model import Signature, Tensor
 from tests.datasets.conftest import takes
 
 WORDS = st.text(st.characters(categories=("Lu", "Ll")), min_size=1, max_size=6)
@@ -110,3 +111,10 @@ def test_files_that_hold_no_labels(tmp_path, name, content, says):
         (tmp_path / name.partition(":")[0]).write_text(content)
     with pytest.raises(DataError, match=says):
         labels.read(str(tmp_path / name))
+
+
+def test_the_output_with_a_score_for_each_class_says_how_many_there_are():
+    given_ = {"": np.arange(20) % 10}
+    outputs = (Tensor("features", (64,)), Tensor("scores", (10,)))
+    assert len(labels.encode(given_, signature=Signature((), outputs)).classes) == 10
+    assert len(labels.encode(given_, signature=Signature((), outputs[:1])).classes) == 64

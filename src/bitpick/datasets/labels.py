@@ -62,7 +62,7 @@ def encode(
         # The source knows what its numbers mean: the user's order is that of the model.
         names = np.array(known)
         return _named({split: names[_indices(each, len(known))] for split, each in labels.items()}, known, asked)
-    counts = _scores(signature)
+    counts = _scores(signature, labels)
     if all(_one_hot(each) for each in labels.values()):
         chosen = {split: each.argmax(axis=1) for split, each in labels.items()}
         width = next(iter(labels.values())).shape[1]
@@ -129,12 +129,16 @@ def _classes(labels: Labels, scores: int) -> bool:
     return scores > 1 and bool((labels == np.floor(labels)).all()) and labels.max() < scores
 
 
-def _scores(signature: Signature | None) -> int:
-    """How many classes a model tells apart, by its first output that is a vector; 0 where none is."""
-    for tensor in signature.outputs if signature else ():
-        if tensor.shape is not None and len(tensor.shape) == 1 and tensor.shape[0] is not None:
-            return max(2, tensor.shape[0])
-    return 0
+def _scores(signature: Signature | None, labels: Mapping[str, Labels]) -> int:
+    """How many classes a model tells apart; 0 where no output is a vector.
+
+    That is by the vector with a score for each class that the labels have, else by the first one: a model may give
+    features beside its scores.
+    """
+    shapes = [tensor.shape for tensor in signature.outputs if tensor.shape] if signature else []
+    sizes = [max(2, shape[0]) for shape in shapes if len(shape) == 1 and shape[0] is not None]
+    highest = max((int(each.max()) for each in labels.values() if each.ndim == 1 and each.size), default=-1)
+    return highest + 1 if highest + 1 in sizes else next(iter(sizes), 0)
 
 
 def _names(labels: Mapping[str, Labels], known: Sequence[str] | None, scores: int) -> tuple[str, ...]:
