@@ -29,3 +29,20 @@ def test_an_input_of_token_ids_is_not_reconstructed():
 def test_labels_of_0_and_1():
     assert binary(np.array([0.0, 1.0]))
     assert not binary(np.array([0, 2]))
+
+
+def test_whole_numbers_beside_one_number_are_values_and_names_are_classes():
+    ends = Signature((Tensor("x", (4,)),), (Tensor("age", (1,)),))
+    ages = np.arange(90)
+    assert Case(ends, tuple(map(str, range(90))), ages, "m.onnx", Judging()).guess == "regression"
+    assert Case(ends, ("0", "1"), ages % 2, "m.onnx", Judging()).guess == "classification"
+    assert Case(ends, ("cat", "dog", "fish"), ages % 3, "m.onnx", Judging()).guess == "classification"
+
+
+def test_an_output_like_the_input_beside_labels_of_0_and_1_is_a_reconstruction_and_not_that_many_classes():
+    labels = np.arange(50) % 2
+    for size, task in ((640, "anomaly"), (2, "classification")):
+        ends = Signature((Tensor("x", (size,)),), (Tensor("y", (size,)),))
+        assert Case(ends, tuple(map(str, range(size))), labels, "m.onnx", Judging()).guess == task
+    ends = Signature((Tensor("x", (8,)),), (Tensor("y", (8,)),))
+    assert Case(ends, tuple(map(str, range(8))), np.arange(50) % 8, "m.onnx", Judging()).guess == "classification"

@@ -80,13 +80,18 @@ class Case:
         if self.labels.ndim > 1:
             return self._of_many
         whole = self.labels.dtype.kind in "iub"
-        if whole and self.classes and any(count in (1, len(self.classes)) for count in self.counts):
+        # Numbers may be those of classes, or counts, or 1 for what is abnormal.
+        numbers_alone = self.classes == tuple(map(str, range(len(self.classes))))
+        scored = len(self.classes) in self.counts or (len(self.classes) == 2 and 1 in self.counts)
+        mirrors = self.mirrored is not None and binary(self.labels)
+        wide = self.mirrored is not None and self.counts[self.mirrored[0]] > 2
+        if whole and self.classes and scored and not (mirrors and wide and numbers_alone):
             return "classification"
-        if self.mirrored is not None and binary(self.labels):
+        if mirrors:
             return "anomaly"
-        if whole and self.classes:
-            return "classification"
         many = any(count > 1 for count in self.counts)
+        if whole and self.classes and (many or 1 not in self.counts or not numbers_alone):
+            return "classification"
         numbers = self.judging.metric in ("mae", "rmse", "r2")
         if whole and (many or binary(self.labels)) and not numbers:
             return "classification"
