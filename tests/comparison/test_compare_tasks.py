@@ -138,7 +138,7 @@ def test_a_build_that_is_shown_to_be_no_worse_is_chosen_and_a_bad_one_is_not(com
     run = compare([weight], inputs, labels)
     assert run.recommendation.id is None
     assert not run.row(TENSOR).versus_baseline.noninferior
-    assert "No build is shown to lose less than 5% of its float32's MAE" in run.recommendation.because[0]
+    assert "No build is shown to have a rise of less than 5% of its float32's MAE" in run.recommendation.because[0]
     assert [flag.code for flag in run.row(TENSOR).flags] == ["drop"]
 
 

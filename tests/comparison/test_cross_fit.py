@@ -71,7 +71,8 @@ def test_a_build_that_looks_good_where_it_was_chosen_and_not_elsewhere_is_not_re
     )
     assert answer.held_out_drop is None
     assert (
-        "Half of the samples (2,500) chooses none: No build is shown to lose less than 2.0 points" in answer.because[2]
+        "Half of the samples (2,500) chooses none: No build is shown to have a drop of less than 2.0 points"
+        in answer.because[2]
     )
 
 

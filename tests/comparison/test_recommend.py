@@ -104,7 +104,7 @@ def test_what_would_settle_a_row_is_told():
 def test_no_row_good_enough_is_a_legal_answer():
     found = recommended([("a:x", range(98), {})])
     assert found.id is None
-    assert found.because[0] == "No build is shown to lose less than 2.0 points."
+    assert found.because[0] == "No build is shown to have a drop of less than 2.0 points."
     assert "would show it" in found.because[1]
     assert '"id":null' in found.model_dump_json(exclude_none=True)
 

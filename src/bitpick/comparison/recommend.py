@@ -174,7 +174,8 @@ def _why_none(rows: Sequence[Row]) -> str:
 
 def _none_good(shown: Sequence[Row], metric: Metric | None, request: RequestRecord) -> list[str]:
     if not shown:
-        return [f"No build is shown to lose less than {phrases.allowed(metric, request)}."]
+        assert metric is not None
+        return [f"No build is shown to have a {metric.worsening} of less than {phrases.allowed(metric, request)}."]
     nearest = min(shown, key=_size_then_accuracy)
     none = f"Of the {len(shown)} builds that are shown to be good enough none does what was asked for"
     asked = " and ".join(_limits(shown, request))
