@@ -164,3 +164,10 @@ def test_margins():
     for text in ("", "0", "-1", "100", "x%", "nan", "1 %%"):
         with pytest.raises(RequestError, match="the margin"):
             margin_of(text, METRIC)
+
+
+def test_a_build_larger_than_its_float32_is_said_to_save_nothing():
+    found = recommended([("a:s8s8", range(10), sized(600))])
+    assert found.id == "a:s8s8"
+    assert "It saves no space: its files are 2.00 times as large as those of its own float32" in found.because[2]
+    assert not any("saves no space" in text for text in recommended([("a:s8s8", range(10), sized(200))]).because)

@@ -26,6 +26,19 @@ def speeds(row: Row) -> list[str]:
     return [f"{one}, {' and '.join(beside)}."]
 
 
+def larger(row: Row) -> list[str]:
+    """That a row is larger than its own float32, with what is known of its speed; nothing where it is not."""
+    if row.size_ratio is None or row.size_ratio <= 1:
+        return []
+    saves = f"It saves no space: its files are {row.size_ratio:.2f} times as large as those of its own float32"
+    if row.latency is None:
+        return [f"{saves}, and whether it is faster was not measured. If it is not, ship the float32."]
+    bounds = row.latency.ratio_own_interval
+    if row.latency.resolvable and bounds is not None and bounds[1] < 1:
+        return [f"{saves}, but it is shown to be faster."]
+    return [f"{saves}, and it is not shown to be faster: ship the float32, unless the device needs integers."]
+
+
 def roughly(count: int) -> int:
     """A number rounded up to two digits: it is an estimate."""
     step: int = 10 ** max(0, len(str(count)) - 2)

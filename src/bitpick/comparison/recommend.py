@@ -57,6 +57,7 @@ def recommend(
     under = f"{phrases.drop_of(pick)} against its own float32, shown to be under {phrases.margin(pick, request)}"
     limited = bool(_limits(shown, request))
     reasons = [f"{phrases.build(pick)} is {_which(chosen, limited, measure)}.", f"Good enough: {under}; {tested}."]
+    reasons += phrases.larger(pick)
     reasons += [*(phrases.flips_bound(pick) if task.against_float else ()), *phrases.speeds(pick)]
     if pick is not best:
         versus = "which ties with it" if pick in ties else f"which is shown to be {phrases.better(measure)}"
