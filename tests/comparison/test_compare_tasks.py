@@ -22,7 +22,7 @@ from bitpick.comparison.listener import Silent
 from bitpick.comparison.request import make_request
 from bitpick.comparison.store import Store
 from bitpick.datasets.dataset import Dataset, Split
-from bitpick.errors import DataError, RequestError, RunError
+from bitpick.errors import DataError, RequestError
 from bitpick.executors.inline import InlineExecutor
 from bitpick.host import this_host
 from bitpick.judging import Judging
@@ -297,10 +297,12 @@ def test_a_metric_of_ones_own(compare, own_metric):
     assert "worst: lower is better" in compare.told
 
 
-def test_a_metric_that_fails_is_told_before_anything_is_built(compare, own_metric):
+def test_a_metric_that_fails_is_told_before_anything_is_written(compare, own_metric, tmp_path):
     weight, inputs, labels = regression()
-    with pytest.raises(RunError, match=r"own_metric:broken fails on .* ValueError: there is no such thing"):
+    with pytest.raises(DataError, match=r"own_metric:broken fails on .* ValueError: there is no such thing") as raised:
         compare([weight], inputs, labels, judging=Judging(metric="own_metric:broken"))
+    assert f"outputs ({COUNT}, 1) and targets ({COUNT},)" in raised.value.expected
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_least_accuracy_is_refused_where_there_is_none(compare):

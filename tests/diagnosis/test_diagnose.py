@@ -10,7 +10,7 @@ import pytest
 
 from bitpick.comparison import store as stores
 from bitpick.engines.fake import FakeEngine
-from bitpick.errors import EngineError, RunError
+from bitpick.errors import EngineError, RequestError, RunError
 from bitpick.recipe import Recipe, pattern_of
 from tests.conftest import CLASSES
 
@@ -163,3 +163,13 @@ def test_a_recipe_that_cannot_be_built_is_a_failed_run(diagnose):
     with pytest.raises(RunError, match="was asked to lack it"):
         diagnose(f"{PER_TENSOR}+absent")
     assert stores.read(diagnose.store.root).state == "failed"
+
+
+def test_a_task_that_cannot_be_diagnosed_leaves_nothing_behind(diagnose, monkeypatch):
+    def refuse(task):
+        raise RequestError("no classes")
+
+    monkeypatch.setattr("bitpick.diagnosis.diagnose.check", refuse)
+    with pytest.raises(RequestError, match="no classes"):
+        diagnose(PER_TENSOR, "channel")
+    assert not diagnose.store.root.exists()

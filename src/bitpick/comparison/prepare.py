@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +31,8 @@ from bitpick.result import FormRecord, RequestRecord
 from bitpick.result import Hop as HopRecord
 from bitpick.source import Source
 
+Check = Callable[[Task, Model], None]
+
 
 class Preparation:
     """Loads the data and converts the model, noting both in the record of the run.
@@ -52,11 +54,20 @@ class Preparation:
         self._listener = listener
         self._converted: set[str] = set()
 
-    def prepare(self, load_data: LoadData) -> tuple[plan.Inputs, Model]:
-        """All that comes before any build; see `open`, `load`, `to_reference`, `settled` and `with_targets`."""
+    def prepare(self, load_data: LoadData, check: Check = lambda *_: None) -> tuple[plan.Inputs, Model]:
+        """All that comes before any build; see `open`, `load`, `to_reference`, `settled` and `with_targets`.
+
+        Args:
+            load_data: gives the data set.
+            check: refuses, by a `RequestError`, what only the task and the model tell; after it the run stays.
+        """
         inputs = self.load(load_data, self.open(load_data))
         model = self.to_reference(inputs)
-        return self.with_targets(self.settled(inputs)), model
+        inputs = self.settled(inputs)
+        check(inputs.task, model)
+        self.store.settle()
+        self.store.save()
+        return self.with_targets(inputs), model
 
     @property
     def source(self) -> Path:
@@ -167,8 +178,6 @@ class Preparation:
             self._listener.note(strange)
         record = self.run.model
         record.parameters, record.macs = counts["parameters"], counts["macs"]
-        self.store.settle()
-        self.store.save()
         return Model(
             source=inputs.source,
             format=inputs.format,

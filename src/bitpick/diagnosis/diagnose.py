@@ -60,8 +60,7 @@ class Diagnosing(Comparison):
             RunError: a conversion failed, or the recipe, or its baseline.
         """
         with self.recorded(overwrite):
-            inputs, model = self._preparation.prepare(load_data)
-            check(inputs.task)
+            inputs, model = self._preparation.prepare(load_data, lambda task, _: check(task))
             self._listener.phase("building and evaluating")
             rows = Rows(self.store, self._executor, self._parallel, self._listener, self._preparation, model, inputs)
             rows.measure(offers(self.run.request, model, self._host))

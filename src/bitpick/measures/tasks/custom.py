@@ -6,9 +6,11 @@ import functools
 import hashlib
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
+
+from numpy.typing import NDArray
 
 from bitpick.errors import DataError, RequestError
 from bitpick.evidence import Measure
@@ -74,8 +76,14 @@ class Custom(Resampled):
         except Exception as error:
             raise DataError(
                 f"the metric {self.path} fails on {len(targets):,} samples: {type(error).__name__}: {error}",
-                expected="a function of outputs and targets that returns a number",
+                expected=f"a function of outputs {_shapes(parts)} and targets {targets.shape} that returns a number",
+                mend="the same call on arrays of these shapes shows where it fails",
             ) from error
+
+
+def _shapes(parts: Mapping[str, NDArray[Any]]) -> str:
+    """What a metric gets as outputs, e.g. `(640, 1)` or `{'boxes': (640, 4)}`."""
+    return str(parts[""].shape) if "" in parts else str({name: part.shape for name, part in parts.items()})
 
 
 @functools.cache
