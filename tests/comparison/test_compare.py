@@ -13,7 +13,7 @@ from bitpick.comparison.compare import Comparison, new_run
 from bitpick.comparison.listener import Silent
 from bitpick.comparison.request import make_request
 from bitpick.comparison.store import Store
-from bitpick.errors import DataError, ModelError, RequestError, RunError
+from bitpick.errors import DataError, ModelError, RecipeError, RequestError, RunError
 from bitpick.executors.inline import InlineExecutor
 from bitpick.fingerprint import Coverage, Grid
 from bitpick.host import this_host
@@ -413,3 +413,9 @@ def test_an_engines_own_hop_that_fails_costs_its_rows_alone(model_file, dataset,
     assert "onnx → pytorch changed the model" in store.run.row("picky:float32").reason
     assert [(h.name, h.passed) for h in store.run.model.hops] == [("raw_onnx → onnx", True), ("onnx → pytorch", False)]
     assert store.run.state == "complete"
+
+
+def test_a_request_of_the_float32_alone_is_refused(compare, tmp_path):
+    with pytest.raises(RecipeError, match="no quantized recipe is asked for"):
+        compare("fake:float32")
+    assert not (tmp_path / "run").exists()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bitpick.comparison.request import check_recipe, make_request, offers, settle
+from bitpick.comparison.request import check_offered, check_recipe, make_request, offers, settle
 from bitpick.engines.engine import Engine
 from bitpick.engines.fake import FakeEngine
 from bitpick.errors import RecipeError, RequestError
@@ -153,3 +153,16 @@ def test_an_engine_that_is_not_installed_is_one_row_that_says_how_to_install_it(
 def test_a_recipe_of_no_capability_is_refused():
     with pytest.raises(RecipeError, match="bitpick engines"):
         check_recipe(Recipe.parse("onnxruntime:bfloat16"))
+
+
+def test_an_engine_that_a_preset_has_no_recipe_of_is_named_with_the_presets_that_have(model_file):
+    asked, form = make_request(model_file, "tiny", preset="basic", engine_names=["onnxruntime", "litert"])
+    with pytest.raises(RecipeError, match="the preset basic has no quantized recipe of litert") as raised:
+        check_offered(asked, model(form), this_host())
+    assert raised.value.mend == "take --preset standard or full"
+    asked, form = make_request(model_file, "tiny", engine_names=["onnxruntime", "litert"])
+    check_offered(asked, model(form), this_host())
+    asked, form = make_request(model_file, "tiny", engine_names=["keras"])
+    with pytest.raises(RecipeError, match="the preset standard has no quantized recipe of keras") as raised:
+        check_offered(asked, model(form), this_host())
+    assert raised.value.mend == "name another engine beside it"

@@ -13,7 +13,7 @@ from bitpick.comparison.examples import examples
 from bitpick.comparison.fit import LoadData
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.prepare import Preparation
-from bitpick.comparison.request import offers
+from bitpick.comparison.request import check_offered, offers
 from bitpick.comparison.rows import Rows
 from bitpick.comparison.store import Store
 from bitpick.engines.registry import engines, outside_distributions
@@ -90,12 +90,13 @@ class Comparison:
             RunError: a conversion on the way to the reference graph failed, or no quantized row is ok.
         """
         with self.recorded(overwrite):
-            inputs, model = self._preparation.prepare(load_data)
+            inputs, model = self._preparation.prepare(
+                load_data, lambda _, model: check_offered(self.run.request, model, self._host)
+            )
             evaluation_set.keep(self.store.evaluation, inputs)
             self._listener.phase("building and evaluating")
             rows = Rows(self.store, self._executor, self._parallel, self._listener, self._preparation, model, inputs)
-            asked = offers(self.run.request, model, self._host)
-            rows.measure(asked)
+            rows.measure(offers(self.run.request, model, self._host))
             rows.claim(self.run.request.alpha)
             timed = partial(times.measure, rows, self.store, inputs, self._fresh, self._listener)
             timed()
@@ -107,10 +108,9 @@ class Comparison:
             self.run.rows = rows.all
             self.run.examples = examples(self.store, rows.predicted, inputs.evaluation, inputs.task)
             if not any(row.kind == "quantized" and row.status == "ok" for row in self.run.rows):
-                why = f"the reason of each is in {self.store.root / 'report.md'}"
-                if not any(offer.recipe.kind == "quantized" for offer in asked):
-                    why = f"the preset {self.run.request.preset} has no recipe of these engines: take another one"
-                raise RunError("no quantized row is ok", mend=why)
+                raise RunError(
+                    "no quantized row is ok", mend=f"the reason of each is in {self.store.root / 'report.md'}"
+                )
         return self.run
 
     @contextmanager

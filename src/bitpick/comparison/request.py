@@ -268,6 +268,35 @@ def offers(request: RequestRecord, model: Model, host: Host) -> list[Offer]:
     return sorted(chosen, key=lambda offer: offer.recipe.kind != "baseline")
 
 
+def check_offered(request: RequestRecord, model: Model, host: Host) -> None:
+    """Refuse a request that makes no quantized build, or none of an engine that it names.
+
+    Raises:
+        RecipeError: with the preset that has some, where one does.
+    """
+    asked = offers(request, model, host)
+    absent = [name for name in request.engines if name not in {offer.recipe.engine for offer in asked}]
+    if not absent and _quantizes(asked):
+        return
+    if request.recipes:
+        raise RecipeError("no quantized recipe is asked for", mend="name one beside the float32's, or none at all")
+    names = absent or request.engines
+    others = [
+        preset
+        for preset in PRESETS
+        if all(_quantizes(_preset_offers(engine(name), preset, model, host)) for name in names)
+    ]
+    raise RecipeError(
+        f"the preset {request.preset} has no quantized recipe of {', '.join(names)}",
+        mend=f"take --preset {' or '.join(others)}" if others else "name another engine beside it",
+    )
+
+
+def _quantizes(offered: Sequence[Offer]) -> bool:
+    """Whether a quantized build is among what is offered, if only to say why it cannot be made."""
+    return any(offer.recipe.kind == "quantized" or offer.unsupported for offer in offered)
+
+
 def _preset_offers(each: Engine, preset: str, model: Model, host: Host) -> list[Offer]:
     mine = [offer for offer in each.recipes(model, host) if preset in offer.presets]
     if mine and (missing := each.missing()):
