@@ -32,7 +32,7 @@ def test_the_findings_are_in_words(made):
         f"The lowest ratio of a quantized build is that of {UNSHOWN}: 0.40 (95% interval 0.38 to 0.43). "
         "1 of 6 are not resolvable on this machine, and drawn faint."
     )
-    assert made["drops"].finding.startswith("2 of the 3 builds that could be recommended")
+    assert made["drops"].finding.startswith("2 of the 3 builds that were tested")
     assert made["classes"].finding == f"The largest is 9.00 points, in the class ant, of {FLAGGED}."
     assert made["draws"].finding.endswith("most: by 0.20 points.")
     assert made["layers"].finding == "The noisiest output is that of second: 19.0 dB."

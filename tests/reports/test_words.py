@@ -151,3 +151,9 @@ def test_what_is_unseen_is_seen():
     assert words.visible("a\u202egnp\x07") == "a\\u202egnp\\u0007"
     assert words.visible("ä → 漢字\t\n") == "ä → 漢字\t\n"
     assert words.sentence("so") == words.sentence("so.") == "so."
+
+
+def test_size_beside_the_baseline():
+    assert words.size_beside(row(size_ratio=0.367)) == "63% smaller"
+    assert words.size_beside(row(size_ratio=1.97)) == "97% larger"
+    assert words.size_beside(row()) == ""

@@ -117,9 +117,9 @@ def _drops(rows: Sequence[Row], run: Run, of: Charted) -> Chart | None:
         records.append(_record(row, run) | told)
     lost, unit = of.measure.worsening, f", in {of.measure.change_unit}" if of.measure.change_unit else ""
     flips = (_FLIPS,) if any(record["flips"] is not None for record in records) else ()
-    tested = [r for r in records if r["standing"] in ("good enough", "not shown")]
-    shown = sum(r["standing"] == "good enough" for r in tested)
-    finding = f"{shown} of the {len(tested)} builds that could be recommended are shown to lose less than the margin."
+    claims = [row.versus_baseline.noninferior for row in judged if row.versus_baseline is not None]
+    tested = [claim for claim in claims if claim is not None]
+    finding = f"{sum(tested)} of the {len(tested)} builds that were tested are shown to lose less than the margin."
     if not tested:
         finding = "None of these builds could be recommended, so none was tested against the margin."
     return Chart(

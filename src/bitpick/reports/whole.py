@@ -39,7 +39,7 @@ def answer(run: Run) -> str:
         beside = f"a {found.worsening} of {found.changed(versus.drop)} beside its own float32"
         parts[0] += f", {beside} (95% interval {words.between(row, versus.drop_interval)}{under})"
     if row.size_bytes is not None:
-        parts.append(f"has {words.size(row)}" + (f" ({words.reduction(row)} smaller)" if words.reduction(row) else ""))
+        parts.append(f"has {words.size(row)}" + (f" ({words.size_beside(row)})" if words.size_beside(row) else ""))
     if (timed := row.latency) is not None and timed.ratio_reference is not None:
         bounds = timed.ratio_reference_interval
         told = f"takes {timed.ratio_reference:.2f} times as long as {timed.reference}"

@@ -88,6 +88,13 @@ def reduction(row: Row) -> str:
     return "" if row.size_ratio is None else f"{round(100 * (1 - row.size_ratio))}%"
 
 
+def size_beside(row: Row) -> str:
+    """The size beside its baseline's in words, e.g. `63% smaller` or `97% larger`."""
+    if row.size_ratio is None:
+        return ""
+    return f"{round(100 * abs(1 - row.size_ratio))}% {'larger' if row.size_ratio > 1 else 'smaller'}"
+
+
 def result(row: Row) -> str:
     """The metric of a row, or why it has none in one word."""
     return row.metric.shown() if row.metric else row.status

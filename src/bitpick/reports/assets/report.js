@@ -77,7 +77,11 @@
   const marks = (chart, x, opacity) =>
     Plot.dot(chart.data, { x, y: of(chart), symbol: "engine", fill: asIs(fill), stroke: asIs(colour), strokeWidth: 1.5, r: 5, opacity });
 
-  const upwards = (chart) => ({ label: chart.metric.head, reverse: chart.metric.reversed, grid: true, ticks: 6, inset: 10 });
+  const upwards = (chart) => {
+    const [least, most] = d3.extent(chart.data, of(chart));
+    const ticks = least < most ? { ticks: 6 } : { ticks: [least], tickFormat: () => written(chart.metric, chart.data[0][chart.metric.key]) };
+    return { label: chart.metric.head, reverse: chart.metric.reversed, grid: true, inset: 10, ...ticks };
+  };
 
   // ---- the charts ----
 
@@ -88,7 +92,7 @@
       const log = spread(data, "bytes");
       return frame(chart, width, {
         height: Math.min(420, 0.75 * width + 60), marginLeft: 48, marginBottom: 44, marginRight: 24, marginTop: 28,
-        x: { label: "size, kB", type: log ? "log" : "linear", inset: 12, ticks: log ? rounds(data, x) : width < 500 ? 4 : 7, tickFormat: ",d" },
+        x: { label: "size, kB", type: log ? "log" : "linear", inset: 12, ticks: log ? rounds(data, x) : width < 500 ? 4 : 7, tickFormat: (kb) => kb.toLocaleString("en-US", { maximumFractionDigits: 3 }) },
         y: upwards(chart), symbol: { legend: true },
         marks: [
           Plot.line(front, { x, y: of(chart), curve: "step-after", stroke: muted, strokeDasharray: "2,3" }),
