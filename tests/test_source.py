@@ -198,3 +198,13 @@ def test_kinds_of_onnx(tmp_path):
     maker = Source(saved([4])).maker()
     assert maker is not None
     assert maker.options == {"source": str(tmp_path / "m.onnx")}
+
+
+def test_a_model_that_is_not_there_is_looked_for_beside_it(tmp_path):
+    (tmp_path / "shapes.keras").touch()
+    with pytest.raises(ModelError, match="does not exist") as raised:
+        Source(str(tmp_path / "shapes.kears")).kind()
+    assert raised.value.mend == "did you mean shapes.keras?"
+    with pytest.raises(ModelError) as raised:
+        Source(str(tmp_path / "other.onnx")).kind()
+    assert raised.value.mend == ""

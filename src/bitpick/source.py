@@ -16,6 +16,7 @@ from pathlib import Path
 from bitpick.errors import ModelError
 from bitpick.model import Format, model_sha256, sha256_of
 from bitpick.onnx_traits import traits
+from bitpick.recipe import did_you_mean
 
 READABLE = (
     "a Keras model (.keras, .h5), a TensorFlow SavedModel folder, an ONNX model (.onnx), a PyTorch program (.pt2), "
@@ -233,13 +234,20 @@ def _in_folder(folder: Path, parts: Sequence[str]) -> Path | None:
     return next((p for p in (whole / "__init__.py", whole.with_suffix(".py")) if p.is_file()), None)
 
 
+def _near(path: Path) -> str:
+    """What a file that is not there may have been meant to be; nothing where none beside it is called alike."""
+    beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+    hint = did_you_mean(path.name, beside)
+    return hint if hint.startswith("did you mean") else ""
+
+
 def _kind(path: Path) -> Kind:
     if path.is_dir():
         if (path / "saved_model.pb").is_file():
             return Kind.SAVED_MODEL
         raise ModelError(f"model {path} is a directory without saved_model.pb", expected=READABLE)
     if not path.is_file():
-        raise ModelError(f"model {path} does not exist", expected=f"the path of {READABLE}")
+        raise ModelError(f"model {path} does not exist", expected=f"the path of {READABLE}", mend=_near(path))
     with path.open("rb") as file:
         head = file.read(8)
     if not head:
