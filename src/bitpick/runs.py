@@ -37,6 +37,11 @@ class Comparison:
     folder: Path
     run: Run
 
+    def __repr__(self) -> str:
+        """In short: the folder, how many rows, and what to ship."""
+        pick = self.recommendation.id if self.recommendation else None
+        return f"Comparison(folder={str(self.folder)!r}, rows={len(self.rows)}, recommended={pick!r})"
+
     @property
     def rows(self) -> list[Row]:
         """One build each, or the reason why there is none."""

@@ -33,6 +33,7 @@ def test_a_run_that_did_not_end_well_says_so(state):
 def test_a_comparison_shows_itself_and_where_its_build_is(tmp_path):
     found = Comparison(tmp_path, full_run(tmp_path))
     assert found._repr_html_().startswith('<div class="bitpick">')
+    assert repr(found) == f"Comparison(folder={str(tmp_path)!r}, rows={len(found.rows)}, recommended={PICK!r})"
     assert found.build == tmp_path / "builds" / PICK.replace(":", "__")
 
 
