@@ -29,6 +29,9 @@ def test_a_path_that_is_nearly_there(tmp_path):
 
 def test_a_folder_without_a_data_set(tmp_path):
     says(tmp_path, "holds no data set: it is empty")
+    (tmp_path / "cats").mkdir()
+    says(tmp_path, "holds no data set: it has cats, without a picture in them")
+    (tmp_path / "cats").rmdir()
     (tmp_path / "thesis.txt").write_text("years")
     says(tmp_path, "holds no data set: it has thesis.txt")
     (tmp_path / "all.csv").write_text("a,b\n1,2\n")

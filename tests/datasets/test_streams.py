@@ -151,6 +151,7 @@ def test_a_stream_that_outgrows_the_cache_ends_with_a_mend(monkeypatch):
     ("data", "says"),
     [
         (3, "a data set cannot be a int"),
+        (lambda samples: samples, "a function gives no samples when it is called: TypeError"),
         ([], "has no samples"),
         ([np.zeros(2), np.zeros(3)], r"sample 1 of input has shape \(3,\), and those before it \(2,\)"),
         ([{"a": np.zeros(2)}, {"b": np.zeros(2)}], "a sample has b, and those before it a"),

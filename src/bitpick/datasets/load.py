@@ -156,10 +156,16 @@ def _folder(path: Path, options: DataOptions, signature: Signature | None, progr
     there = sorted(each.name for each in path.iterdir())
     readable = [name for name in there if Path(name).suffix in FILES]
     raise DataError(
-        f"the folder {path} holds no data set: " + (f"it has {', '.join(there[:6])}" if there else "it is empty"),
+        f"the folder {path} holds no data set: " + (f"it has {_told(path, there[:6])}" if there else "it is empty"),
         expected=KINDS,
         mend=f"name the file: --data {path / readable[0]}" if readable else "",
     )
+
+
+def _told(folder: Path, names: list[str]) -> str:
+    """What a folder has, and that its folders have no pictures, where it has nothing else."""
+    alone = all((folder / name).is_dir() for name in names)
+    return ", ".join(names) + (", without a picture in them" if alone else "")
 
 
 def _split_files(folder: Path) -> dict[str, list[Path]]:

@@ -186,7 +186,9 @@ def checked(fields: Mapping[str, Any], where: str = "the data options") -> DataO
         known = DataOptions.model_fields
         if first["type"] == "extra_forbidden":
             raise DataError(
-                f"{where} have no {name!r}", expected=", ".join(known), mend=did_you_mean(name, tuple(known))
+                f"{where}: there is no option {name!r}",
+                expected=", ".join(known),
+                mend=did_you_mean(name, tuple(known)),
             ) from None
         given = first["input"]
         told = first["msg"].removeprefix("Value error, ")

@@ -77,7 +77,13 @@ def _kept(data: Any, options: DataOptions) -> Found:
         return _written(iter([_parts(data, options)]), batched=True)
     if isinstance(data, tuple) and _is_pair(data) and (_is_array(data[0]) or isinstance(data[0], Mapping)):
         return _written(iter([_parts(data, options)]), batched=True)
-    source = data() if callable(data) else data
+    try:
+        source = data() if callable(data) else data
+    except Exception as error:
+        raise DataError(
+            f"a {type(data).__name__} gives no samples when it is called: {type(error).__name__}: {error}",
+            expected="the samples, or a function without arguments that returns them",
+        ) from error
     try:
         elements = iter(source)
     except TypeError as error:
