@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-ASSETS = ROOT / "src" / "bitpick" / "report" / "assets"
+ASSETS = ROOT / "src" / "bitpick" / "reports" / "assets"
 SITE = ROOT / "docs" / "assets"
 REGISTRY = "https://registry.npmjs.org"
 

@@ -60,7 +60,7 @@ def test_the_python_example_in_the_readme(cifar10, tmp_path, monkeypatch, capsys
     (tmp_path / "model.keras").write_bytes(bundled_model().with_suffix(".keras").read_bytes())
     exec(compile(code, "README.md", "exec"), {})
     out = capsys.readouterr().out
-    assert "onnxruntime:float32 ok 0.8934" in out
+    assert "onnxruntime:float32 ok 89.34%" in out
 
 
 def test_the_engine_that_the_guide_adds(model_file, dataset, tmp_path, use_engines):
