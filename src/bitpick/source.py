@@ -241,6 +241,13 @@ def _near(path: Path) -> str:
     return hint if hint.startswith("did you mean") else ""
 
 
+def _near(path: Path) -> str:
+    """What a file that is not there may have been meant to be; nothing where none beside it is called alike."""
+    beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+    hint = did_you_mean(path.name, beside)
+    return hint if hint.startswith("did you mean") else ""
+
+
 def _kind(path: Path) -> Kind:
     if path.is_dir():
         if (path / "saved_model.pb").is_file():
