@@ -82,6 +82,11 @@ def test_without_classes_there_are_no_labels(folder, tmp_path):
     np.save(tmp_path / "one.npy", np.ones(4, np.float32))
     done = run_py(folder, tmp_path / "one.npy")
     assert done.stdout.startswith("scores: ["), done.stderr
+    (tmp_path / "some").mkdir()
+    for name in ("a.npy", "b.npy"):
+        np.save(tmp_path / "some" / name, np.ones(4, np.float32))
+    lines = run_py(folder, tmp_path / "some").stdout.splitlines()
+    assert [line for line in lines if line.endswith(".npy:")] == ["a.npy:", "b.npy:"]
 
 
 def test_an_engine_without_a_runner_ships_no_program(folder):
