@@ -61,6 +61,7 @@ TESTED_ELSEWHERE = {
     "commands/diagnosing": "test_cli_diagnose",
     "diagnosis/changes": "diagnosis/test_diagnose",
     "diagnosis/job": "diagnosis/test_diagnose",
+    "code_file": "test_source",
     "commands/app": "test_cli",
     "commands/data_options": "test_cli_data",
     "commands/making": "test_cli",

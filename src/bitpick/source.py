@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import mmap
 import pickletools
 import re
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from bitpick.code_file import code_sha256
 from bitpick.errors import ModelError
 from bitpick.model import Format, model_sha256, sha256_of
 from bitpick.onnx_traits import traits
@@ -192,9 +191,9 @@ class Source:
 
     def sha256(self) -> str:
         """The digest of all that the model is made from: its files, and the files of the functions that build it."""
-        parts = [model_sha256(self.path)] if self.path else [self.name, _code_sha256(self.name)]
+        parts = [model_sha256(self.path)] if self.path else [self.name, code_sha256(self.name)]
         if self.keras_builder is not None:
-            parts += [self.keras_builder, _code_sha256(self.keras_builder)]
+            parts += [self.keras_builder, code_sha256(self.keras_builder)]
         if self.state_dict is not None:
             parts.append(sha256_of(self.state_dict))
         return parts[0] if len(parts) == 1 else hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -203,42 +202,6 @@ class Source:
 def _check_function(text: str, option: str) -> None:
     if _FUNCTION.fullmatch(text) is None:
         raise ModelError(f"{option} {text} names no function", expected="module:function, e.g. my_project.nets:build")
-
-
-def _code_sha256(function: str) -> str:
-    """The digest of the file of a function's module, where there is one beside the user or on the Python path."""
-    found = _code(function.partition(":")[0])
-    return sha256_of(found) if found is not None else ""
-
-
-def _code(module: str) -> Path | None:
-    """The file of a module, found without running anything of the packages that it is in."""
-    first, *inner = module.split(".")
-    if place := _in_folder(Path(), (first, *inner)):
-        return place
-    try:
-        spec = importlib.util.find_spec(first)
-    except (ImportError, ValueError):
-        return None
-    if spec is None:
-        return None
-    if inner:
-        places = (_in_folder(Path(each), inner) for each in spec.submodule_search_locations or ())
-        return next((place for place in places if place), None)
-    return Path(spec.origin) if spec.origin and Path(spec.origin).is_file() else None
-
-
-def _in_folder(folder: Path, parts: Sequence[str]) -> Path | None:
-    """The file of a module under a folder: its own, or that of the package that it is."""
-    whole = folder.joinpath(*parts)
-    return next((p for p in (whole / "__init__.py", whole.with_suffix(".py")) if p.is_file()), None)
-
-
-def _near(path: Path) -> str:
-    """What a file that is not there may have been meant to be; nothing where none beside it is called alike."""
-    beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
-    hint = did_you_mean(path.name, beside)
-    return hint if hint.startswith("did you mean") else ""
 
 
 def _near(path: Path) -> str:
