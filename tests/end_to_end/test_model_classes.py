@@ -32,7 +32,7 @@ def run(request, tmp_path_factory) -> dict:
     assert made.returncode == 0, made.stderr
     model = made.stdout.strip().splitlines()[-1]
     command = [sys.executable, "-m", "bitpick", "compare", model, "--data", str(folder), "--no-bench", "--json"]
-    command += ["--calibration-size", "300", "--target-samples", "50", "--out", str(folder / "run"), *NETS[name][2]]
+    command += ["--calibration-size", "300", "--target", "host", "--out", str(folder / "run"), *NETS[name][2]]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return {"name": name, **json.loads(done.stdout)}
