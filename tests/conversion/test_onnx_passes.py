@@ -88,3 +88,24 @@ def test_what_is_no_onnx_operator_is_spelt_out():
     onnx.checker.check_model(found)
     x = np.linspace(-3, 3, 12, dtype=np.float32).reshape(4, 3)
     np.testing.assert_allclose(ReferenceEvaluator(found).run(None, {"x": x})[0], erfc(x), rtol=1e-4, atol=1e-6)
+
+
+def test_a_reshape_is_the_same_whether_its_target_was_stored_or_computed():
+    """tf2onnx gives either for one model, and both must be one clean graph."""
+    whole = {"rest": np.array([-1, 6]), "one": np.array([6]), "zero": np.array([0]), "first": np.array([1])}
+    reshape = helper.make_node("Reshape", ["x", "rest"], ["y"], "r", allowzero=0)
+    stored = model([reshape], {"rest": whole["rest"]}, ["n", 2, 3], ["n", 6])
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Slice", ["shape", "zero", "first"], ["batch"]),
+        helper.make_node("Concat", ["batch", "one"], ["target"], axis=0),
+        helper.make_node("Reshape", ["x", "target"], ["y"], "r", allowzero=0),
+    ]
+    computed = model(nodes, {k: whole[k] for k in ("one", "zero", "first")}, ["n", 2, 3], ["n", 6])
+    found = []
+    for each in (stored, computed):
+        module.fix_reshapes(each)
+        node = each.graph.node[-1]
+        target = next(i for i in each.graph.initializer if i.name == node.input[1])
+        found.append((list(node.attribute), onnx.numpy_helper.to_array(target).tolist()))
+    assert found[0] == found[1] == ([], [-1, 6])

@@ -148,15 +148,17 @@ def fix_reshapes(model: onnx.ModelProto) -> None:
     }
     stored = {i.name: i for i in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type == "Reshape" and node.input[1] in stored:
-            _drop_allowzero(node, stored[node.input[1]])
-        if node.op_type != "Reshape" or node.input[1] in stored or node.output[0] not in shapes:
+        if node.op_type != "Reshape":
             continue
-        target = [d.dim_value if d.HasField("dim_value") else -1 for d in shapes[node.output[0]]]
-        if target.count(-1) <= 1 and 0 not in target:
-            name = f"{node.output[0]}.shape"
-            model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(target, np.int64), name))
-            node.input[1] = name
+        if node.input[1] not in stored and node.output[0] in shapes:
+            target = [d.dim_value if d.HasField("dim_value") else -1 for d in shapes[node.output[0]]]
+            if target.count(-1) <= 1 and 0 not in target:
+                name = f"{node.output[0]}.shape"
+                stored[name] = onnx.numpy_helper.from_array(np.array(target, np.int64), name)
+                model.graph.initializer.append(stored[name])
+                node.input[1] = name
+        if node.input[1] in stored:
+            _drop_allowzero(node, stored[node.input[1]])
 
 
 def pool_means(model: onnx.ModelProto) -> None:
