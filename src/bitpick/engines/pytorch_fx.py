@@ -137,10 +137,27 @@ def _quantized(module: Any, recipe: Recipe, example: Any, samples: Samples) -> A
     mapping = get_default_qconfig_mapping(torch.backends.quantized.engine)
     for name in excluded(recipe, pytorch_file.layers(module)):
         mapping.set_module_name(name, None)
+    _lay_out(module)
     prepared = prepare_fx(module, mapping, example)
     for batch in samples.batches(CALIBRATION_BATCH):
         prepared(*map(torch.from_numpy, batch))
     return convert_fx(prepared)
+
+
+def _lay_out(module: Any) -> None:
+    """Copy inputs whose axes are exchanged, as those with the channels last.
+
+    In the order in which they lie in memory convolutions add up otherwise, and the last bit of a float is enough for a
+    histogram observer to settle on another scale: a model and its transposed twin would differ.
+    """
+    import torch
+
+    for node in list(module.graph.nodes):
+        if node.target is torch.permute and node.args[0].op == "placeholder":
+            with module.graph.inserting_after(node):
+                copied = module.graph.call_method("contiguous", (node,))
+            node.replace_all_uses_with(copied, delete_user_cb=lambda user, kept=copied: user is not kept)
+    module.recompile()
 
 
 class _TorchScriptSession(Session):
