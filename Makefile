@@ -41,7 +41,7 @@ test-pythons: export PYENV_VERSION := $(shell pyenv versions --bare 2>/dev/null 
 test-pythons:
 	for version in $(PYTHONS); do \
 		python$$version -m venv .venv-$$version && \
-		.venv-$$version/bin/python -m pip install --quiet --constraint constraints.txt --editable . pytest hypothesis statsmodels && \
+		.venv-$$version/bin/python -m pip install --quiet --constraint constraints.txt --editable . pytest hypothesis scikit-learn statsmodels && \
 		.venv-$$version/bin/python -m pytest -m 'not frameworks and not data' $(PYTEST_ARGS) || exit 1; \
 	done
 
