@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,24 @@ def dataset(
     else:
         made = [with_labels(each.inputs, each.sha256, encoded.labels.get(split)) for split, each in chosen.items()]
     return Dataset(name, encoded.classes, made[0], made[1], notes=tuple(told))
+
+
+def whole(found: Dataset, options: DataOptions) -> Dataset:
+    """A data set that has splits, labels and classes of its own, its classes in the order of the model's scores.
+
+    Raises:
+        DataError: the options would change its labels or splits, or name classes that it does not have.
+    """
+    for option, said in (("--labels", options.labels), ("--split", options.split)):
+        if said is not None:
+            raise DataError(f"{found.name} has labels and splits of its own", mend=f"leave {option} out")
+    asked = options.class_names
+    if asked is None or asked == found.classes:
+        return found
+    both = {"calibration": found.calibration, "evaluation": found.evaluation}
+    encoded = labels.encode({name: np.asarray(each.labels) for name, each in both.items()}, found.classes, asked)
+    made = [with_labels(each.paths, each.sha256, encoded.labels[name]) for name, each in both.items()]
+    return replace(found, classes=encoded.classes, calibration=made[0], evaluation=made[1])
 
 
 def _divided(one: Found, target: NDArray[Any] | None, classes: bool, options: DataOptions) -> list[Split]:

@@ -97,7 +97,7 @@ class DataSource:
             return _two(self.data, self.options, signature, progress)
         path = Path(self.data)
         if str(self.data) == "cifar10":
-            return cifar10.load(progress=progress)
+            return assembling.whole(cifar10.load(progress=progress), self.options)
         if path.is_file():
             return _files({"": [path]}, path.name, self.options, signature, progress)
         if not path.is_dir():
@@ -142,7 +142,7 @@ def load(
 def _folder(path: Path, options: DataOptions, signature: Signature | None, progress: Progress) -> Dataset:
     """The data set in a folder, by what is in it."""
     if cifar10.holds(path):
-        return cifar10.load(path, progress)
+        return assembling.whole(cifar10.load(path, progress), options)
     if (saved := arrow.hugging_face(path)) is not None:
         return _arrow(saved, path.name, options, signature, progress)
     for place in (path, path / "data"):  # a data set that was downloaded from the hub has its files in the latter
