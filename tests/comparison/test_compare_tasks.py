@@ -329,6 +329,7 @@ def test_why_a_metric_has_no_draws(compare):
         [weight], inputs, labels, calibration_seeds=2, recipes=(drawn,), judging=Judging(metric="rmse"), margin="50%"
     )
     assert run.row(drawn).no_over_draws == "the RMSE is no mean over samples"
+    assert not (compare.store.root / "draws").exists()
 
 
 def test_cross_fit(compare):

@@ -43,7 +43,8 @@ def measure(rows: Rows, found: Recommendation, store: Store, inputs: Inputs) -> 
     """
     request = store.run.request
     chosen = matter(rows.native, found, request.recipes)
-    reasons = {row.id: _left_out(row) for row in chosen}
+    no_mean = None if rows.averages else f"the {rows.task.measure.label} is no mean over samples"
+    reasons = {row.id: _left_out(row) or no_mean for row in chosen}
     built = [row for row in chosen if reasons[row.id] is None]
     seeds = range(request.seed + 1, request.seed + request.calibration_seeds)
     drawn: dict[str, dict[int, Answers]] = {row.id: {} for row in built}
@@ -62,9 +63,7 @@ def measure(rows: Rows, found: Recommendation, store: Store, inputs: Inputs) -> 
             own = {request.seed: rows.predicted[row.id]}
             pair = rows.predicted, rows.targets
             over = over_draws(row, own | drawn[row.id], *pair, rows.task, request.alpha, failed[row.id])
-            if over is None and not rows.averages:
-                reason = f"the {rows.task.measure.label} is no mean over samples"
-            elif over is None:
+            if over is None:
                 reason = f"no further draw could be built: {next(iter(failed[row.id].values()))}"
         if (row.over_draws, row.no_over_draws) != (over, reason):
             store.put(row.model_copy(update={"over_draws": over, "no_over_draws": reason}))
@@ -100,12 +99,12 @@ def over_draws(
         drawn: what the build of each draw answers for n samples, by the seed; the row's own first.
         answers: those of the rows, the baseline's among them.
         targets: what is right.
-        task: how builds are judged.
+        task: how builds are judged; drops are means over samples, see `Task.losses`.
         alpha: the one-sided level of showing that the mean drop is under the row's margin.
         failed: why a draw is missing, by its seed.
 
     Returns:
-        None with fewer than two draws, and where a drop is no mean over samples.
+        None with fewer than two draws.
     """
     if len(drawn) < 2:
         return None
@@ -114,8 +113,7 @@ def over_draws(
     points, losses = [], []
     for seed, found in drawn.items():
         lost = task.losses(own, found, targets)
-        if lost is None:
-            return None
+        assert lost is not None
         versus, correct = task.versus(own, found, targets), task.correct(found, targets)
         points.append(Draw(seed=seed, correct=correct, total=len(targets), drop=versus.drop, flips=versus.flips))
         losses.append(lost)
