@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.statistics.bca import Replicates
-from bitpick.statistics.resampling import RESAMPLES, grouped
 
+RESAMPLES = 2000
 _SEED = 0
+# So many groups of samples are left out in turn to find how skewed a metric is; one sample each, where there are fewer.
+_GROUPS = 200
 # More samples than this are drawn in groups of even size, put together at random: a mean over many groups of
 # exchangeable samples varies as one over the samples does, and so many groups tell its variance to within 2%.
 _MOST_GROUPS = 10_000
@@ -44,7 +46,7 @@ def of_means(terms: NDArray[np.float64], combined: Combined, resamples: int = RE
             for chunk in [weights[start : start + _CHUNK].astype(np.float64)]
         ]
     )
-    whole, out = terms.sum(axis=0), grouped(count)
+    whole, out = terms.sum(axis=0), _left_out(count)
     taken = np.stack([np.bincount(out, column, out.max() + 1) for column in terms.T], axis=1)
     left = (whole - taken) / (count - np.bincount(out))[:, None] if count > 1 else np.empty((0, terms.shape[1]))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -52,16 +54,23 @@ def of_means(terms: NDArray[np.float64], combined: Combined, resamples: int = RE
         return Replicates(value, combined(drawn), combined(left), count)
 
 
-def of_places(statistic: Callable[[NDArray[np.int64]], float], count: int, resamples: int = RESAMPLES) -> Replicates:
-    """Any statistic, on resamples: one call for each, with the places of its samples."""
-    places, out = np.arange(count), grouped(count)
-    drawn = np.array([statistic(each) for each in _places(count, resamples)])
+def of_places(
+    statistic: Callable[[NDArray[np.int64]], float], count: int, resamples: int = RESAMPLES, seed: int = _SEED
+) -> Replicates:
+    """Any statistic, on resamples: one call for each, with the places of its samples, of shape (count,)."""
+    places, out = np.arange(count), _left_out(count)
+    drawn = np.array([statistic(each) for each in _places(count, resamples, seed)])
     left = np.array([statistic(places[out != each]) for each in range(out.max() + 1)] if count > 1 else [])
     return Replicates(statistic(places), drawn, left, count)
 
 
-def _places(count: int, resamples: int) -> Iterator[NDArray[np.int64]]:
-    rng = np.random.default_rng(_SEED)
+def _left_out(count: int) -> NDArray[np.int64]:
+    """Into which group each sample falls that is left out as a whole: shape (count,)."""
+    return np.arange(count) % min(count, _GROUPS)
+
+
+def _places(count: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    rng = np.random.default_rng(seed)
     for _ in range(resamples):
         yield rng.integers(0, count, count)
 

@@ -10,12 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.errors import DataError
-from bitpick.statistics.bca import Replicates
+from bitpick.statistics.resamples import RESAMPLES, of_places
 
 Metric = Callable[[NDArray[Any], NDArray[Any]], float]
-RESAMPLES = 2000
-# So many groups of samples are left out in turn to find how skewed a metric is; one sample each, where there are fewer.
-_GROUPS = 200
 
 
 @dataclass(frozen=True)
@@ -131,16 +128,6 @@ def _bootstrapped(
     resamples: int,
     seed: int,
 ) -> Bootstrapped:
-    rng = np.random.default_rng(seed)
-    value = statistic(np.arange(count))
-    drawn = np.array([statistic(rng.integers(0, count, count)) for _ in range(resamples)])
-    places, group = np.arange(count), grouped(count)
-    left = [statistic(places[group != each]) for each in range(group.max() + 1)] if count > 1 else []
-    found = Replicates(value, drawn, np.array(left), count).checked()
+    found = of_places(statistic, count, resamples, seed).checked()
     p_value = None if margin is None else found.p_under(margin)
-    return Bootstrapped(value, found.interval(level), p_value, found.undefined)
-
-
-def grouped(count: int) -> NDArray[np.int64]:
-    """Into which group each sample falls that is left out as a whole: shape (count,)."""
-    return np.arange(count) % min(count, _GROUPS)
+    return Bootstrapped(found.value, found.interval(level), p_value, found.undefined)
