@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -57,6 +58,13 @@ class Tensor:
         sizes = ("any" if size is None else str(size) for size in self.shape or ())
         shape = "of unknown shape" if self.shape is None else f"({', '.join(['batch', *sizes])})"
         return f"{self.name} {shape} {self.dtype}"
+
+
+def fits(has: Sequence[int], wanted: Sequence[int | None] | None) -> bool:
+    """Whether a shape is one that is wanted, of which None leaves a dimension, or all of it, free."""
+    return wanted is None or (
+        len(has) == len(wanted) and all(want in (None, size) for want, size in zip(wanted, has, strict=True))
+    )
 
 
 @dataclass(frozen=True)

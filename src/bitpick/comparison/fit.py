@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bitpick.datasets.dataset import Dataset, Samples
 from bitpick.datasets.sampling import CalibrationDraw
@@ -16,7 +15,7 @@ from bitpick.interface import Input, Interface, Output
 from bitpick.judging import Judging
 from bitpick.measures.tasks import registry
 from bitpick.measures.tasks.task import Task
-from bitpick.model import Signature, Tensor
+from bitpick.model import Signature, Tensor, fits
 from bitpick.preprocessing import Dtype, Preprocessing
 from bitpick.sampled import CalibrationRecord, DataRecord, EvaluationRecord
 
@@ -144,7 +143,7 @@ def _cast(dataset: Dataset, names: Sequence[str], signature: Signature, source: 
 def _check(samples: Samples, signature: Signature, source: str) -> None:
     """Refuse samples whose shapes are others than the model takes."""
     for tensor, batch in zip(signature.inputs, next(samples.head(1).batches(1)), strict=True):
-        if not _fits(tensor, batch):
+        if not fits(batch.shape[1:], tensor.shape):
             raise DataError(
                 f"the model {source} takes {tensor}, and the samples have shape {batch.shape[1:]}",
                 expected=f"samples of shape {_words(tensor.shape)}",
@@ -152,21 +151,12 @@ def _check(samples: Samples, signature: Signature, source: str) -> None:
             )
 
 
-def _fits(tensor: Tensor, batch: NDArray[Any]) -> bool:
-    if tensor.shape is None:
-        return True
-    shape = batch.shape[1:]
-    return len(shape) == len(tensor.shape) and all(
-        want is None or want == has for want, has in zip(tensor.shape, shape, strict=True)
-    )
-
-
 def _mend(tensor: Tensor, shape: tuple[int, ...]) -> str:
     """What would make samples fit, where one thing would."""
     wanted = tensor.shape
     if wanted is None or len(wanted) != len(shape) or len(shape) < 2:
         return ""
-    if all(want is None or want == has for want, has in zip(wanted, (shape[-1], *shape[:-1]), strict=True)):
+    if fits((shape[-1], *shape[:-1]), wanted):
         return "the channels are last, and the model takes them first: --layout channels-first"
     if len(shape) == 3:
         return "pictures in folders are resized as they are read; arrays are saved as the model takes them"

@@ -11,7 +11,7 @@ import numpy as np
 from bitpick.datasets.dataset import Dataset
 from bitpick.datasets.options import DataOptions, PixelOptions
 from bitpick.errors import DataError
-from bitpick.model import Signature, Tensor
+from bitpick.model import Signature, Tensor, fits
 from bitpick.preprocessing import Decoding, Preprocessing
 
 Shape = tuple[int, ...]
@@ -171,28 +171,22 @@ def _arranged(options: PixelOptions, tensor: Tensor | None, stored: Shape) -> tu
     first, inside = _first(options, tensor), False
     if len(stored) < 2 or wanted is None:
         first = first and options.layout is not None and len(stored) >= 2
-    elif _same(stored, wanted):
+    elif fits(stored, wanted):
         inside = first and (
             options.channels == "bgr" or isinstance(options.mean, tuple) or isinstance(options.std, tuple)
         )
         first = inside  # else nothing needs to know where the channels are
-    elif options.layout != "channels-last" and _same((stored[-1], *stored[:-1]), wanted):
+    elif options.layout != "channels-last" and fits((stored[-1], *stored[:-1]), wanted):
         first = True
         if options.layout is None:
             notes.append(f"channels moved to the front: the samples have shape {stored}, and the model takes {tensor}")
-    elif options.layout != "channels-first" and _same((*stored[1:], stored[0]), wanted):
+    elif options.layout != "channels-first" and fits((*stored[1:], stored[0]), wanted):
         first, inside = False, True
         if options.layout is None:
             notes.append(f"channels moved to the end: the samples have shape {stored}, and the model takes {tensor}")
     else:
         first = options.layout == "channels-first"
     return {"shape": shape, "stored_channels_first": inside, "channels_first": first}, notes
-
-
-def _same(stored: Sequence[int], wanted: Sequence[int | None]) -> bool:
-    return len(stored) == len(wanted) and all(
-        want is None or want == has for want, has in zip(wanted, stored, strict=True)
-    )
 
 
 def _first(options: PixelOptions, tensor: Tensor | None) -> bool:

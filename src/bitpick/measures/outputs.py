@@ -10,6 +10,7 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Session
 from bitpick.errors import EngineError
 from bitpick.measures.tasks.task import Answers, Targets, Task
+from bitpick.model import fits
 from bitpick.preprocessing import Arrays
 
 Shapes = Sequence[tuple[int | None, ...] | None]
@@ -88,11 +89,7 @@ def _check(outputs: Arrays, shapes: Shapes, count: int, done: int) -> None:
     if len(outputs) != len(shapes):
         raise EngineError(f"the build gives {len(outputs)} outputs", expected=f"{len(shapes)}")
     for output, shape in zip(outputs, shapes, strict=True):
-        fits = shape is None or (
-            output.ndim == len(shape) + 1
-            and all(want is None or want == has for want, has in zip(shape, output.shape[1:], strict=True))
-        )
-        if not fits or output.shape[:1] != (count,):
+        if output.shape[:1] != (count,) or not fits(output.shape[1:], shape):
             wanted = ", ".join(["", *("any" if d is None else str(d) for d in shape or ())])
             raise EngineError(
                 f"the build gives outputs of shape {output.shape} for {count} samples", expected=f"({count}{wanted})"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bitpick.errors import DataError
 from bitpick.judging import Judging
-from bitpick.model import Signature, Tensor
+from bitpick.model import Signature, Tensor, fits
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,4 @@ def _in_a_row(tensor: Tensor) -> int:
 
 
 def _fits(tensor: Tensor, shape: tuple[int, ...]) -> bool:
-    if tensor.shape is None or (not shape and tensor.shape == (1,)):
-        return True
-    fits = zip(tensor.shape, shape, strict=False)
-    return len(tensor.shape) == len(shape) and all(want in (None, has) for want, has in fits)
+    return fits(shape, tensor.shape) or (not shape and tensor.shape == (1,))
