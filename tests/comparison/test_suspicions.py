@@ -5,9 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitpick.comparison import suspicions
+from bitpick.comparison import single, suspicions
+from bitpick.comparison.listener import Silent
 from bitpick.datasets.dataset import Samples
+from bitpick.model import Format
 from bitpick.preprocessing import Preprocessing
+from bitpick.source import Source
 
 CLASSES = ("ant", "bee", "cow", "dog")
 IMAGENET = Preprocessing(
@@ -135,3 +138,12 @@ def test_a_majority_that_is_always_said_is_a_guess_and_a_few_rare_ones_found_are
     chance = suspicions.by_chance(some, targets)
     assert not suspicions._above(475, 500, suspicions.by_chance(always, targets))
     assert suspicions._above(int((some == targets).sum()), 500, chance)
+
+
+def test_what_a_model_knows_does_not_matter_to_a_conversion(model_file, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(suspicions, "look", lambda *_: pytest.fail("the float model was asked"))
+    hops = single.convert(
+        Source(str(model_file)), Format.ONNX, tmp_path / "clean.onnx", "tiny", lambda _: dataset, Silent()
+    )
+    assert hops[-1].passed
+    assert (tmp_path / "clean.onnx").exists()

@@ -63,6 +63,7 @@ class Preparation:
         """
         inputs = self.load(load_data, self.open(load_data))
         model = self.to_reference(inputs)
+        suspicions.look(self._executor, self.store, inputs, model.macs, self._listener)
         inputs = self.settled(inputs)
         check(inputs.task, model)
         self.store.settle()
@@ -173,9 +174,6 @@ class Preparation:
         clean = inputs.path(reference, self.store)
         environment = plan.runner_of(reference)[0].environment
         counts = self._executor.run(environment, f"{FUNCTIONS}:count", {"source": str(clean)}).value
-        self._listener.phase("seeing whether the float model makes sense of the data")
-        for strange in suspicions.look(self._executor, self.store, inputs, counts["macs"]):
-            self._listener.note(strange)
         record = self.run.model
         record.parameters, record.macs = counts["parameters"], counts["macs"]
         return Model(

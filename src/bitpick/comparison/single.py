@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bitpick.comparison import plan, schedule
+from bitpick.comparison import plan, schedule, suspicions
 from bitpick.comparison.compare import new_run
 from bitpick.comparison.fit import LoadData
 from bitpick.comparison.job import Job, open_build
@@ -89,7 +89,8 @@ def _bench(
         executor = WorkerPool(threads=host.cores)
         try:
             preparation = Preparation(store, host, executor, 1, listener)
-            inputs, reference = preparation.prepare(load_data)
+            inputs = preparation.load(load_data, preparation.open(load_data))
+            reference = preparation.to_reference(inputs)
             yield _Bench(store, executor, preparation, inputs, reference, listener)
         finally:
             executor.close()
@@ -108,7 +109,7 @@ def convert(
     if out.is_dir():
         raise OutputError(f"the output {out} is a directory", expected="the name of a file")
     # What a model is for does not matter to a conversion.
-    with _bench(model, data, load_data, listener, accept_baseline=True) as bench:
+    with _bench(model, data, load_data, listener) as bench:
         bench.run(plan.conversions([target], bench.inputs, bench.store, bench.given))
         with _in_place(out) as partial:
             shutil.copyfile(bench.inputs.path(target, bench.store), partial)
@@ -143,10 +144,12 @@ def quantize(
     with _bench(model, data, load_data, listener, (recipe,), calibration_size, seed, accept_baseline) as bench:
         if reason := plan.unreachable(recipe, bench.model.format):
             raise RecipeError(f"{recipe.id}: {reason}")
+        suspicions.look(bench.executor, bench.store, bench.inputs, bench.model.macs, listener)
+        inputs = bench.preparation.settled(bench.inputs)
         form = plan.start_form(recipe, bench.model.format)
         wanted = [] if form is None or form in bench.given else [form]
-        jobs = plan.conversions(wanted, bench.inputs, bench.store, bench.given)
-        jobs += plan.rows([Offer(recipe, frozenset())], bench.model, bench.inputs, bench.store, bench.given)
+        jobs = plan.conversions(wanted, inputs, bench.store, bench.given)
+        jobs += plan.rows([Offer(recipe, frozenset())], bench.model, inputs, bench.store, bench.given)
         bench.run([job for job in jobs if job.function not in ("inspect", "evaluate")])
         with _in_place(out) as partial:
             shutil.copytree(bench.store.build(recipe.id), partial)

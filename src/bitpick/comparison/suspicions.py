@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bitpick.comparison import plan
 from bitpick.comparison.arrays import read_outputs
 from bitpick.comparison.form_job import FUNCTIONS
+from bitpick.comparison.listener import Listener
 from bitpick.comparison.store import Store
 from bitpick.conversion.route import reference_of
 from bitpick.datasets import preparing
@@ -62,34 +63,36 @@ class _Better:
     gain: float
 
 
-def look(executor: Executor, store: Store, inputs: plan.Inputs, macs: int | None) -> list[str]:
+def look(executor: Executor, store: Store, inputs: plan.Inputs, macs: int | None, listener: Listener) -> None:
     """Run the float model on some evaluation samples, and see whether it knows their classes.
+
+    What is strange, if anything, is noted in the record of the data.
 
     Args:
         executor: runs it.
         store: has its reference graph.
         inputs: the run's; of tasks other than classification nothing is said.
         macs: multiply-accumulates for one sample, which say how many samples can be tried.
-
-    Returns:
-        What is strange, if anything, which is noted in the record of the data too.
+        listener: is told what is strange.
 
     Raises:
         DataError: it guesses, and the request does not accept that.
+        RunError: it cannot be run.
     """
     task = inputs.task
     if not isinstance(task, Classification) or task.kind != "classification" or inputs.evaluation.labels is None:
-        return []
+        return
+    listener.phase("seeing whether the float model makes sense of the data")
     count = min(MANY, max(FEW, MACS // macs)) if macs else FEW
     samples, _ = part(inputs.evaluation, count, store.outputs(inputs.format).with_name("sense_indices.npy"))
     found = suspicion(partial(_predicted, executor, store, inputs, task), samples, task.classes)
     if found is None:
-        return []
+        return
     if found.grave and not store.run.request.accept_baseline:
         raise DataError(found.what, mend=f"{found.mend}; if it is what you mean: --accept-baseline")
     assert store.run.data is not None
     store.run.data.notes.append(found.line)
-    return [found.line]
+    listener.note(found.line)
 
 
 def _predicted(
