@@ -68,6 +68,18 @@ def test_a_row_is_resampled_once(monkeypatch):
     assert len(calls) == 3
 
 
+def test_a_float32_is_not_resampled_again_for_the_last_of_many_builds(monkeypatch):
+    resampled._REPLICATES.clear()
+    monkeypatch.setattr(resampled, "_KEPT", 3)
+    calls = []
+    real = Regression.replicates
+    monkeypatch.setattr(Regression, "replicates", lambda *a: calls.append(1) or real(*a))
+    own, *others = errors(np.random.default_rng(0), (1, *[1.1] * 5))
+    for other in others:
+        MAE.versus(own, other, np.zeros(200))
+    assert len(calls) == 6
+
+
 @pytest.mark.parametrize("task", [MAE, RMSE])
 def test_drops_of_errors_are_covered(task):
     """600 data sets; the true drop of both metrics is that of the scale."""

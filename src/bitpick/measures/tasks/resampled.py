@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.evidence import Metric
+from bitpick.evidence import Measure, Metric
 from bitpick.measures.tasks.task import Answers, Targets, Task, Versus
 from bitpick.statistics import Replicates
 
@@ -64,6 +64,7 @@ class Resampled(Task):
             _REPLICATES[key] = self.replicates(answers, targets)
             if len(_REPLICATES) > _KEPT:
                 _REPLICATES.popitem(last=False)
+        _REPLICATES.move_to_end(key)  # a float32 is compared with all others: it is not what goes
         return _REPLICATES[key]
 
 
@@ -75,7 +76,7 @@ def _digest(array: NDArray[Any]) -> str:
     return hashlib.blake2b(header + np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()
 
 
-def got(found: Replicates, measure: Any) -> Metric:
+def got(found: Replicates, measure: Measure) -> Metric:
     """A metric with its interval, from its replicates; without one where too many resamples have no value.
 
     Raises:
