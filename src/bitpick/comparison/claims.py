@@ -7,17 +7,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.comparison.judge import OF_METRIC
 from bitpick.measures.tasks.task import Answers, Targets, Task
 from bitpick.result import Row
 from bitpick.statistics import max_t, samples_to_show
-
-_OF_ACCURACY = frozenset({"drop", "min_accuracy"})
 
 
 def candidates(rows: Sequence[Row]) -> list[Row]:
     """The rows that could be recommended: quantized, measured, what was asked for, of an engine that has a future.
 
-    A flag that follows from the accuracy keeps none out: a family of tests that is chosen by what is tested claims more
+    A flag that follows from the metric keeps none out: a family of tests that is chosen by what is tested claims more
     than it shows.
     """
     return [
@@ -26,7 +25,7 @@ def candidates(rows: Sequence[Row]) -> list[Row]:
         if row.kind == "quantized"
         and row.status == "ok"
         and row.deprecated is None
-        and all(flag.code in _OF_ACCURACY for flag in row.faults)
+        and all(flag.code in OF_METRIC for flag in row.faults)
     ]
 
 

@@ -13,7 +13,7 @@ from bitpick.recipe import baseline
 from bitpick.result import Flag, RequestRecord, Row
 
 # The flags that follow from a row's metric and its baseline's; the others come with its measurements.
-_OURS = frozenset({"drop", "min_accuracy"})
+OF_METRIC = frozenset({"drop", "min_accuracy"})
 
 
 def margin_of(text: str, metric: Metric | None = None, base: float | None = None) -> float:
@@ -99,7 +99,7 @@ def judge(
     assert row.metric is not None
     own = rows.get(baseline(row.engine).id)
     versus, ratio = None, None
-    flags = [flag for flag in row.flags if flag.code not in _OURS]
+    flags = [flag for flag in row.flags if flag.code not in OF_METRIC]
     if own is not None and own.metric is not None and row.kind != "baseline":
         margin = margin_of(request.margin, own.metric, task.margin_base)
         found = task.versus(answers[own.id], answers[row.id], targets)
