@@ -208,9 +208,7 @@ def read(
     classes: tuple[str, ...] = ()
     for split, files in splits.items():
         table = ArrowTable(f"{name}, {split}" if split else name, files)
-        label = options.labels or (table.class_labels[0] if len(table.class_labels) == 1 else None)
-        if label is None:
-            label = next((c for c in table.columns if c.lower() in tables.LABEL_NAMES), None)
+        label = tables.label_column(table, options, signature, table.class_labels)
         classes = table.class_names(label)
         named = {n: c for n, c in options.inputs.items() if isinstance(c, str) and c in table.pictures}
         if table.pictures and (named or not options.inputs):
@@ -232,8 +230,6 @@ def _pictures(
     tensor = preparing.picture(signature)
     name, column = next(iter(named.items()), (tensor.name if tensor else "image", table.pictures[0]))
     how = preparing.decoding(options.pixels(name), tensor)
-    if label is not None and label not in table.columns:
-        raise DataError(f"{table.name} has no column {label!r} for the labels", expected=", ".join(table.columns))
 
     def make(folder: Path) -> dict[str, Any]:
         targets, row, left = [], 0, 0

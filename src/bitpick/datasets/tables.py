@@ -54,7 +54,7 @@ def read(table: Table, options: DataOptions, signature: Signature | None, likely
     Raises:
         DataError: a column that is not there, a cell that is no number, or columns that are not the model's.
     """
-    label = _label(table, options, signature, likely)
+    label = label_column(table, options, signature, likely)
     inputs = _inputs(table, options, signature, label)
     key = ["table", table.state, label, inputs, [str(tensor) for tensor in signature.inputs] if signature else []]
     tensors = {tensor.name: tensor for tensor in signature.inputs} if signature else {}
@@ -83,8 +83,12 @@ def read(table: Table, options: DataOptions, signature: Signature | None, likely
     return Found({name: folder / f"{number}.npy" for number, name in enumerate(inputs)}, target, noted["sha256"])
 
 
-def _label(table: Table, options: DataOptions, signature: Signature | None, likely: Sequence[str]) -> str | None:
-    """The column of the labels: the one that is named, else one that the source or its name says is one."""
+def label_column(table: Table, options: DataOptions, signature: Signature | None, likely: Sequence[str]) -> str | None:
+    """The column of the labels: the one that is named, else one that the source or its name says is one; see `read`.
+
+    Raises:
+        DataError: the one that is named is not there.
+    """
     if options.labels is not None:
         if options.labels not in table.columns:
             raise DataError(
