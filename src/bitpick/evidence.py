@@ -249,7 +249,7 @@ class OverDraws(BaseModel):
 
     Attributes:
         draws: every draw that was built, the row's own first.
-        drop: mean over draws, as a fraction.
+        drop: mean over draws, in the metric's own unit.
         drop_interval: at 95%, over draws and evaluation samples.
         noninferior: whether the recipe's drop is shown to be under the margin, at the run's level, tested alone.
         failed: why a draw is missing, by its seed.
@@ -271,8 +271,8 @@ class Fold(BaseModel):
         chosen: the row; None where its half shows no build to be good enough.
         choosing: samples of the half that chose.
         judging: samples of the other half.
-        drop: the row's drop on the other half, as a fraction.
-        drop_interval: Tango's score interval of it at 95%.
+        drop: the row's drop on the other half, in the metric's own unit.
+        drop_interval: at 95%, see `VersusBaseline`.
         noninferiority_p: the one-sided p-value there of the drop being under the margin, of this one row.
         confirmed: whether that is at most the run's level.
     """

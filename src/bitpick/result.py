@@ -246,16 +246,17 @@ class Recommendation(Record):
     Attributes:
         id: the row, or None where no row can be recommended.
         because: the reasons, in words.
-        by_use: the best row for `accuracy`, `size`, `latency` where it was measured, and for each engine by its name.
+        by_use: the best row by the metric, under its name, by `size`, by `latency` where it was measured, and of each
+            engine, under its name.
         by_target: the row to ship for each CPU that was measured for; `host` is this one.
-        ties: the rows whose accuracy is not shown to differ from that of the most accurate one, it included.
+        ties: the rows whose metric is not shown to differ from that of the best one, it included.
         pareto: the rows shown to be good enough of which no other is as accurate, as small and, where that was
             measured, as fast.
         selection: `simultaneous`: chosen and judged on all samples, with all rows tested at once; `cross-fit`: chosen
             on each half and judged on the other.
         folds: the two halves, where it was that.
         held_out_drop: the drop over both halves, each sample with the row that was chosen without it.
-        held_out_interval: Tango's score interval of it at 95%.
+        held_out_interval: its interval at 95%, see `VersusBaseline`.
     """
 
     id: str | None

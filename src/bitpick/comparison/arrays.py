@@ -20,7 +20,7 @@ def save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def read_outputs(path: Path) -> Arrays:
-    """The outputs in a file that `run_form` or `evaluate` wrote."""
+    """The outputs in a file that `run_form`, `run` or `evaluate` wrote."""
     with np.load(path, allow_pickle=False) as file:
         count = sum(name.startswith("output") for name in file.files)
         return tuple(file[f"output{i}"] for i in range(count))

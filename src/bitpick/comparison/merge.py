@@ -61,8 +61,8 @@ def merge(root: Path, files: Sequence[Path], target: str, overwrite: bool = Fals
     check_name(target, "--target is")
     if any(row.target == target and row.measured != "imported" for row in run.rows):
         raise RequestError(f"the run measured {target} itself", expected="a new name with --target")
-    known = evaluation_set.read(Store(root, run).evaluation)
     work = Store(root, run)
+    known = evaluation_set.read(work.evaluation)
     # All are checked before any is written.
     made = [_row(work, known, path, target, overwrite) for path in files]
     if len({row.id for row, _ in made}) < len(made):

@@ -76,11 +76,11 @@ def make_request(
             the metric's unit; None is the task's own.
         alpha: the one-sided level at which rows are shown to be good enough.
         selection: `simultaneous` or `cross-fit`, see `Recommendation`.
-        max_drop: rows that lose more than this, as a fraction, are not recommended.
+        max_drop: rows that lose more than this are not recommended; see `RequestRecord`.
         max_size: rows of more bytes are not recommended.
         max_latency_ratio: rows whose time is more than this share of the reference's are not recommended.
         bench_seconds: how long speed may be measured; 0 is not at all.
-        flag_drop: rows that lose more accuracy than this, as a fraction, are flagged.
+        flag_drop: rows that lose more than this, as `max_drop` is meant, are flagged.
         min_accuracy: rows with less accuracy than this, as a fraction, are flagged.
         data_options: how the data set is read, see `DataOptions.said`.
         accept_baseline: go on with a float model that makes no sense of the data.
