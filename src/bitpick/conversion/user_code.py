@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bitpick.errors import ModelError
+from bitpick.errors import ModelError, RequestError
+from bitpick.recipe import did_you_mean
 
 
 def add_current_folder() -> None:
@@ -18,26 +19,31 @@ def add_current_folder() -> None:
         sys.path.append(here)
 
 
-def load(name: str) -> Callable[..., Any]:
+def load(name: str, refusal: type[RequestError] = ModelError) -> Callable[..., Any]:
     """The function that `module:function` names; the module may lie in the current folder.
 
+    Args:
+        name: as users write it.
+        refusal: what is raised; by default it is about the model.
+
     Raises:
-        ModelError: the module cannot be imported, or has no such function.
+        RequestError: of the kind `refusal`: the module cannot be imported, or has no such function.
     """
-    module, _, function = name.partition(":")
+    place, _, function = name.partition(":")
     add_current_folder()
     try:
-        found = getattr(importlib.import_module(module), function)
+        module = importlib.import_module(place)
     except ModuleNotFoundError as error:
-        raise ModelError(
-            f"{name} cannot be imported: {error}", mend="start bitpick in the folder that holds it, or set PYTHONPATH"
+        raise refusal(
+            f"{name} cannot be imported: {error}",
+            mend="start bitpick in the folder that holds the module, or set PYTHONPATH",
         ) from error
-    except AttributeError as error:
-        raise ModelError(f"{name} names no function: {error}") from error
     except Exception as error:
-        raise ModelError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
+        raise refusal(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
+    found = getattr(module, function, None)
     if not callable(found):
-        raise ModelError(f"{name} is a {type(found).__name__}", expected="a function that returns the model")
+        known = [each for each, value in vars(module).items() if callable(value) and not each.startswith("_")]
+        raise refusal(f"{name} names no function: {place} has none of that name", mend=did_you_mean(function, known))
     return found  # type: ignore[no-any-return]  # any callable will do
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import importlib
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,13 +10,14 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
+from bitpick.conversion import user_code
 from bitpick.errors import DataError, RequestError
 from bitpick.evidence import Measure
 from bitpick.measures.tasks.parts import packed, unpacked
 from bitpick.measures.tasks.resampled import Resampled
 from bitpick.measures.tasks.task import Answers, Targets
+from bitpick.model import sha256_of
 from bitpick.preprocessing import Arrays
-from bitpick.recipe import did_you_mean
 from bitpick.statistics import Replicates, of_places
 
 _RESAMPLES = 1000  # each is a call of the function
@@ -93,24 +92,7 @@ def load(path: str) -> Callable[..., Any]:
     Raises:
         RequestError: the module cannot be imported, or has no such function.
     """
-    name, _, function = path.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)  # behind all others
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise RequestError(
-            f"the metric {path} cannot be imported: {error}",
-            mend="start bitpick in the folder that holds the module, or set PYTHONPATH",
-        ) from error
-    except Exception as error:
-        raise RequestError(f"the metric {path} cannot be imported: {type(error).__name__}: {error}") from error
-    found = getattr(module, function, None)
-    if not callable(found):
-        known = [each for each in dir(module) if callable(getattr(module, each)) and not each.startswith("_")]
-        raise RequestError(f"the module {name} has no function {function!r}", mend=did_you_mean(function, known))
-    return found  # type: ignore[no-any-return]  # any callable will do
+    return user_code.load(path, RequestError)
 
 
 def digest(path: str) -> str | None:
@@ -121,4 +103,4 @@ def digest(path: str) -> str | None:
     """
     load(path)
     file = getattr(sys.modules[path.partition(":")[0]], "__file__", None)
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
+    return sha256_of(Path(file)) if file else None
