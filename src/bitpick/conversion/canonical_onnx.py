@@ -11,7 +11,7 @@ import numpy as np
 from bitpick.conversion import onnx_file, onnx_indices, onnx_passes
 from bitpick.conversion.hop import Hop
 from bitpick.conversion.onnx_names import rename
-from bitpick.errors import ModelError, OperatorError
+from bitpick.errors import ModelError, OperatorError, first_line
 from bitpick.model import Format
 from bitpick.onnx_traits import of_model
 
@@ -61,7 +61,7 @@ def convert(source: str, out: str) -> None:
     try:
         ort.InferenceSession(original.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = first_line(error)
         raise OperatorError(
             f"ONNX Runtime cannot load {Path(source).name} (opset {onnx_file.opset_of(original)}): {first}"
         ) from error
@@ -92,7 +92,7 @@ def _raised(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
             return onnx.version_converter.convert_version(model, opset)
         except Exception as error:  # noqa: BLE001 - the converter raises what it likes
             refused = error
-    first = (str(refused).strip().splitlines() or [type(refused).__name__])[0]
+    first = first_line(refused)
     raise OperatorError(
         f"{name} is of opset {onnx_file.opset_of(model)} and cannot be brought to opset {MINIMUM_OPSET}: {first}",
         mend=f"export the model again, in opset {MINIMUM_OPSET} or newer",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitpick.errors import ModelError, OperatorError
+from bitpick.errors import ModelError, OperatorError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,7 @@ def load(path: Path) -> ExportedProgram:
     try:
         return torch.export.load(path)
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = first_line(error)
         raise ModelError(
             f"PyTorch cannot read {path}: {first}",
             expected="a program that torch.export.save wrote",
@@ -87,7 +87,7 @@ def run(function: Callable[..., Any], batch: Sequence[torch.Tensor]) -> list[tor
             outputs = pytree.tree_leaves(function(*batch))
     except Exception as error:
         shapes = ", ".join(str(tuple(each.shape)) for each in batch)
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = first_line(error)
         raise ModelError(
             f"the model does not take a batch of shape {shapes}: {first}",
             expected="samples of the shape and layout that it was trained on",
@@ -124,7 +124,7 @@ def export(original: torch.nn.Module, batch: Sequence[torch.Tensor], name: str) 
     try:
         return torch.export.export(original, sized(batch, 1))
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = first_line(error)
         raise OperatorError(
             f"torch.export cannot express {name}: {first}",
             mend="export it yourself with torch.export.export and torch.export.save, or give the model as .onnx",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bitpick.errors import ModelError
+from bitpick.errors import ModelError, first_line
 
 
 def use_tensorflow() -> None:
@@ -34,7 +34,7 @@ def load(path: Path) -> Any:
             return keras_legacy.load(path)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = first_line(error)
         raise ModelError(
             f"Keras cannot read {path}: {first}",
             expected="a model saved whole (architecture and weights), of Keras's own layers",

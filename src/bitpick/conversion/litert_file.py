@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bitpick.errors import ModelError
+from bitpick.errors import ModelError, first_line
 
 
 def load(path: Path) -> Any:
@@ -23,7 +23,7 @@ def load(path: Path) -> Any:
         interpreter = Interpreter(model_path=str(path))
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = first_line(error)
         raise ModelError(f"LiteRT cannot read {path}: {first}", mend="check that the file was copied whole") from error
     return interpreter
 

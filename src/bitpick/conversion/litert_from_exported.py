@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitpick.conversion.hop import Hop
-from bitpick.errors import OperatorError
+from bitpick.errors import OperatorError, first_line
 from bitpick.model import Format
 
 HOP = Hop(
@@ -34,5 +34,5 @@ def convert(source: str, out: str) -> None:
         example = tuple(torch.zeros(1, *(int(d) for d in v.shape[1:]), dtype=v.dtype) for v in values)
         litert_torch.convert(exported_program.module(program), example).export(out)
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = first_line(error)
         raise OperatorError(f"litert-torch cannot convert the model to LiteRT: {first}") from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitpick.errors import ModelError
+from bitpick.errors import ModelError, first_line
 
 if TYPE_CHECKING:
     import onnx
@@ -26,7 +26,7 @@ def load(path: Path) -> onnx.ModelProto:
         model = onnx.load(path)
         onnx.checker.check_model(model)
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = first_line(error)
         raise ModelError(
             f"{path} is not a valid ONNX model: {first}", mend="check that the file was copied whole"
         ) from error

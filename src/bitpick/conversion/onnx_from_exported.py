@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bitpick.conversion.hop import Hop
-from bitpick.errors import OperatorError
+from bitpick.errors import OperatorError, first_line
 from bitpick.model import Format
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def convert(source: str, out: str) -> None:
             warnings.simplefilter("ignore")
             made = torch.onnx.export(program, (), dynamo=True, input_names=names, opset_version=OPSET, verbose=False)
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = first_line(error)
         raise OperatorError(
             f"PyTorch cannot convert {Path(source).name} to ONNX: {first}",
             mend="convert it to .onnx yourself, and give that",

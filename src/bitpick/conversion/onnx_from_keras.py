@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bitpick.conversion import onnx_passes
 from bitpick.conversion.hop import Hop
-from bitpick.errors import OperatorError
+from bitpick.errors import OperatorError, first_line
 from bitpick.model import Format
 
 OPSET = 17  # the newest that every consumer of the graph reads: ONNX Runtime's quantizer, our PyTorch importer
@@ -40,7 +40,7 @@ def convert(source: str, out: str) -> None:
     try:
         made, _ = tf2onnx.convert.from_keras(model, input_signature=signature, opset=OPSET)
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = first_line(error)
         raise OperatorError(f"tf2onnx cannot convert {Path(source).name} to opset {OPSET}: {first}") from error
     onnx_passes.spell_out_erfc(made)
     onnx.save(made, out)

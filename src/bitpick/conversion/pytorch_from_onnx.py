@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bitpick.conversion import onnx_file
 from bitpick.conversion.hop import Hop
 from bitpick.conversion.onnx_passes import subgraphs
-from bitpick.errors import OperatorError
+from bitpick.errors import OperatorError, first_line
 from bitpick.model import Format
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class _Import:
         except OperatorError:
             raise
         except Exception as error:
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            first = first_line(error)
             raise context.unsupported(f"a form that PyTorch refuses ({first})") from error
         self._keep(context, result if isinstance(result, tuple) else (result,))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bitpick.conversion.keras_file import use_tensorflow
-from bitpick.errors import ModelError
+from bitpick.errors import ModelError, first_line
 
 _USUAL = "serving_default"
 
@@ -69,7 +69,7 @@ def load(path: Path) -> SavedModel:
     try:
         loaded = tf.saved_model.load(str(path))
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = first_line(error)
         raise ModelError(
             f"TensorFlow cannot read the SavedModel {path}: {first}", mend="check that the folder was copied whole"
         ) from error

@@ -9,7 +9,7 @@ import numpy as np
 
 from bitpick.conversion import keras_file, saved_model, user_code
 from bitpick.conversion.verify import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
-from bitpick.errors import ConversionError, ModelError
+from bitpick.errors import ConversionError, ModelError, first_line
 
 
 def make(out: str, source: str, builder: str | None) -> None:
@@ -40,7 +40,7 @@ def make(out: str, source: str, builder: str | None) -> None:
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(f"Keras cannot run or export {source}: {_first_line(error)}") from error
+        raise ModelError(f"Keras cannot run or export {source}: {first_line(error)}") from error
     for reference, each in zip(map(np.asarray, expected), map(np.asarray, found), strict=True):
         tolerance = ABSOLUTE_TOLERANCE + RELATIVE_TOLERANCE * float(np.abs(reference).max())
         if not (difference := float(np.abs(reference - each).max())) <= tolerance:
@@ -58,7 +58,7 @@ def _whole(source: str) -> Any:
         return keras.saving.load_model(source, compile=False, safe_mode=False)
     except Exception as error:
         raise ModelError(
-            f"Keras cannot read {source}: {_first_line(error)}",
+            f"Keras cannot read {source}: {first_line(error)}",
             mend="export it with model.export('folder') where it was made, and give the folder",
         ) from error
 
@@ -73,7 +73,7 @@ def _built(source: str, builder: str) -> Any:
         model.load_weights(source)
     except Exception as error:
         raise ModelError(
-            f"the weights in {source} do not fit the model of {builder}: {_first_line(error)}",
+            f"the weights in {source} do not fit the model of {builder}: {first_line(error)}",
             expected="weights that save_weights wrote for this very model",
         ) from error
     return model
@@ -85,7 +85,3 @@ def _random(tensor: Any) -> np.ndarray:
     floats = np.issubdtype(np.dtype(tensor.dtype), np.floating)
     values = np.random.default_rng(0).normal(size=shape) if floats else np.zeros(shape)
     return values.astype(tensor.dtype)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
