@@ -73,6 +73,25 @@ def make_two_ended_model(out: str) -> None:
     keras.Model([image, numbers], [scores, before]).save(out)
 
 
+def make_program(out: str) -> None:
+    """A PyTorch program that takes its input by name and gives a dictionary."""
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(nn.Flatten(), nn.Linear(192, 4), nn.Softmax(1))
+
+        def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"scores": self.layers(image / 64)}
+
+    torch.manual_seed(0)
+    example = {"image": torch.zeros(2, 8, 8, 3)}
+    free = {"image": {0: torch.export.Dim("n")}}
+    torch.export.save(torch.export.export(Net().eval(), (), example, dynamic_shapes=free), out)
+
+
 def build_and_run(recipe: str, source: str, samples: dict, folder: str, out: str) -> dict:
     """Build, move the build elsewhere, open it there, and run it in several ways; keep the scores."""
     parsed = Recipe.parse(recipe)

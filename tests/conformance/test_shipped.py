@@ -44,7 +44,12 @@ OTHERS = (
 )
 BUILDS = [*(f"{name}:float32" for name, each in engines().items() if each.runner), *OTHERS]
 MODELS = {"one": "make_keras_model", "two": "make_two_ended_model"}  # with as many inputs and outputs
-CASES = [*itertools.product(MODELS, BUILDS), ("saved", "keras:float32"), ("saved", OTHERS[2])]
+OTHER_MODELS = {"saved": "make_saved_model", "sequential": "make_sequential_model", "program": "make_program"}
+CASES = [
+    *itertools.product(MODELS, BUILDS),
+    *itertools.product(("saved", "sequential"), ("keras:float32", OTHERS[2])),
+    *itertools.product(("program",), ("pytorch_pt2e:float32+eager", OTHERS[2])),
+]
 BASELINES = [(model, recipe) for model, recipe in CASES if recipe.endswith(":float32") and model in MODELS]
 
 pytestmark = pytest.mark.frameworks
@@ -61,9 +66,11 @@ def run_of(tmp_path_factory) -> Callable[[str], Path]:
         with pytest.MonkeyPatch.context() as patch:
             known = os.environ.get("PYTHONPATH")
             patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *([known] if known else [])]))
-            pool.run("keras", f"steps:{MODELS.get(model, 'make_saved_model')}", {"out": str(folder / "model.keras")})
+            source = folder / ("model.pt2" if model == "program" else "model.keras")
+            environment = "pytorch" if model == "program" else "keras"
+            pool.run(environment, f"steps:{(MODELS | OTHER_MODELS)[model]}", {"out": str(source)})
         request, form = make_request(
-            Source(str(folder / "model.keras"), trusted=True),
+            Source(str(source), trusted=True),
             "random",
             recipes=[recipe for each, recipe in CASES if each == model],
             calibration_size=100,

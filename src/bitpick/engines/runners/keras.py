@@ -29,7 +29,8 @@ class Build:
         import keras
 
         model = keras.saving.load_model(file, compile=False, safe_mode=True)
-        structure = model.input  # a tensor, or a list or a dict of them
+        # A tensor, or a list or a dict of them. A Sequential model that was only loaded does not tell, and has one.
+        structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
         return lambda inputs: keras.tree.flatten(model(keras.tree.pack_sequence_as(structure, inputs), training=False))
 
     def signature(self, folder: Path) -> Any:

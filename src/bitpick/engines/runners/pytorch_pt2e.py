@@ -28,12 +28,19 @@ class Build:
 
             self.call: Any = aoti_load_package(str(folder / files[0]))
         else:
+            from torch.fx.graph import CodeGen
+
             program = torch.export.load(folder / files[0])
             takes = program.graph_signature.user_inputs
             first = next(node.meta["val"] for node in program.graph.nodes if node.name in takes)
             # How many samples the graph takes at once, where it says so.
             self.batch = first.shape[0] if isinstance(first.shape[0], int) else 1
-            self.call = program.module(check_guards=False)
+            module: Any = program.module(check_guards=False)
+            # Inputs one by one and outputs in a tuple, whatever structures the user's module has.
+            module._forward_pre_hooks.clear()
+            module.graph.set_codegen(CodeGen())
+            module.recompile()
+            self.call = module
 
     def prepare(self, inputs: list[np.ndarray]) -> Any:
         return [self.torch.from_numpy(each) for each in inputs]
