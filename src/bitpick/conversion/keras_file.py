@@ -42,6 +42,13 @@ def load(path: Path) -> Any:
         ) from error
 
 
+def specs(model: Any) -> list[Any]:
+    """A `tf.TensorSpec` for each input of a model, its batch free."""
+    import tensorflow as tf
+
+    return [tf.TensorSpec([None, *t.shape[1:]], t.dtype, t.name.partition(":")[0]) for t in model.inputs]
+
+
 def flat(model: Any) -> Callable[..., list[Any]]:
     """A model as a function of its inputs, in their order, that gives its outputs as a list."""
     import keras

@@ -23,7 +23,7 @@ def convert(source: str, out: str) -> None:
     Raises:
         OperatorError: the converter cannot express a layer.
     """
-    from bitpick.conversion import keras_file
+    from bitpick.conversion import keras_file, saved_model
 
     model = keras_file.load(Path(source))
     import tensorflow as tf
@@ -33,13 +33,11 @@ def convert(source: str, out: str) -> None:
         if len(model.inputs) == len(model.outputs) == 1:
             content = converter.from_keras_model(model).convert()
         else:  # numbered names: the converter sorts its own, and their order is all that tells tensors apart
-            call = keras_file.flat(model)
-            numbered = tf.function(lambda *inputs: {f"output_{i}": y for i, y in enumerate(call(*inputs))})
-            specs = [tf.TensorSpec([None, *t.shape[1:]], t.dtype, f"input_{i}") for i, t in enumerate(model.inputs)]
+            numbered = saved_model.numbered(keras_file.flat(model), keras_file.specs(model))
             keeper = tf.Module()
             # Of a Keras model alone it does not see the weights: they would stay variables that nobody ever sets.
             keeper.weights = [variable.value for variable in model.variables]
-            content = converter.from_concrete_functions([numbered.get_concrete_function(*specs)], keeper).convert()
+            content = converter.from_concrete_functions([numbered], keeper).convert()
     except Exception as error:
         first = first_line(error)
         raise OperatorError(f"TensorFlow cannot convert {Path(source).name} to LiteRT: {first}") from error

@@ -32,13 +32,11 @@ def convert(source: str, out: str) -> None:
     # Functional, whatever it was: tf2onnx does not find the outputs of a Sequential model.
     import keras
     import onnx
-    import tensorflow as tf
     import tf2onnx
 
     model = keras.Model(model.inputs, model.outputs)
-    signature = [tf.TensorSpec([None, *t.shape[1:]], t.dtype, name=t.name.partition(":")[0]) for t in model.inputs]
     try:
-        made, _ = tf2onnx.convert.from_keras(model, input_signature=signature, opset=OPSET)
+        made, _ = tf2onnx.convert.from_keras(model, input_signature=keras_file.specs(model), opset=OPSET)
     except Exception as error:
         first = first_line(error)
         raise OperatorError(f"tf2onnx cannot convert {Path(source).name} to opset {OPSET}: {first}") from error

@@ -32,10 +32,9 @@ def make(out: str, source: str, builder: str | None) -> None:
     try:
         call = keras_file.flat(model)
         expected = call(*batch)
-        specs = [tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in model.inputs]
         holder = tf.Module()
         holder.model = model  # what holds the variables is saved with the function
-        tf.saved_model.save(holder, out, signatures=saved_model.numbered(call, specs))
+        tf.saved_model.save(holder, out, signatures=saved_model.numbered(call, keras_file.specs(model)))
         found = saved_model.load(Path(out)).call(*batch)
     except ModelError:
         raise
