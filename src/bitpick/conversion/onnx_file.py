@@ -92,22 +92,17 @@ def count(source: str) -> dict[str, int | None]:
 def intermediates(model: onnx.ModelProto, inputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """Every float tensor that a graph computes for a batch, in the graph's order, without any optimisation."""
     import onnx
-    import onnxruntime as ort
 
     model = onnx.shape_inference.infer_shapes(model)
     given = {v.name for v in model.graph.output}
     floats = {v.name for v in model.graph.value_info if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
     model.graph.output.extend(v for v in model.graph.value_info if v.name in floats - given)
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     names = [name for node in model.graph.node for name in node.output if name in floats | given]
-    fed = {source.name: array for source, array in zip(session.get_inputs(), inputs, strict=True)}
-    return dict(zip(names, session.run(names, fed), strict=True))
+    return dict(zip(names, run(model, inputs, names), strict=True))
 
 
-def run(model: onnx.ModelProto, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The outputs of a model for a batch, without any optimisation."""
+def run(model: onnx.ModelProto, inputs: Sequence[np.ndarray], names: Sequence[str] | None = None) -> list[np.ndarray]:
+    """The outputs of a model for a batch, all or those of some names, without any optimisation."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -115,21 +110,20 @@ def run(model: onnx.ModelProto, inputs: Sequence[np.ndarray]) -> list[np.ndarray
     options.log_severity_level = 4
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     fed = {source.name: array for source, array in zip(session.get_inputs(), inputs, strict=True)}
-    found: list[np.ndarray] = session.run(None, fed)
+    found: list[np.ndarray] = session.run(names, fed)
     return found
 
 
-def random_inputs(model: onnx.ModelProto, free: int, seed: int = 0) -> list[np.ndarray]:
+def random_inputs(model: onnx.ModelProto, free: int) -> list[np.ndarray]:
     """An array for each input of a model, whose inputs are not stored ones: normal, or zeros where it takes integers.
 
     Args:
         model: the model.
         free: the size of its free dimensions.
-        seed: of the numbers.
     """
     import onnx
 
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     found = []
     for value in model.graph.input:
         kind = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
