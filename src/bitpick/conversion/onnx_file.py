@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +112,35 @@ def run(model: onnx.ModelProto, inputs: Sequence[np.ndarray], names: Sequence[st
     fed = {source.name: array for source, array in zip(session.get_inputs(), inputs, strict=True)}
     found: list[np.ndarray] = session.run(names, fed)
     return found
+
+
+def computed(node: onnx.NodeProto, known: Mapping[str, np.ndarray], opset: int) -> tuple[np.ndarray, ...]:
+    """What a node computes, by ONNX's own reference implementation.
+
+    Args:
+        node: the node, of the standard domain.
+        known: arrays by the names of tensors, all those that it reads among them.
+        opset: version of its operator set.
+
+    Returns:
+        Each of its outputs that has a name.
+    """
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+
+    helper = onnx.helper
+    given = {name: known[name] for name in node.input if name}
+    graph = helper.make_graph(
+        [node],
+        "one",
+        [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+            for name, array in given.items()
+        ],
+        [helper.make_tensor_value_info(name, onnx.TensorProto.UNDEFINED, None) for name in node.output if name],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    return tuple(np.asarray(each) for each in ReferenceEvaluator(model).run(None, given))
 
 
 def random_inputs(model: onnx.ModelProto, free: int) -> list[np.ndarray]:

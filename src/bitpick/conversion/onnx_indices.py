@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bitpick.conversion import onnx_file
+
 if TYPE_CHECKING:
     import onnx
 
@@ -22,7 +24,11 @@ def plain(model: onnx.ModelProto) -> None:
     TensorFlow writes out what a negative index means, in integer arithmetic that quantizers trip over; a Gather knows.
     Whether both are the same is tried for every index that there is.
     """
+    import onnx
+
+    opset = onnx_file.opset_of(model)
     stored = {i.name: i for i in model.graph.initializer}
+    scalars = {name: onnx.numpy_helper.to_array(i) for name, i in stored.items() if np.prod(i.dims) == 1}
     made = {name: node for node in model.graph.node for name in node.output}
     dtypes = {v.name: v.type.tensor_type.elem_type for v in model.graph.input}
     for node in model.graph.node:
@@ -32,12 +38,13 @@ def plain(model: onnx.ModelProto) -> None:
         rows = stored[node.input[0]].dims[axis]
         chain, sources = _computed(node.input[1], made, stored)
         if chain and len(sources) == 1 and sources[0] in dtypes and rows <= _LARGEST:
-            source = sources[0]
             every = np.arange(-rows, rows)
-            if np.array_equal(
-                _values(chain, source, dtypes[source], node.input[1], stored, every) % rows, every % rows
-            ):
-                node.input[1] = source
+            numbers = every.astype(onnx.helper.tensor_dtype_to_np_dtype(dtypes[sources[0]]))
+            known = {sources[0]: numbers} | scalars
+            for each in chain:
+                (known[each.output[0]],) = onnx_file.computed(each, known, opset)
+            if np.array_equal(known[node.input[1]].reshape(-1).astype(np.int64) % rows, every % rows):
+                node.input[1] = sources[0]
 
 
 def _computed(
@@ -58,26 +65,3 @@ def _computed(
         nodes += [new for new in above if new not in nodes]
         sources += [start for start in starts if start not in sources]
     return [*nodes, node], sources
-
-
-def _values(
-    nodes: list[onnx.NodeProto],
-    source: str,
-    dtype: int,
-    target: str,
-    stored: Mapping[str, onnx.TensorProto],
-    every: np.ndarray,
-) -> np.ndarray:
-    """What nodes make of numbers."""
-    import onnx
-    from onnx.reference import ReferenceEvaluator
-
-    helper = onnx.helper
-    given = helper.make_tensor_value_info(source, dtype, [len(every)])
-    wanted = helper.make_tensor_value_info(target, onnx.TensorProto.INT64, [len(every)])
-    scalars = {name: stored[name] for node in nodes for name in node.input if name in stored}
-    graph = helper.make_graph(nodes, "indices", [given], [wanted], list(scalars.values()))
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    numbers = every.astype(helper.tensor_dtype_to_np_dtype(dtype))
-    outputs = list(ReferenceEvaluator(model).run(None, {source: numbers}))
-    return np.asarray(outputs[0]).reshape(-1).astype(np.int64)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.conversion import onnx_file
+
 if TYPE_CHECKING:
     import onnx
 
@@ -120,7 +122,6 @@ def folded(node: onnx.NodeProto, inputs: Sequence[NDArray[Any] | None], opset: i
         opset: version of its operator set.
     """
     import onnx
-    from onnx.reference import ReferenceEvaluator
 
     given = {name: array for name, array in zip(node.input, inputs, strict=True) if array is not None}
     if any(has_batch(array) for array in given.values()):
@@ -130,12 +131,4 @@ def folded(node: onnx.NodeProto, inputs: Sequence[NDArray[Any] | None], opset: i
             return None if function is None else (packed(function(attributes, *inputs)),)
         except TypeError:  # a sum, say: not a multiple of the batch
             return None
-    types = {name: onnx.helper.np_dtype_to_tensor_dtype(array.dtype) for name, array in given.items()}
-    wrapped = onnx.helper.make_graph(
-        [node],
-        "one",
-        [onnx.helper.make_tensor_value_info(name, types[name], array.shape) for name, array in given.items()],
-        [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.UNDEFINED, None) for name in node.output if name],
-    )
-    model = onnx.helper.make_model(wrapped, opset_imports=[onnx.helper.make_opsetid("", opset)])
-    return tuple(np.asarray(each) for each in ReferenceEvaluator(model).run(None, given))
+    return onnx_file.computed(node, given, opset)
