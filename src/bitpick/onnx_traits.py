@@ -47,12 +47,11 @@ def of_model(model: onnx.ModelProto) -> Traits:
     graph = model.graph
     quantized = tuple(n.name or n.op_type for n in graph.node if _QUANTIZED.fullmatch(n.op_type))
     stored = {initializer.name for initializer in graph.initializer}
-    ends = [v.type.tensor_type for v in (*graph.input, *graph.output) if v.name not in stored]
-    half = any(e.elem_type == TensorProto.FLOAT16 for e in ends) or any(
-        i.data_type == TensorProto.FLOAT16 for i in graph.initializer
-    )
     inputs = [v.type.tensor_type for v in graph.input if v.name not in stored]
     outputs = [v.type.tensor_type for v in graph.output]
+    half = any(end.elem_type == TensorProto.FLOAT16 for end in (*inputs, *outputs)) or any(
+        i.data_type == TensorProto.FLOAT16 for i in graph.initializer
+    )
     return Traits(quantized, half, _batched(list(_shapes(inputs)), list(_shapes(outputs))))
 
 

@@ -49,8 +49,8 @@ def make(source: Source, out: Path, executor: Executor, load_data: LoadData) -> 
     shutil.rmtree(partial, ignore_errors=True)
     payload: dict[str, object] = {"out": partial, **maker.options}
     if maker.needs_samples:
-        payload["inputs"] = made.with_name("example_inputs.npz")
-        np.savez(made.with_name("example_inputs.npz"), *_samples(load_data))
+        payload["inputs"] = example = made.with_name("example_inputs.npz")
+        np.savez(example, *_samples(load_data))
     digest = executor.run(maker.environment, maker.function, payload).value
     note = made.with_name(f"{made.name}.sha256")  # of what the file means: its bytes differ each time
     if not made.exists():

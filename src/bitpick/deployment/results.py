@@ -12,8 +12,6 @@ from bitpick.errors import DataError
 from bitpick.preprocessing import Arrays
 from bitpick.timing import Device
 
-SCHEMA_VERSION = 1
-
 
 class Sample(BaseModel):
     """What a build gave for one sample.

@@ -38,8 +38,8 @@ def pieces(batch: Arrays, size: int | None) -> list[Arrays]:
         return [batch]
     count = len(batch[0])
     found = [tuple(array[i : i + size] for array in batch) for i in range(0, count, size)]
-    short = size - len(found[-1][0])
-    found[-1] = tuple(np.concatenate([array, np.repeat(array[-1:], short, axis=0)]) for array in found[-1])
+    if short := size - len(found[-1][0]):
+        found[-1] = tuple(np.concatenate([array, np.repeat(array[-1:], short, axis=0)]) for array in found[-1])
     return found
 
 

@@ -21,8 +21,6 @@ from bitpick.recipe import PRESETS, Recipe, baseline
 
 # One library under two names: the smaller distribution, for CPUs alone, exists only for x86-64 under Linux.
 _TENSORFLOW = "tensorflow-cpu" if installed_version("tensorflow-cpu") else "tensorflow"
-
-
 _SAVED_MODEL = "model/saved_model.pb"
 
 
