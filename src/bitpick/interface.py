@@ -19,6 +19,7 @@ class Input(BaseModel):
         dtype: as the float model takes it; a build may take integers with a scale and a zero point in its place.
         preprocessing: from a stored sample to what the float model takes.
         stored: dtype of a stored sample; None where it is not known.
+        stored_shape: shape of a stored sample, without the batch axis; None where it is not known.
     """
 
     model_config = _STRICT
@@ -28,6 +29,7 @@ class Input(BaseModel):
     dtype: str = "float32"
     preprocessing: Preprocessing = Preprocessing()
     stored: str | None = None
+    stored_shape: tuple[int, ...] | None = None
 
 
 class Output(BaseModel):

@@ -89,3 +89,4 @@ def test_what_a_deployer_must_know_survives_a_file(made):
     assert Interface.model_validate_json(told.model_dump_json(exclude_defaults=True)) == told
     assert told.signature == Signature((Tensor("x", (4,)),), (SCORES,))
     assert (told.task, told.classes) == ("classification", ("a", "b", "c"))
+    assert (told.inputs[0].stored, told.inputs[0].stored_shape) == ("uint8", (4,))

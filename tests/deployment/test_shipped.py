@@ -121,15 +121,19 @@ scales = st.floats(0.25, 300, width=32)
     scale=st.one_of(scales, st.tuples(scales, scales, scales)),
     reverse_channels=st.booleans(),
     channels_first=st.booleans(),
+    stored_channels_first=st.booleans(),
     dtype=st.sampled_from(["float32", "float16", "int32", "uint8"]),
+    flat=st.booleans(),
 )
-def test_a_sample_is_prepared_as_it_was_for_the_measurements(tmp_path_factory, **fields):
-    preprocessing = Preprocessing(**fields)
-    sample = np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype=np.uint8)
+def test_a_sample_is_prepared_as_it_was_for_the_measurements(tmp_path_factory, flat, **fields):
+    shape = (3, 4, 5) if fields["stored_channels_first"] else (4, 5, 3)
+    preprocessing = Preprocessing(shape=shape if flat else None, **fields)
+    sample = np.random.default_rng(0).integers(0, 256, 60 if flat else shape, dtype=np.uint8)
     with np.errstate(invalid="ignore"):
         wanted = preprocessing(sample[None])
         folder = tmp_path_factory.mktemp("build")
-        build(folder, interface(Input(name="x", shape=wanted.shape[1:], preprocessing=preprocessing)))
+        given = {"shape": wanted.shape[1:], "preprocessing": preprocessing, "stored_shape": sample.shape}
+        build(folder, interface(Input(name="x", **given)))
         (found,) = loaded(folder)["prepared"](Passing(), "x", [sample])
     assert found.dtype == wanted.dtype
     assert found.flags["C_CONTIGUOUS"]
@@ -176,6 +180,20 @@ def test_grey_pictures_and_channels_that_come_first(folder, tmp_path):
     (found,) = space["read"](tmp_path / "a.png")
     np.testing.assert_array_equal(found[..., 0], pixels)
     assert space["prepared"](Passing(), "a.png", [found])[0].shape == (1, 1, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("stored", "fields"),
+    [((4, 5), {"shape": (4, 5, 1)}), ((20,), {"shape": (4, 5, 1)}), ((1, 4, 5), {"stored_channels_first": True})],
+)
+def test_a_picture_becomes_what_is_stored(folder, tmp_path, stored, fields):
+    pixels = picture(tmp_path / "a.png", 5, 4, "L")
+    given = {"stored": "uint8", "stored_shape": stored, "preprocessing": Preprocessing(**fields)}
+    build(folder, interface(Input(name="image", shape=(4, 5, 1), **given)))
+    space = loaded(folder)
+    (found,) = space["read"](tmp_path / "a.png")
+    np.testing.assert_array_equal(found, pixels.reshape(stored))
+    np.testing.assert_array_equal(space["prepared"](Passing(), "a.png", [found])[0], pixels[None, ..., None])
 
 
 @pytest.mark.parametrize(

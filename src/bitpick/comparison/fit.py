@@ -94,7 +94,8 @@ def record(found: Fitted, drawn: CalibrationDraw, seed: int) -> DataRecord:
 def interface(signature: Signature, samples: Samples, task: Task) -> Interface:
     """What a deployer must know of every build of a model, with the preprocessing of these samples."""
     batch = next(samples.head(1).batches(1))
-    ends = zip(signature.inputs, samples.preprocessing, batch, samples.inputs, strict=True)
+    files = [np.load(path, mmap_mode="r") for path in samples.inputs]
+    ends = zip(signature.inputs, samples.preprocessing, batch, files, strict=True)
     return Interface(
         inputs=tuple(
             Input(
@@ -102,9 +103,10 @@ def interface(signature: Signature, samples: Samples, task: Task) -> Interface:
                 shape=(None,) * (array.ndim - 1) if tensor.shape is None else tensor.shape,
                 dtype=tensor.dtype,
                 preprocessing=preprocessing,
-                stored=np.load(path, mmap_mode="r").dtype.name,
+                stored=file.dtype.name,
+                stored_shape=file.shape[1:],
             )
-            for tensor, preprocessing, array, path in ends
+            for tensor, preprocessing, array, file in ends
         ),
         outputs=tuple(Output(name=t.name, shape=t.shape, dtype=t.dtype) for t in signature.outputs),
         task=task.kind,

@@ -101,7 +101,15 @@ def _words(inputs: Sequence[Input], pictures: bool) -> str:
 
 
 def _stored_shape(each: Input) -> tuple[int | None, ...]:
-    """The shape of a stored sample of an input: channels last."""
+    """The shape of a stored sample of an input."""
+    if each.preprocessing.shape is not None and each.stored_shape is not None:
+        return each.stored_shape
+    shape = _channels_last(each)
+    return (*shape[-1:], *shape[:-1]) if each.preprocessing.stored_channels_first else shape
+
+
+def _channels_last(each: Input) -> tuple[int | None, ...]:
+    """The shape of a sample of an input with its channels last, as the steps have it."""
     assert each.shape is not None
     first = each.preprocessing.channels_first and len(each.shape) > 1
     return (*each.shape[1:], each.shape[0]) if first else each.shape
@@ -115,16 +123,17 @@ def _input(each: Input) -> dict[str, Any]:
 
 def _steps(preprocessing: Preprocessing) -> dict[str, Any]:
     """The steps that a sample takes, with their numbers."""
-    steps: dict[str, Any] = {}
+    steps: dict[str, Any] = {} if preprocessing.shape is None else {"arranged": preprocessing.shape}
     if (preprocessing.offset, preprocessing.scale) != (0.0, 1.0):
         steps |= {"offset": preprocessing.offset, "scale": preprocessing.scale}
-    return steps | {name: True for name in ("reverse_channels", "channels_first") if getattr(preprocessing, name)}
+    moves = ("stored_channels_first", "reverse_channels", "channels_first")
+    return steps | {name: True for name in moves if getattr(preprocessing, name)}
 
 
 def _decoding(inputs: Sequence[Input]) -> Decoding | None:
     """How a picture becomes a sample; where nobody said, and samples are pixels, it is stretched to their size."""
     known = inputs[0].preprocessing.decoding
-    shape = _stored_shape(inputs[0])
+    shape = _channels_last(inputs[0])
     if known is not None or len(inputs) > 1 or len(shape) != 3:
         return known if len(inputs) == 1 else None
     height, width, channels = shape
