@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import bitpick
 from bitpick import Recipe, Source, given
 from bitpick.datasets.load import data_source
 from bitpick.errors import ModelError
+from tests.conftest import linear_model
 
 IMAGES = np.random.default_rng(0).random((60, 3, 8, 8), dtype=np.float32)
 LABELS = np.arange(60) % 3
@@ -35,6 +37,12 @@ def test_what_is_no_model_is_named():
 def test_a_recipe_is_named_by_itself():
     recipe = Recipe.parse("onnxruntime:s8u8-per_channel-minmax")
     assert Recipe.named(recipe) is recipe
+
+
+def test_samples_that_can_be_gone_through_once_are_enough(tmp_path):
+    model = linear_model(tmp_path / "m.onnx", shape=(3, 8, 8))
+    once = (pair for pair in zip(IMAGES, LABELS, strict=True))
+    assert bitpick.evaluate(model, once).accuracy.total == 48  # four fifths
 
 
 MODULE = """

@@ -10,7 +10,7 @@ from bitpick.comparison import alone, single
 from bitpick.comparison.fit import LoadData
 from bitpick.comparison.job import RECIPE_FILE, open_build
 from bitpick.comparison.listener import Listener, Silent
-from bitpick.datasets.load import Data, Options, data_source
+from bitpick.datasets.load import Data, DataSource, Options, data_source
 from bitpick.datasets.progress import Progress, silent
 from bitpick.errors import RequestError
 from bitpick.given import Model, source_of
@@ -159,9 +159,9 @@ def evaluate(
         'accuracy'
     """
     judging = checked(Judging(task=task, metric=metric, unit=unit, lower_is_better=lower_is_better))
-    source = source_of(model, data_source(data, data_options), example)
-    read = _reading(data, data_options, source, progress)
-    return alone.evaluate(source, read, listener or Silent(), judging)
+    read = data_source(data, data_options)
+    source = source_of(model, read, example)
+    return alone.evaluate(source, _reading(read, source, progress), listener or Silent(), judging)
 
 
 def bench(
@@ -198,14 +198,14 @@ def bench(
         if value < 1:
             raise RequestError(f"the number of {name} {value} is out of range", expected="at least 1")
     options = {"batch": batch, "threads": threads, "processes": processes, "pairs": pairs}
-    folders = [Source.of(build) for build in builds]
-    return alone.bench(folders, _reading(data, data_options, builds[0], progress), listener or Silent(), **options)
-
-
-def _reading(data: Data, data_options: Options, model: str | Path | Source, progress: Progress) -> LoadData:
-    """Reads a data set, for a build as it was read when that was made, unless the options say otherwise."""
+    sources = [Source.of(build) for build in builds]
     read = data_source(data, data_options)
-    folder = Path(Source.of(model).name)
+    return alone.bench(sources, _reading(read, sources[0], progress), listener or Silent(), **options)
+
+
+def _reading(read: DataSource, model: Source, progress: Progress) -> LoadData:
+    """Reads a data set, for a build as it was read when that was made, unless the options say otherwise."""
+    folder = Path(model.name)
     if (folder / RECIPE_FILE).is_file() and (told := open_build(folder).interface) is not None:
         read = read.as_before({each.name: each.preprocessing for each in told.inputs}, told.classes)
     return partial(read.load, progress=progress)
