@@ -115,6 +115,7 @@ TESTED_ELSEWHERE = {
     "judging": "comparison/test_request, measures/tasks/test_registry",
     "reports/chart": "reports/test_charts",
     "reports/charted": "reports/test_charts, reports/test_measured",
+    "reports/templating": "reports/test_html, reports/test_markdown, reports/test_notebook",
     "engines/graphs/executed": "measures/test_coverage, engines/graphs",
     "executors/executor": "executors/test_inline",
     "interface": "comparison/test_fit",

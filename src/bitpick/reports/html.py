@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from bitpick.reports import measured, recipes, whole, words
+from bitpick.reports import recipes, templating, words
 from bitpick.reports.chart import Chart
 from bitpick.reports.charts import charts
 from bitpick.result import Run
@@ -32,48 +32,19 @@ def render(run: Run, folder: Path) -> str:
     """
     made = charts(run)
     scripts = [_script(name) for name in _SCRIPTS]
-    return str(
-        _environment()
-        .get_template("report.html.jinja")
-        .render(
-            run=run,
-            words=words,
-            whole=whole,
-            told=measured,
-            recipe_words=recipes.in_words,
-            charts=made,
-            payload=_safe(json.dumps(_drawings(made))),
-            image=functools.partial(_image, folder),
-            link=lambda path: "./" + quote(path),
-            policy=_policy(scripts),
-            scripts=scripts,
-            style=_asset("report.css"),
-            licenses=[(name, _asset(f"{name}.LICENSE.txt")) for name in _LICENSED],
-        )
+    return templating.render(
+        "report.html.jinja",
+        run=run,
+        recipe_words=recipes.in_words,
+        charts=made,
+        payload=_safe(json.dumps(_drawings(made))),
+        image=functools.partial(_image, folder),
+        link=lambda path: "./" + quote(path),
+        policy=_policy(scripts),
+        scripts=scripts,
+        style=_asset("report.css"),
+        licenses=[(name, _asset(f"{name}.LICENSE.txt")) for name in _LICENSED],
     )
-
-
-@functools.cache
-def _environment() -> Any:
-    import jinja2
-    from markupsafe import Markup
-
-    def finalize(value: Any) -> Any:
-        """What is not there is nothing; text from outside is text, with nothing unseen in it."""
-        if value is None:
-            return ""
-        return words.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("bitpick.reports"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=finalize,
-        autoescape=True,
-    )
-    environment.filters["standing"] = words.standing
-    return environment
 
 
 def _drawings(made: Sequence[Chart]) -> list[dict[str, Any]]:
