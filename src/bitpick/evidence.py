@@ -85,6 +85,19 @@ class Measure(BaseModel):
         """The unit of a difference: `points`, or the metric's own."""
         return "points" if self.unit == "fraction" else self.unit
 
+    @property
+    def good(self) -> str:
+        """What a build that is no worse than another is called."""
+        return "accurate" if self.name == "accuracy" else "good"
+
+    def base(self, whose: str) -> str:
+        """What a margin in percent is a share of, see `Task.margin_base`, e.g. `the float32's MAE`."""
+        return "what the float model gives" if self.name == "deviation" else f"{whose} {self.label}"
+
+    def margin(self, asked: str, whose: str) -> str:
+        """A margin as it was asked for, e.g. `1% of the float32's accuracy`, `0.5 points`."""
+        return f"{asked} of {self.base(whose)}" if asked.endswith("%") else f"{asked} {self.change_unit}".rstrip()
+
 
 class Metric(Measure):
     """What a build gets.

@@ -50,7 +50,7 @@ def test_the_margin(tmp_path, measure, margin, own, all_rows):
 def test_what_the_best_build_is_called():
     assert [phrases.best_by(each) for each in (ACCURACY, MAE, AUC)] == ["most accurate", "lowest MAE", "highest AUC"]
     assert [phrases.better(each) for each in (ACCURACY, MAE)] == ["more accurate", "better"]
-    assert [phrases.good(each) for each in (ACCURACY, MAE)] == ["accurate", "good"]
+    assert [each.good for each in (ACCURACY, MAE)] == ["accurate", "good"]
 
 
 def test_flips_bound_what_can_be_lost():

@@ -71,16 +71,13 @@ def margin(row: Row, request: RequestRecord) -> str:
     assert row.versus_baseline is not None
     assert row.metric is not None
     own = row.metric.changed(row.versus_baseline.margin)
-    return own + (f" ({request.margin} of {_base(row.metric, 'its')})" if request.margin.endswith("%") else "")
+    return own + (f" ({request.margin} of {row.metric.base('its')})" if request.margin.endswith("%") else "")
 
 
 def allowed(metric: Metric | None, request: RequestRecord) -> str:
     """What every row's drop must be under."""
     assert metric is not None
-    if request.margin.endswith("%"):
-        whose = "its float32's"
-        return f"{request.margin} of {_base(metric, whose)}"
-    return f"{request.margin} {metric.change_unit}".rstrip()
+    return metric.margin(request.margin, "its float32's")
 
 
 def best_by(measure: Measure) -> str:
@@ -93,11 +90,6 @@ def best_by(measure: Measure) -> str:
 def better(measure: Measure) -> str:
     """What a better build is called."""
     return "more accurate" if measure.name == "accuracy" else "better"
-
-
-def good(measure: Measure) -> str:
-    """What a build that is no worse than another is called."""
-    return "accurate" if measure.name == "accuracy" else "good"
 
 
 def flips_bound(row: Row) -> list[str]:
@@ -115,8 +107,3 @@ def without_labels(measure: Measure) -> list[str]:
     if measure.name != "agreement":
         return []
     return ["Without labels every prediction that differs counts as lost: with them, or a wider margin, more may pass."]
-
-
-def _base(measure: Measure, whose: str) -> str:
-    """What a margin in percent is a share of, see `Task.margin_base`."""
-    return "what the float model gives" if measure.name == "deviation" else f"{whose} {measure.label}"

@@ -79,7 +79,7 @@ def recommend(
         reasons.append(f"Good enough, but not builds that {asked}: {', '.join(map(phrases.build, kept_out))}.")
     reasons += _settle(unsettled, possible, request)
     reasons += [
-        f"Not recommended, though at least as {phrases.good(measure)}: {phrases.build(row)}: "
+        f"Not recommended, though at least as {measure.good}: {phrases.build(row)}: "
         f"{row.deprecated or row.faults[0].text}."
         for row in rows
         if row.kind == "quantized"

@@ -28,11 +28,6 @@ class Charted:
         return f"a {'higher' if self.measure.higher_is_better else 'lower'} {self.measure.label}, which is better"
 
     @property
-    def good(self) -> str:
-        """What a build that is no worse than another is."""
-        return "accurate" if self.measure.name == "accuracy" else "good"
-
-    @property
     def column(self) -> Column:
         """The metric."""
         return Column(self.measure.name, self.measure.label, self.measure.told)

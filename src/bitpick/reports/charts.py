@@ -46,7 +46,7 @@ def _size(rows: Sequence[Row], run: Run, of: Charted) -> Chart | None:
         "size",
         f"{of.name} and size",
         f"Each mark is a build; further left is smaller, further up is {of.better}. A line joins the good enough "
-        f"builds of which no other is both as {of.good} and as small." + _MARKS,
+        f"builds of which no other is both as {of.measure.good} and as small." + _MARKS,
         finding,
         (_BUILD, _ENGINE, _STANDING, of.column, Column("bytes", "size", words.kilobytes)),
         records,
@@ -64,7 +64,8 @@ def _latency(rows: Sequence[Row], run: Run, of: Charted) -> Chart | None:
         "latency",
         f"{of.name} and latency",
         f"Each mark is a build, with the 95% interval of its time for one sample over that of {reference}: under 1 "
-        f"is faster. A line joins the good enough builds of which no other is both as {of.good} and as fast." + _MARKS,
+        f"is faster. A line joins the good enough builds of which no other is both as {of.measure.good} and as fast."
+        + _MARKS,
         _told_times(records),
         (
             _BUILD, _ENGINE, _STANDING, of.column, Column("ratio", "time over the reference's", "{:.2f}".format),

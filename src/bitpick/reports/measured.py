@@ -47,12 +47,7 @@ def values(found: Measure) -> str:
 
 def margin(run: Run) -> str:
     """The margin, e.g. `1% of the float32's accuracy`, `0.5 points`."""
-    text, found = run.request.margin, measure(run.rows)
-    if not text.endswith("%"):
-        return f"{text} {found.change_unit}".rstrip()
-    return (
-        f"{text} of what the float model gives" if run.task == "deviation" else f"{text} of the float32's {found.label}"
-    )
+    return measure(run.rows).margin(run.request.margin, "the float32's")
 
 
 def limit(share: float, found: Measure) -> str:
