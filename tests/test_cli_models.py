@@ -111,6 +111,10 @@ def test_a_function_that_returns_a_module_needs_trust_and_lies_in_the_current_fo
     assert row.returncode == 0, row.stderr
     (baseline,) = (each for each in run["rows"] if each["id"] == "onnxruntime:float32")
     assert json.loads(row.stdout)["accuracy"]["correct"] == pytest.approx(baseline["accuracy"]["correct"], abs=2)
+    pair = ("my_nets:build", "my_nets:build", "--processes", 1, "--pairs", 2)
+    assert "--trust-model" in bitpick(place, "bench", *pair).stderr
+    timed = bitpick(place, "bench", *pair, "--trust-model")
+    assert timed.returncode == 0, timed.stderr
     # What the function reads is in no digest: other weights of the same code must not find the old results.
     (place / "my_nets.py").write_text(NETS + READING)
     (place / "bias.txt").write_text("0.0")

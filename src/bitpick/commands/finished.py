@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bitpick import printing
-from bitpick.commands.app import Data, Json, command
+from bitpick.commands.app import Data, Json, TrustModel, command
 from bitpick.commands.data_options import DataSaid, reads_data
 
 
@@ -21,16 +21,18 @@ def bench(
     threads: Annotated[int, typer.Option(help="Threads inside one inference.")] = 1,
     processes: Annotated[int, typer.Option(help="How many times everything is opened anew.")] = 10,
     pairs: Annotated[int, typer.Option(help="Pairs of blocks in each process.")] = 20,
+    trust_model: TrustModel = False,
     json: Json = False,
     data_options: DataSaid = None,
 ) -> None:
     """Time builds beside the first of them, and say what the times show."""
     from bitpick import api
     from bitpick.reports import terminal
+    from bitpick.source import Source
 
     with terminal.LiveRows(printing.stderr()) as listener:
         done = api.bench(
-            *builds,
+            *(Source(str(each), trust_model) for each in builds),
             data=data,
             data_options=data_options,
             batch=batch,
