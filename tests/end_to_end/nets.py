@@ -34,6 +34,18 @@ def _save(folder: Path, inputs: dict[str, np.ndarray], labels: np.ndarray | None
         np.savez(folder / f"{name}.npz", **arrays, **({} if labels is None else {"labels": labels[window]}))
 
 
+def _fitted(
+    model: Any, inputs: list[Any], targets: Any, loss: str, path: str, epochs: int, rate: float = 3e-3, batch: int = 32
+) -> str:
+    """A Keras model trained, and saved at this path."""
+    import keras
+
+    model.compile(keras.optimizers.Adam(rate), loss)
+    model.fit(inputs, targets, batch_size=batch, epochs=epochs, verbose=0)
+    model.save(path)
+    return path
+
+
 def depthwise(folder: str) -> str:
     """A MobileNet-style net: depthwise and pointwise convolutions with batch norm, ReLU6 and inverted residuals."""
     keras = _keras()
@@ -41,26 +53,27 @@ def depthwise(folder: str) -> str:
 
     images, labels = _digits(24)
 
+    def norm(x: Any, activation: bool = True) -> Any:
+        y = layers.BatchNormalization(momentum=0.9)(x)
+        return layers.ReLU(6.0)(y) if activation else y
+
     def block(x: Any, wide: int, out: int, stride: int) -> Any:
-        y = layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.9)(layers.Conv2D(wide, 1, use_bias=False)(x)))
-        y = layers.DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False)(y)
-        y = layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.9)(y))
-        y = layers.BatchNormalization(momentum=0.9)(layers.Conv2D(out, 1, use_bias=False)(y))
+        y = norm(layers.Conv2D(wide, 1, use_bias=False)(x))
+        y = norm(layers.DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False)(y))
+        y = norm(layers.Conv2D(out, 1, use_bias=False)(y), activation=False)
         return layers.Add()([x, y]) if stride == 1 and x.shape[-1] == out else y
 
     image = keras.Input((24, 24, 1), name="image")
     x = layers.Rescaling(1 / 127.5, -1)(image)
-    x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(x)
-    x = layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.9)(x))
+    x = norm(layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(x))
     for wide, out, stride in ((24, 8, 1), (24, 16, 2), (48, 16, 1), (48, 24, 2)):
         x = block(x, wide, out, stride)
     x = layers.GlobalAveragePooling2D()(x)
     model = keras.Model(image, layers.Dense(10, activation="softmax")(x))
-    model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
-    model.fit(images[400:], labels[400:], batch_size=32, epochs=6, verbose=0)
-    model.save(f"{folder}/depthwise.keras")
     _save(Path(folder), {"image": images}, labels, 400)
-    return f"{folder}/depthwise.keras"
+    return _fitted(
+        model, [images[400:]], labels[400:], "sparse_categorical_crossentropy", f"{folder}/depthwise.keras", epochs=6
+    )
 
 
 def autoencoder(folder: str) -> str:
@@ -75,11 +88,8 @@ def autoencoder(folder: str) -> str:
     for width in (48, 16, 48):
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(layers.Dense(width)(x)))
     model = keras.Model(values, layers.Dense(64)(x))
-    model.compile(keras.optimizers.Adam(3e-3), "mse")
-    model.fit(flat[400:], flat[400:], batch_size=32, epochs=15, verbose=0)
-    model.save(f"{folder}/autoencoder.keras")
     _save(Path(folder), {"values": flat}, None, 400)
-    return f"{folder}/autoencoder.keras"
+    return _fitted(model, [flat[400:]], flat[400:], "mse", f"{folder}/autoencoder.keras", epochs=15)
 
 
 def tabular(folder: str) -> str:
@@ -101,11 +111,17 @@ def tabular(folder: str) -> str:
     )
     x = layers.Dense(32, activation="relu")(x)
     model = keras.Model([first, second], layers.Dense(1)(x))
-    model.compile(keras.optimizers.Adam(1e-2), "mse")
-    model.fit([numbers[500:], kinds[500:]], target[500:], batch_size=64, epochs=10, verbose=0)
-    model.save(f"{folder}/tabular.keras")
     _save(Path(folder), {"numbers": numbers, "kinds": kinds.astype(np.int32)}, target[:, None], 500)
-    return f"{folder}/tabular.keras"
+    return _fitted(
+        model,
+        [numbers[500:], kinds[500:]],
+        target[500:],
+        "mse",
+        f"{folder}/tabular.keras",
+        epochs=10,
+        rate=1e-2,
+        batch=64,
+    )
 
 
 def audio(folder: str) -> str:
@@ -155,11 +171,6 @@ def transformer(folder: str) -> str:
     free = {0: torch.export.Dim("batch")}
     program = torch.export.export(net, (torch.from_numpy(words[:2]),), dynamic_shapes=(free,))
     torch.export.save(program, f"{folder}/transformer.pt2")
-    exported = torch.onnx.export(
-        net, (torch.from_numpy(words[:2]),), dynamo=True, dynamic_shapes=(free,), input_names=["words"], verbose=False
-    )
-    assert exported is not None
-    exported.save(f"{folder}/transformer.onnx")
     _save(Path(folder), {"words": words}, labels, 500)
     return f"{folder}/transformer.pt2"
 
