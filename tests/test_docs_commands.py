@@ -111,7 +111,7 @@ def place(prepared, tmp_path) -> Path:
 
 def parsed(command: str) -> dict[str, Any]:
     """A command's arguments, each of its type; the whole line must be consumed."""
-    _, name, *words = [*shlex.split(command), ""][: len(shlex.split(command))]
+    _, name, *words = shlex.split(command)
     return typer.main.get_command(app).commands[name].make_context(name, words).params
 
 
