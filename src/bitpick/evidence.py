@@ -285,7 +285,7 @@ class Fold(BaseModel):
         choosing: samples of the half that chose.
         judging: samples of the other half.
         drop: the row's drop on the other half, in the metric's own unit.
-        drop_interval: at 95%, see `VersusBaseline`.
+        drop_interval: at 95%, as that of `VersusBaseline`.
         noninferiority_p: the one-sided p-value there of the drop being under the margin, of this one row.
         confirmed: whether that is at most the run's level.
     """

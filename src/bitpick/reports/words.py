@@ -1,4 +1,4 @@
-"""Numbers and rows as people read them. Percent, points and kilobytes exist only here."""
+"""Numbers and rows as people read them; values of a metric are told by `evidence.Measure`."""
 
 from __future__ import annotations
 
