@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -48,6 +49,23 @@ def make_sequential_model(out: str) -> None:
 
     network = [keras.Input((8, 8, 3)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(4, activation="softmax")]
     keras.Sequential(network).save(out)
+
+
+def make_legacy_model(out: str) -> None:
+    """A file of Keras 2, which says of a layer what Keras 3 does not take."""
+    os.environ["KERAS_BACKEND"], os.environ["TF_CPP_MIN_LOG_LEVEL"] = "tensorflow", "3"
+    import h5py
+    import keras
+    from keras import layers
+
+    network = [keras.Input((8, 8, 3)), layers.DepthwiseConv2D(3), layers.Flatten(), layers.Dense(4)]
+    keras.Sequential(network).save(out)
+    with h5py.File(out, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        next(each for each in config["config"]["layers"] if each["class_name"] == "DepthwiseConv2D")["config"][
+            "groups"
+        ] = 1
+        file.attrs["model_config"], file.attrs["keras_version"] = json.dumps(config), "2.15.0"
 
 
 def make_saved_model(out: str) -> None:

@@ -44,10 +44,16 @@ OTHERS = (
 )
 BUILDS = [*(f"{name}:float32" for name, each in engines().items() if each.runner), *OTHERS]
 MODELS = {"one": "make_keras_model", "two": "make_two_ended_model"}  # with as many inputs and outputs
-OTHER_MODELS = {"saved": "make_saved_model", "sequential": "make_sequential_model", "program": "make_program"}
+OTHER_MODELS = {
+    "legacy": "make_legacy_model",
+    "program": "make_program",
+    "saved": "make_saved_model",
+    "sequential": "make_sequential_model",
+}
+SUFFIXES = {"legacy": ".h5", "program": ".pt2"}
 CASES = [
     *itertools.product(MODELS, BUILDS),
-    *itertools.product(("saved", "sequential"), ("keras:float32", OTHERS[2])),
+    *itertools.product(("legacy", "saved", "sequential"), ("keras:float32", OTHERS[2])),
     *itertools.product(("program",), ("pytorch_pt2e:float32+eager", OTHERS[2])),
 ]
 BASELINES = [(model, recipe) for model, recipe in CASES if recipe.endswith(":float32") and model in MODELS]
@@ -66,7 +72,7 @@ def run_of(tmp_path_factory) -> Callable[[str], Path]:
         with pytest.MonkeyPatch.context() as patch:
             known = os.environ.get("PYTHONPATH")
             patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *([known] if known else [])]))
-            source = folder / ("model.pt2" if model == "program" else "model.keras")
+            source = (folder / "model").with_suffix(SUFFIXES.get(model, ".keras"))
             environment = "pytorch" if model == "program" else "keras"
             pool.run(environment, f"steps:{(MODELS | OTHER_MODELS)[model]}", {"out": str(source)})
         request, form = make_request(

@@ -112,8 +112,8 @@ def run_saved_model(source: str, inputs: list[str], out: str) -> None:
     np.savez(out, *map(np.asarray, found))
 
 
-def run_legacy_functions() -> list[float]:
-    """What a description by Keras 2 computes that has functions of TensorFlow in it: `(2 - x) / 4 * x`."""
+def run_legacy_functions(out: str) -> list[float]:
+    """What a description by Keras 2 computes that has functions of TensorFlow in it, saved: `(2 - x) / 4 * x`."""
     from bitpick.conversion import keras_file
 
     keras_file.use_tensorflow()
@@ -142,8 +142,10 @@ def run_legacy_functions() -> list[float]:
         "input_layers": [["x", 0, 0]],
         "output_layers": [["tf.times", 0, 0]],
     }
-    layer = {"TFOpLambda": keras_legacy.function_layer()}
-    model = keras.Model.from_config(keras_legacy.modernized(config), custom_objects=layer)
+    layer = keras_legacy.function_layer()
+    model = keras.Model.from_config(keras_legacy.modernized(config), custom_objects={"TFOpLambda": layer})
+    keras_legacy.inlined(model, layer).save(out)
+    model = keras.saving.load_model(out, safe_mode=True)
     found: list[float] = np.asarray(model(np.array([[0.0], [1.0], [2.0]], np.float32)))[:, 0].tolist()
     return found
 

@@ -160,8 +160,8 @@ def test_a_function_among_the_layers_of_keras_is_run_by_tensorflow(pool, files, 
     np.testing.assert_allclose(run(found, steps.samples())[0], np.load(files / "scaled.npy"), atol=1e-5)
 
 
-def test_functions_that_keras_2_saved_as_layers(pool):
-    found = pool.run("keras", "format_steps:run_legacy_functions", {}).value
+def test_functions_that_keras_2_saved_as_layers(pool, tmp_path):
+    found = pool.run("keras", "format_steps:run_legacy_functions", {"out": tmp_path / "model.keras"}).value
     np.testing.assert_allclose(found, [0, 0.25, 0])
 
 

@@ -30,7 +30,7 @@ def load(path: Path) -> Any:
     from bitpick.conversion import keras_legacy
 
     try:
-        if path.suffix.lower() != ".keras" and keras_legacy.is_legacy(path):
+        if keras_legacy.is_legacy(path):
             return keras_legacy.load(path)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:

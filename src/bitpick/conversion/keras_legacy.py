@@ -15,7 +15,8 @@ _MEANINGLESS: dict[tuple[str, ...], dict[str, object]] = {
 }
 # What matters in training alone.
 _TRAINING = {"Separable": ("kernel_initializer", "kernel_regularizer", "kernel_constraint")}
-# TensorFlow functions that Keras 2 saved as layers, and the ones of `keras.ops` that do the same.
+# TensorFlow functions that Keras 2 saved as layers of this class, and the ones of `keras.ops` that do the same.
+_FUNCTION_LAYER = "TFOpLambda"
 _FUNCTIONS = {
     "__operators__.add": "add",
     "math.add": "add",
@@ -35,7 +36,9 @@ _CONSTANT = "_CONSTANT_VALUE"
 
 
 def is_legacy(path: Path) -> bool:
-    """Whether an HDF5 file was written by Keras 2 or older."""
+    """Whether a Keras file was written by Keras 2 or older, which wrote HDF5 files alone."""
+    if path.suffix.lower() == ".keras":
+        return False
     import h5py
 
     with h5py.File(path) as file:
@@ -45,7 +48,10 @@ def is_legacy(path: Path) -> bool:
 
 
 def load(path: Path) -> Any:
-    """The `keras.Model` in such a file, read from a copy that describes it in Keras 3's words."""
+    """The `keras.Model` in such a file, read from a copy that describes it in Keras 3's words.
+
+    Saved again, it is a file that Keras 3 opens by itself.
+    """
     import h5py
     import keras
 
@@ -54,12 +60,12 @@ def load(path: Path) -> Any:
         shutil.copyfile(path, copy)
         copy.chmod(0o600)
         with h5py.File(copy, "r+") as file:
-            config = file.attrs["model_config"]
+            config = json.dumps(modernized(json.loads(file.attrs["model_config"])))
             # Over 64 kB an attribute is stored apart, which the library does by itself.
-            file.attrs["model_config"] = json.dumps(modernized(json.loads(config)))
-        return keras.saving.load_model(
-            copy, compile=False, safe_mode=True, custom_objects={"TFOpLambda": function_layer()}
-        )
+            file.attrs["model_config"] = config
+        function = function_layer()
+        model = keras.saving.load_model(copy, compile=False, safe_mode=True, custom_objects={_FUNCTION_LAYER: function})
+        return inlined(model, function) if _FUNCTION_LAYER in config else model
 
 
 def modernized(config: Any) -> Any:
@@ -86,7 +92,7 @@ def _modernized(part: Any) -> Any:
         for prefix, keys in _TRAINING.items():
             for key in keys if kind.startswith(prefix) else ():
                 fields.pop(key, None)
-        if kind == "TFOpLambda" and len(part.get("inbound_nodes", ())) == 1:
+        if kind == _FUNCTION_LAYER and len(part.get("inbound_nodes", ())) == 1:
             _take_operands(part)
     return {key: _modernized(value) for key, value in part.items()}
 
@@ -105,7 +111,7 @@ def _take_operands(layer: dict[str, Any]) -> None:
 
 
 def function_layer() -> type[Any]:
-    """The layer that stands for Keras 2's `TFOpLambda`; a class of Keras, which is loaded in workers alone."""
+    """The layer that stands for Keras 2's `TFOpLambda` until `inlined`; a class of Keras, loaded in workers alone."""
     import keras
 
     class Function(keras.layers.Layer):  # type: ignore[misc]
@@ -128,10 +134,17 @@ def function_layer() -> type[Any]:
             operands = [next(tensors) if constant is None else constant for constant in self._constants]
             return getattr(keras.ops, _FUNCTIONS[self._function])(*operands)
 
-        def get_config(self) -> dict[str, Any]:
-            return {**super().get_config(), "function": self._function, "constants": self._constants}
-
     return Function
+
+
+def inlined(model: Any, function: type[Any]) -> Any:
+    """A `keras.Model` that calls `keras.ops` itself where it had layers of this class; it shares the others."""
+    import keras
+
+    def call(layer: Any, *inputs: Any, **options: Any) -> Any:
+        return layer.call(*inputs) if isinstance(layer, function) else layer(*inputs, **options)
+
+    return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call, recursive=True)
 
 
 def _names(part: Any) -> set[str]:

@@ -25,7 +25,7 @@ _SAVED_MODEL = "model/saved_model.pb"
 
 
 class KerasEngine(Engine):
-    """Runs the user's own file; quantizes nothing."""
+    """Runs the user's own file, saved again where Keras 2 had written it; quantizes nothing."""
 
     name = "keras"
     environment = "keras"
@@ -52,6 +52,11 @@ class KerasEngine(Engine):
             shutil.copytree(source, folder / "model")
             files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
             return Build(recipe, folder, (_SAVED_MODEL, *(name for name in files if name != _SAVED_MODEL)))
+        from bitpick.conversion import keras_file, keras_legacy
+
+        if keras_legacy.is_legacy(source):
+            keras_file.load(source).save(folder / "model.keras")
+            return Build(recipe, folder, ("model.keras",))
         name = f"model{source.suffix}"
         shutil.copyfile(source, folder / name)
         return Build(recipe, folder, (name,))
