@@ -15,7 +15,7 @@ def test_every_error_crosses_a_pipe_and_comes_back_as_itself(name, kind):
     sent = kind("it broke", expected="that it works", mend="mend it")
     back = BitpickError.from_dict(sent.to_dict())
     assert type(back) is kind
-    assert str(back) == str(sent) == "it broke\nexpected: that it works\nto mend it: mend it"
+    assert str(back) == str(sent) == "it broke\nexpected: that it works\nto fix it: mend it"
 
 
 def test_exit_codes_tell_a_wrong_request_from_a_failed_run():

@@ -14,7 +14,7 @@
     │       └── InstructionError  of an instruction that its CPU does not have
     └── Unsupported             not a failure: an engine cannot do this recipe here
 
-A message answers three questions: what happened and where, what was expected, how to mend it.
+A message answers three questions: what happened and where, what was expected, how to fix it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class BitpickError(Exception):
         if self.expected:
             lines.append(f"expected: {self.expected}")
         if self.mend:
-            lines.append(f"to mend it: {self.mend}")
+            lines.append(f"to fix it: {self.mend}")
         return "\n".join(lines)
 
     @property

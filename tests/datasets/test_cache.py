@@ -94,7 +94,7 @@ def test_a_set_larger_than_the_limit_says_how_to_mend_it(monkeypatch):
         entry("a", 5000)
     assert str(error.value) == (
         "the decoded data set has 0.0 MB and the cache may have 0.0 MB\n"
-        "to mend it: set BITPICK_CACHE_LIMIT to 1 GB, or give smaller or fewer samples"
+        "to fix it: set BITPICK_CACHE_LIMIT to 1 GB, or give smaller or fewer samples"
     )
 
 

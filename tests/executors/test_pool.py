@@ -61,7 +61,7 @@ def test_what_libraries_print_goes_to_the_log(worker):
 def test_errors_come_back_as_what_they_were(worker):
     with pytest.raises(DataError) as error:
         worker.run("functions:fail_on_purpose", {})
-    assert str(error.value) == "no data\nexpected: data\nto mend it: bring some"
+    assert str(error.value) == "no data\nexpected: data\nto fix it: bring some"
     with pytest.raises(EngineError, match=r"^ZeroDivisionError: first line$"):
         worker.run("functions:fail_by_accident", {})
     with pytest.raises(EngineError, match="out of memory"):

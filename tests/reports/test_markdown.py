@@ -224,7 +224,7 @@ def test_everything_that_was_measured_is_told(tmp_path):
     times = "180 µs | 225 µs | 0.45 (0.43 to 0.48) | 0.45 (0.43 to 0.48) | 11,111 a second | 12.3 MB"
     assert f"| `{PICK}` | {times} |" in text
     assert "| `beta:s8dynamic` | 1000 µs | 1250 µs | not resolvable on this machine |" in text
-    assert "- time: 2 transposes run in every inference. To mend it: export with channels first. In `beta:s8d" in text
+    assert "- time: 2 transposes run in every inference. To fix it: export with channels first. In `beta:s8d" in text
     assert f"| `{PICK}` | 895, 896, 897 |" in text
     assert "| second | Conv | 32.0 dB | 19.0 dB | 0.10 (-0.30 to 0.50) | 0.20 (-0.20 to 0.60) |" in text
     assert f"- To try next: `{PICK}`, which was run: `{PICK}`." in text

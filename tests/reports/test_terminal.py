@@ -55,7 +55,7 @@ def test_everything_that_was_measured_is_told_and_fits(tmp_path):
     assert max(map(len, text.splitlines())) <= 100
     flat = " ".join(text.split())
     assert "Time is that for one sample over alpha:float32's: under 1 is faster" in flat
-    assert "Why slow: 2 transposes run in every inference. To mend it: export with channels first." in flat
+    assert "Why slow: 2 transposes run in every inference. To fix it: export with channels first." in flat
     assert "the recipe, over 3 draws, loses 0.50 (-0.10 to 1.10), from 0.30 to 0.50, and is shown" in flat
     assert "second alone costs 0.10 points." in flat
     assert "3 samples whose prediction changed" in flat
