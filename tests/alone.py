@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,10 +23,11 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def run_py(build: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def run_py(build: Path, *arguments: str | Path, home: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run it with these arguments, isolated from the environment and from the directory it is started in."""
     command = [sys.executable, "-I", "-c", _WITHOUT, str(build / "run.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    moved = {} if home is None else {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | moved)
 
 
 def results(build: Path, samples: Path, out: Path) -> dict[str, Any]:

@@ -7,15 +7,18 @@ import runpy
 import sys
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import helper
 from PIL import Image
 
 from bitpick.datasets import images
 from bitpick.deployment import shipped
 from bitpick.engines.engine import Build
 from bitpick.engines.fake import FakeEngine
+from bitpick.engines.onnxruntime import OnnxRuntimeEngine
 from bitpick.interface import Input, Interface, Output
 from bitpick.preprocessing import Decoding, Preprocessing
 from bitpick.recipe import Recipe
@@ -95,6 +98,21 @@ def test_an_engine_without_a_runner_ships_no_program(folder):
 
     shipped.write(Silent(), Build(FAKE, folder, ("model.npz",)), interface(image()))
     assert [path.name for path in folder.iterdir()] == ["labels.txt"]
+
+
+def test_the_program_leaves_nothing_in_the_home_of_its_user(folder, tmp_path):
+    """ONNX Runtime's telemetry would keep an id there, and report to its maker."""
+    x, y = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", 4]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [x], [y])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), folder / "m.onnx")
+    engine, home = OnnxRuntimeEngine(), tmp_path / "home"
+    about = interface(Input(name="x", shape=(4,)), classes=())
+    shipped.write(engine, Build(Recipe.parse("onnxruntime:float32"), folder, ("m.onnx",)), about)
+    np.save(tmp_path / "one.npy", np.ones(4, np.float32))
+    home.mkdir()
+    done = run_py(folder, tmp_path / "one.npy", home=home)
+    assert done.stdout.startswith("scores: ["), done.stderr
+    assert list(home.iterdir()) == []
 
 
 def test_a_label_stays_in_its_line(folder):

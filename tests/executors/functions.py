@@ -56,6 +56,14 @@ def environment(name):
     return os.environ.get(name)
 
 
+def open_onnx():
+    import onnxruntime
+
+    from bitpick.api import bundled_model
+
+    return onnxruntime.InferenceSession(bundled_model().with_suffix(".onnx")).get_providers()[-1:]
+
+
 def bloat(megabytes, seconds):
     kept = bytearray(megabytes * 1_000_000)
     kept[::4096] = b"x" * len(kept[::4096])

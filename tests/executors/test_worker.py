@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 COMMAND = [sys.executable, "-P", "-m", "bitpick.executors.worker"]
 
 
-def talk(*requests: dict) -> subprocess.CompletedProcess[str]:
+def talk(*requests: dict, **environment: str) -> subprocess.CompletedProcess[str]:
     """Start a worker, send requests one after the other, close its standard input."""
     process = subprocess.Popen(
-        COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        COMMAND,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
     )
     answers = []
     for request in requests:
         process.stdin.write(json.dumps(request) + "\n")
         process.stdin.flush()
         answers.append(process.stdout.readline())
-    rest, err = process.communicate(timeout=20)
+    rest, err = process.communicate(timeout=60)
     return subprocess.CompletedProcess(COMMAND, process.returncode, "".join(answers) + rest, err)
 
 
@@ -48,3 +55,16 @@ def test_a_folder_of_the_user_shadows_no_library(tmp_path):
     (tmp_path / "json.py").write_text("raise SystemExit('the wrong json')")
     process = subprocess.run(COMMAND, input=b"", cwd=tmp_path, capture_output=True, timeout=20)
     assert process.returncode == 0, process.stderr
+
+
+def test_no_library_reports_to_its_maker_or_keeps_an_id_of_the_user(tmp_path):
+    names = ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY")
+    asked = [{"function": "os:getenv", "payload": {"key": name}} for name in names]
+    opened = {"function": "functions:open_onnx", "payload": {}}
+    imported = {"function": "importlib:import_module", "payload": {"name": "openvino_telemetry"}}
+    found = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    done = talk(*asked, opened, imported, HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path / "c"), PYTHONPATH=found)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer.get("value") for answer in answers[:3]] == ["1", "1", ["CPUExecutionProvider"]]
+    assert answers[3]["error"]["what"].startswith("ModuleNotFoundError")
+    assert list(tmp_path.iterdir()) == []

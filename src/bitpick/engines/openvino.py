@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,7 +84,6 @@ class OpenVinoEngine(Engine):
         folder: Path,
     ) -> Build:
         """See `Engine.build`."""
-        _without_telemetry()
         import openvino
 
         if recipe.dtypes == "bfloat16" and not _BFLOAT16 & set(this_host().isa):
@@ -100,7 +98,6 @@ class OpenVinoEngine(Engine):
 
     def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:  # noqa: ARG002 - the same for all
         """See `Engine.layers`."""
-        _without_telemetry()
         import openvino
 
         found = _weighted(openvino.convert_model(source))
@@ -140,11 +137,6 @@ def _configuration(recipe: Recipe, threads: int) -> dict[str, str | int]:
 def _precision(recipe: Recipe) -> dict[str, str]:
     """What OpenVINO must be told: by default it computes in bfloat16 on CPUs that have it."""
     return {"INFERENCE_PRECISION_HINT": "bf16" if recipe.dtypes == "bfloat16" else "f32"}
-
-
-def _without_telemetry() -> None:
-    """OpenVINO and NNCF report each conversion to their makers, unless the library that does it is not there."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: its import fails
 
 
 def _quantized(model: Any, recipe: Recipe, samples: Samples) -> Any:

@@ -40,8 +40,19 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     return {"value": value, "seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
 
 
+def _stop_telemetry() -> None:
+    """Keep libraries from reporting to their makers, and from keeping an id of this user in the home folder.
+
+    ONNX Runtime does both when its first session opens, OpenVINO and NNCF when they are imported. It is done here, and
+    not in the environment that the parent gives, because a target's command may pass none on.
+    """
+    os.environ |= {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: its import fails
+
+
 def main() -> None:
     """Serve requests until standard input ends."""
+    _stop_telemetry()
     # Libraries print to standard output, some of them from C; the answers get a descriptor of their own.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

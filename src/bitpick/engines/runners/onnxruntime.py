@@ -14,6 +14,9 @@ class Build:
     packages = ("onnxruntime",)
 
     def __init__(self, folder: Path, files: list[str], settings: dict[str, str], threads: int) -> None:
+        import os
+
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # by default it reports to its maker
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

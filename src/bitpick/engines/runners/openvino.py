@@ -14,6 +14,10 @@ class Build:
     packages = ("openvino",)
 
     def __init__(self, folder: Path, files: list[str], settings: dict[str, str], threads: int) -> None:
+        import sys
+
+        modules: dict[str, Any] = sys.modules
+        modules["openvino_telemetry"] = None  # with it, openvino reports to its maker
         import openvino
 
         configuration = {**settings, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
