@@ -162,7 +162,11 @@ class FormRecord(Record):
 
 
 class ModelRecord(Record):
-    """The model and how each of its forms was verified."""
+    """The model and how each of its forms was verified.
+
+    Attributes:
+        notes: what was assumed about the model, or changed in it before anything was built, in words.
+    """
 
     source: str
     format: str
@@ -171,6 +175,7 @@ class ModelRecord(Record):
     macs: int | None = None
     forms: dict[str, FormRecord] = {}
     hops: list[Hop] = []
+    notes: list[str] = []
 
 
 class HostRecord(Record):

@@ -43,7 +43,7 @@ def evaluate(model: Source, load_data: LoadData, listener: Listener, judging: Ju
     with tempfile.TemporaryDirectory(prefix="bitpick-") as folder:
         executor = WorkerPool(threads=this_host().cores)
         try:
-            made, signature, asked_for = _opened(model, Path(folder), executor, load_data)
+            made, signature, asked_for = _opened(model, Path(folder), executor, load_data, listener)
             each = engine(made.recipe.engine)
             listener.phase("loading the data set")
             fits = fit.fitted(load_data, signature, model.name, judging)
@@ -118,7 +118,7 @@ def bench(builds: Sequence[Source], load_data: LoadData, listener: Listener, **o
             for number, each in enumerate(builds):
                 place = Path(folder) / str(number)
                 place.mkdir()
-                opened.append(_opened(each, place, executor, load_data))
+                opened.append(_opened(each, place, executor, load_data, listener))
         finally:
             executor.close()
         listener.phase("loading the data set")
@@ -136,7 +136,9 @@ def _kind(inspected: dict[str, Any]) -> Kind:
     return "baseline" if all(g is None or g["dtype"] == "float32" for g in grids) else "reduced_precision"
 
 
-def _opened(source: Source, folder: Path, executor: Executor, load_data: LoadData) -> tuple[Build, Signature, bool]:
+def _opened(
+    source: Source, folder: Path, executor: Executor, load_data: LoadData, listener: Listener
+) -> tuple[Build, Signature, bool]:
     """A build, or a model as the float32 build of the engine that runs its format.
 
     Returns:
@@ -147,7 +149,7 @@ def _opened(source: Source, folder: Path, executor: Executor, load_data: LoadDat
     """
     path = source.path
     if path is None or not path.is_dir() or (path / "saved_model.pb").exists():
-        return *_as_build(source, folder, executor, load_data), False
+        return *_as_build(source, folder, executor, load_data, listener), False
     made = open_build(path)
     if missing := engine(made.recipe.engine).missing():
         raise RecipeError(f"{made.recipe.id}: {missing}")
@@ -156,17 +158,21 @@ def _opened(source: Source, folder: Path, executor: Executor, load_data: LoadDat
     return made, made.interface.signature, True
 
 
-def _as_build(source: Source, folder: Path, executor: Executor, load_data: LoadData) -> tuple[Build, Signature]:
+def _as_build(
+    source: Source, folder: Path, executor: Executor, load_data: LoadData, listener: Listener
+) -> tuple[Build, Signature]:
     """A model as the float32 build of the engine that runs its format as it is."""
     model_format = source.format()
     runner, recipe = plan.runner_of(model_format)
-    start = making.make(source, folder / f"made{model_format.suffix}", executor, load_data)
+    start, notes = making.make(source, folder / f"made{model_format.suffix}", executor, load_data)
     raw = start
     for hop in route(model_format, Format.RAW_ONNX) or ():
         made = folder / f"raw{hop.target.suffix}"
         payload = {"source": raw, "source_format": hop.source, "target_format": hop.target, "out": made}
-        executor.run(hop.environment, f"{form_job.FUNCTIONS}:convert", payload)
+        notes += executor.run(hop.environment, f"{form_job.FUNCTIONS}:convert", payload).value
         raw = made
+    for note in notes:
+        listener.note(note)
     reader = runner.environment if raw == start else plan.runner_of(Format.RAW_ONNX)[0].environment
     signature = signature_of(raw, executor, reader)
     payload = {

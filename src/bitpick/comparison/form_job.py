@@ -31,16 +31,21 @@ FUNCTIONS = __name__
 
 
 @validate_call
-def convert(source: Path, source_format: Format, target_format: Format, out: Path) -> None:
-    """Run one conversion hop; the file appears whole or not at all."""
+def convert(source: Path, source_format: Format, target_format: Format, out: Path) -> list[str]:
+    """Run one conversion hop; the file appears whole or not at all.
+
+    Returns:
+        What the hop assumed, or changed, in words.
+    """
     hops = route(source_format, target_format)
     assert hops is not None
     assert len(hops) == 1
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f"partial-{out.name}")
-    resolve(hops[0].convert)(str(source), str(partial))
+    notes: list[str] | None = resolve(hops[0].convert)(str(source), str(partial))
     for extra in out.parent.glob(f"{partial.stem}.*"):
         extra.replace(out.with_name(extra.name.removeprefix("partial-")))
+    return notes or []
 
 
 @validate_call

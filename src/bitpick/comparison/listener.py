@@ -24,7 +24,7 @@ class Listener(Protocol):
         """A row is known, or known better."""
 
     def note(self, text: str) -> None:
-        """Something was guessed of the data, or is strange about it."""
+        """Something was assumed about the model or the data, or is strange about it."""
 
 
 class Silent:

@@ -24,7 +24,7 @@ def place(source: Source, out: Path) -> Path:
     return out.absolute() if source.maker() or source.path is None else source.path.absolute()
 
 
-def make(source: Source, out: Path, executor: Executor, load_data: LoadData) -> Path:
+def make(source: Source, out: Path, executor: Executor, load_data: LoadData) -> tuple[Path, list[str]]:
     """Make that file, where it is not the user's own.
 
     Args:
@@ -34,7 +34,7 @@ def make(source: Source, out: Path, executor: Executor, load_data: LoadData) -> 
         load_data: gives samples, for models that do not say what they take: as the data set has them.
 
     Returns:
-        Its place.
+        Its place, and what was assumed about the model, or changed in it, in words; nothing of a file that was there.
 
     Raises:
         RequestError: the model cannot be opened, or does not take such samples; or what a function, or the code of a
@@ -43,7 +43,7 @@ def make(source: Source, out: Path, executor: Executor, load_data: LoadData) -> 
     """
     maker, made = source.maker(), place(source, out)
     if maker is None or (made.exists() and source.kind() not in _BY_CODE):
-        return made
+        return made, []
     made.parent.mkdir(parents=True, exist_ok=True)
     partial = made.with_name(f"partial-{made.name}")
     shutil.rmtree(partial, ignore_errors=True)
@@ -51,12 +51,13 @@ def make(source: Source, out: Path, executor: Executor, load_data: LoadData) -> 
     if maker.needs_samples:
         payload["inputs"] = example = made.with_name("example_inputs.npz")
         np.savez(example, *_samples(load_data))
-    digest = executor.run(maker.environment, maker.function, payload).value
+    told = executor.run(maker.environment, maker.function, payload).value
+    digest, notes = told["digest"], told["notes"]
     note = made.with_name(f"{made.name}.sha256")  # of what the file means: its bytes differ each time
     if not made.exists():
         partial.replace(made)
         note.write_text(str(digest))
-        return made
+        return made, notes
     partial.unlink()
     if note.exists() and note.read_text() != digest:
         raise OutputError(
@@ -64,7 +65,7 @@ def make(source: Source, out: Path, executor: Executor, load_data: LoadData) -> 
             expected="code that makes the same weights each time",
             mend="name another directory with --out, or replace that run with --overwrite",
         )
-    return made
+    return made, notes
 
 
 def _samples(load_data: LoadData) -> list[np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,7 +87,8 @@ class Preparation:
         self._listener.phase("reading the model")
         form = Format(self.run.model.format)
         _check_installed(form)
-        source = making.make(source_of(self.run.request), self.store.form(form), self._executor, load_data)
+        source, notes = making.make(source_of(self.run.request), self.store.form(form), self._executor, load_data)
+        self._note(notes)
         given = self._given_forms(form)
         for hop in route(form, Format.RAW_ONNX) or ():
             if hop.target in given:
@@ -100,8 +101,9 @@ class Preparation:
             }
             job = Job(f"convert:{hop.target}", hop.environment, "convert", payload, subject=hop.name, module=FUNCTIONS)
             self._listener.started(job)
-            self._executor.run(job.environment, job.path, payload)
+            outcome = self._executor.run(job.environment, job.path, payload)
             self._listener.ended(job)
+            self._note(outcome.value)
             self._converted.add(job.id)
         # Without a way to ONNX the file itself tells.
         raw = Format.RAW_ONNX if reference_of(form) == Format.ONNX else form
@@ -231,6 +233,13 @@ class Preparation:
         }
         self._executor.run(runner.environment, f"{FUNCTIONS}:{function}", payload)
 
+    def _note(self, notes: Sequence[str]) -> None:
+        """Keep what was assumed about the model, and tell it once."""
+        for note in notes:
+            if note not in self.run.model.notes:
+                self.run.model.notes.append(note)
+                self._listener.note(note)
+
     def _given_forms(self, source: Format) -> list[Format]:
         """The forms that an earlier run of the same request left, verified and unchanged; no others stay recorded."""
         record = self.run.model
@@ -243,7 +252,11 @@ class Preparation:
     def converted(self, job: Job, result: Result, inputs: plan.Inputs) -> Result:
         """Note the outcome of a job of a conversion. A hop that did not pass becomes an error that says where."""
         self._listener.ended(job)
-        if job.function != "verify" or isinstance(result, BitpickError):
+        if isinstance(result, BitpickError):
+            return result
+        if job.function == "convert":
+            self._note(result.value)
+        if job.function != "verify":
             return result
         record = HopRecord.model_validate(result.value)
         order = list(Format)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bitpick.conversion import exported_program, user_code
+from bitpick.conversion.made import Made
 from bitpick.conversion.verify import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
 from bitpick.errors import ConversionError, ModelError, OperatorError, first_line
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def make(out: str, source: str, kind: str, state_dict: str | None = None, inputs: str | None = None) -> str:
+def make(out: str, source: str, kind: str, state_dict: str | None = None, inputs: str | None = None) -> Made:
     """Write the exported program of a model that the user trusts; it is run on a batch beside the original.
 
     Args:
@@ -27,7 +28,7 @@ def make(out: str, source: str, kind: str, state_dict: str | None = None, inputs
         inputs: a `.npz` file with two samples or more, an array for each input; for all kinds but a program.
 
     Returns:
-        The digest of its graph and its weights; that of the file differs each time.
+        With the digest of its graph and its weights; that of the file differs each time.
 
     Raises:
         ModelError: it cannot be opened, or does not take such samples.
@@ -47,7 +48,7 @@ def make(out: str, source: str, kind: str, state_dict: str | None = None, inputs
             program = exported_program.export(plain, batch, source)
             _check(source, original, program, batch)
     torch.export.save(program, out)
-    return _digest(program)
+    return Made(_digest(program))
 
 
 def _digest(program: torch.export.ExportedProgram) -> str:

@@ -16,7 +16,8 @@ class Hop:
         target: the format it writes.
         environment: the worker environment that has its libraries.
         packages: the distributions it needs.
-        convert: `module:function`, called with `source: str, out: str`; writes the target file.
+        convert: `module:function`, called with `source: str, out: str`; writes the target file, and returns notes for
+            the user, a list of strings, or None.
         trace: `module:function` for each side, called with `source: str, target: str, inputs: str` (an `.npz` file),
             which returns what each node computes as `{name: array}`, in order, under names that both sides share. None
             where the two sides share no names.

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bitpick.conversion import onnx_file, onnx_passes
+from bitpick.conversion.made import Made
 from bitpick.errors import ConversionError
 from bitpick.onnx_traits import of_model
 
@@ -14,7 +15,7 @@ from bitpick.onnx_traits import of_model
 _HALF_TOLERANCE = 0.05
 
 
-def make(out: str, source: str) -> None:
+def make(out: str, source: str) -> Made:
     """Write an ONNX model in float32, with a batch axis of size one where it had none.
 
     Raises:
@@ -48,3 +49,4 @@ def make(out: str, source: str) -> None:
                 expected=f"a difference of at most {limit:.3g}",
             )
     onnx.save(model, out)
+    return Made()

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from bitpick.conversion import keras_file, saved_model, user_code
+from bitpick.conversion.made import Made
 from bitpick.conversion.verify import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
 from bitpick.errors import ConversionError, ModelError, first_line
 
 
-def make(out: str, source: str, builder: str | None) -> None:
+def make(out: str, source: str, builder: str | None) -> Made:
     """Write the SavedModel of a Keras model that the user trusts; it is run on random inputs beside the original.
 
     Args:
@@ -47,6 +48,7 @@ def make(out: str, source: str, builder: str | None) -> None:
                 f"exporting {source} changed the model: its outputs differ by up to {difference:.3g}",
                 expected=f"a difference of at most {tolerance:.3g}",
             )
+    return Made()
 
 
 def _whole(source: str) -> Any:
