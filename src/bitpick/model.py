@@ -54,6 +54,18 @@ class Tensor:
     shape: tuple[int | None, ...] | None
     dtype: str = "float32"
 
+    @property
+    def sizes(self) -> tuple[int | None, ...] | None:
+        """The shape of one sample without the axes of size 1, which change nothing about what the values mean."""
+        return None if self.shape is None else tuple(size for size in self.shape if size != 1)
+
+    @property
+    def count(self) -> int:
+        """How many values a sample has, where all of them are along one axis; 0 where they are not."""
+        if self.sizes is None or len(self.sizes) > 1:
+            return 0
+        return 1 if not self.sizes else self.sizes[0] or 0
+
     def __str__(self) -> str:
         sizes = ("any" if size is None else str(size) for size in self.shape or ())
         shape = "of unknown shape" if self.shape is None else f"({', '.join(['batch', *sizes])})"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from bitpick.comparison import fit
 from bitpick.datasets.dataset import Dataset, Split
 from bitpick.errors import DataError, ModelError
 from bitpick.interface import Interface
+from bitpick.judging import Judging
 from bitpick.model import Signature, Tensor
 
 SCORES = Tensor("scores", (3,))
@@ -76,6 +79,19 @@ def test_channels_in_the_wrong_place_are_said_to_be(made):
 def test_without_labels_the_question_is_agreement(made):
     assert fitted(made(x=((4,), "uint8")), Tensor("x", (4,))).task.kind == "classification"
     assert fitted(made(labels=False, x=((4,), "uint8")), Tensor("x", (4,))).task.kind == "agreement"
+
+
+def test_labels_of_minus_1_and_1_are_classes_and_are_values_for_a_metric_of_values(made, tmp_path):
+    ends = Signature((Tensor("x", (4,)),), (Tensor("score", (1,)),))
+    dataset = replace(made(x=((4,), "uint8")), classes=("-1", "1"), values=(-1, 1))
+    np.save(tmp_path / "labels.npy", np.arange(30) % 2)
+    found = fit.fitted(lambda _: dataset, ends, "m.onnx")
+    assert (found.task.kind, found.task.classes) == ("classification", ("-1", "1"))
+    assert set(found.evaluation.targets()) == {0, 1}
+    found = fit.fitted(lambda _: dataset, ends, "m.onnx", Judging(metric="mae"))
+    assert found.task.kind == "regression"
+    assert found.evaluation.targets()[:4].tolist() == [-1, 1, -1, 1]
+    assert found.calibration.targets()[:4].tolist() == [-1, 1, -1, 1]
 
 
 def test_the_output_with_scores_is_found_among_several(made):

@@ -55,6 +55,24 @@ def test_other_numbers_are_values(given_):
     np.testing.assert_allclose(found.labels[""], given_.astype(np.float32))
 
 
+@pytest.mark.parametrize("given_", [np.array([-1, 1, 1]), np.array(["-1", "1", "1"]), np.array([[-1.0], [1.0], [1.0]])])
+def test_minus_1_and_1_are_two_classes_of_which_1_has_the_higher_score(given_):
+    found = labels.encode({"train": given_, "test": given_[1:]}, signature=takes(4, classes=1))
+    assert (found.classes, found.values) == (("-1", "1"), (-1, 1))
+    assert [list(each) for each in found.labels.values()] == [[0, 1, 1], [1, 1]]
+    assert "1 is the one that a higher score stands for" in found.notes[0]
+    assert labels.encode({"": given_}, asked=("no", "yes")).classes == ("no", "yes")
+    with pytest.raises(DataError, match="-1 and 1, and there are 3 names"):
+        labels.encode({"": given_}, asked=("a", "b", "c"))
+
+
+def test_0_and_1_as_floats_are_classes_of_a_model_that_gives_one_number():
+    for shape in ((), (1,), (1, 1, 1)):
+        ends = Signature((Tensor("x", (4,)),), (Tensor("score", shape),))
+        found = labels.encode({"": np.array([0.0, 1.0, 1.0])}, signature=ends)
+        assert (found.classes, list(found.labels[""])) == (("0", "1"), [0, 1, 1])
+
+
 def test_one_1_in_each_row_is_a_class_and_several_are_not():
     hot = np.eye(3)[[2, 0, 1]]
     assert list(labels.encode({"": hot}).labels[""]) == [2, 0, 1]

@@ -13,7 +13,7 @@ from bitpick.comparison.store import Store, outputs
 from bitpick.datasets import pictures
 from bitpick.datasets.dataset import Samples
 from bitpick.diagnosed import Example
-from bitpick.measures.tasks.classification import Classification
+from bitpick.measures.tasks.classification import Classification, rows
 from bitpick.measures.tasks.task import Answers, Task
 from bitpick.result import Row, Run
 
@@ -87,7 +87,8 @@ def _margins(found: NDArray[np.float32]) -> NDArray[np.float32]:
     """How far the best score is above the next one: scores of shape (n, classes) to shape (n,)."""
     if not len(found):
         return np.empty(0, np.float32)
-    if found.ndim == 1 or found.shape[1] == 1:
+    found = rows(found)
+    if found.shape[1] == 1:
         apart: NDArray[np.float32] = np.abs(found.reshape(-1) - np.median(found))
         return apart
     best = np.sort(found, axis=1)[:, ::-1]

@@ -8,7 +8,7 @@ from typing import get_args
 
 import numpy as np
 
-from bitpick.datasets.dataset import Dataset, Samples
+from bitpick.datasets.dataset import Dataset, Samples, Split
 from bitpick.datasets.sampling import CalibrationDraw
 from bitpick.errors import DataError, ModelError
 from bitpick.interface import Input, Interface, Output
@@ -40,12 +40,16 @@ class Fitted:
     @property
     def evaluation(self) -> Samples:
         """All samples to evaluate on."""
-        return self.dataset.samples(self.dataset.evaluation, self.names)
+        return self._samples(self.dataset.evaluation)
 
     @property
     def calibration(self) -> Samples:
         """All samples that calibration samples are drawn from."""
-        return self.dataset.samples(self.dataset.calibration, self.names)
+        return self._samples(self.dataset.calibration)
+
+    def _samples(self, split: Split) -> Samples:
+        samples = self.dataset.samples(split, self.names)
+        return samples.model_copy(update={"values": self.dataset.values}) if self.task.sees_values else samples
 
 
 def fitted(load_data: LoadData, signature: Signature, source: str, judging: Judging | None = None) -> Fitted:

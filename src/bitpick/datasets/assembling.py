@@ -98,7 +98,7 @@ def dataset(
         told.append(splits.told(options.split, made[0].count, made[1].count))
     else:
         made = [with_labels(each.inputs, each.sha256, encoded.labels.get(split)) for split, each in chosen.items()]
-    return Dataset(name, encoded.classes, made[0], made[1], notes=tuple(told))
+    return Dataset(name, encoded.classes, made[0], made[1], notes=tuple(told), values=encoded.values)
 
 
 def whole(found: Dataset, options: DataOptions) -> Dataset:

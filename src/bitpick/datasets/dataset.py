@@ -25,6 +25,8 @@ class Samples(BaseModel):
         count: how many.
         sha256: digest that identifies them.
         preprocessing: from a stored sample to what the model takes, for each input.
+        values: what the source writes for each class, in the order of the stored numbers; empty where the stored labels
+            are what is compared.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +37,7 @@ class Samples(BaseModel):
     count: int
     sha256: str
     preprocessing: tuple[Preprocessing, ...] = (Preprocessing(),)
+    values: tuple[int, ...] = ()
 
     def batches(self, size: int) -> Iterator[Arrays]:
         """Prepared inputs, each of shape (at most `size`, …). Memory does not grow with the number of samples."""
@@ -58,6 +61,7 @@ class Samples(BaseModel):
         if found.dtype.names:
             return found
         one = found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
+        one = np.array(self.values)[one] if self.values else one
         return one.astype(np.int64 if np.issubdtype(one.dtype, np.integer) else np.float32)
 
     def head(self, count: int) -> Samples:
@@ -111,6 +115,7 @@ class Dataset:
         evaluation: the split that builds are evaluated on.
         preprocessing: from a stored sample to what the model takes, by the input's name; raw values where it has none.
         notes: what was guessed or noticed as it was read, in words.
+        values: what the source writes for each class, where that is not the class's number, as -1 and 1.
     """
 
     name: str
@@ -119,6 +124,7 @@ class Dataset:
     evaluation: Split
     preprocessing: dict[str, Preprocessing] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    values: tuple[int, ...] = ()
 
     def samples(self, split: Split, names: tuple[str, ...] = ()) -> Samples:
         """All samples of a split, their inputs in the order of these names; by default in their own."""

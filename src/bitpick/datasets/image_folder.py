@@ -125,7 +125,13 @@ def read(
         made.append(split)
         told += _skipped(pictures, skipped)
     return Dataset(
-        name, encoded.classes, made[0], made[1], {input_name: Preprocessing(decoding=how)}, (*told, *encoded.notes)
+        name,
+        encoded.classes,
+        made[0],
+        made[1],
+        {input_name: Preprocessing(decoding=how)},
+        (*told, *encoded.notes),
+        encoded.values,
     )
 
 

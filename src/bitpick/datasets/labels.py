@@ -28,11 +28,13 @@ class Encoded:
             integers, of shape (n, …).
         classes: names of the classes in the order of their numbers; empty where labels are no classes.
         notes: what was made of them, in words.
+        values: what the source writes for each class, where that is not its number, as -1 and 1.
     """
 
     labels: dict[str, Labels]
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    values: tuple[int, ...] = ()
 
 
 def encode(
@@ -62,6 +64,8 @@ def encode(
         # The source knows what its numbers mean: the user's order is that of the model.
         names = np.array(known)
         return _named({split: names[_indices(each, len(known))] for split, each in labels.items()}, known, asked)
+    if _signs(labels):
+        return _of_signs(labels, known or asked)
     counts = _scores(signature, labels)
     if all(_one_hot(each) for each in labels.values()):
         chosen = {split: each.argmax(axis=1) for split, each in labels.items()}
@@ -120,6 +124,29 @@ def _one_hot(labels: Labels) -> bool:
     return bool(np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all())
 
 
+_SIGNS = (-1, 1)
+
+
+def _signs(labels: Mapping[str, Labels]) -> bool:
+    """Whether labels are -1 and 1, as support vector machines and the hinge loss take them."""
+    return all(np.isin(each, _SIGNS).all() for each in labels.values()) and any(
+        (each < 0).any() for each in labels.values()
+    )
+
+
+def _of_signs(labels: Mapping[str, Labels], known: Sequence[str] | None) -> Encoded:
+    """Labels of -1 and 1 as the classes 0 and 1."""
+    names = tuple(known or map(str, _SIGNS))
+    if len(names) != len(_SIGNS):
+        raise DataError(
+            f"the labels are -1 and 1, and there are {len(names)} names of classes",
+            expected="two names, that of -1 first",
+        )
+    chosen = {split: (each > 0).astype(np.int64) for split, each in labels.items()}
+    note = "the labels -1 and 1 are two classes: 1 is the one that a higher score stands for"
+    return Encoded(chosen, names, (note,), _SIGNS)
+
+
 def _classes(labels: Labels, scores: int) -> bool:
     """Whether labels are numbers of classes: whole numbers, where floats are so only for a model that has scores."""
     if labels.ndim != 1 or len(labels) == 0 or labels.min() < 0:
@@ -135,8 +162,7 @@ def _scores(signature: Signature | None, labels: Mapping[str, Labels]) -> int:
     That is by the vector with a score for each class that the labels have, else by the first one: a model may give
     features beside its scores.
     """
-    shapes = [tensor.shape for tensor in signature.outputs if tensor.shape] if signature else []
-    sizes = [max(2, shape[0]) for shape in shapes if len(shape) == 1 and shape[0] is not None]
+    sizes = [max(2, tensor.count) for tensor in signature.outputs if tensor.count] if signature else []
     highest = max((int(each.max()) for each in labels.values() if each.ndim == 1 and each.size), default=-1)
     return highest + 1 if highest + 1 in sizes else next(iter(sizes), 0)
 

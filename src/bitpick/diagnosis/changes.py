@@ -163,10 +163,9 @@ def check(task: Task) -> None:
 
 
 def scores(folder: Path, task: Task) -> NDArray[np.float32]:
-    """The scores that a build gave, see `check`: shape (n, classes), float32."""
+    """A score for each class as a build gave them, see `check`: shape (n, classes), float32."""
     assert isinstance(task, Classification)
-    found: NDArray[np.float32] = outputs(folder)[task.output]
-    return found
+    return task.scores(outputs(folder)[task.output])
 
 
 def gain(before: Predictions, after: Predictions, targets: NDArray[np.int64]) -> tuple[float, tuple[float, float]]:

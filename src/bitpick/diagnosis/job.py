@@ -69,7 +69,7 @@ def change(
         with each.open(made, SessionSettings(threads)) as session:
             predicted, found = outputs.answered(session, evaluation, shapes, task)
     floats = read_outputs(reference)[task.output][np.load(places)]
-    decibels = fidelity(floats, found[task.output]).sqnr_db
+    decibels = fidelity(task.scores(floats), task.scores(found[task.output])).sqnr_db
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f"partial-{out.name}")
     np.savez(

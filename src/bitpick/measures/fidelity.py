@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.evidence import Fidelity
-from bitpick.measures.tasks.classification import Classification
+from bitpick.measures.tasks.classification import Classification, rows
 from bitpick.measures.tasks.task import Task
 from bitpick.preprocessing import Arrays
 
@@ -35,7 +35,7 @@ def fidelities(names: Sequence[str], reference: Arrays, outputs: Arrays, task: T
             of_scores = fidelity(task.scores(own), task.scores(other))
             found[name] = of_scores.model_copy(update={"sqnr_db": decibels(own, other)})
         elif _probabilities(own):
-            found[name] = fidelity(own, other)
+            found[name] = fidelity(rows(own), rows(other))
         else:
             found[name] = Fidelity(sqnr_db=decibels(own, other))
     return found
@@ -70,7 +70,10 @@ def decibels(reference: NDArray[np.float32], found: NDArray[np.float32]) -> floa
 
 def _probabilities(scores: NDArray[np.float32]) -> bool:
     """Whether an output is of probabilities of classes that exclude each other."""
-    return scores.ndim == 2 and scores.shape[1] > 1 and bool(scores.min() >= 0 and np.ptp(scores.sum(axis=1)) < 0.01)
+    flat = rows(scores)
+    if flat.shape[1] < 2 or flat.shape[1] != max(scores.shape[1:]):
+        return False
+    return bool(flat.min() >= 0 and np.ptp(flat.sum(axis=1)) < 0.01)
 
 
 def probabilities(scores: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -36,3 +36,14 @@ def test_top5_is_whether_the_class_is_among_the_five_best():
 def test_one_score_is_of_two_classes(shape):
     scores = np.array([0.2, 0.5, 0.9], np.float32).reshape(shape)
     assert Classification(classes=("no", "yes")).predicted(scores).tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("shape", [(4, 6, 1, 1), (4, 1, 6), (4, 6, 1), (4, 6)])
+def test_axes_of_size_1_change_nothing(shape):
+    task = Classification(classes=tuple("abcdef"))
+    scores = np.eye(6, dtype=np.float32)[[5, 0, 3, 1]]
+    targets = np.array([5, 0, 3, 2])
+    given_ = scores.reshape(shape)
+    assert task.answers((), (given_,), None).tolist() == [5, 0, 3, 1]
+    assert task.accuracy(task.answers((), (given_,), None), (given_,), targets).correct == 3
+    np.testing.assert_array_equal(task.scores(given_), scores)

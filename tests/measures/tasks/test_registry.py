@@ -54,6 +54,13 @@ VALUES = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
         ([(4,), (2,)], None, "deviation", {}),
         ([(2,), (4,)], None, "agreement", {"classes": tuple("abcd")}),
         ([(None, 4)], None, "deviation", {}),
+        ([(4, 1, 1)], WHOLE, "classification", {"classes": tuple("abcd")}),
+        ([(1, 4)], WHOLE, "classification", {"classes": tuple("abcd")}),
+        ([(1, 1, 1)], BITS, "classification", {"classes": ("-1", "1")}),
+        ([(4, 1)], None, "agreement", {}),
+        ([(4, 1)], VALUES, "regression", {}),
+        ([(4,)], VALUES[:, :, None], "regression", {}),
+        ([(4, 1)], MANY, "multilabel", {}),
     ],
 )
 def test_shapes_and_labels_make_the_task(outputs, labels, kind, more):

@@ -39,14 +39,14 @@ class Case:
     @property
     def counts(self) -> list[int]:
         """How many numbers each output has for a sample, where they are in a row; 0 where they are not."""
-        return [_in_a_row(tensor) for tensor in self.signature.outputs]
+        return [tensor.count for tensor in self.signature.outputs]
 
     @property
     def mirrored(self) -> tuple[int, int] | None:
         """The first output that has the shape of an input, and that input."""
         for place, output in enumerate(self.signature.outputs):
             for other, tensor in enumerate(self.signature.inputs):
-                if output.shape and output.shape == tensor.shape and tensor.dtype.startswith("float"):
+                if output.sizes and output.sizes == tensor.sizes and tensor.dtype.startswith("float"):
                     return place, other
         return None
 
@@ -79,6 +79,8 @@ class Case:
             return self._without_labels
         if self.labels.ndim > 1:
             return self._of_many
+        if self.judging.metric in ("mae", "rmse", "r2") and (self.like_labels is not None or not self.classes):
+            return "regression"
         whole = self.labels.dtype.kind in "iub"
         # Numbers may be those of classes, or counts, or 1 for what is abnormal.
         numbers_alone = self.classes == tuple(map(str, range(len(self.classes))))
@@ -92,8 +94,7 @@ class Case:
         many = any(count > 1 for count in self.counts)
         if whole and self.classes and (many or 1 not in self.counts or not numbers_alone):
             return "classification"
-        numbers = self.judging.metric in ("mae", "rmse", "r2")
-        if whole and (many or binary(self.labels)) and not numbers:
+        if whole and (many or binary(self.labels)):
             return "classification"
         if many and 1 not in self.counts:
             raise DataError(
@@ -131,13 +132,6 @@ def binary(labels: NDArray[Any]) -> bool:
     return bool(np.isin(labels, (0, 1)).all())
 
 
-def _in_a_row(tensor: Tensor) -> int:
-    if tensor.shape == ():
-        return 1
-    if tensor.shape is None or len(tensor.shape) != 1 or tensor.shape[0] is None:
-        return 0
-    return tensor.shape[0]
-
-
 def _fits(tensor: Tensor, shape: tuple[int, ...]) -> bool:
-    return fits(shape, tensor.shape) or (not shape and tensor.shape == (1,))
+    """Whether a tensor has a value for each label of a sample, whatever axes of size 1 either has."""
+    return fits(shape, tensor.shape) or fits(tuple(size for size in shape if size != 1), tensor.sizes)

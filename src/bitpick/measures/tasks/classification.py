@@ -20,7 +20,8 @@ class Classification(Task):
 
     Attributes:
         classes: names of the classes, in the order of the labels.
-        output: which of the model's outputs has the scores: shape (n, classes), or (n, 1) for two classes.
+        output: which of the model's outputs has the scores: shape (n, classes), or (n, 1) for two classes; further axes
+            of size 1 change nothing.
         threshold: of two classes with one score, above which it is the second one: 0.5 of probabilities, 0 of others;
             None until it is known which they are.
     """
@@ -55,7 +56,7 @@ class Classification(Task):
 
     def predicted(self, scores: NDArray[np.float32]) -> NDArray[np.int32]:
         """The class of each sample, from scores of shape (n, classes), or (n, 1), or (n,)."""
-        flat = scores.reshape(len(scores), -1)
+        flat = rows(scores)
         if flat.shape[1] == 1:
             assert self.threshold is not None
             return np.greater(flat[:, 0], self.threshold).astype(np.int32)
@@ -65,7 +66,7 @@ class Classification(Task):
     def scores(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
         """A score for each class, of shape (n, classes); of a single score the probabilities of both classes."""
         if output.size != len(output):
-            return output
+            return rows(output)
         second = output.reshape(-1) if self.threshold == 0.5 else 1 / (1 + np.exp(-output.reshape(-1)))
         return np.stack([1 - second, second], axis=1)
 
@@ -82,7 +83,7 @@ class Classification(Task):
 
     def metrics(self, answers: Answers, outputs: Arrays, targets: Targets) -> list[Metric]:  # noqa: ARG002 - see Task
         """See `Task.metrics`: of two classes, the area under the curve of the second one's score."""
-        scores = outputs[self.output].reshape(len(targets), -1)
+        scores = rows(outputs[self.output])
         if self.kind != "classification" or scores.shape[1] > 2 or not 0 < targets.sum() < len(targets):
             return []
         return [AUC.metric(scores[:, -1] - (scores[:, 0] if scores.shape[1] == 2 else 0), targets)]
@@ -94,7 +95,7 @@ class Classification(Task):
         hits = answers == targets
         found = self.metric(answers, targets)
         assert found.interval is not None
-        scores = outputs[self.output]
+        scores = rows(outputs[self.output])
         top5 = None
         if len(self.classes) > 5:
             best = np.argpartition(scores, -5, axis=1)[:, -5:]
@@ -145,6 +146,11 @@ class Classification(Task):
     def groups(self, targets: Targets) -> NDArray[np.int64]:
         """See `Task.groups`: the classes."""
         return targets.astype(np.int64)
+
+
+def rows(output: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The values of each sample in a row: shape (n, classes, 1, 1), or another, to (n, classes)."""
+    return output.reshape(len(output), -1)
 
 
 def threshold_of(scores: NDArray[np.float32]) -> float:

@@ -37,6 +37,8 @@ class Custom(Resampled):
         higher_is_better: whether it is.
     """
 
+    sees_values = True
+
     kind: Literal["custom"] = "custom"
     path: str
     outputs: tuple[str, ...]

@@ -24,6 +24,8 @@ class Regression(Resampled):
         unit: of the numbers.
     """
 
+    sees_values = True
+
     kind: Literal["regression"] = "regression"
     output: int = 0
     judged_by: Literal["mae", "rmse", "r2"] = "mae"

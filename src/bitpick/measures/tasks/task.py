@@ -38,11 +38,13 @@ class Task(BaseModel, ABC):
     Attributes:
         kind: its name, as users and run.json write it.
         sees_inputs: whether the answers depend on what went in, beside what came out.
+        sees_values: whether labels are compared as the source writes them, and not as the numbers of their classes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sees_inputs: ClassVar[bool] = False
+    sees_values: ClassVar[bool] = False
 
     kind: str
 
