@@ -41,10 +41,3 @@ def test_the_tree_in_the_docstring_is_the_tree():
         if depth:
             drawn[line[1]] = above[depth - 1]
     assert drawn == {name: kind.__base__.__name__ for name, kind in KINDS if kind is not BitpickError}
-
-
-@pytest.mark.parametrize(
-    ("error", "line"), [(ValueError("\n a shape\nand pages of it"), "a shape"), (ValueError(), "ValueError")]
-)
-def test_a_librarys_exception_is_told_by_its_first_line(error, line):
-    assert errors.first_line(error) == line

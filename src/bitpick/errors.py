@@ -113,11 +113,6 @@ class Unsupported(BitpickError):  # noqa: N818 - an answer, not an error: it bec
     """The engine cannot do this recipe on this machine."""
 
 
-def first_line(error: BaseException) -> str:
-    """What a library's exception says first, for a message of this tree: many go on for pages."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 def _descendants(root: type[BitpickError]) -> dict[str, type[BitpickError]]:
     found = {root.__name__: root}
     for child in root.__subclasses__():

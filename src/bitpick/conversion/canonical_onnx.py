@@ -11,7 +11,8 @@ import numpy as np
 from bitpick.conversion import onnx_file, onnx_indices, onnx_passes
 from bitpick.conversion.hop import Hop
 from bitpick.conversion.onnx_names import rename
-from bitpick.errors import ModelError, OperatorError, first_line
+from bitpick.errors import ModelError, OperatorError
+from bitpick.library_errors import telling_line
 from bitpick.model import Format
 from bitpick.onnx_traits import of_model
 
@@ -61,9 +62,9 @@ def convert(source: str, out: str) -> None:
     try:
         ort.InferenceSession(original.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        first = first_line(error)
+        told = telling_line(error)
         raise OperatorError(
-            f"ONNX Runtime cannot load {Path(source).name} (opset {onnx_file.opset_of(original)}): {first}"
+            f"ONNX Runtime cannot load {Path(source).name} (opset {onnx_file.opset_of(original)}): {told}"
         ) from error
     model = onnx.load(out)
     onnx_passes.pool_means(model)
@@ -92,9 +93,9 @@ def _raised(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
             return onnx.version_converter.convert_version(model, opset)
         except Exception as error:  # noqa: BLE001 - the converter raises what it likes
             refused = error
-    first = first_line(refused)
+    told = telling_line(refused)
     raise OperatorError(
-        f"{name} is of opset {onnx_file.opset_of(model)} and cannot be brought to opset {MINIMUM_OPSET}: {first}",
+        f"{name} is of opset {onnx_file.opset_of(model)} and cannot be brought to opset {MINIMUM_OPSET}: {told}",
         mend=f"export the model again, in opset {MINIMUM_OPSET} or newer",
     ) from refused
 

@@ -11,7 +11,8 @@ import numpy as np
 from bitpick.conversion import exported_program, user_code
 from bitpick.conversion.made import Made
 from bitpick.conversion.verify import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
-from bitpick.errors import ConversionError, ModelError, OperatorError, first_line
+from bitpick.errors import ConversionError, ModelError, OperatorError
+from bitpick.library_errors import telling_line
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +84,7 @@ def _from_factory(name: str, state_dict: str | None) -> torch.nn.Module:
         module.load_state_dict(weights)
     except Exception as error:
         raise ModelError(
-            f"the weights in {state_dict} do not fit the module of {name}: {first_line(error)}",
+            f"the weights in {state_dict} do not fit the module of {name}: {telling_line(error)}",
             expected="a file that torch.save(module.state_dict(), …) wrote",
         ) from error
     return module
@@ -97,7 +98,7 @@ def _unpickled(source: str) -> torch.nn.Module:
         module = torch.load(source, map_location="cpu", weights_only=False)
     except Exception as error:
         raise ModelError(
-            f"PyTorch cannot read {source}: {first_line(error)}",
+            f"PyTorch cannot read {source}: {telling_line(error)}",
             mend="start bitpick where the module's class can be imported, or save it with torch.export.save",
         ) from error
     if not isinstance(module, torch.nn.Module):
@@ -115,7 +116,7 @@ def _script(source: str) -> torch.jit.ScriptModule:
         script: torch.jit.ScriptModule = torch.jit.load(source, map_location="cpu").eval()  # type: ignore[no-untyped-call]
     except Exception as error:
         raise ModelError(
-            f"PyTorch cannot read {source}: {first_line(error)}", mend="check that the file was copied whole"
+            f"PyTorch cannot read {source}: {telling_line(error)}", mend="check that the file was copied whole"
         ) from error
     return script
 
@@ -130,7 +131,7 @@ def _traced(script: Any, batch: tuple[torch.Tensor, ...], source: str) -> torch.
         module = exported_program.module(TS2EPConverter(script, batch).convert())
     except Exception as error:
         raise OperatorError(
-            f"torch.export cannot express the TorchScript model {source}: {first_line(error)}",
+            f"torch.export cannot express the TorchScript model {source}: {telling_line(error)}",
             mend="export the module that it was made from with torch.export.export, or to ONNX",
         ) from error
     # A traced model has the general operator, which quantizers do not look for.

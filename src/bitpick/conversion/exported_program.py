@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitpick.errors import ModelError, OperatorError, first_line
+from bitpick.errors import ModelError, OperatorError
+from bitpick.library_errors import telling_line
 
 if TYPE_CHECKING:
     import torch
@@ -26,9 +27,9 @@ def load(path: Path) -> ExportedProgram:
     try:
         return torch.export.load(path)
     except Exception as error:
-        first = first_line(error)
+        told = telling_line(error)
         raise ModelError(
-            f"PyTorch cannot read {path}: {first}",
+            f"PyTorch cannot read {path}: {told}",
             expected="a program that torch.export.save wrote",
             mend="save it with the installed version of PyTorch, or check that the file was copied whole",
         ) from error
@@ -87,9 +88,9 @@ def run(function: Callable[..., Any], batch: Sequence[torch.Tensor]) -> list[tor
             outputs = pytree.tree_leaves(function(*batch))
     except Exception as error:
         shapes = ", ".join(str(tuple(each.shape)) for each in batch)
-        first = first_line(error)
+        told = telling_line(error)
         raise ModelError(
-            f"the model does not take a batch of shape {shapes}: {first}",
+            f"the model does not take a batch of shape {shapes}: {told}",
             expected="samples of the shape and layout that it was trained on",
         ) from error
     return [each for each in outputs if isinstance(each, torch.Tensor)]
@@ -124,9 +125,9 @@ def export(original: torch.nn.Module, batch: Sequence[torch.Tensor], name: str) 
     try:
         return torch.export.export(original, sized(batch, 1))
     except Exception as error:
-        first = first_line(error)
+        told = telling_line(error)
         raise OperatorError(
-            f"torch.export cannot express {name}: {first}",
+            f"torch.export cannot express {name}: {told}",
             mend="export it yourself with torch.export.export and torch.export.save, or give the model as .onnx",
         ) from error
 

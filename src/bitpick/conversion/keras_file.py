@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bitpick.errors import ModelError, first_line
+from bitpick.errors import ModelError
+from bitpick.library_errors import telling_line
 
 
 def use_tensorflow() -> None:
@@ -34,9 +35,9 @@ def load(path: Path) -> Any:
             return keras_legacy.load(path)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
-        first = first_line(error)
+        told = telling_line(error)
         raise ModelError(
-            f"Keras cannot read {path}: {first}",
+            f"Keras cannot read {path}: {told}",
             expected="a model saved whole (architecture and weights), of Keras's own layers",
             mend="export it with model.export('folder') and give the folder, or check that the file was copied whole",
         ) from error

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bitpick.errors import ModelError, first_line
+from bitpick.errors import ModelError
+from bitpick.library_errors import telling_line
 
 
 def load(path: Path) -> Any:
@@ -23,8 +24,8 @@ def load(path: Path) -> Any:
         interpreter = Interpreter(model_path=str(path))
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        first = first_line(error)
-        raise ModelError(f"LiteRT cannot read {path}: {first}", mend="check that the file was copied whole") from error
+        told = telling_line(error)
+        raise ModelError(f"LiteRT cannot read {path}: {told}", mend="check that the file was copied whole") from error
     return interpreter
 
 

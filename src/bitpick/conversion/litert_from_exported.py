@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitpick.conversion.hop import Hop
-from bitpick.errors import OperatorError, first_line
+from bitpick.errors import OperatorError
+from bitpick.library_errors import telling_line
 from bitpick.model import Format
 
 HOP = Hop(
@@ -34,5 +35,5 @@ def convert(source: str, out: str) -> None:
         example = tuple(torch.zeros(1, *(int(d) for d in v.shape[1:]), dtype=v.dtype) for v in values)
         litert_torch.convert(exported_program.module(program), example).export(out)
     except Exception as error:
-        first = first_line(error)
-        raise OperatorError(f"litert-torch cannot convert the model to LiteRT: {first}") from error
+        told = telling_line(error)
+        raise OperatorError(f"litert-torch cannot convert the model to LiteRT: {told}") from error

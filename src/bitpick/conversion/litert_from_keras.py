@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitpick.conversion.hop import Hop
-from bitpick.errors import OperatorError, first_line
+from bitpick.errors import OperatorError
+from bitpick.library_errors import telling_line
 from bitpick.model import Format
 
 HOP = Hop(
@@ -39,6 +40,6 @@ def convert(source: str, out: str) -> None:
             keeper.weights = [variable.value for variable in model.variables]
             content = converter.from_concrete_functions([numbered], keeper).convert()
     except Exception as error:
-        first = first_line(error)
-        raise OperatorError(f"TensorFlow cannot convert {Path(source).name} to LiteRT: {first}") from error
+        told = telling_line(error)
+        raise OperatorError(f"TensorFlow cannot convert {Path(source).name} to LiteRT: {told}") from error
     Path(out).write_bytes(content)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitpick.errors import ModelError, first_line
+from bitpick.errors import ModelError
+from bitpick.library_errors import telling_line
 
 if TYPE_CHECKING:
     import onnx
@@ -26,9 +27,9 @@ def load(path: Path) -> onnx.ModelProto:
         model = onnx.load(path)
         onnx.checker.check_model(model)
     except Exception as error:
-        first = first_line(error)
+        told = telling_line(error)
         raise ModelError(
-            f"{path} is not a valid ONNX model: {first}", mend="check that the file was copied whole"
+            f"{path} is not a valid ONNX model: {told}", mend="check that the file was copied whole"
         ) from error
     return model
 

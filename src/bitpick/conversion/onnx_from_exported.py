@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bitpick.conversion.hop import Hop
-from bitpick.errors import OperatorError, first_line
+from bitpick.errors import OperatorError
+from bitpick.library_errors import telling_line
 from bitpick.model import Format
 
 if TYPE_CHECKING:
@@ -48,9 +49,9 @@ def convert(source: str, out: str) -> None:
             warnings.simplefilter("ignore")
             made = torch.onnx.export(program, (), dynamo=True, input_names=names, opset_version=OPSET, verbose=False)
     except Exception as error:
-        first = first_line(error)
+        told = telling_line(error)
         raise OperatorError(
-            f"PyTorch cannot convert {Path(source).name} to ONNX: {first}",
+            f"PyTorch cannot convert {Path(source).name} to ONNX: {told}",
             mend="convert it to .onnx yourself, and give that",
         ) from error
     assert made is not None

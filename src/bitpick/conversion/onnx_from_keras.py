@@ -6,7 +6,8 @@ from pathlib import Path
 
 from bitpick.conversion import onnx_passes
 from bitpick.conversion.hop import Hop
-from bitpick.errors import OperatorError, first_line
+from bitpick.errors import OperatorError
+from bitpick.library_errors import telling_line
 from bitpick.model import Format
 
 OPSET = 17  # the newest that every consumer of the graph reads: ONNX Runtime's quantizer, our PyTorch importer
@@ -38,7 +39,7 @@ def convert(source: str, out: str) -> None:
     try:
         made, _ = tf2onnx.convert.from_keras(model, input_signature=keras_file.specs(model), opset=OPSET)
     except Exception as error:
-        first = first_line(error)
-        raise OperatorError(f"tf2onnx cannot convert {Path(source).name} to opset {OPSET}: {first}") from error
+        told = telling_line(error)
+        raise OperatorError(f"tf2onnx cannot convert {Path(source).name} to opset {OPSET}: {told}") from error
     onnx_passes.spell_out_erfc(made)
     onnx.save(made, out)

@@ -8,7 +8,8 @@ from pathlib import Path
 from bitpick.conversion import onnx_passes
 from bitpick.conversion.hop import Hop
 from bitpick.conversion.onnx_from_keras import OPSET
-from bitpick.errors import OperatorError, first_line
+from bitpick.errors import OperatorError
+from bitpick.library_errors import telling_line
 from bitpick.model import Format
 
 # The steps of a node's path that say it was called from a saved function.
@@ -42,8 +43,8 @@ def convert(source: str, out: str) -> None:
             tf.function(model.call, autograph=False), input_signature=signature, opset=OPSET
         )
     except Exception as error:
-        first = first_line(error)
-        raise OperatorError(f"tf2onnx cannot convert {Path(source).name} to opset {OPSET}: {first}") from error
+        told = telling_line(error)
+        raise OperatorError(f"tf2onnx cannot convert {Path(source).name} to opset {OPSET}: {told}") from error
     for node in made.graph.node:
         node.name = _CALLS.sub("", node.name)
     onnx_passes.spell_out_erfc(made)

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from bitpick.conversion import onnx_file
 from bitpick.conversion.hop import Hop
 from bitpick.conversion.onnx_passes import subgraphs
-from bitpick.errors import OperatorError, first_line
+from bitpick.errors import OperatorError
+from bitpick.library_errors import telling_line
 from bitpick.model import Format
 
 if TYPE_CHECKING:
@@ -178,8 +179,8 @@ class _Import:
         except OperatorError:
             raise
         except Exception as error:
-            first = first_line(error)
-            raise context.unsupported(f"a form that PyTorch refuses ({first})") from error
+            told = telling_line(error)
+            raise context.unsupported(f"a form that PyTorch refuses ({told})") from error
         self._keep(context, result if isinstance(result, tuple) else (result,))
 
     def _fold(self, node: onnx.NodeProto) -> tuple[NDArray[Any], ...] | None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bitpick.conversion.keras_file import use_tensorflow
-from bitpick.errors import ModelError, first_line
+from bitpick.errors import ModelError
+from bitpick.library_errors import telling_line
 
 _USUAL = "serving_default"
 
@@ -69,9 +70,9 @@ def load(path: Path) -> SavedModel:
     try:
         loaded = tf.saved_model.load(str(path))
     except Exception as error:
-        first = first_line(error)
+        told = telling_line(error)
         raise ModelError(
-            f"TensorFlow cannot read the SavedModel {path}: {first}", mend="check that the folder was copied whole"
+            f"TensorFlow cannot read the SavedModel {path}: {told}", mend="check that the folder was copied whole"
         ) from error
     found = dict(loaded.signatures)
     if _USUAL not in found and len(found) != 1:

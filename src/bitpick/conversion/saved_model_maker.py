@@ -10,7 +10,8 @@ import numpy as np
 from bitpick.conversion import keras_file, saved_model, user_code
 from bitpick.conversion.made import Made
 from bitpick.conversion.verify import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
-from bitpick.errors import ConversionError, ModelError, first_line
+from bitpick.errors import ConversionError, ModelError
+from bitpick.library_errors import telling_line
 
 
 def make(out: str, source: str, builder: str | None) -> Made:
@@ -40,7 +41,7 @@ def make(out: str, source: str, builder: str | None) -> Made:
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(f"Keras cannot run or export {source}: {first_line(error)}") from error
+        raise ModelError(f"Keras cannot run or export {source}: {telling_line(error)}") from error
     for reference, each in zip(map(np.asarray, expected), map(np.asarray, found), strict=True):
         tolerance = ABSOLUTE_TOLERANCE + RELATIVE_TOLERANCE * float(np.abs(reference).max())
         if not (difference := float(np.abs(reference - each).max())) <= tolerance:
@@ -59,7 +60,7 @@ def _whole(source: str) -> Any:
         return keras.saving.load_model(source, compile=False, safe_mode=False)
     except Exception as error:
         raise ModelError(
-            f"Keras cannot read {source}: {first_line(error)}",
+            f"Keras cannot read {source}: {telling_line(error)}",
             mend="export it with model.export('folder') where it was made, and give the folder",
         ) from error
 
@@ -74,7 +75,7 @@ def _built(source: str, builder: str) -> Any:
         model.load_weights(source)
     except Exception as error:
         raise ModelError(
-            f"the weights in {source} do not fit the model of {builder}: {first_line(error)}",
+            f"the weights in {source} do not fit the model of {builder}: {telling_line(error)}",
             expected="weights that save_weights wrote for this very model",
         ) from error
     return model

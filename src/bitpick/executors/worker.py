@@ -19,6 +19,7 @@ from pydantic_core import to_jsonable_python
 
 from bitpick.errors import BitpickError, EngineError
 from bitpick.executors.executor import resolve
+from bitpick.library_errors import is_out_of_memory, typed_line
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -28,16 +29,19 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     except BitpickError as error:
         traceback.print_exc()
         return {"error": error.to_dict()}
-    except MemoryError:
-        traceback.print_exc()
-        return {"error": EngineError("out of memory", mend="free memory, or use fewer calibration samples").to_dict()}
     except Exception as error:  # noqa: BLE001 - a library may raise anything; it costs its row, not the worker
         traceback.print_exc()
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
-        # A first line that ends so says where, and the second one what.
-        told = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
-        return {"error": EngineError(f"{type(error).__name__}: {told}").to_dict()}
+        return {"error": _translated(error).to_dict()}
     return {"value": value, "seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
+
+
+def _translated(error: Exception) -> EngineError:
+    """A library's exception as one of bitpick's."""
+    if is_out_of_memory(error):
+        return EngineError(
+            f"out of memory: {typed_line(error)}", mend="free some memory, or use fewer samples (--calibration-size)"
+        )
+    return EngineError(typed_line(error))
 
 
 def _stop_telemetry() -> None:

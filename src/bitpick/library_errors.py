@@ -1,0 +1,149 @@
+"""What a library's exception says, in one line: frameworks wrap a short message in pages of their own.
+
+The patterns here were taken from messages of ONNX Runtime, OpenVINO, NNCF, PyTorch, ExecuTorch, TensorFlow, Keras and
+LiteRT; `tests/test_library_errors.py` keeps those messages, each with the line that it comes down to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+LIMIT = 400
+"""Characters of a line; what is longer lists things."""
+_READ = 20_000  # characters looked at, from either end: some print a whole graph
+
+# Where a message stands inside a longer one: the first group is what it says.
+_INNER = (
+    r"## Exception summary\s+(?:<class '[^']*'>: )?(.*)",  # torch.onnx
+    r"(WeightsUnpickler error: .*)",  # torch.load
+    r"\b(?:Error|Exception) encountered:\s+(.*)",  # Keras, of the layer that failed inside another
+    r"(?:Traceback|in user code:).*\n\s*[\w.]*(?:Error|Exception|Interrupt): (.*)",  # TorchScript, AutoGraph
+)
+# What stands around a message, and what to put there instead. The order counts.
+_REWRITTEN = (
+    (r"\x1b\[[0-9;]*m", ""),  # colours
+    (r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", ""),
+    (r"^Exception encountered when calling (.*?)\.?\n\s*", r"\1: "),  # Keras
+    (r"\bNon-zero status code returned while running (\w+) node\. Name:'([^']*)' Status Message: ", r"\1 node '\2': "),
+    (r"\[enforce fail at [^\]]*\] \S+ == \S+ ", ""),  # PyTorch
+    # The place in the C++ source: the compiler's, an assertion's, that of a signature with what was checked there.
+    (r"\.?(?:/\S+|<unknown>|loc\(.*?\)):\d+(?::\d+)?: error: ", ": "),
+    (r"^\S+\.(?:h|cc|cpp):\d+: \w+: Assertion `.*?` failed: ", ""),
+    (r"/\S+\.(?:h|cc|cpp):\d+ [^\n()]*\([^()\n]*\)(?: const)? (?:[^\n.]* was false\. )?", ""),
+    (r"\b\w+\.(?:h|cc|cpp):\d+ [A-Z]\w+ ", ""),
+    (r"(?:^|(?<=\s))\S+\.(?:h|cc|cpp):\d+ ", ""),
+    (r"^(.*?)\s*(Node number \d+ \([^)]*\) failed to \w+)\.?$", r"\2: \1"),  # LiteRT
+    (r" ?\bCheck '.*?' failed at \S+:\d+:", ":"),  # OpenVINO
+    (r"\s*Exception from \S+:\d+:", ""),
+    (r"While validating (?:ONNX )?node .* with friendly_name ('[^']*'):", r"node \1:"),
+    (r"While validating ONNX node '[^']*':[ :]*", ""),
+    (r"^-- (\S+) with a message:", r"\1:"),
+    (r"for the following indices\n", "for the following indices: "),
+    (r"\n\n==> Context: Bad node spec for node\. Name: (\S*) OpType: (\S+)", r" (node '\1', \2)"),
+    (r"of node: \nname: (\S*) OpType: (\S+)\n", r"of node '\1', \2,"),
+    (r"^(\d+ validation errors? for \S+)\n(\S+)\n", r"\1: \2:\n"),  # pydantic
+    (r"\{\{function_node [^}]*\}\} ?", ""),  # TensorFlow
+    (r"\s*\[\[\{\{node ([^}]*)\}\}\]\]", r" (node \1)"),
+    (r"\{\{node ([^}]*)\}\}( = \w+)\[[^\]]*\]", r"node \1\2"),
+    (r" ?\[Op:[^\]]*\](?: name: )?", ""),
+    (r"\s*\(Size-like symbols: \w+\)", ""),
+    (r"\s*(?:Please fix either the inputs/outputs or the model\.|Full object config: \{.*)", ""),
+    (r"\s*For (?:more|extended) (?:information|logs|debugging)[^\n]*", ""),
+)
+# Lines that say nothing to whoever reads a report.
+_NOISE = re.compile(
+    r"""\s*(?:
+        Traceback\b | Graph\ execution\ error | Detected\ at\ node | <stack\ traces\ unavailable> | Original\ traceback
+        | While\ executing\ % | Use\ tlparse | Caused\ by:\ \( | Exception\ raised\ from
+        | FrontEnd\ API\ failed | Model\ wasn't\ fully\ converted | Summary:\s*$ | Failed\ to\ convert\ the\ exported
+        | frame\ \# | \#\d+\s | @\s+0x | C\+\+ | None\s*$ | [\W_]*$
+    )""",
+    re.VERBOSE,
+)
+_FRAME = re.compile(r'(\s*)(?:stack trace: )?File "[^"]*", line \d+')
+_CALL = re.compile(r'The following call raised this error:\n\s*File "([^"]*)", line (\d+), in (.*)')  # torch.export
+_MEMORY = re.compile(
+    r"out of memory|std::bad_alloc|bad allocation|can't allocate memory|Unable to allocate|"
+    r"Failed to allocate memory|OOM when allocating"
+)
+# Their messages are about a value or a place in the library's code: without it they tell nothing.
+_BARE = (LookupError, AttributeError, StopIteration)
+
+
+def telling_line(error: BaseException) -> str:
+    """What a library's exception says, without the traces, banners and hints around it.
+
+    Args:
+        error: the exception.
+
+    Returns:
+        One line. An exception without a message of its own is told by its type and by where it was raised.
+    """
+    text = "" if isinstance(error, KeyError) else str(error)
+    line = _telling(text)
+    if not line:
+        value = f": {error}" if isinstance(error, KeyError) and error.args else ""
+        return f"{type(error).__name__}{value}{_raised_in(error)}"
+    if isinstance(error, BaseExceptionGroup):
+        line += f": {telling_line(error.exceptions[0])}"
+    call = _CALL.search(text)
+    place = f" ({call[1].rpartition('/')[2]}, line {call[2]}, in {call[3]})" if call else ""
+    return line + place + (_raised_in(error) if isinstance(error, _BARE) else "")
+
+
+def typed_line(error: BaseException) -> str:
+    """The telling line after the exception's type, e.g. `ValueError: cannot reshape array of size 6`."""
+    line, kind = telling_line(error), type(error).__name__
+    return line if line.startswith(kind) else f"{kind}: {line}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out: in C++ code that is no `MemoryError`."""
+    return isinstance(error, MemoryError) or _MEMORY.search(str(error)) is not None
+
+
+def _raised_in(error: BaseException) -> str:
+    """The module and the function that raised an exception; empty where it was not raised."""
+    trace = error.__traceback__
+    if trace is None:
+        return ""
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code
+    return f" (in {trace.tb_frame.f_globals.get('__name__', code.co_filename)}, {code.co_qualname})"
+
+
+def _telling(text: str) -> str:
+    """The line of a message that says something; empty where none does."""
+    if len(text) > 2 * _READ:
+        text = f"{text[:_READ]}\n{text[-_READ:]}"
+    for pattern in _INNER:
+        if found := re.search(pattern, text, re.DOTALL):
+            text = found[1]
+    for pattern, instead in _REWRITTEN:
+        text = re.sub(pattern, instead, text, flags=re.MULTILINE)
+    lines = _sayings(text)
+    told = next(lines, "")
+    for line in lines:
+        # A line that ends so says where, and a bullet says more.
+        more = line.removeprefix("- ")
+        if not told.endswith(":") and more == line:
+            break
+        told = f"{told} {more}"
+    told = told.strip(" :")
+    return told if len(told) <= LIMIT else f"{told[:LIMIT].rstrip()} …"
+
+
+def _sayings(text: str) -> Iterator[str]:
+    """The lines of a message but for frames with their source, and other noise."""
+    frame: int | None = None
+    for line in text.splitlines():
+        indent = len(line) - len(line.lstrip())
+        if found := _FRAME.match(line):
+            frame = len(found[1])
+        elif frame is not None and line.strip() and indent > frame:
+            continue
+        elif not _NOISE.match(line):
+            frame = None
+            yield " ".join(line.removeprefix("-- ").split())
