@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+import shlex
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +10,10 @@ from hypothesis import strategies as st
 
 from bitpick.comparison import single, suspicions
 from bitpick.comparison.listener import Silent
+from bitpick.datasets import labels, preparing
+from bitpick.datasets import options as preparing_options
 from bitpick.datasets.dataset import Samples
+from bitpick.datasets.options import PixelOptions, checked
 from bitpick.model import Format
 from bitpick.preprocessing import Preprocessing
 from bitpick.source import Source
@@ -101,10 +107,44 @@ def test_classes_in_another_order_are_named_in_the_order_of_the_model(tmp_path_f
     assert found.grave
 
 
-def test_numbered_classes_are_renumbered(tmp_path):
-    model = Model(RAW)
-    found = suspicions.suspicion(model, data(tmp_path, model, RAW, order=(1, 0, 2, 3)), ("0", "1", "2", "3"))
-    assert "numbering them as the model does (1 is its 0, 0 is its 1) gives 9" in found.mend
+NAMES = [CLASSES, ("0", "1", "2", "3"), ("2", "9", "10", "11"), ("a b", "c d", "e", "f")]
+
+
+@pytest.mark.parametrize("names", NAMES, ids="/".join)
+@given(st.permutations(range(4)))
+def test_who_follows_the_advice_gets_what_it_promises_and_no_other_advice(tmp_path_factory, names, order):
+    model, folder = Model(RAW), tmp_path_factory.mktemp("order")
+    samples = data(folder, model, RAW, order=order)
+    words = np.array(names)[samples.targets()]
+    encoded = labels.encode({"": words}, asked=names)
+    np.save(folder / "y.npy", encoded.labels[""])
+    found = suspicions.suspicion(model, samples, encoded.classes)
+    if list(order) == [0, 1, 2, 3]:
+        assert found is None
+        return
+    said = shlex.split(found.mend.partition("--classes ")[2])[0].rstrip(",")
+    followed = labels.encode({"": words}, asked=checked({"classes": said}).class_names)
+    np.save(folder / "y.npy", followed.labels[""])
+    promised = float(found.mend.rpartition("gives ")[2].rstrip("%"))
+    assert 100 * (model(samples) == samples.targets()).mean() == pytest.approx(promised, abs=3)
+    assert suspicions.suspicion(model, samples, followed.classes) is None
+
+
+@pytest.mark.parametrize("own", [RAW, UNIT, SIGNED, IMAGENET, UNIT.model_copy(update={"reverse_channels": True})])
+def test_the_options_that_are_advised_prepare_samples_as_they_were_tried(tmp_path, own):
+    samples = data(tmp_path, Model(RAW), own)
+    given_ = preparing_options.as_before(own)
+    for _, words, tried in suspicions.alternatives(samples):
+        said = dict(re.findall(r"--(\w+) ([\d./,]*\d|rgb|bgr)", words.partition("instead")[0]))
+        kept = {"channels": given_.channels} if given_.channels and own.reverse_channels else {}
+        if words.startswith("--channels") and "mean" not in said:
+            kept = {"scale": given_.scale, "mean": given_.mean, "std": given_.std}
+        options = PixelOptions.model_validate({**kept, **said})
+        (offset, scale), _ = preparing.values(options, np.dtype(np.uint8))
+        (found,) = tried.preprocessing
+        np.testing.assert_allclose(offset, found.offset)
+        np.testing.assert_allclose(scale, found.scale)
+        assert found.reverse_channels == (options.channels == "bgr")
 
 
 def guesses(samples: Samples) -> np.ndarray:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitpick.datasets import labels
+from bitpick.datasets import label_file, labels
 from bitpick.errors import DataError
 from bitpick.model import Signature, Tensor
 from tests.datasets.conftest import takes
@@ -82,10 +82,68 @@ def test_one_1_in_each_row_is_a_class_and_several_are_not():
     np.testing.assert_array_equal(found.labels[""], several)
 
 
-def test_labels_counted_from_1():
-    with pytest.raises(DataError, match="go from 1 to 3, and the model's classes from 0 to 2") as error:
-        labels.encode({"": np.array([1, 2, 3])}, signature=takes(4, classes=3))
-    assert error.value.mend == "subtract 1 from each label"
+@pytest.mark.parametrize("given_", [np.array([1, 2, 3]), np.array(["3", "1", "2"]), np.array([10, 30, 20])])
+def test_as_many_numbers_as_the_model_has_scores_are_the_names_of_its_classes(given_):
+    found = labels.encode({"": given_}, signature=takes(4, classes=3))
+    assert list(found.classes) == sorted(map(str, given_))
+    assert [int(found.classes[i]) for i in found.labels[""]] == [int(each) for each in given_]
+    assert "guessed, --classes says otherwise" in found.notes[0]
+
+
+def test_1_and_2_beside_one_number_may_be_classes_or_values():
+    with pytest.raises(DataError, match="the labels are 1 and 2") as error:
+        labels.encode({"": np.array([1, 2, 2])}, signature=takes(4, classes=1))
+    assert "--classes 1,2" in error.value.mend
+    found = labels.encode({"": np.array([1, 2, 2])}, asked=("1", "2"), signature=takes(4, classes=1))
+    assert list(found.labels[""]) == [0, 1, 1]
+
+
+NUMBERED = [np.arange(12), np.arange(12).astype(str), np.arange(12.0), np.eye(12)]
+
+
+@pytest.mark.parametrize("given_", NUMBERED, ids=["numbers", "words", "floats", "one-hot"])
+@given(st.permutations(list(map(str, range(12)))))
+def test_numbers_are_names_too_where_an_order_of_them_is_asked_for(given_, order):
+    found = labels.encode({"": given_}, asked=order, signature=takes(4, classes=12))
+    assert found.classes == tuple(order)
+    assert [order[i] for i in found.labels[""]] == list(map(str, range(12)))
+
+
+def test_numbers_are_those_of_the_names_that_are_asked_for_where_these_are_words():
+    found = labels.encode({"": np.array([2, 0])}, asked=("ant", "bee", "cow"))
+    assert (found.classes, list(found.labels[""])) == (("ant", "bee", "cow"), [2, 0])
+    with pytest.raises(DataError, match="the label '3' is none of the 3 classes"):
+        labels.encode({"": np.array([3, 0])}, asked=("ant", "bee", "cow"))
+
+
+def test_numbers_keep_the_spelling_that_words_have():
+    found = labels.encode({"": np.array(["02", "00", "01"])}, signature=takes(4, classes=3))
+    assert (found.classes, list(found.labels[""])) == (("00", "01", "02"), [2, 0, 1])
+    found = labels.encode({"": np.array(["02", "00", "01"])}, asked=("2", "1", "0"))
+    assert list(found.labels[""]) == [0, 2, 1]
+
+
+@pytest.mark.parametrize("given_", [[1_500_000, 1_600_000], [1_760_000_000, 1_760_000_060], [7, 12], [-3, 5]])
+@pytest.mark.parametrize("dtype", [np.int64, np.str_])
+def test_whole_numbers_beside_one_value_are_values_as_the_same_floats_are(given_, dtype):
+    signature = takes(4, classes=1)
+    found = labels.encode({"": np.array(given_).astype(dtype)}, signature=signature)
+    same = labels.encode({"": np.array(given_, np.float64)}, signature=signature)
+    assert found.classes == same.classes == ()
+    assert found.labels[""].dtype == same.labels[""].dtype == np.float32
+    np.testing.assert_array_equal(found.labels[""], same.labels[""])
+
+
+@pytest.mark.parametrize("signature", [None, takes(4, classes=10)])
+def test_numbers_past_the_scores_are_no_classes(signature):
+    found = labels.encode({"": np.array([10**9, 11, 3])}, signature=signature)
+    assert found.classes == ()
+    assert found.labels[""].dtype == np.int64  # a metric of the user's own may count with them
+
+
+def test_the_names_of_labels_of_which_several_hold():
+    found = labels.encode({"": np.array([[1, 1, 0], [0, 0, 1]])}, asked=("red", "round", "big"))
+    assert found.classes == ("red", "round", "big")
 
 
 def test_a_name_that_is_no_class():
@@ -108,10 +166,10 @@ def test_from_files_of_their_own(tmp_path):
     (tmp_path / "a.txt").write_text("cat\n dog \n\n")
     (tmp_path / "one.csv").write_text("label\ncat\ndog\n")
     (tmp_path / "two.csv").write_text('file,label\na.png,cat\n"b,c.png",dog\n')
-    assert list(labels.read(str(tmp_path / "a.npy"))) == [3, 1]
-    assert list(labels.read(str(tmp_path / "words.npy"))) == ["x", "y"]
+    assert list(label_file.read(str(tmp_path / "a.npy"))) == [3, 1]
+    assert list(label_file.read(str(tmp_path / "words.npy"))) == ["x", "y"]
     for name in ("a.txt", "one.csv", "two.csv:label"):
-        assert list(labels.read(str(tmp_path / name))) == ["cat", "dog"]
+        assert list(label_file.read(str(tmp_path / name))) == ["cat", "dog"]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +186,7 @@ def test_files_that_hold_no_labels(tmp_path, name, content, says):
     if content is not None:
         (tmp_path / name.partition(":")[0]).write_text(content)
     with pytest.raises(DataError, match=says):
-        labels.read(str(tmp_path / name))
+        label_file.read(str(tmp_path / name))
 
 
 def test_the_output_with_a_score_for_each_class_says_how_many_there_are():

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.comparison import plan
+from bitpick.comparison import class_orders, plan
 from bitpick.comparison.arrays import read_outputs
+from bitpick.comparison.class_orders import GAIN, LEVEL, Classes
 from bitpick.comparison.form_job import FUNCTIONS
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.store import Store
@@ -31,12 +32,9 @@ from bitpick.preprocessing import Preprocessing
 from bitpick.statistics import mcnemar_midp
 
 FEW, MANY, MACS = 100, 500, 10**11  # samples, as many as this much arithmetic allows
-LEVEL = 1e-3  # of being shown; some ten things are tried
-GAIN = 0.1  # of accuracy, from which on a mistake is certain enough to end the run
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 _CAFFE = (103.939, 116.779, 123.68)  # blue, green, red
 
-Classes = NDArray[np.int64]
 Predict = Callable[[Samples], Classes]
 
 
@@ -172,13 +170,17 @@ def _prepared_otherwise(predict: Predict, samples: Samples, right: NDArray[np.bo
 
 
 def alternatives(samples: Samples) -> Iterator[tuple[str, str, Samples]]:
-    """The same samples, prepared in other ways that are common: the mistake that each would mend, the options, they."""
+    """The same samples, prepared in other ways that are common: the mistake that each would fix, the options, they.
+
+    The options are those that lead to just that way, beside what was said of anything else.
+    """
     for place, (path, own) in enumerate(zip(samples.inputs, samples.preprocessing, strict=True)):
         stored = np.load(path, mmap_mode="r")
         if own.dtype != "float32" or stored.ndim < 3:
             continue
         shape = own.shape or stored.shape[1:]
         colours = (shape[0] if own.stored_channels_first else shape[-1]) == 3
+        where = f" for input {place + 1}, under preprocessing: in a data.yaml," if len(samples.inputs) > 1 else ""
         for words, fields in _choices(own, stored, colours):
             each = own.model_copy(update=fields)
             if each != own:
@@ -186,7 +188,7 @@ def alternatives(samples: Samples) -> Iterator[tuple[str, str, Samples]]:
                 mistake = "the values look to be on the wrong scale"
                 if each.reverse_channels != own.reverse_channels:
                     mistake = "the channels look swapped"
-                yield mistake, words, samples.model_copy(update={"preprocessing": prepared})
+                yield mistake, words + where, samples.model_copy(update={"preprocessing": prepared})
 
 
 def _choices(own: Preprocessing, stored: NDArray[Any], colours: bool) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -204,48 +206,29 @@ def _choices(own: Preprocessing, stored: NDArray[Any], colours: bool) -> Iterato
         scales.append(
             (f"--scale 255 {imagenet}" if bytes_ else imagenet, {"scale": 255.0 if bytes_ else 1.0, **_IMAGENET})
         )
+    instead = "" if (own.offset, own.scale) == (0.0, 1.0) else " instead of the given --scale, --mean and --std,"
+    order: dict[str, Any] = {"channels": "bgr"} if own.reverse_channels else {}
     for words, said in scales:
-        (offset, scale), _ = preparing.values(PixelOptions(**said), stored.dtype)
-        yield words, {"offset": offset, "scale": scale}
+        (offset, scale), _ = preparing.values(PixelOptions(**said, **order), stored.dtype)
+        yield words + (instead if words.startswith("--") else ""), {"offset": offset, "scale": scale}
     if colours:
         turned = not own.reverse_channels
-        order = "--channels bgr" if turned else "--channels rgb"
-        yield order, {"reverse_channels": turned}
+        # Means and deviations are said in the order of the model: with the other order they are those of others.
+        moved = {n: v[::-1] for n in ("offset", "scale") if isinstance(v := getattr(own, n), tuple)}
+        yield "--channels bgr" if turned else "--channels rgb", {"reverse_channels": turned, **moved}
         if bytes_:
-            yield "--channels bgr --mean 103.939,116.779,123.68", {
+            yield f"--channels bgr --mean 103.939,116.779,123.68{instead}", {
                 "reverse_channels": True, "offset": _CAFFE[::-1], "scale": 1.0,
             }  # fmt: skip
 
 
 def _ordered_otherwise(predicted: Classes, targets: Classes, classes: tuple[str, ...]) -> _Better | None:
-    """The other order of the classes that is shown to be better.
-
-    It is found on one half of the samples and judged on the other one: some order always flatters.
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    size = len(classes)
-    if predicted.max() >= size or targets.max() >= size:
+    """The other order of the classes that is shown to be better."""
+    found = class_orders.better(predicted, targets, classes)
+    if found is None:
         return None
-    first = np.arange(len(targets)) % 2 == 0
-    counts = np.zeros((size, size), np.int64)
-    np.add.at(counts, (predicted[first], targets[first]), 1)
-    _, order = linear_sum_assignment(counts, maximize=True)
-    before, after = predicted[~first] == targets[~first], order[predicted[~first]] == targets[~first]
-    won, lost = int((after & ~before).sum()), int((before & ~after).sum())
-    gain = (won - lost) / len(after)
-    if gain < GAIN or mcnemar_midp(lost, won) >= LEVEL:
-        return None
-    gives = f"gives {_percent(float(after.mean()))}"
-    mend = f"naming them in the order of its scores, --classes {','.join(classes[i] for i in order)}, {gives}"
-    if classes == tuple(map(str, range(size))):
-        moved = [f"{label} is its {score}" for score, label in enumerate(order) if score != label]
-        mend = f"numbering them as the model does ({_few(moved)}) {gives}"
-    return _Better("the classes look to be in another order than the model's", mend, gain)
-
-
-def _few(words: list[str]) -> str:
-    return ", ".join(words[:10]) + (" …" if len(words) > 10 else "")
+    mistake = "the classes look to be in another order than the model's"
+    return _Better(mistake, f"{found.option}, gives {_percent(found.share)}", found.gain)
 
 
 def _percent(share: float) -> str:

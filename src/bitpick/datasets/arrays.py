@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.datasets import cache, labels, npy, splits
+from bitpick.datasets import cache, label_file, npy, splits
 from bitpick.datasets.assembling import Found
 from bitpick.datasets.options import DataOptions
 from bitpick.errors import DataError
@@ -108,13 +108,13 @@ def _labels(
     if name in own:
         found: NDArray[Any] = np.load(own.pop(name), allow_pickle=False)
         return found
-    if labels.is_file(name):
+    if label_file.is_file(name):
         if not alone:
             raise DataError(
                 f"the labels {name} are one file, and {path} is one of two splits",
                 mend="give each split its labels in its own arrays: y_train and y_test, or labels in each .npz",
             )
-        return labels.read(name)
+        return label_file.read(name)
     raise DataError(
         f"{path} has no array {name!r}, and there is no such file", expected=f"--labels with one of {', '.join(own)}"
     )

@@ -121,7 +121,8 @@ def whole(found: Dataset, options: DataOptions) -> Dataset:
 
 def _divided(one: Found, target: NDArray[Any] | None, classes: bool, options: DataOptions) -> list[Split]:
     """One set as two, in files of their own."""
-    both = splits.divide(target if classes else None, one.count, options.split, options.split_seed)
+    by_class = target if classes and target is not None and target.ndim == 1 else None
+    both = splits.divide(by_class, one.count, options.split, options.split_seed)
     made = []
     for places in both:
         key = ["part", one.sha256, hashlib.sha256(places.tobytes()).hexdigest()]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.datasets import cache, images, labels, npy, preparing, splits
+from bitpick.datasets import cache, images, label_file, labels, npy, preparing, splits
 from bitpick.datasets.assembling import with_labels
 from bitpick.datasets.dataset import Dataset, Split
 from bitpick.datasets.options import DataOptions
@@ -143,7 +143,7 @@ def _labelled(parts: Sequence[Pictures], options: DataOptions, signature: Signat
             raise DataError(
                 "one file of labels cannot be for two splits", mend="put the pictures in folders of classes"
             )
-        given = labels.read(options.labels)
+        given = label_file.read(options.labels)
         if len(given) != len(parts[0].files):
             raise DataError(
                 f"{options.labels} has {len(given)} labels, and there are {len(parts[0].files)} pictures",

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.datasets import npy
 from bitpick.errors import DataError
 from bitpick.model import Signature
 
 Labels = NDArray[Any]
 """Labels as a source has them: numbers of any shape (n, …), or words of shape (n,)."""
+_TOLD = 10  # labels that a message names
 
 
 @dataclass(frozen=True)
@@ -56,72 +54,80 @@ def encode(
     """
     if not found:
         return Encoded({}, tuple(asked or known))
-    labels = {split: _plain(each) for split, each in found.items()}
-    kinds = {each.dtype.kind for each in labels.values()}
-    if "U" in kinds:
-        return _named({split: each.astype(np.str_) for split, each in labels.items()}, known, asked)
-    if known and asked is not None:
-        # The source knows what its numbers mean: the user's order is that of the model.
-        names = np.array(known)
-        return _named({split: names[_indices(each, len(known))] for split, each in labels.items()}, known, asked)
-    if _signs(labels):
-        return _of_signs(labels, known or asked)
-    counts = _scores(signature, labels)
-    if all(_one_hot(each) for each in labels.values()):
-        chosen = {split: each.argmax(axis=1) for split, each in labels.items()}
-        width = next(iter(labels.values())).shape[1]
-        return Encoded(chosen, _names(chosen, known or asked, width), ("each row of the labels has one 1: its class",))
-    if all(_classes(each, counts) for each in labels.values()):
-        chosen = {split: each.astype(np.int64) for split, each in labels.items()}
-        return Encoded(chosen, _names(chosen, known or asked, counts))
-    return Encoded(labels)
+    plain = {split: _plain(each) for split, each in found.items()}
+    read = {split: _numbers(each) for split, each in plain.items()}
+    numbers = {split: each for split, each in read.items() if each is not None}
+    if len(numbers) < len(plain):
+        return _named({split: each.astype(np.str_) for split, each in plain.items()}, known, asked)
+    notes: tuple[str, ...] = ()
+    width = _one_hot(numbers)
+    if width:
+        numbers = {split: each.argmax(axis=1) for split, each in numbers.items()}
+        notes = ("each row of the labels has one 1: its class",)
+    if _signs(numbers) and not set(map(str, _SIGNS)) <= set(asked or ()):
+        return _of_signs(numbers, known or asked)
+    if not all(map(_whole, numbers.values())):
+        return Encoded(numbers, _several(numbers, asked or known))
+    whole = {split: each.astype(np.int64) for split, each in numbers.items()}
+    spelled = _spelled(plain.values())
+    if asked is not None or known:
+        made = _told(whole, spelled, known, asked)
+    elif width:
+        made = Encoded(whole, tuple(map(str, range(width))))
+    else:
+        made = _numbered(numbers, whole, spelled, _Scores.of(signature))
+    return replace(made, notes=(*notes, *made.notes))
 
 
 def _plain(labels: Labels) -> Labels:
-    """Numbers without needless axes, finite ones; words that are numbers, all of them, as numbers."""
+    """Labels without needless axes: finite numbers, or words."""
     labels = np.asarray(labels)
     if labels.ndim > 1 and labels.shape[1:] == (1,) * (labels.ndim - 1):
         labels = labels.reshape(len(labels))
-    if labels.dtype.kind in "SU":
-        for kind in (np.int64, np.float64):
-            try:
-                return _plain(labels.astype(kind))
-            except ValueError:
-                continue
-        return labels.astype(np.str_)
-    if labels.dtype.kind not in "biuf":
+    if labels.dtype.kind == "S":
+        labels = labels.astype(np.str_)
+    if labels.dtype.kind not in "biufU":
         raise DataError(f"the labels have the dtype {labels.dtype}", expected="numbers, or names of classes")
-    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+    if labels.dtype.kind == "f":
+        _finite(labels)
+    return labels
+
+
+def _finite(labels: Labels) -> None:
+    if not np.isfinite(labels).all():
         row = int(np.argwhere(~np.isfinite(labels))[0][0])
         raise DataError(f"the label of sample {row} is no finite number", mend="leave that sample out, or label it")
+
+
+def _numbers(labels: Labels) -> Labels | None:
+    """Labels as int64 or float32; words that are numbers, all of them, too; None where one is no number."""
+    if labels.dtype.kind == "U":
+        if not any(letter.isdecimal() for word in np.unique(labels) for letter in str(word)):
+            return None  # NaN and Inf can be names, too
+        for kind in (np.int64, np.float64):
+            try:
+                return _numbers(labels.astype(kind))
+            except (ValueError, OverflowError):
+                continue
+        return None
+    if labels.dtype.kind == "f":
+        _finite(labels)
     return labels.astype(np.int64) if labels.dtype.kind in "biu" else labels.astype(np.float32)
 
 
-def _named(words: Mapping[str, Labels], known: Sequence[str], asked: Sequence[str] | None) -> Encoded:
-    """Names as their places among the classes: those that were given, else all there are, sorted."""
-    there = sorted({str(word) for each in words.values() for word in np.unique(each)})
-    classes = tuple(asked or known or there)
-    if unknown := [word for word in there if word not in classes]:
-        raise DataError(
-            f"the label {unknown[0]!r} is none of the {len(classes)} classes that were given",
-            expected=", ".join(classes[:10]) + (" …" if len(classes) > 10 else ""),
-            mend="name every class with --classes, in the order of the model's scores",
-        )
-    place = {name: i for i, name in enumerate(classes)}
-    return Encoded({s: np.array([place[str(w)] for w in each], np.int64) for s, each in words.items()}, classes)
+def _spelled(plain: Sequence[Labels] | Any) -> dict[int, str]:
+    """How words write whole numbers, `007` for 7, where they write each of them in one way."""
+    words = {str(word) for each in plain if each.dtype.kind == "U" for word in np.unique(each)}
+    found = {int(word): word for word in words if word.isdecimal()}
+    return found if len(found) == len(words) else {}
 
 
-def _indices(labels: Labels, count: int) -> NDArray[np.int64]:
-    found = labels.astype(np.int64)
-    if found.ndim != 1 or found.min() < 0 or found.max() >= count:
-        raise DataError(f"the labels go from {found.min()} to {found.max()}", expected=f"labels 0 to {count - 1}")
-    return found
-
-
-def _one_hot(labels: Labels) -> bool:
-    if labels.ndim != 2 or labels.shape[1] < 2:
-        return False
-    return bool(np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all())
+def _one_hot(labels: Mapping[str, Labels]) -> int:
+    """How many classes one-hot labels have; 0 where they are something else."""
+    widths = {each.shape[1] if each.ndim == 2 else 0 for each in labels.values()}
+    width = widths.pop() if len(widths) == 1 else 0
+    hot = width > 1 and all(np.isin(each, (0, 1)).all() and (each.sum(axis=1) == 1).all() for each in labels.values())
+    return width if hot else 0
 
 
 _SIGNS = (-1, 1)
@@ -147,89 +153,136 @@ def _of_signs(labels: Mapping[str, Labels], known: Sequence[str] | None) -> Enco
     return Encoded(chosen, names, (note,), _SIGNS)
 
 
-def _classes(labels: Labels, scores: int) -> bool:
-    """Whether labels are numbers of classes: whole numbers, where floats are so only for a model that has scores."""
-    if labels.ndim != 1 or len(labels) == 0 or labels.min() < 0:
+def _whole(labels: Labels) -> bool:
+    """Whether labels are one whole number a sample, as integers or as floats."""
+    if labels.ndim != 1 or len(labels) == 0:
         return False
-    if labels.dtype.kind == "i":
-        return True
-    return scores > 1 and bool((labels == np.floor(labels)).all()) and labels.max() < scores
+    return labels.dtype.kind == "i" or bool((labels == np.floor(labels)).all() and np.abs(labels).max() < 2**53)
 
 
-def _scores(signature: Signature | None, labels: Mapping[str, Labels]) -> int:
-    """How many classes a model tells apart; 0 where no output is a vector.
+def _several(labels: Mapping[str, Labels], names: Sequence[str]) -> tuple[str, ...]:
+    """The names of labels of which several hold for a sample, where there is one for each."""
+    return tuple(names) if all(each.ndim == 2 and each.shape[1] == len(names) for each in labels.values()) else ()
 
-    That is by the vector with a score for each class that the labels have, else by the first one: a model may give
-    features beside its scores.
+
+def _named(words: Mapping[str, Labels], known: Sequence[str], asked: Sequence[str] | None) -> Encoded:
+    """Names as their places among the classes: those that were given, else all there are, sorted."""
+    there = sorted({str(word) for each in words.values() for word in np.unique(each)})
+    classes = tuple(asked or known or there)
+    if unknown := [word for word in there if word not in classes]:
+        raise _no_class(unknown[0], classes)
+    place = {name: i for i, name in enumerate(classes)}
+    return Encoded({s: np.array([place[str(w)] for w in each], np.int64) for s, each in words.items()}, classes)
+
+
+def _no_class(label: str, classes: Sequence[str]) -> DataError:
+    return DataError(
+        f"the label {label!r} is none of the {len(classes)} classes that were given",
+        expected=_list(classes),
+        mend="name every class with --classes, in the order of the model's scores",
+    )
+
+
+def _told(
+    whole: Mapping[str, Labels], spelled: Mapping[int, str], known: Sequence[str], asked: Sequence[str] | None
+) -> Encoded:
+    """Numbers whose names were given, by the source or by the user, whose order is that of the model's scores.
+
+    Where every number is itself a name that the user gives, numbers are names: `--classes 0,1,10,2` is an order, too.
+    Otherwise the names are those of 0, 1, 2, ….
     """
-    sizes = [max(2, tensor.count) for tensor in signature.outputs if tensor.count] if signature else []
-    highest = max((int(each.max()) for each in labels.values() if each.ndim == 1 and each.size), default=-1)
-    return highest + 1 if highest + 1 in sizes else next(iter(sizes), 0)
-
-
-def _names(labels: Mapping[str, Labels], known: Sequence[str] | None, scores: int) -> tuple[str, ...]:
-    """Names for numbered classes: the known ones, else their numbers, as many as the model has scores."""
-    highest = max(int(each.max()) for each in labels.values())
-    lowest = min(int(each.min()) for each in labels.values())
+    if asked is None:
+        return Encoded(dict(whole), tuple(known))
     if known:
-        return tuple(known)
-    if scores and highest == scores and lowest == 1:
-        raise DataError(
-            f"the labels go from 1 to {highest}, and the model's classes from 0 to {scores - 1}",
-            expected="labels counted from 0",
-            mend="subtract 1 from each label",
-        )
-    return tuple(str(i) for i in range(max(highest + 1, scores)))
+        names = np.array(known)
+        return _named({split: names[_indices(each, len(known))] for split, each in whole.items()}, known, asked)
+    there = {int(number) for each in whole.values() for number in np.unique(each)}
+    words = {number: spelled.get(number, str(number)) for number in there}
+    if not set(words.values()) <= set(asked):
+        by_value = {int(name): name for name in asked if _is_whole(name)}
+        words = {number: by_value.get(number, word) for number, word in words.items()}
+    if not set(words.values()) <= set(asked):
+        if outside := [number for number in sorted(there) if not 0 <= number < len(asked)]:
+            raise _no_class(words[outside[0]], asked)
+        return Encoded(dict(whole), tuple(asked))
+    made = _named({s: np.array([words[int(number)] for number in each]) for s, each in whole.items()}, (), asked)
+    written = {name: int(name) for name in asked if _is_whole(name)} | {word: number for number, word in words.items()}
+    values = tuple(written.get(name, -1) for name in asked)
+    return replace(made, values=values) if len(written) == len(asked) and values != (*range(len(asked)),) else made
 
 
-def read(text: str) -> Labels:
-    """Labels from a file of their own: `.npy`, a text file with one a line, or a CSV file's only or named column.
+def _is_whole(name: str) -> bool:
+    return name.removeprefix("-").isdecimal()
 
-    Args:
-        text: its path; for a column `file.csv:column`.
 
-    Raises:
-        DataError: there is no such file, or it holds something else.
+def _indices(labels: Labels, count: int) -> NDArray[np.int64]:
+    found = labels.astype(np.int64)
+    if found.ndim != 1 or found.min() < 0 or found.max() >= count:
+        raise DataError(f"the labels go from {found.min()} to {found.max()}", expected=f"labels 0 to {count - 1}")
+    return found
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """What a model gives for a sample, as far as labels that are whole numbers could belong to it.
+
+    Attributes:
+        rows: lengths of its outputs that are a row of two numbers or more, in their order.
+        one: whether an output is a single number, a value or the score of one of two classes.
+        known: whether anything is known of the model.
     """
-    path, column = _place(text)
-    if not path.is_file():
-        raise DataError(f"there is no file of labels {text}", expected="a .npy, .txt or .csv file")
-    if path.suffix == ".npy":
-        labels = np.load(path, allow_pickle=False) if _words(path) else npy.mapped(path)
-        return np.asarray(labels)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"the labels {path} are no text: {error}", expected="one label a line, in UTF-8") from error
-    if path.suffix == ".csv":
-        rows = list(csv.reader(lines))
-        if not column and rows and len(rows[0]) != 1:
-            raise DataError(
-                f"{path} has the columns {', '.join(rows[0])}", mend=f"name one of them: --labels {path}:COLUMN"
-            )
-        if column and (not rows or column not in rows[0]):
-            raise DataError(f"{path} has no column {column!r}", expected=", ".join(rows[0] if rows else ()))
-        place = rows[0].index(column) if column else 0
-        lines = [row[place] for row in rows[1:]]
-    while lines and not lines[-1].strip():
-        lines.pop()
-    words = [line.strip() for line in lines]
-    if "" in words or not words:
-        where = f"line {words.index('') + 1} of {path} is empty" if words else f"{path} is empty"
-        raise DataError(where, expected="one label a line")
-    return np.array(words)
+
+    rows: tuple[int, ...]
+    one: bool
+    known: bool
+
+    @staticmethod
+    def of(signature: Signature | None) -> _Scores:
+        counts = [tensor.count for tensor in signature.outputs] if signature else []
+        return _Scores(tuple(count for count in counts if count > 1), 1 in counts, any(counts))
+
+    def classes(self, highest: int) -> int:
+        """How many classes numbers up to this one are of; 0 where they go past every output.
+
+        That is by the output with a score for each of them, else by the first one with enough: a model may give
+        features beside its scores.
+        """
+        sizes = [*self.rows, *([2] if self.one else [])]
+        enough = [size for size in sizes if highest < size]
+        return highest + 1 if highest + 1 in enough else next(iter(enough), 0)
 
 
-def is_file(text: str) -> bool:
-    """Whether `read` finds a file there."""
-    return _place(text)[0].is_file()
+def _numbered(
+    numbers: Mapping[str, Labels], whole: Mapping[str, Labels], spelled: Mapping[int, str], scores: _Scores
+) -> Encoded:
+    """Whole numbers of which nothing more is said: classes if the model has scores for them, otherwise values."""
+    there = np.unique(np.concatenate([np.unique(each) for each in whole.values()]))
+    low, high, count = int(there[0]), int(there[-1]), sum(map(len, whole.values()))
+    integers = all(each.dtype.kind == "i" for each in numbers.values())
+    if low >= 0 and not scores.known and integers and high < count:
+        return Encoded(dict(whole), tuple(spelled.get(i, str(i)) for i in range(high + 1)))
+    if low >= 0 and (size := scores.classes(high)):
+        return Encoded(dict(whole), tuple(spelled.get(i, str(i)) for i in range(size)))
+    if low >= 0 and len(there) in scores.rows:
+        names = tuple(spelled.get(int(number), str(number)) for number in there)
+        placed = {split: np.searchsorted(there, each) for split, each in whole.items()}
+        return Encoded(placed, names, (_order_note(names),), tuple(map(int, there)))
+    if integers and scores.one and not scores.rows and there.tolist() == [1, 2]:
+        raise DataError(
+            "the labels are 1 and 2, and the model gives one number, which can be a value or the score of a class",
+            expected="0 and 1 for two classes",
+            mend="say --classes 1,2, or store them as 0 and 1",
+        )
+    # Values, or what a metric of the user's own knows: without an output of one number nothing else compares with them.
+    return Encoded({split: each.astype(np.float32) if scores.one else each for split, each in numbers.items()})
 
 
-def _place(text: str) -> tuple[Path, str]:
-    path, _, column = text.rpartition(":")
-    return (Path(text), "") if Path(text).is_file() or not path else (Path(path), column)
+def _order_note(names: Sequence[str]) -> str:
+    return (
+        f"the labels {_list(names)} are the names of as many classes, whose scores the model gives in this order: "
+        "guessed, --classes says otherwise"
+    )
 
 
-def _words(path: Path) -> bool:
-    with path.open("rb") as file:
-        return npy.header(file, str(path))[1].kind in "SU"
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names[:_TOLD]) + (" …" if len(names) > _TOLD else "")

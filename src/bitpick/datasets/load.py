@@ -72,7 +72,7 @@ class DataSource:
         own: dict[str, Any] = {}
         if not self.options.says_pixels:
             own["preprocessing"] = {name: reading.as_before(each) for name, each in known.items()}
-        if self.options.classes is None and classes and not all(map(str.isdecimal, classes)):
+        if self.options.classes is None and classes != tuple(map(str, range(len(classes)))):
             own["classes"] = classes
         return replace(self, options=self.options.model_copy(update=own))
 

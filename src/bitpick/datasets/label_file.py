@@ -1,0 +1,65 @@
+"""Labels in a file of their own."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from bitpick.datasets import npy
+from bitpick.datasets.labels import Labels
+from bitpick.errors import DataError
+
+
+def read(text: str) -> Labels:
+    """Labels from a file of their own: `.npy`, a text file with one a line, or a CSV file's only or named column.
+
+    Args:
+        text: its path; for a column `file.csv:column`.
+
+    Raises:
+        DataError: there is no such file, or it holds something else.
+    """
+    path, column = _place(text)
+    if not path.is_file():
+        raise DataError(f"there is no file of labels {text}", expected="a .npy, .txt or .csv file")
+    if path.suffix == ".npy":
+        labels = np.load(path, allow_pickle=False) if _words(path) else npy.mapped(path)
+        return np.asarray(labels)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"the labels {path} are no text: {error}", expected="one label a line, in UTF-8") from error
+    if path.suffix == ".csv":
+        rows = list(csv.reader(lines))
+        if not column and rows and len(rows[0]) != 1:
+            raise DataError(
+                f"{path} has the columns {', '.join(rows[0])}", mend=f"name one of them: --labels {path}:COLUMN"
+            )
+        if column and (not rows or column not in rows[0]):
+            raise DataError(f"{path} has no column {column!r}", expected=", ".join(rows[0] if rows else ()))
+        place = rows[0].index(column) if column else 0
+        lines = [row[place] for row in rows[1:]]
+    while lines and not lines[-1].strip():
+        lines.pop()
+    words = [line.strip() for line in lines]
+    if "" in words or not words:
+        where = f"line {words.index('') + 1} of {path} is empty" if words else f"{path} is empty"
+        raise DataError(where, expected="one label a line")
+    return np.array(words)
+
+
+def is_file(text: str) -> bool:
+    """Whether `read` finds a file there."""
+    return _place(text)[0].is_file()
+
+
+def _place(text: str) -> tuple[Path, str]:
+    path, _, column = text.rpartition(":")
+    return (Path(text), "") if Path(text).is_file() or not path else (Path(path), column)
+
+
+def _words(path: Path) -> bool:
+    with path.open("rb") as file:
+        return npy.header(file, str(path))[1].kind in "SU"
