@@ -1,0 +1,72 @@
+"""bitpick run on an entry: in this process, or with workers that serve one entry after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bitpick
+from bitpick.errors import BitpickError, EngineError
+from bitpick.executors.inline import InlineExecutor
+from bitpick.executors.pool import WorkerPool
+from tests.zoo.entry import Made
+
+STATIC = {
+    "onnxruntime": "onnxruntime:s8u8-per_channel-minmax+reduced_range",
+    "openvino": "openvino:s8u8-per_channel-minmax",
+    "litert": "litert:s8s8-per_channel-minmax",
+    "pytorch_fx": "pytorch_fx:s8u8-per_channel-minmax+reduced_range",
+    "pytorch_pt2e": "pytorch_pt2e:s8u8-per_channel-minmax",
+    "executorch": "executorch:s8s8-per_channel-minmax",
+}
+"""One static recipe of each engine."""
+
+
+class Inline(InlineExecutor):
+    """Runs jobs in this process, and gives what a worker would give of an error that is none of bitpick's."""
+
+    def run(self, environment: str, function: str, payload: Any) -> Any:
+        try:
+            return super().run(environment, function, payload)
+        except BitpickError:
+            raise
+        except Exception as error:
+            raise EngineError(f"{type(error).__name__}: {error}") from error
+
+
+class Kept(WorkerPool):
+    """Workers that outlive a run: to start a framework takes longer than a small model does."""
+
+    def close(self) -> None:
+        """Nothing: see `end`."""
+
+    def end(self) -> None:
+        """End the workers."""
+        super().close()
+
+
+@contextmanager
+def executor(made: Any) -> Iterator[None]:
+    """Let every run have this executor."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bitpick.api.WorkerPool", lambda *_, **__: made)
+        yield
+
+
+def compare(made: Made, out: Path, engines: Sequence[str], recipes: Sequence[str] = ()) -> BitpickError | None:
+    """Compare builds of an entry's model, without timing and on this CPU alone.
+
+    Returns:
+        Why it was refused, or failed; None where it went well.
+    """
+    options = {"calibration_size": 64, "targets": ["host"], "bench_seconds": 0, "jobs": 1, **made.options}
+    chosen = list(recipes) or [STATIC[name] for name in engines if name in STATIC]
+    try:
+        bitpick.compare(made.model, made.data, engines=list(engines), recipes=chosen, out=out, **options)
+    except BitpickError as error:
+        return error
+    return None

@@ -1,0 +1,1 @@
+"""What is right, found without bitpick: by runtimes of their makers, NumPy, and a count of its own."""
