@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import logging
 import re
 import warnings
@@ -75,11 +76,12 @@ def _plain_pooling(graph: fx.Graph) -> None:
 def _name_nodes(graph: onnx.GraphProto) -> None:
     """Name nodes after the user's modules: a node with a stored weight after its owner, others after where they ran."""
     stored = {initializer.name for initializer in graph.initializer}
-    taken: dict[str, int] = {}
+    taken: set[str] = set()
     for node in graph.node:
         scopes = next((p.value for p in node.metadata_props if p.key == "pkg.torch.onnx.name_scopes"), "[]")
         steps = ast.literal_eval(scopes)[-2:]  # each step is a whole path
         owners = [n.removesuffix(".weight") for n in node.input[1:2] if n in stored and n.endswith(".weight")]
         name = f"{owners[0]}/{node.op_type}" if owners else "/".join(steps) or node.name
-        taken[name] = taken.get(name, 0) + 1
-        node.name = name if taken[name] == 1 else f"{name}_{taken[name]}"
+        numbered = (name if number == 1 else f"{name}_{number}" for number in itertools.count(1))
+        node.name = next(each for each in numbered if each not in taken)
+        taken.add(node.name)
