@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import BaseModel, ConfigDict
 
 from bitpick.model import Signature, Tensor
@@ -15,7 +17,8 @@ class Input(BaseModel):
 
     Attributes:
         name: as the reference graph calls it.
-        shape: of one sample, without the batch axis; None for a free dimension.
+        shape: of one sample, without the batch axis; None for a free dimension. A build whose engine takes samples of
+            one shape alone has the shape of the data here.
         dtype: as the float model takes it; a build may take integers with a scale and a zero point in its place.
         preprocessing: from a stored sample to what the float model takes.
         stored: dtype of a stored sample; None where it is not known.
@@ -62,6 +65,15 @@ class Interface(BaseModel):
     output: int = 0
     classes: tuple[str, ...] = ()
     threshold: float = 0.5
+
+    def fixed(self, shapes: Sequence[tuple[int, ...]]) -> Interface:
+        """This, for a build that takes samples of one shape alone.
+
+        Args:
+            shapes: of one sample of each input, without the batch axis.
+        """
+        pairs = zip(self.inputs, shapes, strict=True)
+        return self.model_copy(update={"inputs": tuple(e.model_copy(update={"shape": shape}) for e, shape in pairs)})
 
     @property
     def signature(self) -> Signature:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import onnx
 import pytest
 
 from bitpick.comparison import compare as module
 from bitpick.comparison import store as stores
 from bitpick.comparison.compare import Comparison, new_run
+from bitpick.comparison.job import open_build
 from bitpick.comparison.listener import Silent
 from bitpick.comparison.request import make_request
 from bitpick.comparison.store import Store
@@ -419,3 +421,19 @@ def test_a_request_of_the_float32_alone_is_refused(compare, tmp_path):
     with pytest.raises(RecipeError, match="no quantized recipe is asked for"):
         compare("fake:float32")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("sized", [False, True])
+def test_a_build_says_which_size_it_takes(compare, fake_engine, model_file, monkeypatch, sized):
+    model = onnx.load(model_file)
+    for dim in model.graph.input[0].type.tensor_type.shape.dim[1:3]:
+        dim.dim_param = "free"
+    onnx.save(model, model_file)
+    monkeypatch.setattr(type(fake_engine), "sized", sized)
+    recipe = "fake:s8s8-per_tensor-minmax"
+    run = compare(recipe)
+    told = open_build(compare.store.build(recipe)).interface
+    assert "get (4, 4, 3), the shape of the samples" in run.model.notes[0]
+    assert told.inputs[0].shape == ((4, 4, 3) if sized else (None, None, 3))
+    assert compare(recipe).rows == run.rows  # nothing changed, so its rows are kept
+    assert f"build {recipe}" not in compare.executor.ran

@@ -204,6 +204,46 @@ def write_torch(folder: str) -> None:
     torch.jit.script(net).save(out / "scripted.pt")
 
 
+def write_free_keras(folder: str) -> None:
+    """A net for pictures of any size, in the formats of Keras and TensorFlow."""
+    from bitpick.conversion import keras_file
+
+    keras_file.use_tensorflow()
+    from keras import Sequential, layers
+
+    net = Sequential([layers.Input((None, None, 3)), layers.Conv2D(4, 3), layers.GlobalMaxPooling2D(), layers.Dense(2)])
+    net.save(Path(folder) / "any.keras")
+    net.export(str(Path(folder) / "any_saved"), format="tf_saved_model", verbose=False)
+    np.save(Path(folder) / "any_keras.npy", net.predict(samples(), verbose=0))
+
+
+def write_free_torch(folder: str) -> None:
+    """Programs for sequences of any length: one for any number of them, one for one at a time."""
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self, count: int) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.count = count
+            self.layer = nn.TransformerEncoderLayer(3, 1, 8, dropout=0.0, batch_first=True)
+            self.dense = nn.Linear(3, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.layer(x) if self.count == 2 else x  # of one sequence alone its graph has the size in it
+            return self.dense(x).reshape(x.size(0), x.size(1) * 4).square()
+
+    free, sequences = torch.export.Dim.DYNAMIC, torch.from_numpy(samples()[:, 0])
+    np.save(Path(folder) / "sequences.npy", sequences)
+    for name, count, shapes in (("any", 2, {0: free, 1: free}), ("any_one", 1, {1: free})):
+        net = Net(count).eval()
+        program = torch.export.export(net, (torch.ones(count, 7, 3),), dynamic_shapes=(shapes,))
+        torch.export.save(program, Path(folder) / f"{name}.pt2")
+        with torch.no_grad():
+            np.save(Path(folder) / f"{name}.pt2.npy", net(sequences))
+
+
 def write_stubborn(out: str) -> None:
     """A program whose graph mixes the samples of its batch of two."""
     import torch
@@ -229,7 +269,6 @@ def run_exported(source: str, inputs: list[str], out: str) -> dict[str, Any]:
         "layers": pytorch_file.layers(module),
         "computing": pytorch_file.computing(module),
         "batch": pytorch_file.fixed_batch(module),
-        "example": [list(each.shape) for each in pytorch_file.example(module, 3)],
     }
 
 

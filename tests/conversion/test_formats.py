@@ -96,20 +96,50 @@ def test_the_clean_graph_computes_what_the_model_does(pool, files, tmp_path, nam
     assert onnx.load(found).graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
 
 
-@pytest.mark.parametrize("name", ["saved_model", "program", "keras2"])
-def test_litert_from_the_source_itself_computes_it_too(pool, files, tmp_path, name):
+def run_litert(path: Path, sample: np.ndarray) -> np.ndarray:
+    """What a LiteRT file computes for a batch of one, without being told its size."""
     from ai_edge_litert.interpreter import Interpreter
 
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], sample)
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+
+@pytest.mark.parametrize("name", ["saved_model", "program", "keras2"])
+def test_litert_from_the_source_itself_computes_it_too(pool, files, tmp_path, name):
     source = source_of(files, name)
     (hop,) = route(source.format(), Format.LITERT) or ()
     path = start(pool, source, files / "inputs.npz", tmp_path / f"made{source.format().suffix}")
     pool.run(hop.environment, hop.convert, {"source": path, "out": tmp_path / "m.tflite"})
-    interpreter = Interpreter(str(tmp_path / "m.tflite"))
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], steps.samples()[:1])
-    interpreter.invoke()
-    outputs = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    np.testing.assert_allclose(outputs, np.load(files / "expected.npy")[:1], atol=1e-5)
+    found = run_litert(tmp_path / "m.tflite", steps.samples()[:1])
+    np.testing.assert_allclose(found, np.load(files / "expected.npy")[:1], atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def free(pool, tmp_path_factory):
+    """Nets for samples of any size."""
+    folder = tmp_path_factory.mktemp("free")
+    pool.run("keras", "format_steps:write_free_keras", {"folder": folder})
+    pool.run("pytorch", "format_steps:write_free_torch", {"folder": folder})
+    return folder
+
+
+@pytest.mark.parametrize("name", ["any.keras", "any_saved", "any.pt2", "any_one.pt2"])
+def test_free_sizes_stay_free_in_onnx_and_are_fixed_in_litert(pool, free, tmp_path, name):
+    source = Source(str(free / name), True)
+    torch = name.endswith(".pt2")
+    samples = np.load(free / "sequences.npy") if torch else steps.samples()
+    expected = np.load(free / (f"{name}.npy" if torch else "any_keras.npy"))
+    graph = clean(pool, source, free / "none", tmp_path)
+    np.testing.assert_allclose(run(graph, samples)[0], expected, atol=1e-5)
+    assert onnx.load(graph).graph.input[0].type.tensor_type.shape.dim[1].dim_param
+    (hop,) = route(source.format(), Format.LITERT) or ()
+    path = start(pool, source, free / "none", tmp_path / f"made{source.format().suffix}")
+    payload = {"source": path, "out": tmp_path / "m.tflite", "shapes": [samples.shape[1:]]}
+    pool.run(hop.environment, hop.convert, payload)
+    np.testing.assert_allclose(run_litert(tmp_path / "m.tflite", samples[:1]), expected[:1], atol=1e-5)
 
 
 def test_a_net_in_two_frameworks_has_one_clean_graph(pool, files, tmp_path):
@@ -202,7 +232,6 @@ def test_what_the_pytorch_engines_are_told_of_a_program(pool, files, tmp_path):
     assert told["layers"] == ["conv", "norm", "depthwise", "dense"]
     assert told["computing"][0] == ["conv", "Conv2d"]
     assert told["batch"] is None
-    assert told["example"] == [[3, *steps.SHAPE]]
     with np.load(tmp_path / "out.npz") as found:
         np.testing.assert_allclose(found["arr_0"], np.load(files / "expected.npy"), atol=1e-5)
 

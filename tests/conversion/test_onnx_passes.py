@@ -57,6 +57,18 @@ def test_an_open_batch_gets_its_name_and_nothing_else_changes():
     assert onnx.numpy_helper.to_array(found.graph.initializer[0]).tolist() == [-1, 1, 6]
 
 
+def test_sizes_that_the_data_fix_are_fixed_and_the_batch_stays_free():
+    found = model(
+        [helper.make_node("Add", ["x", "w"], ["y"])], {"w": np.ones(1, np.float32)}, ["n", 3, "h", "w_"], None
+    )
+    module.fix_sizes(found, [(3, 8, 10)])
+    first, *rest = found.graph.input[0].type.tensor_type.shape.dim
+    assert first.dim_param == "n"
+    assert [dim.dim_value for dim in rest] == [3, 8, 10]
+    inferred = onnx.shape_inference.infer_shapes(found).graph.output[0].type.tensor_type.shape.dim
+    assert [dim.dim_value for dim in inferred] == [0, 3, 8, 10]
+
+
 def test_a_reshape_of_unknown_rank_is_left_alone():
     nodes = [
         helper.make_node("Compress", ["s", "c"], ["t"], axis=0),

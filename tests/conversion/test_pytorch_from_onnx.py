@@ -29,6 +29,23 @@ def floats(*shape):
     return (rng.random(shape) * 4 - 2).astype(np.float32)
 
 
+def test_free_sizes_are_those_of_the_samples(tmp_path):
+    graph = graph_of(
+        [
+            ("Shape", ["x"], ["s"], {"start": 2}),
+            ("ReduceProd", ["s"], ["p"], {"keepdims": 1}),
+            ("Concat", ["head", "p"], ["t"], {"axis": 0}),
+            ("Reshape", ["x", "t"], ["y"], {}),
+        ],
+        [("x", ["n", 3, "h", "w"])], ["y"], {"head": np.array([-1, 3])},
+    )  # fmt: skip
+    onnx.save(graph, tmp_path / "m.onnx")
+    module.convert(str(tmp_path / "m.onnx"), str(tmp_path / "m.pt"), [(3, 4, 5)])
+    found = module.load(tmp_path / "m.pt")
+    assert module.signature(found) == [((3, 4, 5), "float32")]
+    assert found(torch.zeros(7, 3, 4, 5)).shape == (7, 3, 20)
+
+
 def test_an_unknown_operator_is_named_with_its_node_and_opset():
     with pytest.raises(OperatorError) as error:
         module.import_graph(model(Node("NonZero", [floats(2, 3)])))

@@ -95,6 +95,16 @@ def record(found: Fitted, drawn: CalibrationDraw, seed: int) -> DataRecord:
     )
 
 
+def fixed_sizes(signature: Signature, samples: Samples) -> list[str]:
+    """What is told of each input that leaves sizes beside the batch free."""
+    return [
+        f"the input {tensor} leaves sizes free: engines that need fixed ones, such as LiteRT, get {_words(shape)}, "
+        "the shape of the samples"
+        for tensor, shape in zip(signature.inputs, samples.shapes, strict=True)
+        if tensor.shape is not None and None in tensor.shape
+    ]
+
+
 def interface(signature: Signature, samples: Samples, task: Task) -> Interface:
     """What a deployer must know of every build of a model, with the preprocessing of these samples."""
     batch = next(samples.head(1).batches(1))

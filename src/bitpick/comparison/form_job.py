@@ -31,8 +31,21 @@ FUNCTIONS = __name__
 
 
 @validate_call
-def convert(source: Path, source_format: Format, target_format: Format, out: Path) -> list[str]:
+def convert(
+    source: Path,
+    source_format: Format,
+    target_format: Format,
+    out: Path,
+    shapes: list[tuple[int, ...]] | None = None,
+) -> list[str]:
     """Run one conversion hop; the file appears whole or not at all.
+
+    Args:
+        source: the file to convert.
+        source_format: its format.
+        target_format: the format to write.
+        out: the file to write.
+        shapes: of one sample of each input, for a hop that is `sized`; None leaves free axes free.
 
     Returns:
         What the hop assumed, or changed, in words.
@@ -42,7 +55,8 @@ def convert(source: Path, source_format: Format, target_format: Format, out: Pat
     assert len(hops) == 1
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f"partial-{out.name}")
-    notes: list[str] | None = resolve(hops[0].convert)(str(source), str(partial))
+    sized = {"shapes": shapes} if hops[0].sized else {}
+    notes: list[str] | None = resolve(hops[0].convert)(str(source), str(partial), **sized)
     for extra in out.parent.glob(f"{partial.stem}.*"):
         extra.replace(out.with_name(extra.name.removeprefix("partial-")))
     return notes or []

@@ -38,7 +38,7 @@ class Inputs:
         format: its format.
         signature: what the model takes and gives.
         task: how builds are judged.
-        interface: what a deployer must know of every build.
+        interface: what a deployer must know of every build; see `interface_of` for axes that are free in it.
         calibration: the calibration set.
         evaluation: the evaluation set.
         check: the part of the evaluation set that slow checks see.
@@ -58,6 +58,17 @@ class Inputs:
     check_places: NDArray[np.int64]
     threads: int
     digests: NDArray[np.bytes_]
+
+    def interface_of(self, recipe: Recipe) -> Interface:
+        """What a deployer must know of a recipe's build; one that is `sized` takes samples of one shape."""
+        form = start_form(recipe, self.format)
+        sized = form is not None and any(hop.sized for hop in route(self.format, form) or ())
+        return self.interfaces[1 if sized or engine(recipe.engine).sized else 0]
+
+    @property
+    def interfaces(self) -> tuple[Interface, Interface]:
+        """What a deployer must know of builds with axes that the model leaves free, and with these axes fixed."""
+        return self.interface, self.interface.fixed(self.calibration.shapes)
 
     @property
     def shapes(self) -> list[tuple[int | None, ...] | None]:
@@ -96,7 +107,13 @@ def _hop_jobs(hop: Hop, inputs: Inputs, store: Store, given: Sequence[Format]) -
         f"convert:{hop.target}",
         hop.environment,
         "convert",
-        {"source": source, "source_format": hop.source, "target_format": hop.target, "out": target},
+        {
+            "source": source,
+            "source_format": hop.source,
+            "target_format": hop.target,
+            "out": target,
+            "shapes": inputs.calibration.shapes if hop.sized else None,
+        },
         needs=(f"convert:{hop.source}",) if made else (),
         subject=hop.name,
         module=form_job.FUNCTIONS,
@@ -258,7 +275,7 @@ def _built(
             "recipe": recipe,
             "samples": inputs.calibration,
             "ranges": ranges,
-            "interface": inputs.interface,
+            "interface": inputs.interface_of(recipe),
             "folder": folder,
             "root": store.root,
         },

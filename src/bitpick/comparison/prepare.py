@@ -131,6 +131,7 @@ class Preparation:
         self.run.data = fit.record(found, drawn, request.seed)
         for note in self.run.data.notes:
             self._listener.note(note)
+        self._note(fit.fixed_sizes(signature, found.evaluation))
         self.store.forget_other_data()
         identity = hashlib.sha256("\n".join([pool.sha256, drawn.sha256, repr(pool.preprocessing)]).encode()).hexdigest()
         check, places = part(evaluation, request.target_samples, self.store.check_indices)

@@ -64,7 +64,7 @@ class Rows:
         self._model = model
         self._inputs = inputs
         self._order: dict[str, int] = {}
-        store.interface = inputs.interface
+        store.interfaces = inputs.interfaces
         # An earlier run's rows stay where their files are what they were; which of them count, `measure` says.
         previous = store.previous.rows if store.previous is not None else []
         self._run.rows = [row for row in previous if store.kept_row(row.id) is not None]

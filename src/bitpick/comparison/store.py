@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -92,7 +92,7 @@ class Store:
         self._made: Path | None = None
         self._other_data = False
         self.settled = False
-        self.interface: Interface | None = None  # what builds of this run ship with, once it is known
+        self.interfaces: Sequence[Interface] = ()  # those that builds of this run may ship with, once they are known
         self._aside: Path | None = None
 
     def claim(self, overwrite: bool) -> None:
@@ -268,10 +268,9 @@ class Store:
         with contextlib.suppress(OSError, ValueError, KeyError, EOFError, BadZipFile, ModelError):
             folder = (self.root / row.files[0].path).parent
             made = open_build(folder)
-            ships = (row.quantization, row.settings or {}, self.interface or made.interface)
-            if (made.recipe, made.settings, made.interface) == ships and all(
-                sha256_of(self.root / f.path) == f.sha256 for f in row.files
-            ):
+            known = not self.interfaces or made.interface in self.interfaces
+            unchanged = all(sha256_of(self.root / f.path) == f.sha256 for f in row.files)
+            if known and unchanged and (made.recipe, made.settings) == (row.quantization, row.settings or {}):
                 return row if len(predictions(folder, row.target)) == row.samples else None
         return None
 

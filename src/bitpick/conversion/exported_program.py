@@ -65,15 +65,6 @@ def fixed_batch(program: ExportedProgram) -> int | None:
     return fixed[0] if fixed else None
 
 
-def signature(program: ExportedProgram) -> list[tuple[tuple[int | None, ...], str]]:
-    """Shape of one sample, with None for a free dimension, and dtype of each input."""
-    values = [node.meta["val"] for node in user_inputs(program)]
-    return [
-        (tuple(d if isinstance(d, int) else None for d in v.shape[1:]), str(v.dtype).removeprefix("torch."))
-        for v in values
-    ]
-
-
 def run(function: Callable[..., Any], batch: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """The outputs for a batch, in order, whatever structure holds them.
 
@@ -142,39 +133,58 @@ def freed(program: ExportedProgram) -> ExportedProgram:
         return program
     import torch
 
+    values = [node.meta["val"] for node in user_inputs(program)]
     # Tokens and categories are zero, which is always one.
     batch = [
-        (torch.randn if dtype.startswith("float") else torch.zeros)(
-            size + 1, *(8 if d is None else d for d in shape), dtype=getattr(torch, dtype)
+        (torch.randn if v.dtype.is_floating_point else torch.zeros)(
+            size + 1, *map(_example, v.shape[1:]), dtype=v.dtype
         )
-        for shape, dtype in signature(program)
+        for v in values
     ]
+    others = [[axis for axis, d in enumerate(v.shape) if axis and not isinstance(d, int)] for v in values]
     original = module(program)
     free = module(program)
     for node in free.graph.nodes:
         shape = node.meta["val"].shape if str(node.target) in _SHAPED else ()
-        if shape and shape[0] == size and all(isinstance(d, int) for d in shape):
-            node.args = (node.args[0], [-1, *shape[1:]])
+        if shape and shape[0] == size:
+            rest = [d if isinstance(d, int) else given for d, given in zip(shape, node.args[1], strict=True)][1:]
+            if -1 not in rest:
+                node.args = (node.args[0], [-1, *rest])
     free.recompile()
-    found = _with_free_batch(free, batch)
+    found = _with_free_batch(free, batch, others)
     return found if found is not None and _alike(original, module(found), batch, size) else program
 
 
-def _with_free_batch(original: torch.nn.Module, batch: Sequence[torch.Tensor]) -> ExportedProgram | None:
-    """A program whose batch is free; None where the code of the module, or its graph, has a size of its own."""
+def _example(size: int | torch.SymInt) -> int:
+    """A size that an axis can have: of a free one that of the example that its program was exported with."""
+    if isinstance(size, int):
+        return size
+    hint = size.node.hint
+    return 8 if hint is None else int(hint)
+
+
+def _with_free_batch(
+    original: torch.nn.Module, batch: Sequence[torch.Tensor], others: Sequence[Sequence[int]] | None = None
+) -> ExportedProgram | None:
+    """A program whose batch is free; None where the code of the module, or its graph, has a size of its own.
+
+    Args:
+        original: the module.
+        batch: some samples.
+        others: for each input, the axes beside the batch that are free too.
+    """
     import torch
 
     # Two samples, not one: an export specializes on a size of one.
     example = sized(batch, 2)
     try:
-        program = torch.export.export(
-            original, example, dynamic_shapes=tuple({0: torch.export.Dim.AUTO} for _ in example)
-        )
+        free = tuple(dict.fromkeys([0, *more], torch.export.Dim.AUTO) for more in others or [()] * len(example))
+        program = torch.export.export(original, example, dynamic_shapes=free)
     except Exception:  # noqa: BLE001 - whatever it is, the caller tries one sample, and tells what that gives
         return None
     outputs = [node.meta["val"] for node in program.graph.output_node().args[0] if hasattr(node, "meta")]
-    free = fixed_batch(program) is None and all(not isinstance(o.shape[0], int) for o in outputs if o.dim())
-    return program if free else None
+    freed = fixed_batch(program) is None and all(not isinstance(o.shape[0], int) for o in outputs if o.dim())
+    return program if freed else None
 
 
 def _alike(original: Any, found: Any, batch: Sequence[torch.Tensor], size: int) -> bool:

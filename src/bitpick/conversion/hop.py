@@ -21,6 +21,8 @@ class Hop:
         trace: `module:function` for each side, called with `source: str, target: str, inputs: str` (an `.npz` file),
             which returns what each node computes as `{name: array}`, in order, under names that both sides share. None
             where the two sides share no names.
+        sized: whether `convert` also takes `shapes`, the shape of one sample of each input, and fixes at it the axes
+            that are free beside the batch: what it writes is for samples of that shape alone.
     """
 
     source: Format
@@ -29,6 +31,7 @@ class Hop:
     packages: tuple[str, ...]
     convert: str
     trace: tuple[str, str] | None = None
+    sized: bool = False
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bitpick.conversion.hop import Hop
@@ -15,11 +16,17 @@ HOP = Hop(
     environment="litert_torch",  # it brings JAX, which stays out of the process that measures PyTorch
     packages=("torch", "litert-torch"),
     convert="bitpick.conversion.litert_from_exported:convert",
+    sized=True,
 )
 
 
-def convert(source: str, out: str) -> None:
+def convert(source: str, out: str, shapes: Sequence[Sequence[int]] | None = None) -> None:
     """Write the LiteRT form of a `.pt2` file, for one sample at a time.
+
+    Args:
+        source: the program.
+        out: the file to write.
+        shapes: of one sample of each input, see `Hop.sized`.
 
     Raises:
         OperatorError: litert-torch cannot express an operator.
@@ -32,7 +39,8 @@ def convert(source: str, out: str) -> None:
     program = exported_program.load(Path(source))
     values = [node.meta["val"] for node in exported_program.user_inputs(program)]
     try:
-        example = tuple(torch.zeros(1, *(int(d) for d in v.shape[1:]), dtype=v.dtype) for v in values)
+        sizes = [tuple(map(int, value.shape[1:])) for value in values] if shapes is None else shapes
+        example = tuple(torch.zeros(1, *size, dtype=v.dtype) for v, size in zip(values, sizes, strict=True))
         litert_torch.convert(exported_program.module(program), example).export(out)
     except Exception as error:
         told = telling_line(error)

@@ -1,7 +1,8 @@
-"""Keras → LiteRT, by TensorFlow's own converter: the float model, its batch left free."""
+"""Keras → LiteRT, by TensorFlow's own converter: the float model, its batch left free, other sizes fixed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bitpick.conversion.hop import Hop
@@ -15,11 +16,17 @@ HOP = Hop(
     environment="keras",
     packages=("keras",),
     convert="bitpick.conversion.litert_from_keras:convert",
+    sized=True,
 )
 
 
-def convert(source: str, out: str) -> None:
+def convert(source: str, out: str, shapes: Sequence[Sequence[int]] | None = None) -> None:
     """Write the LiteRT form of a Keras file.
+
+    Args:
+        source: the Keras file.
+        out: the file to write.
+        shapes: of one sample of each input, see `Hop.sized`.
 
     Raises:
         OperatorError: the converter cannot express a layer.
@@ -30,11 +37,13 @@ def convert(source: str, out: str) -> None:
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter
+    specs = keras_file.specs(model)
+    sized = saved_model.sized(specs, shapes)
     try:
-        if len(model.inputs) == len(model.outputs) == 1:
+        if len(model.inputs) == len(model.outputs) == 1 and sized == specs:
             content = converter.from_keras_model(model).convert()
         else:  # numbered names: the converter sorts its own, and their order is all that tells tensors apart
-            numbered = saved_model.numbered(keras_file.flat(model), keras_file.specs(model))
+            numbered = saved_model.numbered(keras_file.flat(model), sized)
             keeper = tf.Module()
             # Of a Keras model alone it does not see the weights: they would stay variables that nobody ever sets.
             keeper.weights = [variable.value for variable in model.variables]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bitpick.conversion.hop import Hop
@@ -15,11 +16,17 @@ HOP = Hop(
     environment="keras",
     packages=("keras",),
     convert="bitpick.conversion.litert_from_saved_model:convert",
+    sized=True,
 )
 
 
-def convert(source: str, out: str) -> None:
+def convert(source: str, out: str, shapes: Sequence[Sequence[int]] | None = None) -> None:
     """Write the LiteRT form of a SavedModel.
+
+    Args:
+        source: the folder.
+        out: the file to write.
+        shapes: of one sample of each input, see `Hop.sized`.
 
     Raises:
         OperatorError: the converter cannot express an operator.
@@ -30,7 +37,8 @@ def convert(source: str, out: str) -> None:
     import tensorflow as tf
 
     try:
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([model.concrete()], model.loaded)
+        function = saved_model.numbered(model.call, saved_model.sized(model.specs, shapes))
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model.loaded)
         Path(out).write_bytes(converter.convert())
     except Exception as error:
         told = telling_line(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,6 +66,23 @@ def free_batch(model: onnx.ModelProto) -> int | None:
             model.graph.initializer.append(onnx.numpy_helper.from_array(target, name))
             node.input[1] = name
     return int(min(leading))
+
+
+def fix_sizes(model: onnx.ModelProto, shapes: Sequence[Sequence[int]]) -> None:
+    """Fix the axes of inputs that are free beside the batch, such as height, width and the length of a sequence.
+
+    Args:
+        model: a graph whose inputs have a leading batch axis.
+        shapes: of one sample of each input, without the batch axis, in the graph's order.
+    """
+    stored = {initializer.name for initializer in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in stored]
+    for value, shape in zip(inputs, shapes, strict=True):
+        dims = value.type.tensor_type.shape.dim[1:]
+        if len(dims) == len(shape):
+            for dim, size in zip(dims, shape, strict=True):
+                dim.dim_value = dim.dim_value if dim.HasField("dim_value") else size
+    del model.graph.value_info[:]  # shapes at sizes that were free
 
 
 def to_float32(model: onnx.ModelProto) -> None:

@@ -18,12 +18,12 @@ def load(path: Path) -> torch.nn.Module:
         return pytorch_from_onnx.load(path)
     program = exported_program.load(path)
     module = exported_program.module(program)
-    module.meta |= {"signature": exported_program.signature(program), "batch": exported_program.fixed_batch(program)}
+    module.meta |= {"exported": True, "batch": exported_program.fixed_batch(program)}
     return module
 
 
 def _is_exported(module: torch.nn.Module) -> bool:
-    return "signature" in getattr(module, "meta", {})
+    return "exported" in getattr(module, "meta", {})
 
 
 def fixed_batch(module: torch.nn.Module) -> int | None:
@@ -58,13 +58,3 @@ def _called(module: Any) -> list[tuple[str, str]]:
             path, kind = stack[-1]
             found.setdefault(path, str(kind if isinstance(kind, str) else kind.__name__).rpartition(".")[2])
     return list(found.items())
-
-
-def example(module: torch.nn.Module, count: int) -> tuple[torch.Tensor, ...]:
-    """So many samples of zeros, a tensor for each input."""
-    if not _is_exported(module):
-        return pytorch_from_onnx.example(module, count)
-    import torch
-
-    signature = getattr(module, "meta", {})["signature"]
-    return tuple(torch.zeros(count, *shape, dtype=getattr(torch, dtype)) for shape, dtype in signature)

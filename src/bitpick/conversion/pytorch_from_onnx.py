@@ -9,14 +9,14 @@ from __future__ import annotations
 import keyword
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.conversion import onnx_file
+from bitpick.conversion import onnx_file, onnx_passes
 from bitpick.conversion.hop import Hop
 from bitpick.conversion.onnx_passes import subgraphs
 from bitpick.errors import OperatorError
@@ -38,19 +38,33 @@ HOP = Hop(
     packages=("torch",),
     convert="bitpick.conversion.pytorch_from_onnx:convert",
     trace=("bitpick.conversion.pytorch_from_onnx:trace_source", "bitpick.conversion.pytorch_from_onnx:trace_target"),
+    sized=True,
 )
 
 
-def convert(source: str, out: str) -> None:
+def convert(source: str, out: str, shapes: Sequence[Sequence[int]] | None = None) -> None:
     """Write the PyTorch form of a clean ONNX file: a pickled `GraphModule`.
+
+    Args:
+        source: the clean ONNX file.
+        out: the file to write.
+        shapes: of one sample of each input, see `Hop.sized`.
 
     Raises:
         OperatorError: the graph has an operator, or a form of one, that the importer does not know.
     """
-    import onnx
     import torch
 
-    torch.save(import_graph(onnx.load(source)), out)
+    torch.save(import_graph(_read(source, shapes)), out)
+
+
+def _read(source: str, shapes: Sequence[Sequence[int]] | None) -> onnx.ModelProto:
+    import onnx
+
+    model = onnx.load(source)
+    if shapes is not None:
+        onnx_passes.fix_sizes(model, shapes)
+    return model
 
 
 _STANDARD = ("", "ai.onnx")
@@ -262,7 +276,6 @@ def trace_source(source: str, target: str, inputs: str) -> dict[str, Any]:  # no
 
 def trace_target(source: str, target: str, inputs: str) -> dict[str, Any]:  # noqa: ARG001 - the form of a trace
     """What the module computes for each tensor. Built again from the source: a pickled one forgets its nodes' names."""
-    import onnx
     import torch
     from torch import fx
 
@@ -275,7 +288,8 @@ def trace_target(source: str, target: str, inputs: str) -> dict[str, Any]:  # no
                 computed[n] = result.detach().numpy()
             return result
 
-    imported = _Import(onnx.load(source))
+    batch = onnx_file.read_inputs(inputs)
+    imported = _Import(_read(source, [each.shape[1:] for each in batch]))
     with torch.inference_mode():
-        Recorder(imported.module).run(*map(torch.from_numpy, onnx_file.read_inputs(inputs)))
+        Recorder(imported.module).run(*map(torch.from_numpy, batch))
     return {name: computed[node] for name, node in imported.values.items() if node in computed}

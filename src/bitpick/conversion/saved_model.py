@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,6 @@ class SavedModel:
         """The number of its weights."""
         return sum(math.prod(variable.shape) for variable in self.variables)
 
-    def concrete(self) -> Any:
-        """As a concrete function, see `numbered`."""
-        return numbered(self.call, self.specs)
-
 
 def numbered(call: Callable[..., list[Any]], specs: Iterable[Any]) -> Any:
     """A function as a concrete one with numbered names: converters sort names, and the order is to stay."""
@@ -54,6 +50,26 @@ def numbered(call: Callable[..., list[Any]], specs: Iterable[Any]) -> Any:
 
     named = tf.function(lambda *inputs: {f"output_{i}": y for i, y in enumerate(call(*inputs))}, autograph=False)
     return named.get_concrete_function(*(tf.TensorSpec(s.shape, s.dtype, f"input_{i}") for i, s in enumerate(specs)))
+
+
+def sized(specs: Sequence[Any], shapes: Sequence[Sequence[int]] | None) -> list[Any]:
+    """Specs of inputs with the axes that are free beside the batch fixed.
+
+    Args:
+        specs: a `tf.TensorSpec` for each input.
+        shapes: of one sample of each input, without the batch axis; None leaves them free.
+    """
+    import tensorflow as tf
+
+    def fixed(spec: Any, shape: Sequence[int]) -> Any:
+        if spec.shape.rank is None:
+            return tf.TensorSpec([None, *shape], spec.dtype, spec.name)
+        sizes = [own if own is not None else size for own, size in zip(spec.shape[1:], shape, strict=True)]
+        return tf.TensorSpec([*spec.shape[:1], *sizes], spec.dtype, spec.name)
+
+    if shapes is None:
+        return list(specs)
+    return [fixed(spec, shape) for spec, shape in zip(specs, shapes, strict=True)]
 
 
 def load(path: Path) -> SavedModel:

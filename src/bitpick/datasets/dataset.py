@@ -64,6 +64,11 @@ class Samples(BaseModel):
         one = np.array(self.values)[one] if self.values else one
         return one.astype(np.int64 if np.issubdtype(one.dtype, np.integer) else np.float32)
 
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shape of one sample of each input, as the model takes it: that of all samples."""
+        return [each.shape[1:] for each in next(self.head(1).batches(1))]
+
     def head(self, count: int) -> Samples:
         """The first samples, at most `count` of them."""
         return self.model_copy(update={"count": min(count, self.count)})

@@ -173,6 +173,7 @@ class Engine(ABC):
         configures: whether a recipe can name session settings for its runtime.
         signs: whether activations that can be negative are signed, also where a recipe has unsigned ones.
         optimizes: whether its runtime rewrites the graph when it opens a build, and can be told not to.
+        sized: whether its builds take samples of the data's own shape alone, also where the model leaves axes free.
         runner: the module whose `Build` opens a build in its `run.py`, see `engines.runners`; None ships none.
     """
 
@@ -188,6 +189,7 @@ class Engine(ABC):
     configures: ClassVar[bool] = False
     signs: ClassVar[bool] = False
     optimizes: ClassVar[bool] = False
+    sized: ClassVar[bool] = False
     runner: ClassVar[str | None] = None
 
     def missing(self) -> str | None:

@@ -27,6 +27,7 @@ class ExecuTorchEngine(Engine):
     packages = ("executorch", "torchao", "torch")
     extra = "executorch"
     accepts = (Format.EXPORTED, Format.PYTORCH)
+    sized = True
     runner = "bitpick.engines.runners.executorch"
     capabilities = (
         Capability(("s8dynamic",)),
@@ -59,7 +60,7 @@ class ExecuTorchEngine(Engine):
         from bitpick.conversion import pytorch_file
 
         module: Any = pytorch_file.load(source)
-        one = pytorch_file.example(module, 1)
+        one = tuple(map(torch.from_numpy, next(samples.head(1).batches(1))))
         if recipe.kind != "baseline":
             module = pt2e.quantize(module, _quantizer(recipe), samples)
         program = torch.export.export(module, one)

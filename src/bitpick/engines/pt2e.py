@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bitpick.conversion import pytorch_file
+from bitpick.conversion import exported_program, pytorch_file
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.batches import calibration_batches, pieces
 
@@ -34,7 +34,7 @@ def quantize(module: Any, quantizer: Any, samples: Samples, rewrite: Callable[[A
     except Exception:
         if (fixed := pytorch_file.fixed_batch(module)) is None:
             raise
-        exported = torch.export.export(module, pytorch_file.example(module, fixed))
+        exported = torch.export.export(module, exported_program.sized(example, fixed))
     program = exported.module(check_guards=False)
     if rewrite is not None:
         rewrite(program)

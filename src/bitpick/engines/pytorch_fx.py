@@ -50,6 +50,7 @@ class PyTorchFxEngine(Engine):
     extra = "pytorch"
     accepts = (Format.PYTORCH,)
     runs = (Format.PYTORCH,)
+    sized = True
     runner = "bitpick.engines.runners.pytorch_fx"
     scopes = True
     deprecated = "PyTorch is removing FX graph mode quantization and TorchScript, which its builds ship as"

@@ -38,6 +38,7 @@ class PyTorchPt2eEngine(Engine):
     extra = "pytorch"
     accepts = (Format.EXPORTED, Format.PYTORCH)
     runs = (Format.EXPORTED,)
+    sized = True
     runner = "bitpick.engines.runners.pytorch_pt2e"
     scopes = True
     capabilities = (
