@@ -112,6 +112,8 @@ TESTED_ELSEWHERE = {
     "engines/pytorch_fx": "conformance",
     "engines/onnxruntime_quantizer": "engines/test_onnxruntime",
     "engines/registry": "conformance",
+    "comparison/logs": "test_cli_failures",
+    "failure": "test_cli_failures",
     "judging": "comparison/test_request, measures/tasks/test_registry",
     "reports/chart": "reports/test_charts",
     "reports/charted": "reports/test_charts, reports/test_measured",

@@ -10,8 +10,10 @@
     │   ├── ConversionError     a hop changed the model's outputs
     │   ├── OperatorError       a hop met an operator it does not know
     │   ├── EngineError         an engine's library refused or broke
-    │   └── WorkerError         a worker process died
-    │       └── InstructionError  of an instruction that its CPU does not have
+    │   ├── WorkerError         a worker process died
+    │   │   └── InstructionError  of an instruction that its CPU does not have
+    │   ├── MemoryLimitError    there is not enough memory
+    │   └── UnexpectedError     something broke that nobody foresaw
     └── Unsupported             not a failure: an engine cannot do this recipe here
 
 A message answers three questions: what happened and where, what was expected, how to fix it.
@@ -19,16 +21,23 @@ A message answers three questions: what happened and where, what was expected, h
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
 from typing import ClassVar
+
+from bitpick.library_errors import is_out_of_memory, typed_line
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class BitpickError(Exception):
     """The root of the tree.
 
-    Args:
+    Attributes:
         what: what happened, and where.
-        expected: what was expected instead.
-        mend: what to do about it.
+        expected: what was expected instead; empty where that goes without saying.
+        mend: how to fix it; empty where nobody knows.
+        logs: the folder with what libraries printed until then; None where nothing was kept.
     """
 
     exit_code: ClassVar[int] = 3
@@ -38,19 +47,28 @@ class BitpickError(Exception):
         self.what = what
         self.expected = expected
         self.mend = mend
+        self.logs: Path | None = None
 
     def __str__(self) -> str:
-        lines = [self.what]
-        if self.expected:
-            lines.append(f"expected: {self.expected}")
-        if self.mend:
-            lines.append(f"to fix it: {self.mend}")
+        lines = self._answers
+        if self.logs is not None:
+            lines.append(f"the logs are in {self.logs}")
         return "\n".join(lines)
 
     @property
     def line(self) -> str:
         """The message in one line, as the reason of a row."""
-        return str(self).replace("\n", "; ")
+        return "; ".join(self._answers).replace("\n", "; ")
+
+    @property
+    def _answers(self) -> list[str]:
+        """What happened, what was expected, how to fix it, as far as that is known."""
+        lines = [self.what]
+        if self.expected:
+            lines.append(f"expected: {self.expected}")
+        if self.mend:
+            lines.append(f"to fix it: {self.mend}")
+        return lines
 
     def to_dict(self) -> dict[str, str]:
         """The error as JSON, to cross from a worker to its parent."""
@@ -109,8 +127,31 @@ class InstructionError(WorkerError):
     """A worker process died of an instruction that its CPU does not have."""
 
 
+class MemoryLimitError(RunError):
+    """There is not enough memory for what was asked."""
+
+
+class UnexpectedError(RunError):
+    """Something broke that nobody foresaw."""
+
+
 class Unsupported(BitpickError):  # noqa: N818 - an answer, not an error: it becomes a row
     """The engine cannot do this recipe on this machine."""
+
+
+def unexpected(error: Exception) -> RunError:
+    """An exception that is none of this tree, as one that is: memory, space on a disk, or else a defect of bitpick."""
+    if is_out_of_memory(error):
+        return MemoryLimitError(
+            f"out of memory: {typed_line(error)}", mend="free some memory, or use fewer samples (--calibration-size)"
+        )
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        where = f" ({error.filename})" if error.filename else ""
+        return RunError(f"no space is left on the disk{where}", mend="free some space and run the same command again")
+    return UnexpectedError(
+        f"an unexpected error: {typed_line(error)}",
+        mend="this looks like a defect of bitpick: please report it with the log",
+    )
 
 
 def _descendants(root: type[BitpickError]) -> dict[str, type[BitpickError]]:

@@ -22,6 +22,7 @@ from bitpick.evidence import (
     VersusBaseline,
     VersusNative,
 )
+from bitpick.failure import Failure
 from bitpick.fingerprint import Coverage, Fingerprint
 from bitpick.judging import Judging
 from bitpick.recipe import Kind, Recipe
@@ -285,6 +286,7 @@ class Run(Record):
     """run.json.
 
     Attributes:
+        error: why the run failed, where it did.
         diagnosis: which layers of a row hurt, where that was asked for.
         examples: evaluation samples that the recommended build, or the most accurate one, predicts otherwise than its
             float32.
@@ -294,6 +296,7 @@ class Run(Record):
     state: State
     command: str
     version: str
+    error: Failure | None = None
     request: RequestRecord
     task: str = "classification"
     model: ModelRecord

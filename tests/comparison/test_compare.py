@@ -15,7 +15,7 @@ from bitpick.comparison.job import open_build
 from bitpick.comparison.listener import Silent
 from bitpick.comparison.request import make_request
 from bitpick.comparison.store import Store
-from bitpick.errors import DataError, ModelError, RecipeError, RequestError, RunError
+from bitpick.errors import DataError, ModelError, RecipeError, RequestError, RunError, UnexpectedError
 from bitpick.executors.inline import InlineExecutor
 from bitpick.fingerprint import Coverage, Grid
 from bitpick.host import this_host
@@ -139,6 +139,22 @@ def test_no_quantized_row_is_a_failed_run_that_is_recorded(compare):
         compare("fake:s8u8-per_tensor-minmax+absent")
     run = stores.read(compare.store.root)
     assert run.recommendation.id is None
+    assert run.error.what.startswith("no quantized row is ok")
+
+
+def test_a_run_that_breaks_unforeseen_says_so_and_keeps_the_traceback(compare, monkeypatch):
+    def broken(*_):
+        raise KeyError("state")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bitpick.comparison.compare.evaluation_set.keep", broken)
+        with pytest.raises(UnexpectedError, match="an unexpected error: KeyError: 'state'") as raised:
+            compare()
+    run = stores.read(compare.store.root)
+    assert (run.state, run.error.kind, run.error.logs) == ("failed", "UnexpectedError", "logs")
+    assert run.error.what == raised.value.what
+    assert "Traceback" in (compare.store.root / "logs" / "bitpick.log").read_text()
+    assert compare().error is None  # what failed once may go on
 
 
 @pytest.mark.parametrize(

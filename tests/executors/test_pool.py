@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bitpick.errors import DataError, EngineError, InstructionError, WorkerError
+from bitpick.errors import DataError, EngineError, InstructionError, MemoryLimitError, WorkerError
 from bitpick.executors.pool import Launch, Limits, Worker, WorkerPool
 
 
@@ -64,7 +64,7 @@ def test_errors_come_back_as_what_they_were(worker):
     assert str(error.value) == "no data\nexpected: data\nto fix it: bring some"
     with pytest.raises(EngineError, match=r"^ZeroDivisionError: first line$"):
         worker.run("functions:fail_by_accident", {})
-    with pytest.raises(EngineError, match="out of memory"):
+    with pytest.raises(MemoryLimitError, match="out of memory"):
         worker.run("functions:exhaust_memory", {})
     assert "second line" in worker.log.read_text()
 
@@ -85,6 +85,15 @@ def test_a_worker_that_dies_says_how_and_is_started_again(worker, function, payl
     after = worker.run("functions:echo", {}).value
     assert after["pid"] != before
     assert after["calls"] == 1
+
+
+def test_the_last_line_of_a_worker_that_died_is_told_and_no_earlier_one(worker):
+    with pytest.raises(WorkerError, match="which ends with: Check failed: a < b") as error:
+        worker.run("functions:die", {"code": 7, "words": "starting\nCheck failed: a < b\n\n"})
+    assert error.value.mend == "look into that log"
+    with pytest.raises(WorkerError) as error:
+        worker.run("functions:die", {"code": 7})
+    assert "ends with" not in error.value.what
 
 
 def test_a_worker_that_died_between_two_calls_is_started_again(worker):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import functools
+import tempfile
+import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+
+if TYPE_CHECKING:
+    from bitpick.errors import BitpickError
 
 app = typer.Typer(
     help="Which quantized build of my model should I ship?",
@@ -63,19 +68,46 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     def guarded(*arguments: Any, **options: Any) -> None:
         from bitpick.errors import BitpickError
 
+        as_json = bool(options.get("json"))
         try:
             function(*arguments, **options)
         except BitpickError as error:
-            typer.echo(f"bitpick: {error}", err=True)
-            raise SystemExit(error.exit_code) from None
+            _fail(error, as_json)
         except KeyboardInterrupt:
             goes_on = function.__name__ in ("compare", "diagnose")
             kept = ": what was done is kept, and the same command goes on from there" if goes_on else ""
             typer.echo(f"bitpick: interrupted{kept}", err=True)
             raise SystemExit(130) from None
+        except (BrokenPipeError, typer.Exit, typer.Abort):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends as one message and not as a traceback
+            from bitpick.errors import unexpected
+
+            known = unexpected(error)
+            known.logs = _trace(error)
+            _fail(known, as_json)
 
     app.command()(guarded)
     return guarded
+
+
+def _fail(error: BitpickError, as_json: bool) -> NoReturn:
+    """End the command with what went wrong, for people and, where it was asked for, as JSON."""
+    typer.echo(f"bitpick: {error}", err=True)
+    if as_json:
+        from bitpick import printing
+        from bitpick.failure import Failure
+
+        logs = None if error.logs is None else str(error.logs)
+        printing.print_json({"error": Failure.of(error, logs).model_dump(exclude_none=True)})
+    raise SystemExit(error.exit_code)
+
+
+def _trace(error: Exception) -> Path:
+    """A new file that holds where an exception came from."""
+    with tempfile.NamedTemporaryFile("w", prefix="bitpick-", suffix=".log", delete=False, encoding="utf-8") as file:
+        traceback.print_exception(error, file=file)
+    return Path(file.name)
 
 
 def _version(wanted: bool) -> None:

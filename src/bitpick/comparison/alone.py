@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bitpick.comparison import bench as timing
-from bitpick.comparison import fit, form_job, making, plan
+from bitpick.comparison import fit, form_job, logs, making, plan
 from bitpick.comparison.arrays import read_outputs
 from bitpick.comparison.fit import LoadData
 from bitpick.comparison.job import FUNCTIONS, open_build
@@ -40,8 +40,8 @@ def evaluate(model: Source, load_data: LoadData, listener: Listener, judging: Ju
         RequestError: there is no such model or build, or it does not fit the data.
         RunError: the evaluation failed.
     """
-    with tempfile.TemporaryDirectory(prefix="bitpick-") as folder:
-        executor = WorkerPool(threads=this_host().cores)
+    with tempfile.TemporaryDirectory(prefix="bitpick-") as folder, logs.kept() as printed:
+        executor = WorkerPool(printed, threads=this_host().cores)
         try:
             made, signature, asked_for = _opened(model, Path(folder), executor, load_data, listener)
             each = engine(made.recipe.engine)
@@ -111,8 +111,8 @@ def bench(builds: Sequence[Source], load_data: LoadData, listener: Listener, **o
         RequestError: there is no such build, or it does not fit the data.
         RunError: a build cannot be run.
     """
-    with tempfile.TemporaryDirectory(prefix="bitpick-") as folder:
-        executor = WorkerPool(threads=this_host().cores)
+    with tempfile.TemporaryDirectory(prefix="bitpick-") as folder, logs.kept() as printed:
+        executor = WorkerPool(printed, threads=this_host().cores)
         opened = []
         try:
             for number, each in enumerate(builds):
@@ -125,7 +125,7 @@ def bench(builds: Sequence[Source], load_data: LoadData, listener: Listener, **o
         fits = [fit.fitted(load_data, found[1], each.name) for each, found in zip(builds, opened, strict=True)]
         threads = options.get("threads", 1)
         made = [build for build, *_ in opened]
-        return timing.bench(made, fits[0].evaluation, lambda: WorkerPool(threads=threads), listener, **options)
+        return timing.bench(made, fits[0].evaluation, lambda: WorkerPool(printed, threads=threads), listener, **options)
 
 
 def _kind(inspected: dict[str, Any]) -> Kind:

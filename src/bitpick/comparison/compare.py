@@ -17,8 +17,9 @@ from bitpick.comparison.request import check_offered, offers
 from bitpick.comparison.rows import Rows
 from bitpick.comparison.store import Store
 from bitpick.engines.registry import engines, outside_distributions
-from bitpick.errors import RequestError, RunError
+from bitpick.errors import BitpickError, RequestError, RunError, unexpected
 from bitpick.executors.executor import Executor
+from bitpick.failure import Failure
 from bitpick.host import Host, installed_version
 from bitpick.model import Format
 from bitpick.result import HostRecord, ModelRecord, RequestRecord, Run
@@ -123,13 +124,19 @@ class Comparison:
             self.run.state = "complete"
         except RequestError as error:
             self._executor.close()
-            if self.store.settled:  # too late to undo: what was measured stays
-                self.run.state = "failed"
-                raise RunError(error.what, expected=error.expected, mend=error.mend) from error
-            self.store.discard()
+            if not self.store.settled:
+                self.store.discard()
+                raise
+            # Too late to undo: what was measured stays.
+            raise self._failed(RunError(error.what, expected=error.expected, mend=error.mend)) from error
+        except BitpickError as error:
+            self._failed(error)
             raise
-        except BaseException as error:
-            self.run.state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        except Exception as error:
+            self.store.keep_trace(error)
+            raise self._failed(unexpected(error)) from error
+        except BaseException:
+            self.run.state = "interrupted"
             raise
         finally:
             self._executor.close()
@@ -137,3 +144,11 @@ class Comparison:
                 self.run.seconds["total"] = time.perf_counter() - began
                 self.store.settle()
                 self.store.save()
+
+    def _failed(self, error: BitpickError) -> BitpickError:
+        """Note in the record of the run why it failed, and in the error where the logs are."""
+        self.run.state = "failed"
+        logs = self.store.logs
+        error.logs = logs if logs.is_dir() else None
+        self.run.error = Failure.of(error, logs=logs.name if logs.is_dir() else None)
+        return error

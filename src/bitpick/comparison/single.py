@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bitpick.comparison import plan, schedule, suspicions
+from bitpick.comparison import logs, plan, schedule, suspicions
 from bitpick.comparison.compare import new_run
 from bitpick.comparison.fit import LoadData
 from bitpick.comparison.job import Job, open_build
@@ -84,9 +84,9 @@ def _bench(
         bench_seconds=0,
         accept_baseline=accept_baseline,
     )
-    with tempfile.TemporaryDirectory(prefix="bitpick-") as folder:
+    with tempfile.TemporaryDirectory(prefix="bitpick-") as folder, logs.kept() as printed:
         store = Store(Path(folder).absolute(), new_run(request, model_format, host, host.cores, "single"))
-        executor = WorkerPool(threads=host.cores)
+        executor = WorkerPool(printed, threads=host.cores)
         try:
             preparation = Preparation(store, host, executor, 1, listener)
             inputs = preparation.load(load_data, preparation.open(load_data))

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,11 @@ class Store:
             rows.append(row)
         else:
             rows[place] = row
+
+    def keep_trace(self, error: BaseException) -> None:
+        """Keep where an exception that nobody foresaw came from, beside the workers' logs."""
+        self.logs.mkdir(exist_ok=True)
+        write_whole(self.logs / "bitpick.log", "".join(traceback.format_exception(error)))
 
     # ---- where things are ----
 

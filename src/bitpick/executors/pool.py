@@ -20,6 +20,7 @@ from pydantic_core import to_jsonable_python
 
 from bitpick.errors import BitpickError, InstructionError, WorkerError
 from bitpick.executors.executor import Outcome, Payload
+from bitpick.library_errors import LIMIT
 
 # Thread pools that a library sizes by itself, each with its own variable.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
@@ -55,6 +56,7 @@ class Limits:
 _NO_LIMITS = Limits()
 _HERE = Launch()
 _WATCH_INTERVAL = 0.1  # seconds
+_TAIL = 4000  # bytes of a log's end
 
 
 class _Watch(threading.Thread):
@@ -124,6 +126,7 @@ class Worker:
         self._variables = dict.fromkeys(_THREAD_VARIABLES, str(threads)) | {"TF_NUM_INTEROP_THREADS": "1"}
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
+        self._logged = 0  # bytes of the log when the call began
         self._starting = threading.Lock()
         self._busy = threading.Lock()
 
@@ -146,6 +149,7 @@ class Worker:
 
     def _run(self, function: str, payload: Payload) -> Outcome:
         process = self._alive()
+        self._logged = self.log.stat().st_size if self.log is not None and self.log.is_file() else 0
         assert process.stdin is not None
         assert process.stdout is not None
         request = json.dumps({"function": function, "payload": to_jsonable_python(payload)})
@@ -214,18 +218,33 @@ class Worker:
         if reason is not None:
             return WorkerError(
                 f"the job {reason}, and its worker process {self.name} was ended",
-                mend="raise the limit (--timeout, --memory-limit), or leave the row out",
+                mend="raise the limit (--timeout, --memory-limit)",
             )
         code = process.returncode
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        where = f"; its last words are in {self.log}" if self.log else ""
+        where = f"; its log is {self.log}" if self.log else ""
         if code == -signal.SIGILL:
             return InstructionError(
                 f"the build has instructions that this CPU does not have (SIGILL in the worker process {self.name})",
                 mend="make it on the CPU that is to run it",
             )
-        mend = "SIGKILL is often the system out of memory: free some" if code == -signal.SIGKILL else ""
-        return WorkerError(f"the worker process {self.name} {how}{where}", mend=mend)
+        what = f"the worker process {self.name} {how}{where}"
+        if code == -signal.SIGKILL:
+            return WorkerError(
+                f"{what}. Mostly that means that the system ran out of memory",
+                mend="free some memory, or run fewer jobs at once (--jobs 1)",
+            )
+        ends = f", which ends with: {last}" if (last := self._last_words()) else ""
+        return WorkerError(f"{what}{ends}", mend="look into that log" if self.log else "")
+
+    def _last_words(self) -> str:
+        """The last line that the child printed in this call; empty where it printed nothing."""
+        if self.log is None or not self.log.is_file():
+            return ""
+        with self.log.open("rb") as log:
+            log.seek(max(self._logged, self.log.stat().st_size - _TAIL))
+            lines = log.read().decode(errors="replace").splitlines()
+        return next((" ".join(line.split())[:LIMIT] for line in reversed(lines) if line.strip()), "")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

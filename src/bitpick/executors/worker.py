@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from bitpick.errors import BitpickError, EngineError
+from bitpick.errors import BitpickError, EngineError, unexpected
 from bitpick.executors.executor import resolve
 from bitpick.library_errors import is_out_of_memory, typed_line
 
@@ -31,17 +31,9 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         return {"error": error.to_dict()}
     except Exception as error:  # noqa: BLE001 - a library may raise anything; it costs its row, not the worker
         traceback.print_exc()
-        return {"error": _translated(error).to_dict()}
+        known = unexpected(error) if is_out_of_memory(error) else EngineError(typed_line(error))
+        return {"error": known.to_dict()}
     return {"value": value, "seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
-
-
-def _translated(error: Exception) -> EngineError:
-    """A library's exception as one of bitpick's."""
-    if is_out_of_memory(error):
-        return EngineError(
-            f"out of memory: {typed_line(error)}", mend="free some memory, or use fewer samples (--calibration-size)"
-        )
-    return EngineError(typed_line(error))
 
 
 def _stop_telemetry() -> None:

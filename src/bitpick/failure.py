@@ -1,0 +1,33 @@
+"""Why a run failed: a part of run.json, and what `--json` prints of a command that failed."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from bitpick.errors import BitpickError
+
+
+class Failure(BaseModel):
+    """Why a run failed.
+
+    Attributes:
+        kind: the error's name in `bitpick.errors`.
+        what: what happened, and where.
+        expected: what was expected instead.
+        fix: what to do about it.
+        logs: the folder with what libraries printed, relative to the run directory.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: str
+    what: str
+    expected: str | None = None
+    fix: str | None = None
+    logs: str | None = None
+
+    @classmethod
+    def of(cls, error: BitpickError, logs: str | None = None) -> Failure:
+        """What an error says."""
+        told = {"expected": error.expected or None, "fix": error.mend or None}
+        return cls(kind=type(error).__name__, what=error.what, logs=logs, **told)
