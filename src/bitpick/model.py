@@ -120,21 +120,26 @@ def model_sha256(path: Path) -> str:
     These are all files of a folder, and the files beside an ONNX model that hold its weights. A file that cannot be
     parsed has the digest of its bytes; whoever opens it will say what is wrong with it.
     """
+    files = model_files(path)
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
         parts = [f"{file.relative_to(path).as_posix()} {sha256_of(file)}" for file in files]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    digest = sha256_of(path)
+    parts = [sha256_of(file) for file in files]
+    return parts[0] if len(parts) == 1 else hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def model_files(path: Path) -> list[Path]:
+    """The files of a model, see `model_sha256`; of a file that cannot be parsed it alone."""
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.is_file())
     if path.suffix != ".onnx":
-        return digest
+        return [path]
     from google.protobuf.message import DecodeError
 
     try:
-        beside = external_files(path)
+        return [path, *(file for file in external_files(path) if file.is_file())]
     except DecodeError:
-        return digest
-    parts = [digest, *(sha256_of(file) for file in beside if file.is_file())]
-    return digest if len(parts) == 1 else hashlib.sha256("".join(parts).encode()).hexdigest()
+        return [path]
 
 
 def external_files(path: Path) -> list[Path]:

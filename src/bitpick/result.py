@@ -71,6 +71,7 @@ class Row(Record):
         metric: what it is judged by.
         metrics: others that say more.
         samples: how many it was evaluated on.
+        predictions_sha256: digest of the file beside the build that holds what it answered for them.
         accuracy: where the task is to predict classes that the labels name.
         fidelity: how alike the output that the task is about is to the baseline's.
         fidelities: the same of each output, by its name, where there are several.
@@ -100,6 +101,7 @@ class Row(Record):
     metric: Metric | None = None
     metrics: list[Metric] | None = None
     samples: int | None = None
+    predictions_sha256: str | None = None
     accuracy: Accuracy | None = None
     versus_baseline: VersusBaseline | None = None
     versus_native: VersusNative | None = None

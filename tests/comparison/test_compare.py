@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -15,6 +16,7 @@ from bitpick.comparison.job import open_build
 from bitpick.comparison.listener import Silent
 from bitpick.comparison.request import make_request
 from bitpick.comparison.store import Store
+from bitpick.engines.fake import FakeEngine
 from bitpick.errors import DataError, ModelError, RecipeError, RequestError, RunError, UnexpectedError
 from bitpick.executors.inline import InlineExecutor
 from bitpick.fingerprint import Coverage, Grid
@@ -23,12 +25,13 @@ from tests.conftest import linear_model
 
 
 class Counting(InlineExecutor):
-    """Counts what ran, and can be told to stop the run at one job."""
+    """Counts what ran, and can be told to stop the run at one job, or to do something after another."""
 
-    def __init__(self, stop_at: str = "") -> None:
+    def __init__(self, stop_at: str = "", after: tuple[str, Callable[[], None]] | None = None) -> None:
         self.ran: list[str] = []
         self.closed = False
         self._stop_at = stop_at
+        self._after = after
 
     def run(self, environment, function, payload):
         name = function.rpartition(":")[2]
@@ -36,7 +39,10 @@ class Counting(InlineExecutor):
         self.ran.append(f"{name} {recipe.id}" if recipe else name)
         if self._stop_at and self.ran[-1].startswith(self._stop_at):
             raise KeyboardInterrupt
-        return super().run(environment, function, payload)
+        outcome = super().run(environment, function, payload)
+        if self._after and self.ran[-1].startswith(self._after[0]):
+            self._after[1]()
+        return outcome
 
     def close(self):
         self.closed = True
@@ -47,12 +53,20 @@ def compare(model_file, dataset, fake_engine, tmp_path):
     """Run a comparison; returns its folder, and the executor that it ran on."""
 
     def run(
-        *recipes, stop_at="", model=model_file, data=dataset, out="run", overwrite=False, engines=("fake",), **fields
+        *recipes,
+        stop_at="",
+        after=None,
+        model=model_file,
+        data=dataset,
+        out="run",
+        overwrite=False,
+        engines=("fake",),
+        **fields,
     ):
         fields = {"calibration_size": 100, "targets": ("host",), "margin": "10", "bench_seconds": 0} | fields
         request, form = make_request(model, "tiny", recipes=recipes, engine_names=engines, **fields)
         store = Store(tmp_path / out, new_run(request, form, this_host(), 1, "compare"))
-        executor = Counting(stop_at)
+        executor = Counting(stop_at, after)
         comparison = Comparison(store, this_host(), executor, 1, Silent(), InlineExecutor)
         run.store, run.executor = store, executor
 
@@ -279,6 +293,78 @@ def test_a_row_whose_predictions_are_gone_is_made_again(compare):
     (compare.store.root / "builds" / "fake__float32" / "predictions.npz").unlink()
     assert compare().row("fake:float32").status == "ok"
     assert "evaluate fake:float32" in compare.executor.ran
+
+
+def test_a_row_whose_predictions_were_edited_is_made_again(compare):
+    before = compare()
+    file = compare.store.root / "builds" / "fake__s8s8-per_tensor-minmax" / "predictions.npz"
+    with np.load(file) as arrays:
+        other = {name: arrays[name][::-1] for name in arrays.files}
+    np.savez(file, **other)
+    after = compare()
+    assert [name for name in compare.executor.ran if name.startswith("evaluate")] == [
+        "evaluate fake:s8s8-per_tensor-minmax"
+    ]
+    assert [row.versus_baseline for row in after.rows] == [row.versus_baseline for row in before.rows]
+
+
+@pytest.mark.parametrize("name", ["linear.onnx", "test_images.npy", "run/forms/onnx.onnx"])
+def test_a_file_that_is_replaced_while_a_run_goes_on_ends_it(compare, tmp_path, name):
+    """Its rows would be of two models, or of two data sets, under the digest of one."""
+
+    def replace():
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[:-4] + bytes(4))
+
+    with pytest.raises(RunError, match=f"{name} changed while it was in use"):
+        compare(after=("build fake:s8s8", replace))
+    run = stores.read(compare.store.root)
+    assert run.state == "failed"
+    assert [row.id for row in run.rows if row.status == "ok"] == ["fake:float32"]
+
+
+def test_a_model_that_is_replaced_before_it_is_read_is_refused(compare, tmp_path):
+    def replace():
+        linear_model(tmp_path / "linear.onnx", seed=1)
+
+    with pytest.raises(ModelError, match="changed while it was being read"):
+        compare(after=("is_quantized", replace))
+
+
+def test_a_build_that_is_edited_before_it_is_measured_fails(compare, tmp_path):
+    folder = tmp_path / "run" / "builds" / "fake__s8s8-per_tensor-minmax"
+
+    def edit():
+        with np.load(folder / "model.npz") as arrays:
+            other = {name: arrays[name] * 2 if name.startswith("bias") else arrays[name] for name in arrays.files}
+        np.savez(folder / "model.npz", **other)
+
+    run = compare(after=("build fake:s8s8", edit))
+    row = run.row("fake:s8s8-per_tensor-minmax")
+    assert row.status == "failed"
+    assert "model.npz in the build" in row.reason
+    assert "changed since it was built" in row.reason
+
+
+def test_ranges_that_were_not_made_by_this_run_are_made_again(compare, monkeypatch):
+    seen = []
+    monkeypatch.setattr(FakeEngine, "calibration_key", lambda self, recipe: recipe.calibration)
+    monkeypatch.setattr(FakeEngine, "calibrate", lambda self, source, recipe, samples, out: out.write_text("own"))
+    real = FakeEngine.build
+
+    def build(self, source, recipe, samples, ranges, folder):
+        seen.append(None if ranges is None else ranges.read_text())
+        return real(self, source, recipe, samples, ranges, folder)
+
+    monkeypatch.setattr(FakeEngine, "build", build)
+    compare()
+    assert set(seen) == {None, "own"}
+    (file,) = (compare.store.root / "ranges").glob("*.json")
+    file.write_text("foreign")
+    seen.clear()
+    (compare.store.root / "builds" / "fake__s8s8-per_tensor-minmax" / "model.npz").write_bytes(b"")
+    compare()
+    assert seen == ["own"]
 
 
 def test_an_interrupted_overwrite_leaves_nothing_hidden(compare):

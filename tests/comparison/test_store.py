@@ -13,7 +13,7 @@ from bitpick.comparison.store import Store, write_whole
 from bitpick.errors import OutputError
 from bitpick.evidence import Metric
 from bitpick.host import this_host
-from bitpick.model import Format
+from bitpick.model import Format, sha256_of
 from bitpick.result import RequestRecord, Row
 from tests.conftest import lacks
 
@@ -105,6 +105,7 @@ def test_rows_are_kept_only_with_their_files(tmp_path):
         files=[{"path": "f", "bytes": 3, "sha256": digest}],
         metric=Metric(name="accuracy", value=1.0),
         samples=2,
+        predictions_sha256=sha256_of(tmp_path / "predictions.npz"),
     )  # fmt: skip
     earlier.put(row)
     earlier.put(row.model_copy(update={"id": "e:s8", "status": "failed"}))
@@ -116,6 +117,8 @@ def test_rows_are_kept_only_with_their_files(tmp_path):
     (tmp_path / "predictions.npz").rename(tmp_path / "elsewhere")
     assert later.kept_row("e:float32") is None
     (tmp_path / "predictions.npz").write_bytes(b"damaged")
+    assert later.kept_row("e:float32") is None
+    np.savez(tmp_path / "predictions.npz", predictions=np.array([1, 1], np.int32))  # as many, and others
     assert later.kept_row("e:float32") is None
     (tmp_path / "elsewhere").rename(tmp_path / "predictions.npz")
     assert later.kept_row("e:float32") == row

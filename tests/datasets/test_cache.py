@@ -58,6 +58,21 @@ def test_an_entry_that_is_not_whole_is_made_again():
     assert entry("a") == (folder, {"made": "a"})
 
 
+def test_an_entry_that_was_edited_is_made_again():
+    def make(folder):
+        np.save(folder / "0.npy", np.arange(3))
+        return {}
+
+    folder, _ = cache.entry(["a"], 10, make)
+    np.save(folder / "0.npy", np.arange(4))
+    cache.entry(["a"], 10, make)
+    assert np.load(folder / "0.npy").tolist() == [0, 1, 2]
+    np.save(folder / "0.npy", np.arange(3)[::-1])
+    os.utime(folder / "0.npy", (0, 0))
+    cache.entry(["a"], 10, make)
+    assert np.load(folder / "0.npy").tolist() == [0, 1, 2]
+
+
 def test_the_one_not_used_for_longest_makes_room(monkeypatch):
     monkeypatch.setenv("BITPICK_CACHE_LIMIT", "3500")
     folders = {name: entry(name)[0] for name in "abc"}

@@ -24,11 +24,12 @@ from bitpick.executors.pool import WorkerPool
 from bitpick.host import this_host
 from bitpick.judging import Judging
 from bitpick.measures import size
-from bitpick.model import Format, Signature
+from bitpick.model import Format, Signature, model_files
 from bitpick.recipe import Kind
 from bitpick.result import Row
 from bitpick.source import Source
 from bitpick.timing import BenchRecord
+from bitpick.watch import Watch
 
 CHECK_SAMPLES = 1000
 
@@ -40,14 +41,18 @@ def evaluate(model: Source, load_data: LoadData, listener: Listener, judging: Ju
         RequestError: there is no such model or build, or it does not fit the data.
         RunError: the evaluation failed.
     """
+    watch = Watch()
     with tempfile.TemporaryDirectory(prefix="bitpick-") as folder, logs.kept() as printed:
         executor = WorkerPool(printed, threads=this_host().cores)
         try:
+            if model.path is not None and model.path.exists():
+                watch.add(model_files(model.path))
             made, signature, asked_for = _opened(model, Path(folder), executor, load_data, listener)
             each = engine(made.recipe.engine)
             listener.phase("loading the data set")
             fits = fit.fitted(load_data, signature, model.name, judging)
             samples, task = fits.evaluation, fits.task
+            watch.add(samples.files)
             if samples.labels is None and task.against_float:
                 raise DataError(
                     f"{fits.dataset.name} has no labels, and one model by itself has nothing to agree with",
@@ -73,6 +78,7 @@ def evaluate(model: Source, load_data: LoadData, listener: Listener, judging: Ju
             del look["predictions"]
             inspected = executor.run(each.environment, f"{FUNCTIONS}:inspect", look).value
             files = size.files(made, made.folder)
+            watch.check()
         finally:
             executor.close()
     kind, name = made.recipe.kind, made.recipe.id

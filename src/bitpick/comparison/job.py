@@ -26,8 +26,10 @@ from bitpick.fingerprint import Coverage, Fingerprint
 from bitpick.interface import Interface
 from bitpick.measures import coverage, findings, optimization, outputs, size
 from bitpick.measures.tasks.registry import AnyTask
+from bitpick.model import sha256_of
 from bitpick.recipe import Recipe
 from bitpick.result import File, Flag
+from bitpick.watch import seal
 
 FUNCTIONS = __name__
 Shapes = list[tuple[int | None, ...] | None]
@@ -68,12 +70,13 @@ class Job:
 
 
 @validate_call
-def calibrate(source: Path, recipe: Recipe, samples: Samples, out: Path) -> None:
-    """Collect the activation ranges that several recipes share."""
+def calibrate(source: Path, recipe: Recipe, samples: Samples, out: Path, key: str) -> None:
+    """Collect the activation ranges that several recipes share, and seal them with the key of what they depend on."""
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f"partial-{out.name}")
     engine(recipe.engine).calibrate(source, recipe, samples, partial)
     partial.replace(out)
+    seal(out, key)
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def build(
     partial = Path(tempfile.mkdtemp(prefix="partial-", dir=folder.parent))
     try:
         made = engine(recipe.engine).build(source, recipe, samples, ranges, partial)
-        ships: dict[str, Any] = {"files": list(made.files)}
+        ships: dict[str, Any] = {"files": {name: sha256_of(partial / name) for name in made.files}}
         if made.settings:
             ships["session"] = dict(made.settings)
         if interface is not None:
@@ -122,28 +125,39 @@ def open_build(folder: Path) -> Build:
     """The build in a folder that `build` made.
 
     Raises:
-        ModelError: the folder holds no build.
+        ModelError: the folder holds no build, or its files are not those that were built.
     """
     import yaml
 
     try:
         fields = yaml.safe_load((folder / RECIPE_FILE).read_text())
-        files = tuple(fields.pop("files"))
+        digests = fields.pop("files")
+        files = tuple(digests)
         settings = dict(fields.pop("session", {}))
         interface = fields.pop("interface", None)
         fields.pop("id")
         if absent := [name for name in files if not (folder / name).is_file()]:
             raise ValueError(f"{', '.join(absent)} is not there")
         found = None if interface is None else Interface.model_validate(interface)
-        return Build(Recipe.model_validate(fields), folder, files, settings, found)
+        made = Build(Recipe.model_validate(fields), folder, files, settings, found)
+        known = digests if isinstance(digests, dict) else {}  # builds of earlier versions have a list of names
+        changed = [name for name, digest in known.items() if sha256_of(folder / name) != digest]
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise ModelError(f"{folder} holds no build: {error}", expected=f"a folder with a {RECIPE_FILE}") from error
+    if changed:
+        raise ModelError(
+            f"{', '.join(changed)} in the build {folder} changed since it was built",
+            expected=f"files with the digests in its {RECIPE_FILE}",
+            mend="make the build again, or measure the changed file as a model of its own",
+        )
+    return made
 
 
 @dataclass(frozen=True)
 class Evaluated:
     """What `evaluate` reports: fields of a row."""
 
+    predictions_sha256: str | None
     samples: int
     metric: Metric
     metrics: list[Metric] | None
@@ -179,6 +193,7 @@ def evaluate(
         save(predictions, {"predictions": answers} | {f"output{i}": each for i, each in enumerate(found)})
     targets = outputs.targets_of(samples)
     return Evaluated(
+        predictions_sha256=None if predictions is None else sha256_of(predictions),
         samples=samples.count,
         metric=task.metric(answers, targets),
         metrics=task.metrics(answers, found, targets) or None,

@@ -13,6 +13,7 @@ from bitpick.executors.executor import Executor
 from bitpick.model import Signature
 from bitpick.preprocessing import Preprocessing
 from bitpick.source import Kind, Source
+from bitpick.watch import is_sealed, seal
 
 _SAMPLES = 4
 # What these are may depend on code, and on files that it reads, that the digest of the source does not cover.
@@ -29,7 +30,8 @@ def make(source: Source, out: Path, executor: Executor, load_data: LoadData) -> 
 
     Args:
         source: the model.
-        out: the file, or folder, to write; one that is there was made from the same model, or is compared with it.
+        out: the file, or folder, to write; one that is there, unchanged since it was made from the same model, is
+            kept, or compared with what is made now.
         executor: has the libraries.
         load_data: gives samples, for models that do not say what they take: as the data set has them.
 
@@ -42,7 +44,11 @@ def make(source: Source, out: Path, executor: Executor, load_data: LoadData) -> 
         RunError: it cannot be expressed.
     """
     maker, made = source.maker(), place(source, out)
-    if maker is None or (made.exists() and source.kind() not in _BY_CODE):
+    if maker is None:
+        return made, []
+    key = source.sha256()
+    kept = is_sealed(made, key)
+    if kept and source.kind() not in _BY_CODE:
         return made, []
     made.parent.mkdir(parents=True, exist_ok=True)
     partial = made.with_name(f"partial-{made.name}")
@@ -54,18 +60,28 @@ def make(source: Source, out: Path, executor: Executor, load_data: LoadData) -> 
     told = executor.run(maker.environment, maker.function, payload).value
     digest, notes = told["digest"], told["notes"]
     note = made.with_name(f"{made.name}.sha256")  # of what the file means: its bytes differ each time
-    if not made.exists():
-        partial.replace(made)
-        note.write_text(str(digest))
-        return made, notes
-    partial.unlink()
-    if note.exists() and note.read_text() != digest:
+    if kept and note.exists() and note.read_text() != digest:
+        partial.unlink()
         raise OutputError(
             f"the model {source.name} is not what it was when the run in {made.parent.parent} was made",
             expected="code that makes the same weights each time",
             mend="name another directory with --out, or replace that run with --overwrite",
         )
+    if kept:
+        partial.unlink()
+        return made, notes
+    _remove(made)
+    partial.replace(made)
+    note.write_text(str(digest))
+    seal(made, key)
     return made, notes
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _samples(load_data: LoadData) -> list[np.ndarray]:

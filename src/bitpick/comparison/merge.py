@@ -69,12 +69,12 @@ def merge(root: Path, files: Sequence[Path], target: str, overwrite: bool = Fals
         raise RequestError("two of the files are of the same build", expected="one file of results a build")
     order = {row.id: place for place, row in enumerate(run.rows) if row.target == "host"}
     for row, kept in made:
-        arrays.save(work.build(row.recipe) / predictions_file(target), kept)
-        work.put(row)
+        arrays.save(file := work.build(row.recipe) / predictions_file(target), kept)
+        work.put(row.model_copy(update={"predictions_sha256": sha256_of(file)}))
     run.rows.sort(key=lambda row: (order.get(row.recipe, len(order)), row.target != "host", row.target))
     if run.recommendation is not None:
         answered = [row for row in run.rows if row.target == "host" and row.status == "ok"]
-        predicted = {row.id: _answers(work.build(row.recipe))[0] for row in answered}
+        predicted = {row.id: _answers(work, row)[0] for row in answered}
         table = _Table(run.rows, predicted, known.targets, known.task)
         targets.choose(run.recommendation, target, table, run.request)
     work.save()
@@ -93,7 +93,7 @@ def _row(
         raise OutputError(
             f"{before.id} was imported before, from other results than {path}", mend="replace it with --overwrite"
         )
-    there, given = _answers(work.build(native.recipe))
+    there, given = _answers(work, native)
     places = _places(found, known, path)
     outputs = _outputs(found, given, path)
     right = known.targets[places]
@@ -111,9 +111,12 @@ def _row(
     return judge.on_target(row, answers, there[places], right, known.task, saturates=False), kept
 
 
-def _answers(folder: Path) -> tuple[Answers, Arrays]:
-    """What a build answered here for the evaluation set, and all that it gave."""
+def _answers(work: Store, row: Row) -> tuple[Answers, Arrays]:
+    """What the build of a row answered here for the evaluation set, and all that it gave."""
+    folder = work.build(row.recipe)
     try:
+        if sha256_of(folder / predictions_file("host")) != row.predictions_sha256:
+            raise ValueError("its predictions changed since they were measured")
         return store.predictions(folder), store.outputs(folder)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise OutputError(

@@ -25,6 +25,7 @@ from bitpick.interface import Interface
 from bitpick.measures.tasks.task import Task
 from bitpick.model import Format, Model, Signature
 from bitpick.recipe import Recipe
+from bitpick.watch import is_sealed
 
 VERIFICATION_SAMPLES = 128
 
@@ -254,13 +255,22 @@ def _built(
     needs = () if form in given else (f"verify:{form}",)
     jobs, ranges = [], None
     if (key := each.calibration_key(recipe)) is not None:
-        ranges = store.ranges(_ranges_key(each, key, form, model, inputs.calibration))
-        if not ranges.exists():
+        made_from = _ranges_key(each, key, form, model, inputs.calibration)
+        ranges = store.ranges(made_from)
+        if is_sealed(ranges, made_from):
+            store.watch.add([ranges])
+        else:
             calibrate = Job(
                 f"calibrate:{each.name}:{key}",
                 each.environment,
                 "calibrate",
-                {"source": source, "recipe": recipe, "samples": inputs.calibration, "out": ranges},
+                {
+                    "source": source,
+                    "recipe": recipe,
+                    "samples": inputs.calibration,
+                    "out": ranges,
+                    "key": made_from,
+                },
                 needs=needs,
                 subject=subject,
             )

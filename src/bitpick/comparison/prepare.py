@@ -26,7 +26,7 @@ from bitpick.errors import BitpickError, ModelError
 from bitpick.executors.executor import Executor
 from bitpick.host import Host, installed_version
 from bitpick.measures.tasks.task import Task
-from bitpick.model import Format, Model, Signature, Tensor, sha256_of
+from bitpick.model import Format, Model, Signature, Tensor, model_files, sha256_of
 from bitpick.result import FormRecord, RequestRecord
 from bitpick.result import Hop as HopRecord
 from bitpick.source import Source
@@ -87,6 +87,8 @@ class Preparation:
         self._listener.phase("reading the model")
         form = Format(self.run.model.format)
         _check_installed(form)
+        if (own := source_of(self.run.request)).maker() is None and own.path is not None:
+            self.store.watch.add(model_files(own.path.absolute()))
         source, notes = making.make(source_of(self.run.request), self.store.form(form), self._executor, load_data)
         self._note(notes)
         given = self._given_forms(form)
@@ -111,7 +113,21 @@ class Preparation:
         environment = plan.runner_of(raw)[0].environment
         if self._executor.run(environment, f"{FUNCTIONS}:is_quantized", {"source": str(path)}).value:
             refuse_quantized(self.run.request.model)
+        self._check_digest()
         return signature_of(path, self._executor, environment)
+
+    def _check_digest(self) -> None:
+        """See that what was just opened is the model of the request.
+
+        Raises:
+            ModelError: it was replaced since.
+        """
+        request = self.run.request
+        if source_of(request).sha256() != request.model_sha256:
+            raise ModelError(
+                f"the model {request.model} changed while it was being read",
+                mend="run the command again when nothing writes to it any more",
+            )
 
     def load(self, load_data: LoadData, signature: Signature) -> plan.Inputs:
         """Load the data set, see what it is for, and draw the calibration samples.
@@ -132,22 +148,24 @@ class Preparation:
         for note in self.run.data.notes:
             self._listener.note(note)
         self._note(fit.fixed_sizes(signature, found.evaluation))
-        self.store.forget_other_data()
+        self.store.forget_earlier()
         identity = hashlib.sha256("\n".join([pool.sha256, drawn.sha256, repr(pool.preprocessing)]).encode()).hexdigest()
         check, places = part(evaluation, request.target_samples, self.store.check_indices)
+        calibration = pool.model_copy(
+            update={
+                "indices": self.store.calibration_indices.absolute(),
+                "count": len(drawn.indices),
+                "sha256": identity,
+            }
+        )
+        self.store.watch.add([*calibration.files, *evaluation.files, *check.files])
         return plan.Inputs(
             source=self.source,
             format=Format(self.run.model.format),
             signature=signature,
             task=found.task,
             interface=fit.interface(signature, evaluation, found.task),
-            calibration=pool.model_copy(
-                update={
-                    "indices": self.store.calibration_indices.absolute(),
-                    "count": len(drawn.indices),
-                    "sha256": identity,
-                }
-            ),
+            calibration=calibration,
             evaluation=evaluation,
             check=check,
             check_places=places,
@@ -212,6 +230,7 @@ class Preparation:
             return inputs
         out = self.store.reference_answers.absolute()
         self._run_float("answer", inputs, inputs.evaluation, out, task=inputs.task)
+        self.store.watch.add([out])
         return replace(
             inputs,
             evaluation=inputs.evaluation.model_copy(update={"labels": out}),
@@ -246,13 +265,21 @@ class Preparation:
         record = self.run.model
         verified = {hop.target for hop in record.hops if hop.passed}
         given = [f for f in Format if f != source and f in verified and self.store.kept_form(f)]
+        self.store.watch.add(self.store.form(form) for form in given)
         record.forms = {form: record.forms[form] for form in given}
         record.hops = [hop for hop in record.hops if hop.target in given]
         return given
 
     def converted(self, job: Job, result: Result, inputs: plan.Inputs) -> Result:
-        """Note the outcome of a job of a conversion. A hop that did not pass becomes an error that says where."""
+        """Note the outcome of a job of a conversion. A hop that did not pass becomes an error that says where.
+
+        Raises:
+            RequestError: a file that jobs read changed, so that nobody can say what this one read.
+        """
+        self.store.watch.check()
         self._listener.ended(job)
+        if job.function == "calibrate" and not isinstance(result, BitpickError):
+            self.store.watch.add([job.payload["out"]])
         if isinstance(result, BitpickError):
             return result
         if job.function == "convert":
@@ -267,6 +294,7 @@ class Preparation:
             self.store.save()
             return verify.failure(record, self._locate(record, inputs))
         path = self.store.form(Format(record.target))
+        self.store.watch.add([path])
         self.run.model.forms[record.target] = FormRecord(
             path=path.relative_to(self.store.root).as_posix(), sha256=sha256_of(path)
         )

@@ -25,6 +25,7 @@ from bitpick.model import Format, sha256_of
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import file_name
 from bitpick.result import HostRecord, Row, Run
+from bitpick.watch import Watch
 
 RUN_FILE = "run.json"
 TIMINGS_FILE = "timings.json"
@@ -90,6 +91,7 @@ class Store:
         self.root = root
         self.run = run
         self.previous: Run | None = None
+        self.watch = Watch()
         self._made: Path | None = None
         self._other_data = False
         self.settled = False
@@ -259,15 +261,20 @@ class Store:
 
     # ---- what an earlier run of the same request left ----
 
-    def forget_other_data(self) -> None:
-        """Keep no row of an earlier run that was measured on other samples, or on samples prepared otherwise."""
+    def forget_earlier(self) -> None:
+        """Keep no row of an earlier run that was measured on other samples, or on samples prepared otherwise.
+
+        Nor what its forms gave: hops are verified on what this run's samples give.
+        """
+        for outputs_of_form in (self.root / "forms").glob("*.outputs.npz"):
+            outputs_of_form.unlink()
         own, earlier = self.run.data, self.previous.data if self.previous is not None else None
         if own is not None and earlier is not None:
             samples = [(d.preprocessing, d.evaluation, d.calibration) for d in (own, earlier)]
             self._other_data = samples[0] != samples[1]
 
     def kept_row(self, row_id: str) -> Row | None:
-        """The earlier run's row, where it is ok, what ships of it is unchanged and its predictions are there."""
+        """The earlier run's row, where it is ok, and what ships of it and what it predicted are unchanged."""
         row = self.previous.row(row_id) if self.previous and not self._other_data else None
         if row is None or row.status != "ok" or not row.files or row.samples is None:
             return None
@@ -277,7 +284,8 @@ class Store:
             known = not self.interfaces or made.interface in self.interfaces
             unchanged = all(sha256_of(self.root / f.path) == f.sha256 for f in row.files)
             if known and unchanged and (made.recipe, made.settings) == (row.quantization, row.settings or {}):
-                return row if len(predictions(folder, row.target)) == row.samples else None
+                kept = sha256_of(folder / predictions_file(row.target)) == row.predictions_sha256
+                return row if kept and len(predictions(folder, row.target)) == row.samples else None
         return None
 
     def kept_form(self, form: Format) -> bool:

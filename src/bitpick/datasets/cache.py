@@ -18,7 +18,7 @@ from bitpick.errors import DataError
 
 DEFAULT_LIMIT = "20 GB"
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
-_NOTE = "entry.json"
+_NOTE, _FILES = "entry.json", "files.json"
 
 
 def root() -> Path:
@@ -64,6 +64,7 @@ def entry(key: list[Any], size: int, make: Callable[[Path], dict[str, Any]]) -> 
             make_room(size)
             with scratch() as partial:
                 noted = make(partial)
+                (partial / _FILES).write_text(json.dumps(_files(partial)))
                 (partial / _NOTE).write_text(json.dumps(noted))
                 partial.chmod(0o755)
                 shutil.rmtree(folder, ignore_errors=True)  # what is there is not whole
@@ -132,13 +133,22 @@ def make_room(size: int) -> None:
 
 
 def _opened(folder: Path) -> dict[str, Any] | None:
-    """What was noted of an entry, which now counts as used last; None where there is no whole one."""
+    """What was noted of an entry, which now counts as used last; None where there is none, whole and unchanged."""
     try:
         noted: dict[str, Any] = json.loads((folder / _NOTE).read_text())
+        known = folder / _FILES  # entries of earlier versions have none
+        if known.exists() and json.loads(known.read_text()) != _files(folder):
+            return None
         os.utime(folder)
     except (OSError, ValueError):
         return None
     return noted
+
+
+def _files(folder: Path) -> dict[str, list[int]]:
+    """The size and the time of each file of an entry: the time in seconds, which is what archives keep of it."""
+    stats = {path.name: path.stat() for path in folder.iterdir() if path.suffix == ".npy"}
+    return {name: [told.st_size, int(told.st_mtime)] for name, told in sorted(stats.items())}
 
 
 def _mark(folder: Path) -> None:

@@ -69,6 +69,11 @@ class Samples(BaseModel):
         """The shape of one sample of each input, as the model takes it: that of all samples."""
         return [each.shape[1:] for each in next(self.head(1).batches(1))]
 
+    @property
+    def files(self) -> list[Path]:
+        """All files that they are read from."""
+        return [*self.inputs, *(path for path in (self.labels, self.indices) if path is not None)]
+
     def head(self, count: int) -> Samples:
         """The first samples, at most `count` of them."""
         return self.model_copy(update={"count": min(count, self.count)})

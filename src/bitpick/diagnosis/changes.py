@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +25,7 @@ from bitpick.measures.tasks.task import Task
 from bitpick.model import Format, Model
 from bitpick.recipe import Recipe, baseline
 from bitpick.statistics import holm, mcnemar_midp, tango_interval
+from bitpick.watch import is_sealed, seal
 
 Answer = Change | BitpickError
 Predictions = NDArray[np.int32]
@@ -76,9 +75,12 @@ class Changes:
                 planned |= {each.id: each for each in self._jobs(recipe)}
 
         def finished(done: Job, result: Result) -> Result:
+            self._store.watch.check()
             self._listener.ended(done)
             if done.function == "change":
                 recipe = by_id[done.subject]
+                if not isinstance(result, BitpickError):
+                    seal(self._file(recipe), self._key(recipe))
                 answer = result if isinstance(result, BitpickError) else self.read(recipe)
                 assert answer is not None
                 told(recipe, answer)
@@ -88,11 +90,11 @@ class Changes:
 
     def read(self, recipe: Recipe) -> Change | None:
         """What is known of a recipe; None where nothing is."""
-        with contextlib.suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), np.load(self._file(recipe)) as f:
-            if len(f["predictions"]) == len(self.targets):
-                decibels, macs = float(f["sqnr_db"]), float(f["integer_macs"])
-                return self.change(recipe, f["predictions"], None if math.isnan(decibels) else decibels, macs)
-        return None
+        if not is_sealed(self._file(recipe), self._key(recipe)):
+            return None
+        with np.load(self._file(recipe)) as f:
+            decibels, macs = float(f["sqnr_db"]), float(f["integer_macs"])
+            return self.change(recipe, f["predictions"], None if math.isnan(decibels) else decibels, macs)
 
     def change(self, recipe: Recipe, predicted: Predictions, decibels: float | None, macs: float | None) -> Change:
         """Predictions of shape (n,) beside the float32's."""
@@ -121,6 +123,10 @@ class Changes:
 
     def _file(self, recipe: Recipe) -> Path:
         return self._store.root / "diagnosis" / f"{recipe.file_name}.npz"
+
+    def _key(self, recipe: Recipe) -> str:
+        """What the predictions of a recipe depend on, beside the libraries: runs of other versions share no folder."""
+        return f"{recipe.id} {self._inputs.calibration.sha256} {self._inputs.check.sha256} {self._model.sha256}"
 
     def _jobs(self, recipe: Recipe) -> list[Job]:
         """The jobs of a row, of which the last three, in one, leave no build behind."""
