@@ -17,9 +17,10 @@ from bitpick.given import Model, source_of
 from bitpick.judging import Judging
 from bitpick.measures.tasks.registry import checked
 from bitpick.recipe import Recipe
-from bitpick.result import File, Hop, Row
+from bitpick.result import File, Row
 from bitpick.source import Source
 from bitpick.timing import BenchRecord
+from bitpick.verified import Hop
 
 
 def convert(

@@ -28,6 +28,7 @@ from bitpick.judging import Judging
 from bitpick.recipe import Kind, Recipe
 from bitpick.sampled import DataRecord
 from bitpick.timing import Device, Latency, SpeedRecord, Throughput
+from bitpick.verified import Hop
 
 SCHEMA_VERSION = 1
 
@@ -135,26 +136,6 @@ class Row(Record):
     def faults(self) -> list[Flag]:
         """The flags that keep it from being recommended: all but that it is slow, which a small build may be."""
         return [flag for flag in self.flags if flag.code != "slower_than_float"]
-
-
-class Hop(Record):
-    """One conversion, run on both sides on the same samples.
-
-    Attributes:
-        samples: how many.
-        max_abs_diff: largest absolute difference between the outputs of both sides.
-        tolerance: what it was held to.
-        top1_agreement: share of samples with the same top-1 class; None where the first output has no scores.
-    """
-
-    name: str
-    source: str
-    target: str
-    samples: int
-    max_abs_diff: float
-    tolerance: float
-    top1_agreement: float | None = None
-    passed: bool
 
 
 class FormRecord(Record):

@@ -78,7 +78,7 @@ def full_run(folder: Path, name: Name = str) -> Run:
             hops=[
                 Hop(
                     name="raw_onnx → onnx", source="raw_onnx", target="onnx", samples=128, max_abs_diff=1e-6,
-                    tolerance=6e-5, top1_agreement=1.0, passed=True,
+                    rms_diff=1e-7, channel_diff=3e-7, bound=1e-5, top1_agreement=1.0, passed=True,
                 )
             ],
         ),

@@ -148,7 +148,7 @@ def test_the_parts_and_their_numbers():
     assert "| ant | 20.00 |" in text
     assert "| bee | 0.00 |" in text
     assert "1 of them is, byte for byte, in the evaluation set too" in text
-    assert "| raw\\_onnx → onnx | 128 | 1e-06 | 6e-05 | 100.00% |" in text
+    assert "| raw\\_onnx → onnx | 128 |  | 1e-06 | 6e-05 | 100.00% |" in text
     assert "1,234 weights and 5,678 multiply-accumulates" in text
 
 

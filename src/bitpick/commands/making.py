@@ -169,7 +169,7 @@ def convert(
             source, to, out, data, data_options=data_options, listener=listener, progress=printing.progress()
         )
     if json:
-        printing.print_json({"path": str(out), "hops": [hop.model_dump() for hop in hops]})
+        printing.print_json({"path": str(out), "hops": [hop.model_dump(exclude_none=True) for hop in hops]})
     else:
         printing.stdout().print(terminal.hops(hops, str(out)))
 

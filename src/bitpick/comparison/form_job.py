@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import validate_call
 
 from bitpick.comparison.arrays import read_outputs, save
 from bitpick.comparison.job import Shapes
-from bitpick.conversion import litert_file, onnx_file
+from bitpick.conversion import float64, litert_file, onnx_file
 from bitpick.conversion import verify as verification
 from bitpick.conversion.route import route
 from bitpick.datasets.dataset import Samples
@@ -24,8 +25,9 @@ from bitpick.measures import outputs
 from bitpick.measures.tasks.registry import AnyTask
 from bitpick.model import Format
 from bitpick.onnx_traits import traits
+from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe
-from bitpick.result import Hop as HopRecord
+from bitpick.verified import Hop as HopRecord
 
 FUNCTIONS = __name__
 
@@ -101,11 +103,34 @@ def trace(function: str, source: Path, target: Path, inputs: Path, out: Path) ->
 
 
 @validate_call
-def verify(source_format: Format, target_format: Format, reference: Path, found: Path) -> HopRecord:
-    """Compare what both sides of a hop gave for the same samples. Whether it passed is in the record."""
+def verify(
+    source_format: Format,
+    target_format: Format,
+    reference: Path,
+    found: Path,
+    graph: Path,
+    samples: Samples,
+    classes: bool,
+) -> HopRecord:
+    """Compare what both sides of a hop gave for the same samples. Whether it passed is in the record.
+
+    Args:
+        source_format: what the hop reads.
+        target_format: what it writes.
+        reference: the outputs of its source, see `run_form`.
+        found: those of its target.
+        graph: an ONNX file of the same network, which is run in float64 where the sides differ.
+        samples: the samples.
+        classes: whether the first output has the scores of classes.
+    """
     hops = route(source_format, target_format)
     assert hops is not None
-    return verification.compare(hops[0], read_outputs(reference), read_outputs(found))
+
+    def exact(which: NDArray[np.int64]) -> Arrays:
+        (batch,) = samples.batches(samples.count)
+        return tuple(float64.for_samples(graph, [each[which] for each in batch]))
+
+    return verification.compare(hops[0], read_outputs(reference), read_outputs(found), exact, classes)
 
 
 def describe(source: str) -> dict[str, Any]:

@@ -119,9 +119,9 @@ def _hop_jobs(hop: Hop, inputs: Inputs, store: Store, given: Sequence[Format]) -
         subject=hop.name,
         module=form_job.FUNCTIONS,
     )
-    sides = [_run_form(hop.target, inputs, store, needs=(convert.id,))]
+    sides = [run_form(hop.target, inputs, store, needs=(convert.id,))]
     if made or not store.outputs(hop.source).exists():
-        sides.append(_run_form(hop.source, inputs, store, needs=(f"convert:{hop.source}",) if made else ()))
+        sides.append(run_form(hop.source, inputs, store, needs=(f"convert:{hop.source}",) if made else ()))
     verify = Job(
         f"verify:{hop.target}",
         sides[0].environment,
@@ -131,6 +131,9 @@ def _hop_jobs(hop: Hop, inputs: Inputs, store: Store, given: Sequence[Format]) -
             "target_format": hop.target,
             "reference": store.outputs(hop.source),
             "found": store.outputs(hop.target),
+            "graph": inputs.path(hop.target if hop.target == Format.RAW_ONNX else Format.ONNX, store),
+            "samples": inputs.calibration.head(VERIFICATION_SAMPLES),
+            "classes": inputs.task.kind in ("classification", "agreement"),
         },
         needs=tuple(side.id for side in sides),
         subject=hop.name,
@@ -139,7 +142,8 @@ def _hop_jobs(hop: Hop, inputs: Inputs, store: Store, given: Sequence[Format]) -
     return [convert, *sides, verify]
 
 
-def _run_form(form: Format, inputs: Inputs, store: Store, needs: tuple[str, ...]) -> Job:
+def run_form(form: Format, inputs: Inputs, store: Store, needs: tuple[str, ...] = ()) -> Job:
+    """The job that runs a form of the model on the samples that hops are verified on."""
     runner, recipe = runner_of(form)
     return Job(
         f"outputs:{form}",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bitpick.comparison import fit, making, plan, schedule, suspicions
+from bitpick.comparison import fit, making, plan, refuted, schedule, suspicions
 from bitpick.comparison.arrays import read_outputs
 from bitpick.comparison.fit import LoadData
 from bitpick.comparison.form_job import FUNCTIONS
@@ -18,7 +18,6 @@ from bitpick.comparison.listener import Listener
 from bitpick.comparison.request import refuse_quantized, settle
 from bitpick.comparison.schedule import Result
 from bitpick.comparison.store import Store
-from bitpick.conversion import verify
 from bitpick.conversion.route import reference_of, route
 from bitpick.datasets.dataset import Samples
 from bitpick.datasets.sampling import draw, part
@@ -28,8 +27,8 @@ from bitpick.host import Host, installed_version
 from bitpick.measures.tasks.task import Task
 from bitpick.model import Format, Model, Signature, Tensor, model_files, sha256_of
 from bitpick.result import FormRecord, RequestRecord
-from bitpick.result import Hop as HopRecord
 from bitpick.source import Source
+from bitpick.verified import Hop as HopRecord
 
 Check = Callable[[Task, Model], None]
 
@@ -292,7 +291,7 @@ class Preparation:
         self.run.model.hops = sorted(hops, key=lambda hop: order.index(Format(hop.target)))
         if not record.passed:
             self.store.save()
-            return verify.failure(record, self._locate(record, inputs))
+            return refuted.explained(record, inputs, self.store, self._executor)
         path = self.store.form(Format(record.target))
         self.store.watch.add([path])
         self.run.model.forms[record.target] = FormRecord(
@@ -300,31 +299,6 @@ class Preparation:
         )
         self.store.save()
         return result
-
-    def _locate(self, record: HopRecord, inputs: plan.Inputs) -> tuple[str, float] | None:
-        """The first node at which the sides of a failed hop differ, where it can be found."""
-        hops = route(Format(record.source), Format(record.target))
-        if not hops or hops[0].trace is None:
-            return None
-        sides = []
-        batch = self.store.outputs(Format.ONNX).with_name("trace_inputs.npz")
-        np.savez(batch, *next(inputs.calibration.head(4).batches(4)))
-        for form, function in zip((hops[0].source, hops[0].target), hops[0].trace, strict=True):
-            out = batch.with_name(f"{form}.trace.npz")
-            payload = {
-                "function": function,
-                "source": inputs.path(hops[0].source, self.store),
-                "target": inputs.path(hops[0].target, self.store),
-                "inputs": batch,
-                "out": out,
-            }
-            try:
-                names = self._executor.run(plan.runner_of(form)[0].environment, f"{FUNCTIONS}:trace", payload).value
-            except BitpickError:
-                return None
-            with np.load(out) as arrays:
-                sides.append(dict(zip(names, (arrays[f"arr_{i}"] for i in range(len(names))), strict=True)))
-        return verify.first_difference(*sides)
 
 
 def source_of(request: RequestRecord) -> Source:

@@ -29,8 +29,8 @@ from bitpick.measures import size
 from bitpick.model import Format, Model
 from bitpick.recipe import Recipe, did_you_mean
 from bitpick.result import File
-from bitpick.result import Hop as HopRecord
 from bitpick.source import Source
+from bitpick.verified import Hop as HopRecord
 
 
 @dataclass(frozen=True)

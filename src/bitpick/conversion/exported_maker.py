@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitpick.conversion import exported_program, user_code
+from bitpick.conversion import exported_program, user_code, verify
 from bitpick.conversion.made import Made
-from bitpick.conversion.verify import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
-from bitpick.errors import ConversionError, ModelError, OperatorError
+from bitpick.errors import ModelError, OperatorError
 from bitpick.library_errors import telling_line
 
 if TYPE_CHECKING:
@@ -149,12 +148,6 @@ def _traced(script: Any, batch: tuple[torch.Tensor, ...], source: str) -> torch.
 def _check(source: str, original: Any, program: torch.export.ExportedProgram, batch: tuple[torch.Tensor, ...]) -> None:
     """Compare both on the samples."""
     fitting = _fitting(program, batch)
-    sides = [exported_program.run(each, fitting) for each in (original, exported_program.module(program))]
-    for expected, found in zip(*sides, strict=True):
-        tolerance = ABSOLUTE_TOLERANCE + RELATIVE_TOLERANCE * float(expected.abs().max())
-        difference = float((expected - found).abs().max())
-        if not difference <= tolerance:
-            raise ConversionError(
-                f"exporting {source} changed the model: its outputs differ by up to {difference:.3g}",
-                expected=f"a difference of at most {tolerance:.3g}",
-            )
+    reference = exported_program.arrays(original, fitting)
+    outputs = exported_program.arrays(exported_program.module(program), fitting)
+    verify.check(reference, outputs, f"exporting {source}")

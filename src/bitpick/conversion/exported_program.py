@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bitpick.conversion import rounding
 from bitpick.errors import ModelError, OperatorError
 from bitpick.library_errors import telling_line
+from bitpick.preprocessing import Arrays
 
 if TYPE_CHECKING:
     import torch
@@ -85,6 +87,11 @@ def run(function: Callable[..., Any], batch: Sequence[torch.Tensor]) -> list[tor
             expected="samples of the shape and layout that it was trained on",
         ) from error
     return [each for each in outputs if isinstance(each, torch.Tensor)]
+
+
+def arrays(function: Callable[..., Any], batch: Sequence[torch.Tensor]) -> Arrays:
+    """The same as arrays; see `run`."""
+    return tuple(each.detach().numpy() for each in run(function, batch))
 
 
 def sized(batch: Sequence[torch.Tensor], size: int | None) -> tuple[torch.Tensor, ...]:
@@ -189,15 +196,10 @@ def _with_free_batch(
 
 def _alike(original: Any, found: Any, batch: Sequence[torch.Tensor], size: int) -> bool:
     """Whether both compute the same at the size of the original, and the other one also at another size."""
-    import torch
-
     whole, more = sized(batch, size), sized(batch, size + 1)
     try:
-        sides = [run(original, whole), run(found, whole), [each[:size] for each in run(found, more)]]
+        cut = tuple(each[:size] for each in arrays(found, more))
+        sides = [arrays(original, whole), arrays(found, whole), cut]
     except ModelError:
         return False
-    return all(
-        torch.allclose(expected, each, rtol=1e-4, atol=1e-5)
-        for side in sides[1:]
-        for expected, each in zip(sides[0], side, strict=True)
-    )
+    return all(rounding.alike(sides[0], side) for side in sides[1:])

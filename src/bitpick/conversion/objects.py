@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bitpick.errors import ConversionError, ModelError
+from bitpick.errors import ModelError
 from bitpick.source import Source
 
 
@@ -69,7 +69,7 @@ def _saved_keras(model: Any, folder: Path) -> Source:
 def _saved_torch(model: Any, folder: Path, example: Any) -> Source:
     import torch
 
-    from bitpick.conversion import exported_program
+    from bitpick.conversion import exported_program, verify
 
     name = type(model).__name__
     if example is None:
@@ -83,11 +83,10 @@ def _saved_torch(model: Any, folder: Path, example: Any) -> Source:
         with torch.no_grad():
             program = exported_program.export(model, inputs, name)
             fitting = exported_program.sized(inputs, exported_program.fixed_batch(program))
-            sides = [exported_program.run(each, fitting) for each in (model, exported_program.module(program))]
+            sides = [exported_program.arrays(each, fitting) for each in (model, exported_program.module(program))]
     finally:
         model.train(training)
-    if not all(torch.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in zip(*sides, strict=True)):
-        raise ConversionError(f"exporting the module {name} changed what it computes")
+    verify.check(sides[0], sides[1], f"exporting the module {name}")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.pt2"
     torch.export.save(program, path)

@@ -34,6 +34,12 @@ def load(path: Path) -> onnx.ModelProto:
     return model
 
 
+def fixed_batch(model: onnx.ModelProto) -> int | None:
+    """The batch size that a model was exported for, by its first input; None where any will do."""
+    dims = model.graph.input[0].type.tensor_type.shape.dim if model.graph.input else ()
+    return dims[0].dim_value or None if dims else None
+
+
 def opset_of(model: onnx.ModelProto) -> int:
     """The version of the standard operators that a model uses."""
     return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from bitpick.conversion import keras_file, saved_model, user_code
+from bitpick.conversion import keras_file, saved_model, user_code, verify
 from bitpick.conversion.made import Made
-from bitpick.conversion.verify import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
-from bitpick.errors import ConversionError, ModelError
+from bitpick.errors import ModelError
 from bitpick.library_errors import telling_line
 
 
@@ -42,13 +41,8 @@ def make(out: str, source: str, builder: str | None) -> Made:
         raise
     except Exception as error:
         raise ModelError(f"Keras cannot run or export {source}: {telling_line(error)}") from error
-    for reference, each in zip(map(np.asarray, expected), map(np.asarray, found), strict=True):
-        tolerance = ABSOLUTE_TOLERANCE + RELATIVE_TOLERANCE * float(np.abs(reference).max())
-        if not (difference := float(np.abs(reference - each).max())) <= tolerance:
-            raise ConversionError(
-                f"exporting {source} changed the model: its outputs differ by up to {difference:.3g}",
-                expected=f"a difference of at most {tolerance:.3g}",
-            )
+    reference, outputs = (tuple(np.asarray(each) for each in side) for side in (expected, found))
+    verify.check(reference, outputs, f"exporting {source}")
     return Made()
 
 

@@ -2,89 +2,164 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.conversion import rounding
 from bitpick.conversion.hop import Hop
 from bitpick.errors import ConversionError
+from bitpick.library_errors import telling_line
 from bitpick.preprocessing import Arrays
-from bitpick.result import Hop as HopRecord
+from bitpick.verified import Exact
+from bitpick.verified import Hop as HopRecord
 
-# Float32 kernels of two runtimes add up in different orders. Over the bundled and the MLPerf Tiny model the largest
-# relative difference measured was 3e-6; a wrong padding or a lost bias gives 1e-2 and more.
-ABSOLUTE_TOLERANCE = 1e-5
-RELATIVE_TOLERANCE = 5e-5
+EXACT_SAMPLES = 32
+"""Of the samples on which two sides differ most, so many are run in float64 where rounding has to be told apart."""
+
+RunExact = Callable[[NDArray[np.int64]], Arrays]
 
 
-def compare(hop: Hop, reference: Arrays, outputs: Arrays) -> HopRecord:
+def compare(
+    hop: Hop, reference: Arrays, outputs: Arrays, run_exact: RunExact | None = None, classes: bool = False
+) -> HopRecord:
     """Compare what both sides of a hop computed for the same samples.
 
     Args:
         hop: the conversion.
         reference: each output of its source, of shape (n, …), float32.
         outputs: those of its target, of the same shapes.
+        run_exact: gives what the graph computes in float64 for some of the samples, the first of them at least; called
+            where the sides differ by more than rounding makes for certain.
+        classes: whether the first output has the scores of classes.
 
     Returns:
-        The record, of the output that differs most for its tolerance; `passed` says whether the largest difference of
-        each is within `atol + rtol · max|reference|`.
+        The record, with the measures of the output that differs most for its bound. `passed` says whether all outputs
+        are within it, or both sides are about as far from exact arithmetic.
     """
-    if len(reference) != len(outputs):
-        pairs = [(float("inf"), ABSOLUTE_TOLERANCE)]
-    else:
-        pairs = [_difference(*both) for both in zip(reference, outputs, strict=True)]
-    difference, tolerance = max(pairs, key=lambda pair: pair[0] / pair[1] if pair[0] == pair[0] else float("inf"))
-    return HopRecord(
+    found = rounding.differences(reference, outputs)
+    worst = max(found, key=lambda each: each.worst / each.bound)
+    record = HopRecord(
         name=hop.name,
         source=hop.source,
         target=hop.target,
         samples=len(reference[0]),
-        max_abs_diff=difference,
-        tolerance=tolerance,
-        top1_agreement=_agreement(reference, outputs),
-        passed=bool(difference <= tolerance),  # False for NaN too
+        max_abs_diff=_finite(worst.largest),
+        rms_diff=_finite(worst.rms),
+        channel_diff=_finite(worst.channel),
+        bound=worst.bound,
+        top1_agreement=_agreement(reference, outputs) if classes else None,
+        passed=all(each.passed for each in found),
     )
+    if record.passed or run_exact is None or not all(np.isfinite(each.worst) for each in found):
+        return record
+    which = rounding.odd_samples(reference, outputs, EXACT_SAMPLES)
+    try:
+        exact = run_exact(which)
+        which = which[: len(exact[0])]
+        sides = rounding.exactness(tuple(e[which] for e in reference), tuple(e[which] for e in outputs), exact)
+    except Exception as error:  # noqa: BLE001 - no operator that is missing there may end a run that is sound
+        return record.model_copy(update={"no_exact": telling_line(error)})
+    decisive = min(sides, key=lambda each: each.passed)
+    told = Exact(samples=len(which), source=decisive.reference, target=decisive.outputs)
+    return record.model_copy(update={"exact": told, "passed": decisive.passed})
 
 
-def _difference(reference: NDArray[np.float32], found: NDArray[np.float32]) -> tuple[float, float]:
-    """The largest difference, and what is tolerated."""
-    tolerance = ABSOLUTE_TOLERANCE + RELATIVE_TOLERANCE * float(np.abs(reference).max(initial=0.0))
-    same = reference.shape == found.shape
-    return (float(np.abs(reference - found).max(initial=0.0)) if same else float("inf")), tolerance
+def _finite(number: float) -> float | None:
+    return number if np.isfinite(number) else None
 
 
-def _agreement(reference: Arrays, found: Arrays) -> float | None:
+def _agreement(reference: Arrays, outputs: Arrays) -> float | None:
     """Share of samples with the same best score in the first output; None where it has no scores to choose from."""
-    first, second = reference[0], found[0] if found else reference[0][:0]
+    first, second = reference[0], outputs[0] if outputs else reference[0][:0]
     if first.ndim != 2 or first.shape[1] < 2:
         return None
     return float((first.argmax(1) == second.argmax(1)).mean()) if first.shape == second.shape else 0.0
 
 
+def check(reference: Arrays, outputs: Arrays, what: str, dtype: Any = np.float32) -> None:
+    """Refuse outputs that differ by more than rounding.
+
+    Args:
+        reference: the outputs as they should be, each of shape (n, …).
+        outputs: those of the other side.
+        what: what made the other side, e.g. `exporting model.pt`.
+        dtype: what both sides compute in, or the coarser of the two: a float dtype.
+
+    Raises:
+        ConversionError: they differ by more.
+    """
+    worst = max(rounding.differences(reference, outputs, dtype), key=lambda each: each.worst / each.bound)
+    if not worst.passed:
+        raise ConversionError(
+            f"{what} changed the model: its outputs differ by {worst.worst:.2g} of their size (root mean square), and "
+            f"by up to {worst.largest:.3g}",
+            expected=f"at most {worst.bound:.0e} of the outputs' size",
+        )
+
+
 def first_difference(
     reference: Mapping[str, NDArray[np.float32]], outputs: Mapping[str, NDArray[np.float32]]
 ) -> tuple[str, float] | None:
-    """The first node, in the source's order, whose output differs beyond tolerance, and by how much; None if none."""
+    """The first node, in the source's order, whose output differs by more than rounding, and by how much at most.
+
+    Args:
+        reference: what each node of the source computes, by its name.
+        outputs: what the nodes of the target compute.
+
+    Returns:
+        The node and the largest absolute difference; None where no node differs.
+    """
     for name, expected in reference.items():
         found = outputs.get(name)
         if found is None or found.size != expected.size:
             continue
-        difference = float(np.abs(expected - found.reshape(expected.shape)).max())
-        if not difference <= ABSOLUTE_TOLERANCE + RELATIVE_TOLERANCE * float(np.abs(expected).max()):
-            return name, difference
+        (difference,) = rounding.differences((expected,), (found.reshape(expected.shape),))
+        if not difference.passed:
+            return name, difference.largest
     return None
 
 
-def failure(record: HopRecord, where: tuple[str, float] | None) -> ConversionError:
-    """The error of a hop that did not pass."""
-    agree = "" if record.top1_agreement is None else f" and {record.top1_agreement:.1%} of the top-1 classes agree"
-    node = f" The first node that differs is {where[0]}, by {where[1]:.3g}." if where else ""
+def failure(record: HopRecord, where: tuple[str, float] | None, unsteady: str = "") -> ConversionError:
+    """The error of a hop that did not pass.
+
+    Args:
+        record: what was measured.
+        where: the first node that differs, and by how much, where that is known.
+        unsteady: the form of the model that gives other outputs when it is run again; empty where both are steady.
+    """
+    if unsteady:
+        return ConversionError(
+            f"the conversion {record.name} cannot be verified: the {unsteady} model gives different outputs when it is "
+            "run twice on the same samples",
+            expected="the same outputs for the same samples",
+            mend="export it in evaluation mode (model.eval(), or training=False in Keras) and without random numbers",
+        )
+    agree = "" if record.top1_agreement is None else f" {record.top1_agreement:.1%} of the top-1 classes agree."
+    node = f" The first node that differs is {where[0]}, by up to {where[1]:.3g}." if where else ""
     return ConversionError(
-        f"the conversion {record.name} changed the model: over {record.samples} samples its outputs differ by up to "
-        f"{record.max_abs_diff:.3g}{agree}.{node}",
-        expected=f"a difference of at most {record.tolerance:.3g}",
-        mend="this is a defect of the converter, not of the model: please report it with the node named above"
-        if where
-        else "this is a defect of the converter, not of the model: please report it",
+        f"the conversion {record.name} changed the model: over {record.samples} samples {_apart(record)}.{agree}{node}",
+        expected=f"at most {record.bound:.0e} of the outputs' size, or both sides as near to exact arithmetic",
+        mend="the model is probably sound and the converter is not: please report it"
+        + (", with the node named above" if where else ""),
     )
+
+
+def _apart(record: HopRecord) -> str:
+    """How far apart the sides of a hop are, in words."""
+    if record.max_abs_diff is None or record.rms_diff is None:
+        return "its outputs have another shape, or are not finite"
+    told = (
+        f"its outputs differ by {max(record.rms_diff, record.channel_diff or 0):.2g} of their size (root mean square), "
+        f"and by up to {record.max_abs_diff:.3g}"
+    )
+    if record.exact is not None:
+        told += (
+            f"; from exact arithmetic (float64) {record.source} is {record.exact.source:.2g} away and {record.target} "
+            f"{record.exact.target:.2g}"
+        )
+    if record.no_exact is not None:
+        told += f"; the graph does not run in float64 ({record.no_exact}), which would tell rounding from a defect"
+    return told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from bitpick.reports import measured, whole, words
+from bitpick.reports import conversions, measured, whole, words
 
 
 def render(name: str, **given: Any) -> str:
@@ -17,7 +17,7 @@ def render(name: str, **given: Any) -> str:
         given: what the template calls by these names.
     """
     template = _environment(".html." in name).get_template(name)
-    return str(template.render(words=words, whole=whole, told=measured, **given))
+    return str(template.render(words=words, whole=whole, told=measured, conversions=conversions, **given))
 
 
 @functools.cache

@@ -12,9 +12,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from bitpick.reports import measured, whole, words
-from bitpick.result import Hop, Row, Run
+from bitpick.reports import conversions, measured, whole, words
+from bitpick.result import Row, Run
 from bitpick.timing import BenchRecord
+from bitpick.verified import Hop
 
 _VERBS = {
     "convert": "converting",
@@ -205,12 +206,10 @@ def hops(records: Sequence[Hop], path: str) -> Group:
     """What each hop of a conversion measured, and where the result is."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     shown.add_column("conversion")
-    for name in ("samples", "largest difference", "tolerance", "top-1 agreement"):
+    for name in conversions.columns(records):
         shown.add_column(name, justify="right")
     for hop in records:
-        agreement = "" if hop.top1_agreement is None else words.percent(hop.top1_agreement)
-        numbers = (f"{hop.max_abs_diff:.2g}", f"{hop.tolerance:.2g}", agreement)
-        shown.add_row(hop.name, str(hop.samples), *numbers)
+        shown.add_row(hop.name, *conversions.cells(hop, records))
     return Group(shown, Text(""), Text(f"Verified, and written to {path}"))
 
 
