@@ -113,7 +113,7 @@ WRONG = {
     "label": ({"x": X, "y": Y}, {"labels": "z"}, "has no array 'z', and there is no such file"),
     "input": ({"x": X}, {"inputs": {"a": "b"}}, "has no array 'b' for a"),
     "too many": ({"a": X, "b": X, "c": Y}, {}, "holds 3 arrays (a, b, c), and the model takes features"),
-    "words": ({"x": np.array(["a", "b"])}, {}, "which is no number"),
+    "words": ({"x": np.array(["a", "b"])}, {}, "the array x in"),
     "none": ({"y": Y}, {}, "holds no array beside the labels"),
     "empty": ({}, {}, "holds no arrays"),
     "no samples": ({"x": X[:0], "y": Y[:0]}, {}, "has no samples"),
@@ -142,3 +142,53 @@ def test_one_file_of_labels_is_not_for_two_splits(tmp_path):
     np.save(tmp_path / "y.npy", Y)
     with pytest.raises(DataError, match="are one file, and"):
         load(tmp_path, MODEL, checked({"labels": str(tmp_path / "y.npy")}))
+
+
+def arrays_of(tmp_path, said=None, signature=MODEL, **arrays):
+    np.savez(tmp_path / "a.npz", **arrays)
+    return load(tmp_path / "a.npz", signature, checked(said or {}))
+
+
+def test_the_array_that_is_taken_as_the_labels_is_told(tmp_path):
+    note = "labels: the array Y; --labels names another"
+    assert note in arrays_of(tmp_path, X=X, Y=Y).notes
+    assert note not in arrays_of(tmp_path, {"labels": "Y"}, X=X, Y=Y).notes
+
+
+def test_two_arrays_with_names_of_labels_have_to_be_told_apart(tmp_path):
+    with pytest.raises(DataError, match="could be the labels: label, target") as error:
+        arrays_of(tmp_path, features=X, label=Y, target=Y)
+    assert "--labels label or --labels target" in error.value.mend
+    found = arrays_of(tmp_path, {"labels": "target"}, features=X, label=1 - Y, target=Y)
+    np.testing.assert_array_equal(both(found)[1], Y[np.argsort(X[:, 0])])
+    assert "not used: label, as the model has no input of that name" in found.notes
+
+
+def test_arrays_of_one_number_a_sample_are_columns(tmp_path):
+    columns = dict(zip(("x", "y", "z"), X.T, strict=False))
+    found = arrays_of(tmp_path, signature=takes(3, name="features"), **columns, target=Y)
+    assert found.evaluation.inputs["features"].shape[1:] == (3,)
+    assert "labels: the array target; --labels names another" in found.notes
+    with pytest.raises(DataError, match="could be the labels: y, z"):
+        arrays_of(tmp_path, signature=takes(2, name="features"), **columns)
+    said = {"inputs": {"features": ["z", "x"]}, "labels": "target"}
+    found = arrays_of(tmp_path, said, takes(2, name="features"), **columns, target=Y)
+    np.testing.assert_array_equal(both(found)[0][:, 0], X[:, 2][np.argsort(X[:, 2])])
+
+
+def test_inputs_that_only_their_order_tells_apart_are_told(tmp_path):
+    model = Signature((Tensor("a", (4,)), Tensor("b", (4,))), (Tensor("scores", (3,)),))
+    found = arrays_of(tmp_path, signature=model, left=X, right=X, y=Y)
+    assert "inputs by their order: a gets left, b gets right; inputs: in a data.yaml says otherwise" in found.notes
+
+
+def test_an_array_of_words_has_the_name_that_the_user_gave_it(tmp_path):
+    with pytest.raises(DataError, match=r"the array species in .*a\.npz holds words") as error:
+        arrays_of(tmp_path, species=np.array(["a", "b"] * 10))
+    assert "--labels species" in error.value.mend
+    found = arrays_of(tmp_path, {"labels": "species"}, x=X, species=np.array(["b", "a"] * 10))
+    assert found.classes == ("a", "b")
+    np.savez(tmp_path / "objects.npz", x=X, y=np.array(["a", "b"] * 10, object))
+    with pytest.raises(DataError, match=r"y in .*objects\.npz holds Python objects") as error:
+        load(tmp_path / "objects.npz", MODEL)
+    assert "words.astype(str)" in error.value.mend

@@ -80,20 +80,20 @@ LABELLED = {
 @pytest.mark.parametrize("kind", LABELLED)
 def test_samples_with_labels(kind):
     kept = streams.keep(LABELLED[kind], checked({}))
-    (found,) = kept.found.values()
+    (found,) = kept.found(checked({}), None).values()
     np.testing.assert_array_equal(np.load(next(iter(found.inputs.values()))), X)
     np.testing.assert_array_equal(found.labels, Y)
 
 
 @pytest.mark.parametrize("data", [X, FrameworkTensor(X), list(X), Loader(X), {"x": X}], ids=lambda d: type(d).__name__)
 def test_samples_without_labels(data):
-    (found,) = streams.keep(data, checked({})).found.values()
+    (found,) = streams.keep(data, checked({})).found(checked({}), None).values()
     np.testing.assert_array_equal(np.load(next(iter(found.inputs.values()))), X)
     assert found.labels is None
 
 
 def test_batches_without_labels_are_said_to_be_some():
-    (found,) = streams.keep([X[:10], X[10:]], checked({"batched": True})).found.values()
+    (found,) = streams.keep([X[:10], X[10:]], checked({"batched": True})).found(checked({}), None).values()
     assert found.count == 20
 
 
@@ -130,7 +130,7 @@ def test_a_generator_is_never_held_whole():
             del array
             assert len(gone) >= i - 1
 
-    (found,) = streams.keep(samples, checked({})).found.values()
+    (found,) = streams.keep(samples, checked({})).found(checked({}), None).values()
     np.testing.assert_array_equal(np.load(found.inputs["input"])[:, 0, 0], np.arange(50))
 
 
@@ -161,3 +161,56 @@ def test_a_stream_that_outgrows_the_cache_ends_with_a_mend(monkeypatch):
 def test_what_is_no_data_set(data, says):
     with pytest.raises(DataError, match=says):
         streams.keep(data, checked({}))
+
+
+FRAME = {"x": X[:, 0, 0], "y": X[:, 0, 1], "z": X[:, 1, 0], "target": np.array(["b", "a"] * 10)}
+
+
+class Frame:
+    """As a data frame: columns by their names."""
+
+    columns = tuple(FRAME)
+    shape = (20, 4)
+
+    def __getitem__(self, name: str) -> FrameworkTensor:
+        column = FRAME[name]
+        return FrameworkTensor(column.astype(object) if column.dtype.kind == "U" else column)
+
+
+ROWS = [dict(zip(FRAME, row, strict=True)) for row in zip(*FRAME.values(), strict=True)]
+BATCHES = [{name: column[start : start + 7] for name, column in FRAME.items()} for start in range(0, 20, 7)]
+
+
+@pytest.mark.parametrize("data", [FRAME, Frame(), ROWS, BATCHES], ids=["dict", "frame", "rows", "batches"])
+def test_columns_that_python_hands_over_are_a_table(data):
+    found = load(data, takes(3), checked({"split": 0.5}))
+    assert found.classes == ("a", "b")
+    assert "labels: the array target; --labels names another" in found.notes
+    rows = np.concatenate([split.inputs["image"] for split in (found.calibration, found.evaluation)])
+    wanted = X.reshape(20, 4)[:, :3]
+    np.testing.assert_array_equal(rows[np.argsort(rows[:, 0])], wanted[np.argsort(wanted[:, 0])])
+
+
+def test_a_coordinate_is_no_label_and_another_column_has_to_be_named():
+    columns = {name: FRAME[name] for name in "xyz"} | {"speed": X[:, 1, 1]}
+    with pytest.raises(DataError, match="could be the labels: y, z, speed") as error:
+        load(columns, takes(3))
+    assert "--labels y or --labels z" in error.value.mend
+    assert load(columns, takes(4)).evaluation.labels is None
+
+
+def test_arrays_by_the_names_of_splits():
+    found = load({"x_train": X[:5], "y_train": Y[:5], "x_test": X[5:], "y_test": Y[5:]}, takes(2, 2))
+    np.testing.assert_array_equal(found.evaluation.labels, Y[5:])
+
+
+def test_what_is_no_number_has_the_name_that_the_user_gave_it():
+    with pytest.raises(DataError, match="when has the dtype datetime64"):
+        streams.keep({"x": X, "when": np.zeros(20, "datetime64[s]")}, checked({}))
+    with pytest.raises(DataError, match="the array words in the dict of samples holds words"):
+        load({"words": np.array(["a", "b"])}, takes(2))
+
+
+def test_samples_whose_dtype_changes_are_refused():
+    with pytest.raises(DataError, match="sample 1 of input is float32, and those before it int64"):
+        streams.keep([np.array([1, 2]), np.array([1.5, 2.5])], checked({}))

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.datasets import cache, label_file, npy, splits
+from bitpick.datasets import cache, label_choice, label_file, npy, splits, tables
 from bitpick.datasets.assembling import Found
+from bitpick.datasets.columns import Columns
+from bitpick.datasets.label_choice import Choice
 from bitpick.datasets.options import DataOptions
 from bitpick.errors import DataError
 from bitpick.model import Signature
 
 SUFFIXES = (".npz", ".npy")
-LABEL_NAMES = ("labels", "label", "y", "targets", "target")
 # Names such as train_images, x_test and y_val say which split an array is of.
 _SPLIT = "|".join((*splits.CALIBRATION, *splits.EVALUATION))
 _NAMED = re.compile(rf"^(?:(?P<before>{_SPLIT})_)?(?P<name>.*?)(?:_(?P<after>{_SPLIT}))?$", re.IGNORECASE)
@@ -44,14 +45,29 @@ def read(path: Path, options: DataOptions, signature: Signature | None, alone: b
         members = {file.stem: file.absolute() for file in sorted(path.glob("*.npy"))}
     else:
         members = {"input": path.absolute()} if path.suffix == ".npy" else _unpacked(path)
+    return by_split(str(path), members, options, signature, alone)
+
+
+def by_split(
+    where: str, members: Mapping[str, Path], options: DataOptions, signature: Signature | None, alone: bool = True
+) -> dict[str, Found]:
+    """Inputs and labels among arrays in `.npy` files; see `read`.
+
+    Args:
+        where: what holds them, as messages call it.
+        members: the file of each, by its name.
+        options: see `read`.
+        signature: what the model takes.
+        alone: whether these are the whole data set.
+    """
     found: dict[str, dict[str, Path]] = {}
     for name, member in members.items():
         split, plain = _named(name)
         found.setdefault(split, {})[plain] = member
     if "" in found and len(found) > 1:  # not every array is of a split: the names are names
-        found = {"": members}
+        found = {"": dict(members)}
     alone = alone and len(found) == 1
-    return {split: _of(path, arrays, options, signature, alone) for split, arrays in found.items()}
+    return {split: _of(where, arrays, options, signature, alone) for split, arrays in found.items()}
 
 
 def _named(name: str) -> tuple[str, str]:
@@ -64,60 +80,104 @@ def _named(name: str) -> tuple[str, str]:
 
 
 def _of(
-    path: Path, arrays: Mapping[str, Path], options: DataOptions, signature: Signature | None, alone: bool
+    where: str, arrays: Mapping[str, Path], options: DataOptions, signature: Signature | None, alone: bool
 ) -> Found:
     """Inputs and labels of one split."""
-    own, wanted = dict(arrays), [tensor.name for tensor in signature.inputs] if signature else []
-    target = _labels(path, own, options, wanted, alone)
-    for tensor, name in options.inputs.items():
-        if not isinstance(name, str) or name not in own:
-            raise DataError(f"{path} has no array {name!r} for {tensor}", expected=f"one of {', '.join(own)}")
-    if options.inputs:
-        own = {tensor: own[str(name)] for tensor, name in options.inputs.items()}
-    elif wanted and set(wanted) <= set(own):
+    wanted = [tensor.name for tensor in signature.inputs] if signature else []
+    if _is_table(arrays, options, wanted):
+        state = [cache.digest(member) for member in arrays.values()]
+        return tables.read(Columns(where, arrays, state), options, signature)
+    given = {str(tensor): name for tensor, name in options.inputs.items()}
+    for tensor, name in given.items():
+        if not isinstance(name, str) or name not in arrays:
+            raise DataError(f"{where} has no array {name!r} for {tensor}", expected=f"one of {', '.join(arrays)}")
+
+    def fits(names: Sequence[str]) -> bool:
+        return bool(given) or not wanted or set(wanted) <= set(names) or len(names) == len(wanted)
+
+    parts = label_choice.Parts(where, "array", tuple(arrays), {*given.values(), *wanted} & set(arrays), fits)
+    chosen, target = _labels(parts, arrays, options, alone)
+    own = {name: member for name, member in arrays.items() if name != chosen.name}
+    own, notes = _inputs(where, own, given, wanted, target is not None)
+    for name, member in own.items():
+        _check_input(where, name, npy.dtype_of(member))
+    digest = npy.combined([cache.digest(member) for member in own.values()])
+    return Found(own, target, digest, (*chosen.notes, *notes))
+
+
+def _is_table(arrays: Mapping[str, Path], options: DataOptions, wanted: Sequence[str]) -> bool:
+    """Whether arrays are columns, of one number or word a sample, that the model takes beside each other."""
+    if any(not isinstance(each, str) for each in options.inputs.values()):
+        return True
+    columns = all(len(npy.shape_of(member)) == 1 for member in arrays.values())
+    return not options.inputs and columns and len(wanted) == 1 and wanted[0] not in arrays and len(arrays) > 2
+
+
+def _inputs(
+    where: str, own: Mapping[str, Path], given: Mapping[str, Any], wanted: Sequence[str], labelled: bool
+) -> tuple[dict[str, Path], list[str]]:
+    """The arrays that the model takes of those that are no labels, and what was guessed or noticed of them."""
+    if given:
+        return {tensor: own[name] for tensor, name in given.items()}, []
+    if wanted and set(wanted) <= set(own):
         others = [name for name in own if name not in wanted]
-        if others and target is None:
+        if others and not labelled:
             raise DataError(
-                f"nothing says whether {' or '.join(others)} in {path} are the labels",
+                f"nothing says whether {' or '.join(others)} in {where} are the labels",
                 mend=f"say --labels {others[0]}; to go without labels, name the inputs in a data.yaml: "
                 f"inputs: {{{wanted[0]}: {wanted[0]}}}",
             )
-        own = {name: own[name] for name in wanted}
+        notes = [f"not used: {', '.join(others)}, as the model has no input of that name"] if others else []
+        return {name: own[name] for name in wanted}, notes
     if not own:
-        raise DataError(f"{path} holds no array beside the labels", expected="an array for each input of the model")
+        raise DataError(f"{where} holds no array beside the labels", expected="an array for each input of the model")
     if wanted and len(own) > len(wanted):
         first = next(iter(own))
-        likely = f"--labels {first}" if target is None else f"inputs: {{{wanted[0]}: {first}}} in a data.yaml"
+        likely = f"inputs: {{{wanted[0]}: {first}}} in a data.yaml" if labelled else f"--labels {list(own)[-1]}"
         raise DataError(
-            f"{path} holds {len(own)} arrays ({', '.join(own)}), and the model takes {', '.join(wanted)}",
+            f"{where} holds {len(own)} arrays ({', '.join(own)}), and the model takes {', '.join(wanted)}",
             expected="arrays with the names of the model's inputs, and labels",
             mend=f"say what they are, e.g. {likely}",
         )
-    for name, member in own.items():
-        npy.check_numbers(npy.mapped(member).dtype, f"{name} in {path}")
-    return Found(own, target, npy.combined([cache.digest(member) for member in own.values()]))
+    if len(wanted) == len(own) > 1:
+        pairs = ", ".join(f"{tensor} gets {name}" for tensor, name in zip(wanted, own, strict=True))
+        return dict(own), [f"inputs by their order: {pairs}; inputs: in a data.yaml says otherwise"]
+    return dict(own), []
+
+
+def _check_input(where: str, name: str, dtype: np.dtype[Any]) -> None:
+    """Refuse an array that is no input, by its name."""
+    if dtype.kind in "SU":
+        raise DataError(
+            f"the array {name} in {where} holds words, which a model does not take",
+            expected="numbers",
+            mend=f"encode them as for the model, or, where these are the labels, say --labels {name}",
+        )
+    npy.check_numbers(dtype, f"{name} in {where}")
 
 
 def _labels(
-    path: Path, own: dict[str, Path], options: DataOptions, wanted: Sequence[str], alone: bool
-) -> NDArray[Any] | None:
-    """The labels, taken out of these arrays, or from a file of their own."""
-    name = options.labels or next((n for n in LABEL_NAMES if n in own and n not in wanted), None)
-    if name is None:
-        return None
-    if name in own:
-        found: NDArray[Any] = np.load(own.pop(name), allow_pickle=False)
-        return found
-    if label_file.is_file(name):
+    parts: label_choice.Parts, arrays: Mapping[str, Path], options: DataOptions, alone: bool
+) -> tuple[Choice, NDArray[Any] | None]:
+    """The labels, among these arrays or from a file of their own."""
+    asked = options.labels
+    if asked is not None and asked not in arrays:
+        if not label_file.is_file(asked):
+            raise DataError(
+                f"{parts.where} has no array {asked!r}, and there is no such file",
+                expected=f"--labels with one of {', '.join(arrays)}",
+            )
         if not alone:
             raise DataError(
-                f"the labels {name} are one file, and {path} is one of two splits",
+                f"the labels {asked} are one file, and {parts.where} is one of two splits",
                 mend="give each split its labels in its own arrays: y_train and y_test, or labels in each .npz",
             )
-        return label_file.read(name)
-    raise DataError(
-        f"{path} has no array {name!r}, and there is no such file", expected=f"--labels with one of {', '.join(own)}"
-    )
+        return Choice(None), label_file.read(asked)
+    chosen = label_choice.guessed(parts) if asked is None else label_choice.named(parts, asked)
+    if chosen.name is None:
+        return chosen, None
+    found: NDArray[Any] = np.load(arrays[chosen.name], allow_pickle=False)
+    return chosen, found
 
 
 def _unpacked(path: Path) -> dict[str, Path]:

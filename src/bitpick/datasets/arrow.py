@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.datasets import cache, images, npy, preparing, tables
+from bitpick.datasets import cache, images, label_choice, npy, preparing, tables
 from bitpick.datasets.assembling import Found
 from bitpick.datasets.options import DataOptions
 from bitpick.datasets.progress import Progress
@@ -50,6 +50,9 @@ class ArrowTable:
     Raises:
         DataError: pyarrow is not installed, or a file is damaged.
     """
+
+    kind = "column"
+    notes: Sequence[str] = ()
 
     def __init__(self, name: str, files: Sequence[Path]) -> None:
         self.name = name
@@ -208,8 +211,8 @@ def read(
     classes: tuple[str, ...] = ()
     for split, files in splits.items():
         table = ArrowTable(f"{name}, {split}" if split else name, files)
-        label = tables.label_column(table, options, signature, table.class_labels)
-        classes = table.class_names(label)
+        label = tables.labels_of(table, options, signature, table.class_labels)
+        classes = table.class_names(label.name)
         named = {n: c for n, c in options.inputs.items() if isinstance(c, str) and c in table.pictures}
         if table.pictures and (named or not options.inputs):
             found[split], decoded = _pictures(table, label, named, options, signature, progress)
@@ -220,7 +223,7 @@ def read(
 
 def _pictures(
     table: ArrowTable,
-    label: str | None,
+    chosen: label_choice.Choice,
     named: Mapping[str, str],
     options: DataOptions,
     signature: Signature | None,
@@ -228,6 +231,7 @@ def _pictures(
 ) -> tuple[Found, dict[str, Decoding]]:
     """A column of pictures, decoded once into the cache."""
     tensor = preparing.picture(signature)
+    label = chosen.name
     name, column = next(iter(named.items()), (tensor.name if tensor else "image", table.pictures[0]))
     how = preparing.decoding(options.pixels(name), tensor)
 
@@ -252,7 +256,11 @@ def _pictures(
     key = ["pictures in a table", table.state, column, label, how.model_dump(), options.skip_damaged]
     folder, noted = cache.entry(key, 0, make)
     target = None if label is None else np.load(folder / "labels.npy", allow_pickle=False)
-    return Found({name: folder / "0.npy"}, target, noted["sha256"]), {name: how}
+    notes = [*table.notes, *chosen.notes]
+    others = [each for each in table.columns if each not in (column, label)]
+    if label is None and others:
+        notes.append(f"no column is taken as the labels, of {', '.join(others)}: --labels names one")
+    return Found({name: folder / "0.npy"}, target, noted["sha256"], tuple(notes)), {name: how}
 
 
 def _opened(cell: Any) -> io.BytesIO:

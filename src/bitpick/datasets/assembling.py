@@ -26,11 +26,13 @@ class Found:
         inputs: the `.npy` file of each input, by its name.
         labels: as the source has them, see `labels.Labels`; None where it has none.
         sha256: digest of the inputs.
+        notes: what the reader guessed or noticed, in words.
     """
 
     inputs: dict[str, Path]
     labels: NDArray[Any] | None
     sha256: str
+    notes: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -91,6 +93,7 @@ def dataset(
             f"the split {without} of {name} has no labels, and the other one has", mend="give both, or none"
         )
     encoded = labels.encode(given, known, options.class_names, signature)
+    told += dict.fromkeys(note for each in chosen.values() for note in each.notes)
     told += encoded.notes
     if len(chosen) == 1:
         ((split, one),) = chosen.items()

@@ -27,6 +27,9 @@ class CsvTable:
         DataError: it has no such line, or cannot be read.
     """
 
+    kind = "column"
+    notes: Sequence[str] = ()
+
     def __init__(self, path: Path) -> None:
         self._path = path
         stat = path.stat()

@@ -92,7 +92,7 @@ class DataSource:
 
     def _load(self, signature: Signature | None, progress: Progress) -> Dataset:
         if isinstance(self.data, streams.Kept):
-            return assembling.dataset(self.name, self.data.found, self.options, signature)
+            return assembling.dataset(self.name, self.data.found(self.options, signature), self.options, signature)
         if isinstance(self.data, tuple):
             return _two(self.data, self.options, signature, progress)
         path = Path(self.data)

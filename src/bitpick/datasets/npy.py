@@ -61,6 +61,12 @@ class Writer:
                 f"sample {self.count} of {self.name} has shape {rows.shape[1:]}, and those before it {shape}",
                 expected="samples of one shape",
             )
+        if not np.can_cast(rows.dtype, dtype) and (rows.dtype.kind, dtype.kind) != ("f", "f"):
+            raise DataError(
+                f"sample {self.count} of {self.name} is {rows.dtype}, and those before it {dtype}",
+                expected="samples of one dtype",
+                mend="give all of them one, e.g. np.asarray(sample, 'float32')",
+            )
         np.ascontiguousarray(rows, dtype).tofile(self._file)
         self.count += len(rows)
 
@@ -78,6 +84,42 @@ class Writer:
         np.lib.format.write_array_header_1_0(self._file, fields)
 
 
+class Collector:
+    """Holds the rows of an array that come in batches, of any dtypes, and writes them at the end.
+
+    Args:
+        path: the `.npy` file.
+        name: of the array, as messages call it.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.name = name
+        self._path = path
+        self._rows: list[NDArray[Any]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._rows and error is None:
+            np.save(self._path, np.concatenate(self._rows), allow_pickle=False)
+
+    def append(self, rows: NDArray[Any]) -> None:
+        """Hold rows: array of shape (m, …), the same … each time.
+
+        Raises:
+            DataError: they have another shape.
+        """
+        if self._rows and rows.shape[1:] != (shape := self._rows[0].shape[1:]):
+            raise DataError(
+                f"a sample of {self.name} has shape {rows.shape[1:]}, and those before it {shape}",
+                expected="samples of one shape",
+            )
+        self._rows.append(rows)
+
+
 def check_numbers(dtype: np.dtype[Any], name: str) -> None:
     """Refuse what is no array of numbers.
 
@@ -87,8 +129,9 @@ def check_numbers(dtype: np.dtype[Any], name: str) -> None:
     if dtype.hasobject:
         raise DataError(
             f"{name} holds Python objects, which can run code when they are opened",
-            expected="an array of numbers",
-            mend="save it as one array of one shape and a numeric dtype, e.g. np.stack(samples).astype('float32')",
+            expected="an array of numbers, or of words for labels",
+            mend="save it with a dtype of its own: numbers as np.stack(samples).astype('float32'), words as "
+            "words.astype(str)",
         )
     if dtype.kind not in "biuf":
         raise DataError(f"{name} has the dtype {dtype}, which is no number", expected="integers or floats")
@@ -109,15 +152,34 @@ def header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, dtype
 
 
+def dtype_of(path: Path) -> np.dtype[Any]:
+    """The dtype of the array in a file."""
+    with path.open("rb") as file:
+        return header(file, str(path))[1]
+
+
+def shape_of(path: Path) -> tuple[int, ...]:
+    """The shape of the array in a file."""
+    with path.open("rb") as file:
+        return header(file, str(path))[0]
+
+
 def mapped(path: Path) -> NDArray[Any]:
     """The array in a file, memory-mapped.
 
     Raises:
         DataError: it is no array of numbers, or half of one.
     """
-    with path.open("rb") as file:
-        _, dtype = header(file, str(path))
-    check_numbers(dtype, str(path))
+    check_numbers(dtype_of(path), str(path))
+    return opened(path)
+
+
+def opened(path: Path) -> NDArray[Any]:
+    """The array in a file, of numbers or words, memory-mapped.
+
+    Raises:
+        DataError: it is half of one.
+    """
     try:
         found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError) as error:
@@ -140,13 +202,13 @@ def copy_rows(source: Path, places: NDArray[np.int64], out: Path) -> None:
 
 
 def sha256(paths: Sequence[Path]) -> str:
-    """The digest of the numbers, shapes and dtypes of arrays, in order."""
+    """The digest of the numbers or words, shapes and dtypes of arrays, in order."""
     digest = hashlib.sha256()
     for path in paths:
-        array = mapped(path)
+        array = opened(path)
         digest.update(f"{array.shape} {array.dtype.str}".encode())
         for window in chunks(len(array), array[:1].nbytes):
-            digest.update(np.ascontiguousarray(mapped(path)[window]).data)
+            digest.update(np.ascontiguousarray(opened(path)[window]).view(np.uint8).data)
     return digest.hexdigest()
 
 

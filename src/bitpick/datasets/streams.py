@@ -12,13 +12,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.datasets import cache, npy, splits
-from bitpick.datasets.arrays import LABEL_NAMES
+from bitpick.datasets import arrays, cache, label_choice, npy, splits
 from bitpick.datasets.assembling import Found
 from bitpick.datasets.options import DataOptions
 from bitpick.errors import DataError
+from bitpick.model import Signature
 
 _ROOM = 256 * 2**20  # bytes between two looks at how much room there is
+
+
+@dataclass(frozen=True)
+class Part:
+    """Samples of one split, in files.
+
+    Attributes:
+        files: of each array, by its name.
+        labels: those of pairs of inputs and labels; None where there are none.
+        named: whether the arrays came by names, so that one of them may hold the labels.
+        sha256: digest of the arrays.
+    """
+
+    files: dict[str, Path]
+    labels: NDArray[Any] | None
+    named: bool
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -26,17 +43,33 @@ class Kept:
     """Samples that were handed over, in files.
 
     Attributes:
-        found: by the names of splits; one alone is divided later.
+        parts: by the names of splits; one alone is divided later.
         sha256: digest of all of them.
     """
 
-    found: dict[str, Found]
+    parts: dict[str, Part]
     sha256: str
 
     @property
     def name(self) -> str:
         """What such a data set is called: the same samples have the same name."""
         return f"samples-{self.sha256[:8]}"
+
+    def found(self, options: DataOptions, signature: Signature | None) -> dict[str, Found]:
+        """Inputs and labels of each split; of arrays with names as `arrays.by_split` finds them.
+
+        Raises:
+            DataError: the arrays are not what is asked for, or more than one could be the labels.
+        """
+        found: dict[str, Found] = {}
+        for split, part in self.parts.items():
+            if part.named:
+                where = f"the dict of {split} samples" if split else "the dict of samples"
+                parts = arrays.by_split(where, part.files, options, signature, len(self.parts) == 1)
+                found |= parts if len(self.parts) == 1 else {split: next(iter(parts.values()))}
+            else:
+                found[split] = Found(part.files, part.labels, part.sha256)
+        return found
 
 
 def keep(data: Any, options: DataOptions) -> Kept:
@@ -71,12 +104,13 @@ def _is_array(data: Any) -> bool:
     return hasattr(data, "shape") and (hasattr(data, "__array__") or hasattr(data, "numpy"))
 
 
-def _kept(data: Any, options: DataOptions) -> Found:
+def _kept(data: Any, options: DataOptions) -> Part:
     """One split."""
-    if _is_array(data) or (isinstance(data, Mapping) and all(map(_is_array, data.values()))):
-        return _written(iter([_parts(data, options)]), batched=True)
-    if isinstance(data, tuple) and _is_pair(data) and (_is_array(data[0]) or isinstance(data[0], Mapping)):
-        return _written(iter([_parts(data, options)]), batched=True)
+    if _is_frame(data):
+        data = {str(name): data[name] for name in data.columns}
+    pair = isinstance(data, tuple) and _is_pair(data) and (_is_array(data[0]) or isinstance(data[0], Mapping))
+    if _is_array(data) or isinstance(data, Mapping) or pair:
+        return _written(iter([_elements(data)]), True, options)
     try:
         source = data() if callable(data) else data
     except Exception as error:
@@ -94,44 +128,67 @@ def _kept(data: Any, options: DataOptions) -> Found:
     batched = options.batched
     if batched is None and getattr(source, "batch_size", None) is not None:
         batched = True  # as PyTorch's loaders say
-    return _written((_parts(each, options) for each in elements), batched)
+    return _written(map(_elements, elements), batched, options)
 
 
-Parts = tuple[dict[str, NDArray[Any]], NDArray[Any] | None]
-"""Inputs by name, and labels."""
+@dataclass(frozen=True)
+class _Element:
+    """A sample or a batch: its arrays by their names, and the labels of a pair; whether the names were given."""
+
+    arrays: dict[str, NDArray[Any]]
+    labels: NDArray[Any] | None = None
+    named: bool = False
+
+    def is_batch(self, asked: str | None) -> bool:
+        """Whether the labels, or what looks like them, have an axis as long as that of the other arrays."""
+        labels = self.labels
+        if self.named:
+            if any(each.ndim == 0 for each in self.arrays.values()):
+                return False
+            likely = [n for n in self.arrays if n == asked or (asked is None and label_choice.says_labels(n))]
+            labels = self.arrays[likely[0]] if likely and len(self.arrays) > 1 else None
+        others = [each for each in self.arrays.values() if each is not labels]
+        return labels is not None and labels.ndim > 0 and all(e.ndim > 0 and len(e) == len(labels) for e in others)
 
 
-def _parts(element: Any, options: DataOptions) -> Parts:
-    """What an element holds."""
+def _elements(element: Any) -> _Element:
+    """What an element of an iterable holds."""
     if isinstance(element, Mapping):
-        names = [str(name) for name in element]
-        label = options.labels or next((name for name in LABEL_NAMES if name in names), None)
-        own = {str(name): _array(each) for name, each in element.items()}
-        target = own.pop(label, None) if label is not None else None
-        return own, target
+        return _Element({str(name): _array(each, str(name)) for name, each in element.items()}, named=True)
     if _is_pair(element) and not np.isscalar(element[0]):
-        inputs, _ = _parts(element[0], options) if isinstance(element[0], Mapping) else ({"input": element[0]}, None)
+        inputs = element[0] if isinstance(element[0], Mapping) else {"input": element[0]}
         if isinstance(element[0], (tuple, list)) and all(map(_is_array, element[0])):
             inputs = {f"input{i}": each for i, each in enumerate(element[0])}
-        return {name: _array(each) for name, each in inputs.items()}, _array(element[1])
-    return {"input": _array(element)}, None
+        return _Element({str(n): _array(each, str(n)) for n, each in inputs.items()}, _array(element[1], "labels"))
+    return _Element({"input": _array(element, "input")})
 
 
-def _array(data: Any) -> NDArray[Any]:
-    """Anything that is an array, as numpy's."""
+def _is_frame(data: Any) -> bool:
+    """Whether something has columns with names, as a data frame of pandas or Polars has."""
+    return hasattr(data, "columns") and hasattr(data, "__getitem__") and len(getattr(data, "shape", ())) == 2
+
+
+def _array(data: Any, name: str) -> NDArray[Any]:
+    """Anything that is an array, as numpy's; words that are Python objects as words."""
     for step in ("detach", "cpu"):  # a tensor of PyTorch may have a gradient, or be elsewhere
         data = getattr(data, step)() if callable(getattr(data, step, None)) else data
     found = np.asarray(data.numpy() if callable(getattr(data, "numpy", None)) else data)
+    if found.dtype.kind == "O" and found.size and all(isinstance(each, str) for each in found.flat):
+        found = found.astype(np.str_)
     if found.dtype.kind not in "biufSU":
-        raise DataError(f"a sample has the dtype {found.dtype}", expected="arrays of numbers, of one shape")
+        raise DataError(
+            f"{name} has the dtype {found.dtype}",
+            expected="arrays of numbers of one shape, or words for labels",
+            mend="hand over numbers as np.stack(samples).astype('float32'), words as words.astype(str)",
+        )
     return found.astype(np.float32) if found.dtype == np.float64 else found
 
 
-def _written(elements: Iterator[Parts], batched: bool | None) -> Found:
+def _written(elements: Iterator[_Element], batched: bool | None, options: DataOptions) -> Part:
     """Write elements as they come into the cache."""
     with cache.scratch() as folder:
         with contextlib.ExitStack() as stack:
-            names, labels = _into(folder, elements, batched, stack)
+            names, labels, named = _into(folder, elements, batched, options, stack)
         paths = [folder / f"{i}.npy" for i in range(len(names))]
         digest = npy.sha256(paths)
 
@@ -141,42 +198,44 @@ def _written(elements: Iterator[Parts], batched: bool | None) -> Found:
             return {}
 
         kept, _ = cache.entry(["streamed", digest], 0, make)
-    return Found({name: kept / f"{i}.npy" for i, name in enumerate(names)}, labels, digest)
+    return Part({name: kept / f"{i}.npy" for i, name in enumerate(names)}, labels, named, digest)
 
 
 def _into(
-    folder: Path, elements: Iterator[Parts], batched: bool | None, stack: contextlib.ExitStack
-) -> tuple[list[str], NDArray[Any] | None]:
-    """Write the inputs of elements to files; what an element is, a sample or a batch, its labels tell if nothing does.
+    folder: Path,
+    elements: Iterator[_Element],
+    batched: bool | None,
+    options: DataOptions,
+    stack: contextlib.ExitStack,
+) -> tuple[list[str], NDArray[Any] | None, bool]:
+    """Write the arrays of elements to files; what an element is, a sample or a batch, its labels tell if nothing does.
 
     Returns:
-        The names of the inputs, and all labels.
+        The names of the arrays, the labels of pairs, and whether the names were given.
     """
     targets: list[NDArray[Any]] = []
-    writers: dict[str, npy.Writer] = {}
-    written, looked = 0, 0
-    for inputs, target in elements:
+    writers: dict[str, npy.Writer | npy.Collector] = {}
+    written, looked, named = 0, 0, False
+    for element in elements:
         if batched is None:
-            batched = target is not None and target.ndim > 0 and len(target) == _length(inputs)
+            batched = element.is_batch(options.labels)
         if not writers:
-            writers = {
-                name: stack.enter_context(npy.Writer(folder / f"{i}.npy", name)) for i, name in enumerate(inputs)
-            }
-        if set(inputs) != set(writers):
-            raise DataError(f"a sample has {', '.join(inputs)}, and those before it {', '.join(writers)}")
-        written += sum(each.nbytes for each in inputs.values())
+            named = element.named
+            for i, (name, each) in enumerate(element.arrays.items()):
+                # Few, and of several dtypes: words of other lengths, whole numbers beside others.
+                few = each.dtype.kind in "SU" or (named and (name == options.labels or label_choice.says_labels(name)))
+                kind = npy.Collector if few else npy.Writer
+                writers[name] = stack.enter_context(kind(folder / f"{i}.npy", name))
+        if set(element.arrays) != set(writers):
+            raise DataError(f"a sample has {', '.join(element.arrays)}, and those before it {', '.join(writers)}")
+        written += sum(each.nbytes for each in element.arrays.values())
         if written > looked:
             cache.make_room(written)
             looked = written + _ROOM
-        for name, each in inputs.items():
+        for name, each in element.arrays.items():
             writers[name].append(each if batched else each[None])
-        if target is not None:
-            targets.append(target if batched else target[None])
+        if element.labels is not None:
+            targets.append(element.labels if batched else element.labels[None])
     if not writers:
         raise DataError("the data set has no samples", expected="an iterable that gives at least two")
-    return list(writers), np.concatenate(targets) if targets else None
-
-
-def _length(inputs: Mapping[str, NDArray[Any]]) -> int:
-    first = next(iter(inputs.values()))
-    return len(first) if first.ndim else -1
+    return list(writers), np.concatenate(targets) if targets else None, named

@@ -10,14 +10,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.datasets import cache, npy
+from bitpick.datasets import cache, label_choice, npy
 from bitpick.datasets.assembling import Found
+from bitpick.datasets.label_choice import Choice
 from bitpick.datasets.options import DataOptions
 from bitpick.errors import DataError
 from bitpick.model import Signature, Tensor
 from bitpick.recipe import did_you_mean
 
-LABEL_NAMES = ("label", "labels", "target", "targets", "class", "y")
+_TOLD = 5  # columns that a note names
 Chunk = dict[str, NDArray[Any]]
 """Some rows: an array of shape (m, …) for each column, of numbers or of words."""
 
@@ -27,15 +28,19 @@ class Table(Protocol):
 
     Attributes:
         name: as messages call it.
+        kind: what messages call its columns.
         columns: their names.
         features: those that can be features by what they are: no words.
         state: what identifies its content, as JSON can carry it.
+        notes: what was noticed of it, in words.
     """
 
     name: str
+    kind: str
     columns: Sequence[str]
     features: Sequence[str]
     state: list[Any]
+    notes: Sequence[str]
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """The rows of these columns, some at a time."""
@@ -54,8 +59,9 @@ def read(table: Table, options: DataOptions, signature: Signature | None, likely
     Raises:
         DataError: a column that is not there, a cell that is no number, or columns that are not the model's.
     """
-    label = label_column(table, options, signature, likely)
-    inputs = _inputs(table, options, signature, label)
+    chosen = labels_of(table, options, signature, likely)
+    label = chosen.name
+    inputs, noted_inputs = _inputs(table, options, signature, label)
     key = ["table", table.state, label, inputs, [str(tensor) for tensor in signature.inputs] if signature else []]
     tensors = {tensor.name: tensor for tensor in signature.inputs} if signature else {}
     wanted = list(dict.fromkeys([*(c for each in inputs.values() for c in each), *([label] if label else [])]))
@@ -80,32 +86,34 @@ def read(table: Table, options: DataOptions, signature: Signature | None, likely
 
     folder, noted = cache.entry(key, 0, make)
     target = np.load(folder / "labels.npy", allow_pickle=False) if label is not None else None
-    return Found({name: folder / f"{number}.npy" for number, name in enumerate(inputs)}, target, noted["sha256"])
+    files = {name: folder / f"{number}.npy" for number, name in enumerate(inputs)}
+    return Found(files, target, noted["sha256"], (*table.notes, *chosen.notes, *noted_inputs))
 
 
-def label_column(table: Table, options: DataOptions, signature: Signature | None, likely: Sequence[str]) -> str | None:
-    """The column of the labels: the one that is named, else one that the source or its name says is one; see `read`.
+def labels_of(table: Table, options: DataOptions, signature: Signature | None, likely: Sequence[str]) -> Choice:
+    """The column of the labels: the one that is named, else the one that the source or its name says is one.
 
     Raises:
-        DataError: the one that is named is not there.
+        DataError: the one that is named is not there, or more than one could be it.
     """
-    if options.labels is not None:
-        if options.labels not in table.columns:
-            raise DataError(
-                f"{table.name} has no column {options.labels!r} for the labels",
-                expected=f"--labels with one of {', '.join(table.columns)}",
-                mend=did_you_mean(options.labels, table.columns),
-            )
-        return options.labels
-    if len(likely) == 1:
-        return likely[0]
-    taken = {tensor.name for tensor in signature.inputs} if signature else set()
-    taken |= {column for each in options.inputs.values() for column in ([each] if isinstance(each, str) else each)}
-    return next((c for c in table.columns if c.lower() in LABEL_NAMES and c not in taken), None)
+    tensors = signature.inputs if signature else (Tensor("features", None),)
+    taken = {column for each in options.inputs.values() for column in ([each] if isinstance(each, str) else each)}
+    taken |= {column for tensor in tensors for column in _own(tensor, table.columns)}
+
+    def fits(names: Sequence[str]) -> bool:
+        if options.inputs or all(_own(tensor, names) for tensor in tensors):
+            return True
+        count = sum(name in table.features for name in names)
+        return len(tensors) == 1 and (_size(tensors[0]) in (None, count) or count == 1)
+
+    parts = label_choice.Parts(table.name, table.kind, table.columns, taken, fits)
+    return label_choice.guessed(parts, likely) if options.labels is None else label_choice.named(parts, options.labels)
 
 
-def _inputs(table: Table, options: DataOptions, signature: Signature | None, label: str | None) -> dict[str, list[str]]:
-    """Which columns each input of the model takes."""
+def _inputs(
+    table: Table, options: DataOptions, signature: Signature | None, label: str | None
+) -> tuple[dict[str, list[str]], list[str]]:
+    """Which columns each input of the model takes, and what was noticed of the others."""
     if options.inputs:
         named = {name: [each] if isinstance(each, str) else list(each) for name, each in options.inputs.items()}
         for name, columns in named.items():
@@ -113,11 +121,13 @@ def _inputs(table: Table, options: DataOptions, signature: Signature | None, lab
                 if column not in table.columns:
                     hint = did_you_mean(column, table.columns)
                     raise DataError(f"{table.name} has no column {column!r} for the input {name}", mend=hint)
-        return named
+        return named, []
     free = [column for column in table.columns if column != label]
     tensors = signature.inputs if signature else (Tensor("features", None),)
     if all(_own(tensor, free) for tensor in tensors):
-        return {tensor.name: _own(tensor, free) for tensor in tensors}
+        own = {tensor.name: _own(tensor, free) for tensor in tensors}
+        used = {column for each in own.values() for column in each}
+        return own, _unused(table, [column for column in free if column not in used], label)
     if len(tensors) > 1:
         names = ", ".join(tensor.name for tensor in tensors)
         raise DataError(
@@ -126,21 +136,39 @@ def _inputs(table: Table, options: DataOptions, signature: Signature | None, lab
             mend=f"in a data.yaml: inputs: {{{tensors[0].name}: [{', '.join(free[:2])}], …}}",
         )
     features = [column for column in free if column in table.features]
-    size = _size(tensors[0])
-    if size not in (None, len(features)) and len(features) > 1:
-        extra = label is None and size == len(features) - 1
-        raise DataError(
-            f"the model takes {tensors[0]}, and {table.name} has {len(features)} columns of numbers beside its labels"
-            if label is not None
-            else f"the model takes {tensors[0]}, and {table.name} has {len(features)} columns of numbers and no labels",
-            expected=f"{size} columns",
-            mend=f"name the column of the labels, perhaps the last: --labels {free[-1]}"
-            if extra
-            else f"say which: in a data.yaml: inputs: {{{tensors[0].name}: [{', '.join(features[:2])}, …]}}",
-        )
+    others = [column for column in features if not label_choice.says_labels(column)]
+    if label is not None and len(others) == _size(tensors[0]) != len(features):
+        features = others  # beside the labels that were named there are labels of another kind
     if not features:
         raise DataError(f"{table.name} has no column of numbers", expected="numbers", mend="encode words as numbers")
-    return {tensors[0].name: features}
+    if _size(tensors[0]) not in (None, len(features)) and len(features) > 1:
+        raise _another_number(table, tensors[0], features, label)
+    return {tensors[0].name: features}, _unused(table, [c for c in free if c not in features], label)
+
+
+def _another_number(table: Table, tensor: Tensor, features: Sequence[str], label: str | None) -> DataError:
+    """That there are more columns of numbers than the model takes, or fewer."""
+    size, count = _size(tensor), len(features)
+    beside = "and no labels" if label is None else f"beside its labels, {label}"
+    say = f"say which: in a data.yaml: inputs: {{{tensor.name}: [{', '.join(features[:2])}, …]}}"
+    if label is None and size == count - 1:
+        say = f"name the column of the labels, perhaps the last: --labels {table.columns[-1]}"
+    elif label is not None and size == count + 1 and label in table.features:
+        say = f"where {label} is an input and there are no labels, {say}"
+    return DataError(
+        f"the model takes {tensor}, and {table.name} has {count} columns of numbers {beside}",
+        expected=f"{size} columns",
+        mend=say,
+    )
+
+
+def _unused(table: Table, columns: Sequence[str], label: str | None) -> list[str]:
+    """That columns are used for nothing, in words; without labels one of them may hold these."""
+    if not columns:
+        return []
+    told = ", ".join(columns[:_TOLD]) + (" …" if len(columns) > _TOLD else "")
+    what = f"the {table.kind} {told} is not used" if len(columns) == 1 else f"the {table.kind}s {told} are not used"
+    return [what if label is not None else f"{what}; --labels {columns[-1]} takes it as the labels"]
 
 
 def _labelled(table: Table, column: str, cells: NDArray[Any], row: int) -> NDArray[Any]:
