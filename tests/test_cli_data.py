@@ -176,3 +176,15 @@ def test_data_says_what_is_there(place):
     told = json.loads(bitpick(place, "data", "photos", "--resize", "8x8", "--json").stdout)
     assert (told["calibration"], told["evaluation"], told["classes"]) == (80, 320, list(CLASSES))
     assert "data: one set, divided" in bitpick(place, "data", "photos", "--resize", "8x8").stdout
+
+
+def test_evaluate_says_what_it_took_for_labels_and_which_share_it_measures(place):
+    done = bitpick(place, "evaluate", "model.onnx", "--data", "set.npz")
+    assert "data: labels: the array labels; --labels names another" in done.stderr
+    assert "data: one set, divided: 320 samples to evaluate on" in done.stderr
+
+
+def test_without_labels_evaluate_says_what_to_do(place):
+    done = bitpick(place, "evaluate", "model.onnx", "--data", "unlabelled.npz")
+    assert done.returncode == 2
+    assert "without labels run bitpick compare with the float model" in done.stderr

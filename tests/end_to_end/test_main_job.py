@@ -262,7 +262,7 @@ def test_a_model_that_was_quantized_elsewhere_is_not_quantized_again(mlperf_mode
     command = [*COMMAND, "compare", str(mlperf_model.with_name("pretrainedResnet_quant.tflite"))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
     assert done.returncode == 2
-    assert "measure it by itself with: bitpick evaluate" in done.stderr
+    assert "give the float model that it was made from; with labels, bitpick evaluate" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

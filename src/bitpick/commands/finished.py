@@ -30,7 +30,7 @@ def bench(
     from bitpick.reports import terminal
     from bitpick.source import Source
 
-    with terminal.LiveRows(printing.stderr()) as listener:
+    with terminal.LiveRows(printing.stderr(), notes=True) as listener:
         done = api.bench(
             *(Source(str(each), trust_model) for each in builds),
             data=data,

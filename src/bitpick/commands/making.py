@@ -163,7 +163,7 @@ def convert(
     from bitpick.reports import terminal
     from bitpick.source import Source
 
-    with terminal.LiveRows(printing.stderr()) as listener:
+    with terminal.LiveRows(printing.stderr(), notes=True) as listener:
         source = Source(str(model), trust_model, keras_builder, state_dict)
         hops = api.convert(
             source, to, out, data, data_options=data_options, listener=listener, progress=printing.progress()
@@ -196,7 +196,7 @@ def quantize(
     from bitpick.reports import terminal
     from bitpick.source import Source
 
-    with terminal.LiveRows(printing.stderr()) as listener:
+    with terminal.LiveRows(printing.stderr(), notes=True) as listener:
         files = api.quantize(
             Source(str(model), trust_model, keras_builder, state_dict),
             recipe,
@@ -236,7 +236,7 @@ def evaluate(
     from bitpick.reports import terminal
     from bitpick.source import Source
 
-    with terminal.LiveRows(printing.stderr()) as listener:
+    with terminal.LiveRows(printing.stderr(), notes=True) as listener:
         source = Source(str(model), trust_model, keras_builder, state_dict)
         row = api.evaluate(
             source,

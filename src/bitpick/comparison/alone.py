@@ -51,12 +51,16 @@ def evaluate(model: Source, load_data: LoadData, listener: Listener, judging: Ju
             each = engine(made.recipe.engine)
             listener.phase("loading the data set")
             fits = fit.fitted(load_data, signature, model.name, judging)
+            for note in fits.dataset.notes:
+                listener.note(note)
             samples, task = fits.evaluation, fits.task
             watch.add(samples.files)
             if samples.labels is None and task.against_float:
                 raise DataError(
                     f"{fits.dataset.name} has no labels, and one model by itself has nothing to agree with",
-                    mend="give labels with --labels, or compare it with its float model: bitpick compare",
+                    expected="labels",
+                    mend="name them with --labels; without labels run bitpick compare with the float model, which "
+                    "judges every quantized build by how far it agrees with that",
                 )
             listener.phase(f"evaluating {Path(model.name).name}")
             payload = {

@@ -175,7 +175,7 @@ def refuse_quantized(name: str) -> NoReturn:
     raise ModelError(
         f"the model {name} is quantized already",
         expected="the trained float32 model",
-        mend=f"measure it by itself with: bitpick evaluate {name}",
+        mend=f"give the float model that it was made from; with labels, bitpick evaluate {name} measures this one",
     )
 
 

@@ -87,9 +87,9 @@ def _of(
     if _is_table(arrays, options, wanted):
         state = [cache.digest(member) for member in arrays.values()]
         return tables.read(Columns(where, arrays, state), options, signature)
-    given = {str(tensor): name for tensor, name in options.inputs.items()}
+    given = {tensor: str(name) for tensor, name in options.inputs.items()}
     for tensor, name in given.items():
-        if not isinstance(name, str) or name not in arrays:
+        if name not in arrays:
             raise DataError(f"{where} has no array {name!r} for {tensor}", expected=f"one of {', '.join(arrays)}")
 
     def fits(names: Sequence[str]) -> bool:
@@ -114,7 +114,7 @@ def _is_table(arrays: Mapping[str, Path], options: DataOptions, wanted: Sequence
 
 
 def _inputs(
-    where: str, own: Mapping[str, Path], given: Mapping[str, Any], wanted: Sequence[str], labelled: bool
+    where: str, own: Mapping[str, Path], given: Mapping[str, str], wanted: Sequence[str], labelled: bool
 ) -> tuple[dict[str, Path], list[str]]:
     """The arrays that the model takes of those that are no labels, and what was guessed or noticed of them."""
     if given:

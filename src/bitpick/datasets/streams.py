@@ -224,8 +224,10 @@ def _into(
             for i, (name, each) in enumerate(element.arrays.items()):
                 # Few, and of several dtypes: words of other lengths, whole numbers beside others.
                 few = each.dtype.kind in "SU" or (named and (name == options.labels or label_choice.says_labels(name)))
-                kind = npy.Collector if few else npy.Writer
-                writers[name] = stack.enter_context(kind(folder / f"{i}.npy", name))
+                path = folder / f"{i}.npy"
+                made: npy.Writer | npy.Collector = npy.Collector(path, name) if few else npy.Writer(path, name)
+                stack.enter_context(made)
+                writers[name] = made
         if set(element.arrays) != set(writers):
             raise DataError(f"a sample has {', '.join(element.arrays)}, and those before it {', '.join(writers)}")
         written += sum(each.nbytes for each in element.arrays.values())

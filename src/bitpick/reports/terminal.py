@@ -44,11 +44,13 @@ class LiveRows:
     """A listener that prints each row as it is known, above a line that says what is going on.
 
     Args:
-        console: where to; nothing is shown where it is no terminal.
+        console: where to; rows are shown only where it is a terminal.
+        notes: whether notes are printed where it is no terminal, too: for commands that end without a summary.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, notes: bool = False) -> None:
         self._console = console
+        self._notes = notes
         self._live = Live(console=console, refresh_per_second=8, transient=True)
         self._phase = ""
         self._going: dict[str, str] = {}
@@ -86,8 +88,8 @@ class LiveRows:
 
     def note(self, text: str) -> None:
         """Something was guessed of the data, or is strange about it: said at once, above the rows."""
-        if self._console.is_terminal:
-            self._console.print(Text(f"data: {text}", style="dim"))
+        if self._console.is_terminal or self._notes:
+            self._console.print(Text(f"data: {text}", style="dim"), soft_wrap=True)
 
     def _show(self) -> None:
         if self._console.is_terminal:
