@@ -105,10 +105,12 @@ class Metric(Measure):
     Attributes:
         value: on the evaluation set.
         interval: at 95%.
+        of: the output and the channel that it is of, in words, where the worst of several is what counts.
     """
 
     value: float
     interval: tuple[float, float] | None = None
+    of: str | None = None
 
     def _number(self, value: float) -> str:
         """With the decimals that four digits of its own value have, so that what is beside it can be compared."""
@@ -169,6 +171,8 @@ class Fidelity(BaseModel):
         agreement: share of samples with the same top-1 class; None where the output has no score for each class.
         kl: mean Kullback-Leibler divergence of the row's class probabilities from the baseline's, in nats; likewise.
         sqnr_db: signal of the baseline's output over the noise of the difference, in decibels; None without noise.
+        channel: which of its channels differs most, in words; None where it has one alone, or none differs.
+        channel_sqnr_db: signal over noise of that channel, in decibels.
     """
 
     model_config = _STRICT
@@ -176,6 +180,8 @@ class Fidelity(BaseModel):
     agreement: float | None = None
     kl: float | None = None
     sqnr_db: float | None = None
+    channel: str | None = None
+    channel_sqnr_db: float | None = None
 
 
 class VersusNative(BaseModel):

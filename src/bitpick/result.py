@@ -37,7 +37,14 @@ Status = Literal["ok", "failed", "unsupported"]
 Measured = Literal["native", "emulated", "imported"]
 Selection = Literal["simultaneous", "cross-fit"]
 FlagCode = Literal[
-    "drop", "min_accuracy", "not_as_requested", "partly_float", "saturates", "differs", "slower_than_float"
+    "drop",
+    "min_accuracy",
+    "not_as_requested",
+    "partly_float",
+    "saturates",
+    "differs",
+    "dead_channel",
+    "slower_than_float",
 ]
 
 

@@ -370,3 +370,20 @@ def test_a_continued_run_ships_the_names_that_classes_have_now(compare):
         assert list(row.accuracy.per_class) == list(names)
         seconds.append(row.seconds)
     assert seconds[0] == seconds[1] != seconds[2]  # the same names: the same row
+
+
+def test_a_build_whose_scores_died_beside_boxes_is_flagged_and_never_recommended(compare):
+    """One scale for the whole tensor leaves nothing of numbers from 0 to 1 beside numbers up to 640."""
+    rng = np.random.default_rng(0)
+    weight = np.abs(rng.normal(size=(8, 5))) * [640, 640, 640, 640, 1]
+    run = compare([weight], rng.random((2 * COUNT, 8)), None, judging=Judging(task="deviation"), flag_drop=2)
+    row = run.row(TENSOR)
+    assert [flag.code for flag in row.flags] == ["dead_channel"]
+    assert row.flags[0].text.endswith("varies: output (channel 4 of 5 on axis 1)")
+    assert row.metric.of == "output, channel 4 of 5 on axis 1"
+    found, own = answers(compare, TENSOR)[:, 4], answers(compare, FLOAT)[:, 4]
+    assert row.metric.value == pytest.approx(np.sqrt(np.square(found - own).mean() / np.square(own).mean()), rel=1e-3)
+    assert row.versus_baseline.noninferior is None
+    assert row.id not in (run.recommendation.id, *run.recommendation.by_use.values())
+    assert "channel 4 of 5 on axis 1" in compare.told
+    assert run.row(CHANNEL).flags == []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from bitpick.errors import RequestError
 from bitpick.evidence import Metric, VersusBaseline, VersusNative
+from bitpick.measures.channels import channels, died, named
 from bitpick.measures.tasks.task import Answers, Targets, Task
+from bitpick.preprocessing import Arrays
 from bitpick.recipe import baseline
 from bitpick.result import Flag, RequestRecord, Row
 
@@ -76,6 +78,24 @@ def on_target(row: Row, answers: Answers, native: Answers, targets: Targets, tas
         why = ": sums of 8-bit products saturate on x86 CPUs without VNNI" if saturates else ""
         flags.append(Flag(code="saturates" if saturates else "differs", text=what + why))
     return row.model_copy(update={"versus_native": versus, "flags": flags})
+
+
+def dead(names: Sequence[str], own: Arrays, other: Arrays) -> list[Flag]:
+    """The flag of a build that lost channels of its outputs, see `channels.died`; nothing where it lost none.
+
+    Args:
+        names: of the outputs.
+        own: those of its float32, each of shape (n, …).
+        other: the build's.
+    """
+    lost = []
+    for name, expected, found in zip(names, own, other, strict=True):
+        if places := died(expected, found):
+            known = channels(expected)
+            which = named(places, len(known.signal), known.axis)
+            lost.append(f"{name}{f' ({which})' if len(known.signal) > 1 else ''}")
+    text = f"constant here, though the float32's varies: {'; '.join(lost)}"
+    return [Flag(code="dead_channel", text=text)] if lost else []
 
 
 def judge(

@@ -49,7 +49,8 @@ def build(row: Row) -> str:
     """A row with its metric, size and time."""
     assert row.metric is not None
     timed = f", {1e6 * row.latency.p50:.0f} µs" if row.latency is not None else ""
-    return f"{row.id} ({row.metric.shown()}, {(row.size_bytes or 0) / 1000:.1f} kB{timed})"
+    of = f" in {row.metric.of}" if row.metric.of else ""
+    return f"{row.id} ({row.metric.shown()}{of}, {(row.size_bytes or 0) / 1000:.1f} kB{timed})"
 
 
 def drop_of(row: Row) -> str:

@@ -223,14 +223,15 @@ class Rows:
         reason = offer.unsupported or plan.unreachable(offer.recipe, self._model.format)
         return Offer(offer.recipe, offer.presets, reason)
 
-    def _with_fidelity(self, row: Row) -> Row:
-        """The row with how alike its outputs are to its baseline's, which are read from their files and not kept."""
+    def _beside_float(self, row: Row) -> Row:
+        """The row with how its outputs differ from its baseline's, which are read from their files and not kept."""
         if row.versus_baseline is None or row.fidelity is not None:
             return row
         names = [output.name for output in self._inputs.interface.outputs]
         own, other = (outputs(self._store.build(each)) for each in (row.versus_baseline.baseline, row.recipe))
         found = fidelities(names, own, other, self.task)
-        update = {"fidelity": found[names[self._inputs.interface.output]]}
+        flags = [flag for flag in row.flags if flag.code != "dead_channel"] + judge.dead(names, own, other)
+        update = {"fidelity": found[names[self._inputs.interface.output]], "flags": flags}
         return row.model_copy(update=update | ({"fidelities": found} if len(found) > 1 else {}))
 
     def _put(self, row: Row) -> None:
@@ -243,7 +244,7 @@ class Rows:
             for other in list(rows.values()):
                 if other.status == "ok" and (other.id == row.id or row.id == baseline(other.engine).id):
                     judged = judge.judge(other, rows, self.predicted, self.targets, self.task, self._run.request)
-                    judged = self._with_fidelity(judged)
+                    judged = self._beside_float(judged)
                     self._store.put(judged)
                     self._listener.row(judged)
         else:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.evidence import Fidelity
+from bitpick.measures.channels import channels
 from bitpick.measures.tasks.classification import Classification, rows
 from bitpick.measures.tasks.task import Task
 from bitpick.preprocessing import Arrays
@@ -33,11 +34,12 @@ def fidelities(names: Sequence[str], reference: Arrays, outputs: Arrays, task: T
     for place, (name, own, other) in enumerate(zip(names, reference, outputs, strict=True)):
         if isinstance(task, Classification) and task.output == place:
             of_scores = fidelity(task.scores(own), task.scores(other))
-            found[name] = of_scores.model_copy(update={"sqnr_db": decibels(own, other)})
+            alike = of_scores.model_copy(update={"sqnr_db": decibels(own, other)})
         elif _probabilities(own):
-            found[name] = fidelity(rows(own), rows(other))
+            alike = fidelity(rows(own), rows(other))
         else:
-            found[name] = Fidelity(sqnr_db=decibels(own, other))
+            alike = Fidelity(sqnr_db=decibels(own, other))
+        found[name] = alike.model_copy(update=_worst(own, other))
     return found
 
 
@@ -58,6 +60,16 @@ def fidelity(reference: NDArray[np.float32], scores: NDArray[np.float32]) -> Fid
         kl=float(divergence.mean()),
         sqnr_db=decibels(reference, scores),
     )
+
+
+def _worst(own: NDArray[np.float32], other: NDArray[np.float32]) -> dict[str, str | float]:
+    """The channel that differs most, and its signal over noise; nothing of an output that has one alone."""
+    known = channels(own)
+    found = known.deviations(known.terms(own, other).mean(axis=0)[None])[0]
+    worst = int(found.argmax())
+    if not known.called(worst) or not found[worst]:
+        return {}
+    return {"channel": known.called(worst), "channel_sqnr_db": -20 * float(np.log10(found[worst]))}
 
 
 def decibels(reference: NDArray[np.float32], found: NDArray[np.float32]) -> float | None:

@@ -9,7 +9,7 @@ from bitpick.reports import words
 from bitpick.result import Row, Run
 
 _EXACT = ("classification", "agreement")
-ALIKE = ("agreement", "KL divergence", "signal over noise")
+ALIKE = ("agreement", "KL divergence", "signal over noise", "worst channel")
 """What `outputs` tells of each output."""
 
 
@@ -87,8 +87,8 @@ def other(row: Row, label: str) -> str:
     return found.shown() + (f" ({found.between(found.interval)})" if found.interval else "")
 
 
-def outputs(rows: Sequence[Row], run: Run) -> list[tuple[Row, str, str, str, str]]:
-    """How alike each output is to the float32's: row, output, agreement, divergence, decibels.
+def outputs(rows: Sequence[Row], run: Run) -> list[tuple[Row, str, str, str, str, str]]:
+    """How alike each output is to the float32's: row, output, agreement, divergence, decibels, the worst channel.
 
     Told where there are several outputs, and where there are no labels, of which this then is the answer.
     """
@@ -98,5 +98,6 @@ def outputs(rows: Sequence[Row], run: Run) -> list[tuple[Row, str, str, str, str
         for name, found in (row.fidelities or alone).items():
             agreement = "" if found.agreement is None else words.percent(found.agreement)
             divergence = "" if found.kl is None else f"{found.kl:.2g}"
-            told.append((row, name, agreement, divergence, words.decibels(found.sqnr_db)))
+            worst = "" if found.channel is None else f"{words.decibels(found.channel_sqnr_db)}, {found.channel}"
+            told.append((row, name, agreement, divergence, words.decibels(found.sqnr_db), worst))
     return told

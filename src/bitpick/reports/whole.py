@@ -53,7 +53,7 @@ def _gets(found: Metric) -> str:
     ways = {
         "accuracy": f"gets {found.shown()} right",
         "agreement": f"predicts what the float model does for {found.shown()} of the samples",
-        "deviation": f"deviates by {found.shown()} from the float model",
+        "deviation": f"deviates by {found.shown()} from the float model{f' ({found.of})' if found.of else ''}",
     }
     return ways.get(found.name, f"gets {found.shown()} ({found.label})")
 

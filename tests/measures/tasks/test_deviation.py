@@ -10,6 +10,9 @@ from bitpick.measures.tasks.parts import packed
 TASK = Deviation(outputs=("scores", "boxes"))
 
 
+CHANNELS = Deviation(outputs=("detections",))
+
+
 def outputs(noise, count=200):
     rng = np.random.default_rng(0)
     whole = rng.normal(size=(count, 2)), 50 * rng.normal(size=(count, 3, 4))
@@ -31,7 +34,8 @@ def test_the_output_that_deviates_most_counts_whatever_its_scale():
 def test_it_is_the_signal_over_noise():
     floats, found = outputs((0, 0)), outputs((0.05, 0))
     value = TASK.metric(packed(found, TASK.outputs), packed(floats, TASK.outputs)).value
-    assert -20 * np.log10(value) == pytest.approx(decibels(floats[0], found[0]))
+    worst = min(decibels(floats[0][:, place], found[0][:, place]) for place in range(2))
+    assert -20 * np.log10(value) == pytest.approx(worst)
 
 
 def test_a_margin_is_a_share_of_what_the_float_model_gives():
@@ -45,3 +49,28 @@ def test_an_output_that_is_always_nothing():
     nothing = np.zeros((50, 3), np.float32)
     task = Deviation(outputs=("off",))
     assert task.metric(nothing, nothing).value == 0
+
+
+def test_the_worst_channel_counts_and_is_named():
+    """Scores from 0 to 1 beside boxes from 0 to 640: a mean over both would hide that the scores are all 0."""
+    rng = np.random.default_rng(0)
+    floats = np.concatenate([640 * rng.random((300, 6, 4)), rng.random((300, 6, 3))], axis=2).astype(np.float32)
+    found = floats.copy()
+    found[..., 4:] = 0
+    metric = CHANNELS.metric(found, floats)
+    assert metric.value == pytest.approx(1)
+    assert metric.of == "detections, channel 4 of 7 on axis 2"
+    assert CHANNELS.score(floats, found, floats, 0.05) < 0
+    found[..., 4:] = floats[..., 4:]
+    found[..., 2] += 6.4
+    metric = CHANNELS.metric(found, floats)
+    assert metric.value == pytest.approx(6.4 / np.sqrt(np.square(floats[..., 2].astype(float)).mean()), rel=1e-5)
+    assert metric.of == "detections, channel 2 of 7 on axis 2"
+
+
+def test_each_channel_of_each_output_counts():
+    floats, found = outputs((0, 0)), outputs((0, 0))
+    found[1][:, 1, 2] = 0
+    metric = TASK.metric(packed(found, TASK.outputs), packed(floats, TASK.outputs))
+    assert metric.of == "boxes, channel 2 of 4 on axis 2"
+    assert metric.value == pytest.approx(np.sqrt(1 / 3), rel=0.1)  # one of three boxes lost it

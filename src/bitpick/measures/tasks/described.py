@@ -79,5 +79,5 @@ def metrics() -> Iterator[DescribedMetric]:
         yield DescribedMetric(formula.measure, formula.says, _PAIRED, formula.source or _BCA)
     says = "share of samples with the best class that the float model gives"
     yield DescribedMetric(Measure(name="agreement"), says, _TANGO, _WILSON)
-    says = "√(Σ (output - float model's)² / Σ (float model's)²), of the output where it is largest"
+    says = "√(Σ (output - float model's)² / Σ (float model's)²), of the channel where it is largest"
     yield DescribedMetric(Measure(name="deviation", higher_is_better=False), says, _PAIRED, _BCA)

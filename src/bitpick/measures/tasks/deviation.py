@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.evidence import Measure
-from bitpick.measures.tasks.formulas import flat
+from bitpick.evidence import Measure, Metric
+from bitpick.measures.channels import Channels, channels
 from bitpick.measures.tasks.parts import packed, unpacked
 from bitpick.measures.tasks.resampled import Resampled
 from bitpick.measures.tasks.task import Answers, Targets
@@ -19,7 +21,8 @@ from bitpick.statistics import Replicates, of_means
 class Deviation(Resampled):
     """The root mean square of what a build's outputs differ from the float model's, as a share of theirs.
 
-    Of several outputs that of the one that deviates most. In decibels it is the signal over noise: 5% are 26 dB.
+    It is that of the channel that deviates most, of all channels of all outputs; see `channels`. In decibels it is the
+    signal over noise: 5% are 26 dB.
 
     Attributes:
         outputs: their names.
@@ -49,16 +52,48 @@ class Deviation(Resampled):
 
     def replicates(self, answers: Answers, targets: Targets) -> Replicates:
         """See `Resampled.replicates`."""
+        parts = self._parts(answers, targets)
+        return of_means(_terms(parts), lambda means: _deviations(parts, means).max(axis=1))
+
+    def metric(self, answers: Answers, targets: Targets) -> Metric:
+        """See `Task.metric`, with the output and the channel that it is of."""
+        parts = self._parts(answers, targets)
+        worst = int(_deviations(parts, _terms(parts).mean(axis=0)[None])[0].argmax())
+        names = [name for part in parts for name in part.names]
+        return super().metric(answers, targets).model_copy(update={"of": names[worst] if len(names) > 1 else None})
+
+    def _parts(self, answers: Answers, targets: Targets) -> list[_Part]:
         floats = unpacked(targets)
-        sums = []
-        for name, found in unpacked(answers).items():
-            expected = flat(floats[name])
-            sums += [np.square(flat(found) - expected).sum(axis=1), np.square(expected).sum(axis=1)]
-        return of_means(np.stack(sums, axis=1), _largest)
+        return [
+            _Part(name or self.outputs[0], channels(expected), expected, found)
+            for name, found in unpacked(answers).items()
+            for expected in [floats[name].reshape(found.shape)]  # targets come without a last axis of size 1
+        ]
 
 
-def _largest(means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The largest of √(noise / signal), of means of noise and signal in turn: shape (m, 2·outputs) to (m,)."""
-    noise, signal = means[:, ::2], means[:, 1::2]
-    found: NDArray[np.float64] = np.sqrt(np.where(noise == 0, 0.0, noise / signal)).max(axis=1)
-    return found
+@dataclass(frozen=True)
+class _Part:
+    """An output, with its channels, as the float model gives it and as a build does."""
+
+    output: str
+    known: Channels
+    expected: NDArray[Any]
+    found: NDArray[Any]
+
+    @property
+    def names(self) -> list[str]:
+        """Of its groups of channels."""
+        called = map(self.known.called, range(len(self.known.groups)))
+        return [f"{self.output}, {each}" if each else self.output for each in called]
+
+
+def _terms(parts: Sequence[_Part]) -> NDArray[np.float64]:
+    """What each sample adds to the means of `_deviations`."""
+    return np.concatenate([part.known.terms(part.expected, part.found) for part in parts], axis=1)
+
+
+def _deviations(parts: Sequence[_Part], means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The deviation of each group of channels of each output: from shape (m, means) to (m, groups)."""
+    ends = np.cumsum([2 * len(part.known.groups) for part in parts])
+    each = zip(parts, np.split(means, ends[:-1], axis=1), strict=True)
+    return np.concatenate([part.known.deviations(own) for part, own in each], axis=1)
