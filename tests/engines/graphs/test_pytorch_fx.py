@@ -104,3 +104,28 @@ def test_a_product_with_a_vector_at_each_position_works_at_every_position(builds
 def test_a_convolution_of_three_axes_is_read_too(builds, tmp_path):
     source = builds.convert(volume(tmp_path / "volume.onnx"), Format.ONNX, Format.PYTORCH)
     assert sizes(builds.executed(STATIC, source)) == [(12 * 3**3, 12 * 3**3 * 6 * 6)]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_nodes_with_several_outputs_with_lists_and_on_shapes_are_read_too():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'bitpick[pytorch]'")
+    from bitpick.engines.graphs import pytorch_fx as graph
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm, self.dense = torch.nn.LSTM(4, 6), torch.nn.Linear(6, 5)
+
+        def forward(self, x):
+            steps, (last, _) = self.lstm(x.permute(1, 0, 2))
+            both = torch.einsum("tnc,dnc->ntd", steps, last)
+            first, second = torch.split(self.dense(steps), [2, 3], 2)
+            values, places = torch.topk(first, 1)
+            zeros = torch.zeros(x.size(0))
+            return both, second, values, places, zeros
+
+    sample = torch.ones(1, 3, 4)
+    executed = graph.executed(torch.jit.trace(Net(), sample), (sample,))
+    kinds = [operator.kind for operator in executed.operators]
+    assert kinds == ["aten::lstm", "aten::einsum", "aten::linear", "aten::topk"]
+    assert {operator.arithmetic for operator in executed.operators} == {"float32"}

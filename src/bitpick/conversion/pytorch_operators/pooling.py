@@ -138,16 +138,21 @@ def lp_pool(context: Context) -> fx.Node:
     return context.call(torch.pow, total, 1 / p)
 
 
-@operator("GlobalAveragePool", "GlobalMaxPool")
-def global_pool(context: Context) -> fx.Node:
-    """`nn.AdaptiveAvgPool…` or `nn.AdaptiveMaxPool…` to one element a channel."""
+@operator("GlobalAveragePool")
+def global_average_pool(context: Context) -> fx.Node:
+    """`nn.AdaptiveAvgPool…` to one element a channel."""
     from torch import nn
 
-    kinds: dict[str, Any] = {
-        "GlobalAveragePool": (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
-        "GlobalMaxPool": (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
-    }
-    return context.module(kinds[context.kind][context.rank(0) - 3](1))
+    kinds: Any = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
+    return context.module(kinds[context.rank(0) - 3](1))
+
+
+@operator("GlobalMaxPool")
+def global_max_pool(context: Context) -> fx.Node:
+    """`torch.amax` over the spatial axes: unlike `nn.AdaptiveMaxPool…`, every exporter knows it."""
+    import torch
+
+    return context.call(torch.amax, context.value(0), tuple(range(2, context.rank(0))), True)
 
 
 @operator("GlobalLpPool")

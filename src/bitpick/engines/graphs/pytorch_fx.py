@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from bitpick.engines.graphs.executed import Executed, Operator, activation_grid, weight_grid
@@ -14,7 +14,8 @@ WEIGHTED = ("quantized::conv", "quantized::linear", "aten::_convolution", "aten:
 _PLUMBING = _CONVERSIONS | {
     "aten::permute", "aten::flatten", "aten::reshape", "aten::view",
     "aten::pad", "aten::constant_pad_nd", "aten::transpose", "aten::contiguous", "aten::to", "aten::cat",
-    "aten::squeeze", "aten::unsqueeze", "aten::slice",
+    "aten::squeeze", "aten::unsqueeze", "aten::slice", "aten::select", "aten::split", "aten::unflatten", "aten::flip",
+    "aten::expand", "aten::broadcast_to", "aten::tile", "aten::stack", "aten::index_select", "aten::pixel_shuffle",
 }  # fmt: skip
 
 
@@ -22,13 +23,30 @@ def executed(module: Any, sample: Any) -> Executed:
     """Read off what a TorchScript module executes for a sample, a tensor for each input."""
     graph = module.inlined_graph.copy()
     conversions = tuple(f"{n.kind()} {n.output().debugName()}" for n in graph.nodes() if n.kind() in _CONVERSIONS)
-    nodes = [n for n in graph.nodes() if not n.kind().startswith("prim::") and n.kind() not in _PLUMBING]
+    computing = [n for n in graph.nodes() if not n.kind().startswith("prim::") and n.kind() not in _PLUMBING]
+    # Without those that compute on shapes, which give integers, and those that make a tensor of nothing.
+    ends = [(node, _tensor(node.inputs()), _tensor(node.outputs())) for node in computing]
+    found = [(node, taken, given) for node, taken, given in ends if taken is not None and given is not None]
     # The file itself keeps no shapes.
-    numbers = giving(module, graph, [v for node in nodes for v in (node.inputsAt(0), node.output())])(sample)
-    pairs = zip(numbers[::2], numbers[1::2], strict=True)
+    numbers = map(_first, giving(module, graph, [value for _, *pair in found for value in pair])(sample))
     return Executed(
-        tuple(_operator(module, node, *pair) for node, pair in zip(nodes, pairs, strict=True)), conversions=conversions
+        tuple(_operator(module, node, given.debugName(), next(numbers), next(numbers)) for node, _, given in found),
+        conversions=conversions,
     )
+
+
+def _tensor(values: Iterable[Any]) -> Any:
+    """The first tensor, or list of tensors, among what a node takes or gives; None where there is none."""
+    for value in values:
+        kind = value.type()
+        if kind.kind() == "TensorType" or (kind.kind() == "ListType" and kind.getElementType().kind() == "TensorType"):
+            return value
+    return None
+
+
+def _first(numbers: Any) -> Any:
+    """A tensor itself, the first one of a list."""
+    return numbers[0] if isinstance(numbers, (list, tuple)) else numbers
 
 
 def giving(module: Any, graph: Any, wanted: list[Any]) -> Callable[[Any], Any]:
@@ -51,13 +69,13 @@ def giving(module: Any, graph: Any, wanted: list[Any]) -> Callable[[Any], Any]:
     return run
 
 
-def _operator(module: Any, node: Any, taken: Any, given: Any) -> Operator:
+def _operator(module: Any, node: Any, name: str, taken: Any, given: Any) -> Operator:
     import torch
 
     kind = node.kind()
     dtype = {torch.quint8: "u8", torch.qint8: "s8"}.get(taken.dtype, str(taken.dtype).removeprefix("torch."))
     if not kind.startswith(WEIGHTED):
-        return Operator(node.output().debugName(), kind, dtype)
+        return Operator(name, kind, dtype)
     path, weight = weight_of(module, node)
     positions = given.numel() // given.shape[-1 if "linear" in kind else 1]  # of one sample
     if weight.is_quantized:
