@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
 
 from bitpick.datasets import npy
+from bitpick.datasets.csv_file import SUFFIXES, CsvTable
 from bitpick.datasets.labels import Labels
 from bitpick.errors import DataError
 
@@ -27,20 +27,15 @@ def read(text: str) -> Labels:
     if path.suffix == ".npy":
         labels = np.load(path, allow_pickle=False) if _words(path) else npy.mapped(path)
         return np.asarray(labels)
+    if path.suffix in SUFFIXES:
+        table = CsvTable(path)
+        return np.concatenate(
+            [chunk[name] for name in [_column(path, table, column)] for chunk in table.chunks([name])]
+        )
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"the labels {path} are no text: {error}", expected="one label a line, in UTF-8") from error
-    if path.suffix == ".csv":
-        rows = list(csv.reader(lines))
-        if not column and rows and len(rows[0]) != 1:
-            raise DataError(
-                f"{path} has the columns {', '.join(rows[0])}", mend=f"name one of them: --labels {path}:COLUMN"
-            )
-        if column and (not rows or column not in rows[0]):
-            raise DataError(f"{path} has no column {column!r}", expected=", ".join(rows[0] if rows else ()))
-        place = rows[0].index(column) if column else 0
-        lines = [row[place] for row in rows[1:]]
     while lines and not lines[-1].strip():
         lines.pop()
     words = [line.strip() for line in lines]
@@ -48,6 +43,16 @@ def read(text: str) -> Labels:
         where = f"line {words.index('') + 1} of {path} is empty" if words else f"{path} is empty"
         raise DataError(where, expected="one label a line")
     return np.array(words)
+
+
+def _column(path: Path, table: CsvTable, column: str) -> str:
+    """The column of the labels in a CSV file: the one that is named, else the only one."""
+    if not column and len(table.columns) != 1:
+        told = ", ".join(table.columns)
+        raise DataError(f"{path} has the columns {told}", mend=f"name one of them: --labels {path}:COLUMN")
+    if column and column not in table.columns:
+        raise DataError(f"{path} has no column {column!r}", expected=", ".join(table.columns))
+    return column or table.columns[0]
 
 
 def is_file(text: str) -> bool:
