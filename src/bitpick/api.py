@@ -23,7 +23,7 @@ from bitpick.comparison.request import (
     make_request,
 )
 from bitpick.comparison.store import Store
-from bitpick.datasets.dataset import Dataset
+from bitpick.datasets.dataset import Dataset, named_as
 from bitpick.datasets.load import Data, Options, data_source, load
 from bitpick.datasets.options import DataOptions
 from bitpick.datasets.progress import Progress, silent
@@ -227,7 +227,7 @@ def compare(
 
 def default_folder(model: str, data: str, digest: str) -> Path:
     """Where a run goes that was given no place."""
-    return Path("runs") / f"{Source(model).stem}-{Path(data).name}-{digest[:8]}"
+    return Path("runs") / f"{Source(model).stem}-{named_as(Path(data))}-{digest[:8]}"
 
 
 def data(name: Data = "cifar10", *, data_options: Options = None, progress: Progress = silent) -> Dataset:

@@ -39,7 +39,7 @@ def test_folders_of_splits_are_splits(photos):
 
 def test_a_split_that_is_not_used_is_said(photos):
     found = load(photos({"train/a": 2, "train/b": 2, "test/a": 2, "val/a": 2}), MODEL)
-    assert found.notes[0] == "the split val is not used"
+    assert found.notes[0] == "not used: val/"
 
 
 def test_the_order_of_the_model(photos):
@@ -109,3 +109,42 @@ def test_without_a_model_a_size_is_needed(photos):
     with pytest.raises(DataError, match="nothing says what size the pictures get, without a model"):
         load(root)
     assert load(root, options={"resize": "4x5"}).evaluation.inputs["image"].shape[1:] == (4, 5, 3)
+
+
+SUFFIXES = (".jpg", ".JPE", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".TIFF", ".gif", ".ppm", ".pnm", ".tga", ".mpo")
+
+
+def test_pictures_of_every_suffix_are_read(photos):
+    root = photos({"a": 4, "b": 4})
+    for number, suffix in enumerate(SUFFIXES):
+        image = Image.new("RGB", (8, 6), (number, 0, 0))
+        image.save(root / "a" / f"{number}{suffix}", "JPEG" if suffix.lower() in (".jpe", ".jfif", ".mpo") else None)
+    found = load(root, MODEL)
+    assert found.calibration.count + found.evaluation.count == 8 + len(SUFFIXES)
+    assert not any("left out" in note for note in found.notes)
+
+
+def test_what_is_left_out_is_counted_and_named(photos):
+    root = photos({"a": 4, "b": 4})
+    (root / "a" / "x.heic").write_bytes(b"")
+    (root / "b" / "notes.txt").write_text("")
+    (root / "b" / "Thumbs.db").write_text("")
+    (root / "c").mkdir()
+    (root / "__MACOSX").mkdir()
+    told = next(note for note in load(root, MODEL).notes if "left out" in note)
+    assert told == "3 files or folders are left out, as bitpick reads no picture there: a/x.heic, b/notes.txt, c/"
+
+
+@pytest.mark.parametrize("above", ["PetImages", "test", "archive/train"])
+def test_classes_in_a_folder_that_is_alone_are_classes(photos, above):
+    root = photos({f"{above}/cat": 10, f"{above}/dog": 10})
+    found = load(root, MODEL)
+    assert (found.name, found.classes) == ("photos", ("cat", "dog"))
+    assert f"the pictures are those in {above.split('/')[-1]}/, the only folder with any" in found.notes
+
+
+def test_the_name_of_a_folder_is_that_which_it_has(photos, monkeypatch):
+    root = photos({"a": 4, "b": 4})
+    monkeypatch.chdir(root / "a")
+    for path in ("..", "../", "../../photos/"):
+        assert load(path, MODEL).name == "photos"

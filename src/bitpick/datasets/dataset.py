@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from bitpick.preprocessing import Arrays, Preprocessing
+
+
+def named_as(path: Path) -> str:
+    """The name of a data set at a path: that of its folder or file, of `.` and `..` too."""
+    return Path(os.path.abspath(path)).name or "data"  # noqa: PTH100 - a link keeps its own name
 
 
 class Samples(BaseModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 
 from bitpick.datasets import cache, images, label_file, labels, npy, preparing, splits
 from bitpick.datasets.assembling import with_labels
-from bitpick.datasets.dataset import Dataset, Split
+from bitpick.datasets.dataset import Dataset, Split, named_as
 from bitpick.datasets.options import DataOptions
 from bitpick.datasets.progress import Progress
 from bitpick.errors import DataError
 from bitpick.model import Signature
 from bitpick.preprocessing import Decoding, Preprocessing
+
+_JUNK = ("thumbs.db", "desktop.ini")  # what operating systems leave in folders
+_TOLD = 5  # names in a note
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,12 @@ class Pictures:
     Attributes:
         files: their paths.
         folders: the name of the folder of each, which is its class; None where all of them lie in the split's folder.
+        left_out: the names of other files and of folders without pictures.
     """
 
     files: tuple[Path, ...]
     folders: tuple[str, ...] | None
+    left_out: tuple[str, ...] = ()
 
     def at(self, places: NDArray[np.int64]) -> Pictures:
         """Some of them."""
@@ -44,36 +49,41 @@ def found_in(folder: Path) -> Pictures | None:
     Raises:
         DataError: some lie in folders of classes and some beside these.
     """
-    beside = _images(folder)
-    inside = {each.name: _images(each, deep=True) for each in sorted(folder.iterdir()) if _counts(each)}
-    inside = {name: files for name, files in inside.items() if files}
-    if beside and inside:
+    beside, others = _images(folder)
+    inside = {each.name: _images(each, deep=True) for each in _folders(folder)}
+    classes = {name: files for name, (files, _) in inside.items() if files}
+    if beside and classes:
         raise DataError(
-            f"{folder} has images beside its folders ({beside[0].name}) and in them ({next(iter(inside))})",
+            f"{folder} has images beside its folders ({beside[0].name}) and in them ({next(iter(classes))})",
             expected="one folder for each class, with its images, or images alone",
         )
-    if inside:
-        files = tuple(file for each in inside.values() for file in each)
-        return Pictures(files, tuple(name for name, each in inside.items() for _ in each))
-    return Pictures(tuple(beside), None) if beside else None
+    if not classes:
+        return Pictures(tuple(beside), None, tuple(file.name for file in others)) if beside else None
+    left = [str(file.relative_to(folder)) for _, rest in inside.values() for file in rest]
+    left += [f"{name}/" for name, found in inside.items() if found == ([], [])]
+    files = tuple(file for each in classes.values() for file in each)
+    return Pictures(files, tuple(name for name, each in classes.items() for _ in each), tuple(left))
 
 
-def _images(folder: Path, deep: bool = False) -> list[Path]:
-    paths = folder.rglob("*") if deep else folder.iterdir()
-    return sorted(
-        p for p in paths if p.suffix.lower() in images.SUFFIXES and not p.name.startswith(".") and p.is_file()
-    )
+def _images(folder: Path, deep: bool = False) -> tuple[list[Path], list[Path]]:
+    """The pictures of a folder, and its other files, without hidden ones."""
+    paths = sorted(folder.rglob("*") if deep else folder.iterdir())
+    files = [p for p in paths if not p.name.startswith(".") and p.name.lower() not in _JUNK and p.is_file()]
+    suffixes = images.suffixes()
+    pictures = [p for p in files if p.suffix.lower() in suffixes]
+    return pictures, [p for p in files if p.suffix.lower() not in suffixes]
 
 
-def _counts(folder: Path) -> bool:
-    return folder.is_dir() and not folder.name.startswith((".", "__"))
+def _folders(folder: Path) -> list[Path]:
+    return [each for each in sorted(folder.iterdir()) if each.is_dir() and not each.name.startswith((".", "__"))]
 
 
 def load(folder: Path, options: DataOptions, signature: Signature | None, progress: Progress) -> Dataset | None:
     """Load a folder of pictures, decoded once into the cache.
 
     Args:
-        folder: holds folders of classes; or folders of splits that hold these; or pictures alone.
+        folder: holds folders of classes; or folders of splits that hold these; or pictures alone; or one folder alone
+            that holds any of these.
         options: how to read it.
         signature: what the model takes: pictures get its size.
         progress: is told how far the decoding is.
@@ -84,17 +94,22 @@ def load(folder: Path, options: DataOptions, signature: Signature | None, progre
     Raises:
         DataError: images that are damaged, or whose labels are missing.
     """
-    named = {each.name: each for each in sorted(folder.iterdir()) if _counts(each)}
+    named = {each.name: each for each in _folders(folder)}
     chosen = splits.pair(named)
     if chosen is not None:
         parts = {name: found_in(named[name]) for name in chosen}
         if None not in parts.values():
-            unused = sorted(name for name in named if splits.known(name) and name not in chosen)
-            notes = (f"the split {', '.join(unused)} is not used",) if unused else ()
+            others = sorted(name for name in named if name not in chosen)
+            notes = (f"not used: {', '.join(f'{name}/' for name in others)}",) if others else ()
             both = [part for part in parts.values() if part is not None]
-            return read(folder.name, both, options, signature, progress, notes)
+            return read(named_as(folder), both, options, signature, progress, notes)
+    inner = [each for each in named.values() if any(p.suffix.lower() in images.suffixes() for p in each.rglob("*"))]
+    if len(inner) == 1 and not _images(folder)[0] and not _images(inner[0])[0]:
+        found = load(inner[0], options, signature, progress)
+        told = f"the pictures are those in {inner[0].name}/, the only folder with any"
+        return None if found is None else replace(found, name=named_as(folder), notes=(told, *found.notes))
     whole = found_in(folder)
-    return None if whole is None else read(folder.name, [whole], options, signature, progress)
+    return None if whole is None else read(named_as(folder), [whole], options, signature, progress)
 
 
 def read(
@@ -106,7 +121,7 @@ def read(
     notes: Sequence[str] = (),
 ) -> Dataset:
     """The data set of one or two splits of pictures; see `load`."""
-    told = list(notes)
+    told = [*notes, *_left_out(parts)]
     encoded = _labelled(parts, options, signature)
     targets = [encoded.labels.get(str(i)) for i in range(len(parts))]
     if len(parts) == 1:
@@ -183,6 +198,16 @@ def _decoded(
     if target is not None:
         target = np.delete(target, list(skipped), axis=0)
     return with_labels({input_name: folder / "pixels.npy"}, noted["sha256"], target), skipped
+
+
+def _left_out(parts: Sequence[Pictures]) -> list[str]:
+    """That there are files that are not read, in words."""
+    names = [name for part in parts for name in part.left_out]
+    if not names:
+        return []
+    shown = ", ".join(names[:_TOLD]) + (" …" if len(names) > _TOLD else "")
+    what = "1 file or folder is" if len(names) == 1 else f"{len(names):,} files or folders are"
+    return [f"{what} left out, as bitpick reads no picture there: {shown}"]
 
 
 def _skipped(pictures: Pictures, skipped: dict[int, str]) -> list[str]:

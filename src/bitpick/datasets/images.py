@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,10 +20,7 @@ from bitpick.errors import DataError
 from bitpick.preprocessing import Decoding
 
 # What Pillow decodes by itself: its other formats start other programs, or are no photographs.
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "TGA")
-SUFFIXES = (
-    ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".jp2", ".avif", ".tga",
-)  # fmt: skip
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "TGA", "QOI")
 # What a damaged or hostile file can raise while it is decoded.
 _DAMAGED = (
     OSError,
@@ -40,6 +38,19 @@ _WINDOW = 128  # files a step: enough for every thread, few enough to hold
 
 File = Path | Callable[[], IO[bytes]]
 """An image file, or what opens one."""
+
+
+@cache
+def suffixes() -> frozenset[str]:
+    """The ends of names that such files have, in small letters: `.jpg`, `.jpe`, `.jfif`, `.tif`, ….
+
+    Formats of which this Pillow was built without the library are among them, so that a file is refused by its name
+    rather than left out.
+    """
+    from PIL import Image
+
+    registered = {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS}
+    return frozenset(registered | {".webp", ".avif", ".jp2", ".mpo"})
 
 
 def decode(file: Path | IO[bytes], how: Decoding, name: str) -> NDArray[np.uint8]:

@@ -23,7 +23,7 @@ from bitpick.datasets import (
 )
 from bitpick.datasets import options as reading
 from bitpick.datasets.assembling import Found
-from bitpick.datasets.dataset import Dataset
+from bitpick.datasets.dataset import Dataset, named_as
 from bitpick.datasets.options import DataOptions
 from bitpick.datasets.progress import Progress, silent
 from bitpick.errors import DataError
@@ -99,7 +99,7 @@ class DataSource:
         if str(self.data) == "cifar10":
             return assembling.whole(cifar10.load(progress=progress), self.options)
         if path.is_file():
-            return _files({"": [path]}, path.name, self.options, signature, progress)
+            return _files({"": [path]}, named_as(path), self.options, signature, progress)
         if not path.is_dir():
             raise _missing(path)
         return _folder(path, self.options, signature, progress)
@@ -144,17 +144,17 @@ def _folder(path: Path, options: DataOptions, signature: Signature | None, progr
     if cifar10.holds(path):
         return assembling.whole(cifar10.load(path, progress), options)
     if (saved := arrow.hugging_face(path)) is not None:
-        return _arrow(saved, path.name, options, signature, progress)
+        return _arrow(saved, named_as(path), options, signature, progress)
     for place in (path, path / "data"):  # a data set that was downloaded from the hub has its files in the latter
         if place.is_dir() and (files := _split_files(place)):
-            return _files(files, path.name, options, signature, progress)
+            return _files(files, named_as(path), options, signature, progress)
     found = image_folder.load(path, options, signature, progress)
     if found is not None:
         return found
     if any(path.glob("*.npy")):
-        return assembling.dataset(path.name, arrays.read(path, options, signature), options, signature)
+        return assembling.dataset(named_as(path), arrays.read(path, options, signature), options, signature)
     there = sorted(each.name for each in path.iterdir())
-    readable = [name for name in there if Path(name).suffix in FILES]
+    readable = [name for name in there if Path(name).suffix.lower() in FILES]
     raise DataError(
         f"the folder {path} holds no data set: " + (f"it has {_told(path, there[:6])}" if there else "it is empty"),
         expected=KINDS,
@@ -173,7 +173,7 @@ def _split_files(folder: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for file in sorted(folder.iterdir()):
         stem = re.sub(r"-\d{5}-of-\d{5}$", "", file.stem)
-        if file.suffix in FILES and file.suffix != ".npy" and splits.known(stem):
+        if file.suffix.lower() in FILES and file.suffix != ".npy" and splits.known(stem):
             found.setdefault(stem, []).append(file)
     return found if splits.pair(found) is not None else {}
 
@@ -187,13 +187,13 @@ def _files(
 ) -> Dataset:
     """The data set in files of one kind, by split."""
     first = next(iter(files.values()))[0]
-    if first.suffix in arrow.SUFFIXES:
+    if first.suffix.lower() in arrow.SUFFIXES:
         return _arrow(files, name, options, signature, progress)
     found: dict[str, Found] = {}
     for split, (path, *_) in files.items():
-        if path.suffix in csv_file.SUFFIXES:
+        if path.suffix.lower() in csv_file.SUFFIXES:
             found[split] = tables.read(csv_file.CsvTable(path), options, signature)
-        elif path.suffix in arrays.SUFFIXES:
+        elif path.suffix.lower() in arrays.SUFFIXES:
             parts = arrays.read(path, options, signature, alone=len(files) == 1)
             found |= parts if len(files) == 1 else {split: next(iter(parts.values()))}
         else:
@@ -229,7 +229,7 @@ def _two(both: tuple[Path, Path], options: DataOptions, signature: Signature | N
     for path in both:
         if not path.exists():
             raise _missing(path)
-    name = both[1].name
+    name = named_as(both[1])
     if all(path.is_dir() for path in both):
         parts = [image_folder.found_in(path) for path in both]
         pictures = [part for part in parts if part is not None]
