@@ -148,3 +148,18 @@ def test_the_name_of_a_folder_is_that_which_it_has(photos, monkeypatch):
     monkeypatch.chdir(root / "a")
     for path in ("..", "../", "../../photos/"):
         assert load(path, MODEL).name == "photos"
+
+
+@pytest.mark.parametrize("written", ["{}.png", "{}", "pictures/{}.png"])
+def test_labels_of_a_table_belong_to_the_file_that_their_row_names(photos, tmp_path, written):
+    root = photos({".": 10})
+    rows = [f"{written.format(f'{i:03}')},{'cat' if i < 5 else 'dog'}" for i in (7, 2, 9, 0, 4, 1, 8, 3, 6, 5)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,kind", *rows, "other.png,cow"]) + "\n")
+    said = checked({"labels": f"{tmp_path / 'labels.csv'}:kind", "split": 0.5})
+    found = load(root, MODEL, said)
+    for split in (found.calibration, found.evaluation):
+        np.testing.assert_array_equal(split.inputs["image"][:, 0, 0, 1] >= 5, split.labels)
+    assert "labels: the column kind of labels.csv, by the file names in its column file" in found.notes
+    (tmp_path / "labels.csv").write_text("\n".join(["file,kind", *rows[1:]]) + "\n")
+    with pytest.raises(DataError, match=r"labels\.csv has no row for 007\.png"):
+        load(root, MODEL, said)

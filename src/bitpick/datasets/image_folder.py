@@ -158,13 +158,9 @@ def _labelled(parts: Sequence[Pictures], options: DataOptions, signature: Signat
             raise DataError(
                 "one file of labels cannot be for two splits", mend="put the pictures in folders of classes"
             )
-        given = label_file.read(options.labels)
-        if len(given) != len(parts[0].files):
-            raise DataError(
-                f"{options.labels} has {len(given)} labels, and there are {len(parts[0].files)} pictures",
-                expected="one for each, in the order of their file names",
-            )
-        return labels.encode({"0": given}, (), asked, signature)
+        given, told = label_file.of_files(options.labels, parts[0].files)
+        made = labels.encode({"0": given}, (), asked, signature)
+        return replace(made, notes=(told, *made.notes))
     if any(part.folders is None for part in parts):
         return labels.encode({}, (), asked)
     if sum(len(set(part.folders or ())) for part in parts) == len(parts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,50 @@ def read(text: str) -> Labels:
         where = f"line {words.index('') + 1} of {path} is empty" if words else f"{path} is empty"
         raise DataError(where, expected="one label a line")
     return np.array(words)
+
+
+def of_files(text: str, files: Sequence[Path]) -> tuple[Labels, str]:
+    """Labels for files: by their names, where the CSV file has a column of these, else in the order of their names.
+
+    Args:
+        text: see `read`.
+        files: what the labels are for.
+
+    Returns:
+        A label for each file, and what was made of the labels, in words.
+
+    Raises:
+        DataError: there is no label for a file, or not one for each.
+    """
+    path, column = _place(text)
+    if path.suffix in SUFFIXES and path.is_file() and column:
+        table = CsvTable(path)
+        chunks = list(table.chunks(table.columns))
+        cells = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in table.columns} if chunks else {}
+        for name in (each for each in cells if each != column):
+            place = {_plain_name(cell): row for row, cell in enumerate(cells[name])}
+            there = [place.get(_plain_name(str(file)), -1) for file in files]
+            if there.count(-1) > len(files) / 2:
+                continue  # it has something else than the names of files
+            if -1 in there:
+                raise DataError(
+                    f"{path} has no row for {files[there.index(-1)].name}",
+                    expected=f"a row for each of the {len(files)} files, with its name in the column {name}",
+                )
+            found = cells[column][np.array(there)]
+            return found, f"labels: the column {column} of {path.name}, by the file names in its column {name}"
+    given = read(text)
+    if len(given) != len(files):
+        raise DataError(
+            f"{text} has {len(given)} labels, and there are {len(files)} pictures",
+            expected="one for each, in the order of their file names",
+        )
+    return given, f"labels: those of {path.name}, for the pictures in the order of their file names"
+
+
+def _plain_name(path: str) -> str:
+    """The name of a file without its folders and its suffix: tables often leave either out."""
+    return Path(path).stem
 
 
 def _column(path: Path, table: CsvTable, column: str) -> str:

@@ -13,6 +13,7 @@ from bitpick.errors import DataError
 CALIBRATION = ("calibration", "calib", "train", "training")
 EVALUATION = ("evaluation", "eval", "test", "testing", "validation", "valid", "val")
 DEFAULT_SHARE = 0.8
+_FEW = 32  # samples to calibrate with: with fewer, ranges depend on which they are
 
 
 def pair(names: Iterable[str]) -> tuple[str, str] | None:
@@ -56,6 +57,8 @@ def divide(
         raise DataError(
             f"{count} samples cannot be divided into two sets with {share:g} of them to evaluate on",
             expected="at least one sample in each",
+            mend="give more samples, or two sets, in folders or files named train and test: builds are not calibrated "
+            "with what they are evaluated on",
         )
     chosen = stratified(np.zeros(count, np.int64) if labels is None else labels, size, seed)
     rest = np.setdiff1d(np.arange(count), chosen)
@@ -64,5 +67,8 @@ def divide(
 
 def told(share: float | None, first: int, second: int) -> str:
     """What a division did, in words."""
-    given = "" if share is not None else " (--split SHARE, or folders or files named train and test, say otherwise)"
-    return f"one set, divided: {second:,} samples to evaluate on, the other {first:,} to calibrate with{given}"
+    given = few = ""
+    if share is None:
+        given = " (--split SHARE, or folders or files named train and test, say otherwise)"
+        few = f"; {first:,} are few to calibrate with, and --split 0.5 gives half" if first < _FEW < second else ""
+    return f"one set, divided: {second:,} samples to evaluate on, the other {first:,} to calibrate with{given}{few}"
