@@ -14,8 +14,9 @@ WEIGHTED = ("quantized::conv", "quantized::linear", "aten::_convolution", "aten:
 _PLUMBING = _CONVERSIONS | {
     "aten::permute", "aten::flatten", "aten::reshape", "aten::view",
     "aten::pad", "aten::constant_pad_nd", "aten::transpose", "aten::contiguous", "aten::to", "aten::cat",
-    "aten::squeeze", "aten::unsqueeze", "aten::slice", "aten::select", "aten::split", "aten::unflatten", "aten::flip",
-    "aten::expand", "aten::broadcast_to", "aten::tile", "aten::stack", "aten::index_select", "aten::pixel_shuffle",
+    "aten::squeeze", "aten::unsqueeze", "aten::slice", "aten::select", "aten::split", "aten::split_with_sizes",
+    "aten::unflatten", "aten::flip", "aten::expand", "aten::broadcast_to", "aten::tile", "aten::stack",
+    "aten::index_select", "aten::pixel_shuffle",
 }  # fmt: skip
 
 
