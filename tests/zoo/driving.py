@@ -64,9 +64,10 @@ def compare(made: Made, out: Path, engines: Sequence[str], recipes: Sequence[str
         Why it was refused, or failed; None where it went well.
     """
     options = {"calibration_size": 64, "targets": ["host"], "bench_seconds": 0, "jobs": 1, **made.options}
+    source = bitpick.Source(str(made.model), trusted=bool(options.pop("trust", False)))
     chosen = list(recipes) or [STATIC[name] for name in engines if name in STATIC]
     try:
-        bitpick.compare(made.model, made.data, engines=list(engines), recipes=chosen, out=out, **options)
+        bitpick.compare(source, made.data, engines=list(engines), recipes=chosen, out=out, **options)
     except BitpickError as error:
         return error
     return None

@@ -6,32 +6,35 @@ import re
 
 import pytest
 
+from bitpick.executors.pool import Limits
 from tests.zoo import models
-from tests.zoo.driving import Inline, compare, executor
-from tests.zoo.entry import ENTRIES, Entry
+from tests.zoo.driving import STATIC, Inline, Kept, compare, executor
+from tests.zoo.entry import ENTRIES, Entry, Made
 from tests.zoo.oracle import metrics
-from tests.zoo.oracle.checks import Truth, faults
+from tests.zoo.oracle.checks import Truth
+from tests.zoo.processes import false_in, made
 
 models.load()
-ONNX = [entry for entry in ENTRIES.values() if entry.framework == "onnx"]
-BARE = re.compile(r"\b(?:[A-Z]\w*Error|StopIteration|Exception): ")
+ALL = list(ENTRIES.values())
+_LOWER_IS_BETTER = ("mae", "rmse", "deviation")
 
 
-def truth(entry: Entry, made) -> Truth:
+def truth(entry: Entry, model: Made) -> Truth:
+    """What is right for an entry, as the oracle takes it."""
     return Truth(
-        made.inputs,
-        made.floats,
-        made.labels,
-        made.axes,
+        model.inputs,
+        model.floats,
+        model.labels,
+        model.axes,
         entry.metric,
         entry.output,
-        made.model,
+        model.model if not isinstance(model.model, str) else None,
         entry.only_float,
         entry.never,
     )
 
 
-def check(entry: Entry, made, error, run, engines) -> None:
+def check(entry: Entry, model: Made, error, run, engines) -> None:
     """That an entry was refused with its reason, or accepted, with nothing false in its run."""
     if entry.refused:
         assert error is not None, "it was accepted"
@@ -40,20 +43,55 @@ def check(entry: Entry, made, error, run, engines) -> None:
     if error is not None:
         assert entry.only_float or entry.never, str(error)
         assert str(error).startswith("no quantized row is ok"), str(error)
-    found = faults(run, truth(entry, made), engines)
+    found = [fault for engine in engines for fault in false_in(run, truth(entry, model), engine)]
     assert not found, "\n".join(found)
+
+
+def means_something(entry: Entry, model: Made) -> None:
+    """That the float model does what it is for."""
+    if entry.least is not None:
+        own = model.floats[entry.output]
+        value = metrics.metric(entry.metric, own, own, model.labels, model.inputs[0])
+        assert value <= entry.least if entry.metric in _LOWER_IS_BETTER else value >= entry.least
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory):
+    """Workers that serve one entry after the other."""
+    pool = Kept(tmp_path_factory.mktemp("workers"), 1, Limits(seconds=600))
+    yield pool
+    pool.end()
 
 
 def test_there_are_enough():
     assert len(ENTRIES) >= 60
 
 
-@pytest.mark.parametrize("entry", ONNX, ids=lambda entry: entry.name)
-def test_through_onnx_runtime(entry, tmp_path):
-    made = entry.make(tmp_path / "model")
-    if entry.least is not None:
-        value = metrics.metric(entry.metric, *(2 * [made.floats[entry.output]]), made.labels, made.inputs[0])
-        assert value >= entry.least
+@pytest.mark.parametrize("entry", [e for e in ALL if e.framework == "onnx"], ids=lambda entry: entry.name)
+def test_onnx_through_onnx_runtime(entry, tmp_path):
+    model = entry.make(tmp_path / "model")
+    means_something(entry, model)
     with executor(Inline()):
-        error = compare(made, tmp_path / "run", ["onnxruntime"])
-    check(entry, made, error, tmp_path / "run", ["onnxruntime"])
+        error = compare(model, tmp_path / "run", ["onnxruntime"])
+    check(entry, model, error, tmp_path / "run", ["onnxruntime"])
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("entry", [e for e in ALL if e.framework != "onnx"], ids=lambda entry: entry.name)
+def test_others_through_one_engine(entry, tmp_path, workers):
+    model = made(entry, tmp_path / "model")
+    means_something(entry, model)
+    engine = "litert" if entry.framework == "litert" else "onnxruntime"
+    with executor(workers):
+        error = compare(model, tmp_path / "run", [engine])
+    check(entry, model, error, tmp_path / "run", [engine])
+
+
+@pytest.mark.zoo
+@pytest.mark.parametrize("entry", ALL, ids=lambda entry: entry.name)
+def test_through_every_engine(entry, tmp_path, workers):
+    model = made(entry, tmp_path / "model")
+    engines = ["litert"] if entry.framework == "litert" else list(STATIC)
+    with executor(workers):
+        error = compare(model, tmp_path / "run", engines)
+    check(entry, model, error, tmp_path / "run", engines)

@@ -122,7 +122,7 @@ def _openvino(file: Path, settings: Mapping[str, str]) -> Opened:
     )
 
 
-def _litert(file: Path, settings: Mapping[str, str]) -> Opened:
+def litert_model(file: Path, settings: Mapping[str, str]) -> Opened:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(file), num_threads=1)
@@ -252,7 +252,7 @@ def _in_order(names: Mapping[str, Any]) -> list[str]:
 _ENGINES: dict[str, Callable[[Path, Mapping[str, str]], Opened]] = {
     "onnxruntime": onnx_model,
     "openvino": _openvino,
-    "litert": _litert,
+    "litert": litert_model,
     "pytorch_fx": _fx,
     "pytorch_pt2e": _pt2e,
     "executorch": _executorch,

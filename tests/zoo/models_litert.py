@@ -1,0 +1,90 @@
+"""LiteRT files: with a signature or without, of one sample, with weights in half precision."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.zoo.entry import SAMPLES, accepted
+from tests.zoo.models_keras import CLASSES, finish, keras, samples
+from tests.zoo.oracle import runtimes
+
+
+def converted(folder, adjust=lambda converter: None, change=lambda content: content):
+    """A trained classifier as a LiteRT file; an `adjust` sets the converter, a `change` edits what it wrote."""
+    k = keras()
+    import tensorflow as tf
+
+    folder.mkdir(parents=True)
+    x, labels = samples(8, 8, 3)
+    layers = [k.layers.Conv2D(8, 3, strides=2, activation="relu"), k.layers.Flatten(), k.layers.Dense(CLASSES)]
+    model = k.Sequential([k.Input((8, 8, 3)), *layers])
+    model.compile(k.optimizers.Adam(1e-2), k.losses.SparseCategoricalCrossentropy(from_logits=True))
+    first = SAMPLES["train"]
+    model.fit(x[:first], labels[:first], epochs=10, verbose=0)
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    adjust(converter)
+    return written(folder, change(converter.convert()), x, labels)
+
+
+def written(folder, content, x, labels):
+    """The entry of a LiteRT file's content, whose own runtime says what is right."""
+    (folder / "model.tflite").write_bytes(content)
+    opened = runtimes.litert_model(folder / "model.tflite", {})
+
+    def run(arrays):
+        return [each.reshape(-1) for each in runtimes.alone(opened, list(arrays))]
+
+    return finish(folder, folder / "model.tflite", run, {"x": x}, labels)
+
+
+@accepted("classification", "accuracy", least=0.6)
+def litert_file(folder):
+    """A file as TensorFlow's converter writes it."""
+    return converted(folder)
+
+
+@accepted("classification", "accuracy", least=0.6)
+def litert_without_signatures(folder):
+    """A file without signatures, as MediaPipe's are."""
+
+    def change(content):
+        import flatbuffers
+        from tensorflow.lite.python import schema_py_generated as schema
+
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(content), 0))
+        model.signatureDefs = []
+        builder = flatbuffers.Builder(1024)
+        builder.Finish(model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    return converted(folder, change=change)
+
+
+@accepted("classification", "accuracy", least=0.6)
+def litert_of_half_precision(folder):
+    """A file whose weights are float16."""
+
+    def adjust(converter):
+        import tensorflow as tf
+
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+
+    return converted(folder, adjust)
+
+
+@accepted("deviation", "deviation")
+def litert_of_one_sample(folder):
+    """A file with a batch of one inside, in the shape of a Reshape."""
+    keras()
+    import tensorflow as tf
+
+    folder.mkdir(parents=True)
+    x, _ = samples(8, 8, 3)
+    w = tf.constant(np.random.default_rng(0).normal(size=(3, 3, 3, 8)).astype(np.float32) / 5)
+    function = tf.function(
+        lambda x: tf.reshape(tf.nn.relu(tf.nn.conv2d(x, w, 2, "SAME")), (1, -1, 4)),
+        input_signature=[tf.TensorSpec((1, 8, 8, 3), tf.float32)],
+    )
+    content = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()]).convert()
+    return written(folder, content, x, None)
