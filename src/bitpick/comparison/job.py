@@ -110,7 +110,8 @@ def build(
         if interface is not None:
             ships["interface"] = interface.model_dump(mode="json", exclude_defaults=True)
             shipped.write(engine(recipe.engine), made, interface)
-        (partial / RECIPE_FILE).write_text(recipe.to_yaml() + yaml.safe_dump(ships))
+        # The order of the files says which one a runtime opens.
+        (partial / RECIPE_FILE).write_text(recipe.to_yaml() + yaml.safe_dump(ships, sort_keys=False))
         partial.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)
