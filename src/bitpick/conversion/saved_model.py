@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bitpick.conversion import saved_model_slots
 from bitpick.conversion.keras_file import use_tensorflow
 from bitpick.errors import ModelError
 from bitpick.library_errors import telling_line
@@ -25,12 +28,16 @@ class SavedModel:
         specs: a `tf.TensorSpec` for each input.
         variables: its weights, a `tf.Variable` each.
         loaded: what holds them; it must outlive `call`.
+        copy: the folder that it was opened from, where that is a copy; files of it may be read later.
+        signed: whether it has a signature.
     """
 
     call: Callable[..., list[Any]]
     specs: list[Any]
     variables: list[Any]
     loaded: Any
+    copy: tempfile.TemporaryDirectory[str] | None = None
+    signed: bool = True
 
     @property
     def fixed_batch(self) -> int | None:
@@ -73,27 +80,38 @@ def sized(specs: Sequence[Any], shapes: Sequence[Sequence[int]] | None) -> list[
 
 
 def load(path: Path) -> SavedModel:
-    """Open a SavedModel, by the signature `serving_default` or the only one it has.
+    """Open a SavedModel, by the signature `serving_default` or the only one it has; without one, by its own call.
 
     A TensorFlow graph can read and write files: open only models that the user trusts.
 
     Raises:
-        ModelError: TensorFlow cannot read it, or it has no such signature.
+        ModelError: TensorFlow cannot read it, or it has neither.
     """
     use_tensorflow()
     import tensorflow as tf
+    from google.protobuf.message import DecodeError
 
+    copy = None
     try:
-        loaded = tf.saved_model.load(str(path))
+        if saved_model_slots.found(path):
+            copy = tempfile.TemporaryDirectory(prefix="bitpick-")
+            saved_model_slots.drop(path, Path(copy.name))
+        loaded = tf.saved_model.load(copy.name if copy else str(path))
     except Exception as error:
-        told = telling_line(error)
+        incomplete = isinstance(error, (tf.errors.NotFoundError, tf.errors.DataLossError, OSError, DecodeError))
         raise ModelError(
-            f"TensorFlow cannot read the SavedModel {path}: {told}", mend="check that the folder was copied whole"
+            f"TensorFlow cannot read the SavedModel {path}: {telling_line(error)}",
+            expected="a folder that the installed version of TensorFlow can load",
+            mend="check that the folder was copied whole"
+            if incomplete
+            else "save it again from where it was made, with model.export('folder') or tf.saved_model.save",
         ) from error
     found = dict(loaded.signatures)
+    if not found and (own := _own_call(loaded)) is not None:
+        return SavedModel(*own, loaded, copy, signed=False)
     if _USUAL not in found and len(found) != 1:
         raise ModelError(
-            f"the SavedModel {path} has the signatures {', '.join(found) or 'none'}",
+            f"the SavedModel {path} has the signatures {', '.join(sorted(found)) or 'none'}",
             expected=f"{_USUAL}, or one alone",
             mend="save it with model.export('folder'), or with signatures= given to tf.saved_model.save",
         )
@@ -105,7 +123,56 @@ def load(path: Path) -> SavedModel:
         results = function(**dict(zip(names, inputs, strict=True)))
         return [results[name] for name in outputs]
 
-    return SavedModel(call, [specs[name] for name in names], list(function.variables), loaded)
+    return SavedModel(call, [specs[name] for name in names], list(function.variables), loaded, copy)
+
+
+def write(path: Path, out: Path) -> None:
+    """Write a SavedModel as TensorFlow opens it without bitpick: a copy, without slot variables, with a signature.
+
+    Args:
+        path: the folder.
+        out: the folder to make.
+    """
+    model = load(path)
+    if not model.signed:
+        import tensorflow as tf
+
+        tf.saved_model.save(model.loaded, str(out), signatures=numbered(model.call, model.specs))
+    elif model.copy is not None:
+        shutil.copytree(model.copy.name, out)
+    else:
+        shutil.copytree(path, out)
+
+
+def _own_call(loaded: Any) -> tuple[Callable[..., list[Any]], list[Any], list[Any]] | None:
+    """What a model without signatures is called by: function, specs and variables, as in `SavedModel`.
+
+    None where there is no such function, or more than one.
+
+    What it was traced with for training does not count, and a free batch counts before a fixed one.
+    """
+    import tensorflow as tf
+
+    found = []
+    for function in getattr(loaded.__call__, "concrete_functions", ()) if callable(loaded) else ():
+        structure = function.structured_input_signature
+        leaves = tf.nest.flatten(structure)
+        specs = [leaf for leaf in leaves if isinstance(leaf, tf.TensorSpec)]
+        if specs and not any(leaf is True for leaf in leaves):
+            found.append((function, structure, leaves, specs))
+    free = [each for each in found if all(s.shape.rank and s.shape[0] is None for s in each[3])]
+    if len(chosen := free or found) != 1:
+        return None
+    function, structure, leaves, specs = chosen[0]
+    named = [tf.TensorSpec(s.shape, s.dtype, s.name or f"input_{i}") for i, s in enumerate(specs)]
+
+    def call(*inputs: Any) -> list[Any]:
+        tensors = iter(inputs)
+        given = [next(tensors) if isinstance(leaf, tf.TensorSpec) else leaf for leaf in leaves]
+        args, kwargs = tf.nest.pack_sequence_as(structure, given)
+        return list(tf.nest.flatten(function(*args, **kwargs)))
+
+    return call, named, list(function.variables)
 
 
 def _ordered(names: Iterable[str]) -> list[str]:

@@ -25,7 +25,7 @@ _SAVED_MODEL = "model/saved_model.pb"
 
 
 class KerasEngine(Engine):
-    """Runs the user's own file, saved again where Keras 2 had written it; quantizes nothing."""
+    """Runs the user's own file, saved again where Keras 2 wrote it; quantizes nothing."""
 
     name = "keras"
     environment = "keras"
@@ -49,7 +49,9 @@ class KerasEngine(Engine):
     ) -> Build:
         """See `Engine.build`."""
         if source.is_dir():
-            shutil.copytree(source, folder / "model")
+            from bitpick.conversion import saved_model
+
+            saved_model.write(source, folder / "model")
             files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
             return Build(recipe, folder, (_SAVED_MODEL, *(name for name in files if name != _SAVED_MODEL)))
         from bitpick.conversion import keras_file, keras_legacy

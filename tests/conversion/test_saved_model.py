@@ -1,0 +1,61 @@
+"""SavedModels: which are opened, and by what."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitpick.errors import ModelError
+from bitpick.executors.pool import WorkerPool
+from tests.conversion.saved_model_steps import WEIGHT
+
+pytestmark = pytest.mark.frameworks
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        here = str(Path(__file__).parent)
+        patch.setenv("PYTHONPATH", os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])]))
+        pool = WorkerPool(tmp_path_factory.mktemp("logs"))
+        yield pool
+        pool.close()
+
+
+@pytest.fixture(scope="module")
+def folder(pool, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    np.save(folder / "x.npy", np.random.default_rng(1).normal(size=(4, 5)).astype(np.float32))
+    pool.run("keras", "saved_model_steps:write", {"folder": folder})
+    return folder
+
+
+def run(pool, folder, name):
+    return pool.run("keras", "saved_model_steps:run", {"source": folder / name, "inputs": folder / "x.npy"}).value
+
+
+@pytest.mark.parametrize("name", ["trained", "unsigned"])
+def test_it_is_opened_and_written_so_that_tensorflow_alone_opens_it(pool, folder, name):
+    told = run(pool, folder, name)
+    expected = np.load(folder / "x.npy") @ WEIGHT
+    np.testing.assert_allclose(told["found"], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(told["written"], told["found"])
+    assert (told["weights"], told["names"]) == (WEIGHT.size, ["x"])
+
+
+def test_of_several_signatures_none_is_guessed(pool, folder):
+    with pytest.raises(ModelError, match="has the signatures fit, predict"):
+        run(pool, folder, "two")
+
+
+def test_only_a_folder_with_parts_missing_was_not_copied_whole(pool, folder):
+    for name, damage in (("cut", lambda place: (place / "saved_model.pb").write_bytes(b"\x0a\xff")),
+                         ("bare", lambda place: shutil.rmtree(place / "variables"))):  # fmt: skip
+        shutil.copytree(folder / "trained", folder / name)
+        damage(folder / name)
+        with pytest.raises(ModelError, match="check that the folder was copied whole"):
+            run(pool, folder, name)
