@@ -14,7 +14,7 @@ class Grid(BaseModel):
 
     Attributes:
         dtype: `s8`, `u8`, `float16`, `bfloat16`, `float32`.
-        granularity: of its scales; None for floats.
+        granularity: of its scales; None for floats, and for weights of one channel, where both are the same.
         symmetric: whether zero lies in the middle of the grid; None for floats, and where it cannot be seen.
         bits: effective bits: 8, or 7 under reduced range; None for floats, and where they cannot be seen.
         dynamic: whether its scale is found while the model runs.
@@ -56,6 +56,8 @@ class Coverage(BaseModel):
         macs: share of multiply-accumulates that are computed on 8-bit integers.
         weights: share of the weights that the runtime keeps as 8-bit integers.
         float_operators: type and name of each operator that computes on floats.
+        uncounted: type and name of each operator whose weights or multiply-accumulates could not be counted. The
+            shares are of the others.
     """
 
     model_config = _STRICT
@@ -63,3 +65,4 @@ class Coverage(BaseModel):
     macs: float
     weights: float
     float_operators: list[str] = []
+    uncounted: list[str] = []

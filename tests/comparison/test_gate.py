@@ -38,6 +38,17 @@ def test_a_rule_is_kept_or_broken(rule, kept, broken, says):
     assert (check.row, check.passed, check.text) == (ROW, False, says)
 
 
+def test_a_coverage_that_nobody_knows_is_not_kept():
+    """Neither one that was not read off, nor one that leaves out what could not be counted."""
+    found = run()
+    found.row(ROW).coverage = None
+    assert not any(check.passed for check in gate(found, Rules(min_coverage=0)))
+    found.row(ROW).coverage = Coverage(macs=1.0, weights=1.0, uncounted=["Trees t"])
+    (check,) = gate(found, Rules(min_coverage=0.5))
+    assert not check.passed
+    assert check.text.endswith("that leaves out Trees t, whose work could not be counted")
+
+
 def test_no_rule_asks_that_the_row_was_measured():
     assert gate(run(), Rules()) == [Check(ROW, "measured", True, "was measured; no rule was given")]
     (check,) = gate(run(), Rules(), ["e:u8u8-per_tensor-minmax"])

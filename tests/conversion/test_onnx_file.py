@@ -19,9 +19,22 @@ def clean(tmp_path):
     return raw, tmp_path / "clean.onnx"
 
 
-def test_count(clean):
-    # 3×3 from 3 to 8 channels gives 4×4; then 8 to 4.
-    assert module.count(str(clean[1])) == {"parameters": 8 * 27 + 8 + 8 * 4 + 4, "macs": 8 * 27 * 16 + 8 * 4}
+def test_parameters_are_all_floats_that_are_stored(clean):
+    assert module.parameters(str(clean[1])) == 8 * 27 + 8 + 8 * 4 + 4
+
+
+def test_parameters_inside_a_branch_count_too(tmp_path):
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (float[N, 3] x, bool c) => (float[N, 3] y) <float[3] s = {1, 2, 3}> {
+            y = If (c) <
+                then_branch = a () => (float[N, 3] t) <float[3, 1] w = {1, 1, 1}> { t = MatMul(x, w) },
+                else_branch = b () => (float[N, 3] e) { e = Add(x, s) }
+            >
+        }
+    """)
+    onnx.save(model, tmp_path / "m.onnx")
+    assert module.parameters(str(tmp_path / "m.onnx")) == 3 + 3
 
 
 def test_describe(clean):

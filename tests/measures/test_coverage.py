@@ -25,6 +25,10 @@ def dense(name="d", weight=FLOAT32):
     return Operator(name, "Gemm", "float32", weight, FLOAT32, 100, 100)
 
 
+def table(weight=S8):
+    return Operator("t", "Gather", "float32", weight, None, 1000)
+
+
 def of(*operators, **ends):
     return Executed(operators, **ends)
 
@@ -44,6 +48,35 @@ def test_shares_are_of_work_and_of_weights():
 def test_integer_weights_of_a_float_operator_are_kept_and_do_not_run():
     found = coverage.coverage(of(conv(weight=S8, activation=FLOAT32, arithmetic="float32")))
     assert (found.macs, found.weights) == (0.0, 1.0)
+
+
+def test_a_table_counts_among_the_weights_and_neither_runs_in_float_nor_tells_how_layers_are_quantized():
+    executed = of(conv(), table(FLOAT32))
+    found = coverage.coverage(executed)
+    assert (found.macs, found.weights) == (1.0, 100 / 1100)
+    assert texts(STATIC, executed) == {}
+    unlike = Grid(dtype="s8", granularity="per_tensor", symmetric=True, bits=8)
+    assert coverage.fingerprint(of(conv(), table(unlike))).weights == S8
+
+
+def test_integers_in_a_table_alone_are_no_build_that_runs_as_integers():
+    assert coverage.failure(Recipe.parse(STATIC), of(dense(), table())) is not None
+
+
+def test_what_could_not_be_counted_is_named():
+    unknown = Operator("u", "Trees", "float32", FLOAT32, FLOAT32, 9, uncounted=True)
+    executed = of(conv(), unknown)
+    assert coverage.coverage(executed).uncounted == ["Trees u"]
+    assert "100% of the multiply-accumulates that could be counted" in texts(STATIC, executed)["partly_float"]
+
+
+def test_one_channel_has_one_scale_whatever_was_asked_for():
+    single = conv(weight=weight_grid(np.array([[127, -3]], np.int8), 0, 1, "s8", channels=1))
+    assert texts(STATIC, of(single)) == {}
+    assert texts("e:s8u8-per_tensor-minmax", of(single)) == {}
+    shared = conv("other", S8.model_copy(update={"granularity": "per_tensor"}), weights=1)
+    says = "weights have per-tensor scales, not per-channel ones"
+    assert texts(STATIC, of(single, shared)) == {"not_as_requested": says}
 
 
 def test_a_graph_without_weights_has_no_shares():
@@ -121,7 +154,8 @@ def test_a_runtime_may_keep_weights_otherwise_where_it_was_told_to():
 
 def test_what_runs_in_float_is_named_and_what_the_recipe_leaves_in_float_is_not():
     assert texts(STATIC, of(conv(), dense()))["partly_float"] == (
-        "1 of the 2 operators with weights run in float (Gemm d): 90% of the multiply-accumulates are integer"
+        "1 of the 2 operators with weights run in float (Gemm d): 90% of the multiply-accumulates and 50% of the "
+        "weights are integer"
     )
     scoped = Recipe.model_validate(Recipe.parse(STATIC).model_dump() | {"exclude": ["d"], "name": "n"})
     assert coverage.flags(scoped, of(conv(), dense()), "s8") == []
@@ -132,6 +166,8 @@ def test_what_runs_in_float_is_named_and_what_the_recipe_leaves_in_float_is_not(
     ("recipe", "operator", "says"),
     [
         (STATIC, dense(), "nothing of this build runs as integers: the runtime executes Gemm d"),
+        (STATIC, Operator("s", "Softmax", "float32"), "the runtime executes Softmax s"),
+        (STATIC, Operator("t", "Trees", "float32", FLOAT32, FLOAT32, 9, uncounted=True), "executes Trees t"),
         ("e:s8dynamic", dense(), "nothing of this build runs as integers"),
         ("e:s8weights", dense(), "no weight of this build is an 8-bit integer"),
         ("e:float16", dense(), "nothing of this build is float16"),
@@ -146,7 +182,8 @@ def test_a_build_that_is_nothing_of_what_was_asked_for_is_refused(recipe, operat
 def test_a_build_that_is_some_of_what_was_asked_for_is_not():
     coverage.check(Recipe.parse(STATIC), of(conv(), dense()))
     coverage.check(Recipe.parse("e:bfloat16"), of(dense(), conv(weight=FLOAT32, arithmetic="bfloat16")))
-    coverage.check(Recipe.parse(STATIC), of(Operator("s", "Softmax", "float32")))
+    coverage.check(Recipe.parse(STATIC), of(Operator("a", "QLinearAdd", "u8"), Operator("s", "Softmax", "float32")))
+    coverage.check(Recipe.parse("e:s8weights"), of(table(), dense()))
     coverage.check(Recipe.parse("e:float32"), of(dense()))
 
 

@@ -113,6 +113,11 @@ def test_what_lies_beside_the_weights_is_told_where_it_is_a_fifth(size, said):
         assert found["container"].text.startswith(text)
 
 
+def test_nothing_is_said_of_what_lies_beside_weights_that_nobody_could_count():
+    unknown = Operator("t", "Trees", "float32", FLOAT32, FLOAT32, uncounted=True)
+    assert "container" not in find(Executed((conv(), unknown)), size=100_000)
+
+
 def test_weights_count_in_the_format_that_they_are_kept_in():
     four = Grid(dtype="s4", granularity="per_channel", symmetric=True, bits=4)
     kept = [conv(weights=100), conv(weights=100, weight=four), conv(weights=100, weight=FLOAT32)]

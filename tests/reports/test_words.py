@@ -60,6 +60,11 @@ def test_only_all_of_it_is_all_of_it(share, says):
     assert words.integer(row(coverage=Coverage(macs=share, weights=1.0))) == says
 
 
+def test_a_share_that_leaves_something_out_says_so():
+    part = Coverage(macs=1.0, weights=1.0, uncounted=["Trees t"])
+    assert words.integer(row(coverage=part)) == "100%, 1 not counted"
+
+
 def test_a_row_of_another_cpu_is_beside_its_own_files():
     there = row(versus_native=VersusNative(samples=1000, correct=880, drop=0.036, flips=89))
     assert (words.drop(there), words.flips(there)) == ("3.60", "89")

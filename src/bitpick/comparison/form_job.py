@@ -147,8 +147,25 @@ def is_quantized(source: str) -> bool:
     return bool(traits(Path(source)).quantized)
 
 
-def count(source: str) -> dict[str, int | None]:
-    """Weights and multiply-accumulates of a clean graph or a LiteRT file, see `onnx_file.count`."""
-    if source.endswith(Format.LITERT.suffix):
-        return litert_file.count(source)
-    return onnx_file.count(source)
+@validate_call
+def count(source: Path, recipe: Recipe, samples: Samples) -> dict[str, int | None]:
+    """Parameters of a clean graph or a LiteRT file, and its multiply-accumulates for one sample.
+
+    `macs` is None where a part of them could not be counted.
+
+    Args:
+        source: the form.
+        recipe: that which runs it as it is, in its engine.
+        samples: the first of them is run, so that every size is what the data make it.
+    """
+    is_litert = source.suffix == Format.LITERT.suffix
+    parameters = (litert_file if is_litert else onnx_file).parameters(str(source))
+    each = engine(recipe.engine)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            build = each.build(source, recipe, samples, None, Path(folder))
+            operators = each.inspect(build, next(samples.head(1).batches(1))).operators
+    except Exception:  # noqa: BLE001 - a run that can go on does not end for a count
+        return {"parameters": parameters, "macs": None}
+    known = not any(operator.uncounted for operator in operators)
+    return {"parameters": parameters, "macs": sum(operator.macs for operator in operators) if known else None}

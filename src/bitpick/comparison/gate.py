@@ -116,11 +116,19 @@ def _rules(row: Row, run: Run, rules: Rules) -> Iterator[Check]:
     if rules.max_latency_ratio is not None:
         yield _latency(row, rules.max_latency_ratio)
     if rules.min_coverage is not None:
-        share = row.coverage.macs if row.coverage is not None else 0.0
-        text = f"computes {100 * share:.1f}% on integers, of {100 * rules.min_coverage:.1f}% asked for"
-        yield Check(row.id, "coverage", share >= rules.min_coverage, text)
+        yield _coverage(row, rules.min_coverage)
     if rules.max_class_drop is not None:
         yield _class_drop(row, run.row(baseline(row.engine).id), rules.max_class_drop)
+
+
+def _coverage(row: Row, asked: float) -> Check:
+    found = row.coverage
+    if found is None:
+        return Check(row.id, "coverage", False, "has no coverage: the run does not tell what it computes on integers")
+    text = f"computes {100 * found.macs:.1f}% on integers, of {100 * asked:.1f}% asked for"
+    if found.uncounted:
+        text += f"; that leaves out {', '.join(found.uncounted)}, whose work could not be counted"
+    return Check(row.id, "coverage", found.macs >= asked and not found.uncounted, text)
 
 
 def _latency(row: Row, allowed: float) -> Check:

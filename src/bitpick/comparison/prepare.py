@@ -192,8 +192,9 @@ class Preparation:
         jobs = [_without(job, self._converted) for job in jobs if job.id not in self._converted]
         schedule.run(jobs, self._executor, self._parallel, self._listener.started, vital)
         clean = inputs.path(reference, self.store)
-        environment = plan.runner_of(reference)[0].environment
-        counts = self._executor.run(environment, f"{FUNCTIONS}:count", {"source": str(clean)}).value
+        runner, recipe = plan.runner_of(reference)
+        payload = {"source": clean, "recipe": recipe, "samples": inputs.check.head(1)}
+        counts = self._executor.run(runner.environment, f"{FUNCTIONS}:count", payload).value
         record = self.run.model
         record.parameters, record.macs = counts["parameters"], counts["macs"]
         return Model(

@@ -65,13 +65,13 @@ def is_quantized(source: str) -> bool:
     return any(np.issubdtype(d["dtype"], np.integer) and d["quantization_parameters"]["scales"].size for d in details)
 
 
-def count(source: str) -> dict[str, int | None]:
-    """The number of float weights of a LiteRT file; its multiply-accumulates are not known here."""
+def parameters(source: str) -> int:
+    """The number of floats that a LiteRT file stores, in its graph and in those inside it."""
     interpreter = load(Path(source))
     computed = {int(index) for op in interpreter._get_ops_details() for index in op["outputs"]}  # noqa: SLF001
     computed |= {int(details["index"]) for details in interpreter.get_input_details()}
     stored = [d for d in interpreter.get_tensor_details() if d["index"] not in computed and d["dtype"] == np.float32]
-    return {"parameters": int(sum(np.prod(d["shape"]) for d in stored)), "macs": None}
+    return int(sum(np.prod(d["shape"]) for d in stored))
 
 
 def _dtype(details: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from bitpick.library_errors import telling_line
 
 if TYPE_CHECKING:
     import onnx
+
+_FLOATS = (1, 10, 11, 16)  # TensorProto's numbers of float32, float16, float64 and bfloat16
 
 
 def load(path: Path) -> onnx.ModelProto:
@@ -71,29 +74,16 @@ def describe(source: str) -> dict[str, Any]:
     return {"inputs": tensors(model.graph.input), "outputs": tensors(model.graph.output)}
 
 
-def count(source: str) -> dict[str, int | None]:
-    """Weights and multiply-accumulates of a clean graph, for one sample: `{"parameters", "macs"}`.
-
-    MACs of a convolution are output elements · input channels per group · kernel size; of a matrix product, output
-    elements · inner size. Other operators have none. `macs` is None where the shape of one of these is not known.
-    """
+def parameters(source: str) -> int:
+    """The number of floats that an ONNX file stores, in its graph and in those inside it."""
     import onnx
 
-    model = onnx.shape_inference.infer_shapes(onnx.load(source))
-    weights = {i.name: tuple(i.dims) for i in model.graph.initializer}
-    values = [v for v in (*model.graph.value_info, *model.graph.output) if v.type.tensor_type.HasField("shape")]
-    # The batch is the one free dimension: count it as one sample.
-    shapes = {v.name: [d.dim_value or 1 for d in v.type.tensor_type.shape.dim] for v in values}
-    macs: int | None = 0
-    for node in model.graph.node:
-        if node.op_type in ("Conv", "Gemm", "MatMul") and node.input[1] in weights:
-            shape = weights[node.input[1]]
-            transposed = any(a.name == "transB" and a.i for a in node.attribute)
-            inner = np.prod(shape[1:]) if node.op_type == "Conv" else shape[-1] if transposed else shape[-2]
-            known = shapes.get(node.output[0])
-            macs = None if macs is None or known is None else macs + int(np.prod(known) * inner)
-    floats = [i for i in model.graph.initializer if i.data_type == onnx.TensorProto.FLOAT]
-    return {"parameters": int(sum(np.prod(i.dims) for i in floats)), "macs": macs}
+    def stored(graph: onnx.GraphProto) -> int:
+        floats = (i for i in graph.initializer if i.data_type in _FLOATS)
+        inner = (a.g for node in graph.node for a in node.attribute if a.HasField("g"))
+        return sum(int(math.prod(i.dims)) for i in floats) + sum(map(stored, inner))
+
+    return stored(onnx.load(source).graph)
 
 
 def intermediates(model: onnx.ModelProto, inputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:

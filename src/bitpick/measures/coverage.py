@@ -20,8 +20,9 @@ _SHOWN = 6  # operators named in a flag; all of them are in the row
 def fingerprint(executed: Executed) -> Fingerprint:
     """Summarise what a runtime executes by the operators that do most of the work."""
     weighted = [operator for operator in executed.operators if operator.weight is not None]
-    # Layers that were left in float say nothing of how the others were quantized.
-    quantized = [o for o in weighted if o.weight is not None and o.weight.dtype in INTEGERS] or weighted
+    # Layers that were left in float say nothing of how the others were quantized, and a table is no layer.
+    integer = [operator for operator in weighted if _kept_integer(operator)]
+    quantized = [o for o in integer if o.multiplies] or integer or weighted
     softmax = next((o.arithmetic for o in executed.operators if "softmax" in o.kind.lower()), None)
     return Fingerprint(
         weights=_commonest((o.weight, o.weights) for o in quantized),
@@ -38,28 +39,31 @@ def coverage(executed: Executed) -> Coverage:
     return Coverage(
         macs=_share((o.macs for o in operators if o.integer), (o.macs for o in operators)),
         weights=_share(
-            (o.weights for o in operators if o.weight is not None and o.weight.dtype in INTEGERS),
+            (o.weights for o in operators if _kept_integer(o)),
             (o.weights for o in operators),
         ),
         float_operators=[f"{o.kind} {o.name}" for o in operators if not o.integer],
+        uncounted=[f"{o.kind} {o.name}" for o in operators if o.uncounted],
     )
 
 
 def failure(recipe: Recipe, executed: Executed) -> str | None:
     """Why nothing of what a recipe asks for happened; None where something did."""
-    weighted = [o for o in executed.operators if o.weight is not None]
-    if recipe.kind == "baseline" or not weighted:
+    if recipe.kind == "baseline":
         return None
+    # Where nothing multiplies with weights, what else there is must be what was asked for.
+    asked = [o for o in executed.operators if o.multiplies] or list(executed.operators)
     if recipe.kind == "reduced_precision":
-        if any(recipe.dtypes in (o.arithmetic, o.weight and o.weight.dtype) for o in weighted):
+        if any(recipe.dtypes in (o.arithmetic, o.weight and o.weight.dtype) for o in asked):
             return None
-        return f"nothing of this build is {recipe.dtypes}: the runtime executes {_words(weighted)}"
+        return f"nothing of this build is {recipe.dtypes}: the runtime executes {_words(asked)}"
     if recipe.activations == "float32":
-        kept = any(o.weight is not None and o.weight.dtype in INTEGERS for o in weighted)
-        return None if kept else f"no weight of this build is an 8-bit integer: the runtime executes {_words(weighted)}"
-    if any(o.integer for o in weighted):
+        if any(_kept_integer(o) for o in executed.operators):
+            return None
+        return f"no weight of this build is an 8-bit integer: the runtime executes {_words(asked)}"
+    if any(o.integer for o in asked):
         return None
-    return f"nothing of this build runs as integers: the runtime executes {_words(weighted)}"
+    return f"nothing of this build runs as integers: the runtime executes {_words(asked)}"
 
 
 def check(recipe: Recipe, executed: Executed) -> None:
@@ -82,15 +86,17 @@ def flags(recipe: Recipe, executed: Executed, kept_as: str, signs: bool = False)
         signs: whether activations may be signed where the recipe has unsigned ones.
     """
     found = [Flag(code="not_as_requested", text=text) for text in _differences(recipe, executed, kept_as, signs)]
-    weighted = [o for o in executed.operators if o.macs]
+    weighted = [o for o in executed.operators if o.multiplies]
     floats = [o for o in weighted if not o.integer and not _excluded(recipe, o)]
     if recipe.kind == "quantized" and recipe.activations != "float32" and floats:
-        share = coverage(executed).macs
+        shares = coverage(executed)
         found.append(
             Flag(
                 code="partly_float",
                 text=f"{len(floats)} of the {len(weighted)} operators with weights run in float ({_words(floats)}): "
-                f"{math.floor(100 * share)}% of the multiply-accumulates are integer",
+                f"{math.floor(100 * shares.macs)}% of the multiply-accumulates"
+                f"{' that could be counted' if shares.uncounted else ''} and {math.floor(100 * shares.weights)}% of "
+                "the weights are integer",
             )
         )
     return found
@@ -113,7 +119,7 @@ def _differences(recipe: Recipe, executed: Executed, kept_as: str, signs: bool) 
         return
     found = fingerprint(executed)
     yield from _grid_differences(recipe, found, kept_as, signs)
-    if recipe.activations == "float32" and (rounded := [o for o in executed.operators if o.macs and o.integer]):
+    if recipe.activations == "float32" and (rounded := [o for o in executed.operators if o.multiplies and o.integer]):
         yield f"activations are to stay in float, and {_words(rounded)} rounds them to 8 bits"
     weighted = [o for o in executed.operators if o.weight is not None]
     if taken := [o for o in weighted if (o.integer or _kept_integer(o)) and _excluded(recipe, o)]:
@@ -132,7 +138,7 @@ def _grid_differences(recipe: Recipe, found: Fingerprint, kept_as: str, signs: b
             yield f"activations are {dynamic}{activations.dtype}, not {recipe.activations}"
         if recipe.activations == "dynamic" and not activations.dynamic:
             yield f"activations are {activations.dtype} with scales fixed beforehand, not dynamic"
-    if weights is not None and recipe.granularity is not None and weights.granularity != recipe.granularity:
+    if weights is not None and weights.granularity and recipe.granularity not in (None, weights.granularity):
         yield f"weights have {_granularity(weights)} scales, not {recipe.granularity.replace('_', '-')} ones"
 
 
@@ -150,6 +156,8 @@ def _option_differences(recipe: Recipe, found: Fingerprint) -> Iterable[str]:
 def _commonest(grids: Iterable[tuple[Grid | None, int]]) -> Grid | None:
     """The scheme with the largest total: whether all its grids are symmetric, and the most bits that one has."""
     known = sorted(((g, n) for g, n in grids if g is not None), key=lambda pair: _scheme(pair[0]))
+    # One channel has no granularity: it tells nothing where others have one.
+    known = [(g, n) for g, n in known if g.granularity or g.dtype not in INTEGERS] or known
     if not known:
         return None
     alike = [list(group) for _, group in groupby(known, key=lambda pair: _scheme(pair[0]))]
@@ -176,6 +184,8 @@ def _granularity(grid: Grid) -> str:
 
 
 def _words(operators: list[Operator]) -> str:
+    if not operators:
+        return "nothing that computes"
     names = [f"{o.kind} {o.name}" for o in operators[:_SHOWN]]
     more = len(operators) - len(names)
     return ", ".join(names) + (f" and {more} more" if more else "")

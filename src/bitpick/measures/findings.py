@@ -95,11 +95,13 @@ def _big(executed: Executed, constants: Iterable[tuple[str, NDArray[np.generic]]
         )
     weights = weight_bytes(executed)
     overhead = size - weights
-    if weights and overhead > max(_LEAST_OVERHEAD, _SHARE * size):
+    uncounted = any(operator.uncounted for operator in executed.operators)
+    if weights and not uncounted and overhead > max(_LEAST_OVERHEAD, _SHARE * size):
         yield Finding(
             code="container",
             about="big",
-            text=f"{_kilobytes(overhead)} of {_kilobytes(size)} are no weights: names, scales, biases, the graph, code",
+            text=f"{_kilobytes(overhead)} of {_kilobytes(size)} are no weights: names, scales, biases, constants, the "
+            "graph, code",
         )
 
 

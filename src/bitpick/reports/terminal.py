@@ -232,8 +232,9 @@ def one_row(row: Row) -> Group:
         parts.append(Text(f"input / output / softmax: {words.ends(numbers)}"))
     if row.coverage is not None and row.kind == "quantized":
         share = f"{words.integer(row)} of multiply-accumulates and {words.integer_weights(row)} of weights are integer"
-        left = row.coverage.float_operators
-        parts.append(Text(share + (f"; in float: {', '.join(left)}" if left else "")))
+        for what, names in (("in float", row.coverage.float_operators), ("not counted", row.coverage.uncounted)):
+            share += f"; {what}: {', '.join(names)}" if names else ""
+        parts.append(Text(share))
     parts += [Text(f"{flag.code}: {flag.text}", style="yellow") for flag in row.flags]
     if row.accuracy is None:
         return Group(*parts)

@@ -161,10 +161,11 @@ def flips(row: Row) -> str:
 
 
 def integer(row: Row) -> str:
-    """The share of multiply-accumulates on integers, e.g. `57%`; nothing but all of them is 100%."""
+    """The share of multiply-accumulates on integers, e.g. `57%`, or `57%, 2 not counted`; only all of them is 100%."""
     if row.coverage is None or row.kind != "quantized":
         return ""
-    return f"{math.floor(100 * row.coverage.macs)}%"
+    left = len(row.coverage.uncounted)
+    return f"{math.floor(100 * row.coverage.macs)}%" + (f", {left} not counted" if left else "")
 
 
 def integer_weights(row: Row) -> str:

@@ -34,7 +34,7 @@ class Counted:
     """What one sample costs.
 
     Attributes:
-        macs: multiply-accumulates with a stored operand, of the graph itself.
+        macs: multiply-accumulates of the graph itself, with a stored operand or without.
         integer: those that are computed on integers.
         inside: operators with weights in subgraphs, which are not in the other numbers.
     """
@@ -100,26 +100,23 @@ def _fixed(graph: onnx.GraphProto) -> set[str]:
 
 
 def _macs(node: onnx.NodeProto, tensors: Tensors, fixed: set[str]) -> int:
-    """Of one operator with a stored operand; else 0."""
+    """Of one operator that computes from an input of the graph; else 0."""
     stored = [name in fixed for name in node.input]
-    if not any(stored) or all(stored) or node.output[0] not in tensors:
+    if all(stored) or node.output[0] not in tensors:
         return 0
     kind, size = node.op_type, tensors[node.output[0]].size
     shapes = [tensors[name].shape if name else () for name in node.input]
     attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
     if kind in _CONVOLUTIONS:
         weight = shapes[_INTEGER.get(kind, 1)]
-        return size * int(np.prod(weight[1:])) if node.input[_INTEGER.get(kind, 1)] in fixed else 0
+        return size * int(np.prod(weight[1:]))
     if kind == "ConvTranspose":
         return int(np.prod(shapes[0])) * int(np.prod(shapes[1][1:]))
     if kind in _PRODUCTS:
-        left, right = (0, _INTEGER[kind]) if kind in _INTEGER else (0, 1)
         turned = attributes.get("transA", 0)
-        inner = shapes[left][-2 if turned else -1] if shapes[left] else 1
-        return size * inner if stored[left] or stored[right] else 0
+        return size * (shapes[0][-2 if turned else -1] if shapes[0] else 1)
     if kind in ("Gemm", "FusedGemm", "QGemm"):
-        inner = shapes[0][0 if attributes.get("transA", 0) else 1]
-        return size * inner if stored[0] or stored[_INTEGER.get(kind, 1)] else 0
+        return size * shapes[0][0 if attributes.get("transA", 0) else 1]
     if kind == "Einsum":
         return _of_letters(attributes["equation"].decode(), shapes)
     if kind in _GATES:

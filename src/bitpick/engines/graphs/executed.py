@@ -19,17 +19,19 @@ FLOAT32 = Grid(dtype="float32")
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator that the runtime executes.
+    """An operator that the runtime executes. What counts as a weight, and as work, is in `counting`.
 
     Attributes:
         name: as the executed graph, or the graph that it was made from, names it.
         kind: the operator's type, in the runtime's own word.
         arithmetic: the dtype of its products or, where it multiplies nothing, of its numbers: one of `Grid.dtype`.
         weight: the grid in which its weights are kept; None where it has none.
-        activation: the grid of its first input.
-        weights: number of its weights, biases not counted.
+        activation: the grid of what its weights are multiplied with; None where they are a table of rows.
+        weights: number of its weights; 0 where an operator before it has counted the same ones.
         macs: multiply-accumulates for one sample.
         layers: other names that a recipe may know it by.
+        uncounted: whether it has weights or products that could not be counted; `weights` and `macs` are then what
+            is known.
     """
 
     name: str
@@ -40,6 +42,12 @@ class Operator:
     weights: int = 0
     macs: int = 0
     layers: tuple[str, ...] = ()
+    uncounted: bool = False
+
+    @property
+    def multiplies(self) -> bool:
+        """Whether it computes with weights, and does not just look up rows of them."""
+        return self.weight is not None and self.activation is not None
 
     @property
     def integer(self) -> bool:
@@ -67,7 +75,9 @@ class Executed:
     transposes: tuple[str, ...] = ()
 
 
-def weight_grid(values: NDArray[np.integer], zero_point: ArrayLike, scales: int, dtype: str) -> Grid:
+def weight_grid(
+    values: NDArray[np.integer], zero_point: ArrayLike, scales: int, dtype: str, channels: int | None = None
+) -> Grid:
     """The grid of stored integer weights.
 
     Args:
@@ -75,6 +85,8 @@ def weight_grid(values: NDArray[np.integer], zero_point: ArrayLike, scales: int,
         zero_point: their zero points: one, or one for each channel.
         scales: number of scales.
         dtype: `s8` or `u8`.
+        channels: number of output channels; None where that is not known. With one channel the granularity is None: a
+            scale for each channel and a scale for all are the same.
 
     Returns:
         The grid. Its bits are those that the stored integers span: a symmetric scale is found so that the largest
@@ -88,7 +100,7 @@ def weight_grid(values: NDArray[np.integer], zero_point: ArrayLike, scales: int,
     levels = 2 * int(np.abs(whole - middle).max()) + 1 if symmetric else int(whole.max() - whole.min()) + 1
     return Grid(
         dtype=dtype,
-        granularity="per_channel" if scales > 1 else "per_tensor",
+        granularity="per_channel" if scales > 1 else None if channels == 1 else "per_tensor",
         symmetric=symmetric,
         bits=round(math.log2(levels)),
     )
