@@ -38,6 +38,7 @@ class BitpickError(Exception):
         expected: what was expected instead; empty where that goes without saying.
         mend: how to fix it; empty where nobody knows.
         logs: the folder with what libraries printed until then; None where nothing was kept.
+        report: the report of the run that failed; None where there is none.
     """
 
     exit_code: ClassVar[int] = 3
@@ -48,11 +49,14 @@ class BitpickError(Exception):
         self.expected = expected
         self.mend = mend
         self.logs: Path | None = None
+        self.report: Path | None = None
 
     def __str__(self) -> str:
         lines = self._answers
         if self.logs is not None:
             lines.append(f"the logs are in {self.logs}")
+        if self.report is not None:
+            lines.append(f"the report is {self.report}")
         return "\n".join(lines)
 
     @property

@@ -73,6 +73,9 @@ class Row(Record):
     """One build measured on one target, or the reason why there is none.
 
     Attributes:
+        reason: why there is none.
+        out_of_reach: whether its engine can make nothing of this model on this machine, and nobody asked for it by
+            name; reports tell such rows in one line.
         recipe_fields: the recipe, where its id does not decode.
         deprecated: why nobody should start with this engine today; such a row is measured and never recommended.
         settings: what the runtime must be told when it opens the files; part of what ships.
@@ -99,6 +102,7 @@ class Row(Record):
     measured: Measured = "native"
     status: Status
     reason: str | None = None
+    out_of_reach: bool | None = None
     recipe_fields: Recipe | None = None
     deprecated: str | None = None
     files: list[File] | None = None

@@ -143,7 +143,7 @@ def test_the_parts_and_their_numbers():
         "| e | int8 / uint8, per channel | 80.00% | 80 | 10.00 (4.00 to 17.00) | not shown, p = 0.999 | 0.4 kB | 60% | "
         "`e:s8u8-per_channel-minmax` |" in text
     )
-    assert "`e:u8u8-per_tensor-minmax` (unsupported): no \\| such \\<kernel\\>" in text
+    assert "- unsupported: no \\| such \\<kernel\\> (`e:u8u8-per_tensor-minmax`)" in text
     assert "- `e:s8u8-per_channel-minmax`: loses 10.00 points (`drop`)" in text
     assert "| ant | 20.00 |" in text
     assert "| bee | 0.00 |" in text

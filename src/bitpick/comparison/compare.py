@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 from bitpick import __version__
 from bitpick.comparison import draws, evaluation_set, targets, times
+from bitpick.comparison.dead_ends import no_quantized_row
 from bitpick.comparison.examples import examples
 from bitpick.comparison.fit import LoadData
 from bitpick.comparison.listener import Listener
@@ -109,9 +111,7 @@ class Comparison:
             self.run.rows = rows.all
             self.run.examples = examples(self.store, rows.predicted, inputs.evaluation, inputs.task)
             if not any(row.kind == "quantized" and row.status == "ok" for row in self.run.rows):
-                raise RunError(
-                    "no quantized row is ok", mend=f"the reason of each is in {self.store.root / 'report.md'}"
-                )
+                raise no_quantized_row(self.run.rows, self.run.request)
         return self.run
 
     @contextmanager
@@ -149,6 +149,13 @@ class Comparison:
         """Note in the record of the run why it failed, and in the error where the logs are."""
         self.run.state = "failed"
         logs = self.store.logs
-        error.logs = logs if logs.is_dir() else None
+        error.logs = _from_here(logs) if logs.is_dir() else None
+        error.report = _from_here(self.store.root / "report.html")
         self.run.error = Failure.of(error, logs=logs.name if logs.is_dir() else None)
         return error
+
+
+def _from_here(path: Path) -> Path:
+    """A path as a person would type it: relative where it is below the current folder."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

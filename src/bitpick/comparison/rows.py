@@ -10,6 +10,7 @@ from bitpick.comparison.claims import with_claims
 from bitpick.comparison.job import Job
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.prepare import Preparation
+from bitpick.comparison.reach import out_of_reach, with_reach
 from bitpick.comparison.schedule import Result
 from bitpick.comparison.store import Store, outputs, predictions
 from bitpick.datasets.dataset import Samples
@@ -98,7 +99,8 @@ class Rows:
 
     def measure(self, asked: Sequence[Offer]) -> None:
         """Build, inspect and evaluate; a row fails alone, and one that an earlier run measured is not made again."""
-        offers = [self._with_reach(offer) for offer in asked]
+        offers = with_reach(asked, self._model.format)
+        nowhere = out_of_reach(offers, self._model.format, self._run.request)
         self._order |= {offer.recipe.id: len(self._order) + place for place, offer in enumerate(offers)}
         open_offers = []
         kept = [row for offer in offers if (row := self._store.kept_row(offer.recipe.id)) is not None]
@@ -110,7 +112,8 @@ class Rows:
         known = {row.id: row for row in kept}
         for offer in offers:
             if offer.unsupported:
-                self._put(_row(offer, "unsupported", offer.unsupported))
+                row = _row(offer, "unsupported", offer.unsupported)
+                self._put(row.model_copy(update={"out_of_reach": row.engine in nowhere or None}))
             elif offer.recipe.id in known:
                 self._put(known[offer.recipe.id])
             else:
@@ -217,11 +220,6 @@ class Rows:
             return result
 
         schedule.run(jobs, self._executor, self._parallel, self._listener.started, finished)
-
-    def _with_reach(self, offer: Offer) -> Offer:
-        """The offer, unsupported where no conversion leads from the model to a form that it starts from."""
-        reason = offer.unsupported or plan.unreachable(offer.recipe, self._model.format)
-        return Offer(offer.recipe, offer.presets, reason)
 
     def _beside_float(self, row: Row) -> Row:
         """The row with how its outputs differ from its baseline's, which are read from their files and not kept."""

@@ -8,6 +8,7 @@ from typing import Protocol
 from pydantic import TypeAdapter
 
 from bitpick.comparison.cross_fit import cross_fit
+from bitpick.comparison.dead_ends import next_steps
 from bitpick.comparison.recommend import recommend
 from bitpick.comparison.rows import Rows
 from bitpick.engines.engine import Offer
@@ -70,6 +71,8 @@ def check(rows: Rows, request: RequestRecord, host: Host, timed: Callable[[], No
     rows.claim(request.alpha)
     timed()
     found = _recommend(rows, rows.native, request)
+    if found.id is None:
+        found.because += next_steps(rows.native, request, rows.task)
     found.by_target = {"host": found.id} if found.id else {}
     for name in [each.name for each in asked] + _imported(rows):
         choose(found, name, rows, request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from bitpick import missing
 from bitpick.reports import conversions, measured, whole, words
 
 
@@ -17,7 +18,8 @@ def render(name: str, **given: Any) -> str:
         given: what the template calls by these names.
     """
     template = _environment(".html." in name).get_template(name)
-    return str(template.render(words=words, whole=whole, told=measured, conversions=conversions, **given))
+    names = {"words": words, "whole": whole, "without": missing, "told": measured, "conversions": conversions}
+    return str(template.render(**names, **given))
 
 
 @functools.cache

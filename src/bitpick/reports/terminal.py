@@ -12,6 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from bitpick import missing
 from bitpick.reports import conversions, measured, whole, words
 from bitpick.result import Row, Run
 from bitpick.timing import BenchRecord
@@ -101,7 +102,8 @@ class LiveRows:
 
 
 def table(rows: list[Row]) -> Table:
-    """Rows as a table."""
+    """Rows as a table, but for those that are out of reach."""
+    rows = [row for row in rows if not row.out_of_reach]
     shown = Table(box=None, pad_edge=False, header_style="bold")
     shown.add_column("build", overflow="fold")
     found = measured.measure(rows)
@@ -134,13 +136,7 @@ def summary(run: Run, folder: str) -> Group:
     parts: list[RenderableType] = [table(rows), Text("")]
     parts += [Text(f"model: {note}", style="dim") for note in run.model.notes]
     parts += [Text(f"data: {note}", style="dim") for note in run.data.notes] if run.data else []
-    parts += [
-        Text.assemble(
-            (row.id, "bold"), f" {row.status}: {row.reason}", style="red" if row.status == "failed" else "dim"
-        )
-        for row in rows
-        if row.status != "ok"
-    ]
+    parts += _missing(run)
     parts += _beside_the_rows(run)
     if run.recommendation:
         pick = run.recommendation.id
@@ -158,6 +154,18 @@ def summary(run: Run, folder: str) -> Group:
         parts += [Text.assemble("· ", (row_id, "bold"), f": {told}") for row_id, told in over]
     parts += [Text(""), Text(f"Everything is in {folder}: report.html, report.md, run.json, builds/", style="dim")]
     return Group(*parts)
+
+
+def _missing(run: Run) -> list[Text]:
+    """Why builds are missing, each reason once."""
+    told = []
+    for each in missing.missing(words.ordered(run)):
+        style = "red" if each.status == "failed" else "dim"
+        told.append(Text.assemble((each.subject, "bold"), f": {words.visible(each.reason)}", style=style))
+        if len(each.rows) > 1:
+            told.append(Text(f"  {', '.join(row.id for row in each.rows)}", style=style))
+    left_out = missing.left_out(run.rows)
+    return told + ([Text(words.visible(left_out), style="dim")] if left_out else [])
 
 
 def _elsewhere(run: Run) -> dict[str, list[Row]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bitpick.diagnosed import Diagnosis
 from bitpick.evidence import Finding, FindingCode, Metric
+from bitpick.failure import Failure
 from bitpick.reports import measured, words
-from bitpick.result import Row, Run
+from bitpick.result import Recommendation, Row, Run
 
 COSTS = {"slow": "time", "big": "bytes"}
 TITLES: dict[FindingCode, str] = {
@@ -75,6 +76,33 @@ def limits(run: Run) -> str:
     if asked.max_latency_ratio is not None:
         parts.append(f"at most {asked.max_latency_ratio:g} of the reference's time")
     return ", ".join(parts)
+
+
+def recommendation(run: Run) -> Recommendation | None:
+    """The recommendation; None where the run failed and its reason says why there is nothing to ship."""
+    found = run.recommendation
+    return None if found is None or (run.error is not None and found.id is None) else found
+
+
+def headline(error: Failure) -> str:
+    """What happened, without the lines that list more."""
+    return _begun(words.sentence(error.what.partition("\n")[0]))
+
+
+def listed(error: Failure) -> list[str]:
+    """What an error lists below its headline."""
+    return [line.strip() for line in error.what.splitlines()[1:]]
+
+
+def answers(error: Failure) -> dict[str, str]:
+    """What was expected and how to fix it, by the words for it; without what is not known."""
+    told = {"Expected": error.expected, "How to fix it": error.fix}
+    return {name: _begun(text) for name, text in told.items() if text}
+
+
+def _begun(text: str) -> str:
+    """Text that begins as a sentence does, where its first word is an ordinary one."""
+    return text[0].upper() + text[1:] if text.partition(" ")[0].isalpha() else text
 
 
 def findings(run: Run) -> list[tuple[Finding, list[Row]]]:

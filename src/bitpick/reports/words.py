@@ -218,7 +218,7 @@ def size(row: Row) -> str:
 
 
 def ordered(run: Run) -> list[Row]:
-    """Rows as tables show them: baselines, quantized rows by accuracy, other CPUs, then what could not be done."""
+    """Rows as tables show them: baselines, quantized rows by accuracy, other CPUs, then those without a build."""
     kinds = {"baseline": 0, "reduced_precision": 1, "quantized": 1}
 
     def rank(row: Row) -> tuple[bool, str, int, float, str]:
@@ -226,7 +226,7 @@ def ordered(run: Run) -> list[Row]:
         target = "" if row.target == "host" else row.target
         return (row.status != "ok", target, kinds[row.kind], -quality if row.kind != "baseline" else 0, row.id)
 
-    return sorted(run.rows, key=rank)
+    return sorted((row for row in run.rows if not row.out_of_reach), key=rank)
 
 
 def per_class_drops(row: Row, baseline: Row | None) -> dict[str, float]:
