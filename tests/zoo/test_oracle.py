@@ -27,7 +27,7 @@ def good(tmp_path_factory):
     folder = tmp_path_factory.mktemp("good")
     entry = ENTRIES["plain_cnn"]
     made = entry.make(folder / "model")
-    with executor(Inline()):
+    with executor(Inline(), folder / "cache"):
         assert compare(made, folder / "run", ["onnxruntime"]) is None
     right = truth(entry, made)
     assert faults(folder / "run", right) == []

@@ -57,7 +57,7 @@ def outcome(drawn: Drawn, folder) -> str:
         drawn.axes,
         {"calibration_size": TRAIN},
     )
-    with executor(Inline()):
+    with executor(Inline(), folder / "cache"):
         error = compare(made, folder / "run", ["onnxruntime"])
     if error is not None and not str(error).startswith("no quantized row is ok"):
         return f"internal: {error}" if INTERNAL.search(str(error)) else f"refused: {sound}: {error}"

@@ -71,7 +71,7 @@ def test_there_are_enough():
 def test_onnx_through_onnx_runtime(entry, tmp_path):
     model = entry.make(tmp_path / "model")
     means_something(entry, model)
-    with executor(Inline()):
+    with executor(Inline(), tmp_path / "cache"):
         error = compare(model, tmp_path / "run", ["onnxruntime"])
     check(entry, model, error, tmp_path / "run", ["onnxruntime"])
 
@@ -82,7 +82,7 @@ def test_others_through_one_engine(entry, tmp_path, workers):
     model = made(entry, tmp_path / "model")
     means_something(entry, model)
     engine = "litert" if entry.framework == "litert" else "onnxruntime"
-    with executor(workers):
+    with executor(workers, tmp_path / "cache"):
         error = compare(model, tmp_path / "run", [engine])
     check(entry, model, error, tmp_path / "run", [engine])
 
@@ -92,6 +92,6 @@ def test_others_through_one_engine(entry, tmp_path, workers):
 def test_through_every_engine(entry, tmp_path, workers):
     model = made(entry, tmp_path / "model")
     engines = ["litert"] if entry.framework == "litert" else list(STATIC)
-    with executor(workers):
+    with executor(workers, tmp_path / "cache"):
         error = compare(model, tmp_path / "run", engines)
     check(entry, model, error, tmp_path / "run", engines)

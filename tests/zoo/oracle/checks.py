@@ -148,7 +148,7 @@ def _figures(row: dict[str, Any], own: Arrays, truth: Truth) -> Iterator[str]:
 def _of_coverage(row: dict[str, Any], folder: Path, truth: Truth) -> Iterator[str]:
     """What is false of how much is said to run as integers in ONNX Runtime."""
     fields = yaml.safe_load((folder / "recipe.yaml").read_text())
-    file = folder / fields["files"][0]
+    file = folder / next(iter(fields["files"]))
     given, _ = runtimes.fed(runtimes.build(folder), [each[0] for each in truth.inputs], truth.axes)
     names = [each.name for each in onnx.load(file).graph.input]
     stored = {each.name for each in onnx.load(file).graph.initializer}

@@ -104,7 +104,7 @@ def build(folder: Path) -> Opened:
     """A build, opened by the runtime of its engine, as the files beside it say."""
     fields = yaml.safe_load((folder / "recipe.yaml").read_text())
     settings = fields.get("session", {})
-    return _ENGINES[fields["engine"]](folder / fields["files"][0], settings)
+    return _ENGINES[fields["engine"]](folder / next(iter(fields["files"])), settings)
 
 
 def _openvino(file: Path, settings: Mapping[str, str]) -> Opened:
