@@ -143,3 +143,16 @@ def test_a_directory_that_is_not_whole(tmp_path, datasets):
     (tmp_path / "set" / "state.json").write_text("{")
     with pytest.raises(DataError, match=r"its state\.json names no files"):
         load(tmp_path / "set", takes(2))
+
+
+def test_the_index_that_pandas_writes_is_no_feature(tmp_path, parquet):
+    parquet(ROWS | {"__index_level_0__": list(range(20))}, tmp_path / "a.parquet")
+    found = load(tmp_path / "a.parquet", takes(2), checked({"labels": "kind"}))
+    assert "__index_level_0__, the index that pandas wrote, is left out" in found.notes
+
+
+def test_words_beside_the_features_may_be_the_labels(tmp_path, parquet):
+    parquet(ROWS | {"kind": ["x", "y"] * 10}, tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="nothing says whether kind in"):
+        load(tmp_path / "a.parquet", takes(2))
+    assert load(tmp_path / "a.parquet", takes(2), checked({"inputs": {"image": ["a", "b"]}})).evaluation.labels is None

@@ -75,7 +75,7 @@ WRONG = {
     "no such label": ("a,b,label", ROWS, {"labels": "lable"}, 2, "did you mean label?"),
     "labels not named": ("a,b,kind", ["1,2,3"] * 9, {}, 2, "perhaps the last: --labels kind"),
     "too few": ("a,label", ["1,2"] * 9, {"inputs": {"image": "b"}}, 2, "has no column 'b' for the input image"),
-    "another number": ("a,b,c,label", ["1,2,3,x"] * 9, {}, 2, "3 columns of numbers beside its labels"),
+    "another number": ("a,b,c,label", ["1,2,3,x"] * 9, {}, 2, "3 columns beside its labels, label"),
     "word": ("a,b,label", ["1,2,x", "1,two,x"], {}, 2, "row 2: the column b has 'two', which is no number"),
     "empty": ("a,b,label", ["1,2,x", "1,,x"], {}, 2, "row 2: the column b is empty"),
     "not a number": ("a,b,label", ["1,2,x", "1,nan,x"], {}, 2, "row 2: the column b has no finite number"),
@@ -97,3 +97,34 @@ def test_several_inputs_that_nothing_tells_apart(tmp_path):
         load(table(tmp_path, "a,b,c,label", ["1,2,3,x"] * 9), TWO)
     assert "nothing says which columns" in str(error.value)
     assert "inputs: {age: [a, b], …}" in str(error.value)
+
+
+def test_columns_that_the_model_does_not_take_may_be_the_labels(tmp_path):
+    with pytest.raises(DataError, match="nothing says whether kind in") as error:
+        load({"a": np.arange(9.0), "b": np.arange(9.0), "kind": np.array(["x"] * 9)}, takes(2))
+    assert "--labels kind" in error.value.mend
+    assert "inputs: {image: [a, b]}" in error.value.mend
+
+
+def test_labels_of_another_kind_beside_those_that_are_named(tmp_path):
+    path = table(tmp_path, "a,b,label,target", [f"{i},1,{i % 3},{i / 2}" for i in range(9)])
+    found = load(path, takes(2, classes=1), {"labels": "target"})
+    assert found.evaluation.inputs["image"].shape[1:] == (2,)
+    assert "not used: the column label" in found.notes
+
+
+def test_a_split_without_the_column_of_the_labels(tmp_path):
+    table(tmp_path, "a,b,kind", ROWS, "train.csv")
+    table(tmp_path, "a,b", ["1,2"] * 9, "test.csv")
+    with pytest.raises(
+        DataError, match=r"the split test of .* has no column 'kind' for the labels, and train has"
+    ) as e:
+        load(tmp_path, takes(2), {"labels": "kind"})
+    assert e.value.mend.endswith("train.csv")
+
+
+def test_true_and_false_are_1_and_0(tmp_path):
+    rows = [f"{i % 2 == 0},{i},{i % 2 == 0}" for i in range(9)]
+    found = load(table(tmp_path, "a,b,label", rows), takes(2, classes=2))
+    assert found.classes == ("False", "True")
+    np.testing.assert_array_equal(found.evaluation.inputs["image"][:, 0], found.evaluation.labels)

@@ -122,11 +122,7 @@ def _inputs(
     if wanted and set(wanted) <= set(own):
         others = [name for name in own if name not in wanted]
         if others and not labelled:
-            raise DataError(
-                f"nothing says whether {' or '.join(others)} in {where} are the labels",
-                mend=f"say --labels {others[0]}; to go without labels, name the inputs in a data.yaml: "
-                f"inputs: {{{wanted[0]}: {wanted[0]}}}",
-            )
+            raise label_choice.none_taken(where, others, f"{{{wanted[0]}: {wanted[0]}}}")
         notes = [f"not used: {', '.join(others)}, as the model has no input of that name"] if others else []
         return {name: own[name] for name in wanted}, notes
     if not own:

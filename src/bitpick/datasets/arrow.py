@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from bitpick.preprocessing import Decoding
 
 SUFFIXES = (".parquet",)
 _ROWS = 2_000
+_INDEX = re.compile(r"__index_level_\d+__")
 
 
 def _pyarrow() -> Any:
@@ -52,7 +54,6 @@ class ArrowTable:
     """
 
     kind = "column"
-    notes: Sequence[str] = ()
 
     def __init__(self, name: str, files: Sequence[Path]) -> None:
         self.name = name
@@ -61,7 +62,9 @@ class ArrowTable:
         stats = [(file.absolute(), file.stat()) for file in files]
         self.state: list[Any] = ["arrow", [(str(file), stat.st_size, stat.st_mtime_ns) for file, stat in stats]]
         self._schema = self._schema_of(files[0])
-        self.columns: Sequence[str] = tuple(self._schema.names)
+        index = [name for name in self._schema.names if _INDEX.fullmatch(name)]
+        self.notes: Sequence[str] = tuple(f"{name}, the index that pandas wrote, is left out" for name in index)
+        self.columns: Sequence[str] = tuple(name for name in self._schema.names if name not in index)
         told = json.loads((self._schema.metadata or {}).get(b"huggingface", b"{}"))
         self._features: dict[str, Any] = told.get("info", {}).get("features", {})
         self.pictures = tuple(n for n in self.columns if self._kind(n) == "Image" or self._is_picture(n))
@@ -258,8 +261,8 @@ def _pictures(
     target = None if label is None else np.load(folder / "labels.npy", allow_pickle=False)
     notes = [*table.notes, *chosen.notes]
     others = [each for each in table.columns if each not in (column, label)]
-    if label is None and others:
-        notes.append(f"no column is taken as the labels, of {', '.join(others)}: --labels names one")
+    if label is None and others and not options.inputs:
+        raise label_choice.none_taken(table.name, others, f"{{{name}: {column}}}")
     return Found({name: folder / "0.npy"}, target, noted["sha256"], tuple(notes)), {name: how}
 
 

@@ -116,3 +116,12 @@ def _several(parts: Parts, names: Sequence[str]) -> DataError:
         mend=f"say which: {' or '.join(f'--labels {name}' for name in names[:2])}; to go without labels, name the "
         "inputs in a data.yaml",
     )
+
+
+def none_taken(where: str, names: Sequence[str], inputs: str) -> DataError:
+    """That there are parts that the model does not take, any of which could be the labels."""
+    shown = " or ".join(names[:5]) + (" …" if len(names) > 5 else "")
+    return DataError(
+        f"nothing says whether {shown} in {where} are the labels",
+        mend=f"say --labels {names[-1]}; to go without labels, name the inputs in a data.yaml: inputs: {inputs}",
+    )

@@ -190,6 +190,7 @@ def _files(
     if first.suffix.lower() in arrow.SUFFIXES:
         return _arrow(files, name, options, signature, progress)
     found: dict[str, Found] = {}
+    _same_labels(name, {split: paths[0] for split, paths in files.items()}, options)
     for split, (path, *_) in files.items():
         if path.suffix.lower() in csv_file.SUFFIXES:
             found[split] = tables.read(csv_file.CsvTable(path), options, signature)
@@ -201,6 +202,18 @@ def _files(
                 f"{path} is a {path.suffix or 'nameless'} file, which bitpick does not read", expected=KINDS
             )
     return assembling.dataset(name, found, options, signature)
+
+
+def _same_labels(name: str, files: Mapping[str, Path], options: DataOptions) -> None:
+    """Refuse tables of which some have the column of the labels that is named, and some have it not."""
+    tables_ = {s: csv_file.CsvTable(path) for s, path in files.items() if path.suffix.lower() in csv_file.SUFFIXES}
+    labelled = [split for split, table in tables_.items() if options.labels in table.columns]
+    if without := [split for split in tables_ if labelled and split not in labelled]:
+        raise DataError(
+            f"the split {without[0]} of {name} has no column {options.labels!r} for the labels, and {labelled[0]} has",
+            expected="labels in both",
+            mend=f"give the one with labels alone, which is divided: --data {files[labelled[0]]}",
+        )
 
 
 def _arrow(

@@ -107,7 +107,7 @@ def _is_array(data: Any) -> bool:
 def _kept(data: Any, options: DataOptions) -> Part:
     """One split."""
     if _is_frame(data):
-        data = {str(name): data[name] for name in data.columns}
+        data = {str(name): _column(data[name]) for name in data.columns}
     pair = isinstance(data, tuple) and _is_pair(data) and (_is_array(data[0]) or isinstance(data[0], Mapping))
     if _is_array(data) or isinstance(data, Mapping) or pair:
         return _written(iter([_elements(data)]), True, options)
@@ -168,13 +168,31 @@ def _is_frame(data: Any) -> bool:
     return hasattr(data, "columns") and hasattr(data, "__getitem__") and len(getattr(data, "shape", ())) == 2
 
 
-def _array(data: Any, name: str) -> NDArray[Any]:
-    """Anything that is an array, as numpy's; words that are Python objects as words."""
+def _column(data: Any) -> Any:
+    """A column of a data frame; times as words, which no model takes, but which may stand beside what it takes."""
+    found = _numpy(data)
+    return found.astype(np.str_) if found.dtype.kind in "mM" else found
+
+
+def _numpy(data: Any) -> NDArray[Any]:
     for step in ("detach", "cpu"):  # a tensor of PyTorch may have a gradient, or be elsewhere
         data = getattr(data, step)() if callable(getattr(data, step, None)) else data
-    found = np.asarray(data.numpy() if callable(getattr(data, "numpy", None)) else data)
-    if found.dtype.kind == "O" and found.size and all(isinstance(each, str) for each in found.flat):
-        found = found.astype(np.str_)
+    return np.asarray(data.numpy() if callable(getattr(data, "numpy", None)) else data)
+
+
+def _array(data: Any, name: str) -> NDArray[Any]:
+    """Anything that is an array, as numpy's; words that are Python objects as words."""
+    found = _numpy(data)
+    if found.dtype.kind == "O" and found.size:
+        other = next((i for i, each in enumerate(found.flat) if not isinstance(each, str)), None)
+        if other is None:
+            found = found.astype(np.str_)
+        elif any(isinstance(each, str) for each in found.flat):
+            raise DataError(
+                f"sample {other} of {name} is {found.flat[other]!r}, and others are words",
+                expected="a word for each sample",
+                mend="fill such samples, or leave them out",
+            )
     if found.dtype.kind not in "biufSU":
         raise DataError(
             f"{name} has the dtype {found.dtype}",

@@ -18,6 +18,7 @@ from bitpick.errors import DataError
 from bitpick.model import Signature, Tensor
 from bitpick.recipe import did_you_mean
 
+_TRUTHS = ("True", "true", "TRUE", "False", "false", "FALSE")
 _TOLD = 5  # columns that a note names
 Chunk = dict[str, NDArray[Any]]
 """Some rows: an array of shape (m, …) for each column, of numbers or of words."""
@@ -127,7 +128,8 @@ def _inputs(
     if all(_own(tensor, free) for tensor in tensors):
         own = {tensor.name: _own(tensor, free) for tensor in tensors}
         used = {column for each in own.values() for column in each}
-        return own, _unused(table, [column for column in free if column not in used], label)
+        left = [column for column in free if column not in used]
+        return own, _unused(table, left, label, f"{{{tensors[0].name}: …}}")
     if len(tensors) > 1:
         names = ", ".join(tensor.name for tensor in tensors)
         raise DataError(
@@ -143,7 +145,8 @@ def _inputs(
         raise DataError(f"{table.name} has no column of numbers", expected="numbers", mend="encode words as numbers")
     if _size(tensors[0]) not in (None, len(features)) and len(features) > 1:
         raise _another_number(table, tensors[0], features, label)
-    return {tensors[0].name: features}, _unused(table, [c for c in free if c not in features], label)
+    left = [column for column in free if column not in features]
+    return {tensors[0].name: features}, _unused(table, left, label, f"{{{tensors[0].name}: [{', '.join(features)}]}}")
 
 
 def _another_number(table: Table, tensor: Tensor, features: Sequence[str], label: str | None) -> DataError:
@@ -156,19 +159,25 @@ def _another_number(table: Table, tensor: Tensor, features: Sequence[str], label
     elif label is not None and size == count + 1 and label in table.features:
         say = f"where {label} is an input and there are no labels, {say}"
     return DataError(
-        f"the model takes {tensor}, and {table.name} has {count} columns of numbers {beside}",
+        f"the model takes {tensor}, and {table.name} has {count} columns {beside}",
         expected=f"{size} columns",
-        mend=say,
+        mend="; ".join([say, *table.notes]),
     )
 
 
-def _unused(table: Table, columns: Sequence[str], label: str | None) -> list[str]:
-    """That columns are used for nothing, in words; without labels one of them may hold these."""
+def _unused(table: Table, columns: Sequence[str], label: str | None, inputs: str) -> list[str]:
+    """That columns are used for nothing, in words.
+
+    Raises:
+        DataError: there are no labels, and one of them may hold these.
+    """
     if not columns:
         return []
     told = ", ".join(columns[:_TOLD]) + (" …" if len(columns) > _TOLD else "")
-    what = f"the {table.kind} {told} is not used" if len(columns) == 1 else f"the {table.kind}s {told} are not used"
-    return [what if label is not None else f"{what}; --labels {columns[-1]} takes it as the labels"]
+    if label is None:
+        raise label_choice.none_taken(table.name, columns, inputs)
+    kind = table.kind if len(columns) == 1 else f"{table.kind}s"
+    return [f"not used: the {kind} {told}"]
 
 
 def _labelled(table: Table, column: str, cells: NDArray[Any], row: int) -> NDArray[Any]:
@@ -221,6 +230,8 @@ def _numbers(table: Table, column: str, cells: NDArray[Any], row: int) -> NDArra
         DataError: a cell is empty, no number, or not finite.
     """
     if cells.dtype.kind in "SU":
+        if np.isin(cells, _TRUTHS).all():
+            return np.isin(cells, _TRUTHS[:3]).astype(np.float64)
         try:
             cells = cells.astype(np.float64)
         except ValueError:
