@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bitpick.code_file import code_sha256
 from bitpick.errors import ModelError
-from bitpick.model import Format, model_sha256, sha256_of
+from bitpick.model import Format, Signature, model_sha256, sha256_of
 from bitpick.onnx_traits import traits
 from bitpick.recipe import did_you_mean
 
@@ -36,7 +36,6 @@ class Kind(StrEnum):
     KERAS_WEIGHTS = "Keras weights file"
     SAVED_MODEL = "TensorFlow SavedModel"
     ONNX = "ONNX model"
-    OTHER_ONNX = "ONNX model in float16, or without a batch axis"
     QUANTIZED_ONNX = "quantized ONNX model"
     PROGRAM = "PyTorch program"
     TORCHSCRIPT = "TorchScript model"
@@ -63,7 +62,6 @@ _FORMATS = {
     Kind.KERAS_WEIGHTS: Format.SAVED_MODEL,
     Kind.SAVED_MODEL: Format.SAVED_MODEL,
     Kind.ONNX: Format.RAW_ONNX,
-    Kind.OTHER_ONNX: Format.RAW_ONNX,
     Kind.QUANTIZED_ONNX: Format.RAW_ONNX,
     Kind.PROGRAM: Format.EXPORTED,
     Kind.TORCHSCRIPT: Format.EXPORTED,
@@ -74,7 +72,7 @@ _FORMATS = {
 _MAKERS = {
     Kind.LAMBDA: ("keras", "bitpick.conversion.saved_model_maker:make"),
     Kind.KERAS_WEIGHTS: ("keras", "bitpick.conversion.saved_model_maker:make"),
-    Kind.OTHER_ONNX: ("onnxruntime", "bitpick.conversion.onnx_maker:make"),
+    **dict.fromkeys((Kind.ONNX, Kind.QUANTIZED_ONNX), ("onnxruntime", "bitpick.conversion.onnx_maker:make")),
     **dict.fromkeys(
         (Kind.PROGRAM, Kind.TORCHSCRIPT, Kind.PICKLE, Kind.FACTORY),
         ("pytorch", "bitpick.conversion.exported_maker:make"),
@@ -92,12 +90,15 @@ class Maker:
         options: the rest of its keyword arguments, plain JSON.
         needs_samples: whether it is also given `inputs: str`, a `.npz` file with some samples, an array for each input:
             a module does not say what it takes.
+        signature: what the source says that it takes, which samples are read for; None where it says nothing. A source
+            that says it can do without samples that cannot be read.
     """
 
     environment: str
     function: str
     options: dict[str, str | None]
     needs_samples: bool
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,8 @@ class Source:
         elif environment == "pytorch":
             options["kind"] = kind.name
             options["state_dict"] = str(self.state_dict.absolute()) if self.state_dict else None
+        if environment == "onnxruntime" and self.path:
+            return Maker(environment, function, options, True, traits(self.path).signature)
         return Maker(environment, function, options, kind in (Kind.TORCHSCRIPT, Kind.PICKLE, Kind.FACTORY))
 
     def sha256(self) -> str:
@@ -253,10 +256,7 @@ def _kind_of_hdf5(path: Path) -> Kind:
 
 
 def _kind_of_onnx(path: Path) -> Kind:
-    found = traits(path)
-    if found.quantized:
-        return Kind.QUANTIZED_ONNX
-    return Kind.ONNX if found.batched and not found.half else Kind.OTHER_ONNX
+    return Kind.QUANTIZED_ONNX if traits(path).quantized else Kind.ONNX
 
 
 def _kind_of_torch(path: Path, head: bytes) -> Kind:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bitpick.comparison.fit import LoadData
-from bitpick.errors import OutputError
+from bitpick.errors import OutputError, RequestError
 from bitpick.executors.executor import Executor
 from bitpick.model import Signature
 from bitpick.preprocessing import Preprocessing
@@ -54,9 +54,9 @@ def make(source: Source, out: Path, executor: Executor, load_data: LoadData) -> 
     partial = made.with_name(f"partial-{made.name}")
     shutil.rmtree(partial, ignore_errors=True)
     payload: dict[str, object] = {"out": partial, **maker.options}
-    if maker.needs_samples:
+    if maker.needs_samples and (samples := _samples(load_data, maker.signature)) is not None:
         payload["inputs"] = example = made.with_name("example_inputs.npz")
-        np.savez(example, *_samples(load_data))
+        np.savez(example, *samples)
     told = executor.run(maker.environment, maker.function, payload).value
     digest, notes = told["digest"], told["notes"]
     note = made.with_name(f"{made.name}.sha256")  # of what the file means: its bytes differ each time
@@ -84,13 +84,24 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _samples(load_data: LoadData) -> list[np.ndarray]:
-    """Some samples, as the model will get them."""
-    dataset = load_data(Signature((), ()))
+def _samples(load_data: LoadData, signature: Signature | None) -> list[np.ndarray] | None:
+    """Some samples, as the model will get them, in the order of its inputs; see `Maker.signature`."""
+    try:
+        dataset = load_data(signature or Signature((), ()))
+    except RequestError:
+        if signature is None:
+            raise
+        return None  # said when the data set is loaded for the model as it turns out to be
+    stored = dataset.calibration.inputs
+    names = [tensor.name for tensor in signature.inputs] if signature else list(stored)
+    if not set(names) <= stored.keys():
+        names = list(stored)
+    if signature is not None and len(names) != len(signature.inputs):
+        return None
     found = []
-    for name, stored in dataset.calibration.inputs.items():
-        prepare = dataset.preprocessing.get(name, Preprocessing())
-        if stored.dtype in (np.int32, np.int64):  # tokens and categories, which PyTorch takes as int64
+    for name in names:
+        array, prepare = stored[name], dataset.preprocessing.get(name, Preprocessing())
+        if array.dtype in (np.int32, np.int64):  # tokens and categories, which PyTorch takes as int64
             prepare = prepare.model_copy(update={"dtype": "int64"})
-        found.append(prepare(stored[:_SAMPLES]))
+        found.append(prepare(array[:_SAMPLES]))
     return found

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bitpick.conversion import onnx_passes
 from bitpick.errors import ModelError
 from bitpick.library_errors import telling_line
+from bitpick.onnx_traits import declared, dtype_name, inputs_of
 
 if TYPE_CHECKING:
     import onnx
@@ -19,7 +21,7 @@ _FLOATS = (1, 10, 11, 16)  # TensorProto's numbers of float32, float16, float64 
 
 
 def load(path: Path) -> onnx.ModelProto:
-    """Read and check an ONNX file.
+    """Read and check an ONNX file; nodes that are out of order are sorted.
 
     Raises:
         ModelError: it is no valid ONNX model.
@@ -28,6 +30,7 @@ def load(path: Path) -> onnx.ModelProto:
 
     try:
         model = onnx.load(path)
+        onnx_passes.sort_nodes(model)
         onnx.checker.check_model(model)
     except Exception as error:
         told = telling_line(error)
@@ -56,22 +59,17 @@ def describe(source: str) -> dict[str, Any]:
     import onnx
 
     model = onnx.shape_inference.infer_shapes(load(Path(source)))
-    stored = {initializer.name for initializer in model.graph.initializer}
 
     def tensors(values: Iterable[Any]) -> list[tuple[str, list[int | None] | None, str]]:
-        return [
-            (
-                value.name,
-                [d.dim_value if d.HasField("dim_value") else None for d in value.type.tensor_type.shape.dim]
-                if value.type.tensor_type.HasField("shape")
-                else None,
-                np.dtype(onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)).name,
-            )
-            for value in values
-            if value.name not in stored
-        ]
+        return [(value.name, _sizes(value), dtype_name(value.type.tensor_type.elem_type)) for value in values]
 
-    return {"inputs": tensors(model.graph.input), "outputs": tensors(model.graph.output)}
+    return {"inputs": tensors(inputs_of(model.graph)), "outputs": tensors(model.graph.output)}
+
+
+def _sizes(value: onnx.ValueInfoProto) -> list[int | None] | None:
+    """The declared shape, with None for a free dimension; None where none is declared."""
+    sizes = declared(value)
+    return None if sizes is None else [size if isinstance(size, int) else None for size in sizes]
 
 
 def parameters(source: str) -> int:
@@ -147,13 +145,11 @@ def random_inputs(model: onnx.ModelProto, free: int) -> list[np.ndarray]:
         model: the model.
         free: the size of its free dimensions.
     """
-    import onnx
-
     rng = np.random.default_rng(0)
     found = []
     for value in model.graph.input:
-        kind = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-        shape = [d.dim_value if d.HasField("dim_value") else free for d in value.type.tensor_type.shape.dim]
+        kind = np.dtype(dtype_name(value.type.tensor_type.elem_type))
+        shape = [free if size is None else size for size in _sizes(value) or ()]
         found.append((rng.normal(size=shape) if np.issubdtype(kind, np.floating) else np.zeros(shape)).astype(kind))
     return found
 

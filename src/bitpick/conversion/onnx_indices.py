@@ -30,7 +30,9 @@ def plain(model: onnx.ModelProto) -> None:
     stored = {i.name: i for i in model.graph.initializer}
     scalars = {name: onnx.numpy_helper.to_array(i) for name, i in stored.items() if np.prod(i.dims) == 1}
     made = {name: node for node in model.graph.node for name in node.output}
-    dtypes = {v.name: v.type.tensor_type.elem_type for v in model.graph.input}
+    whole = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)  # what Gather takes
+    kinds = {v.name: v.type.tensor_type.elem_type for v in model.graph.input}
+    dtypes = {name: kind for name, kind in kinds.items() if kind in whole}
     for node in model.graph.node:
         if node.op_type != "Gather" or node.input[0] not in stored:
             continue

@@ -1,52 +1,135 @@
-"""ONNX models in float16, or without a batch axis → ONNX as the rest of bitpick reads it."""
+"""ONNX models as users have them → ONNX as the rest of bitpick reads it.
+
+That is in float32, with the batch first in all inputs and outputs, nodes in order, and a node for each output.
+"""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bitpick.conversion import onnx_file, onnx_passes
+from bitpick.conversion import onnx_batch, onnx_file, onnx_passes
 from bitpick.conversion.made import Made
-from bitpick.errors import ConversionError
-from bitpick.onnx_traits import of_model
+from bitpick.conversion.onnx_batch import Axes, Trial
+from bitpick.errors import ConversionError, ModelError
+from bitpick.model import external_files
+from bitpick.onnx_traits import dtype_name, inputs_of, of_model
 
-# Half precision has 11 bits, and errors add up from layer to layer; a wrong rewrite is off by far more.
-_HALF_TOLERANCE = 0.05
+if TYPE_CHECKING:
+    import onnx
+
+# Of an output's largest number. Half precision has 11 bits, and errors add up from layer to layer; a wrong rewrite is
+# off by far more.
+_TOLERANCE, _HALF_TOLERANCE = 1e-4, 0.05
 
 
-def make(out: str, source: str) -> Made:
-    """Write an ONNX model in float32, with a batch axis of size one where it had none.
+def make(out: str, source: str, inputs: str | None = None) -> Made:
+    """Write an ONNX model as bitpick reads it; it is run beside the original.
+
+    Args:
+        out: the file to write.
+        source: the user's file.
+        inputs: a `.npz` file with a few samples, an array of shape (m, …) for each input; None where none are known.
 
     Raises:
-        ModelError: the file is no valid ONNX model.
+        ModelError: the file is no valid ONNX model, does not take the samples, or gives what is not one row of numbers
+            for each of them.
         ConversionError: the model computes something else now.
     """
     import onnx
 
-    model = onnx_file.load(Path(source))
+    path = Path(source)
+    model = onnx_file.load(path)
+    before = model.SerializeToString()
     onnx_passes.drop_stored_inputs(model)
-    found, tolerance = of_model(model), 1e-4
-    before = onnx.ModelProto()
-    before.CopyFrom(model)
-    if found.half:
+    onnx_passes.open_maps(model)
+    _refuse_others(model, path.name)
+    onnx_passes.name_outputs(model)
+    onnx_passes.free_dims(model)
+    samples = None
+    if inputs is not None:
+        with np.load(inputs) as arrays:
+            samples = [arrays[name] for name in arrays.files]
+    found = of_model(model)
+    axes = onnx_batch.find(model, samples, path.name)
+    original = onnx.ModelProto()
+    original.CopyFrom(model)
+    if found.floats and not found.quantized:
         onnx_passes.to_float32(model)
-        tolerance = _HALF_TOLERANCE
-    if not found.batched:
-        onnx_passes.add_batch_axis(model)
-    onnx.checker.check_model(model)
-    samples = onnx_file.random_inputs(before, 1)
-    expected = onnx_file.run(before, samples)
-    as_now = [each[None] for each in samples] if not found.batched else samples
-    as_now = [each.astype(np.float32) if each.dtype == np.float16 else each for each in as_now]
-    for reference, each in zip(expected, onnx_file.run(model, as_now), strict=True):
-        mine = each[0] if not found.batched else each
-        limit = tolerance * max(1e-3, float(np.abs(reference.astype(np.float32)).max(initial=0)))
-        difference = float(np.abs(reference.astype(np.float32) - mine.astype(np.float32)).max(initial=0))
-        if not difference <= limit:
-            raise ConversionError(
-                f"{Path(source).name} computes something else in float32: its outputs differ by up to {difference:.3g}",
-                expected=f"a difference of at most {limit:.3g}",
+    onnx_batch.arrange(model, axes)
+    if model.SerializeToString() == before and not external_files(path):
+        shutil.copyfile(path, out)
+    else:
+        onnx.checker.check_model(model)
+        _check(original, model, axes, samples, path.name)
+        onnx.save(model, out)
+    return Made(notes=tuple(_notes(found.floats, axes, model, path.name)))
+
+
+def _refuse_others(model: onnx.ModelProto, name: str) -> None:
+    """Refuse inputs and outputs that are no tensors of numbers."""
+    for value in (*inputs_of(model.graph), *model.graph.output):
+        kind = dtype_name(value.type.tensor_type.elem_type)
+        if kind in ("", "string"):
+            what = (
+                "a tensor of strings"
+                if kind
+                else f"a {value.type.WhichOneof('value') or 'value'}".removesuffix("_type")
             )
-    onnx.save(model, out)
-    return Made()
+            raise ModelError(
+                f"{value.name} of {name} is {what}",
+                expected="inputs and outputs that are tensors of numbers",
+                mend="leave it out of the graph (onnx.utils.extract_model), or export the model without it",
+            )
+
+
+def _check(
+    before: onnx.ModelProto, after: onnx.ModelProto, axes: Axes, samples: Sequence[NDArray[Any]] | None, name: str
+) -> None:
+    """Compare both on samples, as far as the runtime takes any."""
+    trial = Trial(before, samples)
+    places = range(axes.size or 2)
+    expected = trial.run(places)
+    if expected is None:
+        return
+    tolerance = _HALF_TOLERANCE if set(of_model(before).floats) & {"float16", "bfloat16"} else _TOLERANCE
+    found = Trial(after, samples).run(places)
+    for number, (reference, axis) in enumerate(zip(expected, axes.outputs, strict=True)):
+        wanted = (reference[None] if axis is None else np.moveaxis(reference, axis, 0)).astype(np.float64)
+        each = np.empty(0) if found is None else found[number].astype(np.float64)
+        limit = tolerance * max(1e-3, float(np.abs(wanted).max(initial=0)))
+        difference = float(np.abs(wanted - each).max(initial=0)) if wanted.shape == each.shape else float("inf")
+        if not difference <= limit and not np.array_equal(wanted, each, equal_nan=True):
+            raise ConversionError(
+                f"{name} computes something else once its batch is first and its numbers are float32: its outputs "
+                f"differ by up to {difference:.3g}",
+                expected=f"a difference of at most {limit:.3g}",
+                mend="please report it with the model",
+            )
+
+
+def _notes(floats: Sequence[str], axes: Axes, model: onnx.ModelProto, name: str) -> list[str]:
+    """What a user should know of what was done, in words."""
+    notes = []
+    if floats:
+        notes.append(f"{name} has numbers in {' and '.join(floats)}: it is read as float32, which the baselines run in")
+    moved = [(v.name, a) for v, a in zip(inputs_of(model.graph), axes.inputs, strict=True) if a]
+    moved += [(v.name, a) for v, a in zip(model.graph.output, axes.outputs, strict=True) if a]
+    if moved:
+        told = ", ".join(f"axis {axis} of {each}" for each, axis in moved)
+        notes.append(f"the batch is {told}: builds take and give it as the first axis")
+    whole = [v.name for v, a in zip(inputs_of(model.graph), axes.inputs, strict=True) if a is None]
+    whole += [v.name for v, a in zip(model.graph.output, axes.outputs, strict=True) if a is None]
+    if axes.branches:
+        notes.append("a branch of the graph is chosen for a whole batch: builds run one sample at a time")
+    elif whole:
+        verb = "has" if len(whole) == 1 else "have"
+        notes.append(
+            f"{', '.join(whole)} {verb} no batch axis: builds run one sample at a time, with a first axis of 1"
+        )
+    return notes

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     import onnx
+
+BRANCHING = frozenset({"If", "Loop"})
+"""Operators whose numbers decide which nodes run."""
 
 
 def drop_stored_inputs(model: onnx.ModelProto) -> None:
@@ -86,10 +91,11 @@ def fix_sizes(model: onnx.ModelProto, shapes: Sequence[Sequence[int]]) -> None:
 
 
 def to_float32(model: onnx.ModelProto) -> None:
-    """Make all that is float16 float32: weights, constants, casts, inputs and outputs."""
+    """Make all that is another float float32: weights, constants, casts, inputs and outputs."""
     from onnx import TensorProto
 
-    widen(model, TensorProto.FLOAT16, TensorProto.FLOAT)
+    for other in (TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE):
+        widen(model, other, TensorProto.FLOAT)
 
 
 def widen(model: onnx.ModelProto, narrow: int, wide: int) -> None:
@@ -134,29 +140,89 @@ def _widen_tensor(tensor: onnx.TensorProto, narrow: int, wide: int) -> None:
         tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
 
 
-def add_batch_axis(model: onnx.ModelProto) -> None:
-    """Give inputs and outputs a leading axis of size one, which the graph itself never sees."""
+def sort_nodes(model: onnx.ModelProto) -> None:
+    """Put nodes after those that they read from: some converters append nodes where they end up last.
+
+    A graph with a cycle stays as it is; the checker of ONNX says so.
+    """
+
+    def sort(graph: onnx.GraphProto) -> None:
+        for node in graph.node:
+            for inner in subgraphs(node):
+                sort(inner)
+        makers = {name: place for place, node in enumerate(graph.node) for name in node.output if name}
+        before = {p: {makers[name] for name in reads(node) if name in makers} for p, node in enumerate(graph.node)}
+        if all(place > max(needs, default=-1) for place, needs in before.items()):
+            return
+        with contextlib.suppress(CycleError):
+            order = list(TopologicalSorter(before).static_order())
+            nodes = [type(node).FromString(node.SerializeToString()) for node in graph.node]
+            del graph.node[:]
+            graph.node.extend(nodes[place] for place in order)
+
+    sort(model.graph)
+
+
+def name_outputs(model: onnx.ModelProto) -> None:
+    """Have a node compute each output, also where a stored tensor, or an input, is one."""
     import onnx
 
     graph = model.graph
-    axis = "batch_axis"
-    graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(1, np.int64), axis))
-    first = [onnx.helper.make_node("Squeeze", [v.name, axis], [f"{v.name}.one"], f"{v.name}.one") for v in graph.input]
-    last = [
-        onnx.helper.make_node("Unsqueeze", [f"{v.name}.one", axis], [v.name], f"{v.name}.batch") for v in graph.output
-    ]
-    inside = {v.name: f"{v.name}.one" for v in (*graph.input, *graph.output)}
-    for node in graph.node:
-        rename_reads(node, inside)
-        node.output[:] = [inside.get(name, name) for name in node.output]
-    nodes = [*first, *graph.node, *last]
-    del graph.node[:], graph.value_info[:]
-    graph.node.extend(nodes)
-    for value in (*graph.input, *graph.output):
-        shape = value.type.tensor_type.shape
-        dims = [onnx.TensorShapeProto.Dimension(dim_value=1), *shape.dim]
-        del shape.dim[:]
-        shape.dim.extend(dims)
+    made = {name for node in graph.node for name in node.output}
+    for value in graph.output:
+        if value.name in made:
+            continue
+        inside = f"{value.name}.stored"
+        own = {value.name: inside}
+        given = next((each for each in graph.input if each.name == value.name), None)
+        if given is not None:  # its name is the user's: another one is made for the output
+            inside, value.name = value.name, f"{value.name}.output"
+        else:
+            for initializer in graph.initializer:
+                initializer.name = own.get(initializer.name, initializer.name)
+            for node in graph.node:
+                rename_reads(node, own)
+        graph.node.append(onnx.helper.make_node("Identity", [inside], [value.name], value.name))
+
+
+def open_maps(model: onnx.ModelProto) -> None:
+    """Give the tensor of scores where scikit-learn's converter gives a list of dictionaries made of it."""
+    import onnx
+
+    graph = model.graph
+    made = {name: node for node in graph.node for name in node.output}
+    for value in graph.output:
+        node = made.get(value.name)
+        if node is not None and node.op_type == "ZipMap":
+            node.CopyFrom(onnx.helper.make_node("Identity", list(node.input), list(node.output), node.name))
+            value.type.CopyFrom(onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, None))
+
+
+def free_dims(model: onnx.ModelProto) -> None:
+    """Make dimensions free that an exporter wrote as -1 or 0, as ONNX Runtime takes them."""
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.HasField("dim_value") and dim.dim_value < 1:
+                dim.ClearField("dim_value")
+
+
+def flatten_biases(model: onnx.ModelProto) -> None:
+    """Give each Gemm a bias of one axis, as quantizers read it: MatMul and Add with one of (1, N) become a Gemm."""
+    import onnx
+
+    stored = {i.name: i for i in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type != "Gemm" or len(node.input) < 3 or node.input[2] not in stored or node.input[1] not in stored:
+            continue
+        transposed = any(a.name == "transB" and a.i for a in node.attribute)
+        count = stored[node.input[1]].dims[0 if transposed else 1]
+        bias = onnx.numpy_helper.to_array(stored[node.input[2]])
+        if bias.shape == (count,) or bias.size not in (1, count) or (bias.ndim > 1 and bias.shape[0] != 1):
+            continue
+        name = f"{node.output[0]}.bias"  # its own: another node may read the old one
+        flat = np.broadcast_to(bias.reshape(-1), count).copy()
+        model.graph.initializer.append(onnx.numpy_helper.from_array(flat, name))
+        node.input[2] = name
 
 
 def rename_reads(node: onnx.NodeProto, new: Mapping[str, str]) -> None:

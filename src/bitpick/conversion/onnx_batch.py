@@ -1,0 +1,321 @@
+"""Which axis of an ONNX model's inputs and outputs is the batch, and the model with that axis first in all of them.
+
+What a file declares is a hint: exporters fix a batch, leave other axes free, or name nothing. So the model is run, on
+one sample, on two and on three, and the axis that grows with them is the batch. An input or an output without such an
+axis belongs to one sample: such a model is run sample by sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.conversion import onnx_file, onnx_passes
+from bitpick.errors import ModelError
+from bitpick.library_errors import telling_line
+from bitpick.model import fits
+from bitpick.onnx_traits import batch_axes, declared, inputs_of
+from bitpick.preprocessing import Arrays
+
+if TYPE_CHECKING:
+    import onnx
+
+# What free axes are tried at where no samples are known: a layer may need so many places.
+_SIZES = (8, 32, 128, 224, 512)
+# How many numbers they give depends on the numbers that they get.
+_SELECTING = frozenset({"NonMaxSuppression", "NonZero", "Unique", "Compress"})
+_TRIED = 4  # samples
+_ALIKE = 1e-3  # of an output's largest number: what may differ between a sample alone and the same one in a batch
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Where a model has its batch.
+
+    Attributes:
+        inputs: the axis of the batch in each input; None where it has none.
+        outputs: likewise of each output.
+        ranks: the number of axes of each output, the batch among them.
+        size: the one number of samples that it takes at once; None where any will do.
+        branches: whether it is run sample by sample because a branch is chosen for a whole batch.
+    """
+
+    inputs: tuple[int | None, ...]
+    outputs: tuple[int | None, ...]
+    ranks: tuple[int, ...]
+    size: int | None = None
+    branches: bool = False
+
+    @property
+    def first(self) -> bool:
+        """Whether it is the first axis everywhere."""
+        return set(self.inputs + self.outputs) <= {0}
+
+
+class Trial:
+    """A model, run on a few samples.
+
+    Args:
+        model: the model.
+        samples: an array of shape (m, …) for each input; None where none are known: then numbers are made up, for
+            several guesses at the sizes of free axes.
+    """
+
+    def __init__(self, model: onnx.ModelProto, samples: Sequence[NDArray[Any]] | None) -> None:
+        self.inputs = inputs_of(model.graph)
+        self.outputs = list(model.graph.output)
+        self.nodes = list(model.graph.node)
+        ranks = [each.ndim for each in samples] if samples is not None else [1] * len(self.inputs)
+        self.shapes = [
+            [None] * rank if (shape := declared(value)) is None else shape
+            for value, rank in zip(self.inputs, ranks, strict=True)
+        ]
+        self.refusal = ""
+        self._model = model
+        outputs = [shape for value in self.outputs if (shape := declared(value)) is not None]
+        self.axes = batch_axes(self.shapes, outputs)
+        if samples is not None:
+            each = zip(self.axes, self.shapes, samples, strict=True)
+            self.axes = [_fitting(axis, shape, array.shape[1:]) for axis, shape, array in each]
+        self._guesses = [samples] if samples is not None else [self._made_up(size) for size in _SIZES]
+
+    def _made_up(self, free: int) -> list[NDArray[Any]]:
+        """Three samples for each input: normal, or zeros where it takes integers."""
+        rng = np.random.default_rng(0)
+        found = []
+        for value, axis, shape in zip(self.inputs, self.axes, self.shapes, strict=True):
+            sizes = [size if isinstance(size, int) else free for place, size in enumerate(shape) if place != axis]
+            floats = np.issubdtype(_numpy_dtype(value), np.floating)
+            found.append(rng.normal(size=(3, *sizes)) if floats else np.zeros((3, *sizes)))
+        return found
+
+    def run(self, places: Sequence[int]) -> Arrays | None:
+        """The outputs for samples, as the model gives them.
+
+        Args:
+            places: which samples, counted from the first again where there are fewer.
+
+        Returns:
+            Each output; None where ONNX Runtime refuses the samples: `refusal` says why.
+        """
+        for samples in self._guesses:
+            batch = []
+            for value, axis, array in zip(self.inputs, self.axes, samples, strict=True):
+                rows = array[np.asarray(places) % len(array)].astype(_numpy_dtype(value))
+                batch.append(np.asarray(rows[0]) if axis is None else np.ascontiguousarray(np.moveaxis(rows, 0, axis)))
+            try:
+                return tuple(onnx_file.run(self._model, batch))
+            except Exception as error:  # noqa: BLE001 - the runtime raises what it likes
+                self.refusal = telling_line(error)
+        return None
+
+    def selects(self, output: onnx.ValueInfoProto) -> onnx.NodeProto | None:
+        """The first node behind an output that gives as many rows as the numbers make it give; None if none does."""
+        made: dict[str, onnx.NodeProto] = {name: node for node in self.nodes for name in node.output}
+        waiting, seen = [output.name], set()
+        while waiting:
+            node = made.get(waiting.pop())
+            if node is None or node.output[0] in seen:
+                continue
+            if node.op_type in _SELECTING:
+                return node
+            seen.add(node.output[0])
+            waiting += onnx_passes.reads(node)
+        return None
+
+
+def find(model: onnx.ModelProto, samples: Sequence[NDArray[Any]] | None, name: str) -> Axes:
+    """Find the batch of a model by running it.
+
+    Args:
+        model: the model.
+        samples: a few, see `Trial`.
+        name: what messages call the model.
+
+    Raises:
+        ModelError: it does not take the samples, or an output has another number of rows for each of them.
+    """
+    trial = Trial(model, samples)
+    fixed = {shape[axis] for shape, axis in zip(trial.shapes, trial.axes, strict=True) if axis is not None}
+    sizes = {size for size in fixed if isinstance(size, int)}
+    if None in trial.axes or len(sizes) > 1:
+        _refuse_groups(trial, name)
+        sizes = {1}
+    if not sizes and (found := _free(trial)) is not None:
+        return found
+    size = next(iter(sizes), 1)
+    ran, inputs = trial.run(range(size)), tuple(trial.axes)
+    if ran is None and samples is not None:
+        takes = zip(trial.inputs, trial.shapes, strict=True)
+        raise ModelError(
+            f"ONNX Runtime cannot run {name} on {'a sample' if size == 1 else f'{size} samples'}: {trial.refusal}",
+            expected="; ".join(f"{value.name} {_words(shape)}" for value, shape in takes),
+            mend="check the shape, the dtype and the range of the samples",
+        )
+    if ran is None:  # made-up numbers prove nothing
+        ranks = tuple(len(declared(value) or ()) for value in trial.outputs)
+        return Axes(inputs, (0,) * len(ranks), ranks, next(iter(sizes), None))
+    outputs = [next((a for a, n in enumerate(each.shape) if n == size and (a == 0 or size > 1)), None) for each in ran]
+    if None in outputs:
+        size = 1
+        _refuse_selections(trial, outputs, name)
+    return Axes(inputs, tuple(outputs), tuple(each.ndim for each in ran), size)
+
+
+def _refuse_groups(trial: Trial, name: str) -> None:
+    """Refuse an input for several samples at once beside one for a single sample."""
+    for value, shape, axis in zip(trial.inputs, trial.shapes, trial.axes, strict=True):
+        size = None if axis is None else shape[axis]
+        if isinstance(size, int) and size > 1:
+            raise ModelError(
+                f"the input {value.name} of {name} has {size} places along axis {axis}, which is not the batch: other "
+                "inputs take one sample at a time",
+                expected=f"for each sample an array of shape {_words(shape)} for {value.name}",
+                mend="store the whole array with each sample",
+            )
+
+
+def _free(trial: Trial) -> Axes | None:
+    """The axes of a model that takes any number of samples; None where it does not, or an output has no batch."""
+    ran = [outputs for count in (1, 2, 3) if (outputs := trial.run(range(count))) is not None]
+    if len(ran) < 3:
+        return None
+    names = {shape[axis] for shape, axis in zip(trial.shapes, trial.axes, strict=True) if axis is not None}
+    axes = []
+    for number, value in enumerate(trial.outputs):
+        shapes = [outputs[number].shape for outputs in ran]
+        if len({len(shape) for shape in shapes}) > 1:
+            return None
+        grows = [axis for axis, sizes in enumerate(zip(*shapes, strict=True)) if sizes == (1, 2, 3)]
+        if not grows:
+            return None
+        known = declared(value)
+        named = [axis for axis in grows if known and isinstance(known[axis], str) and known[axis] in names]
+        axes.append(0 if 0 in grows else (named or grows)[0])
+    ranks = tuple(each.ndim for each in ran[0])
+    branches = any(node.op_type in onnx_passes.BRANCHING for node in trial.nodes) and not _independent(trial, axes, ran[2])
+    return Axes(tuple(trial.axes), tuple(axes), ranks, 1 if branches else None, branches)
+
+
+def _independent(trial: Trial, axes: Sequence[int], three: Arrays) -> bool:
+    """Whether each of three samples gives alone what it gives among the others."""
+    for place in range(3):
+        alone = trial.run([place])
+        if alone is None:
+            return False
+        for axis, own, among in zip(axes, alone, three, strict=True):
+            row = np.take(among, [place], axis).astype(np.float64)
+            limit = _ALIKE * float(np.abs(row).max(initial=0)) + 1e-6
+            if not np.allclose(own.astype(np.float64), row, rtol=0, atol=limit, equal_nan=True):
+                return False
+    return True
+
+
+def _refuse_selections(trial: Trial, axes: Sequence[int | None], name: str) -> None:
+    """Refuse an output without a batch that has another number of rows for each sample."""
+    alone = [ran for place in range(_TRIED) if (ran := trial.run([place])) is not None]
+    for number, (value, axis) in enumerate(zip(trial.outputs, axes, strict=True)):
+        if axis is not None:
+            continue
+        shapes = list(dict.fromkeys(ran[number].shape for ran in alone))
+        selecting = trial.selects(value)
+        if len(shapes) < 2 and (selecting is None or None not in _sizes(declared(value) or [None])):
+            continue
+        step = f"{selecting.op_type} {selecting.name}".strip() if selecting else ""
+        why = f"{step} selects its rows" if step else f"its shape was {' and '.join(map(str, shapes))}"
+        raise ModelError(
+            f"the output {value.name} of {name} does not have one row for each sample: {why}",
+            expected="outputs whose first axis is the batch, and whose other axes are the same for all samples",
+            mend=f"cut the graph before {step or 'the step that does this'} (onnx.utils.extract_model), and do that "
+            "step after the model",
+        )
+
+
+def arrange(model: onnx.ModelProto, axes: Axes) -> None:
+    """Bring the batch to the front of all inputs and outputs; where one has none, the model takes one sample."""
+    graph, opset = model.graph, onnx_file.opset_of(model)
+    first, last = [], []
+    inside = {}
+    for value, axis in zip(inputs_of(graph), axes.inputs, strict=True):
+        if axis != 0:
+            inside[value.name] = f"{value.name}.own"
+            rank = len(declared(value) or [])
+            first += _moved(model, value.name, f"{value.name}.own", axis, rank, opset, to_front=False)
+        _declare(value, axis, axes.size)
+    for value, axis, rank in zip(graph.output, axes.outputs, axes.ranks, strict=True):
+        if axis != 0:
+            inside[value.name] = f"{value.name}.own"
+            last += _moved(model, f"{value.name}.own", value.name, axis, rank, opset, to_front=True)
+        _declare(value, axis, axes.size)
+    for node in graph.node:
+        onnx_passes.rename_reads(node, inside)
+        node.output[:] = [inside.get(each, each) for each in node.output]
+    nodes = [*first, *graph.node, *last]
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(nodes)
+
+
+def _moved(
+    model: onnx.ModelProto, source: str, sink: str, axis: int | None, rank: int, opset: int, to_front: bool
+) -> list[onnx.NodeProto]:
+    """The node that moves an axis to the front, or from there to its place; or adds it there, or takes it away."""
+    import onnx
+
+    name = f"{sink}.batch"
+    if axis is not None:
+        others = [place for place in range(rank) if place != axis]
+        order = [axis, *others] if to_front else [*range(1, axis + 1), 0, *range(axis + 1, rank)]
+        return [onnx.helper.make_node("Transpose", [source], [sink], name, perm=order)]
+    operator = "Unsqueeze" if to_front else "Squeeze"
+    if opset < 13:
+        return [onnx.helper.make_node(operator, [source], [sink], name, axes=[0])]
+    where = "batch_axis"
+    if all(each.name != where for each in model.graph.initializer):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(1, np.int64), where))
+    return [onnx.helper.make_node(operator, [source, where], [sink], name)]
+
+
+def _declare(value: onnx.ValueInfoProto, axis: int | None, size: int | None) -> None:
+    """Declare the shape of an input or an output with the batch first; what is not declared stays so."""
+    import onnx
+
+    sizes = declared(value)
+    if sizes is None:
+        return
+    shape = value.type.tensor_type.shape
+    del shape.dim[:]
+    for each in ("batch" if size is None else size, *(s for place, s in enumerate(sizes) if place != axis)):
+        dim = onnx.TensorShapeProto.Dimension()
+        if isinstance(each, int):
+            dim.dim_value = each
+        elif each is not None:
+            dim.dim_param = each
+        shape.dim.append(dim)
+
+
+def _fitting(axis: int | None, shape: Sequence[int | str | None], sample: Sequence[int]) -> int | None:
+    """The axis of the batch in an input that takes samples of this shape: as declared, where that fits."""
+    wanted = _sizes(shape)
+    possible: list[int | None] = [a for a in range(len(wanted)) if fits(sample, wanted[:a] + wanted[a + 1 :])]
+    if fits(sample, wanted):
+        possible.append(None)
+    return axis if axis in possible or not possible else possible[0]
+
+
+def _sizes(shape: Sequence[int | str | None]) -> list[int | None]:
+    """The sizes that are fixed, None for free ones."""
+    return [size if isinstance(size, int) else None for size in shape]
+
+
+def _numpy_dtype(value: onnx.ValueInfoProto) -> np.dtype[Any]:
+    import onnx
+
+    return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
+
+
+def _words(shape: Sequence[int | str | None]) -> str:
+    return f"({', '.join('any' if size is None else str(size) for size in shape)})"
