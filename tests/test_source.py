@@ -192,12 +192,14 @@ def test_kinds_of_onnx(tmp_path):
     assert Source(saved(["n", 4])).kind() is Kind.ONNX
     assert Source(saved([8, 4])).kind() is Kind.ONNX
     assert Source(saved([1])).kind() is Kind.ONNX
-    assert Source(saved([4])).kind() is Kind.OTHER_ONNX
-    assert Source(saved(["n", 4], TensorProto.FLOAT16)).kind() is Kind.OTHER_ONNX
+    assert Source(saved([4])).kind() is Kind.ONNX
+    assert Source(saved(["n", 4], TensorProto.FLOAT16)).kind() is Kind.ONNX
     assert Source(saved(["n", 4], op="DynamicQuantizeLinear")).kind() is Kind.QUANTIZED_ONNX
     maker = Source(saved([4])).maker()
     assert maker is not None
     assert maker.options == {"source": str(tmp_path / "m.onnx")}
+    assert maker.signature is not None
+    assert maker.signature.inputs[0].shape == (4,)
 
 
 def test_a_model_that_is_not_there_is_looked_for_beside_it(tmp_path):

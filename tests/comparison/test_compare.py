@@ -308,7 +308,7 @@ def test_a_row_whose_predictions_were_edited_is_made_again(compare):
     assert [row.versus_baseline for row in after.rows] == [row.versus_baseline for row in before.rows]
 
 
-@pytest.mark.parametrize("name", ["linear.onnx", "test_images.npy", "run/forms/onnx.onnx"])
+@pytest.mark.parametrize("name", ["run/forms/raw_onnx.onnx", "test_images.npy", "run/forms/onnx.onnx"])
 def test_a_file_that_is_replaced_while_a_run_goes_on_ends_it(compare, tmp_path, name):
     """Its rows would be of two models, or of two data sets, under the digest of one."""
 

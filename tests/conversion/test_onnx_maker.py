@@ -6,10 +6,11 @@ import pytest
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from bitpick.conversion import canonical_onnx, onnx_passes
+from bitpick.conversion import canonical_onnx, onnx_file, onnx_passes
 from bitpick.conversion import onnx_maker as module
-from bitpick.errors import ConversionError
-from bitpick.source import Kind, Source
+from bitpick.errors import ConversionError, ModelError
+from bitpick.onnx_traits import of_model
+from bitpick.source import Source
 
 RNG = np.random.default_rng(0)
 
@@ -46,14 +47,13 @@ def made(path, tmp_path):
     source = Source(str(path))
     maker = source.maker()
     assert maker is not None
-    assert source.kind() is Kind.OTHER_ONNX
     module.make(str(tmp_path / "made.onnx"), **maker.options)
     return tmp_path / "made.onnx"
 
 
 def test_half_precision_becomes_float32(half, tmp_path):
     path = made(half, tmp_path)
-    assert Source(str(path)).kind() is Kind.ONNX
+    assert of_model(onnx.load(path)).floats == ()
     x = RNG.normal(size=(5, 6)).astype(np.float16)
     (before,) = ReferenceEvaluator(str(half)).run(None, {"x": x})
     canonical_onnx.convert(str(path), str(tmp_path / "clean.onnx"))
@@ -91,5 +91,68 @@ def test_a_rewrite_that_changes_the_model_is_an_error(half, tmp_path, monkeypatc
         model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.zeros((6, 3), np.float32), "w"))
 
     monkeypatch.setattr(module.onnx_passes, "to_float32", wrong)
-    with pytest.raises(ConversionError, match="computes something else in float32"):
+    with pytest.raises(ConversionError, match="computes something else once"):
         made(half, tmp_path)
+
+
+def test_a_model_that_needs_no_change_is_copied_byte_for_byte(tmp_path):
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    path = save(
+        tmp_path / "plain.onnx", nodes, {"x": ["batch", 3]}, {"y": ["batch", 2]}, {"w": np.ones((3, 2), np.float32)}
+    )
+    told = module.make(str(tmp_path / "made.onnx"), str(path))
+    assert told.notes == ()
+    assert (tmp_path / "made.onnx").read_bytes() == path.read_bytes()
+
+
+def test_what_was_changed_is_told(half, tmp_path):
+    (note,) = module.make(str(tmp_path / "made.onnx"), str(half)).notes
+    assert "half.onnx has numbers in float16: it is read as float32" in note
+
+
+def test_nodes_out_of_order_are_sorted(tmp_path):
+    nodes = [helper.make_node("Relu", ["a"], ["y"]), helper.make_node("MatMul", ["x", "w"], ["a"])]
+    path = save(tmp_path / "m.onnx", nodes, {"x": ["n", 3]}, {"y": ["n", 2]}, {"w": np.ones((3, 2), np.float32)})
+    assert [node.op_type for node in onnx.load(made(path, tmp_path)).graph.node] == ["MatMul", "Relu"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (helper.make_tensor_type_proto(TensorProto.STRING, ["n"]), "y of m.onnx is a tensor of strings"),
+        (
+            helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, ["n"])),
+            "y of m.onnx is a sequence",
+        ),
+    ],
+)
+def test_what_is_no_tensor_of_numbers_is_refused(tmp_path, kind, told):
+    node = helper.make_node("SequenceConstruct" if "sequence" in told else "Cast", ["x"], ["y"], to=TensorProto.STRING)
+    if "sequence" in told:
+        del node.attribute[:]
+    path = save(tmp_path / "m.onnx", [node], {"x": ["n"]}, {}, {})
+    model = onnx.load(path)
+    model.graph.output.append(helper.make_value_info("y", kind))
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match=told):
+        made(path, tmp_path)
+
+
+def test_a_list_of_dictionaries_of_scores_is_read_as_the_scores(tmp_path):
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["s"]),
+        helper.make_node("ZipMap", ["s"], ["y"], domain="ai.onnx.ml", classlabels_int64s=[0, 1]),
+    ]
+    scores = helper.make_tensor_type_proto(TensorProto.FLOAT, [])
+    kind = helper.make_sequence_type_proto(helper.make_map_type_proto(TensorProto.INT64, scores))
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_value_info("y", kind)],
+        [onnx.numpy_helper.from_array(np.ones((3, 2), np.float32), "w")],
+    )
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=8), tmp_path / "m.onnx")
+    (found,) = onnx_file.run(onnx.load(made(tmp_path / "m.onnx", tmp_path)), [np.ones((5, 3), np.float32)])
+    assert np.array_equal(found, np.full((5, 2), 3, np.float32))

@@ -121,3 +121,63 @@ def test_a_reshape_is_the_same_whether_its_target_was_stored_or_computed():
         target = next(i for i in each.graph.initializer if i.name == node.input[1])
         found.append((list(node.attribute), onnx.numpy_helper.to_array(target).tolist()))
     assert found[0] == found[1] == ([], [-1, 6])
+
+
+def test_stored_tensors_and_inputs_that_are_outputs_get_a_node():
+    found = model(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": np.eye(3, dtype=np.float32)}, ["n", 3], ["n", 3]
+    )
+    found.graph.output.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [3, 3]))
+    found.graph.output.append(helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3]))
+    module.name_outputs(found)
+    onnx.checker.check_model(found, full_check=True)
+    assert [value.name for value in found.graph.output] == ["y", "w", "x.output"]
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    for each, expected in zip(ReferenceEvaluator(found).run(None, {"x": x}), (x, np.eye(3), x), strict=True):
+        assert np.array_equal(each, expected)
+    before = found.SerializeToString()
+    module.name_outputs(found)
+    assert found.SerializeToString() == before
+
+
+@pytest.mark.parametrize("transposed", [0, 1])
+@pytest.mark.parametrize("bias", [(1, 2), (2,), (1,), (), (1, 1)])
+def test_a_gemm_has_a_bias_of_one_axis(bias, transposed):
+    weights = {"w": np.ones((2, 3) if transposed else (3, 2), np.float32), "b": np.full(bias, 5, np.float32)}
+    found = model([helper.make_node("Gemm", ["x", "w", "b"], ["y"], transB=transposed)], weights, ["n", 3], ["n", 2])
+    module.flatten_biases(found)
+    stored = {each.name: each.dims for each in found.graph.initializer}
+    assert list(stored[found.graph.node[0].input[2]]) == [2]
+    assert np.array_equal(
+        ReferenceEvaluator(found).run(None, {"x": np.ones((4, 3), np.float32)})[0], np.full((4, 2), 8)
+    )
+
+
+def test_nodes_with_subgraphs_are_sorted_too():
+    end = [helper.make_tensor_value_info("r", TensorProto.FLOAT, ["n", 3])]
+    inner = [helper.make_node("Relu", ["s"], ["r"]), helper.make_node("Neg", ["a"], ["s"])]
+    other = helper.make_graph([helper.make_node("Identity", ["a"], ["r"])], "else", [], end)
+    nodes = [
+        helper.make_node("If", ["c"], ["y"], then_branch=helper.make_graph(inner, "then", [], end), else_branch=other),
+        helper.make_node("Abs", ["x"], ["a"]),
+        helper.make_node("Less", ["m", "zero"], ["c"]),
+        helper.make_node("ReduceMean", ["x"], ["m"], keepdims=0),
+    ]
+    found = model(nodes, {"zero": np.float32(0)}, ["n", 3], ["n", 3])
+    module.sort_nodes(found)
+    onnx.checker.check_model(found, full_check=True)
+    assert found.graph.node[-1].op_type == "If"
+
+
+def test_a_cycle_stays_for_the_checker():
+    nodes = [helper.make_node("Add", ["x", "b"], ["a"]), helper.make_node("Relu", ["a"], ["b"])]
+    found = model([*nodes, helper.make_node("Relu", ["a"], ["y"])], {}, ["n", 3], ["n", 3])
+    module.sort_nodes(found)
+    assert [node.op_type for node in found.graph.node] == ["Add", "Relu", "Relu"]
+
+
+def test_what_an_exporter_wrote_as_minus_one_is_free():
+    found = model([helper.make_node("Relu", ["x"], ["y"])], {}, [-1, 3], [0, 3])
+    module.free_dims(found)
+    dims = [end.type.tensor_type.shape.dim[0] for end in (*found.graph.input, *found.graph.output)]
+    assert not any(dim.HasField("dim_value") for dim in dims)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bitpick.datasets.dataset import Samples
-from bitpick.engines.batches import calibration_batches, pieces
+from bitpick.engines.batches import calibration_batches, joined, pieces
+from bitpick.errors import EngineError
 
 
 @pytest.mark.parametrize(("count", "size"), [(103, None), (103, 1), (103, 8), (103, 64), (3, 8)])
@@ -17,3 +18,18 @@ def test_every_calibration_sample_is_seen_once_and_the_first_ones_fill_up(tmp_pa
     assert len(values) == (count if size is None else -(-count // size) * size)
     assert values[count:].tolist() == [i % count for i in range(len(values) - count)]
     assert {len(piece[0]) for piece in seen} == ({50, 3} if size is None else {size})
+
+
+def test_outputs_of_pieces_are_put_together_and_cut_to_the_samples():
+    parts = [(np.full((2, 3), i), np.full(2, i)) for i in range(3)]
+    matrix, row = joined(parts, 5, 2)
+    assert matrix.shape == (5, 3)
+    assert row.tolist() == [0, 0, 1, 1, 2]
+    assert row.dtype == np.float32
+
+
+@pytest.mark.parametrize(("rows", "count", "size"), [(20, 3, 1), (1, 5, 2), (4, 5, None)])
+def test_outputs_with_another_number_of_rows_than_samples_are_refused(rows, count, size):
+    parts = [(np.zeros((size or count, 1)), np.zeros(rows))] * (1 if size is None else -(-count // size))
+    with pytest.raises(EngineError, match=rf"output 2 has the shape \({rows},\) for {size or count} samples"):
+        joined(parts, count, size)

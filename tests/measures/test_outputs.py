@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bitpick.engines.engine import Session
-from bitpick.errors import EngineError
-from bitpick.measures.outputs import whole
+from bitpick.errors import EngineError, ModelError
+from bitpick.measures.outputs import check_independence, whole
 
 
 class Fixed(Session):
@@ -49,6 +49,35 @@ def test_a_score_that_is_not_finite_is_named(dataset):
 def test_scores_of_another_shape_are_refused(dataset, shape):
     with pytest.raises(EngineError, match=r"expected: \(500, 4\)"):
         whole(Fixed(lambda _: np.zeros(shape, np.float32)), dataset.samples(dataset.evaluation), [(4,)])
+
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        (lambda batch: batch - batch.mean(axis=0), "depends on the other samples in its batch: alone, y of sample 0"),
+        (lambda batch: batch[: len(batch) // 2 + 1], "does not have one row for each sample: its shape is"),
+        (lambda batch: np.repeat(batch, 2, axis=0), "does not have one row for each sample: its shape is"),
+        (lambda batch: batch[:, : 1 + len(batch)], "does not have one row for each sample: its shape is"),
+        (lambda batch: batch + RNG.normal(size=batch.shape), "gives another answer each time: y differs"),
+        (lambda batch: np.where(len(batch) > 1, np.nan, batch), "depends on the other samples in its batch"),
+    ],
+)
+def test_a_model_whose_answer_depends_on_the_batch_is_refused(dataset, function, told):
+    session = Fixed(lambda batch: function(batch.reshape(len(batch), -1)[:, :4].astype(np.float32)).astype(np.float32))
+    with pytest.raises(ModelError, match=told):
+        check_independence(session, dataset.samples(dataset.evaluation), ["y"], "m.onnx")
+
+
+def test_rounding_and_numbers_that_are_never_finite_are_no_dependence(dataset):
+    def rounded(batch):
+        found = batch.reshape(len(batch), -1)[:, :4] * np.float32(1 + 1e-6 * len(batch))
+        found[:, 3] = np.inf
+        return found.astype(np.float32)
+
+    check_independence(Fixed(rounded), dataset.samples(dataset.evaluation), ["y"], "m.onnx")
 
 
 def peak_memory(count: int, folder) -> int:

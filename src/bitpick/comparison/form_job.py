@@ -73,6 +73,15 @@ def run_form(source: Path, recipe: Recipe, samples: Samples, threads: int, shape
 
 
 @validate_call
+def check_independence(
+    source: Path, recipe: Recipe, samples: Samples, threads: int, names: list[str], model: str
+) -> None:
+    """Refuse a model whose answers depend on the batch, see `outputs.check_independence`."""
+    with _float_session(source, recipe, samples, threads) as session:
+        outputs.check_independence(session, samples, names, model)
+
+
+@validate_call
 def answer(
     source: Path, recipe: Recipe, samples: Samples, threads: int, task: AnyTask, shapes: Shapes, out: Path
 ) -> None:

@@ -86,10 +86,9 @@ class Preparation:
         self._listener.phase("reading the model")
         form = Format(self.run.model.format)
         _check_installed(form)
-        if (own := source_of(self.run.request)).maker() is None and own.path is not None:
-            self.store.watch.add(model_files(own.path.absolute()))
         source, notes = making.make(source_of(self.run.request), self.store.form(form), self._executor, load_data)
         self._note(notes)
+        self.store.watch.add(model_files(source))
         given = self._given_forms(form)
         for hop in route(form, Format.RAW_ONNX) or ():
             if hop.target in given:
@@ -195,6 +194,7 @@ class Preparation:
         runner, recipe = plan.runner_of(reference)
         payload = {"source": clean, "recipe": recipe, "samples": inputs.check.head(1)}
         counts = self._executor.run(runner.environment, f"{FUNCTIONS}:count", payload).value
+        self._check_independence(inputs)
         record = self.run.model
         record.parameters, record.macs = counts["parameters"], counts["macs"]
         return Model(
@@ -205,6 +205,25 @@ class Preparation:
             parameters=counts["parameters"],
             macs=counts["macs"],
         )
+
+    def _check_independence(self, inputs: plan.Inputs) -> None:
+        """Refuse a model whose answer for a sample depends on the other samples in its batch.
+
+        Raises:
+            RequestError: it does.
+            RunError: the float model cannot be run.
+        """
+        reference = reference_of(inputs.format)
+        runner, recipe = plan.runner_of(reference)
+        payload = {
+            "source": inputs.path(reference, self.store),
+            "recipe": recipe,
+            "samples": inputs.evaluation,
+            "threads": inputs.threads,
+            "names": [tensor.name for tensor in inputs.signature.outputs],
+            "model": Path(self.run.request.model).name,
+        }
+        self._executor.run(runner.environment, f"{FUNCTIONS}:check_independence", payload)
 
     def settled(self, inputs: plan.Inputs) -> plan.Inputs:
         """The inputs with a task that can judge; some must see what the float model gives for some samples.

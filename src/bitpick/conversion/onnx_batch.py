@@ -61,8 +61,8 @@ class Trial:
 
     Args:
         model: the model.
-        samples: an array of shape (m, …) for each input; None where none are known: then numbers are made up, for
-            several guesses at the sizes of free axes.
+        samples: an array of shape (m, …) for each input; None where none are known. Without samples, or with those of
+            another shape than the model takes, numbers are made up, for several guesses at the sizes of free axes.
     """
 
     def __init__(self, model: onnx.ModelProto, samples: Sequence[NDArray[Any]] | None) -> None:
@@ -79,8 +79,13 @@ class Trial:
         outputs = [shape for value in self.outputs if (shape := declared(value)) is not None]
         self.axes = batch_axes(self.shapes, outputs)
         if samples is not None:
-            each = zip(self.axes, self.shapes, samples, strict=True)
-            self.axes = [_fitting(axis, shape, array.shape[1:]) for axis, shape, array in each]
+            possible = [_possible(shape, array.shape[1:]) for shape, array in zip(self.shapes, samples, strict=True)]
+            if all(possible):
+                pairs = zip(self.axes, possible, strict=True)
+                self.axes = [axis if axis in axes else axes[0] for axis, axes in pairs]
+            else:  # samples of another model: whoever loads them for this one says so
+                samples = None
+        self.samples = samples
         self._guesses = [samples] if samples is not None else [self._made_up(size) for size in _SIZES]
 
     def _made_up(self, free: int) -> list[NDArray[Any]]:
@@ -149,7 +154,7 @@ def find(model: onnx.ModelProto, samples: Sequence[NDArray[Any]] | None, name: s
         return found
     size = next(iter(sizes), 1)
     ran, inputs = trial.run(range(size)), tuple(trial.axes)
-    if ran is None and samples is not None:
+    if ran is None and trial.samples is not None:
         takes = zip(trial.inputs, trial.shapes, strict=True)
         raise ModelError(
             f"ONNX Runtime cannot run {name} on {'a sample' if size == 1 else f'{size} samples'}: {trial.refusal}",
@@ -197,7 +202,9 @@ def _free(trial: Trial) -> Axes | None:
         named = [axis for axis in grows if known and isinstance(known[axis], str) and known[axis] in names]
         axes.append(0 if 0 in grows else (named or grows)[0])
     ranks = tuple(each.ndim for each in ran[0])
-    branches = any(node.op_type in onnx_passes.BRANCHING for node in trial.nodes) and not _independent(trial, axes, ran[2])
+    branches = any(node.op_type in onnx_passes.BRANCHING for node in trial.nodes) and not _independent(
+        trial, axes, ran[2]
+    )
     return Axes(tuple(trial.axes), tuple(axes), ranks, 1 if branches else None, branches)
 
 
@@ -297,13 +304,11 @@ def _declare(value: onnx.ValueInfoProto, axis: int | None, size: int | None) -> 
         shape.dim.append(dim)
 
 
-def _fitting(axis: int | None, shape: Sequence[int | str | None], sample: Sequence[int]) -> int | None:
-    """The axis of the batch in an input that takes samples of this shape: as declared, where that fits."""
+def _possible(shape: Sequence[int | str | None], sample: Sequence[int]) -> list[int | None]:
+    """The axes of an input that can be the batch, for samples of this shape; None for an input without one."""
     wanted = _sizes(shape)
-    possible: list[int | None] = [a for a in range(len(wanted)) if fits(sample, wanted[:a] + wanted[a + 1 :])]
-    if fits(sample, wanted):
-        possible.append(None)
-    return axis if axis in possible or not possible else possible[0]
+    found: list[int | None] = [a for a in range(len(wanted)) if fits(sample, wanted[:a] + wanted[a + 1 :])]
+    return [*found, None] if fits(sample, wanted) else found
 
 
 def _sizes(shape: Sequence[int | str | None]) -> list[int | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
@@ -169,10 +170,12 @@ def name_outputs(model: onnx.ModelProto) -> None:
 
     graph = model.graph
     made = {name for node in graph.node for name in node.output}
+    taken = made | {each.name for each in (*graph.initializer, *graph.input, *graph.output)}
     for value in graph.output:
         if value.name in made:
             continue
-        inside = f"{value.name}.stored"
+        inside = next(name for i in itertools.count(1) if (name := f"{value.name}.stored{i}") not in taken)
+        taken.add(inside)
         own = {value.name: inside}
         given = next((each for each in graph.input if each.name == value.name), None)
         if given is not None:  # its name is the user's: another one is made for the output
@@ -195,7 +198,7 @@ def open_maps(model: onnx.ModelProto) -> None:
         node = made.get(value.name)
         if node is not None and node.op_type == "ZipMap":
             node.CopyFrom(onnx.helper.make_node("Identity", list(node.input), list(node.output), node.name))
-            value.type.CopyFrom(onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, None))
+            value.type.CopyFrom(onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, [None, None]))
 
 
 def free_dims(model: onnx.ModelProto) -> None:

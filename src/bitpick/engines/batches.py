@@ -8,6 +8,7 @@ import numpy as np
 
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import CALIBRATION_BATCH
+from bitpick.errors import EngineError
 from bitpick.preprocessing import Arrays
 
 
@@ -32,6 +33,18 @@ def calibration_batches(samples: Samples, size: int | None) -> Iterator[Arrays]:
             yield batch
 
 
+def example(samples: Samples, size: int | None, count: int) -> Arrays:
+    """The first samples: so many, or as many as a graph takes at once.
+
+    Args:
+        samples: a set.
+        size: the number of samples that a graph takes at once; None where any will do.
+        count: how many, in that case.
+    """
+    number = size or count
+    return pieces(next(samples.head(number).batches(number)), size)[0]
+
+
 def pieces(batch: Arrays, size: int | None) -> list[Arrays]:
     """A batch in pieces of the size that a graph takes, the last one filled up; whole where any size will do."""
     if size is None:
@@ -43,8 +56,25 @@ def pieces(batch: Arrays, size: int | None) -> list[Arrays]:
     return found
 
 
-def joined(parts: Sequence[Arrays], count: int) -> Arrays:
-    """The outputs of pieces, put together again and cut to so many samples, as float32."""
+def joined(parts: Sequence[Arrays], count: int, size: int | None = None) -> Arrays:
+    """The outputs of pieces, put together again and cut to so many samples, as float32.
+
+    Args:
+        parts: the outputs of each piece.
+        count: the number of samples.
+        size: the number of samples of each piece; None where there is one piece, which has all of them.
+
+    Raises:
+        EngineError: an output does not have a row for each sample of its piece.
+    """
+    for number, each in enumerate(each for part in parts for each in part):
+        if each.shape[:1] != (size or count,):
+            name = number % len(parts[0]) + 1
+            raise EngineError(
+                f"output {name} has the shape {each.shape} for {size or count} samples",
+                expected="a first axis that is the batch",
+                mend="give a model whose outputs have one row for each sample",
+            )
     if len(parts) == 1:
         return tuple(np.asarray(each[:count], dtype=np.float32) for each in parts[0])
     return tuple(np.concatenate(each)[:count].astype(np.float32, copy=False) for each in zip(*parts, strict=True))

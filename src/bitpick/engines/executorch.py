@@ -7,7 +7,7 @@ from typing import Any
 
 from bitpick.datasets.dataset import Samples
 from bitpick.engines import pt2e
-from bitpick.engines.batches import joined, pieces
+from bitpick.engines.batches import example, joined, pieces
 from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings
 from bitpick.engines.graphs import executorch as graph
 from bitpick.engines.graphs.executed import Executed
@@ -60,7 +60,7 @@ class ExecuTorchEngine(Engine):
         from bitpick.conversion import pytorch_file
 
         module: Any = pytorch_file.load(source)
-        one = tuple(map(torch.from_numpy, next(samples.head(1).batches(1))))
+        one = tuple(map(torch.from_numpy, example(samples, pytorch_file.fixed_batch(module), 1)))
         if recipe.kind != "baseline":
             module = pt2e.quantize(module, _quantizer(recipe), samples)
         program = torch.export.export(module, one)
@@ -99,13 +99,17 @@ class _ExecuTorchSession(Session):
         self._torch = torch
         self._program = Runtime.get().load_program(path)
         self._method = self._program.load_method("forward")
+        self._size = int(self._method.metadata.input_tensor_meta(0).sizes()[0])
 
-    def prepare(self, batch: Arrays) -> list[list[Any]]:
-        return [[self._torch.from_numpy(each) for each in sample] for sample in pieces(batch, 1)]
+    def prepare(self, batch: Arrays) -> tuple[int, list[list[Any]]]:
+        parts = pieces(batch, self._size)
+        return len(batch[0]), [[self._torch.from_numpy(each) for each in part] for part in parts]
 
-    def run(self, native: list[list[Any]]) -> list[Arrays]:
+    def run(self, native: tuple[int, list[list[Any]]]) -> tuple[int, list[Arrays]]:
+        count, parts = native
         # An output is a view of the program's memory, which the next run writes to.
-        return [tuple(each.numpy().copy() for each in self._method.execute(sample)) for sample in native]
+        return count, [tuple(each.numpy().copy() for each in self._method.execute(part)) for part in parts]
 
-    def outputs(self, native: list[Arrays]) -> Arrays:
-        return joined(native, len(native))
+    def outputs(self, native: tuple[int, list[Arrays]]) -> Arrays:
+        count, parts = native
+        return joined(parts, count, self._size)

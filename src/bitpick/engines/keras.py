@@ -123,4 +123,4 @@ class _KerasSession(Session):
 
     def outputs(self, native: Any) -> Arrays:
         count, parts = native
-        return joined([tuple(np.asarray(each) for each in part) for part in parts], count)
+        return joined([tuple(np.asarray(each) for each in part) for part in parts], count, self._fixed)

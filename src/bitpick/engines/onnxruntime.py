@@ -226,7 +226,7 @@ class _OnnxRuntimeSession(Session):
 
     def outputs(self, native: tuple[int, list[Any]]) -> Arrays:
         count, parts = native
-        return joined(parts, count)
+        return joined(parts, count, self._fixed)
 
 
 def _grid() -> list[str]:

@@ -219,4 +219,4 @@ class _OpenVinoSession(Session):
 
     def outputs(self, native: tuple[int, list[Any]]) -> Arrays:
         count, parts = native
-        return tuple(np.array(each) for each in joined(parts, count))
+        return tuple(np.array(each) for each in joined(parts, count, self._fixed))

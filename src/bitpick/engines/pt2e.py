@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bitpick.conversion import exported_program, pytorch_file
+from bitpick.conversion import pytorch_file
 from bitpick.datasets.dataset import Samples
-from bitpick.engines.batches import calibration_batches, pieces
+from bitpick.engines.batches import calibration_batches, example, pieces
 
 
 def quantize(module: Any, quantizer: Any, samples: Samples, rewrite: Callable[[Any], None] | None = None) -> Any:
@@ -25,16 +25,11 @@ def quantize(module: Any, quantizer: Any, samples: Samples, rewrite: Callable[[A
     import torch
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
+    fixed = pytorch_file.fixed_batch(module)
     # The example is of another size than the calibration batches: only then does the batch stay free.
-    example = tuple(map(torch.from_numpy, next(samples.head(2).batches(2))))
-    free = tuple({0: torch.export.Dim("batch")} for _ in example)
-    fixed = None
-    try:
-        exported = torch.export.export(module, example, dynamic_shapes=free)
-    except Exception:
-        if (fixed := pytorch_file.fixed_batch(module)) is None:
-            raise
-        exported = torch.export.export(module, exported_program.sized(example, fixed))
+    numbers = tuple(map(torch.from_numpy, example(samples, fixed, 2)))
+    free = tuple({0: torch.export.Dim("batch")} for _ in numbers) if fixed is None else None
+    exported = torch.export.export(module, numbers, dynamic_shapes=free)
     program = exported.module(check_guards=False)
     if rewrite is not None:
         rewrite(program)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bitpick.datasets.dataset import Samples
+from bitpick.engines.batches import calibration_batches, example, joined, pieces
 from bitpick.engines.engine import (
-    CALIBRATION_BATCH,
     Build,
     Capability,
     Engine,
@@ -38,6 +38,7 @@ _BACKENDS = {
 }
 _BACKEND = "torch.backends.quantized.engine"
 _FILE = "model.pt"
+_BATCH = "batch"  # the file in the archive that says how many samples the module takes at once; empty where any will do
 _SCHEME = "s8u8-per_channel-histogram"
 
 
@@ -92,12 +93,13 @@ class PyTorchFxEngine(Engine):
         from bitpick.conversion import pytorch_file
 
         module = pytorch_file.load(source)
-        example = tuple(map(torch.from_numpy, next(samples.head(2).batches(2))))
+        fixed = pytorch_file.fixed_batch(module)
+        numbers = tuple(map(torch.from_numpy, example(samples, fixed, 2)))
         with _quiet(), torch.inference_mode(), _backend(recipe):
             if recipe.kind != "baseline":
-                module = _quantized(module, recipe, example, samples)
-            script: Any = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
-            torch.jit.save(script, folder / _FILE)
+                module = _quantized(module, recipe, numbers, samples)
+            script: Any = torch.jit.trace(module, numbers, check_trace=False)  # type: ignore[no-untyped-call]
+            torch.jit.save(script, folder / _FILE, _extra_files={_BATCH: str(fixed or "")})
         return Build(recipe, folder, (_FILE,), {} if (wanted := _wanted(recipe)) is None else {_BACKEND: wanted})
 
     def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:  # noqa: ARG002 - the same for all
@@ -108,10 +110,8 @@ class PyTorchFxEngine(Engine):
 
     def insides(self, floats: Build, build: Build) -> Insides:
         """See `Engine.insides`."""
-        import torch
-
         with _backend(build.recipe), _quiet():
-            both = [torch.jit.load(each.main).eval() for each in (floats, build)]  # type: ignore[no-untyped-call]
+            both = [_loaded(each)[0] for each in (floats, build)]
         return TorchScriptInsides(*both)
 
     def open(self, build: Build, settings: SessionSettings) -> Session:
@@ -123,11 +123,11 @@ class PyTorchFxEngine(Engine):
         import torch
 
         with _backend(build.recipe), _quiet():
-            module = torch.jit.load(build.main).eval()  # type: ignore[no-untyped-call]
-            return graph.executed(module, tuple(map(torch.from_numpy, sample)))
+            module, fixed = _loaded(build)
+            return graph.executed(module, tuple(map(torch.from_numpy, pieces(sample, fixed)[0])))
 
 
-def _quantized(module: Any, recipe: Recipe, example: Any, samples: Samples) -> Any:
+def _quantized(module: Any, recipe: Recipe, numbers: Any, samples: Samples) -> Any:
     """Prepare with the current back-end's defaults, observe all samples, convert."""
     import torch
     from torch.ao.quantization import get_default_qconfig_mapping
@@ -139,10 +139,21 @@ def _quantized(module: Any, recipe: Recipe, example: Any, samples: Samples) -> A
     for name in excluded(recipe, pytorch_file.layers(module)):
         mapping.set_module_name(name, None)
     _lay_out(module)
-    prepared = prepare_fx(module, mapping, example)
-    for batch in samples.batches(CALIBRATION_BATCH):
-        prepared(*map(torch.from_numpy, batch))
+    prepared = prepare_fx(module, mapping, numbers)
+    fixed = pytorch_file.fixed_batch(module)
+    for batch in calibration_batches(samples, fixed):
+        for part in pieces(batch, fixed):
+            prepared(*map(torch.from_numpy, part))
     return convert_fx(prepared)
+
+
+def _loaded(build: Build) -> tuple[Any, int | None]:
+    """The module of a build, and how many samples it takes at once; None where any number will do."""
+    import torch
+
+    extra = {_BATCH: ""}
+    module = torch.jit.load(build.main, _extra_files=extra).eval()  # type: ignore[no-untyped-call]
+    return module, int(extra[_BATCH]) if extra[_BATCH] else None
 
 
 def _lay_out(module: Any) -> None:
@@ -171,18 +182,20 @@ class _TorchScriptSession(Session):
             # Weights are packed for the current back-end as they are read.
             stack.enter_context(_backend(build.recipe))
             with _quiet():
-                self._module = torch.jit.load(build.main).eval()  # type: ignore[no-untyped-call]
+                self._module, self._fixed = _loaded(build)
             self._open = stack.pop_all()
 
     def prepare(self, batch: Arrays) -> Any:
-        return tuple(map(self._torch.from_numpy, batch))
+        return len(batch[0]), [tuple(map(self._torch.from_numpy, part)) for part in pieces(batch, self._fixed)]
 
     def run(self, native: Any) -> Any:
+        count, parts = native
         with self._torch.inference_mode():
-            return self._module(*native)
+            return count, [self._module(*part) for part in parts]
 
     def outputs(self, native: Any) -> Arrays:
-        return pytorch.arrays(native)
+        count, parts = native
+        return joined([pytorch.arrays(part) for part in parts], count, self._fixed)
 
     def __exit__(self, *_: object) -> None:
         self._open.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 from bitpick.datasets.dataset import Samples
 from bitpick.engines import pt2e
-from bitpick.engines.batches import joined, pieces
+from bitpick.engines.batches import example, joined, pieces
 from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings, excluded
 from bitpick.engines.graphs import pytorch
 from bitpick.engines.graphs import pytorch_pt2e as graph
@@ -23,6 +23,7 @@ from bitpick.recipe import Recipe, baseline
 _REDUCED = "reduced_range"
 _EAGER = "eager"
 _FILE = "model.pt2"
+_BATCH = "bitpick.batch"  # in a package's metadata: how many samples it takes at once; empty where any will do
 _COMPILERS = ("c++", "g++", "clang++")
 _CHECKED = 32  # samples
 # Of the outputs' variance. Sums in another order flip few roundings; a kernel that is wrong leaves nothing alike.
@@ -88,32 +89,28 @@ class PyTorchPt2eEngine(Engine):
         from bitpick.conversion import pytorch_file
 
         module: Any = pytorch_file.load(source)
+        fixed = pytorch_file.fixed_batch(module)
         # Two samples, not one: an export specializes on a size of one.
-        example = tuple(map(torch.from_numpy, next(samples.head(2).batches(2))))
-        free = tuple({0: torch.export.Dim("batch", min=1)} for _ in example)
+        numbers = tuple(map(torch.from_numpy, example(samples, fixed, 2)))
+        free = tuple({0: torch.export.Dim("batch", min=1)} for _ in numbers) if fixed is None else None
         with torch.no_grad():
             if recipe.kind != "baseline":
                 module = pt2e.quantize(module, _quantizer(module, recipe), samples, _widen)
-            try:
-                program = torch.export.export(module, example, dynamic_shapes=free)
-            except Exception as error:
-                if pytorch_file.fixed_batch(module) is None:
-                    raise
-                raise Unsupported("the model was exported for one size of batch, which its graph depends on") from error
+            program = torch.export.export(module, numbers, dynamic_shapes=free)
             if _EAGER in recipe.options:
                 torch.export.save(program, folder / _FILE)
                 return Build(recipe, folder, (_FILE,))
-            batch = tuple(map(torch.from_numpy, next(samples.head(_CHECKED).batches(_CHECKED))))
-            expected = pytorch.arrays(program.module(check_guards=False)(*batch))
+            checked = tuple(map(torch.from_numpy, example(samples, fixed, _CHECKED)))
+            expected = pytorch.arrays(program.module(check_guards=False)(*checked))
             # Freezing turns weights into constants, without which nothing integer is fused.
             configuration = {
                 "freezing": True,
-                "aot_inductor.metadata": {graph.METADATA_KEY: graph.layers(program)},
+                "aot_inductor.metadata": {graph.METADATA_KEY: graph.layers(program), _BATCH: str(fixed or "")},
             }
             aoti_compile_and_package(
                 program, package_path=str((folder / _FILE).absolute()), inductor_configs=configuration
             )
-            _check(expected, pytorch.arrays(aoti_load_package(str(folder / _FILE))(*batch)))
+            _check(expected, pytorch.arrays(aoti_load_package(str(folder / _FILE))(*checked)))
         return Build(recipe, folder, (_FILE,))
 
     def repairs(self, recipe: Recipe) -> list[Recipe]:
@@ -131,7 +128,16 @@ class PyTorchPt2eEngine(Engine):
 
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
-        return (_ProgramSession if _EAGER in build.recipe.options else _PackageSession)(build.main, settings)
+        if _EAGER in build.recipe.options:
+            from bitpick.conversion import pytorch_file
+
+            module = pytorch_file.load(build.main)
+            return _PyTorchSession(module, pytorch_file.fixed_batch(module), settings)
+        from torch._inductor import aoti_load_package
+
+        package = aoti_load_package(str(build.main))
+        batch = package.loader.get_metadata().get(_BATCH, "")
+        return _PyTorchSession(package, int(batch) if batch else None, settings)
 
     def mend(self, recipe: Recipe, code: FindingCode) -> str:  # noqa: ARG002 - the same for all recipes
         """See `Engine.mend`."""
@@ -202,36 +208,16 @@ def _quantizer(module: Any, recipe: Recipe) -> Any:
     return quantizer
 
 
-class _PackageSession(Session):
-    def __init__(self, path: Path, settings: SessionSettings) -> None:
+class _PyTorchSession(Session):
+    """A package, or a module, that takes so many samples at once; any number, for None."""
+
+    def __init__(self, call: Any, fixed: int | None, settings: SessionSettings) -> None:
         import torch
-        from torch._inductor import aoti_load_package
 
         torch.set_num_threads(settings.threads)
         self._torch = torch
-        self._run = aoti_load_package(str(path))
-
-    def prepare(self, batch: Arrays) -> Any:
-        return tuple(map(self._torch.from_numpy, batch))
-
-    def run(self, native: Any) -> Any:
-        with self._torch.inference_mode():
-            return self._run(*native)
-
-    def outputs(self, native: Any) -> Arrays:
-        return pytorch.arrays(native)
-
-
-class _ProgramSession(Session):
-    def __init__(self, path: Path, settings: SessionSettings) -> None:
-        import torch
-
-        from bitpick.conversion import pytorch_file
-
-        torch.set_num_threads(settings.threads)
-        self._torch = torch
-        self._module = pytorch_file.load(path)
-        self._fixed = pytorch_file.fixed_batch(self._module)
+        self._call = call
+        self._fixed = fixed
 
     def prepare(self, batch: Arrays) -> Any:
         return len(batch[0]), [tuple(map(self._torch.from_numpy, part)) for part in pieces(batch, self._fixed)]
@@ -239,8 +225,8 @@ class _ProgramSession(Session):
     def run(self, native: Any) -> Any:
         count, parts = native
         with self._torch.inference_mode():
-            return count, [self._module(*part) for part in parts]
+            return count, [self._call(*part) for part in parts]
 
     def outputs(self, native: Any) -> Arrays:
         count, parts = native
-        return joined([pytorch.arrays(part) for part in parts], count)
+        return joined([pytorch.arrays(part) for part in parts], count, self._fixed)

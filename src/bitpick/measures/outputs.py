@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Session
-from bitpick.errors import EngineError
+from bitpick.errors import EngineError, ModelError
 from bitpick.measures.tasks.task import Answers, Targets, Task
 from bitpick.model import fits
 from bitpick.preprocessing import Arrays
@@ -16,6 +17,10 @@ from bitpick.preprocessing import Arrays
 Shapes = Sequence[tuple[int | None, ...] | None]
 """Of one sample of each output; None is not checked."""
 EVALUATION_BATCH = 500
+_TOGETHER = 8  # samples
+# Kernels for several samples add up in another order than those for one; statistics over a batch move answers by
+# percents.
+_TOGETHER_LIMIT = 1e-3
 _MOST_NUMBERS = 25_000_000  # of one batch's inputs: 100 MB
 
 
@@ -72,6 +77,59 @@ def _gathered(parts: Iterator[Arrays], count: int) -> Arrays:
             array[done : done + len(each)] = each
         done += len(part[0])
     return found
+
+
+def check_independence(session: Session, samples: Samples, names: Sequence[str], source: str) -> None:
+    """Refuse a model whose answer for a sample depends on what else is in its batch: it is judged in batches.
+
+    Args:
+        session: the float model.
+        samples: of which the first few are run together, and each by itself.
+        names: of its outputs.
+        source: the model, as messages call it.
+
+    Raises:
+        ModelError: an output does not have a row for each sample, or another one in a batch than alone.
+    """
+    count = min(samples.count, _TOGETHER)
+    batch = next(samples.head(count).batches(count))
+    together, again = (session.outputs(session.run(session.prepare(batch))) for _ in range(2))
+    for place in range(count):
+        alone = session.outputs(session.run(session.prepare(tuple(each[place : place + 1] for each in batch))))
+        for name, many, repeated, one in zip(names, together, again, alone, strict=True):
+            if many.shape[:1] != (count,) or one.shape != (1, *many.shape[1:]):
+                raise ModelError(
+                    f"the output {name} of {source} does not have one row for each sample: its shape is {many.shape} "
+                    f"for {count} samples, and {one.shape} for one",
+                    expected="outputs whose first axis is the batch, and whose other axes are the same for all samples",
+                    mend="cut the model before the step that selects or joins rows, and do that step after it",
+                )
+            difference = _distance(many[place : place + 1], one, many)
+            if difference > _TOGETHER_LIMIT and _distance(many, repeated, many) > _TOGETHER_LIMIT:
+                raise ModelError(
+                    f"{source} gives another answer each time: {name} differs by up to {100 * difference:.2g}% of its "
+                    "largest number for the same samples",
+                    expected="a model in evaluation mode, without random numbers",
+                    mend="call model.eval() (PyTorch) or pass training=False (Keras) before you export it",
+                )
+            if difference > _TOGETHER_LIMIT:
+                raise ModelError(
+                    f"the answer of {source} for a sample depends on the other samples in its batch: alone, {name} of "
+                    f"sample {place} differs by up to {100 * difference:.2g}% of its largest number",
+                    expected="a model that answers for each sample by itself",
+                    mend="call model.eval() (PyTorch) or pass training=False (Keras) before you export it; statistics "
+                    "over the batch cannot be used once a model is deployed",
+                )
+
+
+def _distance(one: NDArray[np.float32], other: NDArray[np.float32], scale: NDArray[np.float32]) -> float:
+    """The largest difference as a share of the largest number; of numbers that are not finite in both, none."""
+    finite = np.isfinite(one) & np.isfinite(other)
+    if not np.array_equal(np.where(finite, 0, one), np.where(finite, 0, other), equal_nan=True):
+        return float("inf")
+    largest = float(np.abs(scale, where=np.isfinite(scale), out=np.zeros_like(scale)).max(initial=0.0))
+    difference = float(np.abs(np.where(finite, one, 0) - np.where(finite, other, 0)).max(initial=0.0))
+    return difference / largest if largest else 0.0
 
 
 def targets_of(samples: Samples) -> Targets:

@@ -24,7 +24,8 @@ class Build:
         self.torch = torch
         self.program = Runtime.get().load_program(folder / files[0])
         self.method = self.program.load_method("forward")
-        self.batch = 1  # how many samples the program takes at once
+        # How many samples the program takes at once.
+        self.batch = int(self.method.metadata.input_tensor_meta(0).sizes()[0])
 
     def prepare(self, inputs: list[np.ndarray]) -> Any:
         return [self.torch.from_numpy(each) for each in inputs]

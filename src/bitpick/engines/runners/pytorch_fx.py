@@ -12,7 +12,6 @@ class Build:
     """The build, opened as TorchScript by PyTorch."""
 
     packages = ("torch",)
-    batch = 1
 
     def __init__(self, folder: Path, files: list[str], settings: dict[str, str], threads: int) -> None:
         import torch
@@ -22,7 +21,9 @@ class Build:
             torch.backends.quantized.engine = settings["torch.backends.quantized.engine"]
         self.torch = torch
         load: Any = torch.jit.load
-        self.module = load(folder / files[0]).eval()
+        extra = {"batch": ""}
+        self.module = load(folder / files[0], _extra_files=extra).eval()
+        self.batch = int(extra["batch"] or 1)  # how many samples the module takes at once
 
     def prepare(self, inputs: list[np.ndarray]) -> Any:
         return [self.torch.from_numpy(each) for each in inputs]

@@ -27,6 +27,9 @@ class Build:
             from torch._inductor import aoti_load_package
 
             self.call: Any = aoti_load_package(str(folder / files[0]))
+            self.batch = int(
+                self.call.loader.get_metadata().get("bitpick.batch") or 1
+            )  # how many samples it takes at once
         else:
             from torch.fx.graph import CodeGen
 
