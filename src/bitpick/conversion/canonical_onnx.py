@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitpick.conversion import onnx_file, onnx_indices, onnx_passes
+from bitpick.conversion import onnx_file, onnx_indices, onnx_passes, rounding
 from bitpick.conversion.hop import Hop
 from bitpick.conversion.onnx_names import rename
 from bitpick.errors import ModelError, OperatorError
@@ -121,12 +121,9 @@ def _freed(model: onnx.ModelProto) -> onnx.ModelProto:
         sides = [onnx_file.run(free, inputs), [each[:size] for each in grown]]
     except Exception:  # noqa: BLE001 - whatever the runtime says of it, the graph has a size of its own
         return model
-    alike = all(len(each) == size + 1 for each in grown) and all(
-        reference.shape == each.shape and np.allclose(reference, each, rtol=1e-3, atol=1e-4)
-        for side in sides
-        for reference, each in zip(expected, side, strict=True)
-    )
-    return free if alike else model
+    reference, *others = (tuple(np.asarray(each, np.float32) for each in side) for side in (expected, *sides))
+    grows = all(len(each) == size + 1 for each in grown)
+    return free if grows and all(rounding.alike(reference, each) for each in others) else model
 
 
 def trace_source(source: str, target: str, inputs: str) -> dict[str, Any]:
