@@ -66,7 +66,7 @@ def convert(source: str, out: str) -> None:
         raise OperatorError(
             f"ONNX Runtime cannot load {Path(source).name} (opset {onnx_file.opset_of(original)}): {told}"
         ) from error
-    model = onnx.load(out)
+    model = onnx_file.load(Path(out))
     onnx_passes.pool_means(model)
     onnx_passes.fix_reshapes(model)
     onnx_passes.flatten_biases(model)

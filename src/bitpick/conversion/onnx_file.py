@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitpick.conversion import onnx_passes
+from bitpick.conversion import onnx_passes, onnx_unfused
 from bitpick.errors import ModelError
 from bitpick.library_errors import telling_line
 from bitpick.onnx_traits import declared, dtype_name, inputs_of
@@ -21,17 +21,20 @@ _FLOATS = (1, 10, 11, 16)  # TensorProto's numbers of float32, float16, float64 
 
 
 def load(path: Path) -> onnx.ModelProto:
-    """Read and check an ONNX file; nodes that are out of order are sorted.
+    """Read and check an ONNX file; nodes that are out of order are sorted, fused operators of ONNX Runtime written out.
 
     Raises:
-        ModelError: it is no valid ONNX model.
+        ModelError: it is no valid ONNX model, or one for one kind of CPU.
     """
     import onnx
 
     try:
         model = onnx.load(path)
         onnx_passes.sort_nodes(model)
+        onnx_unfused.spell_out(model, opset_of(model), str(path))
         onnx.checker.check_model(model)
+    except ModelError:
+        raise
     except Exception as error:
         told = telling_line(error)
         raise ModelError(
