@@ -203,7 +203,7 @@ WRONG = {
     "selection": (["compare", "../linear.onnx", "--selection", "cross"], "did you mean cross-fit?"),
     "recipe of another engine": (
         ["compare", "../linear.onnx", "--engine", "keras", "--recipe", "fake:float32"],
-        "is of no engine that --engine names",
+        "which --engine leaves out",
     ),
     "timeout": (["compare", "../linear.onnx", "--timeout", "0"], "the timeout 0 is out of range"),
     "memory limit": (["compare", "../linear.onnx", "--memory-limit", "-1"], "the memory limit -1 is out of range"),

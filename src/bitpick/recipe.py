@@ -171,7 +171,10 @@ class Recipe(BaseModel):
         try:
             fields = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise RecipeError(f"the recipe {path} cannot be read: {error.strerror}") from error
+            raise RecipeError(
+                f"the recipe {path} cannot be read: {error.strerror}",
+                mend="check the path: a name that ends in .yaml or .yml is a file",
+            ) from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise RecipeError(f"{path} is not YAML: {' '.join(str(error).split())}", expected=expected) from error
         if not isinstance(fields, dict):
@@ -217,6 +220,7 @@ class Recipe(BaseModel):
             raise RecipeError(
                 f"{text!r} is not a recipe id",
                 expected="<engine>:<dtypes>-<granularity>-<calibration>, e.g. onnxruntime:s8u8-per_channel-minmax",
+                mend="see what each engine has with: bitpick engines",
             )
         options = (o.partition("=") for o in match["options"].split("+")[1:])
         try:
@@ -229,7 +233,9 @@ class Recipe(BaseModel):
             )
         except ValidationError as error:
             reasons = "; ".join(e["msg"].removeprefix("Value error, ") for e in error.errors())
-            raise RecipeError(f"{text!r} is not a recipe: {reasons}") from error
+            raise RecipeError(
+                f"{text!r} is not a recipe: {reasons}", mend="see what each engine has with: bitpick engines"
+            ) from error
 
 
 def _expression(pattern: str) -> str:

@@ -151,7 +151,9 @@ def gate(
         try:
             stores.write_whole(Path(junit), gates.junit(checks))
         except OSError as error:
-            raise OutputError(f"the file {junit} cannot be written: {error.strerror}") from error
+            raise OutputError(
+                f"the file {junit} cannot be written: {error.strerror}", mend="name another file with --junit"
+            ) from error
     return checks
 
 
@@ -201,4 +203,7 @@ def write_report(folder: Path, run: Run) -> None:
         stores.write_whole(folder / REPORT_FILE, markdown.render(run))
         stores.write_whole(folder / PAGE_FILE, html.render(run, folder))
     except OSError as error:
-        raise OutputError(f"the report cannot be written in {folder}: {error.strerror}") from error
+        raise OutputError(
+            f"the report cannot be written in {folder}: {error.strerror}",
+            mend=f"free some space, or get the right to write there, and run: bitpick report {folder}",
+        ) from error

@@ -161,7 +161,9 @@ class Source:
             )
         if self.keras_builder is not None:
             if kind is not Kind.KERAS_WEIGHTS:
-                raise ModelError(f"the model {self.name} is a {kind}: it needs no --keras-builder")
+                raise ModelError(
+                    f"the model {self.name} is a {kind}: it needs no --keras-builder", mend="leave --keras-builder out"
+                )
             _check_function(self.keras_builder, "--keras-builder")
         if self.state_dict is not None:
             if kind is not Kind.FACTORY:
@@ -170,7 +172,10 @@ class Source:
                     expected="module:function, where --state-dict names a file of weights",
                 )
             if not self.state_dict.is_file():
-                raise ModelError(f"the file {self.state_dict} of --state-dict does not exist")
+                raise ModelError(
+                    f"the file {self.state_dict} of --state-dict does not exist",
+                    expected="a file that torch.save(module.state_dict(), …) wrote",
+                )
 
     def format(self) -> Format:
         """The form of the model that a run starts from; see `kind` for what is raised."""

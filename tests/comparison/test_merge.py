@@ -165,7 +165,7 @@ def test_the_same_comparison_again_keeps_what_was_imported(compare, root, measur
         (lambda f: f["samples"].append(f["samples"][0]), "is there more than once"),
         (lambda f: f.update(samples=[]), "holds no results: samples"),
         (lambda f: f.update(schema_version=2), "holds no results: schema_version"),
-        (lambda f: f["samples"][0].update(outputs=[[1.0]]), "its outputs are no arrays"),
+        (lambda f: f["samples"][0].update(outputs=[[1.0]]), "the outputs in .* cannot be read"),
         (lambda f: [s.update(outputs=[[1.0]]) for s in f["samples"]], r"outputs of the shapes \[\(1,\)\]"),
         (lambda f: f["samples"][0]["outputs"][0].__setitem__(0, float("inf")), "not finite"),
     ],

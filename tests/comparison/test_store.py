@@ -145,5 +145,5 @@ def test_read_says_what_is_wrong(tmp_path):
     with pytest.raises(OutputError, match="holds no run"):
         stores.read(tmp_path)
     (tmp_path / "run.json").write_text(json.dumps({"schema_version": 1}))
-    with pytest.raises(OutputError, match="not a run that this version reads"):
+    with pytest.raises(OutputError, match="this version of bitpick cannot read"):
         stores.read(tmp_path)

@@ -126,5 +126,7 @@ def export(known: EvaluationSet, out: Path, count: int) -> list[Path]:
                 np.savez(file, **dict(zip(known.names, arrays, strict=True)))  # type: ignore[arg-type]  # its stub
             written.append(file)
     except OSError as error:
-        raise OutputError(f"the samples cannot be written in {out}: {error.strerror}") from error
+        raise OutputError(
+            f"the samples cannot be written in {out}: {error.strerror}", mend="name another directory with --out"
+        ) from error
     return written

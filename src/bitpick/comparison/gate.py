@@ -61,7 +61,9 @@ def gate(run: Run, rules: Rules, row_ids: Sequence[str] = (), against: Run | Non
             no such row.
     """
     if run.state != "complete":
-        raise RequestError(f"the run is {run.state}", expected="a complete one", mend="run the same command again")
+        why = f": {run.error.what}" if run.error else ""
+        fix = (run.error.fix if run.error else None) or "run the same command again, which goes on from there"
+        raise RequestError(f"the run is {run.state}{why}", expected="a complete run", mend=fix)
     if against is not None:
         _comparable(run, against)
     chosen = list(row_ids) or ([run.recommendation.id] if run.recommendation and run.recommendation.id else [])
@@ -88,10 +90,18 @@ def _comparable(run: Run, earlier: Run) -> None:
         RequestError: it is not complete, or was evaluated on other samples, or by another metric.
     """
     if earlier.state != "complete":
-        raise RequestError(f"the earlier run is {earlier.state}", expected="a complete one")
+        raise RequestError(
+            f"the earlier run is {earlier.state}",
+            expected="a complete run",
+            mend="run its command again, or name another",
+        )
     ours, theirs = (each.data.evaluation.sha256 if each.data is not None else None for each in (run, earlier))
     if ours != theirs:
-        raise RequestError("the earlier run was evaluated on other samples", expected="the same evaluation set in both")
+        raise RequestError(
+            "the earlier run was evaluated on other samples",
+            expected="the same evaluation set in both",
+            mend="make the earlier run again on these samples",
+        )
     ours, theirs = (next((row.metric.label for row in each.rows if row.metric), None) for each in (run, earlier))
     if ours != theirs and theirs is not None:
         raise RequestError(f"the earlier run was judged by {theirs}", expected=f"{ours} in both")

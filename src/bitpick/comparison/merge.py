@@ -129,7 +129,11 @@ def _build_of(found: Results, work: Store, path: Path) -> Row:
     """The row of this host whose files, and session settings, gave the results."""
     row = work.run.row(found.recipe)
     if row is None or row.target != "host" or row.status != "ok" or not row.files:
-        raise DataError(f"{path} is of the build {found.recipe}, and the run has no such build")
+        raise DataError(
+            f"{path} is of the build {found.recipe}, and the run has no such build",
+            expected="results of one of its builds",
+            mend="name the run that the build was copied from",
+        )
     folder = work.build(row.recipe)
     has = {(work.root / file.path).relative_to(folder).as_posix(): file.sha256 for file in row.files}
     if has != found.files or (row.settings or {}) != found.settings:
@@ -161,10 +165,15 @@ def _outputs(found: Results, native: Arrays, path: Path) -> Arrays:
     try:
         outputs = found.outputs
     except (ValueError, TypeError) as error:
-        raise DataError(f"{path}: its outputs are no arrays: {error}") from error
+        raise DataError(
+            f"the outputs in {path} cannot be read: {error}", mend="copy the file from the device again"
+        ) from error
     has, wants = [each.shape[1:] for each in outputs], [each.shape[1:] for each in native]
     if has != wants:
         raise DataError(f"{path}: a sample has outputs of the shapes {has}", expected=f"{wants}, as here")
     if not all(np.isfinite(each).all() for each in outputs):
-        raise DataError(f"{path}: it has outputs that are not finite")
+        raise DataError(
+            f"{path} has outputs that are not finite, and the build's outputs here are finite",
+            mend="run run.py on the device again; if they stay so, the build does not work on that device",
+        )
     return outputs

@@ -170,7 +170,9 @@ def runner_of(form: Format) -> tuple[Engine, Recipe]:
         if recipe is not None and each.missing() is None:
             return each, recipe
     reasons = [each.missing() for each in engines().values() if each.float_recipe(form) is not None]
-    raise ModelError(f"nothing here runs {form} models", mend="; ".join(reason for reason in reasons if reason))
+    raise ModelError(
+        f"no engine that is installed runs {form} models", mend="; or ".join(reason for reason in reasons if reason)
+    )
 
 
 def start_form(recipe: Recipe, source: Format) -> Format | None:

@@ -107,7 +107,9 @@ def make_request(
     for recipe in named:
         if engine_names and recipe.engine not in engine_names:
             raise RecipeError(
-                f"the recipe {recipe.id} is of no engine that --engine names", expected=", ".join(engine_names)
+                f"the recipe {recipe.id} is of the engine {recipe.engine}, which --engine leaves out",
+                expected=f"recipes of {', '.join(engine_names)}",
+                mend=f"leave out --engine, or add --engine {recipe.engine}",
             )
     if margin is not None:
         margin_of(margin)

@@ -143,7 +143,9 @@ def quantize(
         raise RecipeError(f"{recipe.id}: {missing}")
     with _bench(model, data, load_data, listener, (recipe,), calibration_size, seed, accept_baseline) as bench:
         if reason := plan.unreachable(recipe, bench.model.format):
-            raise RecipeError(f"{recipe.id}: {reason}")
+            raise RecipeError(
+                f"{recipe.id}: {reason}", mend="name a recipe of another engine: bitpick engines lists them"
+            )
         suspicions.look(bench.executor, bench.store, bench.inputs, bench.model.macs, listener)
         inputs = bench.preparation.settled(bench.inputs)
         form = plan.start_form(recipe, bench.model.format)
@@ -176,7 +178,9 @@ def _check_writable(out: Path) -> None:
     """Refuse, before any work, an output that cannot be written."""
     parent = next(p for p in out.absolute().parents if p.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise OutputError(f"the output {out} cannot be written: no right to write in {parent}")
+        raise OutputError(
+            f"the output {out} cannot be written: no right to write in {parent}", mend="name another place with --out"
+        )
 
 
 @contextmanager

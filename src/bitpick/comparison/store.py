@@ -64,7 +64,10 @@ def read(folder: Path) -> Run:
             f"{folder} holds no run: {error.strerror} ({path})", expected="a directory with a run.json"
         ) from error
     except ValidationError as error:
-        raise OutputError(f"{path} is not a run that this version reads: {error.errors()[0]['msg']}") from error
+        raise OutputError(
+            f"this version of bitpick cannot read {path}: {error.errors()[0]['msg']}",
+            mend="use the version that wrote it, or make the run again",
+        ) from error
 
 
 def predictions(folder: Path, target: str = "host") -> NDArray[Any]:
@@ -108,7 +111,10 @@ class Store:
             raise OutputError(f"the output {self.root} is a file", expected="a directory, existing or not")
         missing = next((p for p in (self.root, *self.root.parents) if p.exists()), Path("/"))
         if not os.access(missing, os.W_OK | os.X_OK):
-            raise OutputError(f"the output directory {self.root} cannot be written: no right to write in {missing}")
+            raise OutputError(
+                f"the output directory {self.root} cannot be written: no right to write in {missing}",
+                mend="name another directory with --out",
+            )
         if self.root.is_dir() and any(self.root.iterdir()):
             self.previous = self._earlier(overwrite)
         if self.previous is not None:
@@ -124,7 +130,10 @@ class Store:
                 self.root.mkdir(parents=True)
             self.save()
         except OSError as error:
-            raise OutputError(f"the output directory {self.root} cannot be written: {error.strerror}") from error
+            raise OutputError(
+                f"the output directory {self.root} cannot be written: {error.strerror}",
+                mend="name another directory with --out",
+            ) from error
 
     def _earlier(self, overwrite: bool) -> Run | None:
         try:

@@ -50,6 +50,7 @@ def convert(source: str, out: str) -> None:
         raise ModelError(
             f"the model {name} is quantized already: {quantized[0]} and {len(quantized) - 1} more nodes say so",
             expected="the trained float32 model",
+            mend="give the float model that it was made from",
         )
     if onnx_file.opset_of(original) < MINIMUM_OPSET:
         original = _raised(original, name)
@@ -64,7 +65,9 @@ def convert(source: str, out: str) -> None:
     except Exception as error:
         told = telling_line(error)
         raise OperatorError(
-            f"ONNX Runtime cannot load {Path(source).name} (opset {onnx_file.opset_of(original)}): {told}"
+            f"ONNX Runtime cannot load {Path(source).name} (opset {onnx_file.opset_of(original)}): {told}",
+            expected="a model of standard ONNX operators that ONNX Runtime runs",
+            mend="export the model again without what the message names, or give it as it was before its export",
         ) from error
     model = onnx_file.load(Path(out))
     onnx_passes.pool_means(model)

@@ -34,4 +34,7 @@ def convert(source: str, out: str) -> None:
         litert_torch.convert(module, example).export(out)
     except Exception as error:
         told = telling_line(error)
-        raise OperatorError(f"litert-torch cannot convert the model to LiteRT: {told}") from error
+        raise OperatorError(
+            f"litert-torch cannot convert the model to LiteRT: {told}",
+            mend="give a float .tflite file of the model as a model of its own, or leave LiteRT out",
+        ) from error

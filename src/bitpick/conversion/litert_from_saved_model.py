@@ -42,4 +42,7 @@ def convert(source: str, out: str, shapes: Sequence[Sequence[int]] | None = None
         Path(out).write_bytes(converter.convert())
     except Exception as error:
         told = telling_line(error)
-        raise OperatorError(f"TensorFlow cannot convert {Path(source).name} to LiteRT: {told}") from error
+        raise OperatorError(
+            f"TensorFlow cannot convert {Path(source).name} to LiteRT: {told}",
+            mend="give a float .tflite file of the model as a model of its own, or leave LiteRT out",
+        ) from error

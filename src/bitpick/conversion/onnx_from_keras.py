@@ -40,6 +40,9 @@ def convert(source: str, out: str) -> None:
         made, _ = tf2onnx.convert.from_keras(model, input_signature=keras_file.specs(model), opset=OPSET)
     except Exception as error:
         told = telling_line(error)
-        raise OperatorError(f"tf2onnx cannot convert {Path(source).name} to opset {OPSET}: {told}") from error
+        raise OperatorError(
+            f"tf2onnx cannot convert {Path(source).name} to opset {OPSET}: {told}",
+            mend="convert it to .onnx yourself, and give that",
+        ) from error
     onnx_passes.spell_out_erfc(made)
     onnx.save(made, out)

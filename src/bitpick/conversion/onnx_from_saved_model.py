@@ -44,7 +44,10 @@ def convert(source: str, out: str) -> None:
         )
     except Exception as error:
         told = telling_line(error)
-        raise OperatorError(f"tf2onnx cannot convert {Path(source).name} to opset {OPSET}: {told}") from error
+        raise OperatorError(
+            f"tf2onnx cannot convert {Path(source).name} to opset {OPSET}: {told}",
+            mend="convert it to .onnx yourself, and give that",
+        ) from error
     for node in made.graph.node:
         node.name = _CALLS.sub("", node.name)
     onnx_passes.spell_out_erfc(made)

@@ -91,8 +91,8 @@ class Diagnosing(Comparison):
         for each in (baseline(recipe.engine), recipe):
             row = self.run.row(each.id)
             if row is None or row.status != "ok":
-                why = f"{row.status}: {row.reason}" if row else "not there"
-                raise RunError(f"{each.id} is {why}", mend="a recipe that can be built is one that can be diagnosed")
+                why = f"could not be built: {row.reason}" if row else "was not built"
+                raise RunError(f"{each.id} {why}", mend="diagnose a recipe that bitpick compare shows as ok")
         assert row is not None
         return row
 

@@ -136,7 +136,8 @@ class OnnxRuntimeEngine(Engine):
             if not _HALVES & set(this_host().isa):
                 raise Unsupported(
                     "ONNX Runtime has no kernels for half precision on this CPU: as it opens the file it would turn "
-                    "the weights back to float32"
+                    "the weights back to float32",
+                    mend="make and measure it on a CPU that has them",
                 )
             quantizer.halve(source, folder / _FILE, exclude)
         elif recipe.dtypes == "s8weights":

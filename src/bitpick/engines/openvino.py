@@ -87,7 +87,10 @@ class OpenVinoEngine(Engine):
         import openvino
 
         if recipe.dtypes == "bfloat16" and not _BFLOAT16 & set(this_host().isa):
-            raise Unsupported(f"this CPU computes nothing in bfloat16: it has none of {', '.join(sorted(_BFLOAT16))}")
+            raise Unsupported(
+                f"this CPU does not compute in bfloat16: it has none of {', '.join(sorted(_BFLOAT16))}",
+                mend="make and measure it on a CPU that has one of them",
+            )
         # Unlike read_model it folds what hides the biases, without which NNCF corrects none.
         model = openvino.convert_model(source)
         if recipe.kind == "quantized":

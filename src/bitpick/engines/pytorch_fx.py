@@ -216,7 +216,10 @@ def _backend(recipe: Recipe) -> Iterator[None]:
     if wanted is not None:
         if wanted not in torch.backends.quantized.supported_engines:
             has = ", ".join(e for e in torch.backends.quantized.supported_engines if e != "none")
-            raise Unsupported(f"the installed PyTorch {torch.__version__} has no {wanted} back-end: it has {has}")
+            raise Unsupported(
+                f"the installed PyTorch {torch.__version__} has no {wanted} back-end: it has {has}",
+                mend=f"install a PyTorch that was built with {wanted}",
+            )
         torch.backends.quantized.engine = wanted
     try:
         yield

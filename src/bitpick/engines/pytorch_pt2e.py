@@ -81,7 +81,8 @@ class PyTorchPt2eEngine(Engine):
             return Build(recipe, folder, (_FILE,))
         if _EAGER not in recipe.options and not any(shutil.which(name) for name in _COMPILERS):
             raise Unsupported(
-                f"there is no C++ compiler on the PATH (one of {', '.join(_COMPILERS)}), and these builds are compiled"
+                f"there is no C++ compiler on the PATH (one of {', '.join(_COMPILERS)}), and these builds are compiled",
+                mend="install one, for instance with: apt-get install g++",
             )
         import torch
         from torch._inductor import aoti_compile_and_package, aoti_load_package
@@ -190,7 +191,8 @@ def _check(outputs: Arrays, compiled: Arrays) -> None:
         if noise > _TOLERATED * signal:
             raise Unsupported(
                 f"PyTorch {torch.__version__} compiles this model wrongly: the outputs of the package differ from the "
-                f"graph's with a mean square of {noise:.2g}, where they have a variance of {signal:.2g}"
+                f"graph's with a mean square of {noise:.2g}, where they have a variance of {signal:.2g}",
+                mend="ship a build of another engine, or try another version of PyTorch",
             )
 
 

@@ -138,7 +138,8 @@ class Context:
         """The error for a form of the operator that its converter does not know."""
         return OperatorError(
             f"the node {self.node.name} ({self.kind}, opset {self.opset}) has {what}, "
-            "which the PyTorch importer does not support"
+            "which the PyTorch importer does not support",
+            mend="compare only engines that start from ONNX, or give the PyTorch model that it was exported from",
         )
 
     # ---- what the converter adds ----
