@@ -154,7 +154,7 @@ def unexpected(error: Exception) -> RunError:
         return RunError(f"no space is left on the disk{where}", mend="free some space and run the same command again")
     return UnexpectedError(
         f"an unexpected error: {typed_line(error)}",
-        mend="this looks like a defect of bitpick: please report it with the log",
+        mend="unless code of your own raised it, this is a defect of bitpick: please report it with the log",
     )
 
 

@@ -472,6 +472,8 @@ def test_a_conversion_that_changes_the_model_ends_the_run_and_names_the_node(com
     assert "The first node that differs is scores, by up to 1" in text
     run = stores.read(compare.store.root)
     assert run.state == "failed"
+    assert run.error.kind == "ConversionError"
+    assert "The first node that differs is scores" in run.error.what
     assert [hop.passed for hop in run.model.hops] == [False]
     assert run.rows == []
 

@@ -63,7 +63,8 @@ def gate(run: Run, rules: Rules, row_ids: Sequence[str] = (), against: Run | Non
     if run.state != "complete":
         why = f": {run.error.what}" if run.error else ""
         fix = (run.error.fix if run.error else None) or "run the same command again, which goes on from there"
-        raise RequestError(f"the run is {run.state}{why}", expected="a complete run", mend=fix)
+        became = "failed" if run.state == "failed" else f"is {run.state}"
+        raise RequestError(f"the run {became}{why}", expected="a complete run", mend=fix)
     if against is not None:
         _comparable(run, against)
     chosen = list(row_ids) or ([run.recommendation.id] if run.recommendation and run.recommendation.id else [])

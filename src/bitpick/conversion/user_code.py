@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bitpick.errors import ModelError, RequestError
+from bitpick.library_errors import typed_line
 from bitpick.recipe import did_you_mean
 
 
@@ -39,7 +40,7 @@ def load(name: str, refusal: type[RequestError] = ModelError) -> Callable[..., A
             mend="start bitpick in the folder that holds the module, or set PYTHONPATH",
         ) from error
     except Exception as error:
-        raise refusal(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
+        raise refusal(f"{name} cannot be imported: {typed_line(error)}") from error
     found = getattr(module, function, None)
     if not callable(found):
         known = [each for each, value in vars(module).items() if callable(value) and not each.startswith("_")]
@@ -57,6 +58,4 @@ def call(name: str) -> Any:
     try:
         return function()
     except Exception as error:
-        raise ModelError(
-            f"{name} fails: {type(error).__name__}: {error}", expected="a function that needs no arguments"
-        ) from error
+        raise ModelError(f"{name} fails: {typed_line(error)}", expected="a function that needs no arguments") from error

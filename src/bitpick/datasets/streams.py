@@ -16,6 +16,7 @@ from bitpick.datasets import arrays, cache, label_choice, npy, splits
 from bitpick.datasets.assembling import Found
 from bitpick.datasets.options import DataOptions
 from bitpick.errors import DataError
+from bitpick.library_errors import typed_line
 from bitpick.model import Signature
 
 _ROOM = 256 * 2**20  # bytes between two looks at how much room there is
@@ -115,7 +116,7 @@ def _kept(data: Any, options: DataOptions) -> Part:
         source = data() if callable(data) else data
     except Exception as error:
         raise DataError(
-            f"a {type(data).__name__} gives no samples when it is called: {type(error).__name__}: {error}",
+            f"a {type(data).__name__} gives no samples when it is called: {typed_line(error)}",
             expected="the samples, or a function without arguments that returns them",
         ) from error
     try:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bitpick.conversion import user_code
 from bitpick.errors import DataError, RequestError
 from bitpick.evidence import Measure
+from bitpick.library_errors import typed_line
 from bitpick.measures.tasks.parts import packed, unpacked
 from bitpick.measures.tasks.resampled import Resampled
 from bitpick.measures.tasks.task import Answers, Targets
@@ -76,7 +77,7 @@ class Custom(Resampled):
             return float(load(self.path)(parts.get("", parts), targets))
         except Exception as error:
             raise DataError(
-                f"the metric {self.path} fails on {len(targets):,} samples: {type(error).__name__}: {error}",
+                f"the metric {self.path} fails on {len(targets):,} samples: {typed_line(error)}",
                 expected=f"a function of outputs {_shapes(parts)} and targets {targets.shape} that returns a number",
                 mend="the same call on arrays of these shapes shows where it fails",
             ) from error
