@@ -5,10 +5,13 @@ import json
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper
 
+from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import SessionSettings
 from bitpick.engines.onnxruntime import OnnxRuntimeEngine
 from bitpick.model import Format
+from bitpick.preprocessing import Preprocessing
 from bitpick.recipe import Recipe
 
 ENGINE = OnnxRuntimeEngine()
@@ -148,3 +151,73 @@ def test_options_are_honoured(made):
 
 def test_a_choice_that_changes_nothing_is_refused():
     assert "changes nothing" in ENGINE.refusal(recipe("s8u8-per_channel-minmax+symmetric_weights"))
+
+
+def attention(path, mask):
+    """Scores of 16 tokens with each other, some of them masked, then what they attend to, and its classes."""
+    rng = np.random.default_rng(0)
+    infinite = not np.isfinite(mask)
+    stored = {
+        "w": rng.normal(0, 0.5, (8, 8)), "o": rng.normal(0, 0.5, (8, 4)), "one": [1], "half": [0.5], "c": [mask],
+        "axes": np.array([1]),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["q"], "q"),
+        helper.make_node("Transpose", ["x"], ["t"], "t", perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["q", "t"], ["s"], "scores"),
+        helper.make_node("Unsqueeze", ["kept", "axes"], ["k"], "unsqueeze"),
+        *(
+            [
+                helper.make_node("Greater", ["k", "half"], ["g"], "greater"),
+                helper.make_node("Where", ["g", "s", "c"], ["m"], "mask"),
+            ]
+            if infinite
+            else [
+                helper.make_node("Sub", ["one", "k"], ["i"], "inverse"),
+                helper.make_node("Mul", ["i", "c"], ["f"], "far"),
+                helper.make_node("Add", ["s", "f"], ["m"], "mask"),
+            ]
+        ),
+        helper.make_node("Softmax", ["m"], ["p"], "softmax", axis=-1),
+        helper.make_node("MatMul", ["p", "x"], ["a"], "attend"),
+        helper.make_node("ReduceMean", ["a"], ["r"], "mean", axes=[1], keepdims=0),
+        helper.make_node("MatMul", ["r", "o"], ["y"], "classes"),
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in (("x", ["n", 16, 8]), ("kept", ["n", 16]), ("y", ["n", 4]))
+    ]
+    arrays = [
+        onnx.numpy_helper.from_array(np.asarray(each, np.int64 if name == "axes" else np.float32), name)
+        for name, each in stored.items()
+    ]
+    graph = helper.make_graph(nodes, "attention", ends[:2], ends[2:], arrays)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+@pytest.mark.parametrize("mask", [-1e4, float(np.finfo(np.float32).min), -np.inf])
+@pytest.mark.parametrize("method", ["minmax", "percentile99.99"])
+def test_what_a_mask_blows_up_stays_in_float(tmp_path, mask, method):
+    attention(tmp_path / "m.onnx", mask)
+    rng = np.random.default_rng(1)
+    np.save(tmp_path / "x.npy", rng.normal(size=(200, 16, 8)).astype(np.float32))
+    np.save(tmp_path / "kept.npy", (np.arange(16) < rng.integers(4, 17, (200, 1))).astype(np.float32))
+    plain = (Preprocessing(), Preprocessing())
+    samples = Samples(inputs=(tmp_path / "x.npy", tmp_path / "kept.npy"), count=200, sha256="0", preprocessing=plain)
+    found = {}
+    for text in ("float32", f"s8u8-per_channel-{method}"):
+        folder, ranges = tmp_path / text, tmp_path / "ranges.json"
+        folder.mkdir()
+        if ENGINE.calibration_key(recipe(text)):
+            ENGINE.calibrate(tmp_path / "m.onnx", recipe(text), samples, ranges)
+        build = ENGINE.build(tmp_path / "m.onnx", recipe(text), samples, ranges, folder)
+        with ENGINE.open(build, SessionSettings()) as session:
+            batch = next(samples.batches(200))
+            found[text] = session.outputs(session.run(session.prepare(batch)))[0]
+    expected, answers = found.values()
+    assert np.sqrt(np.square(answers - expected).mean()) < 0.05 * expected.std()
+    (told,) = build.notes
+    assert "mask, softmax in float" in told
+    kinds = [node.op_type for node in onnx.load(build.main).graph.node]
+    assert kinds.count("MatMul") == 4  # all four are between QuantizeLinear and DequantizeLinear
+    assert kinds.count("QuantizeLinear") >= 6

@@ -81,10 +81,17 @@ def calibrate(source: Path, recipe: Recipe, samples: Samples, out: Path, key: st
 
 @dataclass(frozen=True)
 class Built:
-    """What `build` reports: the files, their paths relative to the run directory, and the session settings."""
+    """What `build` reports.
+
+    Attributes:
+        files: their paths relative to the run directory.
+        settings: of the session.
+        notes: what whoever asked for the build should know.
+    """
 
     files: list[File]
     settings: dict[str, str]
+    notes: list[str]
 
 
 @validate_call
@@ -119,7 +126,7 @@ def build(
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    return Built(size.files(Build(recipe, folder, made.files), root), dict(made.settings))
+    return Built(size.files(Build(recipe, folder, made.files), root), dict(made.settings), list(made.notes))
 
 
 def open_build(folder: Path) -> Build:

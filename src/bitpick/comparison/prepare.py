@@ -303,6 +303,8 @@ class Preparation:
             return result
         if job.function == "convert":
             self._note(result.value)
+        if job.function == "build":
+            self._note(result.value["notes"])
         if job.function != "verify":
             return result
         record = HopRecord.model_validate(result.value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +89,13 @@ def parameters(source: str) -> int:
 
 def intermediates(model: onnx.ModelProto, inputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """Every float tensor that a graph computes for a batch, in the graph's order, without any optimisation."""
+    return next(all_intermediates(model, [inputs]))
+
+
+def all_intermediates(
+    model: onnx.ModelProto, batches: Iterable[Sequence[np.ndarray]]
+) -> Iterator[dict[str, np.ndarray]]:
+    """The same for one batch after the other."""
     import onnx
 
     model = onnx.shape_inference.infer_shapes(model)
@@ -96,20 +103,29 @@ def intermediates(model: onnx.ModelProto, inputs: Sequence[np.ndarray]) -> dict[
     floats = {v.name for v in model.graph.value_info if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
     model.graph.output.extend(v for v in model.graph.value_info if v.name in floats - given)
     names = [name for node in model.graph.node for name in node.output if name in floats | given]
-    return dict(zip(names, run(model, inputs, names), strict=True))
+    session = _session(model)
+    for inputs in batches:
+        yield dict(zip(names, session.run(names, _fed(session, inputs)), strict=True))
 
 
 def run(model: onnx.ModelProto, inputs: Sequence[np.ndarray], names: Sequence[str] | None = None) -> list[np.ndarray]:
     """The outputs of a model for a batch, all or those of some names, without any optimisation."""
+    session = _session(model)
+    found: list[np.ndarray] = session.run(names, _fed(session, inputs))
+    return found
+
+
+def _session(model: onnx.ModelProto) -> Any:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    fed = {source.name: array for source, array in zip(session.get_inputs(), inputs, strict=True)}
-    found: list[np.ndarray] = session.run(names, fed)
-    return found
+    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _fed(session: Any, inputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    return {source.name: array for source, array in zip(session.get_inputs(), inputs, strict=True)}
 
 
 def computed(node: onnx.NodeProto, known: Mapping[str, np.ndarray], opset: int) -> tuple[np.ndarray, ...]:

@@ -104,6 +104,7 @@ class Build:
         files: their names; the first is the one that a runtime opens.
         settings: what the runtime must be told when it opens them; part of what ships.
         interface: what goes in and comes out; None where nobody said.
+        notes: what whoever asked for it should know, in words.
     """
 
     recipe: Recipe
@@ -111,6 +112,7 @@ class Build:
     files: tuple[str, ...]
     settings: Mapping[str, str] = field(default_factory=dict)
     interface: Interface | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def main(self) -> Path:

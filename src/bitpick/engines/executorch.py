@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bitpick.datasets.dataset import Samples
-from bitpick.engines import pt2e
+from bitpick.engines import pt2e, spread
 from bitpick.engines.batches import example, joined, pieces
 from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings
 from bitpick.engines.graphs import executorch as graph
@@ -61,12 +61,13 @@ class ExecuTorchEngine(Engine):
 
         module: Any = pytorch_file.load(source)
         one = tuple(map(torch.from_numpy, example(samples, pytorch_file.fixed_batch(module), 1)))
+        wide: list[str] = []
         if recipe.kind != "baseline":
-            module = pt2e.quantize(module, _quantizer(recipe), samples)
+            module, wide = pt2e.quantize(module, _quantizer(recipe), samples)
         program = torch.export.export(module, one)
         lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
         (folder / _FILE).write_bytes(lowered.to_executorch().buffer)
-        return Build(recipe, folder, (_FILE,))
+        return Build(recipe, folder, (_FILE,), notes=spread.note(self.name, wide))
 
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bitpick.conversion import litert_file
 from bitpick.datasets.dataset import Samples
+from bitpick.engines import spread
 from bitpick.engines.batches import joined, pieces
 from bitpick.engines.engine import (
     CALIBRATION_BATCH,
@@ -88,7 +89,8 @@ class LiteRtEngine(Engine):
         from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 
         manager = _recipe_manager(recipe)
-        for name in excluded(recipe, graph.names(source)) if recipe.exclude else ():
+        wide = _blown_up(source, samples) if recipe.static else {}
+        for name in [*(excluded(recipe, graph.names(source)) if recipe.exclude else ()), *wide]:
             manager.add_quantization_config(
                 regex=f"(^|;){re.escape(name)}(;|$)",
                 operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
@@ -97,7 +99,7 @@ class LiteRtEngine(Engine):
         work = quantizer.Quantizer(str(source), manager.get_quantization_recipe())
         found = _ranges(source, recipe, manager, samples) if work.need_calibration else None
         work.quantize(found).export_model(str(folder / _FILE))
-        return Build(recipe, folder, (_FILE,))
+        return Build(recipe, folder, (_FILE,), notes=spread.note(self.name, wide.values()))
 
     def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:
         """See `Engine.layers`; without static scales only what has weights is quantized."""
@@ -117,6 +119,35 @@ class LiteRtEngine(Engine):
         session = _LiteRtSession(build.main, SessionSettings())
         session.run(session.prepare(sample))
         return graph.executed(session.interpreter)
+
+
+def _blown_up(source: Path, samples: Samples) -> dict[str, str]:
+    """The operators that read or write tensors whose ranges are blown up, see `spread`.
+
+    Returns:
+        The type of each, by the name of its first output.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    interpreter = Interpreter(
+        model_path=str(source),
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,  # they hide what is inside
+        experimental_preserve_all_tensors=True,
+    )
+    interpreter.allocate_tensors()
+    inputs = litert_file.ends(interpreter)[0]
+    names = {int(tensor["index"]): tensor["name"] for tensor in interpreter.get_tensor_details()}
+    operators = interpreter._get_ops_details()  # noqa: SLF001 - nothing public tells the operators
+    computed = {int(i) for op in operators for i in op["outputs"]} | {int(each["index"]) for each in inputs}
+    found = spread.Spreads()
+    for batch in spread.batches(samples, int(inputs[0]["shape"][0])):
+        for end, array in zip(inputs, batch, strict=True):
+            interpreter.set_tensor(end["index"], graph.native(end, array))
+        interpreter.invoke()
+        found.add((names[i], interpreter.get_tensor(i)) for i in computed)
+    wide = found.blown_up
+    touching = [op for op in operators if any(names.get(int(i)) in wide for i in (*op["inputs"], *op["outputs"]))]
+    return {names[int(op["outputs"][0])]: op["op_name"] for op in touching}
 
 
 def _recipe_manager(recipe: Recipe) -> Any:

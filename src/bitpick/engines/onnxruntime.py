@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bitpick.datasets.dataset import Samples
 from bitpick.engines import onnxruntime_quantizer as quantizer
-from bitpick.engines import onnxruntime_weights
+from bitpick.engines import onnxruntime_weights, spread
 from bitpick.engines.batches import joined, pieces
 from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings, excluded
 from bitpick.engines.graphs import onnxruntime as graph
@@ -125,13 +125,14 @@ class OnnxRuntimeEngine(Engine):
             _copy(source, folder / _FILE)
             return Build(recipe, folder, (_FILE,))
         exclude = excluded(recipe, quantizer.nodes(source)) if recipe.exclude else []
+        wide = [] if not recipe.static else quantizer.blown_up(source, samples)[0]
         settings = {"session.x64quantprecision": "1"} if _PRECISE in recipe.options else {}
         if recipe.dtypes == "s8weights":  # by default it would round activations too, in matrix products
             settings["session.qdq_matmulnbits_accuracy_level"] = "1"
-        if exclude and recipe.static:
+        if (exclude or wide) and recipe.static:
             settings |= _LEFT_ALONE
         settings |= recipe.settings
-        made = Build(recipe, folder, (_FILE,), settings)
+        made = Build(recipe, folder, (_FILE,), settings, notes=spread.note(self.name, wide))
         if recipe.dtypes == "float16":
             if not _HALVES & set(this_host().isa):
                 raise Unsupported(
@@ -143,7 +144,7 @@ class OnnxRuntimeEngine(Engine):
         elif recipe.dtypes == "s8weights":
             onnxruntime_weights.quantize(source, folder / _FILE, exclude)
         else:
-            quantizer.quantize(source, recipe, samples, ranges, folder / _FILE, exclude)
+            quantizer.quantize(source, recipe, samples, ranges, folder / _FILE, [*exclude, *wide])
         return made
 
     def open(self, build: Build, settings: SessionSettings) -> Session:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from bitpick.conversion import onnx_file
 from bitpick.datasets.dataset import Samples
+from bitpick.engines import spread
 from bitpick.engines.batches import calibration_batches, pieces
 from bitpick.engines.onnxruntime_weights import WEIGHTED
+from bitpick.model import sha256_of
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe
 
@@ -25,14 +30,15 @@ _BINS = 2048
 
 
 def calibrate(source: Path, recipe: Recipe, samples: Samples, out: Path) -> None:
-    """Write the activation ranges that a recipe's calibration method finds."""
+    """Write the activation ranges that a recipe's calibration method finds, but for those of tensors blown up."""
     from onnxruntime.quantization import create_calibrator, save_tensors_data
 
     augmented = out.with_suffix(".augmented.onnx")
     method, options = _method(recipe)
-    calibrator = create_calibrator(
-        source, None, augmented_model_path=augmented, calibrate_method=method, extra_options=options
-    )
+    with _without(blown_up(source, samples)[1]):
+        calibrator = create_calibrator(
+            source, None, augmented_model_path=augmented, calibrate_method=method, extra_options=options
+        )
     if recipe.calibration in ("minmax", "moving_average"):
         calibrator.collect_data(_Reader(source, samples))
     else:
@@ -42,6 +48,45 @@ def calibrate(source: Path, recipe: Recipe, samples: Samples, out: Path) -> None
             calibrator.collect_data(reader)
     save_tensors_data(calibrator.compute_data(), out)
     augmented.unlink()
+
+
+@contextmanager
+def _without(tensors: frozenset[str]) -> Iterator[None]:
+    """Calibrators made here leave some tensors out: a histogram from one infinity to the other has no bins."""
+    from onnxruntime.quantization.calibrate import CalibraterBase
+
+    real = CalibraterBase.select_tensors_to_calibrate
+
+    def selected(self: Any, model: Any) -> tuple[set[str], Any]:
+        found, infos = real(self, model)
+        return found - tensors, infos
+
+    CalibraterBase.select_tensors_to_calibrate = selected
+    try:
+        yield
+    finally:
+        CalibraterBase.select_tensors_to_calibrate = real
+
+
+def blown_up(source: Path, samples: Samples) -> tuple[list[str], frozenset[str]]:
+    """The nodes of a graph that read or write tensors whose ranges are blown up, see `spread`, and these tensors."""
+    return _blown_up(source, sha256_of(source), samples)
+
+
+@lru_cache(maxsize=4)
+def _blown_up(source: Path, _: str, samples: Samples) -> tuple[list[str], frozenset[str]]:
+    import onnx
+
+    model = onnx.load(source)
+    reader, found = _Reader(source, samples), spread.Spreads()
+    looked_at = list(spread.batches(samples, reader.size))
+    for batch in looked_at:
+        found.add(zip(reader.names, batch, strict=True))
+    for computed in onnx_file.all_intermediates(model, looked_at):
+        found.add(computed)
+    tensors = frozenset(found.blown_up)
+    touching = [node.name for node in model.graph.node if tensors & {*node.input, *node.output}]
+    return [name for name in touching if name], tensors  # in the user's own graph a node can be without a name
 
 
 def nodes(source: Path) -> list[str]:
@@ -150,19 +195,19 @@ class _Reader:
         stored = {initializer.name for initializer in graph.initializer}
         inputs = [value for value in graph.input if value.name not in stored]
         dims = inputs[0].type.tensor_type.shape.dim
-        self._size = dims[0].dim_value if dims and dims[0].HasField("dim_value") else None
-        self._names = [value.name for value in inputs]
-        self._batches = calibration_batches(samples, self._size)
+        self.size = dims[0].dim_value if dims and dims[0].HasField("dim_value") else None
+        self.names = [value.name for value in inputs]
+        self._batches = calibration_batches(samples, self.size)
         self._pieces: Iterator[Arrays] | None = None
 
     def next_batch(self) -> bool:
         """Go to the next batch, the end of which is then the end; whether there is one."""
         batch = next(self._batches, None)
-        self._pieces = None if batch is None else iter(pieces(batch, self._size))
+        self._pieces = None if batch is None else iter(pieces(batch, self.size))
         return batch is not None
 
     def get_next(self) -> dict[str, NDArray[Any]] | None:
         if self._pieces is None:
-            self._pieces = (piece for batch in self._batches for piece in pieces(batch, self._size))
+            self._pieces = (piece for batch in self._batches for piece in pieces(batch, self.size))
         piece = next(self._pieces, None)
-        return None if piece is None else dict(zip(self._names, piece, strict=True))
+        return None if piece is None else dict(zip(self.names, piece, strict=True))

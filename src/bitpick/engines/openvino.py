@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.datasets.dataset import Samples
+from bitpick.engines import spread
 from bitpick.engines.batches import calibration_batches, joined, pieces
 from bitpick.engines.engine import (
     CALIBRATION_BATCH,
@@ -93,11 +94,12 @@ class OpenVinoEngine(Engine):
             )
         # Unlike read_model it folds what hides the biases, without which NNCF corrects none.
         model = openvino.convert_model(source)
+        wide = _blown_up(model, samples) if recipe.kind == "quantized" else []
         if recipe.kind == "quantized":
-            model = _quantized(model, recipe, samples)
+            model = _quantized(model, recipe, samples, wide)
         # Its default stores float weights in half precision: a float32 baseline must not.
         openvino.save_model(model, folder / _FILES[0], compress_to_fp16=False)
-        return Build(recipe, folder, _FILES, _precision(recipe))
+        return Build(recipe, folder, _FILES, _precision(recipe), notes=spread.note(self.name, wide))
 
     def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:  # noqa: ARG002 - the same for all
         """See `Engine.layers`."""
@@ -142,14 +144,41 @@ def _precision(recipe: Recipe) -> dict[str, str]:
     return {"INFERENCE_PRECISION_HINT": "bf16" if recipe.dtypes == "bfloat16" else "f32"}
 
 
-def _quantized(model: Any, recipe: Recipe, samples: Samples) -> Any:
+def _blown_up(model: Any, samples: Samples) -> list[str]:
+    """The operators of a model that read or write tensors whose ranges are blown up, see `spread`."""
+    import openvino
+
+    looking = model.clone()
+    operators = [op for op in looking.get_ordered_ops() if op.get_type_name() not in ("Constant", "Result")]
+    computing = [op for op in operators if op.get_type_name() != "Parameter"]
+    looking.add_outputs([end for op in computing for end in op.outputs()])
+    compiled = openvino.Core().compile_model(looking, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    # Several results can be of one tensor; what they have in common is the operator and its output.
+    ends = [result.input_value(0) for result in looking.get_results()]
+    keys = [f"{end.get_node().get_friendly_name()}:{end.get_index()}" for end in ends]
+    given = [f"{each.get_node().get_friendly_name()}:0" for each in looking.inputs]
+    found = spread.Spreads()
+    for batch in spread.batches(samples, _fixed(model)):
+        found.add(zip(given, batch, strict=True))
+        found.add(zip(keys, compiled(list(batch)).to_tuple(), strict=True))
+    wide = found.blown_up
+
+    def touches(op: Any) -> bool:
+        read = [f"{end.get_node().get_friendly_name()}:{end.get_index()}" for end in op.input_values()]
+        return any(key in wide for key in (*read, *(f"{op.get_friendly_name()}:{i}" for i in range(len(op.outputs())))))
+
+    return [op.get_friendly_name() for op in computing if touches(op)]
+
+
+def _quantized(model: Any, recipe: Recipe, samples: Samples, wide: Sequence[str]) -> Any:
     import nncf
 
     nncf.set_log_level(40)
     if _BIAS in recipe.options:
         _bound_bias_correction()
     short = {name.removesuffix("/WithoutBiases"): name for name, _ in _weighted(model)}
-    ignored = nncf.IgnoredScope(names=[short[name] for name in excluded(recipe, short)])
+    left = dict.fromkeys([*(short[name] for name in excluded(recipe, short)), *wide])
+    ignored = nncf.IgnoredScope(names=list(left), validate=False)  # some operators are none of its graph
     preset = nncf.QuantizationPreset.MIXED if _MIXED in recipe.options else nncf.QuantizationPreset.PERFORMANCE
     return nncf.quantize(
         model,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from bitpick.conversion import pytorch_file
 from bitpick.datasets.dataset import Samples
+from bitpick.engines import spread
 from bitpick.engines.batches import calibration_batches, example, pieces
+from bitpick.preprocessing import Arrays
 
 
-def quantize(module: Any, quantizer: Any, samples: Samples, rewrite: Callable[[Any], None] | None = None) -> Any:
+def quantize(
+    module: Any, quantizer: Any, samples: Samples, rewrite: Callable[[Any], None] | None = None
+) -> tuple[Any, list[str]]:
     """Quantize a module with a quantizer's annotations.
 
     Args:
@@ -20,7 +24,8 @@ def quantize(module: Any, quantizer: Any, samples: Samples, rewrite: Callable[[A
         rewrite: changes the exported program before it is observed.
 
     Returns:
-        The quantized `torch.fx.GraphModule`, ready to be exported again.
+        The quantized `torch.fx.GraphModule`, ready to be exported again; and the operators that it leaves in float
+        because of what they compute, see `spread`.
     """
     import torch
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
@@ -33,23 +38,33 @@ def quantize(module: Any, quantizer: Any, samples: Samples, rewrite: Callable[[A
     program = exported.module(check_guards=False)
     if rewrite is not None:
         rewrite(program)
-    prepared = prepare_pt2e(program, _floats_only(quantizer))
+    left: list[str] = []
+    prepared = prepare_pt2e(program, _sound(quantizer, spread.batches(samples, fixed), left))
     with torch.no_grad():
         for batch in calibration_batches(samples, fixed):
             for part in pieces(batch, fixed):
                 prepared(*map(torch.from_numpy, part))
-        return convert_pt2e(prepared)
+        return convert_pt2e(prepared), left
 
 
-def _floats_only(quantizer: Any) -> Any:
-    """The quantizer, its annotations of integer arithmetic, as of token ids and masks, taken back."""
+def _sound(quantizer: Any, looked_at: Iterable[Arrays], left: list[str]) -> Any:
+    """The quantizer, some of its annotations taken back.
+
+    These are the annotations of integer arithmetic, as of token ids and masks, and of operators with tensors whose
+    ranges are blown up; the names of the latter go to `left`.
+    """
     annotate = quantizer.annotate
 
     def annotated(program: Any) -> Any:
+        wide = spread.of_nodes(program, looked_at)
         program = annotate(program)
         for node in program.graph.nodes:
             found = node.meta.get("quantization_annotation")
-            if found is not None and not all(map(_is_float, (node, *found.input_qspec_map))):
+            if found is None:
+                continue
+            if node in wide and (found.input_qspec_map or found.output_qspec is not None):
+                left.append(node.name)
+            if node in wide or not all(map(_is_float, (node, *found.input_qspec_map))):
                 del node.meta["quantization_annotation"]
         return program
 

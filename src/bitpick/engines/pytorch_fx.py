@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from bitpick.datasets.dataset import Samples
+from bitpick.engines import spread
 from bitpick.engines.batches import calibration_batches, example, joined, pieces
 from bitpick.engines.engine import (
     Build,
@@ -95,12 +97,14 @@ class PyTorchFxEngine(Engine):
         module = pytorch_file.load(source)
         fixed = pytorch_file.fixed_batch(module)
         numbers = tuple(map(torch.from_numpy, example(samples, fixed, 2)))
+        wide: list[str] = []
         with _quiet(), torch.inference_mode(), _backend(recipe):
             if recipe.kind != "baseline":
-                module = _quantized(module, recipe, numbers, samples)
+                module, wide = _quantized(module, recipe, numbers, samples)
             script: Any = torch.jit.trace(module, numbers, check_trace=False)  # type: ignore[no-untyped-call]
             torch.jit.save(script, folder / _FILE, _extra_files={_BATCH: str(fixed or "")})
-        return Build(recipe, folder, (_FILE,), {} if (wanted := _wanted(recipe)) is None else {_BACKEND: wanted})
+        settings = {} if (wanted := _wanted(recipe)) is None else {_BACKEND: wanted}
+        return Build(recipe, folder, (_FILE,), settings, notes=spread.note(self.name, wide))
 
     def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:  # noqa: ARG002 - the same for all
         """See `Engine.layers`; additions are quantized too, and have no name."""
@@ -127,8 +131,12 @@ class PyTorchFxEngine(Engine):
             return graph.executed(module, tuple(map(torch.from_numpy, pieces(sample, fixed)[0])))
 
 
-def _quantized(module: Any, recipe: Recipe, numbers: Any, samples: Samples) -> Any:
-    """Prepare with the current back-end's defaults, observe all samples, convert."""
+def _quantized(module: Any, recipe: Recipe, numbers: Any, samples: Samples) -> tuple[Any, list[str]]:
+    """Prepare with the current back-end's defaults, observe all samples, convert.
+
+    Returns:
+        The module, and the names of the nodes that stay in float because of what they compute, see `spread`.
+    """
     import torch
     from torch.ao.quantization import get_default_qconfig_mapping
     from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
@@ -138,13 +146,28 @@ def _quantized(module: Any, recipe: Recipe, numbers: Any, samples: Samples) -> A
     mapping = get_default_qconfig_mapping(torch.backends.quantized.engine)
     for name in excluded(recipe, pytorch_file.layers(module)):
         mapping.set_module_name(name, None)
+    fixed = pytorch_file.fixed_batch(module)
+    wide = spread.of_nodes(module, spread.batches(samples, fixed))
+    _leave(mapping, module, wide)
     _lay_out(module)
     prepared = prepare_fx(module, mapping, numbers)
-    fixed = pytorch_file.fixed_batch(module)
     for batch in calibration_batches(samples, fixed):
         for part in pieces(batch, fixed):
             prepared(*map(torch.from_numpy, part))
-    return convert_fx(prepared)
+    return convert_fx(prepared), [node.name for node in module.graph.nodes if node in wide]
+
+
+def _leave(mapping: Any, module: Any, nodes: Collection[Any]) -> None:
+    """Have nodes stay in float: modules by their names, calls by which of their kind they are."""
+    counts: Counter[Any] = Counter()
+    for node in module.graph.nodes:
+        if node.op == "call_module":
+            if node in nodes:
+                mapping.set_module_name(node.target, None)
+            continue
+        if node in nodes:
+            mapping.set_module_name_object_type_order("", node.target, counts[node.target], None)
+        counts[node.target] += 1
 
 
 def _loaded(build: Build) -> tuple[Any, int | None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bitpick.datasets.dataset import Samples
-from bitpick.engines import pt2e
+from bitpick.engines import pt2e, spread
 from bitpick.engines.batches import example, joined, pieces
 from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings, excluded
 from bitpick.engines.graphs import pytorch
@@ -94,9 +94,10 @@ class PyTorchPt2eEngine(Engine):
         # Two samples, not one: an export specializes on a size of one.
         numbers = tuple(map(torch.from_numpy, example(samples, fixed, 2)))
         free = tuple({0: torch.export.Dim("batch", min=1)} for _ in numbers) if fixed is None else None
+        wide: list[str] = []
         with torch.no_grad():
             if recipe.kind != "baseline":
-                module = pt2e.quantize(module, _quantizer(module, recipe), samples, _widen)
+                module, wide = pt2e.quantize(module, _quantizer(module, recipe), samples, _widen)
             program = torch.export.export(module, numbers, dynamic_shapes=free)
             if _EAGER in recipe.options:
                 torch.export.save(program, folder / _FILE)
@@ -112,7 +113,7 @@ class PyTorchPt2eEngine(Engine):
                 program, package_path=str((folder / _FILE).absolute()), inductor_configs=configuration
             )
             _check(expected, pytorch.arrays(aoti_load_package(str(folder / _FILE))(*checked)))
-        return Build(recipe, folder, (_FILE,))
+        return Build(recipe, folder, (_FILE,), notes=spread.note(self.name, wide))
 
     def repairs(self, recipe: Recipe) -> list[Recipe]:
         """See `Engine.repairs`."""

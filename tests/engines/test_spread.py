@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bitpick.datasets.dataset import Samples
+from bitpick.engines import spread
+from bitpick.engines.spread import Spread, Spreads
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(0, 4, (8, 12, 12)).astype(np.float32)
+PADDED = RNG.random((8, 1, 12)) < 0.7
+
+
+def blown_up(*parts) -> bool:
+    found = Spread()
+    for part in parts:
+        found.add(np.asarray(part, np.float32))
+    return found.blown_up
+
+
+@pytest.mark.parametrize("mask", [-1e4, -65504, -1e9, 1e9, np.finfo(np.float32).min, -np.inf])
+def test_a_mask_that_is_added_or_put_in_the_place_of_scores(mask):
+    assert blown_up(LOGITS + np.where(PADDED, np.float32(mask), 0))
+    assert blown_up(np.where(PADDED, np.float32(mask), LOGITS))
+    assert blown_up(LOGITS, np.where(PADDED, np.float32(mask), LOGITS))  # not every batch has a padded sample
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        LOGITS,
+        np.maximum(LOGITS, 0),
+        np.zeros(5),
+        RNG.integers(0, 65536, 1000),  # pixels of 16 bits
+        1e6 * LOGITS,
+        np.exp(20 * LOGITS[0] / np.abs(LOGITS).max()),  # a long tail
+        np.where(PADDED, 0, 1e-20 + np.abs(LOGITS)),
+        [0, 1e-30, 1],
+    ],
+    ids=["normal", "relu", "zeros", "pixels", "large", "exponential", "zeros beside", "tiny"],
+)
+def test_what_networks_compute_otherwise(values):
+    assert not blown_up(values)
+
+
+def test_numbers_that_are_none():
+    assert blown_up([1, np.nan])
+    assert blown_up([1, np.inf])
+
+
+def test_integers_have_no_spread():
+    found = Spreads()
+    found.add({"ids": np.array([1, 10**9]), "scores": np.array([1, 1e9], np.float32)})
+    assert found.blown_up == {"scores"}
+
+
+@pytest.mark.parametrize("size", [None, 3])
+def test_some_samples_are_looked_at_a_few_at_a_time(tmp_path, size):
+    np.save(tmp_path / "x.npy", np.arange(1000, dtype=np.float32))
+    samples = Samples(inputs=(tmp_path / "x.npy",), count=1000, sha256="0")
+    sizes = {len(batch[0]) for batch in spread.batches(samples, size)}
+    assert sizes == {size or 4}
+    assert sum(len(batch[0]) for batch in spread.batches(samples, size)) < 140
+
+
+def test_the_note_names_the_layers_once():
+    assert spread.note("e", []) == ()
+    (told,) = spread.note("e", ["Add", "Softmax", "Add"])
+    assert told.startswith("e leaves Add, Softmax in float: ")
+    (told,) = spread.note("e", map(str, range(9)))
+    assert told.startswith("e leaves 0, 1, 2, 3, 4, 5 and 3 more in float: ")
