@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import re
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +43,27 @@ def test_the_tree_in_the_docstring_is_the_tree():
         if depth:
             drawn[line[1]] = above[depth - 1]
     assert drawn == {name: kind.__base__.__name__ for name, kind in KINDS if kind is not BitpickError}
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "says"),
+    [
+        (MemoryError(), errors.MemoryLimitError, "out of memory"),
+        (OSError(errno.ENOSPC, "No space left on device", "/x/run.json"), RunError, "no space is left on the disk"),
+        (KeyError("state"), errors.UnexpectedError, "an unexpected error: KeyError: 'state'"),
+        (OSError(errno.EIO, "Input/output error"), errors.UnexpectedError, "Input/output error"),
+    ],
+)
+def test_what_nobody_foresaw_becomes_an_error_that_says_how_to_fix_it(error, kind, says):
+    told = errors.unexpected(error)
+    assert type(told) is kind
+    assert says in told.what
+    assert told.mend
+    assert told.exit_code == 3
+
+
+def test_where_logs_and_report_are_is_no_part_of_a_rows_reason():
+    error = RunError("it broke", mend="mend it")
+    error.logs, error.report = Path("run/logs"), Path("run/report.html")
+    assert str(error).splitlines()[2:] == ["the logs are in run/logs", "the report is run/report.html"]
+    assert error.line == "it broke; to fix it: mend it"

@@ -60,15 +60,7 @@ def convert(source: str, out: str) -> None:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = out
     options.log_severity_level = 3
-    try:
-        ort.InferenceSession(original.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        told = telling_line(error)
-        raise OperatorError(
-            f"ONNX Runtime cannot load {Path(source).name} (opset {onnx_file.opset_of(original)}): {told}",
-            expected="a model of standard ONNX operators that ONNX Runtime runs",
-            mend="export the model again without what the message names, or give it as it was before its export",
-        ) from error
+    onnx_file.opened(original, name, options)
     model = onnx_file.load(Path(out))
     onnx_passes.pool_means(model)
     onnx_passes.fix_reshapes(model)

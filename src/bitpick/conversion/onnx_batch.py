@@ -143,6 +143,7 @@ def find(model: onnx.ModelProto, samples: Sequence[NDArray[Any]] | None, name: s
 
     Raises:
         ModelError: it does not take the samples, or an output has another number of rows for each of them.
+        OperatorError: ONNX Runtime does not know an operator.
     """
     trial = Trial(model, samples)
     fixed = {shape[axis] for shape, axis in zip(trial.shapes, trial.axes, strict=True) if axis is not None}
@@ -155,6 +156,7 @@ def find(model: onnx.ModelProto, samples: Sequence[NDArray[Any]] | None, name: s
     size = next(iter(sizes), 1)
     ran, inputs = trial.run(range(size)), tuple(trial.axes)
     if ran is None and trial.samples is not None:
+        onnx_file.opened(model, name)  # no samples help where that fails
         takes = zip(trial.inputs, trial.shapes, strict=True)
         raise ModelError(
             f"ONNX Runtime cannot run {name} on {'a sample' if size == 1 else f'{size} samples'}: {trial.refusal}",

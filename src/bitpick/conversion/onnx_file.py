@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bitpick.conversion import onnx_passes, onnx_unfused
-from bitpick.errors import ModelError
+from bitpick.errors import ModelError, OperatorError
 from bitpick.library_errors import telling_line
 from bitpick.onnx_traits import declared, dtype_name, inputs_of
 
 if TYPE_CHECKING:
     import onnx
+    import onnxruntime
 
 _FLOATS = (1, 10, 11, 16)  # TensorProto's numbers of float32, float16, float64 and bfloat16
 
@@ -106,6 +107,31 @@ def all_intermediates(
     session = _session(model)
     for inputs in batches:
         yield dict(zip(names, session.run(names, _fed(session, inputs)), strict=True))
+
+
+def opened(
+    model: onnx.ModelProto, name: str, options: onnxruntime.SessionOptions | None = None
+) -> onnxruntime.InferenceSession:
+    """A session of ONNX Runtime that runs a model.
+
+    Args:
+        model: the model.
+        name: what messages call it.
+        options: of the session.
+
+    Raises:
+        OperatorError: ONNX Runtime does not know an operator, or refuses the graph.
+    """
+    import onnxruntime as ort
+
+    try:
+        return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise OperatorError(
+            f"ONNX Runtime cannot load {name} (opset {opset_of(model)}): {telling_line(error)}",
+            expected="a model of standard ONNX operators that ONNX Runtime runs",
+            mend="export the model again without what the message names, or give it as it was before its export",
+        ) from error
 
 
 def run(model: onnx.ModelProto, inputs: Sequence[np.ndarray], names: Sequence[str] | None = None) -> list[np.ndarray]:

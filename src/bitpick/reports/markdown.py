@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from bitpick.reports import templating
 from bitpick.result import Run
 
 
 def render(run: Run) -> str:
     """The report of a run, as Markdown."""
-    return templating.render("report.md.jinja", run=run)
+    return re.sub(r"\n{3,}", "\n\n", templating.render("report.md.jinja", run=run))
