@@ -189,7 +189,9 @@ def dead(floats: NDArray[Any], found: NDArray[Any]) -> list[str]:
     for axis in {1, found.ndim - 1} - {0}:
         if axis >= found.ndim:
             continue
-        before, after = (np.moveaxis(each, axis, 0).reshape(found.shape[axis], -1) for each in (floats, found))
+        before, after = (
+            np.moveaxis(each.astype(np.float64), axis, 0).reshape(found.shape[axis], -1) for each in (floats, found)
+        )
         varies = before.std(axis=1) > 1e-2 * np.abs(before).mean(axis=1)
         names += [f"axis {axis}, {place}" for place in np.flatnonzero(varies & (np.ptp(after, axis=1) == 0))]
     return names

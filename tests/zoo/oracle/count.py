@@ -80,6 +80,10 @@ def _through(model: onnx.ModelProto, feeds: Tensors) -> dict[str, NDArray[Any]]:
     known = {each.name for each in whole.graph.output}
     names = dict.fromkeys(name for node in whole.graph.node for name in node.output if name)
     whole.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
+    for end in whole.graph.input:
+        for size in end.type.tensor_type.shape.dim:
+            if size.HasField("dim_value") and size.dim_value <= 0:  # free, as some converters write it
+                size.ClearField("dim_value")
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -67,9 +67,17 @@ def _fed(sample: NDArray[Any], axis: int | None, shape: Shape) -> tuple[NDArray[
     rank = sample.ndim + (axis is not None) if shape is None else len(shape)
     if rank == sample.ndim:
         return np.asarray(sample), 1
-    place = axis or 0
+    place = _batch(sample.shape, axis or 0, shape)
     times = (shape[place] if shape is not None else None) or 1
     return np.repeat(np.expand_dims(sample, place), times, axis=place), times
+
+
+def _batch(sample: tuple[int, ...], axis: int, shape: Shape) -> int:
+    """Where an input has its batch: as in the user's model, or at the front, where a conversion moved it to."""
+    if shape is None or axis == 0:
+        return axis
+    rest = [size for place, size in enumerate(shape) if place != axis]
+    return axis if all(size in (None, own) for size, own in zip(rest, sample, strict=True)) else 0
 
 
 def _first(output: NDArray[Any], repeats: int) -> NDArray[Any]:
