@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bitpick.errors import ModelError
 from bitpick.library_errors import telling_line
@@ -19,8 +23,12 @@ def use_tensorflow() -> None:
     os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 
 
-def load(path: Path) -> Any:
+def load(path: Path, float32: bool = True) -> Any:
     """The `keras.Model` in a `.keras` or legacy `.h5` file, without its training configuration.
+
+    Args:
+        path: the file.
+        float32: whether it is read in float32, whatever precision it was saved in, see `keras_precision`.
 
     Raises:
         ModelError: Keras cannot read the file.
@@ -28,12 +36,13 @@ def load(path: Path) -> Any:
     use_tensorflow()
     import keras
 
-    from bitpick.conversion import keras_legacy
+    from bitpick.conversion import keras_legacy, keras_precision
 
     try:
-        if keras_legacy.is_legacy(path):
-            return keras_legacy.load(path)
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        with keras_precision.in_float32(path) if float32 else contextlib.nullcontext(path) as file:
+            if keras_legacy.is_legacy(file):
+                return keras_legacy.load(file)
+            return keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:
         told = telling_line(error)
         raise ModelError(
@@ -41,6 +50,17 @@ def load(path: Path) -> Any:
             expected="a model saved whole (architecture and weights), of Keras's own layers",
             mend="export it with model.export('folder') and give the folder, or check that the file was copied whole",
         ) from error
+
+
+def random_inputs(model: Any) -> list[NDArray[Any]]:
+    """Two samples for each input of a model: normal, or zeros where it takes integers; free sizes are eight."""
+    found = []
+    for tensor in model.inputs:
+        shape = (2, *(8 if size is None else size for size in tensor.shape[1:]))
+        floats = np.issubdtype(np.dtype(tensor.dtype), np.floating)
+        values = np.random.default_rng(0).normal(size=shape) if floats else np.zeros(shape)
+        found.append(values.astype(tensor.dtype))
+    return found
 
 
 def specs(model: Any) -> list[Any]:

@@ -84,17 +84,26 @@ def _modernized(part: Any) -> Any:
     if not isinstance(part, dict):
         return part
     kind, fields = part.get("class_name"), part.get("config")
+    if kind == "Policy" and isinstance(fields, dict):
+        return fields["name"]  # of precision, which Keras 3 takes by its name
     if isinstance(kind, str) and isinstance(fields, dict):
-        for prefixes, meaningless in _MEANINGLESS.items():
-            for key, value in meaningless.items():
-                if kind.startswith(prefixes) and fields.get(key) == value:
-                    del fields[key]
-        for prefix, keys in _TRAINING.items():
-            for key in keys if kind.startswith(prefix) else ():
-                fields.pop(key, None)
+        _modernize_fields(kind, fields)
         if kind == _FUNCTION_LAYER and len(part.get("inbound_nodes", ())) == 1:
             _take_operands(part)
     return {key: _modernized(value) for key, value in part.items()}
+
+
+def _modernize_fields(kind: str, fields: dict[str, Any]) -> None:
+    """What a layer says of itself, in Keras 3's words."""
+    for prefixes, meaningless in _MEANINGLESS.items():
+        for key, value in meaningless.items():
+            if kind.startswith(prefixes) and fields.get(key) == value:
+                del fields[key]
+    for prefix, keys in _TRAINING.items():
+        for key in keys if kind.startswith(prefix) else ():
+            fields.pop(key, None)
+    if kind == "BatchNormalization" and isinstance(fields.get("axis"), list) and len(fields["axis"]) == 1:
+        (fields["axis"],) = fields["axis"]  # Keras 3 does that itself, but not inside a wrapper such as TimeDistributed
 
 
 def _take_operands(layer: dict[str, Any]) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from bitpick.conversion import onnx_passes
 from bitpick.conversion.hop import Hop
@@ -21,13 +24,13 @@ HOP = Hop(
 )
 
 
-def convert(source: str, out: str) -> None:
-    """Write the ONNX form of a Keras file.
+def convert(source: str, out: str) -> list[str]:
+    """Write the ONNX form of a Keras file; returns notes for the user, see `Hop.convert`.
 
     Raises:
         OperatorError: tf2onnx cannot express a layer.
     """
-    from bitpick.conversion import keras_file
+    from bitpick.conversion import keras_file, keras_precision
 
     model = keras_file.load(Path(source))
     # Functional, whatever it was: tf2onnx does not find the outputs of a Sequential model.
@@ -46,3 +49,17 @@ def convert(source: str, out: str) -> None:
         ) from error
     onnx_passes.spell_out_erfc(made)
     onnx.save(made, out)
+    if precisions := keras_precision.other(Path(source)):
+        _check(Path(source), model, keras_precision.coarsest(precisions))
+    return keras_precision.told(precisions)
+
+
+def _check(path: Path, model: Any, dtype: Any) -> None:
+    """Compare a model that was read in float32 with the file as it is, on random inputs."""
+    from bitpick.conversion import keras_file, verify
+
+    batch = keras_file.random_inputs(model)
+    both = (keras_file.flat(each)(*batch) for each in (keras_file.load(path, float32=False), model))
+    reference, outputs = (tuple(np.asarray(each, np.float32) for each in side) for side in both)
+    if all(np.isfinite(each).all() for each in reference):  # half precision overflows early
+        verify.check(reference, outputs, f"reading {path.name} in float32", dtype)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -83,7 +84,8 @@ def differences(reference: Arrays, outputs: Arrays, dtype: Any = np.float32) -> 
     """
     if len(reference) != len(outputs):
         return [Difference(float("inf"), float("inf"), float("inf"), BOUND)]
-    bound = BOUND * float(np.finfo(dtype).eps) / _EPSILON
+    epsilon = float(ml_dtypes.finfo(dtype).eps)  # type: ignore[no-untyped-call]
+    bound = BOUND * epsilon / _EPSILON
     return [_difference(*pair, bound) for pair in zip(reference, outputs, strict=True)]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bitpick.conversion import keras_file, saved_model, user_code, verify
+from bitpick.conversion import keras_file, keras_precision, saved_model, user_code, verify
 from bitpick.conversion.made import Made
 from bitpick.errors import ModelError
 from bitpick.library_errors import telling_line
@@ -28,8 +28,12 @@ def make(out: str, source: str, builder: str | None) -> Made:
     keras_file.use_tensorflow()
     import tensorflow as tf
 
-    model = _whole(source) if builder is None else _built(source, builder)
-    batch = [_random(tensor) for tensor in model.inputs]
+    if builder is None:
+        model, notes = _whole(source), keras_precision.note(Path(source))
+    else:
+        model = _built(source, builder)
+        notes = keras_precision.told(keras_precision.set_float32(model))
+    batch = keras_file.random_inputs(model)
     try:
         call = keras_file.flat(model)
         expected = call(*batch)
@@ -46,7 +50,7 @@ def make(out: str, source: str, builder: str | None) -> Made:
         ) from error
     reference, outputs = (tuple(np.asarray(each) for each in side) for side in (expected, found))
     verify.check(reference, outputs, f"exporting {source}")
-    return Made()
+    return Made(notes=tuple(notes))
 
 
 def _whole(source: str) -> Any:
@@ -54,7 +58,8 @@ def _whole(source: str) -> Any:
 
     try:
         user_code.add_current_folder()
-        return keras.saving.load_model(source, compile=False, safe_mode=False)
+        with keras_precision.in_float32(Path(source)) as file:
+            return keras.saving.load_model(file, compile=False, safe_mode=False)
     except Exception as error:
         raise ModelError(
             f"Keras cannot read {source}: {telling_line(error)}",
@@ -76,11 +81,3 @@ def _built(source: str, builder: str) -> Any:
             expected="weights that save_weights wrote for this very model",
         ) from error
     return model
-
-
-def _random(tensor: Any) -> np.ndarray:
-    """Two samples for an input: normal, or zeros where it takes integers."""
-    shape = (2, *(8 if size is None else size for size in tensor.shape[1:]))
-    floats = np.issubdtype(np.dtype(tensor.dtype), np.floating)
-    values = np.random.default_rng(0).normal(size=shape) if floats else np.zeros(shape)
-    return values.astype(tensor.dtype)

@@ -54,9 +54,9 @@ class KerasEngine(Engine):
             saved_model.write(source, folder / "model")
             files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
             return Build(recipe, folder, (_SAVED_MODEL, *(name for name in files if name != _SAVED_MODEL)))
-        from bitpick.conversion import keras_file, keras_legacy
+        from bitpick.conversion import keras_file, keras_legacy, keras_precision
 
-        if keras_legacy.is_legacy(source):
+        if keras_legacy.is_legacy(source) or keras_precision.other(source):
             keras_file.load(source).save(folder / "model.keras")
             return Build(recipe, folder, ("model.keras",))
         name = f"model{source.suffix}"
