@@ -62,6 +62,12 @@ def clip(draw, operator):
     return Node(operator, inputs, draw(st.sampled_from([{1, 2}, {1}, set()])))
 
 
+@family("Shrink")
+def shrink(draw, operator):
+    limit = draw(st.sampled_from([0.25, 0.5]))
+    return Node(operator, [tensor(draw)], set(), {"lambd": limit, "bias": draw(st.sampled_from([0.0, limit, 0.1]))}, 13)
+
+
 @family("Softmax", "LogSoftmax")
 def softmax(draw, operator):
     x = tensor(draw, 1, 4)

@@ -10,6 +10,7 @@ from tests.conversion.pytorch_operators.nodes import (
     Node,
     image,
     integers,
+    numbers,
     tensor,
 )
 
@@ -62,9 +63,65 @@ def gather_elements(draw, operator):
 @family("GatherND")
 def gather_nd(draw, operator):
     x = tensor(draw, 2, 4)
+    lead = draw(st.integers(0, x.ndim - 1))
+    count = draw(st.integers(1, x.ndim - lead))
+    parts = [integers(draw, -size, size - 1, *x.shape[:lead], 3) for size in x.shape[lead : lead + count]]
+    stored = draw(st.sampled_from([{1}, set()]))
+    attributes = {"batch_dims": lead}
+    return Node(operator, [x, np.stack(parts, -1)], stored, attributes, free=lead > 0 and not stored)
+
+
+@family("ScatterElements")
+def scatter_elements(draw, operator):
+    x = tensor(draw, 2, 3)
+    axis = draw(st.integers(0, x.ndim - 1))
+    reduction = draw(st.sampled_from(["none", "add", "mul", "max", "min"]))
+    # Which of several elements for one place stays is not defined without a reduction.
+    count = 1 if reduction == "none" else draw(st.integers(1, 4))
+    shape = [count if i == axis else size for i, size in enumerate(x.shape)]
+    indices = integers(draw, -x.shape[axis], x.shape[axis] - 1, *shape)
+    attributes = {"axis": draw(st.sampled_from([axis, axis - x.ndim]))} | (
+        {} if count == 1 else {"reduction": reduction}
+    )
+    return Node(operator, [x, indices, numbers(draw, *shape)], draw(st.sampled_from([{1}, set()])), attributes, 18)
+
+
+@family("ScatterND")
+def scatter_nd(draw, operator):
+    x = tensor(draw, 2, 4)
     count = draw(st.integers(1, x.ndim))
-    parts = [integers(draw, -size, size - 1, 3, 2) for size in x.shape[:count]]
-    return Node(operator, [x, np.stack(parts, -1)], draw(st.sampled_from([{1}, set()])))
+    reduction = draw(st.sampled_from(["none", "add"]))
+    rows = 1 if reduction == "none" else 3
+    indices = np.stack([integers(draw, -size, size - 1, rows) for size in x.shape[:count]], -1)
+    updates = numbers(draw, rows, *x.shape[count:])
+    return Node(
+        operator, [x, indices, updates], draw(st.sampled_from([{1}, {1, 2}, set()])), {"reduction": reduction}, 18
+    )
+
+
+@family("OneHot")
+def one_hot(draw, operator):
+    depth, axes = draw(st.integers(1, 5)), draw(st.integers(1, 3))
+    indices = integers(draw, -depth - 1, depth, *draw(st.lists(st.integers(1, 3), min_size=axes, max_size=axes)))
+    ends = np.array([0, 1], draw(st.sampled_from([np.float32, np.int64])))
+    depth = np.array(depth) if draw(st.booleans()) else np.array([depth])
+    return Node(operator, [indices, depth, ends], {1, 2}, {"axis": draw(st.integers(-axes - 1, axes))}, free=True)
+
+
+@family("GridSample")
+def grid_sample(draw, operator):
+    axes = draw(st.integers(2, 3))
+    x, opset = image(draw, axes, size=3), draw(st.sampled_from([16, 20]))
+    modes = {16: ["bilinear", "nearest", "bicubic"], 20: ["linear", "nearest", "cubic"]}[opset]
+    axes = 2 if opset == 16 else axes
+    x = x[:, :, :, :, 0] if x.ndim > axes + 2 else x
+    attributes = {
+        "mode": draw(st.sampled_from(modes[: 2 if axes == 3 else 3])),
+        "padding_mode": draw(st.sampled_from(["zeros", "border", "reflection"])),
+        "align_corners": draw(st.integers(0, 1)),
+    }
+    grid = numbers(draw, 2, *[3] * axes, axes, low=-1.2, high=1.2)
+    return Node(operator, [x, grid], set(), attributes, opset, free=True)
 
 
 @family("Trilu")

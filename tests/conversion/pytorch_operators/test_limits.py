@@ -51,7 +51,7 @@ IMAGE, ROWS, FREE = ["n", 4, 6, 6], ["n", 4], ["n", 4, "l"]
 STATISTICS = [ones(4)] * 4
 LAYER = [["t", "n", 3], ones(1, 12, 3), ones(1, 12, 4)]
 GRU = [["t", "n", 3], ones(1, 9, 3), ones(1, 9, 3)]
-ASYMMETRIC = {"mode": "linear", "coordinate_transformation_mode": "asymmetric"}
+ASYMMETRIC = {"mode": "cubic", "coordinate_transformation_mode": "asymmetric"}
 CASES = [
     Refused("IsInf", [ROWS], "neither sign", {"detect_negative": 0, "detect_positive": 0}),
     Refused("Cast", [ROWS], "the type FLOAT8E4M3FN", {"to": TensorProto.FLOAT8E4M3FN}, opset=19),
@@ -63,7 +63,12 @@ CASES = [
     Refused("Slice", [ROWS, [1], np.array([9])], "a computed start", integers=(1,)),
     Refused("Slice", [FREE, *map(np.array, ([-1], [-9], [2], [-1]))], "a negative step on an axis of a free size"),
     Refused("GatherElements", [FREE, ["n", 4, 1]], "an axis of a free size", {"axis": 2}, integers=(1,)),
-    Refused("GatherND", [ROWS, np.zeros((2, 1), np.int64)], "batch_dims of 1", {"batch_dims": 1}),
+    Refused("GatherND", [FREE, FREE], "a free size among batch_dims", {"batch_dims": 3}, integers=(1,)),
+    Refused("ScatterElements", [FREE, ["n", 4, 1], ["n", 4, 1]], "an axis of a free size", {"axis": 2}, integers=(1,)),
+    Refused("ScatterND", [ROWS, np.zeros((1, 1), np.int64), [1, 4]], "reduction max", {"reduction": "max"}, opset=18),
+    Refused("OneHot", [ROWS, [], np.array([0, 1])], "a computed number of classes", integers=(0, 1)),
+    Refused("GridSample", [["n", 1, 2, 2, 2], ["n", 1, 1, 1, 3]], "cubic on three", {"mode": "cubic"}, opset=20),
+    Refused("Shrink", [ROWS], "integers", integers=(0,)),
     Refused("Trilu", [["n", 3, 3], []], "a computed diagonal", integers=(1,)),
     Refused("Range", [[], np.array(3), np.array(1)], "computed bounds", integers=(0,)),
     Refused("Pad", [ROWS, [4]], "a computed padding", integers=(1,)),
@@ -94,7 +99,7 @@ CASES = [
     Refused("ArgMax", [FREE], "select_last_index on an axis of a free size", {"select_last_index": 1, "axis": 2}),
     Refused("TopK", [ROWS, [1]], "a computed k", outputs=2, integers=(1,)),
     Refused("CumSum", [ROWS, []], "a computed axis", integers=(1,)),
-    Refused("Resize", [IMAGE, None, ones(4)], "linear with asymmetric", ASYMMETRIC),
+    Refused("Resize", [IMAGE, None, ones(4)], "cubic with asymmetric", ASYMMETRIC),
     Refused("Resize", [IMAGE, None, ones(4)], "antialias", {"mode": "linear", "antialias": 1}, opset=18),
     Refused("Resize", [IMAGE, None, ones(4) * 2], "other axes than spatial ones"),
     Refused("Dropout", [ROWS], "an output number 2", outputs=2),

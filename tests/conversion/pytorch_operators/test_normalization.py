@@ -73,6 +73,12 @@ def local_response(draw, operator):
     return Node(operator, [image(draw, axes=2)], set(), attributes, free=True)
 
 
+@family("MeanVarianceNormalization")
+def mean_variance(draw, operator):
+    axes = draw(st.sampled_from([{}, {"axes": [1, 2]}, {"axes": [3]}]))
+    return Node(operator, [image(draw, axes=2)], set(), axes, 13)
+
+
 @family("LpNormalization")
 def lp(draw, operator):
     x = tensor(draw)

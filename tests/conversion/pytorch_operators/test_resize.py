@@ -28,7 +28,7 @@ def resize(draw, operator):
     if mode == "nearest":
         roundings = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
         attributes["nearest_mode"] = draw(st.sampled_from(roundings))
-    elif attributes["coordinate_transformation_mode"] == "asymmetric":
+    elif mode == "cubic" and attributes["coordinate_transformation_mode"] == "asymmetric":
         attributes["coordinate_transformation_mode"] = "half_pixel"
     scales = [1.0, 1.0, *(draw(st.sampled_from([0.5, 1.0, 1.5, 2.0, 3.0])) for _ in range(axes))]
     if draw(st.booleans()):

@@ -123,3 +123,25 @@ def softmax(context: Context) -> fx.Node:
 
     module = nn.Softmax if context.kind == "Softmax" else nn.LogSoftmax
     return context.module(module(dim=context.attribute("axis", -1)))
+
+
+@operator("Shrink")
+def shrink(context: Context) -> fx.Node:
+    """`nn.Hardshrink` or `nn.Softshrink`, else the sum of both sides with their offsets.
+
+    Limits: integers.
+    """
+    import torch
+    from torch import nn
+
+    limit, bias = context.attribute("lambd", 0.5), context.attribute("bias", 0.0)
+    if not context.dtype(0).is_floating_point:
+        raise context.unsupported("integers")
+    if bias == 0:
+        return context.module(nn.Hardshrink(limit))
+    if bias == limit:
+        return context.module(nn.Softshrink(limit))
+    x = context.value(0)
+    beyond = context.call(torch.gt, context.call(torch.abs, x), limit)
+    moved = context.call(torch.sub, x, context.call(torch.mul, context.call(torch.sign, x), bias))
+    return context.call(torch.where, beyond, moved, 0.0)

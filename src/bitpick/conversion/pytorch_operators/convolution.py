@@ -33,6 +33,10 @@ def transposed_convolution(context: Context) -> fx.Node:
     """
     weight = context.stored(1, "weight")
     pads, extra = _transposed_pads(context)
+    if all(more <= after for (_, after), more in zip(pads, extra, strict=True)):
+        # Less is cut off then, which comes to the same; LiteRT's converter knows no output padding.
+        pads = [(before, after - more) for (before, after), more in zip(pads, extra, strict=True)]
+        extra = [0] * len(extra)
     sides = [max(min(pair), 0) for pair in pads]
     channels = weight.shape[0], weight.shape[1] * context.attribute("group", 1)
     module = _module(context, "ConvTranspose", channels, padding=tuple(sides), output_padding=tuple(extra))

@@ -97,17 +97,102 @@ def gather_elements(context: Context) -> fx.Node:
 
 @operator("GatherND")
 def gather_nd(context: Context) -> fx.Node:
-    """Indexing with one tensor for each axis.
+    """Indexing with one tensor for each axis; axes of `batch_dims` are counted through with `torch.arange`.
 
-    Limits: `batch_dims`.
+    Limits: free sizes among `batch_dims`, but for the batch.
     """
     import torch
 
-    if context.attribute("batch_dims", 0):
-        raise context.unsupported(f"batch_dims of {context.attribute('batch_dims')}")
-    count = context.fixed_shape(1, context.rank(1) - 1)[0]
-    indices = context.value(1)
-    return context.item(context.value(0), tuple(context.call(torch.select, indices, -1, i) for i in range(count)))
+    lead, rank = context.attribute("batch_dims", 0), context.rank(1)
+    index: list[fx.Node] = []
+    for axis, size in enumerate(context.shape(1)[:lead]):
+        if size is None:
+            raise context.unsupported("a free size among batch_dims")
+        places = context.call(torch.arange, context.dimension(size))
+        shape = (*[1] * axis, -1, *[1] * (rank - 2 - axis))
+        index.append(context.call(torch.reshape, places, shape))
+    return context.item(context.value(0), (*index, *_coordinates(context)))
+
+
+def _coordinates(context: Context) -> list[fx.Node]:
+    """The indices that lie side by side on the last axis of the second input, one for each axis that they go along."""
+    import torch
+
+    (count,) = context.fixed_shape(1, context.rank(1) - 1)
+    return [context.call(torch.select, context.value(1), -1, i) for i in range(count)]
+
+
+@operator("ScatterElements")
+def scatter_elements(context: Context) -> fx.Node:
+    """`torch.scatter`, or `torch.scatter_reduce` with a reduction.
+
+    Limits: an axis of a free size.
+    """
+    import torch
+
+    axis, reduction = context.axis(0), context.attribute("reduction", "none")
+    size = context.shape(0)[axis]
+    if not isinstance(size, int):
+        raise context.unsupported("an axis of a free size")
+    x, updates = context.value(0), context.value(2)
+    indices = context.call(torch.remainder, context.method("to", context.value(1), torch.int64), size)
+    if reduction == "none":
+        return context.call(torch.scatter, x, axis, indices, updates)
+    name = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}[reduction]
+    return context.call(torch.scatter_reduce, x, axis, indices, updates, reduce=name, include_self=True)
+
+
+@operator("ScatterND")
+def scatter_nd(context: Context) -> fx.Node:
+    """`torch.index_put`.
+
+    Limits: reductions other than `add`.
+    """
+    import torch
+
+    reduction = context.attribute("reduction", "none")
+    if reduction not in ("none", "add"):
+        raise context.unsupported(f"the reduction {reduction}")
+    indices = tuple(_coordinates(context))
+    return context.call(torch.index_put, context.value(0), indices, context.value(2), reduction == "add")
+
+
+@operator("OneHot")
+def one_hot(context: Context) -> fx.Node:
+    """`torch.eq` with each class, and `torch.where`.
+
+    Limits: a computed number of classes.
+    """
+    import torch
+
+    (depth,) = context.integers(1, "number of classes")
+    axis = context.attribute("axis", -1) % (context.rank(0) + 1)
+    shape = [1] * (context.rank(0) + 1)
+    shape[axis] = depth
+    classes = context.assembly.buffer(f"{context.name}_classes", np.arange(depth).reshape(shape))
+    wide = context.call(torch.unsqueeze, context.value(0), axis)
+    # From -depth on indices count from the end; others are no class at all.
+    same = context.call(torch.eq, wide, classes)
+    ends = context.call(torch.eq, context.call(torch.add, wide, depth), classes)
+    chosen = context.call(torch.logical_or, same, ends)
+    off, on = (context.call(torch.select, context.value(2), 0, i) for i in range(2))
+    return context.call(torch.where, chosen, on, off)
+
+
+@operator("GridSample")
+def grid_sample(context: Context) -> fx.Node:
+    """`torch.nn.functional.grid_sample`.
+
+    Limits: cubic on three spatial axes.
+    """
+    from torch.nn import functional
+
+    mode = context.attribute("mode", "linear")
+    name = {"linear": "bilinear", "cubic": "bicubic"}.get(mode, mode)
+    if name == "bicubic" and context.rank(0) != 4:
+        raise context.unsupported("the mode cubic on three spatial axes")
+    padding, align = context.attribute("padding_mode", "zeros"), bool(context.attribute("align_corners", 0))
+    return context.call(functional.grid_sample, context.value(0), context.value(1), name, padding, align)
 
 
 @operator("Trilu")

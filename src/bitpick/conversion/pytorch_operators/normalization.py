@@ -104,6 +104,17 @@ def local_response_normalization(context: Context) -> fx.Node:
     return context.module(nn.LocalResponseNorm(size, alpha, beta, context.attribute("bias", 1.0)))
 
 
+@operator("MeanVarianceNormalization")
+def mean_variance_normalization(context: Context) -> fx.Node:
+    """`torch.mean`, and a division by the deviation."""
+    import torch
+
+    axes, x = list(context.attribute("axes", [0, 2, 3])), context.value(0)
+    centred = context.call(torch.sub, x, context.call(torch.mean, x, axes, keepdim=True))
+    variance = context.call(torch.mean, context.call(torch.square, centred), axes, keepdim=True)
+    return context.call(torch.div, centred, context.call(torch.add, context.call(torch.sqrt, variance), 1e-9))
+
+
 @operator("LpNormalization")
 def lp_normalization(context: Context) -> fx.Node:
     """`torch.nn.functional.normalize`."""

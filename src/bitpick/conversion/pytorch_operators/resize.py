@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,21 +16,17 @@ if TYPE_CHECKING:
 
 @operator("Resize")
 def resize(context: Context) -> fx.Node:
-    """`nn.Upsample`: nearest, linear on one to three axes, cubic on two; else `torch.index_select` for nearest.
+    """`nn.Upsample`: nearest, linear on one to three axes, cubic on two; else `torch.index_select`, and `torch.lerp`.
 
-    Limits: linear and cubic in the coordinate modes of `nn.Upsample` alone (`half_pixel`, `align_corners`);
-    `antialias`, `exclude_outside`, `tf_crop_and_resize`; other axes than spatial ones; aspect ratio policies.
+    Limits: cubic in the coordinate modes of `nn.Upsample` alone (`half_pixel`, `align_corners`); `antialias`,
+    `exclude_outside`, `tf_crop_and_resize`; other axes than spatial ones; aspect ratio policies.
     """
     import torch
     from torch import nn
 
     rank = context.rank(0)
     scales, sizes = _asked(context)
-    for name in ("antialias", "exclude_outside"):
-        if context.attribute(name, 0):
-            raise context.unsupported(name)
-    if context.attribute("keep_aspect_ratio_policy", "stretch") != "stretch":
-        raise context.unsupported(f"the policy {context.attribute('keep_aspect_ratio_policy')}")
+    _refuse(context)
     mode, coordinates = context.attribute("mode", "nearest"), _coordinates(context)
     if mode == "nearest":
         given = context.fixed_shape(0, 2)
@@ -42,9 +38,11 @@ def resize(context: Context) -> fx.Node:
         for axis, index in enumerate(chosen, start=2):
             x = context.call(torch.index_select, x, axis, context.assembly.buffer(f"{context.name}_index{axis}", index))
         return x
+    pixels = coordinates == "half_pixel" or (coordinates == "pytorch_half_pixel" and 1 not in sizes)
+    if mode == "linear" and not (pixels or coordinates == "align_corners"):
+        return _linear(context, scales, sizes)
     names = {"linear": {3: "linear", 4: "bilinear", 5: "trilinear"}, "cubic": {4: "bicubic"}}
     kind = names[mode].get(rank)
-    pixels = coordinates == "half_pixel" or (coordinates == "pytorch_half_pixel" and 1 not in sizes)
     if kind is None or not (pixels or coordinates == "align_corners"):
         raise context.unsupported(f"the mode {mode} with {coordinates} on {rank} axes")
     if mode == "cubic" and context.attribute("cubic_coeff_a", -0.75) != -0.75:
@@ -53,6 +51,14 @@ def resize(context: Context) -> fx.Node:
     if align or all(int(n * s) == n * s for n, s in zip(context.fixed_shape(0, 2), scales, strict=True)):
         return context.module(nn.Upsample(size=tuple(sizes), mode=kind, align_corners=align))
     return context.module(nn.Upsample(scale_factor=tuple(scales), mode=kind, align_corners=align))
+
+
+def _refuse(context: Context) -> None:
+    for name in ("antialias", "exclude_outside"):
+        if context.attribute(name, 0):
+            raise context.unsupported(name)
+    if context.attribute("keep_aspect_ratio_policy", "stretch") != "stretch":
+        raise context.unsupported(f"the policy {context.attribute('keep_aspect_ratio_policy')}")
 
 
 def _coordinates(context: Context) -> str:
@@ -83,19 +89,42 @@ def _asked(context: Context) -> tuple[list[float], list[int]]:
     return found[2:], sizes[2:]
 
 
-def _nearest(context: Context, given: int, size: int, scale: float) -> NDArray[np.int64]:
-    """Which element of an axis each element of the resized axis is, by ONNX's formulas."""
+def _linear(context: Context, scales: list[float], sizes: list[int]) -> fx.Node:
+    """Axis by axis, between the elements on both sides of a place."""
+    import torch
+
+    x = context.value(0)
+    for axis, (given, size, scale) in enumerate(zip(context.fixed_shape(0, 2), sizes, scales, strict=True), start=2):
+        if scale == 1 and size == given:
+            continue
+        place = np.clip(_places(context, given, size, scale), 0, given - 1)
+        below = np.floor(place).astype(np.int64)
+        sides = [
+            context.call(torch.index_select, x, axis, context.assembly.buffer(f"{context.name}_{name}{axis}", index))
+            for name, index in (("below", below), ("above", np.minimum(below + 1, given - 1)))
+        ]
+        share = (place - below).astype(np.float32).reshape(-1, *[1] * (context.rank(0) - 1 - axis))
+        x = context.call(torch.lerp, *sides, context.assembly.buffer(f"{context.name}_share{axis}", share))
+    return x
+
+
+def _places(context: Context, given: int, size: int, scale: float) -> NDArray[Any]:
+    """Where on an axis each element of the resized axis lies, by ONNX's formulas."""
     mode, i = _coordinates(context), np.arange(size, dtype=np.float32)
     factor = np.float32(scale)
     if mode == "align_corners":
-        x = i * np.float32(given - 1) / np.float32(size - 1) if size > 1 else np.zeros(1)
-    elif mode == "asymmetric":
-        x = i / factor
-    elif mode in ("half_pixel", "pytorch_half_pixel"):
+        return i * np.float32(given - 1) / np.float32(size - 1) if size > 1 else np.zeros(1)
+    if mode == "asymmetric":
+        return i / factor
+    if mode in ("half_pixel", "pytorch_half_pixel"):
         x = (i + np.float32(0.5)) / factor - np.float32(0.5)
-        x = np.zeros(1) if mode == "pytorch_half_pixel" and size == 1 else x
-    else:
-        raise context.unsupported(f"the coordinate mode {mode}")
+        return np.zeros(1) if mode == "pytorch_half_pixel" and size == 1 else x
+    raise context.unsupported(f"the coordinate mode {mode}")
+
+
+def _nearest(context: Context, given: int, size: int, scale: float) -> NDArray[np.int64]:
+    """Which element of an axis each element of the resized axis is."""
+    x = _places(context, given, size, scale)
     rounding = context.attribute("nearest_mode", "round_prefer_floor")
     if rounding.startswith("round"):
         rounded = np.ceil(x - 0.5) if rounding == "round_prefer_floor" else np.floor(x + 0.5)
