@@ -34,6 +34,7 @@ DIALECTS = {
     "a delimiter at the end of names and rows": (["a,b,", "1,2,", "3,4,"], {"a": "1 3", "b": "2 4"}),
     "a delimiter at the end of rows": (["a,b", "1,2,", "3,4,"], {"a": "1 3", "b": "2 4"}),
     "a mark before the names": (["# a,b", "1,2"], {"a": "1", "b": "2"}),
+    "a line for spreadsheets": (["sep=;", "a;b", "1;2"], {"a": "1", "b": "2"}),
     "points beside commas": (["a;b", "1.5;x,y", "2.5;z"], {"a": "1.5 2.5", "b": "x,y z"}),
 }
 

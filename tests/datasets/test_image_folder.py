@@ -163,3 +163,14 @@ def test_labels_of_a_table_belong_to_the_file_that_their_row_names(photos, tmp_p
     (tmp_path / "labels.csv").write_text("\n".join(["file,kind", *rows[1:]]) + "\n")
     with pytest.raises(DataError, match=r"labels\.csv has no row for 007\.png"):
         load(root, MODEL, said)
+
+
+def test_a_split_without_classes_is_not_taken_beside_one_with_them(photos):
+    root = photos({"train/a": 4, "train/b": 4, "val/a": 2, "val/b": 2, "test": 3})
+    found = load(root, MODEL)
+    assert (found.classes, found.evaluation.count) == (("a", "b"), 4)
+    assert found.notes[0] == "not used: test/"
+    root = photos({"train/a": 4, "train/b": 4, "test": 3}, name="two")
+    with pytest.raises(DataError, match="lie in no folders of classes, and those of other splits do") as error:
+        load(root, MODEL)
+    assert error.value.mend.endswith(f"--data {root / 'train'}")

@@ -194,3 +194,16 @@ def test_the_output_with_a_score_for_each_class_says_how_many_there_are():
     outputs = (Tensor("features", (64,)), Tensor("scores", (10,)))
     assert len(labels.encode(given_, signature=Signature((), outputs)).classes) == 10
     assert len(labels.encode(given_, signature=Signature((), outputs[:1])).classes) == 64
+
+
+def test_names_that_are_numbers_are_names_where_the_source_says_so():
+    found = labels.encode({"": np.array(["7", "5"])}, signature=takes(4, classes=1), names=True)
+    assert (found.classes, list(found.labels[""])) == (("5", "7"), [1, 0])
+    assert labels.encode({"": np.array(["7", "5"])}, signature=takes(4, classes=1)).classes == ()
+    assert len(labels.encode({"": np.array(["7", "5"])}, signature=takes(4, classes=10), names=True).classes) == 10
+
+
+def test_labels_that_are_hidden():
+    with pytest.raises(DataError, match="go from -1 to -1, and the data set names 3 classes") as error:
+        labels.encode({"": np.array([-1, -1])}, known=("a", "b", "c"))
+    assert "evaluate on a split with labels" in error.value.mend

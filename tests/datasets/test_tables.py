@@ -73,7 +73,13 @@ def test_as_many_columns_as_the_model_has_numbers_take_its_shape(tmp_path):
 
 WRONG = {
     "no such label": ("a,b,label", ROWS, {"labels": "lable"}, 2, "did you mean label?"),
-    "labels not named": ("a,b,kind", ["1,2,3"] * 9, {}, 2, "perhaps the last: --labels kind"),
+    "labels not named": (
+        "a,b,kind",
+        ["1,2,3"] * 9,
+        {},
+        2,
+        "the last or the first: --labels kind or --labels a",
+    ),
     "too few": ("a,label", ["1,2"] * 9, {"inputs": {"image": "b"}}, 2, "has no column 'b' for the input image"),
     "another number": ("a,b,c,label", ["1,2,3,x"] * 9, {}, 2, "3 columns beside its labels, label"),
     "word": ("a,b,label", ["1,2,x", "1,two,x"], {}, 2, "row 2: the column b has 'two', which is no number"),

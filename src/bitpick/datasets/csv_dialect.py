@@ -10,6 +10,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
@@ -57,9 +58,13 @@ class Dialect:
         return cell.replace(",", ".") if self.decimal_comma and _DECIMAL_COMMA.fullmatch(cell) else cell
 
 
-def opened(path: Path) -> TextIO:
-    """The file as `csv` takes it, without a byte order mark."""
-    return path.open(encoding="utf-8-sig", newline="")
+@contextmanager
+def opened(path: Path) -> Iterator[TextIO]:
+    """The file as `csv` takes it, without a byte order mark and the line `sep=;` that is for spreadsheets."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        if not re.fullmatch(r"\"?sep=.\"?\s*", file.readline()):
+            file.seek(0)
+        yield file
 
 
 def of(path: Path) -> Dialect:

@@ -95,14 +95,21 @@ def load(folder: Path, options: DataOptions, signature: Signature | None, progre
         DataError: images that are damaged, or whose labels are missing.
     """
     named = {each.name: each for each in _folders(folder)}
-    chosen = splits.pair(named)
+    parts = {name: part for name in named if splits.known(name) and (part := found_in(named[name])) is not None}
+    labelled = {name for name, part in parts.items() if part.folders is not None}
+    chosen = splits.pair(labelled) or splits.pair(parts)
     if chosen is not None:
-        parts = {name: found_in(named[name]) for name in chosen}
-        if None not in parts.values():
-            others = sorted(name for name in named if name not in chosen)
-            notes = (f"not used: {', '.join(f'{name}/' for name in others)}",) if others else ()
-            both = [part for part in parts.values() if part is not None]
-            return read(named_as(folder), both, options, signature, progress, notes)
+        if labelled and not labelled >= set(chosen):
+            without = next(name for name in chosen if name not in labelled)
+            raise DataError(
+                f"the pictures in {named[without]} lie in no folders of classes, and those of other splits do",
+                expected="folders of classes in both splits, or in none",
+                mend=f"give the split with classes alone, which is divided: --data {named[min(labelled)]}",
+            )
+        others = sorted(name for name in named if name not in chosen)
+        notes = (f"not used: {', '.join(f'{name}/' for name in others)}",) if others else ()
+        both = [parts[name] for name in chosen]
+        return read(named_as(folder), both, options, signature, progress, notes)
     inner = [each for each in named.values() if any(p.suffix.lower() in images.suffixes() for p in each.rglob("*"))]
     if len(inner) == 1 and not _images(folder)[0] and not _images(inner[0])[0]:
         found = load(inner[0], options, signature, progress)
@@ -165,7 +172,7 @@ def _labelled(parts: Sequence[Pictures], options: DataOptions, signature: Signat
         return labels.encode({}, (), asked)
     if sum(len(set(part.folders or ())) for part in parts) == len(parts):
         return labels.encode({}, (), asked)  # one folder is a place for pictures, no class among others
-    return labels.encode({str(i): np.array(part.folders) for i, part in enumerate(parts)}, (), asked, signature)
+    return labels.encode({str(i): np.array(part.folders) for i, part in enumerate(parts)}, (), asked, signature, True)
 
 
 def _decoded(

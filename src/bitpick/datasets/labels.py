@@ -40,6 +40,7 @@ def encode(
     known: Sequence[str] = (),
     asked: Sequence[str] | None = None,
     signature: Signature | None = None,
+    names: bool = False,
 ) -> Encoded:
     """Make one kind of labels of those of all splits.
 
@@ -48,6 +49,7 @@ def encode(
         known: names of the classes in the order of the numbers, where the source has them.
         asked: names in the order of the model's scores, where the user gave them.
         signature: what the model gives; it says how many classes there are where nothing else does.
+        names: whether words are names of classes though they are numbers, as those of folders are.
 
     Raises:
         DataError: they are no labels, or not those that the names are for.
@@ -64,8 +66,8 @@ def encode(
     if width:
         numbers = {split: each.argmax(axis=1) for split, each in numbers.items()}
         notes = ("each row of the labels has one 1: its class",)
-    if _signs(numbers) and not set(map(str, _SIGNS)) <= set(asked or ()):
-        return _of_signs(numbers, known or asked)
+    if not known and _signs(numbers) and not set(map(str, _SIGNS)) <= set(asked or ()):
+        return _of_signs(numbers, asked)
     if not all(map(_whole, numbers.values())):
         return Encoded(numbers, _several(numbers, asked or known))
     whole = {split: each.astype(np.int64) for split, each in numbers.items()}
@@ -75,7 +77,7 @@ def encode(
     elif width:
         made = Encoded(whole, tuple(map(str, range(width))))
     else:
-        made = _numbered(numbers, whole, spelled, _Scores.of(signature))
+        made = _numbered(numbers, whole, spelled, _Scores.of(signature), names)
     return replace(made, notes=(*notes, *made.notes))
 
 
@@ -191,11 +193,12 @@ def _told(
     Where every number is itself a name that the user gives, numbers are names: `--classes 0,1,10,2` is an order, too.
     Otherwise the names are those of 0, 1, 2, ….
     """
-    if asked is None:
-        return Encoded(dict(whole), tuple(known))
     if known:
-        names = np.array(known)
-        return _named({split: names[_indices(each, len(known))] for split, each in whole.items()}, known, asked)
+        places = {split: _indices(each, len(known)) for split, each in whole.items()}
+        if asked is None:
+            return Encoded(dict(places), tuple(known))
+        return _named({split: np.array(known)[each] for split, each in places.items()}, known, asked)
+    assert asked is not None
     there = {int(number) for each in whole.values() for number in np.unique(each)}
     words = {number: spelled.get(number, str(number)) for number in there}
     if not set(words.values()) <= set(asked):
@@ -218,7 +221,12 @@ def _is_whole(name: str) -> bool:
 def _indices(labels: Labels, count: int) -> NDArray[np.int64]:
     found = labels.astype(np.int64)
     if found.ndim != 1 or found.min() < 0 or found.max() >= count:
-        raise DataError(f"the labels go from {found.min()} to {found.max()}", expected=f"labels 0 to {count - 1}")
+        hidden = "-1 stands for a label that is not told: evaluate on a split with labels" if found.min() == -1 else ""
+        raise DataError(
+            f"the labels go from {found.min()} to {found.max()}, and the data set names {count} classes",
+            expected=f"labels 0 to {count - 1}",
+            mend=hidden,
+        )
     return found
 
 
@@ -253,7 +261,11 @@ class _Scores:
 
 
 def _numbered(
-    numbers: Mapping[str, Labels], whole: Mapping[str, Labels], spelled: Mapping[int, str], scores: _Scores
+    numbers: Mapping[str, Labels],
+    whole: Mapping[str, Labels],
+    spelled: Mapping[int, str],
+    scores: _Scores,
+    are_names: bool,
 ) -> Encoded:
     """Whole numbers of which nothing more is said: classes if the model has scores for them, otherwise values."""
     there = np.unique(np.concatenate([np.unique(each) for each in whole.values()]))
@@ -263,7 +275,7 @@ def _numbered(
         return Encoded(dict(whole), tuple(spelled.get(i, str(i)) for i in range(high + 1)))
     if low >= 0 and (size := scores.classes(high)):
         return Encoded(dict(whole), tuple(spelled.get(i, str(i)) for i in range(size)))
-    if low >= 0 and len(there) in scores.rows:
+    if are_names or (low >= 0 and len(there) in scores.rows):
         names = tuple(spelled.get(int(number), str(number)) for number in there)
         placed = {split: np.searchsorted(there, each) for split, each in whole.items()}
         return Encoded(placed, names, (_order_note(names),), tuple(map(int, there)))

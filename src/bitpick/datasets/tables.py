@@ -155,7 +155,8 @@ def _another_number(table: Table, tensor: Tensor, features: Sequence[str], label
     beside = "and no labels" if label is None else f"beside its labels, {label}"
     say = f"say which: in a data.yaml: inputs: {{{tensor.name}: [{', '.join(features[:2])}, …]}}"
     if label is None and size == count - 1:
-        say = f"name the column of the labels, perhaps the last: --labels {table.columns[-1]}"
+        first, *_, last = table.columns
+        say = f"name the column of the labels, perhaps the last or the first: --labels {last} or --labels {first}"
     elif label is not None and size == count + 1 and label in table.features:
         say = f"where {label} is an input and there are no labels, {say}"
     return DataError(
