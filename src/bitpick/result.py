@@ -284,6 +284,7 @@ class Run(Record):
         diagnosis: which layers of a row hurt, where that was asked for.
         examples: evaluation samples that the recommended build, or the most accurate one, predicts otherwise than its
             float32.
+        notes: why there are rows that the preset does not have.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -301,6 +302,7 @@ class Run(Record):
     speed: SpeedRecord | None = None
     diagnosis: Diagnosis | None = None
     examples: list[Example] | None = None
+    notes: list[str] = []
     seconds: dict[str, float] = {}
 
     def row(self, row_id: str) -> Row | None:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from bitpick import __version__
-from bitpick.comparison import draws, evaluation_set, targets, times
+from bitpick.comparison import draws, evaluation_set, fallback, targets, times
 from bitpick.comparison.dead_ends import no_quantized_row
 from bitpick.comparison.examples import examples
 from bitpick.comparison.fit import LoadData
@@ -101,6 +101,12 @@ class Comparison:
             rows = Rows(self.store, self._executor, self._parallel, self._listener, self._preparation, model, inputs)
             rows.measure(offers(self.run.request, model, self._host))
             rows.claim(self.run.request.alpha)
+            if added := fallback.offers(rows.native, self.run.request, model, self._host):
+                self.run.notes = fallback.notes(added)
+                for note in self.run.notes:
+                    self._listener.note(note)
+                rows.measure(added)
+                rows.claim(self.run.request.alpha)
             timed = partial(times.measure, rows, self.store, inputs, self._fresh, self._listener)
             timed()
             self._listener.phase("checking on other CPUs")

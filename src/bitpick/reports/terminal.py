@@ -134,6 +134,7 @@ def summary(run: Run, folder: str) -> Group:
     """The whole result of a run: table, reasons for what is missing, recommendation, where the files are."""
     rows = words.ordered(run)
     parts: list[RenderableType] = [table(rows), Text("")]
+    parts += [Text(f"rows: {note}", style="dim") for note in run.notes]
     parts += [Text(f"model: {note}", style="dim") for note in run.model.notes]
     parts += [Text(f"data: {note}", style="dim") for note in run.data.notes] if run.data else []
     parts += _missing(run)
