@@ -32,7 +32,15 @@ class Accuracy(BaseModel):
     top5: float | None = None
 
 
-_LABELS = {"mae": "MAE", "rmse": "RMSE", "r2": "R²", "auc": "AUC", "macro_auc": "macro AUC", "macro_f1": "macro F1"}
+_LABELS = {
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "r2": "R²",
+    "auc": "AUC",
+    "iou": "IoU",
+    "macro_auc": "macro AUC",
+    "macro_f1": "macro F1",
+}
 
 
 class Measure(BaseModel):

@@ -22,6 +22,7 @@ from bitpick.comparison.listener import Silent
 from bitpick.comparison.request import make_request
 from bitpick.comparison.store import Store
 from bitpick.datasets.dataset import Dataset, Split
+from bitpick.datasets.labels import encode
 from bitpick.errors import DataError, RequestError
 from bitpick.executors.inline import InlineExecutor
 from bitpick.host import this_host
@@ -34,7 +35,7 @@ COUNT = 400
 
 
 def dense(path, *weights, sigmoid=False):
-    """An ONNX graph of Gemms in a row; weights of shape (inputs, outputs)."""
+    """An ONNX graph of Gemms in a row, with a ReLU between them; weights of shape (inputs, outputs)."""
     nodes, stored, last = [], [], "input"
     for number, weight in enumerate(weights):
         name = f"dense{number}" if number + 1 < len(weights) else "output"
@@ -42,6 +43,9 @@ def dense(path, *weights, sigmoid=False):
         stored.append(onnx.numpy_helper.from_array(np.zeros(weight.shape[1], np.float32), f"b{number}"))
         nodes.append(helper.make_node("Gemm", [last, f"w{number}", f"b{number}"], [name], f"net/{name}"))
         last = name
+        if number + 1 < len(weights):  # as the fake engine has it
+            nodes.append(helper.make_node("Relu", [name], [f"{name}_relu"], f"net/{name}_relu"))
+            last = f"{name}_relu"
     ends = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", size])
         for name, size in (("input", weights[0].shape[0]), ("output", weights[-1].shape[1]))
@@ -216,6 +220,48 @@ def test_reconstruction_needs_no_labels(compare):
     assert run.row(TENSOR).metric.value == pytest.approx(errors[:, 0].mean())
     assert {metric.name for metric in run.row(TENSOR).metrics} == {"rmse"}
     assert "accura" not in compare.told.lower()
+
+
+def test_a_guess_is_settled_by_what_the_float_model_gives_and_told(compare):
+    """An output of the input's shape that is not the input again: the margin, too, is that of the other task."""
+    rng = np.random.default_rng(0)
+    weight, inputs = rng.normal(size=(6, 6)), rng.normal(size=(2 * COUNT, 6))
+    run = compare([weight], inputs, None)
+    assert (run.task, run.request.margin) == ("deviation", "5%")
+    assert run.row(TENSOR).metric.name == "deviation"
+    guessed = next(note for note in run.data.notes if "the task is taken to be" in note)
+    assert "deviation, as there are no labels, and the output is not the input again" in guessed
+    assert guessed.endswith("--task says otherwise")
+    assert "the output is not the input again" in compare.told
+
+
+def test_labels_of_minus_1_and_1_beside_one_score(compare):
+    rng = np.random.default_rng(0)
+    weight, inputs = rng.normal(size=(6, 1)), rng.normal(size=(2 * COUNT, 6))
+    labels = np.where(inputs @ weight > 0.2, 1, -1)[:, 0]
+    encoded = encode({"": labels})
+    run = compare([weight], inputs, encoded.labels[""], encoded.classes)
+    assert run.task == "classification"
+    scores = stores.outputs(compare.store.build(FLOAT))[0][:, 0]
+    right = (np.where(scores > 0, 1, -1) == labels[COUNT:]).sum()
+    assert run.row(FLOAT).accuracy.correct == right
+    assert list(run.row(FLOAT).accuracy.per_class) == ["-1", "1"]
+
+
+def test_a_binary_mask_is_judged_by_its_right_positions(compare):
+    rng = np.random.default_rng(0)
+    weight, inputs = rng.normal(size=(6, 8)), rng.normal(size=(2 * COUNT, 6))
+    labels = ((inputs @ weight + rng.normal(0, 1, (2 * COUNT, 8))) > 0).astype(np.int64)
+    run = compare([weight], inputs, labels, judging=Judging(task="segmentation"))
+    found = stores.outputs(compare.store.build(TENSOR))[0] > 0
+    row, mask = run.row(TENSOR), labels[COUNT:] == 1
+    assert row.metric.name == "position_accuracy"
+    assert row.metric.value == pytest.approx((found == mask).mean())
+    [overlap] = row.metrics
+    assert overlap.value == pytest.approx((found & mask).sum() / (found | mask).sum())
+    assert "position accuracy" in compare.told
+    assert "top-1" not in compare.told
+    assert "IoU" in compare.told
 
 
 def test_anomalies_are_what_is_reconstructed_badly(compare):

@@ -53,30 +53,33 @@ def evaluate(model: Source, load_data: LoadData, listener: Listener, judging: Ju
             fits = fit.fitted(load_data, signature, model.name, judging)
             for note in fits.dataset.notes:
                 listener.note(note)
-            samples, task = fits.evaluation, fits.task
+            samples = fits.evaluation
             watch.add(samples.files)
-            if samples.labels is None and task.against_float:
-                raise DataError(
-                    f"{fits.dataset.name} has no labels, and one model by itself has nothing to agree with",
-                    expected="labels",
-                    mend="name them with --labels; without labels run bitpick compare with the float model, which "
-                    "judges every quantized build by how far it agrees with that",
-                )
             listener.phase(f"evaluating {Path(model.name).name}")
             payload = {
                 "recipe": made.recipe,
                 "folder": made.folder.absolute(),
                 "samples": samples,
                 "threads": this_host().cores,
-                "task": task,
+                "task": fits.task,
                 "shapes": [tensor.shape for tensor in signature.outputs],
                 "predictions": None,
             }
-            if task.unsettled:
+            if fits.unsettled:
                 some, out = samples.head(CHECK_SAMPLES), Path(folder) / "some.npz"
                 fields = {key: value for key, value in payload.items() if key not in ("task", "predictions")}
                 executor.run(each.environment, f"{FUNCTIONS}:run", {**fields, "samples": some, "out": out})
-                payload["task"] = task.settled(read_outputs(out), some.targets())
+                fits = fits.settled(some, read_outputs(out))
+                payload["task"] = fits.task
+            if samples.labels is None and fits.task.against_float:
+                raise DataError(
+                    f"{fits.dataset.name} has no labels, and one model by itself has nothing to agree with",
+                    expected="labels",
+                    mend="name them with --labels; without labels run bitpick compare with the float model, which "
+                    "judges every quantized build by how far it agrees with that",
+                )
+            for note in fits.notes:
+                listener.note(note)
             outcome = executor.run(each.environment, f"{FUNCTIONS}:evaluate", payload)
             look = payload | {"samples": samples.head(CHECK_SAMPLES), "asked_for": asked_for}
             del look["predictions"]

@@ -14,9 +14,11 @@ from bitpick.errors import DataError, ModelError
 from bitpick.interface import Input, Interface, Output
 from bitpick.judging import Judging
 from bitpick.measures.tasks import registry
+from bitpick.measures.tasks.case import Case, Seen
+from bitpick.measures.tasks.registry import Chosen
 from bitpick.measures.tasks.task import Task
 from bitpick.model import Signature, Tensor, fits
-from bitpick.preprocessing import Dtype, Preprocessing
+from bitpick.preprocessing import Arrays, Dtype, Preprocessing
 from bitpick.sampled import CalibrationRecord, DataRecord, EvaluationRecord
 
 LoadData = Callable[[Signature], Dataset]
@@ -30,12 +32,49 @@ class Fitted:
     Attributes:
         dataset: the data set.
         names: its inputs in the order of the model's.
-        task: what the model and the data set are for.
+        case: what the task is chosen from.
+        chosen: what the model and the data set are for.
     """
 
     dataset: Dataset
     names: tuple[str, ...]
-    task: Task
+    case: Case
+    chosen: Chosen
+
+    @property
+    def task(self) -> Task:
+        """What the model and the data set are for."""
+        return self.chosen.task
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether the float model must be run before it is sure how builds are judged."""
+        return self.chosen.unsure or self.task.unsettled
+
+    def settled(self, samples: Samples, outputs: Arrays) -> Fitted:
+        """With what follows from what the float model gives.
+
+        Args:
+            samples: some samples of the evaluation set.
+            outputs: what it gives for them, each of shape (samples.count, …).
+
+        Raises:
+            RequestError: with these the task cannot be, or the model and the data set make none.
+        """
+        case = replace(self.case, seen=Seen(samples, outputs))
+        chosen = registry.choose(case) if self.chosen.unsure else self.chosen
+        task = chosen.task
+        if task.unsettled:
+            task = task.settled(outputs, None if samples.labels is None else samples.targets())
+        return replace(self, case=case, chosen=replace(chosen, task=task))
+
+    @property
+    def notes(self) -> list[str]:
+        """How builds are judged, where that was guessed, and beside what, in words; once it is settled."""
+        told = [self.chosen.note] if self.chosen.note else []
+        if self.task.against_float and self.evaluation.labels is None:
+            told.append("no labels: builds are compared with what the float model answers; --labels names some")
+        return told
 
     @property
     def evaluation(self) -> Samples:
@@ -69,19 +108,28 @@ def fitted(load_data: LoadData, signature: Signature, source: str, judging: Judg
     dataset = replace(dataset, preprocessing=_cast(dataset, names, signature, source))
     evaluation = dataset.samples(dataset.evaluation, names)
     _check(evaluation, signature, source)
+    judging = judging or Judging()
+    if judging.task in registry.WITHOUT_LABELS and evaluation.labels is not None:
+        told = f"the labels are not used: the task {judging.task} compares with what the float model gives"
+        dataset = replace(dataset.without_labels(), notes=(*dataset.notes, told))
+        evaluation = dataset.samples(dataset.evaluation, names)
     labels = None if evaluation.labels is None else evaluation.targets()
-    return Fitted(dataset, names, registry.choose(signature, dataset.classes, labels, source, judging))
+    case = Case(signature, dataset.classes, labels, source, judging, _one_class(dataset.calibration))
+    return Fitted(dataset, names, case, registry.choose(case))
+
+
+def _one_class(split: Split) -> bool:
+    """Whether all samples of a split have the same label."""
+    labels = split.labels
+    return labels is not None and labels.ndim == 1 and len(labels) > 1 and bool((labels == labels[0]).all())
 
 
 def record(found: Fitted, drawn: CalibrationDraw, seed: int) -> DataRecord:
     """What a run says of its data set and its calibration set."""
     evaluation, dataset = found.evaluation, found.dataset
-    notes = list(dataset.notes)
-    if found.task.against_float and evaluation.labels is None:
-        notes.append("no labels: builds are compared with what the float model answers; --labels names some")
     return DataRecord(
         name=dataset.name,
-        notes=notes,
+        notes=list(dataset.notes),
         preprocessing="; ".join(dict.fromkeys(each.words for each in evaluation.preprocessing)),
         evaluation=EvaluationRecord(count=evaluation.count, sha256=evaluation.sha256),
         calibration=CalibrationRecord(

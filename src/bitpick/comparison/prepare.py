@@ -52,6 +52,7 @@ class Preparation:
         self._parallel = parallel
         self._listener = listener
         self._converted: set[str] = set()
+        self._fitted: fit.Fitted | None = None
 
     def prepare(self, load_data: LoadData, check: Check = lambda *_: None) -> tuple[plan.Inputs, Model]:
         """All that comes before any build; see `open`, `load`, `to_reference`, `settled` and `with_targets`.
@@ -62,8 +63,8 @@ class Preparation:
         """
         inputs = self.load(load_data, self.open(load_data))
         model = self.to_reference(inputs)
-        suspicions.look(self._executor, self.store, inputs, model.macs, self._listener)
         inputs = self.settled(inputs)
+        suspicions.look(self._executor, self.store, inputs, model.macs, self._listener)
         check(inputs.task, model)
         self.store.settle()
         self.store.save()
@@ -136,7 +137,9 @@ class Preparation:
         self._listener.phase("loading the data set")
         request = self.run.request
         found = fit.fitted(load_data, signature, request.model, request.judging)
-        settle(request, found.task)
+        if not found.chosen.unsure:
+            settle(request, found.task)
+        self._fitted = found
         drawn = draw(found.dataset, request.calibration_size, request.seed, found.names)
         self.store.calibration_indices.parent.mkdir(exist_ok=True)
         np.save(self.store.calibration_indices, drawn.indices)
@@ -228,15 +231,23 @@ class Preparation:
     def settled(self, inputs: plan.Inputs) -> plan.Inputs:
         """The inputs with a task that can judge; some must see what the float model gives for some samples.
 
+        What was guessed is noted, and what was left to the task is filled in.
+
         Raises:
             RequestError: with that the task cannot be.
             RunError: the float model cannot be run.
         """
-        if not inputs.task.unsettled:
-            return inputs
-        self._run_float("run_form", inputs, inputs.check, self.store.reference_outputs)
-        targets = None if inputs.check.labels is None else inputs.check.targets()
-        task = inputs.task.settled(read_outputs(self.store.reference_outputs), targets)
+        assert self._fitted is not None
+        assert self.run.data is not None
+        if self._fitted.unsettled:
+            self._run_float("run_form", inputs, inputs.check, self.store.reference_outputs)
+            self._fitted = self._fitted.settled(inputs.check, read_outputs(self.store.reference_outputs))
+        task = self._fitted.task
+        settle(self.run.request, task)
+        self.run.task = task.kind
+        for note in self._fitted.notes:
+            self.run.data.notes.append(note)
+            self._listener.note(note)
         return replace(inputs, task=task, interface=fit.interface(inputs.signature, inputs.evaluation, task))
 
     def with_targets(self, inputs: plan.Inputs) -> plan.Inputs:

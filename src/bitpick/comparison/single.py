@@ -146,8 +146,8 @@ def quantize(
             raise RecipeError(
                 f"{recipe.id}: {reason}", mend="name a recipe of another engine: bitpick engines lists them"
             )
-        suspicions.look(bench.executor, bench.store, bench.inputs, bench.model.macs, listener)
         inputs = bench.preparation.settled(bench.inputs)
+        suspicions.look(bench.executor, bench.store, inputs, bench.model.macs, listener)
         form = plan.start_form(recipe, bench.model.format)
         wanted = [] if form is None or form in bench.given else [form]
         jobs = plan.conversions(wanted, inputs, bench.store, bench.given)

@@ -110,8 +110,7 @@ def _predicted(
     }
     executor.run(runner.environment, f"{FUNCTIONS}:run_form", payload)
     found = read_outputs(out)
-    sure = task.settled(found, None) if task.unsettled else task
-    return sure.predicted(found[task.output]).astype(np.int64)
+    return task.predicted(found[task.output]).astype(np.int64)
 
 
 def suspicion(predict: Predict, samples: Samples, classes: tuple[str, ...]) -> Suspicion | None:

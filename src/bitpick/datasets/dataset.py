@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +141,11 @@ class Dataset:
     preprocessing: dict[str, Preprocessing] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     values: tuple[int, ...] = ()
+
+    def without_labels(self) -> Dataset:
+        """The same inputs alone; the names of classes stay, as those of the model's scores."""
+        both = (replace(split, labels_path=None) for split in (self.calibration, self.evaluation))
+        return replace(self, calibration=next(both), evaluation=next(both), values=())
 
     def samples(self, split: Split, names: tuple[str, ...] = ()) -> Samples:
         """All samples of a split, their inputs in the order of these names; by default in their own."""

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from bitpick.datasets.dataset import Samples
 from bitpick.judging import Judging
-from bitpick.measures.tasks.case import Case, binary
+from bitpick.measures.tasks.case import Case, Seen, binary
 from bitpick.model import Signature, Tensor
 
 
@@ -31,18 +32,12 @@ def test_labels_of_0_and_1():
     assert not binary(np.array([0, 2]))
 
 
-def test_whole_numbers_beside_one_number_are_values_and_names_are_classes():
-    ends = Signature((Tensor("x", (4,)),), (Tensor("age", (1,)),))
-    ages = np.arange(90)
-    assert Case(ends, tuple(map(str, range(90))), ages, "m.onnx", Judging()).guess == "regression"
-    assert Case(ends, ("0", "1"), ages % 2, "m.onnx", Judging()).guess == "classification"
-    assert Case(ends, ("cat", "dog", "fish"), ages % 3, "m.onnx", Judging()).guess == "classification"
-
-
-def test_an_output_like_the_input_beside_labels_of_0_and_1_is_a_reconstruction_and_not_that_many_classes():
-    labels = np.arange(50) % 2
-    for size, task in ((640, "anomaly"), (2, "classification")):
-        ends = Signature((Tensor("x", (size,)),), (Tensor("y", (size,)),))
-        assert Case(ends, tuple(map(str, range(size))), labels, "m.onnx", Judging()).guess == task
-    ends = Signature((Tensor("x", (8,)),), (Tensor("y", (8,)),))
-    assert Case(ends, tuple(map(str, range(8))), np.arange(50) % 8, "m.onnx", Judging()).guess == "classification"
+def test_how_far_an_output_is_from_an_input_and_from_the_best_constant(tmp_path):
+    inputs = np.array([[1.0, 0.0], [3.0, 4.0]], np.float32)
+    np.save(tmp_path / "x.npy", inputs)
+    samples = Samples(inputs=(tmp_path / "x.npy",), count=2, sha256="")
+    outputs = np.array([[1.0, 1.0], [3.0, 2.0]], np.float32)
+    errors, left = Seen(samples, (outputs,)).errors(0, 0)
+    assert errors.tolist() == [0.5, 2.0]
+    assert left == 1.25 / 2.5  # the variances of the two values are 1 and 4
+    assert Seen(samples, (inputs,)).errors(0, 0)[1] == 0

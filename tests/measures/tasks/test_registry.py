@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from bitpick.errors import DataError, ModelError, RequestError
 from bitpick.judging import Judging
+from bitpick.measures.tasks.case import Case
 from bitpick.measures.tasks.registry import METRICS, AnyTask, checked, choose
 from bitpick.model import Signature, Tensor
 
@@ -17,7 +18,7 @@ def made(outputs, labels, classes=(), inputs=((8, 8, 3),), **judging):
         tuple(Tensor(f"in{i}", shape) for i, shape in enumerate(inputs)),
         tuple(Tensor(f"out{i}", shape) for i, shape in enumerate(outputs)),
     )
-    return choose(ends, classes, labels, "m.onnx", Judging(**judging))
+    return choose(Case(ends, classes, labels, "m.onnx", Judging(**judging))).task
 
 
 WHOLE = np.array([0, 1, 2, 3] * 10)
@@ -43,7 +44,11 @@ VALUES = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
         ([(4,)], VALUES, "regression", {}),
         ([(4,)], MANY, "multilabel", {}),
         ([(4,)], MANY, "regression", {"metric": "mae"}),
-        ([(8, 8)], np.zeros((40, 8, 8)), "regression", {}),
+        ([(8, 8)], np.zeros((40, 8, 8)), "segmentation", {}),
+        ([(8, 8)], np.full((40, 8, 8), 0.5), "regression", {}),
+        ([(8, 8)], np.zeros((40, 8, 8)), "regression", {"metric": "mae"}),
+        ([(5, 8, 8)], np.zeros((40, 8, 8), np.int64), "segmentation", {}),
+        ([(6, 5)], np.zeros((40, 6), np.int64), "segmentation", {"metric": "iou"}),
         ([(8, 8, 3)], None, "reconstruction", {}),
         ([(8, 8, 3)], BITS, "anomaly", {}),
         ([(8, 8, 3)], BITS, "anomaly", {"metric": "auc"}),
@@ -60,7 +65,10 @@ VALUES = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
         ([(4, 1)], None, "agreement", {}),
         ([(4, 1)], VALUES, "regression", {}),
         ([(4,)], VALUES[:, :, None], "regression", {}),
-        ([(4, 1)], MANY, "multilabel", {}),
+        ([(1, 4)], MANY, "multilabel", {}),
+        ([(4, 1, 1)], MANY, "multilabel", {}),
+        ([(4, 1)], MANY, "segmentation", {}),
+        ([(4, 1)], MANY, "multilabel", {"task": "multilabel"}),
     ],
 )
 def test_shapes_and_labels_make_the_task(outputs, labels, kind, more):
@@ -76,8 +84,31 @@ def test_the_output_that_the_labels_are_about():
     assert made([(7,), (4,)], WHOLE, tuple("abcd")).output == 1
     assert made([(7,), (4,)], MANY).output == 1
     assert made([(7,), (1,)], FLOATS).output == 1
-    mirrored = made([(4,), (8, 8, 3)], None, inputs=((2,), (8, 8, 3)))
+    mirrored = made([(4,), (8, 8, 3)], None, inputs=((2,), (8, 8, 3)), task="reconstruction")
     assert (mirrored.output, mirrored.input) == (1, 1)
+
+
+def test_what_was_guessed_is_told_and_what_was_asked_for_is_not():
+    ends = Signature((Tensor("x", (4,)),), (Tensor("y", (4,)),))
+    told = choose(Case(ends, (), WHOLE, "m.onnx", Judging()))
+    assert told.note.startswith("the task is taken to be classification, as the labels are classes")
+    assert told.note.endswith("; --task says otherwise")
+    assert choose(Case(ends, (), WHOLE, "m.onnx", Judging(task="classification"))).note == ""
+
+
+def test_labels_of_no_class_count_for_nothing_or_are_refused():
+    maps = np.zeros((40, 8, 8), np.int64)
+    for value in (255, -100, -1):
+        maps[3, 2, 1] = value
+        assert made([(5, 8, 8)], maps).ignored == value
+    maps[3, 2, 2] = 7
+    with pytest.raises(DataError, match=r"the labels have the value -1.* 0 to 4"):
+        made([(5, 8, 8)], maps)
+
+
+def test_anomalies_are_not_guessed_of_minus_1_and_1():
+    with pytest.raises(DataError, match="either may be the anomalies"):
+        made([(8, 8, 3)], BITS, ("-1", "1"), task="anomaly")
 
 
 def test_what_tells_two_classes_apart_by_one_score_is_not_known_yet():

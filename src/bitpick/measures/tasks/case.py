@@ -3,14 +3,55 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.datasets.dataset import Samples
 from bitpick.errors import DataError
 from bitpick.judging import Judging
 from bitpick.model import Signature, Tensor, fits
+from bitpick.preprocessing import Arrays
+
+_BATCH = 50  # samples whose inputs are in memory
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the float model gives for some samples.
+
+    Attributes:
+        samples: the samples.
+        outputs: each of shape (samples.count, …), float32.
+    """
+
+    samples: Samples
+    outputs: Arrays
+
+    @property
+    def targets(self) -> NDArray[Any] | None:
+        """The labels of the samples; None where they have none."""
+        return None if self.samples.labels is None else self.samples.targets()
+
+    def errors(self, output: int, given: int) -> tuple[NDArray[np.float64], float]:
+        """How far an output is from an input.
+
+        Returns:
+            The mean square for each sample, of shape (samples.count,), and the mean over samples as a share of what it
+            is for the best constant, each value's mean.
+        """
+        count = self.samples.count
+        errors = np.empty(count)
+        sums = squares = np.zeros(())
+        for number, inputs in enumerate(self.samples.batches(_BATCH)):
+            window = slice(number * _BATCH, number * _BATCH + len(inputs[given]))
+            whole = inputs[given].reshape(len(inputs[given]), -1).astype(np.float64)
+            errors[window] = np.square(self.outputs[output][window].reshape(whole.shape) - whole).mean(axis=1)
+            sums, squares = sums + whole.sum(axis=0), squares + np.square(whole).sum(axis=0)
+        variance = float((squares / count - np.square(sums / count)).mean())
+        return errors, float(errors.mean()) / variance if variance > 0 else float("inf")
 
 
 @dataclass(frozen=True)
@@ -23,6 +64,9 @@ class Case:
         labels: the labels of the evaluation set; None where it has none.
         source: the model, as messages call it.
         judging: what the user asked for.
+        one_class: whether all samples to calibrate with have the same label, as those that a model learns what is
+            normal from.
+        seen: what the float model gives for some samples; None before it was run.
     """
 
     signature: Signature
@@ -30,6 +74,8 @@ class Case:
     labels: NDArray[Any] | None
     source: str
     judging: Judging
+    one_class: bool = False
+    seen: Seen | None = None
 
     @property
     def gives(self) -> str:
@@ -50,12 +96,19 @@ class Case:
                     return place, other
         return None
 
+    @cached_property
+    def unexplained(self) -> float:
+        """The share of the input's variance that the mirrored output leaves, see `Seen.errors`."""
+        assert self.seen is not None
+        assert self.mirrored is not None
+        return self.seen.errors(*self.mirrored)[1]
+
     @property
     def like_labels(self) -> int | None:
         """The first output that has a value for each label of a sample."""
         assert self.labels is not None
         shape = self.labels.shape[1:]
-        return next((i for i, tensor in enumerate(self.signature.outputs) if _fits(tensor, shape)), None)
+        return next((i for i, tensor in enumerate(self.signature.outputs) if has_shape(tensor, shape)), None)
 
     @property
     def unlike(self) -> DataError:
@@ -64,67 +117,9 @@ class Case:
         shape = ", ".join(["samples", *map(str, self.labels.shape[1:])])
         return DataError(
             f"{self.gives}, and the labels have the shape ({shape})",
-            expected="labels of the shape of an output",
+            expected="labels of the shape of an output, or class numbers of that shape without the axis of the scores",
             mend="give a metric of your own with --metric module:function",
         )
-
-    @property
-    def guess(self) -> str:
-        """The kind of task that shapes and labels make.
-
-        Raises:
-            DataError: they make none.
-        """
-        if self.labels is None:
-            return self._without_labels
-        if self.labels.ndim > 1:
-            return self._of_many
-        if self.judging.metric in ("mae", "rmse", "r2") and (self.like_labels is not None or not self.classes):
-            return "regression"
-        whole = self.labels.dtype.kind in "iub"
-        # Numbers may be those of classes, or counts, or 1 for what is abnormal.
-        numbers_alone = self.classes == tuple(map(str, range(len(self.classes))))
-        scored = len(self.classes) in self.counts or (len(self.classes) == 2 and 1 in self.counts)
-        mirrors = self.mirrored is not None and binary(self.labels)
-        wide = self.mirrored is not None and self.counts[self.mirrored[0]] > 2
-        if whole and self.classes and scored and not (mirrors and wide and numbers_alone):
-            return "classification"
-        if mirrors:
-            return "anomaly"
-        many = any(count > 1 for count in self.counts)
-        if whole and self.classes and (many or 1 not in self.counts or not numbers_alone):
-            return "classification"
-        if whole and (many or binary(self.labels)):
-            return "classification"
-        if many and 1 not in self.counts:
-            raise DataError(
-                f"the labels are numbers such as {self.labels[0]:g}, and {self.gives}",
-                expected="class numbers, as integers, for a model that gives a score for each class",
-            )
-        return "regression"
-
-    @property
-    def _without_labels(self) -> str:
-        if self.mirrored is not None:
-            return "reconstruction"
-        named = len(self.classes) > 1 and len(self.classes) in self.counts
-        return "agreement" if named or (len(self.counts) == 1 and self.counts[0] > 1) else "deviation"
-
-    @property
-    def _of_many(self) -> str:
-        """Of labels that are several numbers for each sample."""
-        assert self.labels is not None
-        if self.like_labels is None:
-            raise self.unlike
-        if self.labels.ndim > 2 or not binary(self.labels) or self.judging.metric in ("mae", "rmse", "r2"):
-            return "regression"
-        if (self.labels.sum(axis=1) == 1).all():
-            raise DataError(
-                "the labels are one-hot: one 1 in each row",
-                expected="class numbers, of shape (samples,)",
-                mend="store labels.argmax(axis=1), or say --task multilabel",
-            )
-        return "multilabel"
 
 
 def binary(labels: NDArray[Any]) -> bool:
@@ -132,6 +127,6 @@ def binary(labels: NDArray[Any]) -> bool:
     return bool(np.isin(labels, (0, 1)).all())
 
 
-def _fits(tensor: Tensor, shape: tuple[int, ...]) -> bool:
+def has_shape(tensor: Tensor, shape: tuple[int, ...]) -> bool:
     """Whether a tensor has a value for each label of a sample, whatever axes of size 1 either has."""
     return fits(shape, tensor.shape) or fits(tuple(size for size in shape if size != 1), tensor.sizes)

@@ -9,6 +9,7 @@ from bitpick.evidence import Measure
 from bitpick.measures.tasks.formulas import AUC, ERRORS, MACRO_AUC
 from bitpick.measures.tasks.multilabel import MultiLabel
 from bitpick.measures.tasks.registry import METRICS
+from bitpick.measures.tasks.segmentation import Segmentation
 
 _WILSON = "E. B. Wilson, JASA 22 (1927), 209-212"
 _BCA = "B. Efron, JASA 82 (1987), 171-185"
@@ -55,8 +56,9 @@ class DescribedMetric:
 _ENDS = {
     "classification": ("class numbers, of shape (n,)", "a score for each class; or one for two classes"),
     "multilabel": ("0 or 1 for each label, of shape (n, labels)", "a score for each label"),
+    "segmentation": ("a class for each position, or 0 and 1", "scores for each position"),
     "regression": ("numbers", "of the labels' shape"),
-    "reconstruction": ("none", "of the shape of an input"),
+    "reconstruction": ("none", "the input again"),
     "anomaly": ("1 for an anomaly, 0 for a normal sample", "of the shape of an input"),
     "agreement": ("none", "a score for each class"),
     "deviation": ("none", "any, or several"),
@@ -74,6 +76,10 @@ def tasks() -> Iterator[DescribedTask]:
 def metrics() -> Iterator[DescribedMetric]:
     """Every metric that builds can be judged by, but those of the user's own."""
     yield DescribedMetric(Measure(name="accuracy"), "share of samples whose best class is right", _TANGO, _WILSON)
+    right, overlap = (Segmentation(judged_by=name).measure for name in ("position_accuracy", "iou"))
+    yield DescribedMetric(right, "share of positions, of all samples, whose class is right", _PAIRED, _BCA)
+    says = "positions where both are of the class over those where either is; averaged over classes, or of the mask"
+    yield DescribedMetric(overlap, says, _PAIRED, _BCA)
     labels = MultiLabel(classes=()).formulas
     for formula in (*ERRORS.values(), AUC, MACRO_AUC, labels["macro_f1"], labels["exact_match"]):
         yield DescribedMetric(formula.measure, formula.says, _PAIRED, formula.source or _BCA)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from numpy.typing import NDArray
 from pydantic import Field
 
 from bitpick.errors import DataError, ModelError, RequestError
@@ -16,20 +16,23 @@ from bitpick.measures.tasks.case import Case, binary
 from bitpick.measures.tasks.classification import Classification
 from bitpick.measures.tasks.custom import Custom
 from bitpick.measures.tasks.deviation import Deviation
+from bitpick.measures.tasks.guess import guess
 from bitpick.measures.tasks.multilabel import MultiLabel
 from bitpick.measures.tasks.reconstruction import Reconstruction
 from bitpick.measures.tasks.regression import Regression
+from bitpick.measures.tasks.segmentation import Segmentation, class_axes
+from bitpick.measures.tasks.segmentation import checked as ignored
 from bitpick.measures.tasks.task import Task
-from bitpick.model import Signature
 from bitpick.recipe import did_you_mean
 
-_Tasks = Classification | MultiLabel | Regression | Reconstruction | Anomaly | Deviation | Custom
+_Tasks = Classification | MultiLabel | Segmentation | Regression | Reconstruction | Anomaly | Deviation | Custom
 AnyTask = Annotated[_Tasks, Field(discriminator="kind")]
 """Every task, told apart by `kind`."""
 
 METRICS: dict[str, tuple[str, ...]] = {
     "classification": ("accuracy",),
     "multilabel": ("macro_auc", "macro_f1", "exact_match"),
+    "segmentation": ("position_accuracy", "iou"),
     "regression": ("mae", "rmse", "r2"),
     "reconstruction": ("mae", "rmse"),
     "anomaly": ("auc",),
@@ -67,32 +70,47 @@ def checked(judging: Judging) -> Judging:
     return judging
 
 
-def choose(
-    signature: Signature,
-    classes: tuple[str, ...],
-    labels: NDArray[Any] | None,
-    source: str,
-    judging: Judging | None = None,
-) -> Task:
-    """The task that a model and a data set make, or the one that was asked for; see `Case`.
+@dataclass(frozen=True)
+class Chosen:
+    """A task, and how it came about.
+
+    Attributes:
+        task: the task.
+        note: what was guessed, and why, in words; empty where it was asked for.
+        unsure: whether the float model's outputs still have to show that it is this task.
+    """
+
+    task: Task
+    note: str = ""
+    unsure: bool = False
+
+
+def choose(case: Case) -> Chosen:
+    """The task that a model and a data set make, or the one that was asked for.
 
     Raises:
         RequestError: the model gives nothing that the labels could be compared with, or they are none of it, or that is
             not the task that was asked for.
     """
-    case = Case(signature, classes, labels, source, judging or Judging())
     if _own(case.judging.metric):
-        return _custom(case)
-    kind = case.judging.task or case.guess
-    if labels is None and kind not in WITHOUT_LABELS:
+        return Chosen(_custom(case))
+    asked = case.judging.task
+    guessed = guess(case) if asked is None else None
+    kind = asked or guessed.kind if guessed else str(asked)
+    if case.labels is None and kind not in WITHOUT_LABELS:
         raise DataError(f"the task {kind} needs labels, and the data set has none", mend="give them with --labels")
     metric = case.judging.metric
     if metric is not None and metric not in METRICS[kind]:
         raise RequestError(
-            f"the model {source} and the data set make the task {kind}, which is not judged by {metric}",
+            f"the model {case.source} and the data set make the task {kind}, which is not judged by {metric}",
             expected=f"one of {', '.join(METRICS[kind])}",
+            mend="" if asked else "say what the model is for with --task",
         )
-    return _MAKERS[kind](case)
+    task = _MAKERS[kind](case)
+    if guessed is None:
+        return Chosen(task)
+    note = f"the task is taken to be {kind}, as {guessed.because}; --task says otherwise"
+    return Chosen(task, note, guessed.unsure)
 
 
 def _own(metric: str | None) -> bool:
@@ -163,6 +181,26 @@ def _multilabel(case: Case) -> MultiLabel:
     return MultiLabel(classes=classes, output=_values(case), **_judged_by(case))
 
 
+def _segmentation(case: Case) -> Segmentation:
+    labels = case.labels
+    assert labels is not None
+    place = case.like_labels
+    if place is not None and binary(labels):
+        return Segmentation(output=place, **_judged_by(case))
+    if labels.ndim < 2 or labels.dtype.kind not in "iub":
+        raise DataError(
+            f"the labels are {labels.dtype} of shape {labels.shape}", expected="class numbers for each position"
+        )
+    for place, tensor in enumerate(case.signature.outputs):
+        if axes := class_axes(tensor, labels.shape[1:]):
+            sizes = [tensor.shape[axis - 1] for axis in axes if tensor.shape]
+            count = max(2, *(size or 0 for size in sizes), int(labels.max()) + 1 if None in sizes else 0)
+            return Segmentation(
+                output=place, axes=axes, count=count, ignored=ignored(labels, count), **_judged_by(case)
+            )
+    raise case.unlike
+
+
 def _regression(case: Case) -> Regression:
     return Regression(output=_values(case), unit=case.judging.unit or "", **_judged_by(case))
 
@@ -183,6 +221,11 @@ def _anomaly(case: Case) -> Anomaly:
     labels = case.labels
     assert labels is not None
     output, given = _mirrored(case)
+    if case.classes == ("-1", "1"):
+        raise DataError(
+            "the labels are -1 and 1, of which either may be the anomalies",
+            expected="1 for an anomaly, 0 for a normal sample",
+        )
     if labels.ndim != 1 or not binary(labels):
         raise DataError("the labels are not 0 and 1", expected="1 for an anomaly, 0 for a normal sample")
     found = int(labels.sum())
@@ -227,6 +270,7 @@ def _judged_by(case: Case) -> Any:
 _MAKERS: Mapping[str, Callable[[Case], Task]] = {
     "classification": _classification,
     "multilabel": _multilabel,
+    "segmentation": _segmentation,
     "regression": _regression,
     "reconstruction": _reconstruction,
     "anomaly": _anomaly,
