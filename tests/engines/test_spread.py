@@ -5,7 +5,7 @@ import pytest
 
 from bitpick.datasets.dataset import Samples
 from bitpick.engines import spread
-from bitpick.engines.spread import Spread, Spreads
+from bitpick.engines.spread import Spread, Spreads, Step, left_in_float
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(0, 4, (8, 12, 12)).astype(np.float32)
@@ -47,6 +47,29 @@ def test_what_networks_compute_otherwise(values):
 def test_numbers_that_are_none():
     assert blown_up([1, np.nan])
     assert blown_up([1, np.inf])
+
+
+def test_what_computes_a_mask_stays_exact():
+    """(1 - kept) * -3.4e38 is 0 only where 1 is exactly 1."""
+    steps = [
+        Step("project", "MatMul", ("x", "w"), ("kept",)),
+        Step("inverse", "Sub", ("one", "kept"), ("far",)),
+        Step("scale", "Mul", ("far", "lowest"), ("mask",)),
+        Step("scores", "MatMul", ("q", "k"), ("s",)),
+        Step("add", "Add", ("s", "mask"), ("masked",)),
+        Step("softmax", "Softmax", ("masked",), ("p",)),
+        Step("attend", "MatMul", ("p", "v"), ("a",)),
+    ]
+    mask = np.where(PADDED, np.float32(-1e9), np.float32(0))
+    found = Spreads()
+    found.add({"kept": (~PADDED).astype(np.float32), "mask": mask, "s": LOGITS, "masked": LOGITS + mask})
+    assert [step.name for step in left_in_float(steps, found)] == ["inverse", "scale", "add", "softmax"]
+
+
+def test_a_graph_without_a_mask_stays_as_it_is():
+    found = Spreads()
+    found.add({"s": LOGITS})
+    assert left_in_float([Step("softmax", "Softmax", ("s",), ("p",))], found) == []
 
 
 def test_integers_have_no_spread():

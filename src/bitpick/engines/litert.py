@@ -122,7 +122,7 @@ class LiteRtEngine(Engine):
 
 
 def _blown_up(source: Path, samples: Samples) -> dict[str, str]:
-    """The operators that read or write tensors whose ranges are blown up, see `spread`.
+    """The operators that must stay in float, see `spread`.
 
     Returns:
         The type of each, by the name of its first output.
@@ -145,9 +145,15 @@ def _blown_up(source: Path, samples: Samples) -> dict[str, str]:
             interpreter.set_tensor(end["index"], graph.native(end, array))
         interpreter.invoke()
         found.add((names[i], interpreter.get_tensor(i)) for i in computed)
-    wide = found.blown_up
-    touching = [op for op in operators if any(names.get(int(i)) in wide for i in (*op["inputs"], *op["outputs"]))]
-    return {names[int(op["outputs"][0])]: op["op_name"] for op in touching}
+    steps = [
+        spread.Step(
+            names[int(op["outputs"][0])],
+            op["op_name"],
+            *(tuple(names[int(i)] for i in op[side] if int(i) in names) for side in ("inputs", "outputs")),
+        )
+        for op in operators
+    ]
+    return {step.name: step.kind for step in spread.left_in_float(steps, found)}
 
 
 def _recipe_manager(recipe: Recipe) -> Any:
@@ -257,7 +263,7 @@ class _LiteRtSession(Session):
     def outputs(self, native: tuple[int, list[Arrays]]) -> Arrays:
         count, parts = native
         restored = [tuple(_float(*each) for each in zip(self._outputs, part, strict=True)) for part in parts]
-        return joined(restored, count)
+        return joined(restored, count, None if self._resizes else self._own)
 
 
 def _float(sink: Any, native: NDArray[Any]) -> NDArray[np.float32]:

@@ -69,7 +69,7 @@ def _without(tensors: frozenset[str]) -> Iterator[None]:
 
 
 def blown_up(source: Path, samples: Samples) -> tuple[list[str], frozenset[str]]:
-    """The nodes of a graph that read or write tensors whose ranges are blown up, see `spread`, and these tensors."""
+    """The nodes of a graph that must stay in float, see `spread`, and the tensors whose ranges are blown up."""
     return _blown_up(source, sha256_of(source), samples)
 
 
@@ -84,9 +84,9 @@ def _blown_up(source: Path, _: str, samples: Samples) -> tuple[list[str], frozen
         found.add(zip(reader.names, batch, strict=True))
     for computed in onnx_file.all_intermediates(model, looked_at):
         found.add(computed)
-    tensors = frozenset(found.blown_up)
-    touching = [node.name for node in model.graph.node if tensors & {*node.input, *node.output}]
-    return [name for name in touching if name], tensors  # in the user's own graph a node can be without a name
+    steps = [spread.Step(n.name, n.op_type, tuple(n.input), tuple(n.output)) for n in model.graph.node]
+    left = [step.name for step in spread.left_in_float(steps, found)]
+    return [name for name in left if name], frozenset(found.blown_up)  # the user's own nodes can be without a name
 
 
 def nodes(source: Path) -> list[str]:

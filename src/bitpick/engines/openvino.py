@@ -145,7 +145,7 @@ def _precision(recipe: Recipe) -> dict[str, str]:
 
 
 def _blown_up(model: Any, samples: Samples) -> list[str]:
-    """The operators of a model that read or write tensors whose ranges are blown up, see `spread`."""
+    """The operators of a model that must stay in float, see `spread`."""
     import openvino
 
     looking = model.clone()
@@ -161,13 +161,18 @@ def _blown_up(model: Any, samples: Samples) -> list[str]:
     for batch in spread.batches(samples, _fixed(model)):
         found.add(zip(given, batch, strict=True))
         found.add(zip(keys, compiled(list(batch)).to_tuple(), strict=True))
-    wide = found.blown_up
-
-    def touches(op: Any) -> bool:
-        read = [f"{end.get_node().get_friendly_name()}:{end.get_index()}" for end in op.input_values()]
-        return any(key in wide for key in (*read, *(f"{op.get_friendly_name()}:{i}" for i in range(len(op.outputs())))))
-
-    return [op.get_friendly_name() for op in computing if touches(op)]
+    steps = [
+        spread.Step(
+            op.get_friendly_name(),
+            op.get_type_name(),
+            *(
+                tuple(f"{end.get_node().get_friendly_name()}:{end.get_index()}" for end in ends)
+                for ends in (op.input_values(), op.outputs())
+            ),
+        )
+        for op in computing
+    ]
+    return [step.name for step in spread.left_in_float(steps, found)]
 
 
 def _quantized(model: Any, recipe: Recipe, samples: Samples, wide: Sequence[str]) -> Any:

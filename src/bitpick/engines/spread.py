@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -16,7 +18,8 @@ from bitpick.preprocessing import Arrays
 _LOOKED_AT = 128  # samples; masks come with the length of a sequence, which differs among them
 _AT_ONCE = 4  # of these: every tensor of a graph is in memory
 # Powers of two. A mask is -1e4 or more, and far from what it is added to; 8 bits reach over less than such a distance.
-_LARGE, _FAR, _ABSURD = 12, 7, 64
+_LARGE, _FAR, _ABSURD, _MILLION = 12, 7, 64, 20
+_MULTIPLIES = re.compile(r"conv|mat_?mul|gemm|linear|fully_connected|lstm|gru|rnn|einsum|mm$", re.IGNORECASE)
 _SHOWN = 6  # layers named in a note
 _LOWEST = 160  # the smallest float32 is above 2**-150
 
@@ -38,10 +41,19 @@ class Spread:
     @property
     def blown_up(self) -> bool:
         """Whether some numbers are not finite, or no activations at all, or large and far above all others."""
-        powers = np.flatnonzero(self._counts) - _LOWEST
-        if not self._finite or (len(powers) and powers[-1] >= _ABSURD):
+        powers = self._powers
+        if not self._finite or self.bare or (powers and powers[-1] >= _ABSURD):
             return True
         return any(high >= _LARGE and high - low > _FAR for low, high in pairwise(powers))
+
+    @property
+    def bare(self) -> bool:
+        """Whether it has nothing but zeros and numbers of a million and more, as a mask has that is yet to be added."""
+        return bool(self._powers) and self._powers[0] >= _MILLION
+
+    @property
+    def _powers(self) -> list[int]:
+        return [int(place) - _LOWEST for place in np.flatnonzero(self._counts)]
 
 
 class Spreads:
@@ -61,6 +73,52 @@ class Spreads:
         """The tensors whose ranges are blown up."""
         return {name for name, spread in self._by_name.items() if spread.blown_up}
 
+    @property
+    def bare(self) -> set[str]:
+        """The tensors that are masks by themselves, see `Spread.bare`."""
+        return {name for name, spread in self._by_name.items() if spread.bare}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A node of a graph, whatever kind of graph it is.
+
+    Attributes:
+        name: as the engine calls the node.
+        kind: its operator.
+        reads: names of tensors.
+        writes: names of tensors.
+    """
+
+    name: str
+    kind: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+
+
+def left_in_float(steps: Sequence[Step], found: Spreads) -> list[Step]:
+    """The steps of a graph that must stay in float.
+
+    These read or write a tensor whose range is blown up, or compute a mask: (1 - kept) · -3.4e38 is 0 only where 1 is
+    exactly 1, and it is not on every grid.
+
+    Args:
+        steps: in any order.
+        found: the magnitudes of the graph's tensors.
+    """
+    wide = found.blown_up
+    left = {step for step in steps if wide.intersection(step.reads + step.writes)}
+    made_by = {name: step for step in steps for name in step.writes}
+    ahead = [made_by[name] for name in found.bare if name in made_by]
+    seen = set(ahead)
+    while ahead:
+        makers = {made_by[name] for name in ahead.pop().reads if name in made_by} - seen
+        makers = {step for step in makers if not _MULTIPLIES.search(step.kind)}
+        seen |= makers
+        left |= makers
+        ahead += makers
+    return [step for step in steps if step in left]
+
 
 def batches(samples: Samples, size: int | None = None) -> Iterator[Arrays]:
     """Some calibration samples to look at every tensor with, a few at a time.
@@ -74,7 +132,7 @@ def batches(samples: Samples, size: int | None = None) -> Iterator[Arrays]:
 
 
 def of_nodes(module: Any, looked_at: Iterable[Arrays]) -> set[Any]:
-    """The nodes of a `torch.fx.GraphModule` that read or write tensors whose ranges are blown up.
+    """The nodes of a `torch.fx.GraphModule` that must stay in float, see `left_in_float`.
 
     Args:
         module: the module.
@@ -94,12 +152,15 @@ def of_nodes(module: Any, looked_at: Iterable[Arrays]) -> set[Any]:
     with torch.no_grad():
         for batch in looked_at:
             Looking(module).run(*map(torch.from_numpy, batch))
-    wide = found.blown_up
-    return {
-        node
-        for node in module.graph.nodes
-        if node.op.startswith("call_") and any(each.name in wide for each in (node, *node.all_input_nodes))
-    }
+    nodes = {node.name: node for node in module.graph.nodes if node.op.startswith("call_")}
+    kinds = {name: str(getattr(node.target, "__name__", node.target)) for name, node in nodes.items()}
+    modules = {name: module.get_submodule(node.target) for name, node in nodes.items() if node.op == "call_module"}
+    kinds |= {name: type(each).__name__ for name, each in modules.items()}
+    steps = [
+        Step(name, kinds[name], tuple(each.name for each in node.all_input_nodes), (name,))
+        for name, node in nodes.items()
+    ]
+    return {nodes[step.name] for step in left_in_float(steps, found)}
 
 
 def note(engine: str, layers: Iterable[str]) -> tuple[str, ...]:
@@ -108,5 +169,5 @@ def note(engine: str, layers: Iterable[str]) -> tuple[str, ...]:
     if not names:
         return ()
     shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-    why = "some of their values are as large as a mask or an infinity, and 8 bits could not tell the others apart"
+    why = "some of their values are not finite, or so large, as a mask is, that 8 bits could not tell the others apart"
     return (f"{engine} leaves {shown} in float: {why}",)
