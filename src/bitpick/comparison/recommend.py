@@ -213,7 +213,8 @@ def _settle(unsettled: Sequence[Row], possible: Sequence[Row], request: RequestR
         how = enough or "no number of samples would show it"
         told.append(f"Not shown to be good enough: {row.id}, {phrases.drop_of(row)}; {how}.")
     left = len(unsettled) - len(told)
-    return told + ([f"Nor {'is' if left == 1 else 'are'} {left} more."] if left > 0 else [])
+    more = f"{left} more {'is' if left == 1 else 'are'} not shown to be good enough either."
+    return told + ([more] if left > 0 else [])
 
 
 def _within(row: Row, request: RequestRecord) -> bool:
