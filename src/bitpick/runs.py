@@ -172,7 +172,8 @@ def samples(folder: str | Path, out: str | Path, count: int = 200) -> list[Path]
         RequestError: there is no such run, or its samples are no longer there.
     """
     folder = Path(folder)
-    known = evaluation_set.read(stores.Store(folder, stores.read(folder)).evaluation)
+    run = stores.read(folder)
+    known = evaluation_set.read(stores.Store(folder, run).evaluation, run.data.evaluation.sha256 if run.data else "")
     return evaluation_set.export(known, Path(out), count)
 
 

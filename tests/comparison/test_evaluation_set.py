@@ -89,4 +89,4 @@ def test_nothing_is_overwritten(arrays, tmp_path):
 def test_a_file_that_is_none_is_told(tmp_path):
     (tmp_path / "evaluation.npz").write_bytes(b"PK")
     with pytest.raises(OutputError, match="does not say which samples"):
-        evaluation_set.read(tmp_path / "evaluation.npz")
+        evaluation_set.read(tmp_path / "evaluation.npz", "0")

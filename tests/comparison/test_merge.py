@@ -201,6 +201,9 @@ def test_a_run_that_lost_what_is_needed_says_so(root, measured):
     kept.unlink()
     with pytest.raises(OutputError, match="does not say which samples"):
         runs.merge(root, [path], "my-phone")
+    kept.write_bytes(content[:-1] + b"x")
+    with pytest.raises(OutputError, match=r"evaluation\.npz changed since it was written"):
+        runs.merge(root, [path], "my-phone")
     kept.write_bytes(content)
     (root / "builds" / "fake__s8s8-per_tensor-minmax" / "predictions.npz").unlink()
     with pytest.raises(OutputError, match="no longer has what the build"):

@@ -21,6 +21,7 @@ from bitpick.measures.outputs import targets_of
 from bitpick.measures.tasks.registry import AnyTask
 from bitpick.measures.tasks.task import Targets, Task
 from bitpick.preprocessing import Arrays
+from bitpick.watch import is_sealed, seal
 
 
 @dataclass(frozen=True)
@@ -73,15 +74,22 @@ def keep(path: Path, inputs: Inputs) -> None:
         "task": np.array(inputs.task.model_dump_json()),
     }
     save(path, {"digests": inputs.digests, "targets": targets_of(samples)} | told)
+    seal(path, samples.sha256)
 
 
-def read(path: Path) -> EvaluationSet:
+def read(path: Path, sha256: str) -> EvaluationSet:
     """The evaluation set that `keep` wrote.
 
+    Args:
+        path: the file.
+        sha256: the digest of the set, as the run has it.
+
     Raises:
-        OutputError: it is not there.
+        OutputError: it is not there, or was changed since.
     """
     try:
+        if path.exists() and not is_sealed(path, sha256):
+            raise ValueError(f"{path} changed since it was written, or is of another run")
         with np.load(path, allow_pickle=False) as file:
             return EvaluationSet(
                 samples=Samples.model_validate_json(str(file["samples"])),

@@ -62,7 +62,7 @@ def merge(root: Path, files: Sequence[Path], target: str, overwrite: bool = Fals
     if any(row.target == target and row.measured != "imported" for row in run.rows):
         raise RequestError(f"the run measured {target} itself", expected="a new name with --target")
     work = Store(root, run)
-    known = evaluation_set.read(work.evaluation)
+    known = evaluation_set.read(work.evaluation, run.data.evaluation.sha256 if run.data else "")
     # All are checked before any is written.
     made = [_row(work, known, path, target, overwrite) for path in files]
     if len({row.id for row, _ in made}) < len(made):
