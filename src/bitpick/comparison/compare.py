@@ -14,6 +14,7 @@ from bitpick.comparison.dead_ends import no_quantized_row
 from bitpick.comparison.examples import examples
 from bitpick.comparison.fit import LoadData
 from bitpick.comparison.listener import Listener
+from bitpick.comparison.logs import keep_trace
 from bitpick.comparison.prepare import Preparation
 from bitpick.comparison.request import check_offered, offers
 from bitpick.comparison.rows import Rows
@@ -139,7 +140,7 @@ class Comparison:
             self._failed(error)
             raise
         except Exception as error:
-            self.store.keep_trace(error)
+            keep_trace(error, self.store.logs)
             raise self._failed(unexpected(error)) from error
         except BaseException:
             self.run.state = "interrupted"

@@ -1,9 +1,10 @@
-"""What workers print, for commands that have no run directory."""
+"""The logs of a command: what workers print, and where an exception that nobody foresaw came from."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,3 +26,14 @@ def kept() -> Iterator[Path]:
     finally:
         if not failed:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def keep_trace(error: BaseException, folder: Path) -> None:
+    """Keep where an exception came from, beside the workers' logs.
+
+    Args:
+        error: the exception.
+        folder: of the logs.
+    """
+    folder.mkdir(exist_ok=True)
+    (folder / "bitpick.log").write_text("".join(traceback.format_exception(error)), encoding="utf-8")

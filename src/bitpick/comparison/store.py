@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import tempfile
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,9 +59,8 @@ def read(folder: Path) -> Run:
     try:
         return Run.model_validate_json(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise OutputError(
-            f"{folder} holds no run: {error.strerror} ({path})", expected="a directory with a run.json"
-        ) from error
+        what = f"{folder} holds no run: {error.strerror} ({path})"
+        raise OutputError(what, expected="a directory with a run.json") from error
     except ValidationError as error:
         raise OutputError(
             f"this version of bitpick cannot read {path}: {error.errors()[0]['msg']}",
@@ -111,10 +109,7 @@ class Store:
             raise OutputError(f"the output {self.root} is a file", expected="a directory, existing or not")
         missing = next((p for p in (self.root, *self.root.parents) if p.exists()), Path("/"))
         if not os.access(missing, os.W_OK | os.X_OK):
-            raise OutputError(
-                f"the output directory {self.root} cannot be written: no right to write in {missing}",
-                mend="name another directory with --out",
-            )
+            raise self._unwritable(f"no right to write in {missing}")
         if self.root.is_dir() and any(self.root.iterdir()):
             self.previous = self._earlier(overwrite)
         if self.previous is not None:
@@ -130,10 +125,11 @@ class Store:
                 self.root.mkdir(parents=True)
             self.save()
         except OSError as error:
-            raise OutputError(
-                f"the output directory {self.root} cannot be written: {error.strerror}",
-                mend="name another directory with --out",
-            ) from error
+            raise self._unwritable(error.strerror) from error
+
+    def _unwritable(self, why: str | None) -> OutputError:
+        what = f"the output directory {self.root} cannot be written: {why}"
+        return OutputError(what, mend="name another directory with --out")
 
     def _earlier(self, overwrite: bool) -> Run | None:
         try:
@@ -201,11 +197,6 @@ class Store:
             rows.append(row)
         else:
             rows[place] = row
-
-    def keep_trace(self, error: BaseException) -> None:
-        """Keep where an exception that nobody foresaw came from, beside the workers' logs."""
-        self.logs.mkdir(exist_ok=True)
-        write_whole(self.logs / "bitpick.log", "".join(traceback.format_exception(error)))
 
     # ---- where things are ----
 
