@@ -188,3 +188,10 @@ def test_without_labels_evaluate_says_what_to_do(place):
     done = bitpick(place, "evaluate", "model.onnx", "--data", "unlabelled.npz")
     assert done.returncode == 2
     assert "without labels run bitpick compare with the float model" in done.stderr
+
+
+def test_evaluate_says_that_the_classes_look_to_be_in_another_order(place):
+    done = bitpick(place, "evaluate", "model.onnx", "--data", "photos", "--classes", "dog,cow,bee,ant")
+    assert done.returncode == 0
+    assert "data: the classes look to be in another order than the model's" in done.stderr
+    assert "--classes ant,bee,cow,dog, gives 9" in done.stderr

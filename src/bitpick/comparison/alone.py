@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from bitpick.comparison import bench as timing
-from bitpick.comparison import fit, form_job, logs, making, plan
+from bitpick.comparison import fit, form_job, logs, making, plan, suspicions
 from bitpick.comparison.arrays import read_outputs
 from bitpick.comparison.fit import LoadData
-from bitpick.comparison.job import FUNCTIONS, open_build
+from bitpick.comparison.job import FUNCTIONS, open_build, predictions_file
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.prepare import signature_of
+from bitpick.comparison.store import predictions
 from bitpick.conversion.route import route
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Build
@@ -24,6 +25,7 @@ from bitpick.executors.pool import WorkerPool
 from bitpick.host import this_host
 from bitpick.judging import Judging
 from bitpick.measures import size
+from bitpick.measures.tasks.classification import Classification
 from bitpick.model import Format, Signature, model_files
 from bitpick.recipe import Kind
 from bitpick.result import Row
@@ -80,7 +82,13 @@ def evaluate(model: Source, load_data: LoadData, listener: Listener, judging: Ju
                 )
             for note in fits.notes:
                 listener.note(note)
+            if fits.task.kind == "classification":
+                payload["predictions"] = Path(folder) / predictions_file("host")
             outcome = executor.run(each.environment, f"{FUNCTIONS}:evaluate", payload)
+            if isinstance(fits.task, Classification) and payload["predictions"] is not None:
+                said = suspicions.other_order(predictions(Path(folder)), samples.targets(), fits.task.classes)
+                if said:
+                    listener.note(said)
             look = payload | {"samples": samples.head(CHECK_SAMPLES), "asked_for": asked_for}
             del look["predictions"]
             inspected = executor.run(each.environment, f"{FUNCTIONS}:inspect", look).value
@@ -104,7 +112,7 @@ def evaluate(model: Source, load_data: LoadData, listener: Listener, judging: Ju
             "settings": dict(made.settings) or None,
             "files": files,
             "size_bytes": sum(file.bytes for file in files),
-            **outcome.value,
+            **{name: value for name, value in outcome.value.items() if name != "predictions_sha256"},
             "seconds": {"evaluate": outcome.seconds},
             "cpu_seconds": {"evaluate": outcome.cpu_seconds},
         }

@@ -221,6 +221,12 @@ def _choices(own: Preprocessing, stored: NDArray[Any], colours: bool) -> Iterato
             }  # fmt: skip
 
 
+def other_order(predicted: Classes, targets: Classes, classes: tuple[str, ...]) -> str:
+    """That the classes look to be in another order than the model's, with the option that gives it; else nothing."""
+    found = _ordered_otherwise(predicted, targets, classes)
+    return "" if found is None else f"{found.mistake}; {found.mend}"
+
+
 def _ordered_otherwise(predicted: Classes, targets: Classes, classes: tuple[str, ...]) -> _Better | None:
     """The other order of the classes that is shown to be better."""
     found = class_orders.better(predicted, targets, classes)
