@@ -64,7 +64,7 @@ def convert(source: str, out: str) -> None:
     model = onnx_file.load(Path(out))
     onnx_passes.pool_means(model)
     onnx_passes.fix_reshapes(model)
-    onnx_passes.flatten_biases(model)
+    onnx_passes.plain_biases(model)
     onnx_passes.name_outputs(model)  # folded, they are stored
     onnx_indices.plain(model)
     onnx_passes.drop_dead(model)

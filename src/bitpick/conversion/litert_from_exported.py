@@ -21,7 +21,7 @@ HOP = Hop(
 
 
 def convert(source: str, out: str, shapes: Sequence[Sequence[int]] | None = None) -> None:
-    """Write the LiteRT form of a `.pt2` file, for one sample at a time.
+    """Write the LiteRT form of a `.pt2` file, for one sample at a time, or for as many as it takes at once.
 
     Args:
         source: the program.
@@ -40,7 +40,8 @@ def convert(source: str, out: str, shapes: Sequence[Sequence[int]] | None = None
     values = [node.meta["val"] for node in exported_program.user_inputs(program)]
     try:
         sizes = [tuple(map(int, value.shape[1:])) for value in values] if shapes is None else shapes
-        example = tuple(torch.zeros(1, *size, dtype=v.dtype) for v, size in zip(values, sizes, strict=True))
+        count = exported_program.fixed_batch(program) or 1
+        example = tuple(torch.zeros(count, *size, dtype=v.dtype) for v, size in zip(values, sizes, strict=True))
         litert_torch.convert(exported_program.module(program), example).export(out)
     except Exception as error:
         told = telling_line(error)

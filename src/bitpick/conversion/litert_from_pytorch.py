@@ -19,7 +19,9 @@ HOP = Hop(
 
 
 def convert(source: str, out: str) -> None:
-    """Write the LiteRT form of a module that the importer made, for one sample at a time.
+    """Write the LiteRT form of a module that the importer made.
+
+    It is for one sample at a time, or for as many as the module takes at once.
 
     Raises:
         OperatorError: litert-torch cannot express an operator.
@@ -29,7 +31,7 @@ def convert(source: str, out: str) -> None:
     from bitpick.conversion import pytorch_from_onnx
 
     module = pytorch_from_onnx.load(Path(source))
-    example = pytorch_from_onnx.example(module, 1)
+    example = pytorch_from_onnx.example(module, pytorch_from_onnx.fixed_batch(module) or 1)
     try:
         litert_torch.convert(module, example).export(out)
     except Exception as error:

@@ -209,23 +209,37 @@ def free_dims(model: onnx.ModelProto) -> None:
                 dim.ClearField("dim_value")
 
 
-def flatten_biases(model: onnx.ModelProto) -> None:
-    """Give each Gemm a bias of one axis, as quantizers read it: MatMul and Add with one of (1, N) become a Gemm."""
+def plain_biases(model: onnx.ModelProto) -> None:
+    """Give each Gemm a bias of one number for each output, as quantizers read it, or an Add behind it.
+
+    A MatMul with an Add becomes a Gemm, whose stored bias may have the shape (1, N), or one for each row, (M, 1).
+    """
     import onnx
 
     stored = {i.name: i for i in model.graph.initializer}
+    nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
+        nodes.append(node)
         if node.op_type != "Gemm" or len(node.input) < 3 or node.input[2] not in stored or node.input[1] not in stored:
             continue
-        transposed = any(a.name == "transB" and a.i for a in node.attribute)
-        count = stored[node.input[1]].dims[0 if transposed else 1]
+        given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        count = stored[node.input[1]].dims[0 if given.get("transB") else 1]
         bias = onnx.numpy_helper.to_array(stored[node.input[2]])
-        if bias.shape == (count,) or bias.size not in (1, count) or (bias.ndim > 1 and bias.shape[0] != 1):
+        if bias.shape == (count,):
             continue
         name = f"{node.output[0]}.bias"  # its own: another node may read the old one
-        flat = np.broadcast_to(bias.reshape(-1), count).copy()
-        model.graph.initializer.append(onnx.numpy_helper.from_array(flat, name))
-        node.input[2] = name
+        if bias.size in (1, count) and bias.shape[:-1] in ((), (1,)):
+            bias = np.broadcast_to(bias.reshape(-1), count).copy()
+            node.input[2] = name
+        else:
+            bias = bias * np.float32(given.get("beta", 1))
+            product, sink = f"{node.output[0]}.product", node.output[0]
+            del node.input[2]
+            node.output[0] = product
+            nodes.append(onnx.helper.make_node("Add", [product, name], [sink], f"{node.name}/Add"))
+        model.graph.initializer.append(onnx.numpy_helper.from_array(bias, name))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
 
 
 def rename_reads(node: onnx.NodeProto, new: Mapping[str, str]) -> None:

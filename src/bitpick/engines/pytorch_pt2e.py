@@ -25,6 +25,7 @@ _EAGER = "eager"
 _FILE = "model.pt2"
 _BATCH = "bitpick.batch"  # in a package's metadata: how many samples it takes at once; empty where any will do
 _COMPILERS = ("c++", "g++", "clang++")
+_CONVOLUTION: tuple[Any, ...] = (None, None, None, (1,), (0,), (1,), 1)  # the operator's defaults, over one axis
 _CHECKED = 32  # samples
 # Of the outputs' variance. Sums in another order flip few roundings; a kernel that is wrong leaves nothing alike.
 _TOLERATED = 0.01
@@ -97,7 +98,7 @@ class PyTorchPt2eEngine(Engine):
         wide: list[str] = []
         with torch.no_grad():
             if recipe.kind != "baseline":
-                module, wide = pt2e.quantize(module, _quantizer(module, recipe), samples, _widen)
+                module, wide = pt2e.quantize(module, _quantizer(module, recipe), samples, _rewritten)
             program = torch.export.export(module, numbers, dynamic_shapes=free)
             if _EAGER in recipe.options:
                 torch.export.save(program, folder / _FILE)
@@ -154,6 +155,48 @@ class PyTorchPt2eEngine(Engine):
         return graph.executed(build.main)
 
 
+def _rewritten(program: Any) -> None:
+    """Bring an exported program to forms that PyTorch compiles rightly once they are quantized."""
+    _widen(program)
+    _raise(program)
+    program.recompile()
+
+
+def _raise(program: Any) -> None:
+    """Make convolutions over one axis convolutions over two, of which the first has the size one.
+
+    Compiled, an integer convolution over one axis has an output as long as its input, whatever its kernel and its
+    padding are (PyTorch 2.13).
+    """
+    import torch
+
+    aten = torch.ops.aten
+    stored = dict(program.named_parameters())
+    for node in list(program.graph.nodes):
+        if node.target != aten.conv1d.default or stored.get(node.args[1].target) is None:
+            continue
+        given: tuple[Any, ...] = node.args + _CONVOLUTION[len(node.args) :]
+        numbers, weight, bias, stride, padding, dilation, groups = given
+        if stored[weight.target].ndim == 3:  # it may be shared
+            stored[weight.target].data = stored[weight.target].data.unsqueeze(2)
+            weight.meta["val"] = weight.meta["val"].unsqueeze(2)
+        with program.graph.inserting_before(node):
+            plane = program.graph.call_function(aten.unsqueeze.default, (numbers, 2))
+        plane.meta = {**node.meta, "val": numbers.meta["val"].unsqueeze(2)}
+        node.target = aten.conv2d.default
+        node.args = (plane, weight, bias, [1, *stride], [0, *padding], [1, *dilation], groups)
+        users = list(node.users)
+        # An activation is fused with the convolution that it follows.
+        fused = len(users) == 1 and users[0].target in (aten.relu.default, aten.relu_.default)
+        ends = [node, *(users if fused else ())]
+        for each in ends:
+            each.meta = {**each.meta, "val": each.meta["val"].unsqueeze(2)}
+        with program.graph.inserting_after(ends[-1]):
+            line = program.graph.call_function(aten.squeeze.dim, (ends[-1], 2))
+        line.meta = {**ends[-1].meta, "val": ends[-1].meta["val"].squeeze(2)}
+        ends[-1].replace_all_uses_with(line, delete_user_cb=lambda user, kept=line: user is not kept)
+
+
 def _widen(program: Any) -> None:
     """Give the convolutions of an exported program that have one channel a second one of zeros.
 
@@ -176,7 +219,6 @@ def _widen(program: Any) -> None:
         wide.meta = {**node.meta, "val": aten.constant_pad_nd.default(numbers.meta["val"], sides)}
         node.args = (wide, *node.args[1:])
         weight.data = torch.cat([weight.data, torch.zeros_like(weight.data)], dim=1)
-    program.recompile()
 
 
 def _check(outputs: Arrays, compiled: Arrays) -> None:
