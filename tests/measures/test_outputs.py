@@ -34,6 +34,22 @@ def test_scores_come_in_the_order_of_the_samples(dataset):
     assert np.array_equal(found, dataset.evaluation.inputs["image"].reshape(600, -1)[:, :4])
 
 
+def test_samples_that_must_not_see_each_other_are_run_one_by_one(dataset):
+    sizes = set()
+
+    def scaled(batch):
+        sizes.add(len(batch))
+        return batch.reshape(len(batch), -1)[:, :4] / batch.max()
+
+    session = Fixed(scaled)
+    session.alone = True
+    samples = dataset.samples(dataset.evaluation).head(20)
+    (found,) = whole(session, samples, [(4,)])
+    assert sizes == {1}
+    pixels = dataset.evaluation.inputs["image"][:20].reshape(20, -1)
+    np.testing.assert_allclose(found, pixels[:, :4] / pixels.max(axis=1, keepdims=True))
+
+
 def test_a_score_that_is_not_finite_is_named(dataset):
     def broken(batch):
         scores = np.zeros((len(batch), 4), np.float32)

@@ -140,7 +140,14 @@ def excluded(recipe: Recipe, layers: Iterable[str]) -> list[str]:
 
 
 class Session(AbstractContextManager["Session"]):
-    """A build, opened from its files. The three steps are apart so that only the middle one is timed."""
+    """A build, opened from its files. The three steps are apart so that only the middle one is timed.
+
+    Attributes:
+        alone: whether it is judged on one sample at a time, because what it answers for a sample depends on the others
+            in its batch: a scale that is found for a whole batch does that.
+    """
+
+    alone: bool = False
 
     @abstractmethod
     def prepare(self, batch: Arrays) -> Any:

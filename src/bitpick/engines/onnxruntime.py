@@ -214,6 +214,7 @@ class _OnnxRuntimeSession(Session):
         if not settings.optimize:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._session = ort.InferenceSession(build.main, options, providers=["CPUExecutionProvider"])
+        self.alone = build.recipe.activations == "dynamic"
         inputs = self._session.get_inputs()
         self._names = [source.name for source in inputs]
         leading = inputs[0].shape[0] if inputs[0].shape else None

@@ -25,7 +25,7 @@ _MOST_NUMBERS = 25_000_000  # of one batch's inputs: 100 MB
 
 
 def batches(session: Session, samples: Samples, shapes: Shapes) -> Iterator[tuple[Arrays, Arrays]]:
-    """Run samples through an open build, batch by batch.
+    """Run samples through an open build, batch by batch, or one by one where they must not see each other.
 
     Args:
         session: the build.
@@ -39,7 +39,7 @@ def batches(session: Session, samples: Samples, shapes: Shapes) -> Iterator[tupl
         EngineError: the build gives outputs of another shape, or numbers that are not finite.
     """
     done = 0
-    for inputs in samples.batches(_batch_size(samples)):
+    for inputs in samples.batches(1 if session.alone else _batch_size(samples)):
         outputs = session.outputs(session.run(session.prepare(inputs)))
         count = len(inputs[0])
         _check(outputs, shapes, count, done)
