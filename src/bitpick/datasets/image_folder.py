@@ -99,13 +99,6 @@ def load(folder: Path, options: DataOptions, signature: Signature | None, progre
     labelled = {name for name, part in parts.items() if part.folders is not None}
     chosen = splits.pair(labelled) or splits.pair(parts)
     if chosen is not None:
-        if labelled and not labelled >= set(chosen):
-            without = next(name for name in chosen if name not in labelled)
-            raise DataError(
-                f"the pictures in {named[without]} lie in no folders of classes, and those of other splits do",
-                expected="folders of classes in both splits, or in none",
-                mend=f"give the split with classes alone, which is divided: --data {named[min(labelled)]}",
-            )
         others = sorted(name for name in named if name not in chosen)
         notes = (f"not used: {', '.join(f'{name}/' for name in others)}",) if others else ()
         both = [parts[name] for name in chosen]
@@ -168,7 +161,14 @@ def _labelled(parts: Sequence[Pictures], options: DataOptions, signature: Signat
         given, told = label_file.of_files(options.labels, parts[0].files)
         made = labels.encode({"0": given}, (), asked, signature)
         return replace(made, notes=(told, *made.notes))
-    if any(part.folders is None for part in parts):
+    flat = [part for part in parts if part.folders is None]
+    if flat and len(flat) < len(parts):
+        raise DataError(
+            f"the pictures in {flat[0].files[0].parent} lie in no folders of classes, and those of the other split do",
+            expected="folders of classes in both splits, or in none",
+            mend="give the folder with classes alone: it is divided into two sets",
+        )
+    if flat:
         return labels.encode({}, (), asked)
     if sum(len(set(part.folders or ())) for part in parts) == len(parts):
         return labels.encode({}, (), asked)  # one folder is a place for pictures, no class among others

@@ -48,12 +48,13 @@ def stratified(labels: NDArray[np.integer], size: int, seed: int) -> NDArray[np.
         Indices of shape (size,), int64, without repeats, in random order.
     """
     generator = np.random.default_rng(seed)
-    classes, counts = np.unique(labels, return_counts=True)
+    _, counts = np.unique(labels, return_counts=True)
     exact = counts * (size / len(labels))
     quota = np.floor(exact).astype(np.int64)
     by_remainder = np.argsort(quota - exact, kind="stable")
     quota[by_remainder[: size - quota.sum()]] += 1
-    drawn = [generator.permutation(np.flatnonzero(labels == c))[:q] for c, q in zip(classes, quota, strict=True)]
+    places = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])  # of each class, ascending
+    drawn = [generator.permutation(each)[:q] for each, q in zip(places, quota, strict=True)]
     return generator.permutation(np.concatenate(drawn)).astype(np.int64)
 
 
