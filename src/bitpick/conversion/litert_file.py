@@ -70,7 +70,8 @@ def parameters(source: str) -> int:
     interpreter = load(Path(source))
     computed = {int(index) for op in interpreter._get_ops_details() for index in op["outputs"]}  # noqa: SLF001
     computed |= {int(details["index"]) for details in interpreter.get_input_details()}
-    stored = [d for d in interpreter.get_tensor_details() if d["index"] not in computed and d["dtype"] == np.float32]
+    floats = (np.float32, np.float16)
+    stored = [d for d in interpreter.get_tensor_details() if d["index"] not in computed and d["dtype"] in floats]
     return int(sum(np.prod(d["shape"]) for d in stored))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.conversion import litert_file
+from bitpick.conversion import litert_file, litert_signed, rounding
 from bitpick.datasets.dataset import Samples
 from bitpick.engines import spread
 from bitpick.engines.batches import joined, pieces
@@ -28,6 +28,7 @@ from bitpick.engines.graphs import litert as graph
 from bitpick.engines.graphs.executed import Executed
 from bitpick.engines.graphs.litert_insides import LiteRtInsides
 from bitpick.engines.insides import Insides
+from bitpick.errors import EngineError
 from bitpick.host import Host
 from bitpick.model import Format, Model
 from bitpick.preprocessing import Arrays
@@ -83,9 +84,16 @@ class LiteRtEngine(Engine):
         folder: Path,
     ) -> Build:
         """See `Engine.build`."""
-        if recipe.kind == "baseline":
+        if recipe.kind == "baseline" and not litert_signed.has_half_weights(source):
             shutil.copyfile(source, folder / _FILE)
             return Build(recipe, folder, (_FILE,))
+        with litert_signed.prepared(source) as file:
+            if recipe.kind == "baseline":
+                shutil.copyfile(file, folder / _FILE)
+                return Build(recipe, folder, (_FILE,))
+            return self._quantized(file, recipe, samples, folder)
+
+    def _quantized(self, source: Path, recipe: Recipe, samples: Samples, folder: Path) -> Build:
         from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 
         manager = _recipe_manager(recipe)
@@ -103,7 +111,8 @@ class LiteRtEngine(Engine):
 
     def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:
         """See `Engine.layers`; without static scales only what has weights is quantized."""
-        found = graph.layers(source).items()
+        with litert_signed.prepared(source) as file:
+            found = graph.layers(file).items()
         return [(name, layer.kind) for name, layer in found if layer.weight or recipe.static]
 
     def insides(self, floats: Build, build: Build) -> Insides:
@@ -209,8 +218,8 @@ def _ranges(source: Path, recipe: Recipe, manager: Any, samples: Samples) -> Any
     collector = calibrator.Calibrator(str(source), num_threads=1, qsv_update_func=updates[recipe.calibration])
     for batch in samples.batches(CALIBRATION_BATCH):
         native = tuple(graph.native(*each) for each in zip(inputs, batch, strict=True))
-        one_by_one = [dict(zip(names, sample, strict=True)) for sample in pieces(native, 1)]
-        collector.calibrate({signature: one_by_one}, manager)
+        own = [dict(zip(names, piece, strict=True)) for piece in pieces(native, int(inputs[0]["shape"][0]))]
+        collector.calibrate({signature: own}, manager)
     return collector.get_model_qsvs()
 
 
@@ -225,7 +234,7 @@ class _LiteRtSession(Session):
         self.interpreter.allocate_tensors()
         self._inputs, self._outputs = litert_file.ends(self.interpreter)
         self._batch = self._own = int(self._inputs[0]["shape"][0])
-        self._resizes = True
+        self._resizes, self._compared = True, False
 
     def prepare(self, batch: Arrays) -> Arrays:
         """The batch in the inputs' dtypes; an integer input has a scale and a zero point."""
@@ -241,12 +250,26 @@ class _LiteRtSession(Session):
         """Whether the graph takes so many samples at once, once it is told to; some have their own number built in."""
         if len(native[0]) == self._batch:
             return True
+        own = pieces(native, self._own)[0]
         try:
             self._resize(native)
-        except (RuntimeError, ValueError):
+            # A Reshape to a stored size takes another batch for more rows, or for longer ones, and raises nothing.
+            self._resizes = self._compared or self._alike(native, own)
+        except (RuntimeError, ValueError, EngineError):
             self._resizes = False
-            self._resize(tuple(np.repeat(each[:1], self._own, axis=0) for each in native))
+        self._compared = True
+        if not self._resizes:
+            self._resize(own)
         return self._resizes
+
+    def _alike(self, native: Arrays, own: Arrays) -> bool:
+        """Whether the graph gives at this size, which it has, what it gives at its own, for the same samples."""
+        found = self.outputs((len(native[0]), [self._invoked(native)]))
+        self._resize(own)
+        alone = self.outputs((self._own, [self._invoked(own)]))
+        self._resize(native)
+        cut = min(self._own, len(native[0]))
+        return rounding.alike(tuple(each[:cut] for each in alone), tuple(each[:cut] for each in found))
 
     def _resize(self, native: Arrays) -> None:
         for source, array in zip(self._inputs, native, strict=True):
