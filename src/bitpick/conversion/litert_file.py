@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -67,12 +68,18 @@ def is_quantized(source: str) -> bool:
 
 def parameters(source: str) -> int:
     """The number of floats that a LiteRT file stores, in its graph and in those inside it."""
-    interpreter = load(Path(source))
-    computed = {int(index) for op in interpreter._get_ops_details() for index in op["outputs"]}  # noqa: SLF001
-    computed |= {int(details["index"]) for details in interpreter.get_input_details()}
-    floats = (np.float32, np.float16)
-    stored = [d for d in interpreter.get_tensor_details() if d["index"] not in computed and d["dtype"] in floats]
-    return int(sum(np.prod(d["shape"]) for d in stored))
+    from ai_edge_litert import schema_py_generated as schema
+
+    load(Path(source))
+    model = schema.ModelT.InitFromPackedBuf(Path(source).read_bytes(), 0)
+    floats = {schema.TensorType.FLOAT32, schema.TensorType.FLOAT16, schema.TensorType.FLOAT64}
+    sizes = {
+        tensor.buffer: math.prod(map(int, tensor.shape))
+        for graph in model.subgraphs
+        for tensor in graph.tensors
+        if tensor.type in floats and (data := model.buffers[tensor.buffer].data) is not None and len(data)
+    }
+    return sum(sizes.values())
 
 
 def _dtype(details: Any) -> str:

@@ -127,7 +127,7 @@ class LiteRtEngine(Engine):
         """See `Engine.inspect`."""
         session = _LiteRtSession(build.main, SessionSettings())
         session.run(session.prepare(sample))
-        return graph.executed(session.interpreter)
+        return graph.executed(session.interpreter, build.main)
 
 
 def _blown_up(source: Path, samples: Samples) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,6 +146,11 @@ class Builds:
         run(self._pool, "keras", "readers:make_unusual", {"out": str(path)})
         return path
 
+    def control(self, folder: Path) -> Path:
+        """The folder, with the LiteRT files that readers.py makes of a loop, a branch, and weights in front."""
+        run(self._pool, "keras", "readers:make_control", {"folder": str(folder)})
+        return folder
+
     def _in_worker(self, recipe: str | Recipe, function: str, payload: dict[str, Any]) -> Any:
         return run(self._pool, _engine(recipe)[1].environment, f"readers:{function}", payload)
 
@@ -157,7 +163,7 @@ def _engine(recipe: str | Recipe) -> tuple[Recipe, Engine]:
 def run(pool: WorkerPool, environment: str, function: str, payload: dict[str, Any]) -> Any:
     """Run a function in a worker that finds readers.py."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
         return pool.run(environment, function, payload).value
 
 

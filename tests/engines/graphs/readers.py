@@ -203,3 +203,41 @@ def torch_weights(folder: str) -> dict[str, dict[str, Any]]:
             "integers": weight.int_repr().flatten().tolist(),
         }
     return found
+
+
+def make_control(folder: str) -> None:
+    """LiteRT files whose work is in a loop and in a branch, and one with its weights in front.
+
+    Each takes an image, and flattens it to 3 rows of 64.
+    """
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+
+    def constant(*shape: int) -> Any:
+        return tf.constant(rng.normal(size=shape).astype(np.float32))
+
+    turned, first, last = constant(64, 64), constant(5, 3), constant(64, 4)
+
+    def rows(image: Any) -> Any:
+        return tf.reshape(tf.transpose(image, [0, 3, 1, 2]), [-1, 3, 64])
+
+    def loop(image: Any) -> Any:
+        def step(i: Any, x: Any) -> Any:
+            return i + 1, tf.nn.relu(tf.matmul(x, turned))
+
+        return tf.matmul(tf.while_loop(lambda i, _: i < 6, step, [tf.constant(0), rows(image)])[1][:, 0], last)
+
+    def branch(image: Any) -> Any:
+        x = rows(image)[:, 0]
+        found = tf.cond(tf.reduce_sum(x) < 0, lambda: tf.matmul(x, turned), lambda: tf.nn.relu(x))
+        return tf.matmul(found, last)
+
+    def front(image: Any) -> Any:
+        return tf.matmul(tf.matmul(first, rows(image))[:, 0], last)
+
+    for function in (loop, branch, front):
+        traced = tf.function(function, input_signature=[tf.TensorSpec([1, 8, 8, 3])]).get_concrete_function()
+        made = tf.lite.TFLiteConverter.from_concrete_functions([traced], tf.Module()).convert()
+        (Path(folder) / f"{function.__name__}.tflite").write_bytes(made)

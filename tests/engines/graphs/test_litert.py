@@ -171,3 +171,26 @@ def test_arithmetic_on_shapes_is_neither_float_nor_quantized(builds, unusual):
     executed = builds.executed(FLOAT, unusual)
     assert {o.arithmetic for o in executed.operators} == {"float32"}
     assert coverage.flags(Recipe.parse(FLOAT), executed, "float32") == []
+
+
+@pytest.fixture(scope="module")
+def control(builds, tmp_path_factory):
+    """Files with work in a loop, in a branch, and with weights in front of what they multiply."""
+    return builds.control(tmp_path_factory.mktemp("control"))
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "macs"),
+    [
+        ("loop", 64 * 64 + 64 * 4, 6 * 3 * 64 * 64 + 64 * 4),
+        ("branch", 64 * 64 + 64 * 4, 64 * 64 + 64 * 4),  # the sample takes the other one
+        ("front", 5 * 3 + 64 * 4, 5 * 3 * 64 + 64 * 4),
+    ],
+)
+def test_work_inside_loops_and_branches_and_weights_in_front_count(builds, control, name, weights, macs):
+    executed = builds.executed(FLOAT, control / f"{name}.tflite")
+    found = sizes(executed)
+    assert (sum(size for size, _ in found), sum(work for _, work in found)) == (weights, macs)
+    shares = coverage.coverage(executed)
+    assert (shares.macs, shares.uncounted) == (0.0, [])
+    assert coverage.failure(Recipe.parse(STATIC), executed) is not None

@@ -12,25 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.engines.graphs.executed import (
-    FLOATS,
-    INTEGERS,
-    Executed,
-    Operator,
-    activation_grid,
-    dynamic_grid,
-    weight_grid,
-)
-from bitpick.fingerprint import Grid
+from bitpick.engines.graphs.executed import FLOATS, INTEGERS, Executed
+from bitpick.engines.graphs.litert_graphs import File
+from bitpick.engines.graphs.litert_nodes import CONVERSIONS, PLUMBING, Nodes, dtype
 
 _WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL", "CONV_3D"}
-_CONVERSIONS = {"QUANTIZE", "DEQUANTIZE", "CAST"}
-# They only move numbers, or write them in another format; a delegate takes over operators that are listed as well.
-_PLUMBING = _CONVERSIONS | {
-    "SHAPE", "STRIDED_SLICE", "SLICE", "PACK", "UNPACK", "RESHAPE", "TRANSPOSE",
-    "SQUEEZE", "EXPAND_DIMS", "CONCATENATION", "SPLIT", "GATHER", "DELEGATE",
-}  # fmt: skip
-_DTYPES = {"int8": "s8", "uint8": "u8"}
 
 
 @dataclass(frozen=True)
@@ -81,7 +67,7 @@ def _layers(path: Path) -> list[Layer]:
     made = {int(i) for op in operators for i in op["outputs"]}
     found = []
     for op in operators:
-        if op["op_name"] not in _PLUMBING:
+        if op["op_name"] not in PLUMBING:
             weight = int(op["inputs"][1]) if op["op_name"] in _WEIGHTED else -1
             stored = "" if weight in made else tensors.get(weight, "")
             found.append(Layer(op["op_name"], tensors[int(op["outputs"][0])], stored))
@@ -99,78 +85,21 @@ def native(source: Any, batch: NDArray[Any]) -> NDArray[Any]:
     return clipped
 
 
-def executed(interpreter: Any) -> Executed:
-    """Read off what an interpreter executes, after it has run one sample: only then are all sizes known."""
-    tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
-    operators = interpreter._get_ops_details()  # noqa: SLF001 - nothing public tells the operators
+def executed(interpreter: Any, path: Path) -> Executed:
+    """Read off what an interpreter executes, after it has run one sample: only then are all sizes known.
+
+    Args:
+        interpreter: a LiteRT interpreter.
+        path: its file.
+    """
     sources, sinks = interpreter.get_input_details(), interpreter.get_output_details()
-    graph = _Graph(
-        interpreter,
-        tensors,
-        dequantized={int(op["outputs"][0]): int(op["inputs"][0]) for op in operators if op["op_name"] == "DEQUANTIZE"},
-        computed={int(i) for op in operators for i in op["outputs"]} | {end["index"] for end in (*sources, *sinks)},
-    )
-    found = [graph.operator(op, number) for number, op in enumerate(operators) if op["op_name"] not in _PLUMBING]
-    moves = [(op["op_name"], f"{op['op_name']} {tensors[int(op['outputs'][0])]['name']}") for op in operators]
+    shape = sources[0]["shape"]
+    reader = Nodes(interpreter, File(path), int(shape[0]) if len(shape) else 1)
     return Executed(
-        tuple(o for o in found if o.arithmetic in INTEGERS | FLOATS),
+        tuple(o for o in reader.operators() if o.arithmetic in INTEGERS | FLOATS or o.weights),
         # Of several inputs one of numbers; others are indices.
-        input=_dtype(next((each for each in sources if _dtype(each) in INTEGERS | FLOATS), sources[0])),
-        output=_dtype(sinks[0]),
-        conversions=tuple(text for kind, text in moves if kind in _CONVERSIONS),
-        transposes=tuple(text for kind, text in moves if kind == "TRANSPOSE"),
+        input=dtype(next((each for each in sources if dtype(each) in INTEGERS | FLOATS), sources[0])),
+        output=dtype(sinks[0]),
+        conversions=tuple(text for kind, text in reader.moves if kind in CONVERSIONS),
+        transposes=tuple(text for kind, text in reader.moves if kind == "TRANSPOSE"),
     )
-
-
-@dataclass(frozen=True)
-class _Graph:
-    """What to look things up in: tensors by index, what a DEQUANTIZE takes by what it gives, what is no constant."""
-
-    interpreter: Any
-    tensors: dict[int, Any]
-    dequantized: dict[int, int]
-    computed: set[int]
-
-    def operator(self, op: Any, number: int) -> Operator:
-        kind, inputs = op["op_name"], [int(place) for place in op["inputs"]]
-        if kind == "TRANSPOSE_CONV":  # the output's shape, the weight, the data
-            inputs = [inputs[2], inputs[1]]
-        data, output = self.tensors[inputs[0]], self.tensors[int(op["outputs"][0])]
-        arithmetic = _dtype(data)
-        layers = _parts(output)
-        name = layers[-1] if layers else f"{kind.lower()}_{number}"
-        # A weight kept as integers or in half precision passes a DEQUANTIZE where its operator computes in float.
-        kept = self.dequantized.get(inputs[1], inputs[1]) if kind in _WEIGHTED else None
-        if kept is None or kept in self.computed:
-            return Operator(name, kind, arithmetic, layers=tuple(layers))
-        weight = self._weight(self.tensors[kept])
-        name = (_parts(self.tensors[kept]) or [name])[-1]
-        if arithmetic in INTEGERS:
-            activation = activation_grid(arithmetic, int(data["quantization_parameters"]["zero_points"][0]))
-        elif weight.dtype in INTEGERS and inputs[1] not in self.dequantized:
-            # Float numbers with integer weights: the kernel rounds each batch's activations to integers as it runs.
-            activation = dynamic_grid("s8")
-            arithmetic = "s8"
-        else:
-            activation = Grid(dtype=arithmetic)
-        size = int(np.prod(self.tensors[kept]["shape"]))
-        positions = int(np.prod((data if kind == "TRANSPOSE_CONV" else output)["shape"][:-1]))
-        return Operator(name, kind, arithmetic, weight, activation, size, size * positions, tuple(layers))
-
-    def _weight(self, tensor: Any) -> Grid:
-        dtype = _dtype(tensor)
-        if dtype not in INTEGERS:
-            return Grid(dtype=dtype)
-        quantization = tensor["quantization_parameters"]
-        values = self.interpreter.get_tensor(tensor["index"])
-        return weight_grid(values, quantization["zero_points"], len(quantization["scales"]), dtype)
-
-
-def _parts(tensor: Any) -> list[str]:
-    """The names in a tensor's name, which has those of all layers fused into it; what is just a number is none."""
-    return [part for part in tensor["name"].split(";") if not re.fullmatch(r"\d*", part)]
-
-
-def _dtype(tensor: Any) -> str:
-    name: str = tensor["dtype"].__name__
-    return _DTYPES.get(name, name)

@@ -1,0 +1,137 @@
+"""The graphs in a LiteRT file, by the format's own schema: the main one, and those that its operators run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_DTYPES = {"INT8": np.int8, "UINT8": np.uint8, "INT32": np.int32, "INT64": np.int64, "FLOAT32": np.float32}
+
+
+@dataclass(frozen=True)
+class Op:
+    """An operator: its kind, its tensors by their numbers (-1 is none), and the numbers of the graphs that it runs."""
+
+    kind: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    runs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A graph of a file.
+
+    Attributes:
+        number: its place in the file.
+        ops: its operators, in order.
+        inputs: the numbers of the tensors that it takes.
+        outputs: those that it gives.
+        outer: the graph that runs it; None for the main one.
+        runner: the operator of that graph that runs it.
+    """
+
+    number: int
+    ops: tuple[Op, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    outer: Graph | None = None
+    runner: Op | None = None
+    _values: dict[int, Any] = field(default_factory=dict, repr=False)
+
+    def value(self, tensor: int) -> NDArray[Any] | None:
+        """The numbers of a stored tensor, flat; None of one that is computed, or of another type."""
+        data, dtype = self._values.get(tensor, (None, ""))
+        return None if data is None or dtype not in _DTYPES else np.frombuffer(bytes(data), _DTYPES[dtype])
+
+    def stored(self, tensor: int) -> tuple[Graph, int] | None:
+        """Where a tensor is stored: here, or in a graph around this one that hands it over. None if it is computed."""
+        if tensor in self._values:
+            return self, tensor
+        if self.outer is None or self.runner is None or tensor not in self.inputs:
+            return None
+        place = self.inputs.index(tensor)
+        if self.runner.kind == "WHILE" and self.outputs[place : place + 1] != (tensor,):  # it changes from turn to turn
+            return None
+        return self.outer.stored(self.runner.inputs[place + (self.runner.kind == "IF")])
+
+    def maker(self, tensor: int) -> Op | None:
+        """The operator that computes a tensor."""
+        return next((op for op in self.ops if tensor in op.outputs), None)
+
+
+class File:
+    """The graphs of a file."""
+
+    def __init__(self, path: Path) -> None:
+        from ai_edge_litert import schema_py_generated as schema
+
+        self._kinds = _names(schema.BuiltinOperator)
+        self._dtypes = _names(schema.TensorType)
+        self._model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+
+    def graph(self, number: int = 0, outer: Graph | None = None, runner: Op | None = None) -> Graph:
+        """A graph by its number; the main one is the first."""
+        found = self._model.subgraphs[number]
+        values = {}
+        for place, tensor in enumerate(found.tensors):
+            data = self._model.buffers[tensor.buffer].data
+            if data is not None and len(data):
+                values[place] = data, self._dtypes[tensor.type]
+        ops = tuple(map(self._op, found.operators or ()))
+        return Graph(number, ops, _numbers(found.inputs), _numbers(found.outputs), outer, runner, values)
+
+    def _op(self, op: Any) -> Op:
+        code = self._model.operatorCodes[op.opcodeIndex]
+        kind = self._kinds[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        if kind == "CUSTOM":
+            kind = (code.customCode or b"CUSTOM").decode()
+        told = vars(op.builtinOptions) if op.builtinOptions else {}
+        names = ("condSubgraphIndex", "bodySubgraphIndex", "thenSubgraphIndex", "elseSubgraphIndex", "subgraph")
+        runs = tuple(int(told[name]) for name in names if name in told)
+        return Op(kind, _numbers(op.inputs), _numbers(op.outputs), runs)
+
+
+def turns(loop: Op, graph: Graph, condition: Graph, body: Graph) -> int | None:
+    """How often the body of a WHILE runs; None where the graphs do not tell.
+
+    They do where the loop goes on while a counter is less than a stored number, or while several are: the counter
+    starts at a stored number, and the body adds one to it.
+    """
+    found = []
+    for left, limit in _less(condition, condition.outputs[0]):
+        place = condition.inputs.index(left) if left in condition.inputs else None
+        if place is None or limit is None:
+            return None
+        start, step = graph.value(loop.inputs[place]), body.maker(body.outputs[place])
+        if start is None or step is None or step.kind != "ADD" or step.inputs[0] != body.inputs[place]:
+            return None
+        added = body.value(step.inputs[1])
+        if added is None or added.tolist() != [1]:
+            return None
+        found.append(limit - int(start[0]))
+    return max(0, min(found)) if found else None
+
+
+def _less(condition: Graph, tensor: int) -> Iterator[tuple[int, int | None]]:
+    """What a condition compares with LESS, all of which must hold; -1 and None for what is no such comparison."""
+    op = condition.maker(tensor)
+    if op is not None and op.kind == "LOGICAL_AND":
+        for each in op.inputs:
+            yield from _less(condition, each)
+        return
+    limit = condition.value(op.inputs[1]) if op is not None and op.kind == "LESS" else None
+    yield (-1, None) if op is None or limit is None else (op.inputs[0], int(limit[0]))
+
+
+def _names(values: type) -> dict[int, str]:
+    return {number: name for name, number in vars(values).items() if isinstance(number, int)}
+
+
+def _numbers(values: Any) -> tuple[int, ...]:
+    return () if values is None else tuple(map(int, values))
