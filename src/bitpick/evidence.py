@@ -43,6 +43,10 @@ _LABELS = {
 }
 
 
+_SHARES = frozenset({"auc", "macro_auc", "macro_f1"})  # from 0 to 1, and not written in percent
+_ERRORS = frozenset({"mae", "rmse", "deviation"})
+
+
 class Measure(BaseModel):
     """What builds are judged by, and how people read it.
 
@@ -62,6 +66,21 @@ class Measure(BaseModel):
     def label(self) -> str:
         """Its name as people write it, e.g. `RMSE`."""
         return _LABELS.get(self.name, self.name.replace("_", " "))
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the largest value that it can have."""
+        if self.name in _ERRORS:
+            return 0.0, math.inf
+        if self.unit == "fraction" or self.name in _SHARES:
+            return 0.0, 1.0
+        return -math.inf, 1.0 if self.name == "r2" else math.inf
+
+    def possible(self, value: float, interval: tuple[float, float]) -> tuple[float, float]:
+        """An interval of what is lost, cut to what a build can lose where its float32 has this value."""
+        least, largest = self.limits
+        low, high = (value - largest, value - least) if self.higher_is_better else (least - value, largest - value)
+        return min(max(interval[0], low), high), max(min(interval[1], high), low)
 
     def told(self, value: float) -> str:
         """A value of it as people read it, e.g. `87.19%` or `0.0312 °C`."""

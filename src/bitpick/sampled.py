@@ -24,7 +24,7 @@ class CalibrationRecord(BaseModel):
         seed: of their draw.
         sha256: digest of the drawn indices.
         split_sha256: digest of the split that they were drawn from.
-        per_class: how many of each class, by its name.
+        per_class: how many of each class that the calibration split has, by its name.
         overlap: how many of them are in the evaluation set too.
     """
 

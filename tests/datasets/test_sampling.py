@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,3 +120,10 @@ def test_a_further_draw_is_what_its_seed_alone_would_draw(tmp_path):
 
 def test_where_there_are_fewer_than_nobody_asked_for_all_of_them_are_drawn(dataset):
     assert len(sampling.draw(dataset, sampling.DEFAULT_SIZE, 0).indices) == 400
+
+
+def test_classes_that_the_calibration_split_lacks_are_not_counted(dataset, tmp_path):
+    """What an autoencoder learns from is normal alone."""
+    np.save(tmp_path / "labels.npy", np.zeros(dataset.calibration.count, np.int64))
+    normal = replace(dataset.calibration, labels_path=tmp_path / "labels.npy")
+    assert sampling.draw(replace(dataset, calibration=normal), 50, 0).per_class == {dataset.classes[0]: 50}

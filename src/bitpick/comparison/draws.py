@@ -121,7 +121,7 @@ def over_draws(
     return OverDraws(
         draws=points,
         drop=mean.value,
-        drop_interval=mean.interval(),
+        drop_interval=task.measure.possible(task.metric(own, targets).value, mean.interval()),
         noninferior=mean.shown_under(row.versus_baseline.margin, alpha),
         failed=dict(failed),
     )

@@ -24,7 +24,7 @@ class CalibrationDraw:
     Attributes:
         indices: array of shape (size,), int64, in the order in which they are shown to an engine.
         sha256: digest of the indices.
-        per_class: how many of each class, by its name.
+        per_class: how many of each class that the calibration split has, by its name.
         overlap: how many of them are, byte for byte, in the evaluation split too.
         evaluated: digest of each sample of the evaluation split, see `digest`; shape (n,).
     """
@@ -103,7 +103,7 @@ def draw(dataset: Dataset, size: int, seed: int, names: tuple[str, ...] = ()) ->
     return CalibrationDraw(
         indices=indices,
         sha256=hashlib.sha256(indices.astype("<i8").tobytes()).hexdigest(),
-        per_class={name: int(n) for name, n in zip(classes, counts, strict=True)},
+        per_class={classes[place]: int(counts[place]) for place in np.unique(labels)} if classes else {},
         overlap=int(np.isin(drawn, evaluated).sum()),
         evaluated=evaluated,
     )

@@ -19,6 +19,7 @@ from bitpick.diagnosis import job as jobs
 from bitpick.engines.engine import Offer
 from bitpick.engines.registry import engine
 from bitpick.errors import BitpickError, RequestError
+from bitpick.evidence import Measure
 from bitpick.executors.executor import Executor
 from bitpick.measures.tasks.classification import Classification, discordant
 from bitpick.measures.tasks.task import Task
@@ -103,7 +104,9 @@ class Changes:
             recipe=recipe.id,
             correct=int((predicted == self.targets).sum()),
             drop=(lost - won) / len(self.targets),
-            drop_interval=tango_interval(lost, won, len(self.targets)),
+            drop_interval=Measure(name="accuracy").possible(
+                float((self._floats == self.targets).mean()), tango_interval(lost, won, len(self.targets))
+            ),
             flips=int((predicted != self._floats).sum()),
             sqnr_db=decibels,
             integer_macs=macs,

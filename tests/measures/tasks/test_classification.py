@@ -47,3 +47,12 @@ def test_axes_of_size_1_change_nothing(shape):
     assert task.answers((), (given_,), None).tolist() == [5, 0, 3, 1]
     assert task.accuracy(task.answers((), (given_,), None), (given_,), targets).correct == 3
     np.testing.assert_array_equal(task.scores(given_), scores)
+
+
+def test_what_is_lost_stays_within_what_can_be():
+    """With 10 of 10 right a build cannot gain, and with none of 10 right it cannot lose."""
+    right, wrong = np.arange(10) % 4, (np.arange(10) + 1) % 4
+    assert TASK.versus(right, right, right).drop_interval[0] == 0
+    assert TASK.versus(right, right, right).drop_interval[1] > 0.1
+    assert TASK.versus(wrong, wrong, right).drop_interval[1] == 0
+    assert TASK.versus(wrong, right, right).drop_interval[0] == -1

@@ -74,3 +74,11 @@ def test_each_channel_of_each_output_counts():
     metric = TASK.metric(packed(found, TASK.outputs), packed(floats, TASK.outputs))
     assert metric.of == "boxes, channel 2 of 4 on axis 2"
     assert metric.value == pytest.approx(np.sqrt(1 / 3), rel=0.1)  # one of three boxes lost it
+
+
+def test_an_error_does_not_fall_below_0():
+    floats = answers((0, 0))
+    low, high = TASK.versus(answers((1e-4, 1e-4)), answers((0.01, 0)), floats).drop_interval
+    assert 0 < low < high
+    low, high = TASK.versus(answers((0.01, 0)), floats, floats).drop_interval
+    assert low == -TASK.metric(answers((0.01, 0)), floats).value

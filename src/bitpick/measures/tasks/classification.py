@@ -114,7 +114,9 @@ class Classification(Task):
         lost, won = discordant(own, other, targets)
         return Versus(
             drop=(lost - won) / len(targets),
-            drop_interval=tango_interval(lost, won, len(targets)),
+            drop_interval=self.measure.possible(
+                self.correct(own, targets) / len(targets), tango_interval(lost, won, len(targets))
+            ),
             p_value=mcnemar_midp(lost, won),
             flips=int((own != other).sum()),
             only_baseline=lost,

@@ -38,7 +38,8 @@ class Resampled(Task):
     def versus(self, own: Answers, other: Answers, targets: Targets) -> Versus:
         """See `Task.versus`."""
         drop = self._drop(own, other, targets)
-        return Versus(drop=drop.value, drop_interval=drop.interval(), p_value=drop.p_zero())
+        interval = self.measure.possible(self._known(own, targets).value, drop.interval())
+        return Versus(drop=drop.value, drop_interval=interval, p_value=drop.p_zero())
 
     def score(self, own: Answers, other: Answers, targets: Targets, margin: float) -> float:
         """See `Task.score`."""
