@@ -6,7 +6,7 @@ PYTHONS ?= 3.11 3.12 3.13
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo install test lint bench test-pythons docs tables vendor screenshots clean
+.PHONY: demo install test zoo lint bench test-pythons docs tables vendor screenshots clean
 
 demo: install
 	$(BIN)/bitpick compare
@@ -21,6 +21,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 # Two files of tests at a time: most of each one's time goes to waiting for a process that it started.
 test: install
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
+
+# Every model of the zoo through every engine, and 2,000 random graphs through ONNX Runtime (BITPICK_RANDOM_GRAPHS).
+zoo: install
+	$(BIN)/python -m pytest tests/zoo -m zoo --numprocesses 2 --dist load $(PYTEST_ARGS)
 
 lint: install
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import onnx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.zoo.driving import Inline, compare, executor
@@ -19,6 +19,7 @@ from tests.zoo.oracle.checks import Truth, faults, unlike
 from tests.zoo.random_graphs import Drawn, build
 
 TRAIN = 16
+PARTS = 8  # that run side by side
 MANY = int(os.environ.get("BITPICK_RANDOM_GRAPHS", "2000"))
 # What a user must not be told: the name of a Python exception in the place of a reason.
 INTERNAL = re.compile(
@@ -100,13 +101,19 @@ def never_false(drawn: Drawn, folder) -> None:
 
 
 @given(graphs())
-@settings(max_examples=25, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(
+    max_examples=25,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],  # the graph is told whole; make zoo makes it smaller
+)
 def test_a_handful_of_random_graphs(tmp_path_factory, drawn):
     never_false(drawn, tmp_path_factory.getbasetemp() / "random")
 
 
 @pytest.mark.zoo
-@given(graphs())
-@settings(max_examples=MANY, suppress_health_check=list(HealthCheck), print_blob=True)
-def test_many_random_graphs(tmp_path_factory, drawn):
+@pytest.mark.parametrize("part", range(PARTS))
+@given(drawn=graphs())
+@settings(max_examples=-(-MANY // PARTS), suppress_health_check=list(HealthCheck), print_blob=True)
+def test_many_random_graphs(tmp_path_factory, part, drawn):
     never_false(drawn, tmp_path_factory.getbasetemp() / "random")
