@@ -94,6 +94,7 @@ def test_a_channel_that_died_is_seen():
         ("(float[1,6] x) => (float[1,7] y) { y = Gemm<transB=1>(x, w) }", weights(7, 6), 42),
         ('(float[1,6] x) => (float[1,7] y) { y = Einsum<equation="bi,ij->bj">(x, w) }', weights(6, 7), 42),
         ("(float[1,6] x) => (float[1,6] y) { y = MatMul(x, t) t = Transpose(w) }", weights(6, 6), 36),
+        ("(float[1,6] x) => (float[1,6] y) { y = Relu(x) unused = MatMul(x, w) }", weights(6, 6), 0),
         ("(float[1,6] x) => (float[1,1] y) { t = Transpose(x) y = MatMul(x, t) }", None, 6),
     ],
 )

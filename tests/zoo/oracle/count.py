@@ -49,7 +49,7 @@ def counted(model: onnx.ModelProto, feeds: Tensors) -> Counted:
     tensors = _through(model, feeds)
     fixed = _fixed(model.graph)
     macs = integer = 0
-    for node in model.graph.node:
+    for node in _needed(model.graph):
         each = _macs(node, tensors, fixed)
         macs += each
         integer += each if node.op_type in _INTEGER or node.op_type == "DynamicQuantizeLSTM" else 0
@@ -101,6 +101,19 @@ def _fixed(graph: onnx.GraphProto) -> set[str]:
         if all(not name or name in fixed for name in (*node.input, *inside)):
             fixed |= set(node.output)
     return fixed
+
+
+def _needed(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The nodes that an output depends on, whatever their order."""
+    made = {name: node for node in graph.node for name in node.output if name}
+    found: dict[str, onnx.NodeProto] = {}
+    wanted = [each.name for each in graph.output]
+    while wanted:
+        node = made.get(wanted.pop())
+        if node is not None and node.output[0] not in found:
+            found[node.output[0]] = node
+            wanted += [*node.input, *(name for each in _below_node(node) for name in each.input)]
+    return list(found.values())
 
 
 def _macs(node: onnx.NodeProto, tensors: Tensors, fixed: set[str]) -> int:
