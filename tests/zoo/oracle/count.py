@@ -110,8 +110,8 @@ def _needed(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     wanted = [each.name for each in graph.output]
     while wanted:
         node = made.get(wanted.pop())
-        if node is not None and node.output[0] not in found:
-            found[node.output[0]] = node
+        if node is not None and (key := " ".join(node.output)) not in found:
+            found[key] = node
             wanted += [*node.input, *(name for each in _below_node(node) for name in each.input)]
     return list(found.values())
 

@@ -74,10 +74,9 @@ def _fed(sample: NDArray[Any], axis: int | None, shape: Shape) -> tuple[NDArray[
 
 def _batch(sample: tuple[int, ...], axis: int, shape: Shape) -> int:
     """Where an input has its batch: as in the user's model, or at the front, where a conversion moved it to."""
-    if shape is None or axis == 0:
+    if shape is None or axis == 0 or shape[axis] is None or shape[0] is not None:
         return axis
-    rest = [size for place, size in enumerate(shape) if place != axis]
-    return axis if all(size in (None, own) for size, own in zip(rest, sample, strict=True)) else 0
+    return 0 if all(size in (None, own) for size, own in zip(shape[1:], sample, strict=True)) else axis
 
 
 def _first(output: NDArray[Any], repeats: int) -> NDArray[Any]:
