@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitpick.conversion import onnx_file, onnx_indices, onnx_passes, rounding
+from bitpick.conversion import onnx_file, onnx_indices, onnx_passes, rounding, training_mode
 from bitpick.conversion.hop import Hop
 from bitpick.conversion.onnx_names import rename
 from bitpick.errors import ModelError, OperatorError
@@ -52,6 +52,7 @@ def convert(source: str, out: str) -> None:
             expected="the trained float32 model",
             mend="give the float model that it was made from",
         )
+    training_mode.refuse(name, training_mode.of_onnx(original), training_mode.EXPORT)
     if onnx_file.opset_of(original) < MINIMUM_OPSET:
         original = _raised(original, name)
     onnx_passes.drop_stored_inputs(original)

@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitpick.conversion import exported_program, user_code, verify
+from bitpick.conversion import exported_program, rounding, training_mode, user_code, verify
 from bitpick.conversion.made import Made
 from bitpick.errors import ModelError, OperatorError
 from bitpick.library_errors import telling_line
 
 if TYPE_CHECKING:
     import torch
+
+
+_EVALUATE = "call model.eval() before it is exported or traced, and export it again"
+_ASK = (
+    "its code does so even after model.eval(): let it ask for self.training, as in F.dropout(x, training=self.training)"
+)
 
 
 def make(out: str, source: str, kind: str, state_dict: str | None = None, inputs: str | None = None) -> Made:
@@ -39,13 +45,17 @@ def make(out: str, source: str, kind: str, state_dict: str | None = None, inputs
 
     with torch.no_grad():
         if inputs is None:
-            program = exported_program.freed(exported_program.load(Path(source)))
+            loaded = exported_program.load(Path(source))
+            training_mode.refuse(source, training_mode.of_program(loaded.graph), _EVALUATE)
+            program = exported_program.freed(loaded)
         else:
             with np.load(inputs) as arrays:
                 batch = tuple(torch.from_numpy(arrays[name]) for name in arrays.files)
             original = _script(source) if kind == "TORCHSCRIPT" else _module(source, kind, state_dict).eval()
             plain = _traced(original, batch, source) if kind == "TORCHSCRIPT" else original
             program = exported_program.export(plain, batch, source)
+            mend = _EVALUATE if kind == "TORCHSCRIPT" else _ASK
+            training_mode.refuse(source, training_mode.of_program(program.graph), mend)
             _check(source, original, program, batch)
     torch.export.save(program, out)
     return Made(_digest(program))
@@ -148,6 +158,12 @@ def _traced(script: Any, batch: tuple[torch.Tensor, ...], source: str) -> torch.
 def _check(source: str, original: Any, program: torch.export.ExportedProgram, batch: tuple[torch.Tensor, ...]) -> None:
     """Compare both on the samples."""
     fitting = _fitting(program, batch)
-    reference = exported_program.arrays(original, fitting)
+    sides = [exported_program.arrays(original, fitting) for _ in range(2)]
+    if not rounding.alike(*sides):
+        raise ModelError(
+            f"the model {source} gives different outputs when it is run twice on the same samples",
+            expected="the same outputs for the same samples",
+            mend="export it in evaluation mode (model.eval()) and without random numbers",
+        )
     outputs = exported_program.arrays(exported_program.module(program), fitting)
-    verify.check(reference, outputs, f"exporting {source}")
+    verify.check(sides[0], outputs, f"exporting {source}")

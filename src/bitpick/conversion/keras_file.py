@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from bitpick.errors import ModelError
 from bitpick.library_errors import telling_line
 
+EVALUATE = "build the model without training=True where it calls these layers, and load the weights into that"
+
 
 def use_tensorflow() -> None:
     """Make TensorFlow the back-end of Keras in this process, quiet and on the CPU; before Keras is imported.
@@ -31,18 +33,19 @@ def load(path: Path, float32: bool = True) -> Any:
         float32: whether it is read in float32, whatever precision it was saved in, see `keras_precision`.
 
     Raises:
-        ModelError: Keras cannot read the file.
+        ModelError: Keras cannot read the file, or the model calls layers in training mode.
     """
     use_tensorflow()
     import keras
 
-    from bitpick.conversion import keras_legacy, keras_precision
+    from bitpick.conversion import keras_legacy, keras_precision, training_mode
 
     try:
         with keras_precision.in_float32(path) if float32 else contextlib.nullcontext(path) as file:
             if keras_legacy.is_legacy(file):
-                return keras_legacy.load(file)
-            return keras.saving.load_model(file, compile=False, safe_mode=True)
+                model = keras_legacy.load(file)
+            else:
+                model = keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:
         told = telling_line(error)
         raise ModelError(
@@ -50,6 +53,8 @@ def load(path: Path, float32: bool = True) -> Any:
             expected="a model saved whole (architecture and weights), of Keras's own layers",
             mend="export it with model.export('folder') and give the folder, or check that the file was copied whole",
         ) from error
+    training_mode.refuse(str(path), training_mode.of_keras(model), EVALUATE)
+    return model
 
 
 def random_inputs(model: Any) -> list[NDArray[Any]]:

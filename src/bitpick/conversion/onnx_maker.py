@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.conversion import onnx_batch, onnx_file, onnx_passes, verify
+from bitpick.conversion import onnx_batch, onnx_file, onnx_passes, training_mode, verify
 from bitpick.conversion.made import Made
 from bitpick.conversion.onnx_batch import Axes, Trial
 from bitpick.errors import ConversionError, ModelError
@@ -41,6 +41,7 @@ def make(out: str, source: str, inputs: str | None = None) -> Made:
 
     path = Path(source)
     model = onnx_file.load(path)
+    training_mode.refuse(path.name, training_mode.of_onnx(model), training_mode.EXPORT)
     before = model.SerializeToString()
     onnx_passes.drop_stored_inputs(model)
     onnx_passes.open_maps(model)

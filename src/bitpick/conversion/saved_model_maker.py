@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bitpick.conversion import keras_file, keras_precision, saved_model, user_code, verify
+from bitpick.conversion import keras_file, keras_precision, saved_model, training_mode, user_code, verify
 from bitpick.conversion.made import Made
 from bitpick.errors import ModelError
 from bitpick.library_errors import telling_line
@@ -33,6 +33,7 @@ def make(out: str, source: str, builder: str | None) -> Made:
     else:
         model = _built(source, builder)
         notes = keras_precision.told(keras_precision.set_float32(model))
+    training_mode.refuse(source, training_mode.of_keras(model), keras_file.EVALUATE)
     batch = keras_file.random_inputs(model)
     try:
         call = keras_file.flat(model)
