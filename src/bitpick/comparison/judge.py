@@ -94,7 +94,8 @@ def dead(names: Sequence[str], own: Arrays, other: Arrays) -> list[Flag]:
             known = channels(expected)
             which = named(places, len(known.signal), known.axis)
             lost.append(f"{name}{f' ({which})' if len(known.signal) > 1 else ''}")
-    text = f"constant here, though the float32's varies: {'; '.join(lost)}"
+    is_, vary = ("is", "varies") if len(lost) == 1 else ("are", "vary")
+    text = f"{' and '.join(lost)} {is_} constant in this build, and {vary} in the float32"
     return [Flag(code="dead_channel", text=text)] if lost else []
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bitpick.comparison import phrases
 from bitpick.comparison.claims import candidates, samples_needed
-from bitpick.comparison.judge import scale
+from bitpick.comparison.judge import OF_METRIC, scale
 from bitpick.evidence import Measure, Metric
 from bitpick.measures.tasks.task import Answers, Targets, Task
 from bitpick.result import Recommendation, RequestRecord, Row
@@ -169,7 +170,11 @@ def _why_none(rows: Sequence[Row]) -> str:
     if not quantized:
         return "no quantized build was made"
     if all(row.faults for row in quantized):
-        return f"all {len(quantized)} quantized rows are flagged"
+        # What keeps a row out whatever its metric is says more than that it lost much.
+        first = (min(row.faults, key=lambda flag: flag.code in OF_METRIC) for row in quantized)
+        counts = Counter(flag.text for flag in first).most_common(_SHOWN)
+        told = "; ".join(f"{text} ({count} of them)" if len(counts) > 1 else text for text, count in counts)
+        return f"all {len(quantized)} quantized rows are flagged: {told}"
     return "all rows that are not flagged are of deprecated engines"
 
 
