@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitpick.datasets import label_file, labels
+from bitpick.datasets import labels
 from bitpick.errors import DataError
 from bitpick.model import Signature, Tensor
 from tests.datasets.conftest import takes
@@ -158,35 +158,6 @@ def test_a_label_that_is_no_number():
 
 def test_none_at_all():
     assert labels.encode({}) == labels.Encoded({})
-
-
-def test_from_files_of_their_own(tmp_path):
-    np.save(tmp_path / "a.npy", np.array([3, 1]))
-    np.save(tmp_path / "words.npy", np.array(["x", "y"]))
-    (tmp_path / "a.txt").write_text("cat\n dog \n\n")
-    (tmp_path / "one.csv").write_text("label\ncat\ndog\n")
-    (tmp_path / "two.csv").write_text('file,label\na.png,cat\n"b,c.png",dog\n')
-    assert list(label_file.read(str(tmp_path / "a.npy"))) == [3, 1]
-    assert list(label_file.read(str(tmp_path / "words.npy"))) == ["x", "y"]
-    for name in ("a.txt", "one.csv", "two.csv:label"):
-        assert list(label_file.read(str(tmp_path / name))) == ["cat", "dog"]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "says"),
-    [
-        ("no.txt", None, "there is no file of labels"),
-        ("a.txt", "a\n\nb\n", "line 2 of"),
-        ("a.txt", "", "is empty"),
-        ("a.csv", "x,y\n1,2\n", "has the columns x, y"),
-        ("a.csv:z", "x,y\n1,2\n", "has no column 'z'"),
-    ],
-)
-def test_files_that_hold_no_labels(tmp_path, name, content, says):
-    if content is not None:
-        (tmp_path / name.partition(":")[0]).write_text(content)
-    with pytest.raises(DataError, match=says):
-        label_file.read(str(tmp_path / name))
 
 
 def test_the_output_with_a_score_for_each_class_says_how_many_there_are():
