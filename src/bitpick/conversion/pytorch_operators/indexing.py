@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bitpick.conversion.pytorch_operators.context import Context, parameter
+from bitpick.conversion.pytorch_operators.padding import trimmed
 from bitpick.conversion.pytorch_operators.registry import operator
 from bitpick.conversion.pytorch_operators.sizes import Size
 
@@ -237,6 +238,8 @@ def pad(context: Context) -> fx.Node:
         lead = next((n for n in (2, 1) if 1 <= rank - n <= 3 and set(pairs[:n]) == {(0, 0)}), None)
         if lead is None:
             raise context.unsupported(f"the mode {name} on these axes")
-        pairs = pairs[lead:]
+        x, pairs = context.value(0), pairs[lead:]
+    else:
+        x, pairs = trimmed(context, context.value(0), pairs)
     flat = tuple(side for pair in reversed(pairs) for side in pair)  # PyTorch counts from the last axis
-    return context.call(functional.pad, context.value(0), flat, mode, value)
+    return context.call(functional.pad, x, flat, mode, value) if any(flat) else x

@@ -47,6 +47,28 @@ def pad_module(context: Context, x: fx.Node, pads: Pads, value: float) -> fx.Nod
     """A padding module on the spatial axes; a negative padding cuts off."""
     from torch import nn
 
+    x, pads = trimmed(context, x, pads, first=2)
+    if all(pair == (0, 0) for pair in pads):
+        return x
     module = (nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d)[len(pads) - 1]
     flat: Any = tuple(side for pair in reversed(pads) for side in pair)  # PyTorch counts from the last axis
     return context.module(module(flat, value), x, suffix="_pad")
+
+
+def trimmed(context: Context, x: fx.Node, pads: Pads, first: int = 0) -> tuple[fx.Node, Pads]:
+    """A node with what a negative padding cuts off cut off, as a slice, which every runtime knows.
+
+    Args:
+        context: the node.
+        x: what is padded.
+        pads: padding before and after each axis.
+        first: the axis of the first pair.
+
+    Returns:
+        The node, and the padding that is left.
+    """
+    if all(side >= 0 for pair in pads for side in pair):
+        return x, pads
+    kept = (slice(-before if before < 0 else None, after if after < 0 else None) for before, after in pads)
+    left = [(max(before, 0), max(after, 0)) for before, after in pads]
+    return context.item(x, (*[slice(None)] * first, *kept)), left
