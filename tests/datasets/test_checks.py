@@ -56,3 +56,12 @@ def test_numbers_that_are_none(value):
     for both in ((broken, X), (X, broken)):
         with pytest.raises(DataError, match=r"sample 33 of input in samples-\w+ has numbers that are not finite"):
             notes(*both)
+
+
+@pytest.mark.parametrize("place", [3, 50, 96])
+def test_a_sample_is_named_by_its_place_in_the_set_that_was_divided(tmp_path, place):
+    x = np.random.default_rng(0).normal(size=(100, 4)).astype(np.float32)
+    x[place, 1] = np.inf
+    np.savez(tmp_path / "data.npz", x=x)
+    with pytest.raises(DataError, match=rf"sample {place} of x in \S*data\.npz has numbers that are not finite"):
+        load(str(tmp_path / "data.npz"))

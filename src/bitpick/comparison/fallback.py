@@ -53,11 +53,15 @@ def offers(native: Sequence[Row], request: RequestRecord, model: Model, host: Ho
 
 def notes(added: Sequence[Offer]) -> list[str]:
     """Why these rows are there, a sentence for each engine."""
+
+    def listed(ids: Sequence[str]) -> str:
+        return " and ".join(part for part in (", ".join(ids[:-1]), ids[-1]) if part)
+
     by_engine: dict[str, list[str]] = {}
     for each in added:
         by_engine.setdefault(each.recipe.engine, []).append(each.recipe.id)
     return [
-        f"every quantized build of {name} in the preset failed or lost more than the margin, so {' and '.join(ids)} "
+        f"every quantized build of {name} in the preset failed or lost more than the margin, so {listed(ids)} "
         f"{'was' if len(ids) == 1 else 'were'} tried too"
         for name, ids in by_engine.items()
     ]

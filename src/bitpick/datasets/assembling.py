@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.datasets import cache, labels, npy, splits
+from bitpick.datasets import cache, checks, labels, npy, splits
 from bitpick.datasets.dataset import Dataset, Split
 from bitpick.datasets.options import DataOptions
 from bitpick.errors import DataError
@@ -99,6 +99,8 @@ def dataset(
     told += encoded.notes
     if len(chosen) == 1:
         ((split, one),) = chosen.items()
+        for tensor, path in one.inputs.items():  # by their places here, which a half of the set does not know
+            checks.finite(name, tensor, npy.mapped(path))
         made = _divided(one, encoded.labels.get(split), bool(encoded.classes), options)
         told.append(splits.told(options.split, made[0].count, made[1].count))
     else:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.datasets import npy
-from bitpick.datasets.dataset import Dataset, Split
+from bitpick.datasets.dataset import Dataset
 from bitpick.errors import DataError
 
 _ROWS, _NUMBERS = 256, 2**22  # of one split: as many rows as have so many numbers
@@ -45,14 +45,22 @@ def look(dataset: Dataset) -> list[str]:
     notes = []
     for name in dataset.calibration.paths:
         for split in (dataset.calibration, dataset.evaluation):
-            _finite(dataset.name, name, split)
+            finite(dataset.name, name, split.inputs[name])
         notes += _ranges(dataset, name)
     return notes
 
 
-def _finite(source: str, name: str, split: Split) -> None:
-    """Refuse floats that are none."""
-    array = split.inputs[name]
+def finite(source: str, name: str, array: NDArray[Any]) -> None:
+    """Refuse floats that are none, with the place of the first sample that has some.
+
+    Args:
+        source: the data set, as messages call it.
+        name: of the input.
+        array: of shape (n, …).
+
+    Raises:
+        DataError: there are some.
+    """
     if array.dtype.kind != "f":
         return
     rows = _spread(array) if array.nbytes > _WHOLE else np.arange(len(array))
