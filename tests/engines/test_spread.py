@@ -66,6 +66,15 @@ def test_what_computes_a_mask_stays_exact():
     assert [step.name for step in left_in_float(steps, found)] == ["inverse", "scale", "add", "softmax"]
 
 
+@pytest.mark.parametrize(("large", "left"), [(1e6, ["scale"]), (np.inf, ["scale", "dense"])])
+def test_products_with_weights_are_quantized_where_any_scale_fits(large, left):
+    table = np.column_stack([RNG.random(50), np.full(50, large)]).astype(np.float32)
+    steps = [Step("scale", "Mul", ("x", "s"), ("m",)), Step("dense", "Gemm", ("m", "w"), ("y",))]
+    found = Spreads()
+    found.add({"x": table, "m": table, "y": LOGITS})
+    assert [step.name for step in left_in_float(steps, found)] == left
+
+
 def test_a_graph_without_a_mask_stays_as_it_is():
     found = Spreads()
     found.add({"s": LOGITS})

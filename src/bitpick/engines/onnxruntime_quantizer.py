@@ -30,7 +30,7 @@ _BINS = 2048
 
 
 def calibrate(source: Path, recipe: Recipe, samples: Samples, out: Path) -> None:
-    """Write the activation ranges that a recipe's calibration method finds, but for those of tensors blown up."""
+    """Write the activation ranges that a recipe's calibration method finds, but for those of nodes left in float."""
     from onnxruntime.quantization import create_calibrator, save_tensors_data
 
     augmented = out.with_suffix(".augmented.onnx")
@@ -69,7 +69,7 @@ def _without(tensors: frozenset[str]) -> Iterator[None]:
 
 
 def blown_up(source: Path, samples: Samples) -> tuple[list[str], frozenset[str]]:
-    """The nodes of a graph that must stay in float, see `spread`, and the tensors whose ranges are blown up."""
+    """The nodes of a graph that must stay in float, see `spread`, and the tensors that these alone have."""
     return _blown_up(source, sha256_of(source), samples)
 
 
@@ -85,8 +85,10 @@ def _blown_up(source: Path, _: str, samples: Samples) -> tuple[list[str], frozen
     for computed in onnx_file.all_intermediates(model, looked_at):
         found.add(computed)
     steps = [spread.Step(n.name, n.op_type, tuple(n.input), tuple(n.output)) for n in model.graph.node]
-    left = [step.name for step in spread.left_in_float(steps, found)]
-    return [name for name in left if name], frozenset(found.blown_up)  # the user's own nodes can be without a name
+    left = spread.left_in_float(steps, found)
+    others = {name for step in steps if step not in left for name in step.reads + step.writes}
+    # The user's own nodes can be without a name.
+    return [step.name for step in left if step.name], frozenset(found.blown_up - (others - found.no_grid))
 
 
 def nodes(source: Path) -> list[str]:

@@ -41,10 +41,13 @@ class Spread:
     @property
     def blown_up(self) -> bool:
         """Whether some numbers are not finite, or no activations at all, or large and far above all others."""
-        powers = self._powers
-        if not self._finite or self.bare or (powers and powers[-1] >= _ABSURD):
-            return True
-        return any(high >= _LARGE and high - low > _FAR for low, high in pairwise(powers))
+        far = any(high >= _LARGE and high - low > _FAR for low, high in pairwise(self._powers))
+        return far or self.bare or self.no_grid
+
+    @property
+    def no_grid(self) -> bool:
+        """Whether no scale fits at all: some numbers are not finite, or too large for any activation."""
+        return not self._finite or bool(self._powers and self._powers[-1] >= _ABSURD)
 
     @property
     def bare(self) -> bool:
@@ -74,6 +77,11 @@ class Spreads:
         return {name for name, spread in self._by_name.items() if spread.blown_up}
 
     @property
+    def no_grid(self) -> set[str]:
+        """Those of them that no scale fits at all."""
+        return {name for name, spread in self._by_name.items() if spread.no_grid}
+
+    @property
     def bare(self) -> set[str]:
         """The tensors that are masks by themselves, see `Spread.bare`."""
         return {name for name, spread in self._by_name.items() if spread.bare}
@@ -100,14 +108,20 @@ def left_in_float(steps: Sequence[Step], found: Spreads) -> list[Step]:
     """The steps of a graph that must stay in float.
 
     These read or write a tensor whose range is blown up, or compute a mask: (1 - kept) · -3.4e38 is 0 only where 1 is
-    exactly 1, and it is not on every grid.
+    exactly 1, and it is not on every grid. Products with weights, where any scale fits, are quantized all the same:
+    columns of a table on unlike scales need not matter alike, and what is lost is measured.
 
     Args:
         steps: in any order.
         found: the magnitudes of the graph's tensors.
     """
-    wide = found.blown_up
-    left = {step for step in steps if wide.intersection(step.reads + step.writes)}
+    wide, no_grid = found.blown_up, found.no_grid
+
+    def carries(step: Step) -> bool:
+        bad = no_grid if _MULTIPLIES.search(step.kind) else wide
+        return not bad.isdisjoint(step.reads + step.writes)
+
+    left = {step for step in steps if carries(step)}
     made_by = {name: step for step in steps for name in step.writes}
     ahead = [made_by[name] for name in found.bare if name in made_by]
     seen = set(ahead)
