@@ -92,6 +92,17 @@ def test_without_classes_there_are_no_labels(folder, tmp_path):
     assert [line for line in lines if line.endswith(".npy:")] == ["a.npy:", "b.npy:"]
 
 
+@pytest.mark.parametrize("shape", [(1,), (), (1, 1, 1)])
+@pytest.mark.parametrize("threshold", [0.0, 0.5])
+def test_one_score_tells_two_labels_apart(folder, shape, threshold):
+    outputs = (Output(name="score", shape=shape),)
+    about = {"task": "classification", "classes": ("-1", "1"), "threshold": threshold}
+    build(folder, Interface(inputs=(image((4,)),), outputs=outputs, **about))
+    told = loaded(folder)["told"]
+    assert told([np.full(shape, threshold - 0.25)]).split()[1] == "-1"
+    assert told([np.full(shape, threshold + 0.25)]) == f"{threshold + 0.25:10.4f}  1"
+
+
 def test_an_engine_without_a_runner_ships_no_program(folder):
     class Silent(FakeEngine):
         runner = None

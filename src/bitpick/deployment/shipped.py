@@ -65,6 +65,8 @@ def run_py(runner: str, build: Build, interface: Interface) -> str:
         outputs=[each.name for each in interface.outputs],
         scores=interface.output,
         labels=bool(interface.classes),
+        one_score=len(interface.classes) == 2 and interface.signature.outputs[interface.output].count == 1,
+        threshold=interface.threshold,
         decoding=decoding,
         steps={step for each in inputs for step in each},
         sample=_words(interface.inputs, decoding is not None),
