@@ -120,6 +120,7 @@ TESTED_ELSEWHERE = {
     "reports/charted": "reports/test_charts, reports/test_measured",
     "reports/templating": "reports/test_html, reports/test_markdown, reports/test_notebook",
     "engines/graphs/executed": "measures/test_coverage, engines/graphs",
+    "engines/graphs/aten_work": "engines/graphs/test_pytorch_fx",
     "engines/graphs/litert_graphs": "engines/graphs/test_litert_work, engines/graphs/test_litert",
     "engines/graphs/litert_nodes": "engines/graphs/test_litert",
     "engines/graphs/onnx_scope": "engines/graphs/test_onnx_work, engines/graphs/test_onnxruntime",

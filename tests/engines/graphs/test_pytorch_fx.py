@@ -129,3 +129,37 @@ def test_nodes_with_several_outputs_with_lists_and_on_shapes_are_read_too():
     kinds = [operator.kind for operator in executed.operators]
     assert kinds == ["aten::lstm", "aten::einsum", "aten::linear", "aten::topk"]
     assert {operator.arithmetic for operator in executed.operators} == {"float32"}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_operators_of_every_kind_count_their_weights_and_their_work():
+    """Of a module whose weights are in front, in an einsum, in a table, and in both directions of an LSTM."""
+    torch = pytest.importorskip("torch")
+    from bitpick.engines.graphs.pytorch_fx import executed
+
+    class Odd(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = torch.nn.Embedding(20, 6)
+            self.recurrent = torch.nn.LSTM(6, 8, bidirectional=True, batch_first=True)
+            self.front = torch.nn.Parameter(torch.randn(5, 7))
+            self.up = torch.nn.ConvTranspose1d(16, 4, 3, groups=2)
+
+        def forward(self, ids):
+            states, _ = self.recurrent(self.table(ids))
+            mixed = torch.einsum("hi,nij->nhj", self.front.t(), torch.matmul(self.front, states))
+            return self.up(mixed.transpose(1, 2)), torch.bmm(mixed, mixed.transpose(1, 2))
+
+    ids = torch.zeros(1, 7, dtype=torch.long)
+    found = executed(torch.jit.trace(Odd().eval(), (ids,)), (ids,))
+    lstm = 2 * 4 * 8 * (6 + 8)
+    by_kind = {o.kind.removeprefix("aten::"): (o.weights, o.macs) for o in found.operators if o.weights or o.macs}
+    assert by_kind == {
+        "embedding": (20 * 6, 0),
+        "lstm": (lstm, 7 * lstm),
+        "matmul": (5 * 7, 5 * 7 * 16),
+        "einsum": (0, 7 * 5 * 16),  # the same weights again
+        "_convolution": (16 * 2 * 3, 16 * 2 * 3 * 7),
+        "bmm": (0, 7 * 7 * 16),
+    }
+    assert coverage.failure(Recipe.parse("pytorch_fx:s8u8-per_channel-histogram"), found) is not None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.engines.graphs import openvino_work as work
 from bitpick.engines.graphs.executed import FLOATS, INTEGERS, Executed, Operator, activation_grid, weight_grid
 from bitpick.fingerprint import Grid
 from bitpick.preprocessing import Arrays
@@ -16,6 +17,8 @@ from bitpick.preprocessing import Arrays
 WEIGHTED = {
     "Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData", "MatMul",
 }  # fmt: skip
+_RUNS = {"If", "Loop", "TensorIterator"}  # operators that run bodies of their own
+_PARTS = {"MatMul", "FullyConnected", "RNNSeq", "RNNCell"}  # what an operator may be taken apart into
 _CONVERSIONS = {"FakeQuantize", "Convert"}
 _TRANSPOSES = {"Reorder", "Transpose"}
 # They only move numbers, or write them in another format.
@@ -36,45 +39,124 @@ def executed(compiled: Any, source: Any, sample: Arrays) -> Executed:
     """
     source = source.clone()
     source.reshape({port: list(each.shape) for port, each in zip(source.inputs, sample, strict=True)})
-    layers = [op for op in source.get_ops() if op.get_type_name() in WEIGHTED]
-    operators = []
     nodes = compiled.get_runtime_model().get_ordered_ops()
-    for node in nodes:
-        told = node.get_rt_info()
-        kind = told["layerType"].value
-        if kind in _PLUMBING:
-            continue
-        precision = told["runtimePrecision"].value
-        arithmetic = _DTYPES.get(precision, precision)
-        # A node that swallowed others has their names; a rewritten one has a name under the original's.
-        names = told["originalLayersNames"].value
-        layer = next((op for op in layers if any(_among(name, names) for name in _names(op))), None)
-        weight = None if layer is None else _stored(layer.input_value(1).get_node())
-        if layer is None or weight is None:
-            operators.append(Operator(node.get_friendly_name(), kind, arithmetic))
-            continue
-        values, grid = weight
-        operators.append(
-            Operator(
-                layer.get_friendly_name().removesuffix("/WithoutBiases"),
-                kind,
-                arithmetic,
-                weight=grid if grid.dtype in ("s8", "u8") else Grid(dtype=arithmetic),
-                activation=_activation(layer, arithmetic),
-                weights=int(values.size),
-                macs=int(values.size) * _positions(layer),
-            )
-        )
+    operators = _Reader(source).operators(nodes)
     ends = (compiled.inputs[0], compiled.outputs[0])
     first, last = (_DTYPES.get(end.get_element_type().get_type_name(), "") for end in ends)
     moves = [(node.get_rt_info()["layerType"].value, node.get_friendly_name()) for node in nodes if not _once(node)]
     return Executed(
-        tuple(o for o in operators if o.arithmetic in INTEGERS | FLOATS),
+        tuple(o for o in operators if o.arithmetic in INTEGERS | FLOATS or o.weights),
         first,
         last,
         conversions=tuple(f"{kind} {name}" for kind, name in moves if kind in _CONVERSIONS),
         transposes=tuple(f"{kind} {name}" for kind, name in moves if kind in _TRANSPOSES),
     )
+
+
+class _Reader:
+    """Reads the operators of a runtime model, and of the bodies of loops and branches, which it does not show.
+
+    Args:
+        source: the model that it was compiled from, with all shapes.
+    """
+
+    def __init__(self, source: Any) -> None:
+        self._ops = source.get_ordered_ops()
+        self._layers = [op for op in self._ops if work.multiplies(op)]
+        self._counted: set[str] = set()
+
+    def operators(self, nodes: Iterable[Any]) -> list[Operator]:
+        """Every operator that computes, in the runtime's order; then the tables in which rows are looked up."""
+        found, left = [], {op.get_friendly_name(): op for op in self._layers}
+        ran: list[Any] = []
+        rewritten: list[str] = []
+        for node in nodes:
+            told = node.get_rt_info()
+            kind, precision = told["layerType"].value, told["runtimePrecision"].value
+            arithmetic = _DTYPES.get(precision, precision)
+            # A node that swallowed others has their names; a rewritten one has a name under the original's.
+            names = told["originalLayersNames"].value
+            runs = next((op for op in self._ops if op.get_type_name() in _RUNS and _among(_name(op), names)), None)
+            if runs is not None and runs not in ran:
+                ran.append(runs)
+                found += [self._inner(op, times) for op, times in work.inside(runs)]
+            if runs is not None:
+                continue
+            if kind in _PLUMBING:
+                continue
+            layer = next((op for op in self._layers if any(_among(name, names) for name in _names(op))), None)
+            if layer is None and kind in _PARTS:
+                rewritten.append(arithmetic)
+            elif layer is None:
+                found.append(Operator(node.get_friendly_name(), kind, arithmetic))
+            else:
+                left.pop(layer.get_friendly_name(), None)
+                found.append(self._operator(layer, kind, arithmetic, 1))
+        # The runtime takes an einsum apart, and both directions of an LSTM: their parts have names of their own.
+        dtype = next((each for each in rewritten if each not in INTEGERS), rewritten[0] if rewritten else "float32")
+        found += [self._operator(op, op.get_type_name(), dtype, 1) for op in left.values()]
+        return found + list(self._tables())
+
+    def _inner(self, op: Any, times: int | None) -> Operator:
+        """An operator of a body. The runtime does not show it: nothing there is known to be rounded."""
+        return self._operator(op, op.get_type_name(), "float32", times)
+
+    def _operator(self, layer: Any, kind: str, arithmetic: str, times: int | None) -> Operator:
+        name = layer.get_friendly_name().removesuffix("/WithoutBiases")
+        values = [layer.input_value(place) for place in work.places(layer) if place < layer.get_input_size()]
+        kept = [value for value in values if work.constant(value)]
+        macs = work.macs(layer)
+        done, uncounted = (macs or 0) * (times or 0), macs is None or times is None
+        if not kept:
+            return Operator(name, kind, arithmetic, macs=done, uncounted=uncounted)
+        stored = _stored(kept[0].get_node(), _channels(layer, kept[0]))
+        grid = Grid(dtype="float32") if stored is None else stored[1]
+        return Operator(
+            name,
+            kind,
+            arithmetic,
+            weight=grid if grid.dtype in INTEGERS else Grid(dtype=arithmetic),
+            activation=_activation(next((v for v in layer.input_values() if v not in kept), kept[0]), arithmetic),
+            weights=sum(map(self._size, kept)),
+            macs=done,
+            uncounted=uncounted,
+        )
+
+    def _tables(self) -> Iterator[Operator]:
+        for op in self._ops:
+            place = work.TABLES.get(op.get_type_name())
+            if place is None or not work.constant(op.input_value(place)):
+                continue
+            stored = _stored(op.input_value(place).get_node(), None)
+            if stored is not None and stored[0].ndim > 1 and stored[1].dtype in INTEGERS | FLOATS:
+                size = self._size(op.input_value(place))
+                yield Operator(op.get_friendly_name(), op.get_type_name(), "float32", stored[1], weights=size)
+
+    def _size(self, value: Any) -> int:
+        """How many weights a stored operand adds to those that are counted."""
+        name = value.get_node().get_friendly_name()
+        new = name not in self._counted
+        self._counted.add(name)
+        return work.size(value) if new else 0
+
+
+def _name(op: Any) -> str:
+    name: str = op.get_friendly_name()
+    return name
+
+
+def _channels(layer: Any, value: Any) -> int | None:
+    """How many output channels weights have."""
+    kind, shape = layer.get_type_name(), tuple(value.get_shape())
+    if kind == "MatMul":
+        first = layer.input_value(0) == value
+        flipped = layer.get_attributes()["transpose_a" if first else "transpose_b"]
+        return int(shape[-2 if first != flipped else -1]) if len(shape) > 1 else 1
+    if "Convolution" not in kind:
+        return None
+    grouped = kind.startswith("Group")
+    outputs = grouped + kind.endswith("BackpropData")
+    return int(shape[outputs] * (shape[0] if grouped else 1))
 
 
 def _once(node: Any) -> bool:
@@ -98,7 +180,7 @@ def _among(layer: str, names: str) -> bool:
     return any(part in f",{names}," for part in (f",{layer},", f",{layer}/"))
 
 
-def _stored(node: Any) -> tuple[Any, Grid] | None:
+def _stored(node: Any, channels: int | None) -> tuple[Any, Grid] | None:
     """The weights behind an operator's input and the grid they are stored in; None where they are computed.
 
     The IR keeps quantized ones as an integer constant, converted, its zero point subtracted, times its scales.
@@ -120,12 +202,12 @@ def _stored(node: Any) -> tuple[Any, Grid] | None:
         return None
     values = node.get_data()
     dtype = _DTYPES.get(node.get_element_type().get_type_name(), "float32")
-    return values, weight_grid(values, zeros, scales, dtype) if dtype in ("s8", "u8") else Grid(dtype=dtype)
+    return values, weight_grid(values, zeros, scales, dtype, channels) if dtype in ("s8", "u8") else Grid(dtype=dtype)
 
 
-def _activation(layer: Any, arithmetic: str) -> Grid:
-    """The grid of a layer's input: of the FakeQuantize that it comes from, where the layer runs as integers."""
-    node = layer.input_value(0).get_node()
+def _activation(value: Any, arithmetic: str) -> Grid:
+    """The grid of what a layer takes: of the FakeQuantize that it comes from, where the layer runs as integers."""
+    node = value.get_node()
     while arithmetic in ("s8", "u8") and node.get_type_name() != "FakeQuantize" and node.get_input_size():
         node = node.input_value(0).get_node()
     if node.get_type_name() != "FakeQuantize":
@@ -141,12 +223,3 @@ def constants(source: Any) -> Iterator[tuple[str, NDArray[Any]]]:
     for op in source.get_ops():
         if op.get_type_name() == "Constant":
             yield op.get_friendly_name(), op.get_data()
-
-
-def _positions(layer: Any) -> int:
-    """How often a layer's weights are used for one sample: once for each output position, or input position."""
-    transposed = layer.get_type_name().endswith("BackpropData")
-    side = layer.input_value(0) if transposed else layer.output(0)
-    shape = [1 if d.is_dynamic else d.get_length() for d in side.get_partial_shape()]
-    channel = -1 if layer.get_type_name() == "MatMul" else 1
-    return int(np.prod(shape)) // shape[channel]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from bitpick.engines.graphs.executed import Executed, Operator, activation_grid, weight_grid
+from bitpick.engines.graphs import aten_work, counting
+from bitpick.engines.graphs.executed import Executed, Operator, activation_grid, dynamic_grid, weight_grid
 from bitpick.fingerprint import Grid
 
 _CONVERSIONS = {"aten::quantize_per_tensor", "aten::dequantize"}
@@ -16,7 +17,7 @@ _PLUMBING = _CONVERSIONS | {
     "aten::pad", "aten::constant_pad_nd", "aten::transpose", "aten::contiguous", "aten::to", "aten::cat",
     "aten::squeeze", "aten::unsqueeze", "aten::slice", "aten::select", "aten::split", "aten::split_with_sizes",
     "aten::unflatten", "aten::flip", "aten::expand", "aten::broadcast_to", "aten::tile", "aten::stack",
-    "aten::index_select", "aten::pixel_shuffle",
+    "aten::index_select", "aten::pixel_shuffle", "aten::t", "aten::numpy_T", "aten::detach",
 }  # fmt: skip
 
 
@@ -29,11 +30,29 @@ def executed(module: Any, sample: Any) -> Executed:
     ends = [(node, _tensor(node.inputs()), _tensor(node.outputs())) for node in computing]
     found = [(node, taken, given) for node, taken, given in ends if taken is not None and given is not None]
     # The file itself keeps no shapes.
-    numbers = map(_first, giving(module, graph, [value for _, *pair in found for value in pair])(sample))
+    wanted = [(taken, given, *_operands(node)) for node, taken, given in found]
+    numbers = iter(giving(module, graph, [value for each in wanted for value in each])(sample))
+    counted: set[str] = set()
     return Executed(
-        tuple(_operator(module, node, given.debugName(), next(numbers), next(numbers)) for node, _, given in found),
+        tuple(
+            _operator(module, node, given.debugName(), [next(numbers) for _ in each], counted)
+            for (node, _, given), each in zip(found, wanted, strict=True)
+        ),
         conversions=conversions,
     )
+
+
+def _operands(node: Any) -> list[Any]:
+    """What an operator of PyTorch's own multiplies, in the order of its call; an einsum and an LSTM have lists."""
+    name = aten_work.name_of(node.kind())
+    inputs = list(node.inputs())
+    if name in aten_work.OPERANDS:
+        return [inputs[place] for place in sorted({0, *aten_work.OPERANDS[name]} - ({0} if "add" in name else set()))]
+    if name in aten_work.RECURRENT:
+        return [inputs[aten_work.RECURRENT[name]]]
+    if name == "einsum":
+        return [inputs[1]]
+    return inputs[:3] if name == "scaled_dot_product_attention" else []
 
 
 def _tensor(values: Iterable[Any]) -> Any:
@@ -70,25 +89,90 @@ def giving(module: Any, graph: Any, wanted: list[Any]) -> Callable[[Any], Any]:
     return run
 
 
-def _operator(module: Any, node: Any, name: str, taken: Any, given: Any) -> Operator:
+def _operator(module: Any, node: Any, name: str, numbers: list[Any], counted: set[str]) -> Operator:
+    """What a node computes.
+
+    Args:
+        module: the build.
+        node: the node.
+        name: of what it gives.
+        numbers: what it takes first, what it gives first, and what it multiplies.
+        counted: the weights that nodes before it have; its own are added.
+    """
     import torch
 
     kind = node.kind()
+    taken, given, *operands = numbers
+    taken, given = _first(taken), _first(given)
     dtype = {torch.quint8: "u8", torch.qint8: "s8"}.get(taken.dtype, str(taken.dtype).removeprefix("torch."))
-    if not kind.startswith(WEIGHTED):
-        return Operator(name, kind, dtype)
+    if not kind.startswith("quantized::") or not kind.startswith(WEIGHTED):
+        return _float(module, node, name, dtype, given, operands, counted)
     path, weight = weight_of(module, node)
-    positions = given.numel() // given.shape[-1 if "linear" in kind else 1]  # of one sample
-    if weight.is_quantized:
-        per_channel = weight.qscheme() in (torch.per_channel_affine, torch.per_channel_symmetric)
-        zeros = weight.q_per_channel_zero_points().numpy() if per_channel else weight.q_zero_point()
-        scales = len(weight.q_per_channel_scales()) if per_channel else 1
-        grid = weight_grid(weight.int_repr().numpy(), zeros, scales, "s8")
-        # The file keeps scale and zero point of an activation, not the range that its observer was given.
-        activation = activation_grid(dtype, taken.q_zero_point(), bits=None)
+    per_channel = weight.qscheme() in (torch.per_channel_affine, torch.per_channel_symmetric)
+    zeros = weight.q_per_channel_zero_points().numpy() if per_channel else weight.q_zero_point()
+    scales = len(weight.q_per_channel_scales()) if per_channel else 1
+    transposed = "transpose" in kind
+    grid = weight_grid(weight.int_repr().numpy(), zeros, scales, "s8", weight.shape[1 if transposed else 0])
+    # The file keeps scale and zero point of an activation, not the range that its observer was given.
+    activation = activation_grid(dtype, taken.q_zero_point(), bits=None) if taken.is_quantized else dynamic_grid("s8")
+    whole, out = tuple(weight.shape), tuple(given.shape)
+    if transposed:
+        macs = counting.transposed_convolution(whole, tuple(taken.shape), taken.shape[1])
     else:
-        grid, activation = Grid(dtype=dtype), Grid(dtype=dtype)
-    return Operator(path, kind, dtype, grid, activation, weight.numel(), weight.numel() * positions)
+        macs = counting.product(out, whole[1]) if "linear" in kind else counting.convolution(whole, out, out[1])
+    size = 0 if path in counted else weight.numel()
+    counted.add(path)
+    return Operator(path, kind, dtype if taken.is_quantized else "s8", grid, activation, size, macs)
+
+
+def _float(
+    module: Any, node: Any, name: str, dtype: str, given: Any, operands: list[Any], counted: set[str]
+) -> Operator:
+    """An operator of PyTorch's own, which computes in float."""
+    kind, called = node.kind(), aten_work.name_of(node.kind())
+    inputs = list(node.inputs())
+    if called in aten_work.RECURRENT:
+        places = list(inputs[aten_work.RECURRENT[called]].node().inputs())
+        weights = [place for place, each in zip(places, operands[0], strict=True) if each.ndim > 1]
+        macs = counting.recurrent(
+            sum(each.numel() for each in operands[0] if each.ndim > 1),
+            (*given.shape[:-1], 1),
+        )
+    elif called == "einsum":
+        weights = list(inputs[1].node().inputs())
+        macs = counting.einsum(inputs[0].toIValue(), [tuple(each.shape) for each in operands[0]])
+    elif called in aten_work.TABLES:
+        weights, macs = [inputs[aten_work.TABLES[called]]], 0
+    elif called in aten_work.OPERANDS or called == "scaled_dot_product_attention":
+        weights = [inputs[place] for place in aten_work.OPERANDS.get(called, ())]
+        transposed = "convolution" in called and bool(inputs[6].toIValue())
+        macs = aten_work.macs(called, [tuple(each.shape) for each in operands], tuple(given.shape), transposed)
+    else:
+        return Operator(name, kind, dtype, uncounted=called in aten_work.UNKNOWN)
+    stored = {path: value for each in weights if (found := _attribute(module, each)) for path, value in [found]}
+    if not stored:
+        return Operator(name, kind, dtype, macs=macs)
+    size = sum(value.numel() for path, value in stored.items() if path not in counted)
+    counted.update(stored)
+    own = _module_name(next(iter(stored)).split("."))
+    grid = Grid(dtype="float32" if called in aten_work.TABLES else dtype)
+    activation = None if called in aten_work.TABLES else Grid(dtype=dtype)
+    return Operator(own, kind, grid.dtype, grid, activation, size, macs)
+
+
+def _attribute(module: Any, value: Any) -> tuple[str, Any] | None:
+    """The path and the numbers of a stored tensor behind a value, which may be transposed; None if it is computed."""
+    node = value.node()
+    while node.kind() in ("aten::t", "aten::transpose", "aten::permute", "aten::numpy_T", "aten::detach"):
+        node = node.inputsAt(0).node()
+    names: list[str] = []
+    while node.kind() == "prim::GetAttr":
+        names.insert(0, node.s("name"))
+        node = node.inputsAt(0).node()
+    found = module
+    for each in names:
+        found = getattr(found, each)
+    return (".".join(names), found) if names and hasattr(found, "numel") else None
 
 
 def weight_of(module: Any, node: Any) -> tuple[str, Any]:
@@ -107,6 +191,11 @@ def weight_of(module: Any, node: Any) -> tuple[str, Any]:
         # One axis is packed as two are.
         name = next((n for n in ("linear", "conv3d") if n in node.kind()), "conv2d")
         found = getattr(torch.ops.quantized, f"{name}_unpack")(found)[0]
+    return _module_name(names), found
+
+
+def _module_name(names: list[str]) -> str:
+    """The name of the module that a weight with such a path belongs to."""
     # A module that was fused and not quantized is the first of two.
-    own = [name for name in names if name not in ("_packed_params", "weight")]
-    return ".".join(own[:-1] if own[-1].isdigit() else own), found
+    own = [name for name in names if name not in ("_packed_params", "weight")] or names
+    return ".".join(own[:-1] if own[-1].isdigit() else own)
