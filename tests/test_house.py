@@ -68,7 +68,6 @@ TESTED_ELSEWHERE = {
     "commands/finished": "test_cli",
     "printing": "test_cli",
     "runs": "test_cli, comparison/test_gate",
-    "comparison/job": "comparison/test_compare, end_to_end",
     "comparison/listener": "comparison/test_compare",
     "comparison/plan": "comparison/test_compare",
     "comparison/prepare": "comparison/test_compare",
