@@ -90,7 +90,7 @@ TESTED_ELSEWHERE = {
     "conversion/onnx_from_exported": "conversion/test_formats",
     "conversion/onnx_from_saved_model": "conversion/test_formats",
     "conversion/pytorch_file": "conversion/test_formats",
-    "conversion/saved_model_slots": "conversion/test_saved_model",
+    "conversion/saved_model_copy": "conversion/test_saved_model",
     "conversion/saved_model_maker": "conversion/test_formats",
     "conversion/user_code": "conversion/test_formats",
     "conversion/litert_from_keras": "conformance, end_to_end",

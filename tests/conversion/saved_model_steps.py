@@ -34,6 +34,13 @@ def write(folder: str) -> None:
     tf.saved_model.save(net, str(place / "two"), signatures={"fit": functions[0], "predict": functions[1]})
     give_slots(place / "trained" / "saved_model.pb")
 
+    @tf.function
+    def mixed(x):
+        half = tf.matmul(tf.cast(x, tf.float16), tf.cast(net.weight, tf.float16))
+        return {"scores": tf.cast(half + tf.constant(1e-4, tf.float16), tf.float32) - 1e-4}
+
+    tf.saved_model.save(net, str(place / "mixed"), signatures=mixed.get_concrete_function(spec))
+
 
 def give_slots(path: Path) -> None:
     """Say in the graph of objects that the momentum is the slot of the weight."""

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from bitpick.errors import ModelError
@@ -38,13 +39,25 @@ def run(pool, folder, name):
     return pool.run("keras", "saved_model_steps:run", {"source": folder / name, "inputs": folder / "x.npy"}).value
 
 
-@pytest.mark.parametrize("name", ["trained", "unsigned"])
+@pytest.mark.parametrize("name", ["trained", "unsigned", "mixed"])
 def test_it_is_opened_and_written_so_that_tensorflow_alone_opens_it(pool, folder, name):
     told = run(pool, folder, name)
     expected = np.load(folder / "x.npy") @ WEIGHT
     np.testing.assert_allclose(told["found"], expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(told["written"], told["found"])
     assert (told["weights"], told["names"]) == (WEIGHT.size, ["x"])
+
+
+def test_mixed_precision_is_read_in_float32_and_said(pool, folder, tmp_path):
+    convert = "bitpick.conversion.onnx_from_saved_model:convert"
+    notes = {
+        name: pool.run("keras", convert, {"source": folder / name, "out": tmp_path / "net.onnx"}).value
+        for name in ("trained", "mixed")
+    }
+    assert notes["trained"] == []
+    assert "read in float32" in notes["mixed"][0]
+    nodes = onnx.load(tmp_path / "net.onnx").graph.node
+    assert not any(a.i == onnx.TensorProto.FLOAT16 for node in nodes for a in node.attribute if a.name == "to")
 
 
 def test_of_several_signatures_none_is_guessed(pool, folder):

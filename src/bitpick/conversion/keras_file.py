@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +57,19 @@ def load(path: Path, float32: bool = True) -> Any:
     return model
 
 
-def random_inputs(model: Any) -> list[NDArray[Any]]:
-    """Two samples for each input of a model: normal, or zeros where it takes integers; free sizes are eight."""
+def random_inputs(tensors: Iterable[Any]) -> list[NDArray[Any]]:
+    """Two samples, or a fixed batch, for each input of a model: normal, or zeros where it takes integers.
+
+    Args:
+        tensors: the inputs, as Keras or TensorFlow describes them; sizes that are free are eight.
+    """
     found = []
-    for tensor in model.inputs:
-        shape = (2, *(8 if size is None else size for size in tensor.shape[1:]))
-        floats = np.issubdtype(np.dtype(tensor.dtype), np.floating)
-        values = np.random.default_rng(0).normal(size=shape) if floats else np.zeros(shape)
-        found.append(values.astype(tensor.dtype))
+    for tensor in tensors:
+        batch, *sizes = tensor.shape
+        shape = (batch or 2, *(8 if size is None else size for size in sizes))
+        dtype = np.dtype(getattr(tensor.dtype, "as_numpy_dtype", tensor.dtype))
+        floats = np.issubdtype(dtype, np.floating)
+        found.append((np.random.default_rng(0).normal(size=shape) if floats else np.zeros(shape)).astype(dtype))
     return found
 
 

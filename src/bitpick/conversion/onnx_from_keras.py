@@ -58,7 +58,7 @@ def _check(path: Path, model: Any, dtype: Any) -> None:
     """Compare a model that was read in float32 with the file as it is, on random inputs."""
     from bitpick.conversion import keras_file, verify
 
-    batch = keras_file.random_inputs(model)
+    batch = keras_file.random_inputs(model.inputs)
     both = (keras_file.flat(each)(*batch) for each in (keras_file.load(path, float32=False), model))
     reference, outputs = (tuple(np.asarray(each, np.float32) for each in side) for side in both)
     if all(np.isfinite(each).all() for each in reference):  # half precision overflows early

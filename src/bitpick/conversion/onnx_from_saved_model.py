@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from bitpick.conversion import onnx_passes
 from bitpick.conversion.hop import Hop
@@ -11,6 +14,9 @@ from bitpick.conversion.onnx_from_keras import OPSET
 from bitpick.errors import OperatorError
 from bitpick.library_errors import telling_line
 from bitpick.model import Format
+
+if TYPE_CHECKING:
+    from bitpick.conversion.saved_model import SavedModel
 
 # The steps of a node's path that say it was called from a saved function.
 _CALLS = re.compile(r"(Stateful)?PartitionedCall(_\d+)?/")
@@ -24,13 +30,14 @@ HOP = Hop(
 )
 
 
-def convert(source: str, out: str) -> None:
-    """Write the ONNX form of a SavedModel.
+def convert(source: str, out: str) -> list[str]:
+    """Write the ONNX form of a SavedModel; returns notes for the user, see `Hop.convert`.
 
     Raises:
         OperatorError: tf2onnx cannot express an operator.
+        ConversionError: in float32 the model computes something else than in the precision that it was saved in.
     """
-    from bitpick.conversion import saved_model
+    from bitpick.conversion import saved_model, saved_model_copy
 
     model = saved_model.load(Path(source))
     import onnx
@@ -52,3 +59,21 @@ def convert(source: str, out: str) -> None:
         node.name = _CALLS.sub("", node.name)
     onnx_passes.spell_out_erfc(made)
     onnx.save(made, out)
+    if not saved_model_copy.is_mixed(Path(source)):
+        return []
+    _check(Path(source), model)
+    return ["the model computes in half precision with float32 weights: it is read in float32, and compared as that"]
+
+
+def _check(path: Path, model: SavedModel) -> None:
+    """Compare a model that was read in float32 with what it is, on random inputs."""
+    import ml_dtypes
+    import tensorflow as tf
+
+    from bitpick.conversion import keras_file, saved_model, verify
+
+    batch = [tf.constant(each) for each in keras_file.random_inputs(model.specs)]
+    both = (each.call(*batch) for each in (saved_model.load(path, float32=False), model))
+    reference, outputs = (tuple(np.asarray(each, np.float32) for each in side) for side in both)
+    if all(np.isfinite(each).all() for each in reference):  # half precision overflows early
+        verify.check(reference, outputs, f"reading {path.name} in float32", ml_dtypes.bfloat16)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bitpick.conversion import saved_model_slots
+from bitpick.conversion import saved_model_copy
 from bitpick.conversion.keras_file import use_tensorflow
 from bitpick.errors import ModelError
 from bitpick.library_errors import telling_line
@@ -79,10 +79,14 @@ def sized(specs: Sequence[Any], shapes: Sequence[Sequence[int]] | None) -> list[
     return [fixed(spec, shape) for spec, shape in zip(specs, shapes, strict=True)]
 
 
-def load(path: Path) -> SavedModel:
+def load(path: Path, float32: bool = True) -> SavedModel:
     """Open a SavedModel, by the signature `serving_default` or the only one it has; without one, by its own call.
 
     A TensorFlow graph can read and write files: open only models that the user trusts.
+
+    Args:
+        path: the folder.
+        float32: whether half precision is read as float32, where the weights are float32.
 
     Raises:
         ModelError: TensorFlow cannot read it, or it has neither.
@@ -93,9 +97,9 @@ def load(path: Path) -> SavedModel:
 
     copy = None
     try:
-        if saved_model_slots.found(path):
+        if saved_model_copy.needed(path):
             copy = tempfile.TemporaryDirectory(prefix="bitpick-")
-            saved_model_slots.drop(path, Path(copy.name))
+            saved_model_copy.write(path, Path(copy.name), float32)
         loaded = tf.saved_model.load(copy.name if copy else str(path))
     except Exception as error:
         incomplete = isinstance(error, (tf.errors.NotFoundError, tf.errors.DataLossError, OSError, DecodeError))

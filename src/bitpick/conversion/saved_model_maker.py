@@ -34,7 +34,7 @@ def make(out: str, source: str, builder: str | None) -> Made:
         model = _built(source, builder)
         notes = keras_precision.told(keras_precision.set_float32(model))
     training_mode.refuse(source, training_mode.of_keras(model), keras_file.EVALUATE)
-    batch = keras_file.random_inputs(model)
+    batch = keras_file.random_inputs(model.inputs)
     try:
         call = keras_file.flat(model)
         expected = call(*batch)
