@@ -71,7 +71,6 @@ TESTED_ELSEWHERE = {
     "comparison/listener": "comparison/test_compare",
     "comparison/plan": "comparison/test_compare",
     "comparison/prepare": "comparison/test_compare",
-    "comparison/refuted": "comparison/test_compare",
     "verified": "conversion/test_verify",
     "comparison/rows": "comparison/test_compare, comparison/test_targets",
     "comparison/alone": "test_cli",
