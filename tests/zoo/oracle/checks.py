@@ -184,7 +184,10 @@ def unlike(found: NDArray[Any], right: NDArray[Any]) -> float:
 
 
 def dead(floats: NDArray[Any], found: NDArray[Any]) -> list[str]:
-    """The channels that vary in the float model and are constant in a build, of outputs of shape (n, …)."""
+    """The channels that vary in the float model and are constant in a build, of outputs of shape (n, …).
+
+    A channel whose range is under 0.01% of the widest one's says nothing, nor does a share under 1% of it.
+    """
     names = []
     for axis in {1, found.ndim - 1} - {0}:
         if axis >= found.ndim:
@@ -192,6 +195,8 @@ def dead(floats: NDArray[Any], found: NDArray[Any]) -> list[str]:
         before, after = (
             np.moveaxis(each.astype(np.float64), axis, 0).reshape(found.shape[axis], -1) for each in (floats, found)
         )
-        varies = before.std(axis=1) > 1e-2 * np.abs(before).mean(axis=1)
-        names += [f"axis {axis}, {place}" for place in np.flatnonzero(varies & (np.ptp(after, axis=1) == 0))]
+        span = np.ptp(before, axis=1)
+        share = (before.min(axis=1) >= 0) & (before.max(axis=1) <= 1)
+        least = np.maximum(1e-4 * span.max(), np.where(share, 1e-2 * span[share].max(initial=0), 0))
+        names += [f"axis {axis}, {place}" for place in np.flatnonzero((span > least) & (np.ptp(after, axis=1) == 0))]
     return names
