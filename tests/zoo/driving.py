@@ -19,7 +19,7 @@ STATIC = {
     "onnxruntime": "onnxruntime:s8u8-per_channel-minmax+reduced_range",
     "openvino": "openvino:s8u8-per_channel-minmax",
     "litert": "litert:s8s8-per_channel-minmax",
-    "pytorch_fx": "pytorch_fx:s8u8-per_channel-minmax+reduced_range",
+    "pytorch_fx": "pytorch_fx:s8u8-per_channel-histogram+reduced_range",
     "pytorch_pt2e": "pytorch_pt2e:s8u8-per_channel-minmax",
     "executorch": "executorch:s8s8-per_channel-minmax",
 }

@@ -13,7 +13,7 @@ import onnx
 import yaml
 from numpy.typing import NDArray
 
-from tests.zoo.oracle import count, metrics, runtimes
+from tests.zoo.oracle import count, litert_count, metrics, runtimes
 from tests.zoo.oracle.runtimes import Arrays
 
 _FRACTION = 2e-3  # by which a figure may be off: a rounding of a float here and there tips a sample, or a step
@@ -97,8 +97,8 @@ def _of_row(row: dict[str, Any], folder: Path, truth: Truth, recommended: bool) 
     yield from _figures(row, own, truth)
     if recommended:
         yield from _of_choice(row, kept, truth)
-    if row["engine"] == "onnxruntime" and row["kind"] == "quantized":
-        yield from _of_coverage(row, folder, truth)
+    if row["engine"] in ("onnxruntime", "litert") and row["kind"] == "quantized":
+        yield from _of_coverage(row, _executed(row["engine"], folder, truth))
 
 
 def _of_output(own: NDArray[Any], kept: NDArray[Any]) -> Iterator[str]:
@@ -145,19 +145,25 @@ def _figures(row: dict[str, Any], own: Arrays, truth: Truth) -> Iterator[str]:
         yield f"its {told['name']} is {right:.5g}, and is said to be {told['value']:.5g}"
 
 
-def _of_coverage(row: dict[str, Any], folder: Path, truth: Truth) -> Iterator[str]:
-    """What is false of how much is said to run as integers in ONNX Runtime."""
+def _executed(engine: str, folder: Path, truth: Truth) -> count.Counted:
+    """What a build costs, and how much of it its runtime computes on integers."""
     fields = yaml.safe_load((folder / "recipe.yaml").read_text())
     file = folder / next(iter(fields["files"]))
+    if engine == "litert":
+        return litert_count.counted(file)
     given, _ = runtimes.fed(runtimes.build(folder), [each[0] for each in truth.inputs], truth.axes)
-    names = [each.name for each in onnx.load(file).graph.input]
-    stored = {each.name for each in onnx.load(file).graph.initializer}
-    feeds = dict(zip([name for name in names if name not in stored], given, strict=True))
-    right = count.executed(file, fields.get("session", {}), feeds)
+    graph = onnx.load(file).graph
+    stored = {each.name for each in graph.initializer}
+    feeds = dict(zip([each.name for each in graph.input if each.name not in stored], given, strict=True))
+    return count.executed(file, fields.get("session", {}), feeds)
+
+
+def _of_coverage(row: dict[str, Any], right: count.Counted) -> Iterator[str]:
+    """What is false of how much is said to run as integers."""
     told = (row.get("coverage") or {}).get("macs", 0.0)
     flags = {flag["code"] for flag in row["flags"]}
     if right.inside and told > 0.999 and "partly_float" not in flags:
-        yield f"{', '.join(right.inside)} in a subgraph compute on floats, and all is said to run as integers"
+        yield f"{', '.join(right.inside)} may compute on floats, and all is said to run as integers"
     if not right.inside and right.macs and abs(told - right.integer / right.macs) > 1e-3:
         yield f"{right.integer / right.macs:.2%} of the work runs as integers, and {told:.2%} is said to"
 
@@ -186,7 +192,8 @@ def unlike(found: NDArray[Any], right: NDArray[Any]) -> float:
 def dead(floats: NDArray[Any], found: NDArray[Any]) -> list[str]:
     """The channels that vary in the float model and are constant in a build, of outputs of shape (n, …).
 
-    A channel whose range is under 0.01% of the widest one's says nothing, nor does a share under 1% of it.
+    A channel whose range is under 0.01% of the widest one's says nothing, nor does a share under 1% of it, nor one
+    that leaves its usual value fewer than ten times.
     """
     names = []
     for axis in {1, found.ndim - 1} - {0}:
@@ -198,5 +205,7 @@ def dead(floats: NDArray[Any], found: NDArray[Any]) -> list[str]:
         span = np.ptp(before, axis=1)
         share = (before.min(axis=1) >= 0) & (before.max(axis=1) <= 1)
         least = np.maximum(1e-4 * span.max(), np.where(share, 1e-2 * span[share].max(initial=0), 0))
-        names += [f"axis {axis}, {place}" for place in np.flatnonzero((span > least) & (np.ptp(after, axis=1) == 0))]
+        apart = np.abs(before - np.median(before, axis=1, keepdims=True)) > 1e-2 * before.std(axis=1, keepdims=True)
+        said = (span > least) & (apart.sum(axis=1) >= 10)
+        names += [f"axis {axis}, {place}" for place in np.flatnonzero(said & (np.ptp(after, axis=1) == 0))]
     return names
