@@ -94,6 +94,30 @@ def test_labels_of_minus_1_and_1_are_classes_and_are_values_for_a_metric_of_valu
     assert found.calibration.targets()[:4].tolist() == [-1, 1, -1, 1]
 
 
+@pytest.mark.parametrize("task", ["deviation", "agreement"])
+def test_a_task_without_labels_leaves_those_that_there_are_and_says_so(made, task):
+    """Otherwise labels would stand where the float model's answers belong."""
+    ends = Signature((Tensor("x", (4,)),), (SCORES,))
+    found = fit.fitted(lambda _: made(x=((4,), "uint8")), ends, "m.onnx", Judging(task=task))
+    assert found.task.kind == task
+    assert found.evaluation.labels is None
+    assert f"the labels are not used: the task {task}" in found.dataset.notes[-1]
+
+
+def test_what_is_only_guessed_is_settled_by_what_the_float_model_gives(made, tmp_path):
+    ends = Signature((Tensor("x", (4,)),), (Tensor("y", (4,)),))
+    dataset = made(labels=False, x=((4,), "float32"))
+    inputs = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    np.save(dataset.evaluation.paths["x"], inputs)
+    found = fit.fitted(lambda _: dataset, ends, "m.onnx")
+    assert found.unsettled
+    assert found.settled(found.evaluation, (inputs,)).task.kind == "reconstruction"
+    other = found.settled(found.evaluation, (np.tanh(-inputs),))
+    assert other.task.kind == "deviation"
+    assert len(other.notes) == 2
+    assert "is not the input again" in other.notes[0]
+
+
 def test_the_output_with_scores_is_found_among_several(made):
     found = fitted(made(x=((4,), "uint8")), Tensor("x", (4,)), outputs=(Tensor("mask", (8, 8)), SCORES))
     assert found.task.output == 1
