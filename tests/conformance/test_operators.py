@@ -12,7 +12,7 @@ import bitpick
 
 RNG = np.random.default_rng(0)
 FLOAT = ["executorch:float32", "litert:float32", "pytorch_fx:float32", "pytorch_pt2e:float32"]
-QUANTIZED = ["pytorch_fx:s8u8-per_channel-histogram", "litert:s8s8-per_channel-minmax"]
+QUANTIZED = ["litert:s8s8-per_channel-minmax"]
 
 
 def weights(*shape):
