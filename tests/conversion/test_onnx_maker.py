@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from bitpick.conversion import canonical_onnx, onnx_file, onnx_passes
+from bitpick.conversion import canonical_onnx, onnx_file, onnx_precision
 from bitpick.conversion import onnx_maker as module
 from bitpick.errors import ConversionError, ModelError
 from bitpick.onnx_traits import of_model
@@ -84,13 +84,13 @@ def test_a_model_without_a_batch_axis_gets_one(tmp_path):
 
 
 def test_a_rewrite_that_changes_the_model_is_an_error(half, tmp_path, monkeypatch):
-    right = onnx_passes.to_float32
+    right = onnx_precision.to_float32
 
     def wrong(model):
         right(model)
         model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.zeros((6, 3), np.float32), "w"))
 
-    monkeypatch.setattr(module.onnx_passes, "to_float32", wrong)
+    monkeypatch.setattr(module.onnx_precision, "to_float32", wrong)
     with pytest.raises(
         ConversionError, match=r"reading half\.onnx in float32, with its batch first, changed the model"
     ):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.conversion import onnx_file
-from bitpick.conversion.onnx_passes import widen
+from bitpick.conversion.onnx_precision import widen
 
 if TYPE_CHECKING:
     import onnx
@@ -63,7 +63,8 @@ def runner(model: onnx.ModelProto) -> Callable[[Sequence[NDArray[Any]]], list[ND
     from onnx import TensorProto
     from onnx.reference import ReferenceEvaluator
 
-    widen(model, TensorProto.FLOAT, TensorProto.DOUBLE)
+    for narrow in (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16):
+        widen(model, narrow, TensorProto.DOUBLE)
     evaluator = ReferenceEvaluator(model, new_ops=operators())
 
     def call(batch: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:

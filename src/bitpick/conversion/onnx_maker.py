@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.conversion import onnx_batch, onnx_file, onnx_passes, training_mode, verify
+from bitpick.conversion import onnx_batch, onnx_file, onnx_passes, onnx_precision, training_mode, verify
 from bitpick.conversion.made import Made
 from bitpick.conversion.onnx_batch import Axes, Trial
 from bitpick.errors import ConversionError, ModelError
@@ -57,7 +57,7 @@ def make(out: str, source: str, inputs: str | None = None) -> Made:
     original = onnx.ModelProto()
     original.CopyFrom(model)
     if found.floats and not found.quantized:
-        onnx_passes.to_float32(model)
+        onnx_precision.to_float32(model)
     onnx_batch.arrange(model, axes)
     if model.SerializeToString() == before and not external_files(path):
         shutil.copyfile(path, out)

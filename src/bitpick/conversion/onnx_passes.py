@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
@@ -89,56 +89,6 @@ def fix_sizes(model: onnx.ModelProto, shapes: Sequence[Sequence[int]]) -> None:
             for dim, size in zip(dims, shape, strict=True):
                 dim.dim_value = dim.dim_value if dim.HasField("dim_value") else size
     del model.graph.value_info[:]  # shapes at sizes that were free
-
-
-def to_float32(model: onnx.ModelProto) -> None:
-    """Make all that is another float float32: weights, constants, casts, inputs and outputs."""
-    from onnx import TensorProto
-
-    for other in (TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE):
-        widen(model, other, TensorProto.FLOAT)
-
-
-def widen(model: onnx.ModelProto, narrow: int, wide: int) -> None:
-    """Make all that is of one float type another: weights, constants, casts, inputs and outputs.
-
-    Args:
-        model: the model; it is changed.
-        narrow: the element type to replace, of `onnx.TensorProto`.
-        wide: the one to put in its place.
-    """
-    _widen_graph(model.graph, narrow, wide)
-    for function in model.functions:
-        _widen_nodes(function.node, narrow, wide)
-
-
-def _widen_graph(graph: onnx.GraphProto, narrow: int, wide: int) -> None:
-    del graph.value_info[:]
-    for stored in graph.initializer:
-        _widen_tensor(stored, narrow, wide)
-    for value in (*graph.input, *graph.output):
-        if value.type.tensor_type.elem_type == narrow:
-            value.type.tensor_type.elem_type = wide
-    _widen_nodes(graph.node, narrow, wide)
-
-
-def _widen_nodes(nodes: Iterable[onnx.NodeProto], narrow: int, wide: int) -> None:
-    for node in nodes:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                _widen_tensor(attribute.t, narrow, wide)
-            elif attribute.name in ("to", "dtype") and attribute.i == narrow:
-                attribute.i = wide
-        for inner in subgraphs(node):
-            _widen_graph(inner, narrow, wide)
-
-
-def _widen_tensor(tensor: onnx.TensorProto, narrow: int, wide: int) -> None:
-    import onnx
-
-    if tensor.data_type == narrow:
-        values = onnx.numpy_helper.to_array(tensor).astype(onnx.helper.tensor_dtype_to_np_dtype(wide))
-        tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
 
 
 def sort_nodes(model: onnx.ModelProto) -> None:
