@@ -148,13 +148,23 @@ def _quantized(module: Any, recipe: Recipe, numbers: Any, samples: Samples) -> t
         mapping.set_module_name(name, None)
     fixed = pytorch_file.fixed_batch(module)
     wide = spread.of_nodes(module, spread.batches(samples, fixed))
-    _leave(mapping, module, wide)
+    integers = {node for node in module.graph.nodes if _is_integer(node)}
+    counting = {node for node in module.graph.nodes if integers.intersection((node, *node.all_input_nodes))}
+    _leave(mapping, module, wide | counting)  # of token ids and masks there is no histogram
     _lay_out(module)
     prepared = prepare_fx(module, mapping, numbers)
     for batch in calibration_batches(samples, fixed):
         for part in pieces(batch, fixed):
             prepared(*map(torch.from_numpy, part))
     return convert_fx(prepared), [node.name for node in module.graph.nodes if node in wide]
+
+
+def _is_integer(node: Any) -> bool:
+    """Whether a node, which was run, gave integers or truth values."""
+    import torch
+
+    given = node.meta.get(spread.DTYPE)
+    return isinstance(given, torch.dtype) and not given.is_floating_point
 
 
 def _leave(mapping: Any, module: Any, nodes: Collection[Any]) -> None:

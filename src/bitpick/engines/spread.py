@@ -20,6 +20,7 @@ _AT_ONCE = 4  # of these: every tensor of a graph is in memory
 # Powers of two. A mask is -1e4 or more, and far from what it is added to; 8 bits reach over less than such a distance.
 _LARGE, _FAR, _ABSURD, _MILLION = 12, 7, 64, 20
 _MULTIPLIES = re.compile(r"conv|mat_?mul|gemm|linear|fully_connected|lstm|gru|rnn|einsum|mm$", re.IGNORECASE)
+DTYPE = "bitpick_dtype"
 _SHOWN = 6  # layers named in a note
 _LOWEST = 160  # the smallest float32 is above 2**-150
 
@@ -148,6 +149,8 @@ def batches(samples: Samples, size: int | None = None) -> Iterator[Arrays]:
 def of_nodes(module: Any, looked_at: Iterable[Arrays]) -> set[Any]:
     """The nodes of a `torch.fx.GraphModule` that must stay in float, see `left_in_float`.
 
+    Each node gets the dtype of what it computed in its `meta`, under `DTYPE`.
+
     Args:
         module: the module.
         looked_at: batches of its inputs.
@@ -159,6 +162,7 @@ def of_nodes(module: Any, looked_at: Iterable[Arrays]) -> set[Any]:
     class Looking(torch.fx.Interpreter):
         def run_node(self, n: torch.fx.Node) -> Any:
             computed = super().run_node(n)
+            n.meta[DTYPE] = getattr(computed, "dtype", None)
             if isinstance(computed, torch.Tensor) and computed.dtype == torch.float32:
                 found.add({n.name: computed.detach().numpy()})
             return computed
