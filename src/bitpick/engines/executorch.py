@@ -11,6 +11,7 @@ from bitpick.engines.batches import example, joined, pieces
 from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings
 from bitpick.engines.graphs import executorch as graph
 from bitpick.engines.graphs.executed import Executed
+from bitpick.errors import Unsupported
 from bitpick.host import Host
 from bitpick.model import Format, Model
 from bitpick.preprocessing import Arrays
@@ -66,7 +67,9 @@ class ExecuTorchEngine(Engine):
             module, wide = pt2e.quantize(module, _quantizer(recipe), samples)
         program = torch.export.export(module, one)
         lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
-        (folder / _FILE).write_bytes(lowered.to_executorch().buffer)
+        made = lowered.to_executorch()
+        _check_kernels(made.executorch_program)
+        (folder / _FILE).write_bytes(made.buffer)
         return Build(recipe, folder, (_FILE,), notes=spread.note(self.name, wide))
 
     def open(self, build: Build, settings: SessionSettings) -> Session:
@@ -76,6 +79,24 @@ class ExecuTorchEngine(Engine):
     def inspect(self, build: Build, sample: Arrays) -> Executed:  # noqa: ARG002 - it tells before it runs
         """See `Engine.inspect`."""
         return graph.executed(build.main.read_bytes())
+
+
+def _check_kernels(program: Any) -> None:
+    """Refuse a program that the runtime cannot run: it would only say a number.
+
+    Raises:
+        Unsupported: the runtime has no kernel for an operator that XNNPACK leaves to it.
+    """
+    from executorch.runtime import Runtime
+
+    known = Runtime.get().operator_registry.operator_names
+    wanted = {
+        f"{operator.name}.{operator.overload}" if operator.overload else operator.name
+        for plan in program.execution_plan
+        for operator in plan.operators
+    }
+    if absent := sorted(wanted - known):
+        raise Unsupported(f"ExecuTorch's Python runtime has no kernel for {', '.join(absent)}")
 
 
 def _quantizer(recipe: Recipe) -> Any:
