@@ -228,10 +228,16 @@ class _LiteRtSession(Session):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         kernels = OpResolverType.AUTO if settings.optimize else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-        self.interpreter = Interpreter(
-            model_path=str(path), num_threads=settings.threads, experimental_op_resolver_type=kernels
-        )
-        self.interpreter.allocate_tensors()
+
+        def opened() -> Any:
+            interpreter = Interpreter(
+                model_path=str(path), num_threads=settings.threads, experimental_op_resolver_type=kernels
+            )
+            interpreter.allocate_tensors()
+            return interpreter
+
+        self._opened = opened
+        self.interpreter = opened()
         self._inputs, self._outputs = litert_file.ends(self.interpreter)
         self._batch = self._own = int(self._inputs[0]["shape"][0])
         self._resizes, self._compared = True, False
@@ -258,8 +264,8 @@ class _LiteRtSession(Session):
         except (RuntimeError, ValueError, EngineError):
             self._resizes = False
         self._compared = True
-        if not self._resizes:
-            self._resize(own)
+        if not self._resizes:  # what a resize that failed leaves behind is not to be relied on
+            self.interpreter, self._batch = self._opened(), self._own
         return self._resizes
 
     def _alike(self, native: Arrays, own: Arrays) -> bool:
