@@ -132,3 +132,34 @@ def test_what_the_runtime_has_no_kernel_for_is_refused_for_that(builds, tmp_path
     source = builds.convert(path, Format.ONNX, Format.PYTORCH)
     with pytest.raises(Unsupported, match=r"no kernel for aten::avg_pool3d\.out"):
         builds.folder(FLOAT, source)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the export, which says what it does with an LSTM
+def test_operators_of_every_kind_count_their_weights_and_their_work():
+    """Of a program whose weights are in front, in a table, and in both directions of an LSTM, taken apart in steps."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("executorch")
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    from bitpick.engines.graphs.executorch import executed
+
+    class Odd(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = torch.nn.Embedding(20, 6)
+            self.recurrent = torch.nn.LSTM(6, 8, bidirectional=True, batch_first=True)
+            self.front = torch.nn.Parameter(torch.randn(5, 7))
+            self.up = torch.nn.ConvTranspose1d(16, 4, 3, groups=2)
+
+        def forward(self, ids):
+            states, _ = self.recurrent(self.table(ids))
+            mixed = torch.matmul(self.front, states)
+            return self.up(mixed.transpose(1, 2)), torch.bmm(mixed, mixed.transpose(1, 2))
+
+    program = torch.export.export(Odd().eval(), (torch.zeros(1, 7, dtype=torch.long),))
+    lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+    found = executed(lowered.to_executorch().buffer)
+    lstm = 2 * 4 * 8 * (6 + 8)
+    assert sum(o.weights for o in found.operators) == 20 * 6 + lstm + 5 * 7 + 16 * 2 * 3
+    assert sum(o.macs for o in found.operators) == 7 * lstm + 5 * 7 * 16 + 16 * 2 * 3 * 5 + 5 * 5 * 16

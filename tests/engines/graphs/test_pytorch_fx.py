@@ -131,7 +131,7 @@ def test_nodes_with_several_outputs_with_lists_and_on_shapes_are_read_too():
     assert {operator.arithmetic for operator in executed.operators} == {"float32"}
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore")  # of tracing, which is deprecated
 def test_operators_of_every_kind_count_their_weights_and_their_work():
     """Of a module whose weights are in front, in an einsum, in a table, and in both directions of an LSTM."""
     torch = pytest.importorskip("torch")

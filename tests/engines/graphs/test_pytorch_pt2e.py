@@ -117,3 +117,38 @@ def test_loops_that_compute_are_listed_as_float(builds, code):
 
 def test_the_softmax_is_float(builds):
     assert coverage.fingerprint(builds.executed(STATIC)).softmax == "float32"
+
+
+@pytest.mark.filterwarnings("ignore")  # of the export, which says what it does with an LSTM
+def test_operators_of_every_kind_count_their_weights_and_their_work():
+    """Of a program whose weights are in front, in an einsum, in a table, and in both directions of an LSTM."""
+    torch = pytest.importorskip("torch")
+    from bitpick.engines.graphs.pytorch_pt2e import eager
+
+    class Odd(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = torch.nn.Embedding(20, 6)
+            self.recurrent = torch.nn.LSTM(6, 8, bidirectional=True, batch_first=True)
+            self.front = torch.nn.Parameter(torch.randn(5, 7))
+            self.up = torch.nn.ConvTranspose1d(16, 4, 3, groups=2)
+
+        def forward(self, ids):
+            states, _ = self.recurrent(self.table(ids))
+            mixed = torch.einsum("hi,nij->nhj", self.front.t(), torch.matmul(self.front, states))
+            return self.up(mixed.transpose(1, 2)), torch.bmm(mixed, mixed.transpose(1, 2))
+
+    batch = {0: torch.export.Dim("batch", min=1)}
+    ids = torch.zeros(2, 7, dtype=torch.long)
+    found = eager(torch.export.export(Odd().eval(), (ids,), dynamic_shapes=(batch,)))
+    lstm = 2 * 4 * 8 * (6 + 8)
+    by_kind = {o.kind: (o.weights, o.macs) for o in found.operators if o.weights or o.macs}
+    assert by_kind == {
+        "aten.embedding": (20 * 6, 0),
+        "aten.lstm.input": (lstm, 7 * lstm),
+        "aten.matmul": (5 * 7, 5 * 7 * 16),
+        "aten.einsum": (0, 7 * 5 * 16),  # the same weights again
+        "aten.conv_transpose1d": (16 * 2 * 3, 16 * 2 * 3 * 7),
+        "aten.bmm": (0, 7 * 7 * 16),
+    }
+    assert coverage.failure(Recipe.parse("pytorch_pt2e:s8u8-per_channel-histogram"), found) is not None
