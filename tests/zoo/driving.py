@@ -19,9 +19,9 @@ STATIC = {
     "onnxruntime": "onnxruntime:s8u8-per_channel-minmax+reduced_range",
     "openvino": "openvino:s8u8-per_channel-minmax",
     "litert": "litert:s8s8-per_channel-minmax",
-    "pytorch_fx": "pytorch_fx:s8u8-per_channel-histogram+reduced_range",
-    "pytorch_pt2e": "pytorch_pt2e:s8u8-per_channel-minmax",
-    "executorch": "executorch:s8s8-per_channel-minmax",
+    "pytorch_fx": "pytorch_fx:s8u8-per_channel-histogram+x86",
+    "pytorch_pt2e": "pytorch_pt2e:s8u8-per_channel-histogram",
+    "executorch": "executorch:s8s8-per_channel-histogram",
 }
 """One static recipe of each engine."""
 

@@ -13,6 +13,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 Choose = Callable[[Sequence[Any]], Any]
 """Draws one of several."""
+RECIPES = (
+    *("s8u8-per_channel-minmax+reduced_range",) * 4, "s8s8-per_tensor-minmax", "u8u8-per_tensor-minmax",
+    "s8u8-per_channel-minmax+qoperator", "s8u8-per_channel-percentile99.99+reduced_range", "s8dynamic", "s8weights",
+)  # fmt: skip
 FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 
 
@@ -37,11 +41,12 @@ class Value:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A graph, and samples of each input, of shape (n, …), in the order of its inputs."""
+    """A graph, samples of each input, of shape (n, …), in the order of its inputs, and a recipe to build it by."""
 
     model: onnx.ModelProto
     inputs: Mapping[str, NDArray[Any]]
     axes: tuple[int | None, ...]
+    recipe: str
 
 
 @dataclass
@@ -140,6 +145,8 @@ def build(choose: Choose, most: int = 8) -> Drawn:
     likely = [function for function, times in STEPS.values() for _ in range(times)]
     for _ in range(choose(range(1, most + 1))):
         choose(likely)(builder)
+    if not any(node.op_type in ("MatMul", "Gemm", "Conv") for node in builder.nodes):
+        STEPS["product"][0](builder)  # something to quantize
     outputs = _outputs(builder, len(inputs))
     if choose([False] * 15 + [True]):
         builder.nodes.reverse()  # ONNX Runtime sorts them
@@ -189,4 +196,5 @@ def _finished(builder: Builder, inputs: list[Value], outputs: list[Value]) -> Dr
         else (scale * random.normal(size=(40, *v.shape))).astype(np.float32)
         for v in inputs
     }
-    return Drawn(model, samples, (0 if builder.batch is not None else None,) * len(inputs))
+    recipe = f"onnxruntime:{builder.choose(RECIPES)}"
+    return Drawn(model, samples, (0 if builder.batch is not None else None,) * len(inputs), recipe)

@@ -59,7 +59,7 @@ def outcome(drawn: Drawn, folder) -> str:
         {"calibration_size": TRAIN},
     )
     with executor(Inline(), folder / "cache"):
-        error = compare(made, folder / "run", ["onnxruntime"])
+        error = compare(made, folder / "run", ["onnxruntime"], [drawn.recipe])
     if error is not None and not str(error).startswith("no quantized row is ok"):
         return f"internal: {error}" if INTERNAL.search(str(error)) else f"refused: {sound}: {error}"
     if sound:
