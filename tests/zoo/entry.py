@@ -52,8 +52,8 @@ class Entry:
         output: which output that is about.
         least: of the float model's metric where higher is better, else the most: the entry means something.
         refused: a pattern of the reason where the model must be refused; empty where it must be accepted.
-        only_float: nothing of it can become integer: every static build fails or is flagged, and none is recommended.
-        never: whether no static build may be recommended.
+        only_float: nothing of it can become integer in ONNX Runtime: every static build fails or is flagged.
+        never: whether no static build of ONNX Runtime may be recommended; others may leave more in float.
     """
 
     name: str

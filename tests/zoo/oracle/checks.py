@@ -31,8 +31,8 @@ class Truth:
         metric: what rows are judged by; None where that is left open.
         output: which output that is about.
         model: its file, where that is ONNX.
-        only_float: nothing of it can become integer.
-        never: no static build may be recommended.
+        only_float: nothing of it can become integer in ONNX Runtime.
+        never: no static build may be recommended there.
     """
 
     inputs: Arrays
@@ -113,7 +113,7 @@ def _of_output(own: NDArray[Any], kept: NDArray[Any]) -> Iterator[str]:
 
 def _of_choice(row: dict[str, Any], kept: Arrays, truth: Truth) -> Iterator[str]:
     """What is false of a row that is recommended."""
-    if truth.only_float or (truth.never and row["kind"] == "quantized"):
+    if (truth.only_float or truth.never) and row["engine"] == "onnxruntime" and row["kind"] == "quantized":
         yield "it is recommended"
     if truth.metric in ("accuracy", "agreement"):
         return
