@@ -45,6 +45,12 @@ def test_values_stay_values(tmp_path):
     np.testing.assert_array_equal(found.evaluation.labels, found.evaluation.inputs["image"][:, 0] + 0.5)
 
 
+def test_a_column_that_has_the_name_of_the_input_is_one_of_its_numbers(tmp_path):
+    path = table(tmp_path, "x,y,z,target", [f"{i},{i + 1},{i + 2},{i + 0.5}" for i in range(9)])
+    found = load(path, takes(3, name="x", classes=1), {"labels": "target"}).evaluation
+    np.testing.assert_array_equal(found.inputs["x"], found.labels[:, None] + np.float32([-0.5, 0.5, 1.5]))
+
+
 TWO = Signature((Tensor("age", (1,)), Tensor("codes", (2,), "int64")), (Tensor("scores", (2,)),))
 
 

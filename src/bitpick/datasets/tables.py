@@ -125,7 +125,7 @@ def _inputs(
         return named, []
     free = [column for column in table.columns if column != label]
     tensors = signature.inputs if signature else (Tensor("features", None),)
-    if all(_own(tensor, free) for tensor in tensors):
+    if not _each_is_one(table, tensors, free) and all(_own(tensor, free) for tensor in tensors):
         own = {tensor.name: _own(tensor, free) for tensor in tensors}
         used = {column for each in own.values() for column in each}
         left = [column for column in free if column not in used]
@@ -190,6 +190,13 @@ def _labelled(table: Table, column: str, cells: NDArray[Any], row: int) -> NDArr
             mend="label it, or leave the row out",
         )
     return cells
+
+
+def _each_is_one(table: Table, tensors: Sequence[Tensor], columns: Sequence[str]) -> bool:
+    """Whether a lone input takes as many numbers as there are columns: one that has the input's name is one of them."""
+    if len(tensors) != 1 or tensors[0].name not in columns:
+        return False
+    return 1 < len(columns) == _size(tensors[0]) and set(columns) <= set(table.features)
 
 
 def _own(tensor: Tensor, columns: Sequence[str]) -> list[str]:
