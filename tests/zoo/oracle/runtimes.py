@@ -58,7 +58,8 @@ def fed(model: Opened, sample: Arrays, axes: Sequence[int | None] = ()) -> tuple
     for place, (array, axis) in enumerate(zip(sample, tuple(axes) or (0,) * len(sample), strict=True)):
         each, times = _fed(array, axis, model.shapes[place] if model.shapes else None)
         repeats = max(repeats, times)
-        given.append(each.astype(model.dtypes[place]) if model.dtypes else each)
+        untold = np.float32 if each.dtype == np.float16 else each.dtype  # half precision is read as float32
+        given.append(each.astype(model.dtypes[place] if model.dtypes else untold))
     return given, repeats
 
 
