@@ -96,7 +96,7 @@ def use_engines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def use(*engines: Engine) -> None:
         table = {engine.name: engine for engine in engines}
         monkeypatch.setattr(registry, "engines", lambda: table)
-        for module in ("comparison.request", "comparison.plan", "comparison.compare"):
+        for module in ("comparison.request", "comparison.forms", "comparison.compare"):
             monkeypatch.setattr(f"bitpick.{module}.engines", lambda: table, raising=False)
 
     return use

@@ -11,21 +11,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from bitpick.diagnosed import Diagnosis, Example
-from bitpick.evidence import (
-    Accuracy,
-    Fidelity,
-    Finding,
-    Fold,
-    Metric,
-    OverDraws,
-    Unoptimized,
-    VersusBaseline,
-    VersusNative,
-)
+from bitpick.evidence import Accuracy, Fidelity, Finding, Metric, Unoptimized, VersusBaseline, VersusNative
 from bitpick.failure import Failure
 from bitpick.fingerprint import Coverage, Fingerprint
 from bitpick.judging import Judging
 from bitpick.recipe import Kind, Recipe
+from bitpick.robustness import Fold, OverDraws
 from bitpick.sampled import DataRecord
 from bitpick.timing import Device, Latency, SpeedRecord, Throughput
 from bitpick.verified import Hop

@@ -7,6 +7,7 @@ from onnx import TensorProto, helper
 
 from bitpick.conversion import onnx_batch as module
 from bitpick.conversion import onnx_file
+from bitpick.conversion.onnx_trial import Trial
 from bitpick.errors import ModelError
 
 RNG = np.random.default_rng(0)
@@ -123,12 +124,12 @@ def test_the_batch_is_found_and_put_first(make, samples, inputs, outputs, size):
     arranged.CopyFrom(original)
     module.arrange(arranged, axes)
     onnx.checker.check_model(arranged, full_check=True)
-    trial = module.Trial(original, samples)
+    trial = Trial(original, samples)
     count = size or 3
     for start in range(3):
         places = [start] if size else [0, 1, 2]
         expected = trial.run(places)
-        found = module.Trial(arranged, samples).run(places)
+        found = Trial(arranged, samples).run(places)
         for axis, one, other in zip(outputs, expected, found, strict=True):
             assert other.shape[0] == count
             assert np.array_equal(one[None] if axis is None else np.moveaxis(one, axis, 0), other)

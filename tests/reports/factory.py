@@ -10,18 +10,7 @@ import numpy as np
 
 from bitpick.datasets import pictures
 from bitpick.diagnosed import Change, Diagnosis, Example, Layer
-from bitpick.evidence import (
-    Accuracy,
-    Draw,
-    Fidelity,
-    Finding,
-    Fold,
-    Metric,
-    OverDraws,
-    Unoptimized,
-    VersusBaseline,
-    VersusNative,
-)
+from bitpick.evidence import Accuracy, Fidelity, Finding, Metric, Unoptimized, VersusBaseline, VersusNative
 from bitpick.fingerprint import Coverage, Fingerprint, Grid
 from bitpick.recipe import Recipe
 from bitpick.result import (
@@ -35,6 +24,7 @@ from bitpick.result import (
     Row,
     Run,
 )
+from bitpick.robustness import Draw, Fold, OverDraws
 from bitpick.sampled import CalibrationRecord, DataRecord, EvaluationRecord
 from bitpick.timing import Latency, SpeedRecord, Throughput
 

@@ -5,8 +5,8 @@ import io
 from rich.console import Console
 
 from bitpick.comparison.job import Job
-from bitpick.evidence import OverDraws
 from bitpick.reports import terminal
+from bitpick.robustness import OverDraws
 from tests.reports.factory import full_run
 from tests.reports.test_markdown import over_draws, run
 

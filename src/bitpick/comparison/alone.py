@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from bitpick.comparison import bench as timing
-from bitpick.comparison import fit, form_job, logs, making, plan, suspicions
+from bitpick.comparison import fit, form_job, logs, making, suspicions
 from bitpick.comparison.arrays import read_outputs
 from bitpick.comparison.fit import LoadData
+from bitpick.comparison.forms import runner_of, signature_of
 from bitpick.comparison.job import FUNCTIONS, open_build, predictions_file
 from bitpick.comparison.listener import Listener
-from bitpick.comparison.prepare import signature_of
 from bitpick.comparison.store import predictions
 from bitpick.conversion.route import route
 from bitpick.datasets.dataset import Samples
@@ -184,7 +184,7 @@ def _as_build(
 ) -> tuple[Build, Signature]:
     """A model as the float32 build of the engine that runs its format as it is."""
     model_format = source.format()
-    runner, recipe = plan.runner_of(model_format)
+    runner, recipe = runner_of(model_format)
     start, notes = making.make(source, folder / f"made{model_format.suffix}", executor, load_data)
     raw = start
     for hop in route(model_format, Format.RAW_ONNX) or ():
@@ -194,7 +194,7 @@ def _as_build(
         raw = made
     for note in notes:
         listener.note(note)
-    reader = runner.environment if raw == start else plan.runner_of(Format.RAW_ONNX)[0].environment
+    reader = runner.environment if raw == start else runner_of(Format.RAW_ONNX)[0].environment
     signature = signature_of(raw, executor, reader)
     payload = {
         "source": start,

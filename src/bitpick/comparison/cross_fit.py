@@ -13,9 +13,9 @@ from bitpick.comparison.judge import judge
 from bitpick.comparison.phrases import loses, roughly
 from bitpick.comparison.recommend import recommend
 from bitpick.datasets.sampling import stratified
-from bitpick.evidence import Fold
 from bitpick.measures.tasks.task import Answers, Targets, Task, Versus
 from bitpick.result import Recommendation, RequestRecord, Row
+from bitpick.robustness import Fold
 from bitpick.statistics import samples_to_show
 
 

@@ -12,18 +12,18 @@ import numpy as np
 
 from bitpick import __version__
 from bitpick.comparison.claims import candidates
+from bitpick.comparison.inputs import Inputs
 from bitpick.comparison.job import predictions_file
-from bitpick.comparison.plan import Inputs
 from bitpick.comparison.rows import Rows
 from bitpick.comparison.store import Store, predictions, write_whole
 from bitpick.datasets.dataset import Samples
 from bitpick.datasets.sampling import redraw
 from bitpick.errors import BitpickError
-from bitpick.evidence import Draw, OverDraws
 from bitpick.measures.tasks.task import Answers, Targets, Task
 from bitpick.model import sha256_of
 from bitpick.recipe import Recipe
 from bitpick.result import Recommendation, Row
+from bitpick.robustness import Draw, OverDraws
 from bitpick.statistics import mean_over_draws
 
 _RECORD = "draw.json"  # written last: a draw without it is made again

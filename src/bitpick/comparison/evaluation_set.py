@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from bitpick.comparison.arrays import save
-from bitpick.comparison.plan import Inputs
+from bitpick.comparison.inputs import Inputs
 from bitpick.datasets.dataset import Samples
 from bitpick.datasets.sampling import digest
 from bitpick.errors import DataError, OutputError, RequestError

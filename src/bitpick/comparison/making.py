@@ -12,12 +12,18 @@ from bitpick.errors import OutputError, RequestError
 from bitpick.executors.executor import Executor
 from bitpick.model import Signature
 from bitpick.preprocessing import Preprocessing
+from bitpick.result import RequestRecord
 from bitpick.source import Kind, Source
 from bitpick.watch import is_sealed, seal
 
 _SAMPLES = 4
 # What these are may depend on code, and on files that it reads, that the digest of the source does not cover.
 _BY_CODE = (Kind.FACTORY, Kind.PICKLE)
+
+
+def source_of(request: RequestRecord) -> Source:
+    """The model of a request. It was checked before the request was made."""
+    return Source(request.model, True, request.keras_builder, Path(request.state_dict) if request.state_dict else None)
 
 
 def place(source: Source, out: Path) -> Path:

@@ -4,81 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from bitpick import __version__
 from bitpick.comparison import form_job
+from bitpick.comparison.forms import runner_of, start_form
+from bitpick.comparison.inputs import Inputs
 from bitpick.comparison.job import Job, predictions_file
 from bitpick.comparison.store import Store
 from bitpick.conversion.hop import Hop
 from bitpick.conversion.route import route
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Engine, Offer
-from bitpick.engines.registry import engine, engines
-from bitpick.errors import ModelError
+from bitpick.engines.registry import engine
 from bitpick.host import Target, installed_version
-from bitpick.interface import Interface
-from bitpick.measures.tasks.task import Task
-from bitpick.model import Format, Model, Signature
+from bitpick.model import Format, Model
 from bitpick.recipe import Recipe
 from bitpick.watch import is_sealed
 
 VERIFICATION_SAMPLES = 128
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What every plan of a run is made from.
-
-    Attributes:
-        source: the user's model file.
-        format: its format.
-        signature: what the model takes and gives.
-        task: how builds are judged.
-        interface: what a deployer must know of every build; see `interface_of` for axes that are free in it.
-        calibration: the calibration set.
-        evaluation: the evaluation set.
-        check: the part of the evaluation set that slow checks see.
-        check_places: where in the evaluation set these samples are, of shape (check.count,).
-        threads: threads inside one inference.
-        digests: of each evaluation sample, see `sampling.digest`; shape (evaluation.count,).
-    """
-
-    source: Path
-    format: Format
-    signature: Signature
-    task: Task
-    interface: Interface
-    calibration: Samples
-    evaluation: Samples
-    check: Samples
-    check_places: NDArray[np.int64]
-    threads: int
-    digests: NDArray[np.bytes_]
-
-    def interface_of(self, recipe: Recipe) -> Interface:
-        """What a deployer must know of a recipe's build; one that is `sized` takes samples of one shape."""
-        form = start_form(recipe, self.format)
-        sized = form is not None and any(hop.sized for hop in route(self.format, form) or ())
-        return self.interfaces[1 if sized or engine(recipe.engine).sized else 0]
-
-    @property
-    def interfaces(self) -> tuple[Interface, Interface]:
-        """What a deployer must know of builds with axes that the model leaves free, and with these axes fixed."""
-        return self.interface, self.interface.fixed(self.calibration.shapes)
-
-    @property
-    def shapes(self) -> list[tuple[int | None, ...] | None]:
-        """The shape of one sample of each output."""
-        return [tensor.shape for tensor in self.signature.outputs]
-
-    def path(self, form: Format, store: Store) -> Path:
-        """The file of a form: the user's own, or one that the run makes."""
-        return self.source if form == self.format else store.form(form)
 
 
 def conversions(targets: Sequence[Format], inputs: Inputs, store: Store, given: Sequence[Format] = ()) -> list[Job]:
@@ -161,32 +106,6 @@ def run_form(form: Format, inputs: Inputs, store: Store, needs: tuple[str, ...] 
         subject=form,
         module=form_job.FUNCTIONS,
     )
-
-
-def runner_of(form: Format) -> tuple[Engine, Recipe]:
-    """The engine, and its recipe, that runs a form in float32."""
-    for each in engines().values():
-        recipe = each.float_recipe(form)
-        if recipe is not None and each.missing() is None:
-            return each, recipe
-    reasons = [each.missing() for each in engines().values() if each.float_recipe(form) is not None]
-    raise ModelError(
-        f"no engine that is installed runs {form} models", mend="; or ".join(reason for reason in reasons if reason)
-    )
-
-
-def start_form(recipe: Recipe, source: Format) -> Format | None:
-    """The format that a recipe starts from: the first it accepts that a route leads to; None where none does."""
-    accepted = engine(recipe.engine).form(recipe)
-    return next((form for form in accepted if route(source, form) is not None), None)
-
-
-def unreachable(recipe: Recipe, source: Format) -> str | None:
-    """Why a recipe cannot start from a model of this format; None where it can."""
-    if start_form(recipe, source) is not None:
-        return None
-    wanted = " or ".join(engine(recipe.engine).form(recipe))
-    return f"it starts from {wanted}, and no conversion leads there from {source}"
 
 
 def rows(offers: Sequence[Offer], model: Model, inputs: Inputs, store: Store, given: Collection[Format]) -> list[Job]:
@@ -347,3 +266,8 @@ def _ranges_key(each: Engine, key: str, form: Format, model: Model, samples: Sam
     versions = [f"{p} {installed_version(p)}" for p in each.packages]
     parts = [each.name, key, form, model.sha256, samples.sha256, __version__, *versions]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def without(job: Job, done: Collection[str]) -> Job:
+    """The job without needs that are done."""
+    return replace(job, needs=tuple(need for need in job.needs if need not in done))

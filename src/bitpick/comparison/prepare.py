@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from bitpick.comparison import fit, making, plan, refuted, schedule, suspicions
+from bitpick.comparison import fit, float_model, making, plan, refuted, schedule, suspicions
 from bitpick.comparison.arrays import read_outputs
 from bitpick.comparison.fit import LoadData
 from bitpick.comparison.form_job import FUNCTIONS
+from bitpick.comparison.forms import check_installed, runner_of, signature_of
+from bitpick.comparison.inputs import Inputs
 from bitpick.comparison.job import Job
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.request import refuse_quantized, settle
@@ -22,12 +24,11 @@ from bitpick.conversion.route import reference_of, route
 from bitpick.datasets.dataset import Samples
 from bitpick.datasets.sampling import draw, part
 from bitpick.errors import BitpickError, ModelError
-from bitpick.executors.executor import Executor
-from bitpick.host import Host, installed_version
+from bitpick.executors.executor import Executor, Outcome
+from bitpick.host import Host
 from bitpick.measures.tasks.task import Task
-from bitpick.model import Format, Model, Signature, Tensor, model_files, sha256_of
-from bitpick.result import FormRecord, RequestRecord
-from bitpick.source import Source
+from bitpick.model import Format, Model, Signature, model_files, sha256_of
+from bitpick.result import FormRecord
 from bitpick.verified import Hop as HopRecord
 
 Check = Callable[[Task, Model], None]
@@ -54,7 +55,7 @@ class Preparation:
         self._converted: set[str] = set()
         self._fitted: fit.Fitted | None = None
 
-    def prepare(self, load_data: LoadData, check: Check = lambda *_: None) -> tuple[plan.Inputs, Model]:
+    def prepare(self, load_data: LoadData, check: Check = lambda *_: None) -> tuple[Inputs, Model]:
         """All that comes before any build; see `open`, `load`, `to_reference`, `settled` and `with_targets`.
 
         Args:
@@ -73,7 +74,7 @@ class Preparation:
     @property
     def source(self) -> Path:
         """The file that the run starts from: the user's own, or the one that `open` makes from it."""
-        return making.place(source_of(self.run.request), self.store.form(Format(self.run.model.format)))
+        return making.place(making.source_of(self.run.request), self.store.form(Format(self.run.model.format)))
 
     def open(self, load_data: LoadData) -> Signature:
         """Bring the model to ONNX as its converter writes it, and tell what it takes and gives.
@@ -86,8 +87,10 @@ class Preparation:
         """
         self._listener.phase("reading the model")
         form = Format(self.run.model.format)
-        _check_installed(form)
-        source, notes = making.make(source_of(self.run.request), self.store.form(form), self._executor, load_data)
+        check_installed(form)
+        source, notes = making.make(
+            making.source_of(self.run.request), self.store.form(form), self._executor, load_data
+        )
         self._note(notes)
         self.store.watch.add(model_files(source))
         given = self._given_forms(form)
@@ -109,7 +112,7 @@ class Preparation:
         # Without a way to ONNX the file itself tells.
         raw = Format.RAW_ONNX if reference_of(form) == Format.ONNX else form
         path = source if form == raw else self.store.form(raw)
-        environment = plan.runner_of(raw)[0].environment
+        environment = runner_of(raw)[0].environment
         if self._executor.run(environment, f"{FUNCTIONS}:is_quantized", {"source": str(path)}).value:
             refuse_quantized(self.run.request.model)
         self._check_digest()
@@ -122,13 +125,13 @@ class Preparation:
             ModelError: it was replaced since.
         """
         request = self.run.request
-        if source_of(request).sha256() != request.model_sha256:
+        if making.source_of(request).sha256() != request.model_sha256:
             raise ModelError(
                 f"the model {request.model} changed while it was being read",
                 mend="run the command again when nothing writes to it any more",
             )
 
-    def load(self, load_data: LoadData, signature: Signature) -> plan.Inputs:
+    def load(self, load_data: LoadData, signature: Signature) -> Inputs:
         """Load the data set, see what it is for, and draw the calibration samples.
 
         Raises:
@@ -160,7 +163,7 @@ class Preparation:
             }
         )
         self.store.watch.add([*calibration.files, *evaluation.files, *check.files])
-        return plan.Inputs(
+        return Inputs(
             source=self.source,
             format=Format(self.run.model.format),
             signature=signature,
@@ -174,7 +177,7 @@ class Preparation:
             digests=drawn.evaluated,
         )
 
-    def to_reference(self, inputs: plan.Inputs) -> Model:
+    def to_reference(self, inputs: Inputs) -> Model:
         """Bring the model to the clean float ONNX graph, each hop verified, and describe it.
 
         Raises:
@@ -191,12 +194,9 @@ class Preparation:
 
         reference = reference_of(inputs.format)
         jobs = plan.conversions([reference], inputs, self.store, given)
-        jobs = [_without(job, self._converted) for job in jobs if job.id not in self._converted]
+        jobs = [plan.without(job, self._converted) for job in jobs if job.id not in self._converted]
         schedule.run(jobs, self._executor, self._parallel, self._listener.started, vital)
-        clean = inputs.path(reference, self.store)
-        runner, recipe = plan.runner_of(reference)
-        payload = {"source": clean, "recipe": recipe, "samples": inputs.check.head(1)}
-        counts = self._executor.run(runner.environment, f"{FUNCTIONS}:count", payload).value
+        counts = self._float("count", inputs, samples=inputs.check.head(1)).value
         self._check_independence(inputs)
         record = self.run.model
         record.parameters, record.macs = counts["parameters"], counts["macs"]
@@ -209,26 +209,18 @@ class Preparation:
             macs=counts["macs"],
         )
 
-    def _check_independence(self, inputs: plan.Inputs) -> None:
+    def _check_independence(self, inputs: Inputs) -> None:
         """Refuse a model whose answer for a sample depends on the other samples in its batch.
 
         Raises:
             RequestError: it does.
             RunError: the float model cannot be run.
         """
-        reference = reference_of(inputs.format)
-        runner, recipe = plan.runner_of(reference)
-        payload = {
-            "source": inputs.path(reference, self.store),
-            "recipe": recipe,
-            "samples": inputs.evaluation,
-            "threads": inputs.threads,
-            "names": [tensor.name for tensor in inputs.signature.outputs],
-            "model": Path(self.run.request.model).name,
-        }
-        self._executor.run(runner.environment, f"{FUNCTIONS}:check_independence", payload)
+        names = [tensor.name for tensor in inputs.signature.outputs]
+        told = {"threads": inputs.threads, "names": names, "model": Path(self.run.request.model).name}
+        self._float("check_independence", inputs, samples=inputs.evaluation, **told)
 
-    def settled(self, inputs: plan.Inputs) -> plan.Inputs:
+    def settled(self, inputs: Inputs) -> Inputs:
         """The inputs with a task that can judge; some must see what the float model gives for some samples.
 
         What was guessed is noted, and what was left to the task is filled in.
@@ -250,7 +242,7 @@ class Preparation:
             self._listener.note(note)
         return replace(inputs, task=task, interface=fit.interface(inputs.signature, inputs.evaluation, task))
 
-    def with_targets(self, inputs: plan.Inputs) -> plan.Inputs:
+    def with_targets(self, inputs: Inputs) -> Inputs:
         """The inputs, where there are no labels with what the float model answers in their place.
 
         Raises:
@@ -267,21 +259,14 @@ class Preparation:
             check=inputs.check.model_copy(update={"labels": out}),
         )
 
-    def _run_float(self, function: str, inputs: plan.Inputs, samples: Samples, out: Path, **more: Task) -> None:
+    def _run_float(self, function: str, inputs: Inputs, samples: Samples, out: Path, **more: Task) -> None:
         """Run the reference graph on samples, and keep what it gives in a file."""
         self._listener.phase("running the float model")
-        reference = reference_of(inputs.format)
-        runner, recipe = plan.runner_of(reference)
-        payload = {
-            "source": inputs.path(reference, self.store),
-            "recipe": recipe,
-            "samples": samples,
-            "threads": inputs.threads,
-            "shapes": inputs.shapes,
-            "out": out.absolute(),
-            **more,
-        }
-        self._executor.run(runner.environment, f"{FUNCTIONS}:{function}", payload)
+        told = {"threads": inputs.threads, "shapes": inputs.shapes, "out": out.absolute(), **more}
+        self._float(function, inputs, samples=samples, **told)
+
+    def _float(self, function: str, inputs: Inputs, **payload: object) -> Outcome:
+        return float_model.run(self._executor, self.store, inputs, function, **payload)
 
     def _note(self, notes: Sequence[str]) -> None:
         """Keep what was assumed about the model, and tell it once."""
@@ -300,7 +285,7 @@ class Preparation:
         record.hops = [hop for hop in record.hops if hop.target in given]
         return given
 
-    def converted(self, job: Job, result: Result, inputs: plan.Inputs) -> Result:
+    def converted(self, job: Job, result: Result, inputs: Inputs) -> Result:
         """Note the outcome of a job of a conversion. A hop that did not pass becomes an error that says where.
 
         Raises:
@@ -332,36 +317,3 @@ class Preparation:
         )
         self.store.save()
         return result
-
-
-def source_of(request: RequestRecord) -> Source:
-    """The model of a request. It was checked before the request was made."""
-    return Source(request.model, True, request.keras_builder, Path(request.state_dict) if request.state_dict else None)
-
-
-def _without(job: Job, done: Collection[str]) -> Job:
-    """The job without needs that are done."""
-    return replace(job, needs=tuple(need for need in job.needs if need not in done))
-
-
-def signature_of(raw: Path, executor: Executor, environment: str) -> Signature:
-    """What an ONNX or LiteRT file takes and gives."""
-    told = executor.run(environment, f"{FUNCTIONS}:describe", {"source": str(raw)}).value
-
-    def tensors(side: str) -> tuple[Tensor, ...]:
-        return tuple(
-            Tensor(name, None if shape is None else tuple(shape[1:]), dtype) for name, shape, dtype in told[side]
-        )
-
-    return Signature(tensors("inputs"), tensors("outputs"))
-
-
-def _check_installed(source: Format) -> None:
-    """Refuse a model whose conversion needs what is not installed."""
-    for hop in route(source, Format.ONNX) or ():
-        absent = [p for p in hop.packages if installed_version(p) is None]
-        if absent:
-            raise ModelError(
-                f"the conversion {hop.name} needs {', '.join(absent)}, not installed",
-                mend=f"pip install 'bitpick[{hop.environment}]', or give the model as .onnx",
-            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bitpick.comparison.plan import unreachable
+from bitpick.comparison.forms import unreachable
 from bitpick.engines.engine import Offer
 from bitpick.engines.registry import engine
 from bitpick.model import Format

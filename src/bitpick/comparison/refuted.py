@@ -7,6 +7,8 @@ import numpy as np
 from bitpick.comparison import plan
 from bitpick.comparison.arrays import read_outputs
 from bitpick.comparison.form_job import FUNCTIONS
+from bitpick.comparison.forms import runner_of
+from bitpick.comparison.inputs import Inputs
 from bitpick.comparison.store import Store
 from bitpick.conversion import rounding, verify
 from bitpick.conversion.route import route
@@ -16,7 +18,7 @@ from bitpick.model import Format
 from bitpick.verified import Hop as HopRecord
 
 
-def explained(record: HopRecord, inputs: plan.Inputs, store: Store, executor: Executor) -> ConversionError:
+def explained(record: HopRecord, inputs: Inputs, store: Store, executor: Executor) -> ConversionError:
     """The error of a hop that did not pass.
 
     Args:
@@ -29,7 +31,7 @@ def explained(record: HopRecord, inputs: plan.Inputs, store: Store, executor: Ex
     return verify.failure(record, None if unsteady else _located(record, inputs, store, executor), unsteady)
 
 
-def _unsteady(record: HopRecord, inputs: plan.Inputs, store: Store, executor: Executor) -> str:
+def _unsteady(record: HopRecord, inputs: Inputs, store: Store, executor: Executor) -> str:
     """The form on a side of a hop that gives other outputs when it is run again; empty where both are steady."""
     for form in (Format(record.source), Format(record.target)):
         job = plan.run_form(form, inputs, store)
@@ -43,7 +45,7 @@ def _unsteady(record: HopRecord, inputs: plan.Inputs, store: Store, executor: Ex
     return ""
 
 
-def _located(record: HopRecord, inputs: plan.Inputs, store: Store, executor: Executor) -> tuple[str, float] | None:
+def _located(record: HopRecord, inputs: Inputs, store: Store, executor: Executor) -> tuple[str, float] | None:
     """The first node at which the sides of a failed hop differ, where it can be found."""
     hops = route(Format(record.source), Format(record.target))
     if not hops or hops[0].trace is None:
@@ -61,7 +63,7 @@ def _located(record: HopRecord, inputs: plan.Inputs, store: Store, executor: Exe
             "out": out,
         }
         try:
-            names = executor.run(plan.runner_of(form)[0].environment, f"{FUNCTIONS}:trace", payload).value
+            names = executor.run(runner_of(form)[0].environment, f"{FUNCTIONS}:trace", payload).value
         except BitpickError:
             return None
         with np.load(out) as arrays:

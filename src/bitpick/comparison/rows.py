@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from bitpick.comparison import judge, plan, schedule
 from bitpick.comparison.claims import with_claims
+from bitpick.comparison.forms import start_form
+from bitpick.comparison.inputs import Inputs
 from bitpick.comparison.job import Job
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.prepare import Preparation
@@ -51,7 +53,7 @@ class Rows:
         listener: Listener,
         preparation: Preparation,
         model: Model,
-        inputs: plan.Inputs,
+        inputs: Inputs,
     ) -> None:
         self.predicted: dict[str, Answers] = {}
         self.targets = targets_of(inputs.evaluation)
@@ -194,7 +196,7 @@ class Rows:
 
     def _conversions(self, recipes: Sequence[Recipe], given: Sequence[Format]) -> list[Job]:
         """Jobs that bring the model to what recipes start from."""
-        wanted = {plan.start_form(recipe, self._model.format): None for recipe in recipes}
+        wanted = {start_form(recipe, self._model.format): None for recipe in recipes}
         forms = [form for form in wanted if form is not None and form not in given]
         return plan.conversions(forms, self._inputs, self._store, given)
 

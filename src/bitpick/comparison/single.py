@@ -13,6 +13,8 @@ from pathlib import Path
 from bitpick.comparison import logs, plan, schedule, suspicions
 from bitpick.comparison.compare import new_run
 from bitpick.comparison.fit import LoadData
+from bitpick.comparison.forms import start_form, unreachable
+from bitpick.comparison.inputs import Inputs
 from bitpick.comparison.job import Job, open_build
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.prepare import Preparation
@@ -38,7 +40,7 @@ class _Bench:
     store: Store
     executor: Executor
     preparation: Preparation
-    inputs: plan.Inputs
+    inputs: Inputs
     model: Model
     listener: Listener
 
@@ -142,13 +144,13 @@ def quantize(
     if missing := engine(recipe.engine).missing():
         raise RecipeError(f"{recipe.id}: {missing}")
     with _bench(model, data, load_data, listener, (recipe,), calibration_size, seed, accept_baseline) as bench:
-        if reason := plan.unreachable(recipe, bench.model.format):
+        if reason := unreachable(recipe, bench.model.format):
             raise RecipeError(
                 f"{recipe.id}: {reason}", mend="name a recipe of another engine: bitpick engines lists them"
             )
         inputs = bench.preparation.settled(bench.inputs)
         suspicions.look(bench.executor, bench.store, inputs, bench.model.macs, listener)
-        form = plan.start_form(recipe, bench.model.format)
+        form = start_form(recipe, bench.model.format)
         wanted = [] if form is None or form in bench.given else [form]
         jobs = plan.conversions(wanted, inputs, bench.store, bench.given)
         jobs += plan.rows([Offer(recipe, frozenset())], bench.model, inputs, bench.store, bench.given)

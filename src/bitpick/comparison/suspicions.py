@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.comparison import class_orders, plan
+from bitpick.comparison import class_orders, float_model
 from bitpick.comparison.arrays import read_outputs
 from bitpick.comparison.class_orders import GAIN, LEVEL, Classes
-from bitpick.comparison.form_job import FUNCTIONS
+from bitpick.comparison.inputs import Inputs
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.store import Store
 from bitpick.conversion.route import reference_of
@@ -61,7 +61,7 @@ class _Better:
     gain: float
 
 
-def look(executor: Executor, store: Store, inputs: plan.Inputs, macs: int | None, listener: Listener) -> None:
+def look(executor: Executor, store: Store, inputs: Inputs, macs: int | None, listener: Listener) -> None:
     """Run the float model on some evaluation samples, and see whether it knows their classes.
 
     What is strange, if anything, is noted in the record of the data.
@@ -93,22 +93,11 @@ def look(executor: Executor, store: Store, inputs: plan.Inputs, macs: int | None
     listener.note(found.line)
 
 
-def _predicted(
-    executor: Executor, store: Store, inputs: plan.Inputs, task: Classification, samples: Samples
-) -> Classes:
+def _predicted(executor: Executor, store: Store, inputs: Inputs, task: Classification, samples: Samples) -> Classes:
     """The classes that the float model predicts."""
-    reference = reference_of(inputs.format)
-    runner, recipe = plan.runner_of(reference)
-    out = store.outputs(reference).with_name("sense.npz")
-    payload = {
-        "source": inputs.path(reference, store),
-        "recipe": recipe,
-        "samples": samples,
-        "threads": inputs.threads,
-        "shapes": inputs.shapes,
-        "out": out,
-    }
-    executor.run(runner.environment, f"{FUNCTIONS}:run_form", payload)
+    out = store.outputs(reference_of(inputs.format)).with_name("sense.npz")
+    told = {"threads": inputs.threads, "shapes": inputs.shapes, "out": out}
+    float_model.run(executor, store, inputs, "run_form", samples=samples, **told)
     found = read_outputs(out)
     return task.predicted(found[task.output]).astype(np.int64)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from bitpick.comparison import plan, speed
+from bitpick.comparison import speed
+from bitpick.comparison.forms import runner_of
+from bitpick.comparison.inputs import Inputs
 from bitpick.comparison.job import open_build
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.rows import Rows
@@ -18,9 +20,7 @@ from bitpick.timing import SpeedRecord
 _LATER = 4  # what part of the budget is there for rows that come later, as repairs do
 
 
-def measure(
-    rows: Rows, store: Store, inputs: plan.Inputs, fresh: Callable[[], Executor] | None, listener: Listener
-) -> None:
+def measure(rows: Rows, store: Store, inputs: Inputs, fresh: Callable[[], Executor] | None, listener: Listener) -> None:
     """Time this host's rows that were not timed yet, where the request has time for it.
 
     Args:
@@ -36,7 +36,7 @@ def measure(
     floats = [row.id for row in ok if row.kind == "baseline"]
     if fresh is None or not budget or not floats:
         return
-    common = plan.runner_of(Format.ONNX)[1].id  # the reference graph's own runtime
+    common = runner_of(Format.ONNX)[1].id  # the reference graph's own runtime
     reference = common if common in floats else floats[0]
     before = run.speed or SpeedRecord(reference=reference, budget_seconds=budget, seconds=0)
     wanted = [

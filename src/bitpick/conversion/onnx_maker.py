@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from bitpick.conversion import onnx_batch, onnx_file, onnx_passes, onnx_precision, training_mode, verify
 from bitpick.conversion.made import Made
-from bitpick.conversion.onnx_batch import Axes, Trial
+from bitpick.conversion.onnx_batch import Axes
+from bitpick.conversion.onnx_trial import Trial
 from bitpick.errors import ConversionError, ModelError
 from bitpick.model import external_files
 from bitpick.onnx_traits import dtype_name, inputs_of, of_model

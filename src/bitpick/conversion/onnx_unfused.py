@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bitpick.conversion.onnx_passes import subgraphs
+from bitpick.conversion.onnx_writing import Kept, Writing, word
 from bitpick.errors import ModelError
 
 if TYPE_CHECKING:
@@ -23,11 +24,6 @@ if TYPE_CHECKING:
 _MICROSOFT = "com.microsoft"
 _FOR_ONE_CPU = ("com.microsoft.nchwc", "com.ms.internal.nhwc")
 _TRANSPOSED = re.compile(r"\.\.\.(ij|ji),\.\.\.(jk|kj)->\.\.\.ik")
-_ACTIVATIONS = ("Relu", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid", "Clip")
-
-
-class _Kept(Exception):  # noqa: N818 - no error: the node is left as it is
-    """A form of an operator that has no simple equivalent."""
 
 
 def spell_out(model: onnx.ModelProto, opset: int, name: str) -> None:
@@ -118,124 +114,19 @@ def _spelled_out(
     own = node.op_type == "SimplifiedLayerNormalization" or (node.op_type == "LayerNormalization" and opset < 17)
     if node.op_type not in _OPERATORS or not (node.domain == _MICROSOFT or (own and not node.domain)):
         return [node]
-    writing = _Writing(node, opset, stored, ranks)
+    writing = Writing(node, opset, stored, ranks)
     try:
         _OPERATORS[node.op_type](writing)
-    except _Kept:
+    except Kept:
         return [node]
     writing.nodes[-1].output[0] = node.output[0]
     graph.initializer.extend(writing.initializers)
     return writing.nodes
 
 
-class _Writing:
-    """What a fused node becomes: standard nodes, of which the last one gives its first output.
-
-    Args:
-        node: the fused node.
-        opset: version of the standard operators.
-        stored: the stored tensors, by name.
-        ranks: numbers of axes of other tensors, where they are known.
-    """
-
-    def __init__(
-        self, node: onnx.NodeProto, opset: int, stored: Mapping[str, onnx.TensorProto], ranks: Mapping[str, int]
-    ) -> None:
-        import onnx
-
-        self.node = node
-        self.opset = opset
-        self.ranks = ranks
-        self.attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-        self.nodes: list[onnx.NodeProto] = []
-        self.initializers: list[onnx.TensorProto] = []
-        self._stored = stored
-
-    def input(self, place: int) -> str:
-        """The name of an input; empty where it is left out."""
-        return self.node.input[place] if place < len(self.node.input) else ""
-
-    def inputs(self) -> list[str]:
-        """All names of inputs."""
-        return list(self.node.input)
-
-    def keep_if(self, condition: bool) -> None:
-        """Leave the node as it is."""
-        if condition:
-            raise _Kept
-
-    def alone(self, *places: int) -> None:
-        """Leave the node as it is where it gives more than its first output, and these."""
-        self.keep_if(any(name and place not in (0, *places) for place, name in enumerate(self.node.output)))
-
-    def array(self, name: str) -> np.ndarray:
-        """A stored tensor."""
-        import onnx
-
-        self.keep_if(name not in self._stored)
-        return onnx.numpy_helper.to_array(self._stored[name])
-
-    def constant(self, values: Any, dtype: type = np.float32) -> str:
-        """A new stored tensor."""
-        import onnx
-
-        name = f"{self.node.output[0]}.stored{len(self.initializers)}"
-        self.initializers.append(onnx.numpy_helper.from_array(np.asarray(values, dtype), name))
-        return name
-
-    def add(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        """Add a node; returns the name of its output."""
-        import onnx
-
-        main = not self.nodes and self.node.op_type.endswith(operator)
-        name = self.node.name if main else f"{self.node.name or self.node.output[0]}/{operator}{len(self.nodes)}"
-        made = output or f"{self.node.output[0]}.{operator}{len(self.nodes)}"
-        self.nodes.append(onnx.helper.make_node(operator, list(inputs), [made], name, **attributes))
-        return made
-
-    def activation(self, x: str, name: str, parameters: list[float]) -> None:
-        """Add an activation function by the name that an attribute has for it."""
-        self.keep_if(name not in _ACTIVATIONS)
-        if name == "Clip":
-            self.add(name, x, *map(self.constant, parameters))
-        elif name in ("LeakyRelu", "HardSigmoid"):
-            named: dict[str, Any] = dict(zip(("alpha", "beta"), parameters, strict=False))
-            self.add(name, x, **named)
-        else:
-            self.add(name, x)
-
-    def mean(self, x: str) -> str:
-        """The mean over the last axis, which stays."""
-        if self.opset >= 18:
-            return self.add("ReduceMean", x, self.constant([-1], np.int64))
-        return self.add("ReduceMean", x, axes=[-1])
-
-    def normalized(self, x: str, scale: str, bias: str, epsilon: float) -> None:
-        """Layer normalization over the last axis."""
-        if self.opset >= 17:
-            self.add("LayerNormalization", *filter(None, (x, scale, bias)), axis=-1, epsilon=epsilon)
-            return
-        centred = self.add("Sub", x, self.mean(x))
-        variance = self.mean(self.add("Mul", centred, centred))
-        deviation = self.add("Sqrt", self.add("Add", variance, self.constant(epsilon)))
-        scaled = self.add("Mul", self.add("Div", centred, deviation), scale)
-        if bias:
-            self.add("Add", scaled, bias)
-
-    def scaled(self, x: str, scale: str, epsilon: float) -> None:
-        """Root mean square normalization over the last axis."""
-        square = self.mean(self.add("Mul", x, x))
-        root = self.add("Sqrt", self.add("Add", square, self.constant(epsilon)))
-        self.add("Mul", self.add("Div", x, root), scale)
-
-
-def _word(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _fused_convolution(w: _Writing) -> None:
+def _fused_convolution(w: Writing) -> None:
     attributes = dict(w.attributes)
-    activation, parameters = _word(attributes.pop("activation", b"")), attributes.pop("activation_params", [])
+    activation, parameters = word(attributes.pop("activation", b"")), attributes.pop("activation_params", [])
     x = w.add("Conv", *w.inputs()[:3], **attributes)
     if w.input(3):
         x = w.add("Add", x, w.input(3))
@@ -243,17 +134,17 @@ def _fused_convolution(w: _Writing) -> None:
         w.activation(x, activation, list(parameters))
 
 
-def _fused_gemm(w: _Writing) -> None:
+def _fused_gemm(w: Writing) -> None:
     own = {name: value for name, value in w.attributes.items() if not name.startswith("activation")}
     parameters = [w.attributes[name] for name in ("activation_alpha", "activation_beta") if name in w.attributes]
-    activation = _word(w.attributes.get("activation", b""))
+    activation = word(w.attributes.get("activation", b""))
     x = w.add("Gemm", *w.inputs(), **own)
     if activation:
         w.keep_if(activation == "Clip")
         w.activation(x, activation, parameters)
 
 
-def _fused_product(w: _Writing) -> None:
+def _fused_product(w: Writing) -> None:
     """Products of transposed operands are written by letters: that needs no rank. See `_transpose`."""
     w.keep_if(any(w.attributes.get(name) for name in ("transBatchA", "transBatchB")))
     a, b = ("ji" if w.attributes.get("transA") else "ij"), ("kj" if w.attributes.get("transB") else "jk")
@@ -265,13 +156,13 @@ def _fused_product(w: _Writing) -> None:
         w.add("Mul", x, w.constant(alpha))
 
 
-def _gelu(w: _Writing) -> None:
+def _gelu(w: Writing) -> None:
     x = w.add("Add", *w.inputs()) if w.node.op_type == "BiasGelu" else w.input(0)
     error = w.add("Erf", w.add("Div", x, w.constant(math.sqrt(2))))
     w.add("Mul", w.add("Mul", x, w.add("Add", error, w.constant(1))), w.constant(0.5))
 
 
-def _fast_gelu(w: _Writing) -> None:
+def _fast_gelu(w: Writing) -> None:
     x = w.add("Add", *w.inputs()) if w.input(1) else w.input(0)
     cube = w.add("Mul", w.add("Mul", x, x), x)
     inner = w.add("Add", x, w.add("Mul", cube, w.constant(0.044715)))
@@ -279,24 +170,24 @@ def _fast_gelu(w: _Writing) -> None:
     w.add("Mul", w.add("Mul", x, w.add("Add", curve, w.constant(1))), w.constant(0.5))
 
 
-def _quick_gelu(w: _Writing) -> None:
+def _quick_gelu(w: Writing) -> None:
     inner = w.add("Mul", w.input(0), w.constant(w.attributes.get("alpha", 1.702)))
     w.add("Mul", w.input(0), w.add("Sigmoid", inner))
 
 
-def _layer_norm(w: _Writing) -> None:
+def _layer_norm(w: Writing) -> None:
     w.alone()
     w.keep_if(w.attributes.get("axis", -1) != -1)
     w.normalized(w.input(0), w.input(1), w.input(2), w.attributes.get("epsilon", 1e-5))
 
 
-def _rms_norm(w: _Writing) -> None:
+def _rms_norm(w: Writing) -> None:
     w.alone()
     w.keep_if(w.attributes.get("axis", -1) != -1)
     w.scaled(w.input(0), w.input(1), w.attributes.get("epsilon", 1e-5))
 
 
-def _skip_norm(w: _Writing) -> None:
+def _skip_norm(w: Writing) -> None:
     w.alone(3)
     plain = w.node.op_type == "SkipSimplifiedLayerNormalization"
     bias = w.input(3 if plain else 4)
@@ -312,7 +203,7 @@ def _skip_norm(w: _Writing) -> None:
         w.normalized(x, w.input(2), w.input(3), epsilon)
 
 
-def _seen(w: _Writing) -> str:
+def _seen(w: Writing) -> str:
     """What a mask says as 1 and 0, so that it broadcasts to scores of shape (batch, heads, length, length).
 
     The mask has the shape (batch, length), (batch, length, length), or (batch,): then it is the number of tokens.
@@ -329,7 +220,7 @@ def _seen(w: _Writing) -> str:
     return w.add("Unsqueeze", w.add("Cast", mask, to=1), w.constant(axes, np.int64))
 
 
-def _attention(w: _Writing) -> None:
+def _attention(w: Writing) -> None:
     """Attention of a sequence to itself."""
     w.alone()
     w.keep_if(any(w.inputs()[4:]) or bool(w.attributes.get("unidirectional")) or bool(w.attributes.get("do_rotary")))
@@ -355,7 +246,7 @@ def _attention(w: _Writing) -> None:
     w.add("Reshape", w.add("Transpose", mixed, perm=(0, 2, 1, 3)), w.constant([0, 0, widths[2]], np.int64))
 
 
-_OPERATORS: dict[str, Callable[[_Writing], None]] = {
+_OPERATORS: dict[str, Callable[[Writing], None]] = {
     "FusedConv": _fused_convolution,
     "FusedGemm": _fused_gemm,
     "FusedMatMul": _fused_product,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.comparison import plan, schedule
+from bitpick.comparison.inputs import Inputs
 from bitpick.comparison.job import Job, predictions_file
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.schedule import Result
@@ -51,7 +52,7 @@ class Changes:
         executor: Executor,
         listener: Listener,
         model: Model,
-        inputs: plan.Inputs,
+        inputs: Inputs,
         floats: Predictions,
     ) -> None:
         self.targets = inputs.check.targets()

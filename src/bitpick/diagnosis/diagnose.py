@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from bitpick.comparison import examples, plan
+from bitpick.comparison import examples
 from bitpick.comparison.compare import Comparison
 from bitpick.comparison.fit import LoadData
+from bitpick.comparison.forms import start_form
+from bitpick.comparison.inputs import Inputs
 from bitpick.comparison.job import Job
 from bitpick.comparison.request import offers
 from bitpick.comparison.rows import Rows
@@ -101,10 +103,10 @@ class Diagnosing(Comparison):
         assert self.run.diagnosis is not None
         return self.run.diagnosis
 
-    def _look_inside(self, recipe: Recipe, inputs: plan.Inputs, model_format: Any) -> None:
+    def _look_inside(self, recipe: Recipe, inputs: Inputs, model_format: Any) -> None:
         """The layers, with signal over noise in weights and activations."""
         self._listener.phase("looking inside the build")
-        form = plan.start_form(recipe, model_format)
+        form = start_form(recipe, model_format)
         assert form is not None
         environment = engine(recipe.engine).environment
         source = inputs.path(form, self.store)
@@ -171,7 +173,7 @@ class Diagnosing(Comparison):
         assert row.samples is not None
         return advise.found(row.versus_baseline, row.samples, found.whole, found.samples, found.layers, shown)
 
-    def _show_worst(self, row: Row, inputs: plan.Inputs) -> None:
+    def _show_worst(self, row: Row, inputs: Inputs) -> None:
         floats, own = (scores(self.store.build(each), inputs.task) for each in (baseline(row.engine).id, row.id))
         places = worst.harmed(floats, own, inputs.evaluation.targets())
         assert isinstance(inputs.task, Classification)  # it was checked
@@ -203,7 +205,7 @@ class Diagnosing(Comparison):
         self.store.save()
         return chosen
 
-    def _apply(self, recipe: Recipe, before: Row, rows: Rows, inputs: plan.Inputs) -> None:
+    def _apply(self, recipe: Recipe, before: Row, rows: Rows, inputs: Inputs) -> None:
         """Run the next recipe as a row, and say what it does beside the first one."""
         self._listener.phase("applying the next recipe")
         rows.measure([Offer(recipe, frozenset())])
