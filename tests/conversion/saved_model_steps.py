@@ -11,7 +11,11 @@ WEIGHT = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
 
 
 def write(folder: str) -> None:
-    """`trained`, with an optimizer's slots as Keras 2 left them; `unsigned`, without signatures; `two`, with two."""
+    """Write one of each.
+
+    `trained` has an optimizer's slots as Keras 2 left them, `unsigned` no signature, `two` two of them; `mixed` computes
+    in half precision; `captured` and `captured_unsigned` have their weights in a constant.
+    """
     import tensorflow as tf
 
     class Net(tf.Module):
@@ -40,6 +44,17 @@ def write(folder: str) -> None:
         return {"scores": tf.cast(half + tf.constant(1e-4, tf.float16), tf.float32) - 1e-4}
 
     tf.saved_model.save(net, str(place / "mixed"), signatures=mixed.get_concrete_function(spec))
+
+    weight = tf.constant(WEIGHT)
+
+    class Capturing(tf.Module):
+        @tf.function(input_signature=[spec])
+        def __call__(self, x):
+            return {"scores": tf.matmul(x, weight)}
+
+    net = Capturing()
+    tf.saved_model.save(net, str(place / "captured_unsigned"))
+    tf.saved_model.save(net, str(place / "captured"), signatures=net.__call__.get_concrete_function())
 
 
 def give_slots(path: Path) -> None:
@@ -78,3 +93,18 @@ def run(source: str, inputs: str) -> dict[str, Any]:
         "weights": model.weights,
         "names": [spec.name for spec in model.specs],
     }
+
+
+def run_litert(source: str, inputs: str) -> list[list[float]]:
+    """What a LiteRT file with one input and one output computes."""
+    import tensorflow as tf
+
+    x = np.load(inputs)
+    interpreter = tf.lite.Interpreter(source)
+    ((place,), (out,)) = interpreter.get_input_details(), interpreter.get_output_details()
+    interpreter.resize_tensor_input(place["index"], x.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(place["index"], x)
+    interpreter.invoke()
+    found: list[list[float]] = interpreter.get_tensor(out["index"]).tolist()
+    return found

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from bitpick.errors import ModelError
@@ -39,7 +40,7 @@ def run(pool, folder, name):
     return pool.run("keras", "saved_model_steps:run", {"source": folder / name, "inputs": folder / "x.npy"}).value
 
 
-@pytest.mark.parametrize("name", ["trained", "unsigned", "mixed"])
+@pytest.mark.parametrize("name", ["trained", "unsigned", "mixed", "captured", "captured_unsigned"])
 def test_it_is_opened_and_written_so_that_tensorflow_alone_opens_it(pool, folder, name):
     told = run(pool, folder, name)
     expected = np.load(folder / "x.npy") @ WEIGHT
@@ -58,6 +59,20 @@ def test_mixed_precision_is_read_in_float32_and_said(pool, folder, tmp_path):
     assert "read in float32" in notes["mixed"][0]
     nodes = onnx.load(tmp_path / "net.onnx").graph.node
     assert not any(a.i == onnx.TensorProto.FLOAT16 for node in nodes for a in node.attribute if a.name == "to")
+
+
+@pytest.mark.parametrize("name", ["captured", "captured_unsigned"])
+def test_constants_that_a_function_captured_are_weights_and_no_inputs(pool, folder, tmp_path, name):
+    x = np.load(folder / "x.npy")
+    for hop, file in (("onnx", "net.onnx"), ("litert", "net.tflite")):
+        convert = f"bitpick.conversion.{hop}_from_saved_model:convert"
+        pool.run("keras", convert, {"source": folder / name, "out": tmp_path / file})
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
+    assert [each.name for each in session.get_inputs()] == ["x"]
+    np.testing.assert_allclose(session.run(None, {"x": x})[0], x @ WEIGHT, rtol=1e-5, atol=1e-6)
+    steps = "saved_model_steps:run_litert"
+    found = pool.run("keras", steps, {"source": tmp_path / "net.tflite", "inputs": folder / "x.npy"}).value
+    np.testing.assert_allclose(found, x @ WEIGHT, rtol=1e-5, atol=1e-6)
 
 
 def test_of_several_signatures_none_is_guessed(pool, folder):

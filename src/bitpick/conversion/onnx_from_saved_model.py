@@ -16,6 +16,8 @@ from bitpick.library_errors import telling_line
 from bitpick.model import Format
 
 if TYPE_CHECKING:
+    import onnx
+
     from bitpick.conversion.saved_model import SavedModel
 
 # The steps of a node's path that say it was called from a saved function.
@@ -45,16 +47,17 @@ def convert(source: str, out: str) -> list[str]:
     import tf2onnx
 
     signature = [tf.TensorSpec(s.shape, s.dtype, name=s.name) for s in model.specs]
+    function = tf.function(model.call, autograph=False)
     try:
-        made, _ = tf2onnx.convert.from_function(
-            tf.function(model.call, autograph=False), input_signature=signature, opset=OPSET
-        )
+        made, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+        captured = {tensor.name for _, tensor in function.get_concrete_function(*signature).graph.captures}
     except Exception as error:
         told = telling_line(error)
         raise OperatorError(
             f"tf2onnx cannot convert {Path(source).name} to opset {OPSET}: {told}",
             mend="convert it to .onnx yourself, and give that",
         ) from error
+    _drop_inputs(made, captured)
     for node in made.graph.node:
         node.name = _CALLS.sub("", node.name)
     onnx_passes.spell_out_erfc(made)
@@ -63,6 +66,13 @@ def convert(source: str, out: str) -> list[str]:
         return []
     _check(Path(source), model)
     return ["the model computes in half precision with float32 weights: it is read in float32, and compared as that"]
+
+
+def _drop_inputs(model: onnx.ModelProto, names: set[str]) -> None:
+    """Drop the inputs for constants that the function captured: tf2onnx declares them, though it stores the values."""
+    kept = [each for each in model.graph.input if each.name not in names]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
 
 
 def _check(path: Path, model: SavedModel) -> None:

@@ -26,7 +26,7 @@ class SavedModel:
     Attributes:
         call: the function of its signature: inputs to a list of outputs, both in the order of their names.
         specs: a `tf.TensorSpec` for each input.
-        variables: its weights, a `tf.Variable` each.
+        stored: its weights, a `tf.Variable` each, or a `tf.Tensor` for a constant that its function captured.
         loaded: what holds them; it must outlive `call`.
         copy: the folder that it was opened from, where that is a copy; files of it may be read later.
         signed: whether it has a signature.
@@ -34,7 +34,7 @@ class SavedModel:
 
     call: Callable[..., list[Any]]
     specs: list[Any]
-    variables: list[Any]
+    stored: list[Any]
     loaded: Any
     copy: tempfile.TemporaryDirectory[str] | None = None
     signed: bool = True
@@ -48,7 +48,7 @@ class SavedModel:
     @property
     def weights(self) -> int:
         """The number of its weights."""
-        return sum(math.prod(variable.shape) for variable in self.variables)
+        return sum(math.prod(each.shape) for each in self.stored)
 
 
 def numbered(call: Callable[..., list[Any]], specs: Iterable[Any]) -> Any:
@@ -127,7 +127,7 @@ def load(path: Path, float32: bool = True) -> SavedModel:
         results = function(**dict(zip(names, inputs, strict=True)))
         return [results[name] for name in outputs]
 
-    return SavedModel(call, [specs[name] for name in names], list(function.variables), loaded, copy)
+    return SavedModel(call, [specs[name] for name in names], _stored(function), loaded, copy)
 
 
 def write(path: Path, out: Path) -> None:
@@ -149,7 +149,7 @@ def write(path: Path, out: Path) -> None:
 
 
 def _own_call(loaded: Any) -> tuple[Callable[..., list[Any]], list[Any], list[Any]] | None:
-    """What a model without signatures is called by: function, specs and variables, as in `SavedModel`.
+    """What a model without signatures is called by: function, specs and weights, as in `SavedModel`.
 
     None where there is no such function, or more than one.
 
@@ -176,7 +176,13 @@ def _own_call(loaded: Any) -> tuple[Callable[..., list[Any]], list[Any], list[An
         args, kwargs = tf.nest.pack_sequence_as(structure, given)
         return list(tf.nest.flatten(function(*args, **kwargs)))
 
-    return call, named, list(function.variables)
+    return call, named, _stored(function)
+
+
+def _stored(function: Any) -> list[Any]:
+    """The numbers that a function reads and is not given: variables, and constants that it captured."""
+    constants = [each for each in function.captured_inputs if each.dtype.is_floating]
+    return [*function.variables, *constants]
 
 
 def _ordered(names: Iterable[str]) -> list[str]:
