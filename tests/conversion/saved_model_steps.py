@@ -13,8 +13,8 @@ WEIGHT = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
 def write(folder: str) -> None:
     """Write one of each.
 
-    `trained` has an optimizer's slots as Keras 2 left them, `unsigned` no signature, `two` two of them; `mixed` computes
-    in half precision; `captured` and `captured_unsigned` have their weights in a constant.
+    `trained` has an optimizer's slots as Keras 2 left them, `unsigned` has no signature, `two` has two; `mixed`
+    computes in half precision; `captured` and `captured_unsigned` have their weights in a constant.
     """
     import tensorflow as tf
 
