@@ -25,8 +25,10 @@ from bitpick.executors.executor import Payload
 from bitpick.fingerprint import Coverage, Fingerprint
 from bitpick.interface import Interface
 from bitpick.measures import coverage, findings, optimization, outputs, size
+from bitpick.measures import threads as thread_counts
 from bitpick.measures.tasks.registry import AnyTask
 from bitpick.model import sha256_of
+from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe
 from bitpick.result import File, Flag
 from bitpick.watch import seal
@@ -239,7 +241,7 @@ def inspect(
     shapes: Shapes,
     asked_for: bool = True,
 ) -> Inspected:
-    """Tell what the runtime really executes for a build, and whether its rewriting of the graph changes answers.
+    """Tell what the runtime really executes for a build, and whether what it does to the graph changes answers.
 
     Args:
         recipe: the build's recipe.
@@ -251,13 +253,15 @@ def inspect(
         asked_for: whether the recipe is what somebody asked for, and not just how to run a file from elsewhere.
 
     Raises:
-        EngineError: nothing of what the recipe asks for.
+        EngineError: nothing of what the recipe asks for, or other answers on one thread than on several.
     """
     sample = next(samples.head(1).batches(1))
     each, made = engine(recipe.engine), open_build(folder)
     executed = each.inspect(made, sample)
     if asked_for:
         coverage.check(recipe, executed)
+    if recipe.kind != "baseline":
+        _check_threads(made, samples.head(thread_counts.SAMPLES), max(2, threads), shapes)
     differs = None
     if each.optimizes and recipe.kind != "baseline":
 
@@ -274,3 +278,15 @@ def inspect(
         weight_bytes=findings.weight_bytes(executed),
         unoptimized=differs,
     )
+
+
+def _check_threads(made: Build, samples: Samples, threads: int, shapes: Shapes) -> None:
+    """Refuse a build whose answers depend on the number of threads; see `measures.threads`."""
+
+    def given(count: int) -> Arrays:
+        with engine(made.recipe.engine).open(made, SessionSettings(count)) as session:
+            return outputs.whole(session, samples, shapes)
+
+    ends = made.interface.outputs if made.interface is not None else ()
+    names = [end.name for end in ends] or [f"output {place + 1}" for place in range(len(shapes))]
+    thread_counts.check(given(1), given(threads), threads, names)
