@@ -179,6 +179,33 @@ def test_a_build_that_is_nothing_of_what_was_asked_for_is_refused(recipe, operat
         coverage.check(Recipe.parse(recipe), of(operator))
 
 
+@pytest.mark.parametrize(
+    ("recipe", "operators", "says", "do"),
+    [
+        (
+            STATIC,
+            [Operator("s", "Softmax", "float32")],
+            "this model has no layer that e quantizes",
+            "try another engine",
+        ),
+        (STATIC, [dense()], "e left all layers in float", "--preset full"),
+        ("e:s8weights", [dense()], "e left all layers in float", "--preset full"),
+        ("e:float16", [dense()], "e does not compute this model in float16 on this machine", "ship float32"),
+    ],
+)
+def test_a_refused_build_says_why_and_what_to_do(recipe, operators, says, do):
+    with pytest.raises(EngineError, match=says) as caught:
+        coverage.check(Recipe.parse(recipe), of(*operators))
+    assert do in caught.value.mend
+
+
+def test_a_recipe_that_excludes_all_layers_is_told_so():
+    recipe = Recipe.parse(STATIC).model_copy(update={"exclude": ("*",)})
+    with pytest.raises(EngineError, match="the recipe leaves all layers in float") as caught:
+        coverage.check(recipe, of(dense(), conv(weight=FLOAT32, arithmetic="float32")))
+    assert "exclude" in caught.value.mend
+
+
 def test_a_build_that_is_some_of_what_was_asked_for_is_not():
     coverage.check(Recipe.parse(STATIC), of(conv(), dense()))
     coverage.check(Recipe.parse("e:bfloat16"), of(dense(), conv(weight=FLOAT32, arithmetic="bfloat16")))

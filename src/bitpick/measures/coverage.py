@@ -51,8 +51,7 @@ def failure(recipe: Recipe, executed: Executed) -> str | None:
     """Why nothing of what a recipe asks for happened; None where something did."""
     if recipe.kind == "baseline":
         return None
-    # Where nothing multiplies with weights, what else there is must be what was asked for.
-    asked = [o for o in executed.operators if o.multiplies] or list(executed.operators)
+    asked = _asked(executed)
     if recipe.kind == "reduced_precision":
         if any(recipe.dtypes in (o.arithmetic, o.weight and o.weight.dtype) for o in asked):
             return None
@@ -73,7 +72,8 @@ def check(recipe: Recipe, executed: Executed) -> None:
         EngineError: nothing of that happened.
     """
     if why := failure(recipe, executed):
-        raise EngineError(why, mend="look at the log of the engine's worker for what it refused")
+        cause, mend = _cause(recipe, executed)
+        raise EngineError(f"{why}; {cause}", mend=mend)
 
 
 def flags(recipe: Recipe, executed: Executed, kept_as: str, signs: bool = False) -> list[Flag]:
@@ -100,6 +100,29 @@ def flags(recipe: Recipe, executed: Executed, kept_as: str, signs: bool = False)
             )
         )
     return found
+
+
+def _asked(executed: Executed) -> list[Operator]:
+    """What a recipe is about: where nothing multiplies with weights, all that there is."""
+    return [o for o in executed.operators if o.multiplies] or list(executed.operators)
+
+
+def _cause(recipe: Recipe, executed: Executed) -> tuple[str, str]:
+    """Why nothing of a build is what its recipe asks for, and what to do, in words."""
+    layers = [o for o in executed.operators if o.multiplies]
+    if layers and all(_excluded(recipe, o) for o in layers):
+        return "the recipe leaves all layers in float", "name fewer layers in the recipe's exclude"
+    if recipe.kind == "reduced_precision":
+        return (
+            f"{recipe.engine} does not compute this model in {recipe.dtypes} on this machine",
+            f"ship float32, or try another engine, or a CPU that has instructions for {recipe.dtypes}",
+        )
+    if not layers:
+        return f"this model has no layer that {recipe.engine} quantizes", "ship float32, or try another engine"
+    return (
+        f"{recipe.engine} left all layers in float",
+        "ship float32, or try another engine or more recipes (--preset full)",
+    )
 
 
 def _kept_integer(operator: Operator) -> bool:
