@@ -195,3 +195,19 @@ def test_evaluate_says_that_the_classes_look_to_be_in_another_order(place):
     assert done.returncode == 0
     assert "data: the classes look to be in another order than the model's" in done.stderr
     assert "--classes ant,bee,cow,dog, gives 9" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["evaluate", "compare"])
+def test_a_model_whose_answer_depends_on_the_batch_is_refused(place, command):
+    model = onnx.load(place / "model.onnx")
+    last = model.graph.node[-1]
+    output, last.output[0] = last.output[0], "raw"
+    model.graph.node.append(onnx.helper.make_node("ReduceMean", ["raw"], ["mean"], "mean", axes=[0]))
+    model.graph.node.append(onnx.helper.make_node("Sub", ["raw", "mean"], [output], "sub"))
+    onnx.save(model, place / "model.onnx")
+    more = ("--out", "run") if command == "compare" else ()
+    done = bitpick(place, command, "model.onnx", "--data", "set.npz", *more)
+    assert done.returncode == 2
+    assert "the answer of model.onnx for a sample depends on the other samples in its batch" in done.stderr
+    assert "call model.eval()" in done.stderr
+    assert not (place / "run").exists()

@@ -67,6 +67,9 @@ def evaluate(model: Source, load_data: LoadData, listener: Listener, judging: Ju
                 "shapes": [tensor.shape for tensor in signature.outputs],
                 "predictions": None,
             }
+            told = {key: payload[key] for key in ("recipe", "folder", "samples", "threads")}
+            told |= {"names": [tensor.name for tensor in signature.outputs], "model": Path(model.name).name}
+            executor.run(each.environment, f"{FUNCTIONS}:check_independence", told)
             if fits.unsettled:
                 some, out = samples.head(CHECK_SAMPLES), Path(folder) / "some.npz"
                 fields = {key: value for key, value in payload.items() if key not in ("task", "predictions")}

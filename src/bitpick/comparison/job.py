@@ -219,6 +219,15 @@ def run(recipe: Recipe, folder: Path, samples: Samples, threads: int, shapes: Sh
     save(out, {f"output{i}": each for i, each in enumerate(found)})
 
 
+@validate_call
+def check_independence(
+    recipe: Recipe, folder: Path, samples: Samples, threads: int, names: list[str], model: str
+) -> None:
+    """Refuse a build whose answers depend on the batch, see `outputs.check_independence`."""
+    with engine(recipe.engine).open(open_build(folder), SessionSettings(threads)) as session:
+        outputs.check_independence(session, samples, names, model, outputs.QUANTIZED_LIMIT)
+
+
 @dataclass(frozen=True)
 class Inspected:
     """What `inspect` reports: fields of a row."""

@@ -214,7 +214,7 @@ class _OnnxRuntimeSession(Session):
         if not settings.optimize:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._session = ort.InferenceSession(build.main, options, providers=["CPUExecutionProvider"])
-        self.alone = build.recipe.activations == "dynamic"
+        self.alone = build.recipe.activations == "dynamic" or (_RAW in build.recipe.options and _rounds(build.main))
         inputs = self._session.get_inputs()
         self._names = [source.name for source in inputs]
         leading = inputs[0].shape[0] if inputs[0].shape else None
@@ -230,6 +230,14 @@ class _OnnxRuntimeSession(Session):
     def outputs(self, native: tuple[int, list[Any]]) -> Arrays:
         count, parts = native
         return joined(parts, count, self._fixed)
+
+
+def _rounds(path: Path) -> bool:
+    """Whether a graph from elsewhere finds scales as it runs, for all samples of a batch at once."""
+    import onnx
+
+    nodes = onnx.load(path, load_external_data=False).graph.node
+    return any(node.op_type.startswith("DynamicQuantize") for node in nodes)
 
 
 def _grid() -> list[str]:

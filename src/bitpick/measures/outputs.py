@@ -20,7 +20,9 @@ EVALUATION_BATCH = 500
 _TOGETHER = 8  # samples
 # Kernels for several samples add up in another order than those for one; statistics over a batch move answers by
 # percents.
-_TOGETHER_LIMIT = 1e-3
+TOGETHER_LIMIT = 1e-3
+QUANTIZED_LIMIT = 0.05
+"""For models that may be quantized: where a sum rounds otherwise, a number takes the next place of its grid."""
 _MOST_NUMBERS = 25_000_000  # of one batch's inputs: 100 MB
 
 
@@ -79,18 +81,23 @@ def _gathered(parts: Iterator[Arrays], count: int) -> Arrays:
     return found
 
 
-def check_independence(session: Session, samples: Samples, names: Sequence[str], source: str) -> None:
+def check_independence(
+    session: Session, samples: Samples, names: Sequence[str], source: str, limit: float = TOGETHER_LIMIT
+) -> None:
     """Refuse a model whose answer for a sample depends on what else is in its batch: it is judged in batches.
 
     Args:
-        session: the float model.
+        session: the model; one that is judged on one sample at a time is not looked at.
         samples: of which the first few are run together, and each by itself.
         names: of its outputs.
         source: the model, as messages call it.
+        limit: how much an output may differ, as a share of its largest number.
 
     Raises:
         ModelError: an output does not have a row for each sample, or another one in a batch than alone.
     """
+    if session.alone:
+        return
     count = min(samples.count, _TOGETHER)
     batch = next(samples.head(count).batches(count))
     together, again = (session.outputs(session.run(session.prepare(batch))) for _ in range(2))
@@ -105,14 +112,14 @@ def check_independence(session: Session, samples: Samples, names: Sequence[str],
                     mend="cut the model before the step that selects or joins rows, and do that step after it",
                 )
             difference = _distance(many[place : place + 1], one, many)
-            if difference > _TOGETHER_LIMIT and _distance(many, repeated, many) > _TOGETHER_LIMIT:
+            if difference > limit and _distance(many, repeated, many) > limit:
                 raise ModelError(
                     f"{source} gives another answer each time: {name} differs by up to {100 * difference:.2g}% of its "
                     "largest number for the same samples",
                     expected="a model in evaluation mode, without random numbers",
                     mend="call model.eval() (PyTorch) or pass training=False (Keras) before you export it",
                 )
-            if difference > _TOGETHER_LIMIT:
+            if difference > limit:
                 raise ModelError(
                     f"the answer of {source} for a sample depends on the other samples in its batch: alone, {name} of "
                     f"sample {place} differs by up to {100 * difference:.2g}% of its largest number",
