@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +17,6 @@ from bitpick.source import Source
 from tests.conversion import format_steps as steps
 
 pytestmark = pytest.mark.frameworks
-HERE = Path(__file__).parent
-
-
-@pytest.fixture(scope="module")
-def pool(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]))
-        pool = WorkerPool(tmp_path_factory.mktemp("logs"))
-        yield pool
-        pool.close()
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from bitpick.conversion import litert_file, litert_signed
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import SessionSettings
-from bitpick.executors.pool import WorkerPool
 from bitpick.preprocessing import Preprocessing
 from bitpick.recipe import Recipe, baseline
 
@@ -26,14 +22,9 @@ IMAGES = np.random.default_rng(1).random((5, 8, 8, 3), dtype=np.float32)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(pool, tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
-    with pytest.MonkeyPatch.context() as patch:
-        here = str(Path(__file__).parent)
-        patch.setenv("PYTHONPATH", os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])]))
-        pool = WorkerPool(tmp_path_factory.mktemp("logs"))
-        pool.run("keras", "litert_steps:write", {"folder": folder})
-        pool.close()
+    pool.run("keras", "litert_steps:write", {"folder": folder})
     np.save(folder / "images.npy", IMAGES)
     return folder
 

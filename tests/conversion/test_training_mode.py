@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from bitpick.errors import ModelError
-from bitpick.executors.pool import WorkerPool
 
 pytestmark = pytest.mark.frameworks
-
-
-@pytest.fixture(scope="module")
-def pool(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        here = str(Path(__file__).parent)
-        patch.setenv("PYTHONPATH", os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])]))
-        pool = WorkerPool(tmp_path_factory.mktemp("logs"))
-        yield pool
-        pool.close()
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from bitpick.measures import coverage
 from bitpick.model import Format
 from bitpick.recipe import Recipe
 from tests.engines.graphs.conftest import LAYERS, MACS, WEIGHTS, codes, save, sizes, volume, weighted
+from tests.engines.graphs.torch_nets import odd
 
 pytestmark = pytest.mark.frameworks
 
@@ -144,20 +145,7 @@ def test_operators_of_every_kind_count_their_weights_and_their_work():
 
     from bitpick.engines.graphs.executorch import executed
 
-    class Odd(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.table = torch.nn.Embedding(20, 6)
-            self.recurrent = torch.nn.LSTM(6, 8, bidirectional=True, batch_first=True)
-            self.front = torch.nn.Parameter(torch.randn(5, 7))
-            self.up = torch.nn.ConvTranspose1d(16, 4, 3, groups=2)
-
-        def forward(self, ids):
-            states, _ = self.recurrent(self.table(ids))
-            mixed = torch.matmul(self.front, states)
-            return self.up(mixed.transpose(1, 2)), torch.bmm(mixed, mixed.transpose(1, 2))
-
-    program = torch.export.export(Odd().eval(), (torch.zeros(1, 7, dtype=torch.long),))
+    program = torch.export.export(odd(einsum=False), (torch.zeros(1, 7, dtype=torch.long),))
     lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
     found = executed(lowered.to_executorch().buffer)
     lstm = 2 * 4 * 8 * (6 + 8)

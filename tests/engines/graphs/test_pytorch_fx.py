@@ -10,6 +10,7 @@ from bitpick.measures import coverage
 from bitpick.model import Format
 from bitpick.recipe import Recipe
 from tests.engines.graphs.conftest import LAYERS, bits, positions, sizes, volume, weighted
+from tests.engines.graphs.torch_nets import odd
 
 pytestmark = pytest.mark.frameworks
 
@@ -137,21 +138,8 @@ def test_operators_of_every_kind_count_their_weights_and_their_work():
     torch = pytest.importorskip("torch")
     from bitpick.engines.graphs.pytorch_fx import executed
 
-    class Odd(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.table = torch.nn.Embedding(20, 6)
-            self.recurrent = torch.nn.LSTM(6, 8, bidirectional=True, batch_first=True)
-            self.front = torch.nn.Parameter(torch.randn(5, 7))
-            self.up = torch.nn.ConvTranspose1d(16, 4, 3, groups=2)
-
-        def forward(self, ids):
-            states, _ = self.recurrent(self.table(ids))
-            mixed = torch.einsum("hi,nij->nhj", self.front.t(), torch.matmul(self.front, states))
-            return self.up(mixed.transpose(1, 2)), torch.bmm(mixed, mixed.transpose(1, 2))
-
     ids = torch.zeros(1, 7, dtype=torch.long)
-    found = executed(torch.jit.trace(Odd().eval(), (ids,)), (ids,))
+    found = executed(torch.jit.trace(odd(), (ids,)), (ids,))
     lstm = 2 * 4 * 8 * (6 + 8)
     by_kind = {o.kind.removeprefix("aten::"): (o.weights, o.macs) for o in found.operators if o.weights or o.macs}
     assert by_kind == {

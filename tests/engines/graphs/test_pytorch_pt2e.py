@@ -14,6 +14,7 @@ from bitpick.model import Format
 from bitpick.recipe import Recipe
 from tests.conftest import lacks
 from tests.engines.graphs.conftest import LAYERS, WEIGHTS, sizes, weighted
+from tests.engines.graphs.torch_nets import odd
 
 pytestmark = [
     pytest.mark.frameworks,
@@ -125,22 +126,9 @@ def test_operators_of_every_kind_count_their_weights_and_their_work():
     torch = pytest.importorskip("torch")
     from bitpick.engines.graphs.pytorch_pt2e import eager
 
-    class Odd(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.table = torch.nn.Embedding(20, 6)
-            self.recurrent = torch.nn.LSTM(6, 8, bidirectional=True, batch_first=True)
-            self.front = torch.nn.Parameter(torch.randn(5, 7))
-            self.up = torch.nn.ConvTranspose1d(16, 4, 3, groups=2)
-
-        def forward(self, ids):
-            states, _ = self.recurrent(self.table(ids))
-            mixed = torch.einsum("hi,nij->nhj", self.front.t(), torch.matmul(self.front, states))
-            return self.up(mixed.transpose(1, 2)), torch.bmm(mixed, mixed.transpose(1, 2))
-
     batch = {0: torch.export.Dim("batch", min=1)}
     ids = torch.zeros(2, 7, dtype=torch.long)
-    found = eager(torch.export.export(Odd().eval(), (ids,), dynamic_shapes=(batch,)))
+    found = eager(torch.export.export(odd(), (ids,), dynamic_shapes=(batch,)))
     lstm = 2 * 4 * 8 * (6 + 8)
     by_kind = {o.kind: (o.weights, o.macs) for o in found.operators if o.weights or o.macs}
     assert by_kind == {
