@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -165,28 +166,24 @@ def _attribute(module: Any, value: Any) -> tuple[str, Any] | None:
     node = value.node()
     while node.kind() in ("aten::t", "aten::transpose", "aten::permute", "aten::numpy_T", "aten::detach"):
         node = node.inputsAt(0).node()
+    names, found = _stored(module, node)
+    return (".".join(names), found) if names and hasattr(found, "numel") else None
+
+
+def _stored(module: Any, node: Any) -> tuple[list[str], Any]:
+    """The path that a chain of `prim::GetAttr` follows from a module, and what is there; the module without a chain."""
     names: list[str] = []
     while node.kind() == "prim::GetAttr":
         names.insert(0, node.s("name"))
         node = node.inputsAt(0).node()
-    found = module
-    for each in names:
-        found = getattr(found, each)
-    return (".".join(names), found) if names and hasattr(found, "numel") else None
+    return names, functools.reduce(getattr, names, module)
 
 
 def weight_of(module: Any, node: Any) -> tuple[str, Any]:
     """The name of a node's module, and its weight."""
     import torch
 
-    names: list[str] = []
-    maker = node.inputsAt(1).node()
-    while maker.kind() == "prim::GetAttr":
-        names.insert(0, maker.s("name"))
-        maker = maker.inputsAt(0).node()
-    found = module
-    for name in names:
-        found = getattr(found, name)
+    names, found = _stored(module, node.inputsAt(1).node())
     if "quantized::" in node.kind():
         # One axis is packed as two are.
         name = next((n for n in ("linear", "conv3d") if n in node.kind()), "conv2d")
