@@ -132,7 +132,7 @@ class Metric(Measure):
     Attributes:
         value: on the evaluation set.
         interval: at 95%.
-        of: the output and the channel that it is of, in words, where the worst of several is what counts.
+        of: the output and channel where it is worst, in words, if several are measured.
     """
 
     value: float

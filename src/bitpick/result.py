@@ -65,8 +65,8 @@ class Row(Record):
 
     Attributes:
         reason: why there is none.
-        out_of_reach: whether its engine can make nothing of this model on this machine, and nobody asked for it by
-            name; reports tell such rows in one line.
+        out_of_reach: whether its engine cannot use this model on this machine, and the request does not name it;
+            reports have one line for all such rows.
         recipe_fields: the recipe, where its id does not decode.
         deprecated: why nobody should start with this engine today; such a row is measured and never recommended.
         settings: what the runtime must be told when it opens the files; part of what ships.
@@ -151,7 +151,7 @@ class ModelRecord(Record):
     """The model and how each of its forms was verified.
 
     Attributes:
-        notes: what was assumed about the model, or changed in it before anything was built, in words.
+        notes: what was assumed about the model, or changed in it, before anything was built.
     """
 
     source: str
@@ -275,7 +275,7 @@ class Run(Record):
         diagnosis: which layers of a row hurt, where that was asked for.
         examples: evaluation samples that the recommended build, or the most accurate one, predicts otherwise than its
             float32.
-        notes: why there are rows that the preset does not have.
+        notes: why rows were added to those of the preset, and what else was done to all rows.
     """
 
     schema_version: int = SCHEMA_VERSION

@@ -11,9 +11,9 @@ class Exact(BaseModel):
     """How far both sides of a conversion are from exact arithmetic: the same graph, run in float64.
 
     Attributes:
-        samples: on how many samples: those on which the sides differ most.
-        source: root mean square of the source's differences from it, as a share of the output's.
-        target: that of the target.
+        samples: how many samples: those on which the sides differ most.
+        source: root mean square of the source's differences from the exact output, as a share of the output's.
+        target: the same for the target.
     """
 
     model_config = _STRICT
@@ -29,14 +29,14 @@ class Hop(BaseModel):
     Attributes:
         samples: how many.
         max_abs_diff: largest absolute difference between the outputs of both sides; absent where their shapes differ.
-        rms_diff: root mean square of the differences, as a share of that of the output. Of several
-            outputs, this and the other measures are of the one that differs most.
+        rms_diff: root mean square of the differences, as a share of that of the output. With several
+            outputs, this and the other measures are for the one that differs most.
         channel_diff: the same for the channel, row or other place along an axis that differs most, without the
-            unluckiest tenth of the samples.
-        bound: what `rms_diff` and `channel_diff` are held to; beyond it, `exact` decides.
-        exact: what was measured where that bound was exceeded.
-        no_exact: why nothing was, where the graph does not run in float64.
-        tolerance: what `max_abs_diff` was held to, in older runs.
+            worst tenth of the samples.
+        bound: the most that `rms_diff` and `channel_diff` may be; above it, `exact` decides.
+        exact: how far both sides are from exact arithmetic, measured if that bound is exceeded.
+        no_exact: why the graph does not run in float64, where `exact` is absent for that reason.
+        tolerance: the most that `max_abs_diff` might be, in older runs.
         top1_agreement: share of samples with the same top-1 class; absent where the outputs are not the scores of
             classes.
     """

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from bitpick.conversion import keras_precision
-from bitpick.executors.pool import WorkerPool
 
 PRECISIONS = ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"]
 
@@ -39,16 +35,6 @@ def test_the_coarsest_of_several_precisions():
     assert keras_precision.coarsest(["float64"]) is np.float32
     assert keras_precision.coarsest(["float64", "mixed_float16"]) is np.float16
     assert keras_precision.coarsest(["float16", "mixed_bfloat16"]).__name__ == "bfloat16"
-
-
-@pytest.fixture(scope="module")
-def pool(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        here = str(Path(__file__).parent)
-        patch.setenv("PYTHONPATH", os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])]))
-        pool = WorkerPool(tmp_path_factory.mktemp("logs"))
-        yield pool
-        pool.close()
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +70,7 @@ def test_the_conversion_says_so_and_the_keras_build_ships_what_was_read(pool, in
     source = write(pool, inputs, tmp_path, "net.keras")
     notes = pool.run("keras", "bitpick.conversion.onnx_from_keras:convert",
                      {"source": source, "out": tmp_path / "net.onnx"}).value  # fmt: skip
-    assert notes == ["the model is in mixed_float16: it is read in float32, and compared as that"]
+    assert notes == ["the model is in mixed_float16: it is read and compared in float32"]
     assert pool.run("keras", "keras_precision_steps:ship", {"source": source, "out": tmp_path / "build"}).value == []
 
 
@@ -93,4 +79,4 @@ def test_a_builder_of_a_mixed_model_gives_a_float32_saved_model(pool, inputs, tm
     source = write(pool, inputs, tmp_path, "net.weights.h5")
     payload = {"out": tmp_path / "saved", "source": source, "builder": "keras_precision_steps:build"}
     made = pool.run("keras", "bitpick.conversion.saved_model_maker:make", payload).value
-    assert made["notes"] == ["the model is in mixed_float16: it is read in float32, and compared as that"]
+    assert made["notes"] == ["the model is in mixed_float16: it is read and compared in float32"]
