@@ -126,12 +126,12 @@ MISTAKES = {
     ),
     "scale": (
         ["--data", "photos", "--scale", "255"],
-        "the values look to be on the wrong scale: the float model gets",
+        "the values seem to be on the wrong scale: the float model gets",
         "leaving --scale, --mean and --std out gives 9",
     ),
     "class order": (
         ["--data", "photos", "--classes", "dog,cow,bee,ant"],
-        "the classes look to be in another order than the model's: the float model gets",
+        "the classes seem to be in a different order from the model's: the float model gets",
         "--classes ant,bee,cow,dog, gives 9",
     ),
     "labels": (
@@ -193,7 +193,7 @@ def test_without_labels_evaluate_says_what_to_do(place):
 def test_evaluate_says_that_the_classes_look_to_be_in_another_order(place):
     done = bitpick(place, "evaluate", "model.onnx", "--data", "photos", "--classes", "dog,cow,bee,ant")
     assert done.returncode == 0
-    assert "data: the classes look to be in another order than the model's" in done.stderr
+    assert "data: the classes seem to be in a different order from the model's" in done.stderr
     assert "--classes ant,bee,cow,dog, gives 9" in done.stderr
 
 

@@ -157,7 +157,7 @@ def test_a_float_litert_file_is_compared_by_litert_alone(place):
     assert rows["litert:float32"]["accuracy"]["correct"] == 8934
     assert rows["litert:s8dynamic"]["status"] == "ok"
     assert rows["onnxruntime:float32"]["status"] == "unsupported"
-    assert "no conversion leads there from litert" in rows["onnxruntime:float32"]["reason"]
+    assert "no conversion goes there from litert" in rows["onnxruntime:float32"]["reason"]
     refused = bitpick(place, "compare", "run/builds/litert__s8dynamic/model.tflite", "--no-bench", "--out", "again")
     assert refused.returncode == 2
     assert "is quantized already" in refused.stderr

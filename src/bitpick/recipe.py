@@ -220,7 +220,7 @@ class Recipe(BaseModel):
             raise RecipeError(
                 f"{text!r} is not a recipe id",
                 expected="<engine>:<dtypes>-<granularity>-<calibration>, e.g. onnxruntime:s8u8-per_channel-minmax",
-                mend="see what each engine has with: bitpick engines",
+                mend="list each engine's recipes with: bitpick engines",
             )
         options = (o.partition("=") for o in match["options"].split("+")[1:])
         try:
@@ -234,7 +234,7 @@ class Recipe(BaseModel):
         except ValidationError as error:
             reasons = "; ".join(e["msg"].removeprefix("Value error, ") for e in error.errors())
             raise RecipeError(
-                f"{text!r} is not a recipe: {reasons}", mend="see what each engine has with: bitpick engines"
+                f"{text!r} is not a recipe: {reasons}", mend="list each engine's recipes with: bitpick engines"
             ) from error
 
 

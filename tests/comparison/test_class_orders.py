@@ -29,7 +29,7 @@ def seen(trained: list[str], classes: tuple[str, ...], wrong: float = 0.1) -> tu
 def test_a_usual_order_is_named_as_what_it_is(classes, trained, words):
     found = class_orders.better(*seen(trained, classes), classes)
     assert found.option == (
-        f"the model looks trained with the classes in the order of {words}: --classes {','.join(trained)}"
+        f"the model seems to have been trained with the classes in the order of {words}: --classes {','.join(trained)}"
     )
     assert found.share > 0.85
 

@@ -230,9 +230,11 @@ def test_a_guess_is_settled_by_what_the_float_model_gives_and_told(compare):
     assert (run.task, run.request.margin) == ("deviation", "5%")
     assert run.row(TENSOR).metric.name == "deviation"
     guessed = next(note for note in run.data.notes if "the task is taken to be" in note)
-    assert "deviation, as there are no labels, and the output is not the input again" in guessed
-    assert guessed.endswith("--task says otherwise")
-    assert "the output is not the input again" in compare.told
+    assert (
+        "deviation, because there are no labels, and the output has the input's shape but does not reproduce" in guessed
+    )
+    assert guessed.endswith("--task overrides it")
+    assert "the output has the input's shape but does not reproduce it" in compare.told
 
 
 def test_labels_of_minus_1_and_1_beside_one_score(compare):
@@ -425,7 +427,7 @@ def test_a_build_whose_scores_died_beside_boxes_is_flagged_and_never_recommended
     run = compare([weight], rng.random((2 * COUNT, 8)), None, judging=Judging(task="deviation"), flag_drop=2)
     row = run.row(TENSOR)
     assert [flag.code for flag in row.flags] == ["dead_channel"]
-    told = "output (channel 4 of 5 on axis 1) is constant in this build, and varies in the float32"
+    told = "output (channel 4 of 5 on axis 1) is constant in this build but varies in the float32"
     assert row.flags[0].text == told
     assert row.metric.of == "output, channel 4 of 5 on axis 1"
     found, own = answers(compare, TENSOR)[:, 4], answers(compare, FLOAT)[:, 4]

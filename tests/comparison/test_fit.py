@@ -115,7 +115,7 @@ def test_what_is_only_guessed_is_settled_by_what_the_float_model_gives(made, tmp
     other = found.settled(found.evaluation, (np.tanh(-inputs),))
     assert other.task.kind == "deviation"
     assert len(other.notes) == 2
-    assert "is not the input again" in other.notes[0]
+    assert "does not reproduce it" in other.notes[0]
 
 
 def test_the_output_with_scores_is_found_among_several(made):

@@ -158,7 +158,7 @@ def test_the_same_comparison_again_keeps_what_was_imported(compare, root, measur
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda f: f.update(recipe="fake:nothing"), "is of the build fake:nothing, and the run has no such build"),
+        (lambda f: f.update(recipe="fake:nothing"), "is of the build fake:nothing, which this run does not have"),
         (lambda f: f["files"].update({"model.npz": "0" * 64}), "another build.*: model.npz is not the same"),
         (lambda f: f.update(settings={"a": "b"}), "another build.*: the session settings are not the same"),
         (lambda f: f["samples"][3].update(digest="0" * 32), "03.*npy is none of the samples"),

@@ -29,7 +29,7 @@ def offers(use_engines):
 def test_a_recipe_that_no_conversion_leads_to_says_so(offers):
     told = {each.recipe.engine: each.unsupported for each in with_reach(offers, Format.RAW_ONNX)}
     assert told["onnxruntime"] is None
-    assert "no conversion leads there from raw_onnx" in told["keras"]
+    assert "no conversion goes there from raw_onnx" in told["keras"]
 
 
 def test_engines_that_can_make_nothing_are_out_of_reach(offers):

@@ -80,7 +80,7 @@ def test_values_on_another_scale_are_named_with_the_mend(tmp_path, trained, give
     model = Model(trained)
     found = suspicions.suspicion(model, data(tmp_path, model, given_), CLASSES)
     assert found.grave
-    assert found.what.startswith("the values look to be on the wrong scale: the float model gets")
+    assert found.what.startswith("the values seem to be on the wrong scale: the float model gets")
     assert found.mend.startswith(mend)
 
 
@@ -102,7 +102,7 @@ def test_classes_in_another_order_are_named_in_the_order_of_the_model(tmp_path_f
     if list(order) == [0, 1, 2, 3]:
         assert found is None
         return
-    assert found.what.startswith("the classes look to be in another order than the model's: the float model gets")
+    assert found.what.startswith("the classes seem to be in a different order from the model's: the float model gets")
     assert f"--classes {','.join(CLASSES[i] for i in order)}, gives 9" in found.mend
     assert found.grave
 

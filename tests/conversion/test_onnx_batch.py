@@ -186,9 +186,9 @@ def test_an_input_for_several_samples_at_once_beside_one_of_a_single_sample_is_r
     ]
     ends = {"x": (FLOAT, ["n", 4]), "t": (FLOAT, [2, 4]), "k": (INT64, [])}
     found = model(nodes, ends, {"y": (FLOAT, ["n", 4])})
-    with pytest.raises(ModelError, match="the input t of m has 2 places along axis 0") as raised:
+    with pytest.raises(ModelError, match="the input t of m has size 2 along axis 0") as raised:
         module.find(found, [X, X, np.full(4, 3)], "m")
-    assert raised.value.expected == "for each sample an array of shape (2, 4) for t"
+    assert raised.value.expected == "an array of shape (2, 4) in each sample for t"
     assert module.find(found, [X, normal(2, 4), np.full(4, 3)], "m").inputs == (0, None, None)
 
 

@@ -109,7 +109,7 @@ def test_a_model_that_needs_no_change_is_copied_byte_for_byte(tmp_path):
 
 def test_what_was_changed_is_told(half, tmp_path):
     (note,) = module.make(str(tmp_path / "made.onnx"), str(half)).notes
-    assert "half.onnx has numbers in float16: it is read as float32" in note
+    assert "half.onnx stores numbers in float16: it is read as float32" in note
 
 
 def test_nodes_out_of_order_are_sorted(tmp_path):

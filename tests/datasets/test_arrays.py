@@ -179,7 +179,9 @@ def test_arrays_of_one_number_a_sample_are_columns(tmp_path):
 def test_inputs_that_only_their_order_tells_apart_are_told(tmp_path):
     model = Signature((Tensor("a", (4,)), Tensor("b", (4,))), (Tensor("scores", (3,)),))
     found = arrays_of(tmp_path, signature=model, left=X, right=X, y=Y)
-    assert "inputs by their order: a gets left, b gets right; inputs: in a data.yaml says otherwise" in found.notes
+    assert (
+        "inputs are matched by order: a gets left, b gets right; inputs: in a data.yaml overrides that" in found.notes
+    )
 
 
 def test_an_array_of_words_has_the_name_that_the_user_gave_it(tmp_path):

@@ -8,7 +8,7 @@ from bitpick.datasets.csv_file import CsvTable
 from bitpick.errors import DataError
 
 INDEX = "the first column, which has no name and numbers the rows, is left out"
-NAMELESS = "a.csv has no line of names: its columns are called 0 to {}, from left to right"
+NAMELESS = "a.csv has no header: its columns are called 0 to {}, from left to right"
 
 
 def read(folder, *lines: str, end: str = "\n") -> tuple[dict[str, list[str]], list[str]]:
@@ -74,7 +74,7 @@ def test_the_first_row_has_names_or_is_a_sample(tmp_path, head):
 
 
 def test_a_first_column_without_a_name_that_is_no_index(tmp_path):
-    with pytest.raises(DataError, match=r"the column 1 of .* has no name"):
+    with pytest.raises(DataError, match=r"column 1 of .* has no name"):
         read(tmp_path, ",a", "0.5,1", "0.7,2")
 
 

@@ -23,13 +23,13 @@ def test_cells_by_column(tmp_path, monkeypatch, delimiter):
     ("content", "says"),
     [
         (b"", "expected: the names of the columns"),
-        (b"a,,c\n1,x,2\n", "the column 2 of"),
-        (b"a\n1,5\n2,5\n", "row 1 has 2 cells, and there are 1 columns"),
+        (b"a,,c\n1,x,2\n", "column 2 of"),
+        (b"a\n1,5\n2,5\n", "row 1 has 2 cells, but there are 1 columns"),
         (b"a,a\n1,2\n", "has two columns 'a'"),
-        (b"a,b\n1,2\n3\n", "row 2 has 1 cells, and there are 2 columns"),
+        (b"a,b\n1,2\n3\n", "row 2 has 1 cells, but there are 2 columns"),
         (b"a;b\n1;2\n3;4;5\n", "a cell for each column, separated by semicolons"),
         (b"a,b\n" + b"1,2\n" * 10_000 + b"1,\xff\n", "cannot be read after row 0"),
-        (b"\xff\xfe,b\n", "is no text in UTF-8"),
+        (b"\xff\xfe,b\n", "is not UTF-8 text"),
     ],
 )
 def test_what_is_no_table(tmp_path, content, says):

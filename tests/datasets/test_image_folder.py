@@ -58,7 +58,7 @@ def test_pictures_alone_have_no_labels_or_those_of_a_file(photos, tmp_path):
     greens = found.evaluation.inputs["image"][:, 0, 0, 1]
     np.testing.assert_array_equal(found.evaluation.labels, greens >= 5)
     (tmp_path / "labels.txt").write_text("cat\n")
-    with pytest.raises(DataError, match="has 1 labels, and there are 10 pictures"):
+    with pytest.raises(DataError, match="has 1 labels, but there are 10 pictures"):
         load(root, MODEL, checked({"labels": str(tmp_path / "labels.txt")}))
 
 
@@ -132,7 +132,10 @@ def test_what_is_left_out_is_counted_and_named(photos):
     (root / "c").mkdir()
     (root / "__MACOSX").mkdir()
     told = next(note for note in load(root, MODEL).notes if "left out" in note)
-    assert told == "3 files or folders are left out, as bitpick reads no picture there: a/x.heic, b/notes.txt, c/"
+    assert (
+        told
+        == "3 files or folders are left out, because bitpick finds no readable picture there: a/x.heic, b/notes.txt, c/"
+    )
 
 
 @pytest.mark.parametrize("above", ["PetImages", "test", "archive/train"])
@@ -140,7 +143,7 @@ def test_classes_in_a_folder_that_is_alone_are_classes(photos, above):
     root = photos({f"{above}/cat": 10, f"{above}/dog": 10})
     found = load(root, MODEL)
     assert (found.name, found.classes) == ("photos", ("cat", "dog"))
-    assert f"the pictures are those in {above.split('/')[-1]}/, the only folder with any" in found.notes
+    assert f"the pictures are those in {above.split('/')[-1]}/, the only folder that has pictures" in found.notes
 
 
 def test_the_name_of_a_folder_is_that_which_it_has(photos, monkeypatch):
@@ -159,7 +162,7 @@ def test_labels_of_a_table_belong_to_the_file_that_their_row_names(photos, tmp_p
     found = load(root, MODEL, said)
     for split in (found.calibration, found.evaluation):
         np.testing.assert_array_equal(split.inputs["image"][:, 0, 0, 1] >= 5, split.labels)
-    assert "labels: the column kind of labels.csv, by the file names in its column file" in found.notes
+    assert "labels: the column kind of labels.csv, matched by the file names in its column file" in found.notes
     (tmp_path / "labels.csv").write_text("\n".join(["file,kind", *rows[1:]]) + "\n")
     with pytest.raises(DataError, match=r"labels\.csv has no row for 007\.png"):
         load(root, MODEL, said)
@@ -171,9 +174,9 @@ def test_a_split_without_classes_is_not_taken_beside_one_with_them(photos):
     assert (found.classes, found.evaluation.count) == (("a", "b"), 4)
     assert found.notes[0] == "not used: test/"
     root = photos({"train/a": 4, "train/b": 4, "test": 3}, name="two")
-    with pytest.raises(DataError, match=r"the pictures in .*test lie in no folders of classes") as error:
+    with pytest.raises(DataError, match=r"the pictures in .*test are not in class folders") as error:
         load(root, MODEL)
-    assert "give the folder with classes alone" in error.value.mend
+    assert "give only the split with class folders" in error.value.mend
     (root / "data.yaml").write_text("calibration: test\nevaluation: train\n")
-    with pytest.raises(DataError, match=r"the pictures in .*test lie in no folders of classes"):
+    with pytest.raises(DataError, match=r"the pictures in .*test are not in class folders"):
         load(root / "data.yaml", MODEL)

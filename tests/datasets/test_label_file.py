@@ -24,7 +24,7 @@ def test_from_files_of_their_own(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("no.txt", None, "there is no file of labels"),
+        ("no.txt", None, "there is no label file"),
         ("a.txt", "a\n\nb\n", "line 2 of"),
         ("a.txt", "", "is empty"),
         ("a.csv", "x,y\n1,2\n", "has the columns x, y"),
@@ -45,7 +45,7 @@ def test_a_column_that_names_none_of_the_files_leaves_their_order(tmp_path):
     (tmp_path / "a.csv").write_text("age,kind\n30,x\n7,y\n50,z\n")
     found, told = label_file.of_files(f"{tmp_path / 'a.csv'}:kind", FILES)
     assert list(found) == ["x", "y", "z"]
-    assert told == "labels: those of a.csv, for the pictures in the order of their file names"
+    assert told == "labels: the lines of a.csv, in the order of the pictures' file names"
 
 
 def test_a_column_that_names_the_files_gives_each_its_own(tmp_path):

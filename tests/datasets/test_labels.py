@@ -60,9 +60,9 @@ def test_minus_1_and_1_are_two_classes_of_which_1_has_the_higher_score(given_):
     found = labels.encode({"train": given_, "test": given_[1:]}, signature=takes(4, classes=1))
     assert (found.classes, found.values) == (("-1", "1"), (-1, 1))
     assert [list(each) for each in found.labels.values()] == [[0, 1, 1], [1, 1]]
-    assert "1 is the one that a higher score stands for" in found.notes[0]
+    assert "a higher score means 1" in found.notes[0]
     assert labels.encode({"": given_}, asked=("no", "yes")).classes == ("no", "yes")
-    with pytest.raises(DataError, match="-1 and 1, and there are 3 names"):
+    with pytest.raises(DataError, match="-1 and 1, but there are 3 class names"):
         labels.encode({"": given_}, asked=("a", "b", "c"))
 
 
@@ -87,7 +87,7 @@ def test_as_many_numbers_as_the_model_has_scores_are_the_names_of_its_classes(gi
     found = labels.encode({"": given_}, signature=takes(4, classes=3))
     assert list(found.classes) == sorted(map(str, given_))
     assert [int(found.classes[i]) for i in found.labels[""]] == [int(each) for each in given_]
-    assert "guessed, --classes says otherwise" in found.notes[0]
+    assert "guessed, --classes overrides it" in found.notes[0]
 
 
 def test_1_and_2_beside_one_number_may_be_classes_or_values():
@@ -112,7 +112,7 @@ def test_numbers_are_names_too_where_an_order_of_them_is_asked_for(given_, order
 def test_numbers_are_those_of_the_names_that_are_asked_for_where_these_are_words():
     found = labels.encode({"": np.array([2, 0])}, asked=("ant", "bee", "cow"))
     assert (found.classes, list(found.labels[""])) == (("ant", "bee", "cow"), [2, 0])
-    with pytest.raises(DataError, match="the label '3' is none of the 3 classes"):
+    with pytest.raises(DataError, match="the label '3' is not one of the 3 classes"):
         labels.encode({"": np.array([3, 0])}, asked=("ant", "bee", "cow"))
 
 
@@ -147,7 +147,7 @@ def test_the_names_of_labels_of_which_several_hold():
 
 
 def test_a_name_that_is_no_class():
-    with pytest.raises(DataError, match="the label 'dgo' is none of the 2 classes"):
+    with pytest.raises(DataError, match="the label 'dgo' is not one of the 2 classes"):
         labels.encode({"": np.array(["cat", "dgo"])}, asked=("cat", "dog"))
 
 
@@ -175,6 +175,6 @@ def test_names_that_are_numbers_are_names_where_the_source_says_so():
 
 
 def test_labels_that_are_hidden():
-    with pytest.raises(DataError, match="go from -1 to -1, and the data set names 3 classes") as error:
+    with pytest.raises(DataError, match="go from -1 to -1, but the data set names 3 classes") as error:
         labels.encode({"": np.array([-1, -1])}, known=("a", "b", "c"))
     assert "evaluate on a split with labels" in error.value.mend

@@ -91,7 +91,7 @@ def test_the_order_of_classes_that_is_asked_for_is_that_of_a_whole_data_set_too(
     [
         ({"labels": "y.npy"}, "leave --labels out"),
         ({"split": 0.5}, "leave --split out"),
-        ({"classes": ("ant", "bee", "cow")}, "'dog' is none of the 3 classes"),
+        ({"classes": ("ant", "bee", "cow")}, "'dog' is not one of the 3 classes"),
     ],
 )
 def test_an_option_that_a_whole_data_set_has_no_use_for_is_refused(dataset, said, says):

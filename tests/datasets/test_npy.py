@@ -41,7 +41,7 @@ def test_many_rows_have_a_longer_number_in_the_same_header(tmp_path):
 def test_rows_of_another_shape_are_refused(tmp_path):
     with npy.Writer(tmp_path / "a.npy") as writer:
         writer.append(np.zeros((2, 3), np.uint8))
-        with pytest.raises(DataError, match=r"sample 2 of a has shape \(4,\), and those before it \(3,\)"):
+        with pytest.raises(DataError, match=r"sample 2 of a has shape \(4,\), but those before it have \(3,\)"):
             writer.append(np.zeros((1, 4), np.uint8))
 
 

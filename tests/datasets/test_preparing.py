@@ -29,7 +29,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (5, 4, 6, 3), dtype=np.uint8)
 def test_nothing_said_hands_over_raw_values_and_says_so(tmp_path):
     found, notes = prepared(tmp_path, PIXELS, takes(4, 6, 3))
     np.testing.assert_array_equal(found, PIXELS)
-    assert notes == ("values go to the model as they are, 0 to 255: guessed, --scale, --mean and --std say otherwise",)
+    assert notes == ("values go to the model as they are, 0 to 255: guessed, --scale, --mean and --std override it",)
 
 
 def test_floats_that_fit_are_nothing_to_speak_of(tmp_path):

@@ -153,8 +153,8 @@ def test_a_stream_that_outgrows_the_cache_ends_with_a_mend(monkeypatch):
         (3, "a data set cannot be a int"),
         (lambda samples: samples, "a function gives no samples when it is called: TypeError"),
         ([], "has no samples"),
-        ([np.zeros(2), np.zeros(3)], r"sample 1 of input has shape \(3,\), and those before it \(2,\)"),
-        ([{"a": np.zeros(2)}, {"b": np.zeros(2)}], "a sample has b, and those before it a"),
+        ([np.zeros(2), np.zeros(3)], r"sample 1 of input has shape \(3,\), but those before it have \(2,\)"),
+        ([{"a": np.zeros(2)}, {"b": np.zeros(2)}], "a sample has b, but those before it have a"),
         ([np.array([object()])], "has the dtype object"),
     ],
 )
@@ -212,5 +212,5 @@ def test_what_is_no_number_has_the_name_that_the_user_gave_it():
 
 
 def test_samples_whose_dtype_changes_are_refused():
-    with pytest.raises(DataError, match="sample 1 of input is float32, and those before it int64"):
+    with pytest.raises(DataError, match="sample 1 of input is float32, but those before it are int64"):
         streams.keep([np.array([1, 2]), np.array([1.5, 2.5])], checked({}))

@@ -165,13 +165,13 @@ def test_what_runs_in_float_is_named_and_what_the_recipe_leaves_in_float_is_not(
 @pytest.mark.parametrize(
     ("recipe", "operator", "says"),
     [
-        (STATIC, dense(), "nothing of this build runs as integers: the runtime executes Gemm d"),
+        (STATIC, dense(), "no part of this build runs as integers: the runtime executes Gemm d"),
         (STATIC, Operator("s", "Softmax", "float32"), "the runtime executes Softmax s"),
         (STATIC, Operator("t", "Trees", "float32", FLOAT32, FLOAT32, 9, uncounted=True), "executes Trees t"),
-        ("e:s8dynamic", dense(), "nothing of this build runs as integers"),
+        ("e:s8dynamic", dense(), "no part of this build runs as integers"),
         ("e:s8weights", dense(), "no weight of this build is an 8-bit integer"),
-        ("e:float16", dense(), "nothing of this build is float16"),
-        ("e:bfloat16", dense(), "nothing of this build is bfloat16"),
+        ("e:float16", dense(), "no part of this build is float16"),
+        ("e:bfloat16", dense(), "no part of this build is bfloat16"),
     ],
 )
 def test_a_build_that_is_nothing_of_what_was_asked_for_is_refused(recipe, operator, says):

@@ -109,7 +109,7 @@ def test_what_lies_beside_the_weights_is_told_where_it_is_a_fifth(size, said):
     found = find(Executed((conv(),)), size=size)
     assert ("container" in found) == said
     if said:
-        text = f"{(size - 5000) / 1000:.1f} kB of {size / 1000:.1f} kB are no weights"
+        text = f"{(size - 5000) / 1000:.1f} kB of {size / 1000:.1f} kB are not weights"
         assert found["container"].text.startswith(text)
 
 

@@ -77,7 +77,7 @@ RNG = np.random.default_rng(0)
         (lambda batch: batch[: len(batch) // 2 + 1], "does not have one row for each sample: its shape is"),
         (lambda batch: np.repeat(batch, 2, axis=0), "does not have one row for each sample: its shape is"),
         (lambda batch: batch[:, : 1 + len(batch)], "does not have one row for each sample: its shape is"),
-        (lambda batch: batch + RNG.normal(size=batch.shape), "gives another answer each time: y differs"),
+        (lambda batch: batch + RNG.normal(size=batch.shape), "gives a different answer each time: y differs"),
         (lambda batch: np.where(len(batch) > 1, np.nan, batch), "depends on the other samples in its batch"),
     ],
 )

@@ -51,7 +51,9 @@ def better(predicted: Classes, targets: Classes, classes: tuple[str, ...]) -> Or
     words, order, gain = max(usual, key=lambda each: each[2], default=("", np.arange(size), 0.0))
     if gain > 0 and (fitting is None or gain >= fitting[1] - _NEAR):
         share = float((order[predicted] == targets).mean())
-        told = f"the model looks trained with the classes in the order of {words}: {_option(classes, order)}"
+        told = (
+            f"the model seems to have been trained with the classes in the order of {words}: {_option(classes, order)}"
+        )
         return Order(told, gain, share)
     if fitting is None:
         return None

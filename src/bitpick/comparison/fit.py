@@ -73,7 +73,7 @@ class Fitted:
         """How builds are judged, where that was guessed, and beside what, in words; once it is settled."""
         told = [self.chosen.note] if self.chosen.note else []
         if self.task.against_float and self.evaluation.labels is None:
-            told.append("no labels: builds are compared with what the float model answers; --labels names some")
+            told.append("no labels: builds are compared with the float model's answers; name labels with --labels")
         return told
 
     @property
@@ -110,7 +110,7 @@ def fitted(load_data: LoadData, signature: Signature, source: str, judging: Judg
     _check(evaluation, signature, source)
     judging = judging or Judging()
     if judging.task in registry.WITHOUT_LABELS and evaluation.labels is not None:
-        told = f"the labels are not used: the task {judging.task} compares with what the float model gives"
+        told = f"the labels are not used: the task {judging.task} compares with the float model's outputs"
         dataset = replace(dataset.without_labels(), notes=(*dataset.notes, told))
         evaluation = dataset.samples(dataset.evaluation, names)
     labels = None if evaluation.labels is None else evaluation.targets()
@@ -146,7 +146,7 @@ def record(found: Fitted, drawn: CalibrationDraw, seed: int) -> DataRecord:
 def fixed_sizes(signature: Signature, samples: Samples) -> list[str]:
     """What is told of each input that leaves sizes beside the batch free."""
     return [
-        f"the input {tensor} leaves sizes free: engines that need fixed ones, such as LiteRT, get {_words(shape)}, "
+        f"the input {tensor} has free sizes: engines that need fixed ones, such as LiteRT, get {_words(shape)}, "
         "the shape of the samples"
         for tensor, shape in zip(signature.inputs, samples.shapes, strict=True)
         if tensor.shape is not None and None in tensor.shape

@@ -174,7 +174,7 @@ def count(source: Path, recipe: Recipe, samples: Samples) -> dict[str, int | Non
         with tempfile.TemporaryDirectory() as folder:
             build = each.build(source, recipe, samples, None, Path(folder))
             operators = each.inspect(build, next(samples.head(1).batches(1))).operators
-    except Exception:  # noqa: BLE001 - a run that can go on does not end for a count
+    except Exception:  # noqa: BLE001 - a run does not fail because a count does
         return {"parameters": parameters, "macs": None}
     known = not any(operator.uncounted for operator in operators)
     return {"parameters": parameters, "macs": sum(operator.macs for operator in operators) if known else None}

@@ -38,7 +38,7 @@ def unreachable(recipe: Recipe, source: Format) -> str | None:
     if start_form(recipe, source) is not None:
         return None
     wanted = " or ".join(engine(recipe.engine).form(recipe))
-    return f"it starts from {wanted}, and no conversion leads there from {source}"
+    return f"it starts from {wanted}, and no conversion goes there from {source}"
 
 
 def signature_of(raw: Path, executor: Executor, environment: str) -> Signature:
@@ -59,6 +59,6 @@ def check_installed(source: Format) -> None:
         absent = [p for p in hop.packages if installed_version(p) is None]
         if absent:
             raise ModelError(
-                f"the conversion {hop.name} needs {', '.join(absent)}, not installed",
+                f"the conversion {hop.name} needs {', '.join(absent)}, which is not installed",
                 mend=f"pip install 'bitpick[{hop.environment}]', or give the model as .onnx",
             )

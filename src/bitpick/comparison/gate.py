@@ -62,7 +62,7 @@ def gate(run: Run, rules: Rules, row_ids: Sequence[str] = (), against: Run | Non
     """
     if run.state != "complete":
         why = f": {run.error.what}" if run.error else ""
-        fix = (run.error.fix if run.error else None) or "run the same command again, which goes on from there"
+        fix = (run.error.fix if run.error else None) or "run the same command again: it continues from there"
         became = "failed" if run.state == "failed" else f"is {run.state}"
         raise RequestError(f"the run {became}{why}", expected="a complete run", mend=fix)
     if against is not None:
@@ -135,7 +135,7 @@ def _rules(row: Row, run: Run, rules: Rules) -> Iterator[Check]:
 def _coverage(row: Row, asked: float) -> Check:
     found = row.coverage
     if found is None:
-        return Check(row.id, "coverage", False, "has no coverage: the run does not tell what it computes on integers")
+        return Check(row.id, "coverage", False, "has no coverage: the run does not say what it computes on integers")
     text = f"computes {100 * found.macs:.1f}% on integers, of {100 * asked:.1f}% asked for"
     if found.uncounted:
         text += f"; that leaves out {', '.join(found.uncounted)}, whose work could not be counted"

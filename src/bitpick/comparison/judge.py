@@ -95,7 +95,7 @@ def dead(names: Sequence[str], own: Arrays, other: Arrays) -> list[Flag]:
             which = named(places, len(known.signal), known.axis)
             lost.append(f"{name}{f' ({which})' if len(known.signal) > 1 else ''}")
     is_, vary = ("is", "varies") if len(lost) == 1 else ("are", "vary")
-    text = f"{' and '.join(lost)} {is_} constant in this build, and {vary} in the float32"
+    text = f"{' and '.join(lost)} {is_} constant in this build but {vary} in the float32"
     return [Flag(code="dead_channel", text=text)] if lost else []
 
 

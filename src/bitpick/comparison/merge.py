@@ -130,7 +130,7 @@ def _build_of(found: Results, work: Store, path: Path) -> Row:
     row = work.run.row(found.recipe)
     if row is None or row.target != "host" or row.status != "ok" or not row.files:
         raise DataError(
-            f"{path} is of the build {found.recipe}, and the run has no such build",
+            f"{path} is of the build {found.recipe}, which this run does not have",
             expected="results of one of its builds",
             mend="name the run that the build was copied from",
         )
@@ -174,6 +174,6 @@ def _outputs(found: Results, native: Arrays, path: Path) -> Arrays:
     if not all(np.isfinite(each).all() for each in outputs):
         raise DataError(
             f"{path} has outputs that are not finite, and the build's outputs here are finite",
-            mend="run run.py on the device again; if they stay so, the build does not work on that device",
+            mend="run run.py on the device again; if they are still not finite, the build does not work on that device",
         )
     return outputs

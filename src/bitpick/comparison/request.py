@@ -107,7 +107,7 @@ def make_request(
     for recipe in named:
         if engine_names and recipe.engine not in engine_names:
             raise RecipeError(
-                f"the recipe {recipe.id} is of the engine {recipe.engine}, which --engine leaves out",
+                f"the recipe {recipe.id} is for the engine {recipe.engine}, which --engine leaves out",
                 expected=f"recipes of {', '.join(engine_names)}",
                 mend=f"leave out --engine, or add --engine {recipe.engine}",
             )
@@ -251,7 +251,7 @@ def check_recipe(recipe: Recipe) -> None:
         RecipeError: no such engine, or outside its capabilities.
     """
     if refusal := engine(recipe.engine).refusal(recipe):
-        raise RecipeError(f"{recipe.id}: {refusal}", mend="see what each engine has with: bitpick engines")
+        raise RecipeError(f"{recipe.id}: {refusal}", mend="list each engine's recipes with: bitpick engines")
 
 
 def offers(request: RequestRecord, model: Model, host: Host) -> list[Offer]:

@@ -181,7 +181,8 @@ def _check_writable(out: Path) -> None:
     parent = next(p for p in out.absolute().parents if p.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(
-            f"the output {out} cannot be written: no right to write in {parent}", mend="name another place with --out"
+            f"the output {out} cannot be written: no permission to write in {parent}",
+            mend="name another place with --out",
         )
 
 

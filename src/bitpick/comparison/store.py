@@ -109,7 +109,7 @@ class Store:
             raise OutputError(f"the output {self.root} is a file", expected="a directory, existing or not")
         missing = next((p for p in (self.root, *self.root.parents) if p.exists()), Path("/"))
         if not os.access(missing, os.W_OK | os.X_OK):
-            raise self._unwritable(f"no right to write in {missing}")
+            raise self._unwritable(f"no permission to write in {missing}")
         if self.root.is_dir() and any(self.root.iterdir()):
             self.previous = self._earlier(overwrite)
         if self.previous is not None:

@@ -173,7 +173,7 @@ def alternatives(samples: Samples) -> Iterator[tuple[str, str, Samples]]:
             each = own.model_copy(update=fields)
             if each != own:
                 prepared = (*samples.preprocessing[:place], each, *samples.preprocessing[place + 1 :])
-                mistake = "the values look to be on the wrong scale"
+                mistake = "the values seem to be on the wrong scale"
                 if each.reverse_channels != own.reverse_channels:
                     mistake = "the channels look swapped"
                 yield mistake, words + where, samples.model_copy(update={"preprocessing": prepared})
@@ -211,7 +211,7 @@ def _choices(own: Preprocessing, stored: NDArray[Any], colours: bool) -> Iterato
 
 
 def other_order(predicted: Classes, targets: Classes, classes: tuple[str, ...]) -> str:
-    """That the classes look to be in another order than the model's, with the option that gives it; else nothing."""
+    """That the classes seem to be in a different order, with the option that gives the model's; else nothing."""
     found = _ordered_otherwise(predicted, targets, classes)
     return "" if found is None else f"{found.mistake}; {found.mend}"
 
@@ -221,7 +221,7 @@ def _ordered_otherwise(predicted: Classes, targets: Classes, classes: tuple[str,
     found = class_orders.better(predicted, targets, classes)
     if found is None:
         return None
-    mistake = "the classes look to be in another order than the model's"
+    mistake = "the classes seem to be in a different order from the model's"
     return _Better(mistake, f"{found.option}, gives {_percent(found.share)}", found.gain)
 
 

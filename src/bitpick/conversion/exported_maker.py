@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     import torch
 
 
-_EVALUATE = "call model.eval() before it is exported or traced, and export it again"
-_ASK = (
-    "its code does so even after model.eval(): let it ask for self.training, as in F.dropout(x, training=self.training)"
-)
+_EVALUATE = "call model.eval(), then export or trace the model again"
+_ASK = "its code does so even after model.eval(): use self.training there, as in F.dropout(x, training=self.training)"
 
 
 def make(out: str, source: str, kind: str, state_dict: str | None = None, inputs: str | None = None) -> Made:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bitpick.errors import ModelError
 from bitpick.library_errors import telling_line
 
-EVALUATE = "build the model without training=True where it calls these layers, and load the weights into that"
+EVALUATE = "build the model without training=True in the calls of these layers, and load the weights into it"
 
 
 def use_tensorflow() -> None:

@@ -39,7 +39,7 @@ def note(path: Path) -> list[str]:
 
 def told(found: Sequence[str]) -> list[str]:
     """The same of precisions that were found."""
-    return [f"the model is in {', '.join(found)}: it is read in float32, and compared as that"] if found else []
+    return [f"the model is in {', '.join(found)}: it is read and compared in float32"] if found else []
 
 
 def coarsest(found: Sequence[str]) -> Any:

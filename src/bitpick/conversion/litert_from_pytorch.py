@@ -38,5 +38,5 @@ def convert(source: str, out: str) -> None:
         told = telling_line(error)
         raise OperatorError(
             f"litert-torch cannot convert the model to LiteRT: {told}",
-            mend="give a float .tflite file of the model as a model of its own, or leave LiteRT out",
+            mend="convert it to a float .tflite file yourself and run bitpick on that, or leave LiteRT out",
         ) from error

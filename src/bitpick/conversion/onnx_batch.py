@@ -97,9 +97,9 @@ def _refuse_groups(trial: Trial, name: str) -> None:
         size = None if axis is None else shape[axis]
         if isinstance(size, int) and size > 1:
             raise ModelError(
-                f"the input {value.name} of {name} has {size} places along axis {axis}, which is not the batch: other "
-                "inputs take one sample at a time",
-                expected=f"for each sample an array of shape {_words(shape)} for {value.name}",
+                f"the input {value.name} of {name} has size {size} along axis {axis}, which cannot be the "
+                "batch: the other inputs take one sample at a time",
+                expected=f"an array of shape {_words(shape)} in each sample for {value.name}",
                 mend="store the whole array with each sample",
             )
 

@@ -130,7 +130,7 @@ def opened(
         raise OperatorError(
             f"ONNX Runtime cannot load {name} (opset {opset_of(model)}): {telling_line(error)}",
             expected="a model of standard ONNX operators that ONNX Runtime runs",
-            mend="export the model again without what the message names, or give it as it was before its export",
+            mend="export the model again without what the message names, or give the model that it was exported from",
         ) from error
 
 

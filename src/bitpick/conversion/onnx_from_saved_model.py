@@ -55,7 +55,7 @@ def convert(source: str, out: str) -> list[str]:
         told = telling_line(error)
         raise OperatorError(
             f"tf2onnx cannot convert {Path(source).name} to opset {OPSET}: {told}",
-            mend="convert it to .onnx yourself, and give that",
+            mend="convert it to .onnx yourself, and run bitpick on that",
         ) from error
     _drop_inputs(made, captured)
     for node in made.graph.node:
@@ -65,7 +65,7 @@ def convert(source: str, out: str) -> list[str]:
     if not saved_model_copy.is_mixed(Path(source)):
         return []
     _check(Path(source), model)
-    return ["the model computes in half precision with float32 weights: it is read in float32, and compared as that"]
+    return ["the model computes in half precision with float32 weights: it is read and compared in float32"]
 
 
 def _drop_inputs(model: onnx.ModelProto, names: set[str]) -> None:

@@ -111,19 +111,19 @@ def _notes(floats: Sequence[str], axes: Axes, model: onnx.ModelProto, name: str)
     """What a user should know of what was done, in words."""
     notes = []
     if floats:
-        notes.append(f"{name} has numbers in {' and '.join(floats)}: it is read as float32, which the baselines run in")
+        notes.append(f"{name} stores numbers in {' and '.join(floats)}: it is read as float32, like the baselines")
     moved = [(v.name, a) for v, a in zip(inputs_of(model.graph), axes.inputs, strict=True) if a]
     moved += [(v.name, a) for v, a in zip(model.graph.output, axes.outputs, strict=True) if a]
     if moved:
         told = ", ".join(f"axis {axis} of {each}" for each, axis in moved)
-        notes.append(f"the batch is {told}: builds take and give it as the first axis")
+        notes.append(f"the batch is {told}: builds have it as the first axis")
     whole = [v.name for v, a in zip(inputs_of(model.graph), axes.inputs, strict=True) if a is None]
     whole += [v.name for v, a in zip(model.graph.output, axes.outputs, strict=True) if a is None]
     if axes.branches:
-        notes.append("a branch of the graph is chosen for a whole batch: builds run one sample at a time")
+        notes.append("the graph chooses a branch for a whole batch, so builds run one sample at a time")
     elif whole:
         verb = "has" if len(whole) == 1 else "have"
         notes.append(
-            f"{', '.join(whole)} {verb} no batch axis: builds run one sample at a time, with a first axis of 1"
+            f"{', '.join(whole)} {verb} no batch axis, so builds run one sample at a time, with a first axis of size 1"
         )
     return notes

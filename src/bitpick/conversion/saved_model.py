@@ -108,7 +108,7 @@ def load(path: Path, float32: bool = True) -> SavedModel:
             expected="a folder that the installed version of TensorFlow can load",
             mend="check that the folder was copied whole"
             if incomplete
-            else "save it again from where it was made, with model.export('folder') or tf.saved_model.save",
+            else "save it again where it was made, with model.export('folder') or tf.saved_model.save",
         ) from error
     found = dict(loaded.signatures)
     if not found and (own := _own_call(loaded)) is not None:

@@ -141,8 +141,8 @@ def failure(record: HopRecord, where: tuple[str, float] | None, unsteady: str = 
     node = f" The first node that differs is {where[0]}, by up to {where[1]:.3g}." if where else ""
     return ConversionError(
         f"the conversion {record.name} changed the model: over {record.samples} samples {_apart(record)}.{agree}{node}",
-        expected=f"at most {record.bound:.0e} of the outputs' size, or both sides as near to exact arithmetic",
-        mend="the model is probably sound and the converter is not: please report it"
+        expected=f"at most {record.bound:.0e} of the outputs' size, or both sides equally near to exact arithmetic",
+        mend="the model is probably fine and the converter wrong: please report it"
         + (", with the node named above" if where else ""),
     )
 
@@ -161,5 +161,5 @@ def _apart(record: HopRecord) -> str:
             f"{record.exact.target:.2g}"
         )
     if record.no_exact is not None:
-        told += f"; the graph does not run in float64 ({record.no_exact}), which would tell rounding from a defect"
+        told += f"; the graph does not run in float64 ({record.no_exact}), so rounding cannot be told from a defect"
     return told

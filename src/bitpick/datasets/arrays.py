@@ -137,7 +137,7 @@ def _inputs(
         )
     if len(wanted) == len(own) > 1:
         pairs = ", ".join(f"{tensor} gets {name}" for tensor, name in zip(wanted, own, strict=True))
-        return dict(own), [f"inputs by their order: {pairs}; inputs: in a data.yaml says otherwise"]
+        return dict(own), [f"inputs are matched by order: {pairs}; inputs: in a data.yaml overrides that"]
     return dict(own), []
 
 
@@ -145,9 +145,9 @@ def _check_input(where: str, name: str, dtype: np.dtype[Any]) -> None:
     """Refuse an array that is no input, by its name."""
     if dtype.kind in "SU":
         raise DataError(
-            f"the array {name} in {where} holds words, which a model does not take",
+            f"the array {name} in {where} holds words, but models take numbers",
             expected="numbers",
-            mend=f"encode them as for the model, or, where these are the labels, say --labels {name}",
+            mend=f"encode them as the model expects; if they are the labels, say --labels {name}",
         )
     npy.check_numbers(dtype, f"{name} in {where}")
 

@@ -35,7 +35,8 @@ def _pyarrow() -> Any:
     """
     if installed_version("pyarrow") is None:
         raise DataError(
-            "Parquet files and Hugging Face datasets need pyarrow, not installed", mend="pip install 'bitpick[arrow]'"
+            "Parquet files and Hugging Face datasets need pyarrow, which is not installed",
+            mend="pip install 'bitpick[arrow]'",
         )
     import pyarrow as pa
 

@@ -90,9 +90,9 @@ def dataset(
     if given and len(given) != len(chosen):
         without = next(split for split in chosen if split not in given)
         raise DataError(
-            f"the split {without} of {name} has no labels, and the other one has",
+            f"the split {without} of {name} has no labels, but the other one does",
             expected="labels in both, or in none",
-            mend="give the file or folder with labels alone: it is divided into two sets",
+            mend="give only the file or folder with labels: bitpick divides it into two sets",
         )
     encoded = labels.encode(given, known, options.class_names, signature)
     told += dict.fromkeys(note for each in chosen.values() for note in each.notes)

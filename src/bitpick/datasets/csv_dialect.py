@@ -83,7 +83,7 @@ def of(path: Path) -> Dialect:
         ):
             delimiter, looked[" "] = " ", spaced
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is no text in UTF-8: {error.reason}", mend="save it as CSV in UTF-8") from error
+        raise DataError(f"{path} is not UTF-8 text: {error.reason}", mend="save it as CSV in UTF-8") from error
     rows = looked[delimiter]
     if not rows:
         raise DataError(f"{path} is empty", expected="the names of the columns, and rows of cells below them")
@@ -140,7 +140,7 @@ def _described(path: Path, delimiter: str, rows: Sequence[Row]) -> Dialect:
     has_names = _are_names(names, body)
     if not has_names:
         body, names = [row for row in rows if len(row) == width], [str(i) for i in range(width)]
-        notes.append(f"{path.name} has no line of names: its columns are called 0 to {width - 1}, from left to right")
+        notes.append(f"{path.name} has no header: its columns are called 0 to {width - 1}, from left to right")
     columns = []
     for place, name in enumerate(names):
         cells = [row[place] for row in body if place < len(row)]
@@ -149,7 +149,7 @@ def _described(path: Path, delimiter: str, rows: Sequence[Row]) -> Dialect:
         elif name:
             columns.append((place, name))
         elif any(cells) or not cells:
-            raise DataError(f"the column {place + 1} of {path} has no name", expected="a name for each column")
+            raise DataError(f"column {place + 1} of {path} has no name", expected="a name for each column")
     comma = _has_decimal_comma(delimiter, body)
     if comma:
         notes.append(f"numbers are written with a decimal comma, as {comma}")

@@ -70,7 +70,7 @@ class CsvTable:
         for number, row in enumerate(rows, done + 1):
             if len(row) != self._dialect.width:
                 raise DataError(
-                    f"{self.name}, row {number} has {len(row)} cells, and there are {self._dialect.width} columns",
+                    f"{self.name}, row {number} has {len(row)} cells, but there are {self._dialect.width} columns",
                     expected=f"a cell for each column, separated by {_SEPARATORS[self._dialect.delimiter]}",
                     mend="put a cell that holds a separator in quotes",
                 )

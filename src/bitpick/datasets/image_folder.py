@@ -106,7 +106,7 @@ def load(folder: Path, options: DataOptions, signature: Signature | None, progre
     inner = [each for each in named.values() if any(p.suffix.lower() in images.suffixes() for p in each.rglob("*"))]
     if len(inner) == 1 and not _images(folder)[0] and not _images(inner[0])[0]:
         found = load(inner[0], options, signature, progress)
-        told = f"the pictures are those in {inner[0].name}/, the only folder with any"
+        told = f"the pictures are those in {inner[0].name}/, the only folder that has pictures"
         return None if found is None else replace(found, name=named_as(folder), notes=(told, *found.notes))
     whole = found_in(folder)
     return None if whole is None else read(named_as(folder), [whole], options, signature, progress)
@@ -164,9 +164,9 @@ def _labelled(parts: Sequence[Pictures], options: DataOptions, signature: Signat
     flat = [part for part in parts if part.folders is None]
     if flat and len(flat) < len(parts):
         raise DataError(
-            f"the pictures in {flat[0].files[0].parent} lie in no folders of classes, and those of the other split do",
-            expected="folders of classes in both splits, or in none",
-            mend="give the folder with classes alone: it is divided into two sets",
+            f"the pictures in {flat[0].files[0].parent} are not in class folders, but those of the other split are",
+            expected="class folders in both splits, or in neither",
+            mend="give only the split with class folders: bitpick divides it into two sets",
         )
     if flat:
         return labels.encode({}, (), asked)
@@ -210,7 +210,7 @@ def _left_out(parts: Sequence[Pictures]) -> list[str]:
         return []
     shown = ", ".join(names[:_TOLD]) + (" …" if len(names) > _TOLD else "")
     what = "1 file or folder is" if len(names) == 1 else f"{len(names):,} files or folders are"
-    return [f"{what} left out, as bitpick reads no picture there: {shown}"]
+    return [f"{what} left out, because bitpick finds no readable picture there: {shown}"]
 
 
 def _skipped(pictures: Pictures, skipped: dict[int, str]) -> list[str]:

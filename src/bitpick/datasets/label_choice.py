@@ -92,7 +92,9 @@ def guessed(parts: Parts, likely: Sequence[str] = ()) -> Choice:
         return Choice(None)
     only_inputs = len(free) > 1 and parts.fits(parts.names) and not parts.fits(parts.beside(weak))
     if only_inputs:
-        return Choice(None, (f"{weak} is an input: the model takes as many {parts.kind}s as there are",))
+        return Choice(
+            None, (f"{weak} is taken as an input, because the model takes as many {parts.kind}s as there are",)
+        )
     if not _is_coordinate(weak, free):
         return _chosen(parts, weak)
     if not parts.fits(parts.beside(weak)):
@@ -112,7 +114,7 @@ def _several(parts: Parts, names: Sequence[str]) -> DataError:
     shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
     return DataError(
         f"more than one {parts.kind} of {parts.where} could be the labels: {shown}",
-        expected="one that is named",
+        expected=f"one {parts.kind} of labels",
         mend=f"say which: {' or '.join(f'--labels {name}' for name in names[:2])}; to go without labels, name the "
         "inputs in a data.yaml",
     )

@@ -24,7 +24,7 @@ def read(text: str) -> Labels:
     """
     path, column = _place(text)
     if not path.is_file():
-        raise DataError(f"there is no file of labels {text}", expected="a .npy, .txt or .csv file")
+        raise DataError(f"there is no label file {text}", expected="a .npy, .txt or .csv file")
     if path.suffix == ".npy":
         labels = np.load(path, allow_pickle=False) if _words(path) else npy.mapped(path)
         return np.asarray(labels)
@@ -36,7 +36,7 @@ def read(text: str) -> Labels:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise DataError(f"the labels {path} are no text: {error}", expected="one label a line, in UTF-8") from error
+        raise DataError(f"the label file {path} is not text: {error}", expected="one label a line, in UTF-8") from error
     while lines and not lines[-1].strip():
         lines.pop()
     words = [line.strip() for line in lines]
@@ -75,14 +75,17 @@ def of_files(text: str, files: Sequence[Path]) -> tuple[Labels, str]:
                     expected=f"a row for each of the {len(files)} files, with its name in the column {name}",
                 )
             found = cells[column][np.array(there)]
-            return found, f"labels: the column {column} of {path.name}, by the file names in its column {name}"
+            return (
+                found,
+                f"labels: the column {column} of {path.name}, matched by the file names in its column {name}",
+            )
     given = read(text)
     if len(given) != len(files):
         raise DataError(
-            f"{text} has {len(given)} labels, and there are {len(files)} pictures",
+            f"{text} has {len(given)} labels, but there are {len(files)} pictures",
             expected="one for each, in the order of their file names",
         )
-    return given, f"labels: those of {path.name}, for the pictures in the order of their file names"
+    return given, f"labels: the lines of {path.name}, in the order of the pictures' file names"
 
 
 def _plain_name(path: str) -> str:

@@ -65,7 +65,7 @@ def encode(
     width = _one_hot(numbers)
     if width:
         numbers = {split: each.argmax(axis=1) for split, each in numbers.items()}
-        notes = ("each row of the labels has one 1: its class",)
+        notes = ("the labels are one-hot: the place of the 1 in a row is the class",)
     if not known and _signs(numbers) and not set(map(str, _SIGNS)) <= set(asked or ()):
         return _of_signs(numbers, asked)
     if not all(map(_whole, numbers.values())):
@@ -147,11 +147,11 @@ def _of_signs(labels: Mapping[str, Labels], known: Sequence[str] | None) -> Enco
     names = tuple(known or map(str, _SIGNS))
     if len(names) != len(_SIGNS):
         raise DataError(
-            f"the labels are -1 and 1, and there are {len(names)} names of classes",
+            f"the labels are -1 and 1, but there are {len(names)} class names",
             expected="two names, that of -1 first",
         )
     chosen = {split: (each > 0).astype(np.int64) for split, each in labels.items()}
-    note = "the labels -1 and 1 are two classes: 1 is the one that a higher score stands for"
+    note = "the labels -1 and 1 are two classes: a higher score means 1"
     return Encoded(chosen, names, (note,), _SIGNS)
 
 
@@ -179,7 +179,7 @@ def _named(words: Mapping[str, Labels], known: Sequence[str], asked: Sequence[st
 
 def _no_class(label: str, classes: Sequence[str]) -> DataError:
     return DataError(
-        f"the label {label!r} is none of the {len(classes)} classes that were given",
+        f"the label {label!r} is not one of the {len(classes)} classes given",
         expected=_list(classes),
         mend="name every class with --classes, in the order of the model's scores",
     )
@@ -221,9 +221,9 @@ def _is_whole(name: str) -> bool:
 def _indices(labels: Labels, count: int) -> NDArray[np.int64]:
     found = labels.astype(np.int64)
     if found.ndim != 1 or found.min() < 0 or found.max() >= count:
-        hidden = "-1 stands for a label that is not told: evaluate on a split with labels" if found.min() == -1 else ""
+        hidden = "-1 marks an unknown label: evaluate on a split with labels" if found.min() == -1 else ""
         raise DataError(
-            f"the labels go from {found.min()} to {found.max()}, and the data set names {count} classes",
+            f"the labels go from {found.min()} to {found.max()}, but the data set names {count} classes",
             expected=f"labels 0 to {count - 1}",
             mend=hidden,
         )
@@ -291,8 +291,8 @@ def _numbered(
 
 def _order_note(names: Sequence[str]) -> str:
     return (
-        f"the labels {_list(names)} are the names of as many classes, whose scores the model gives in this order: "
-        "guessed, --classes says otherwise"
+        f"the labels {_list(names)} are taken as class names, in the order of the model's scores: "
+        "guessed, --classes overrides it"
     )
 
 

@@ -212,7 +212,7 @@ def _same_labels(name: str, files: Mapping[str, Path], options: DataOptions) -> 
         raise DataError(
             f"the split {without[0]} of {name} has no column {options.labels!r} for the labels, and {labelled[0]} has",
             expected="labels in both",
-            mend=f"give the one with labels alone, which is divided: --data {files[labelled[0]]}",
+            mend=f"give only the one with labels, and bitpick divides it: --data {files[labelled[0]]}",
         )
 
 

@@ -58,12 +58,12 @@ class Writer:
         shape, dtype = self._row
         if rows.shape[1:] != shape:
             raise DataError(
-                f"sample {self.count} of {self.name} has shape {rows.shape[1:]}, and those before it {shape}",
+                f"sample {self.count} of {self.name} has shape {rows.shape[1:]}, but those before it have {shape}",
                 expected="samples of one shape",
             )
         if not np.can_cast(rows.dtype, dtype) and (rows.dtype.kind, dtype.kind) != ("f", "f"):
             raise DataError(
-                f"sample {self.count} of {self.name} is {rows.dtype}, and those before it {dtype}",
+                f"sample {self.count} of {self.name} is {rows.dtype}, but those before it are {dtype}",
                 expected="samples of one dtype",
                 mend="give all of them one, e.g. np.asarray(sample, 'float32')",
             )
@@ -114,7 +114,7 @@ class Collector:
         """
         if self._rows and rows.shape[1:] != (shape := self._rows[0].shape[1:]):
             raise DataError(
-                f"a sample of {self.name} has shape {rows.shape[1:]}, and those before it {shape}",
+                f"a sample of {self.name} has shape {rows.shape[1:]}, but those before it have {shape}",
                 expected="samples of one shape",
             )
         self._rows.append(rows)

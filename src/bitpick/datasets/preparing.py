@@ -149,9 +149,9 @@ def _scale(options: PixelOptions, dtype: np.dtype[Any]) -> tuple[float, str]:
         return options.scale, ""
     numbers = [n for each in (options.mean, options.std) if each is not None for n in np.atleast_1d(each)]
     if numbers and dtype == np.uint8 and max(map(abs, numbers)) <= 2:
-        return 255.0, "values divided by 255 before mean and std, as these are small: guessed, --scale says otherwise"
+        return 255.0, "values divided by 255 before mean and std, as these are small: guessed, --scale overrides it"
     if dtype == np.uint8 and not numbers:
-        return 1.0, "values go to the model as they are, 0 to 255: guessed, --scale, --mean and --std say otherwise"
+        return 1.0, "values go to the model as they are, 0 to 255: guessed, --scale, --mean and --std override it"
     return 1.0, ""
 
 

@@ -69,6 +69,6 @@ def told(share: float | None, first: int, second: int) -> str:
     """What a division did, in words."""
     given = few = ""
     if share is None:
-        given = " (--split SHARE, or folders or files named train and test, say otherwise)"
+        given = " (--split SHARE, or folders or files named train and test, override it)"
         few = f"; {first:,} are few to calibrate with, and --split 0.5 gives half" if first < _FEW < second else ""
     return f"one set, divided: {second:,} samples to evaluate on, the other {first:,} to calibrate with{given}{few}"

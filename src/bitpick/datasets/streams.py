@@ -190,9 +190,9 @@ def _array(data: Any, name: str) -> NDArray[Any]:
             found = found.astype(np.str_)
         elif any(isinstance(each, str) for each in found.flat):
             raise DataError(
-                f"sample {other} of {name} is {found.flat[other]!r}, and others are words",
+                f"sample {other} of {name} is {found.flat[other]!r}, but others are words",
                 expected="a word for each sample",
-                mend="fill such samples, or leave them out",
+                mend="fill in such samples, or leave them out",
             )
     if found.dtype.kind not in "biufSU":
         raise DataError(
@@ -248,7 +248,7 @@ def _into(
                 stack.enter_context(made)
                 writers[name] = made
         if set(element.arrays) != set(writers):
-            raise DataError(f"a sample has {', '.join(element.arrays)}, and those before it {', '.join(writers)}")
+            raise DataError(f"a sample has {', '.join(element.arrays)}, but those before it have {', '.join(writers)}")
         written += sum(each.nbytes for each in element.arrays.values())
         if written > looked:
             cache.make_room(written)

@@ -234,7 +234,7 @@ def _check(outputs: Arrays, compiled: Arrays) -> None:
         if noise > _TOLERATED * signal:
             raise Unsupported(
                 f"PyTorch {torch.__version__} compiles this model wrongly: the outputs of the package differ from the "
-                f"graph's with a mean square of {noise:.2g}, where they have a variance of {signal:.2g}",
+                f"graph's by a mean square of {noise:.2g}, and their variance is {signal:.2g}",
                 mend="ship a build of another engine, or try another version of PyTorch",
             )
 

@@ -187,5 +187,5 @@ def note(engine: str, layers: Iterable[str]) -> tuple[str, ...]:
     if not names:
         return ()
     shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-    why = "some of their values are not finite, or so large, as a mask is, that 8 bits could not tell the others apart"
+    why = "some of their values are not finite, or so large (as in a mask) that 8 bits cannot tell the others apart"
     return (f"{engine} leaves {shown} in float: {why}",)

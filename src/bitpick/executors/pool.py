@@ -231,7 +231,7 @@ class Worker:
         what = f"the worker process {self.name} {how}{where}"
         if code == -signal.SIGKILL:
             return WorkerError(
-                f"{what}. Mostly that means that the system ran out of memory",
+                f"{what}. This usually means that the system ran out of memory",
                 mend="free some memory, or run fewer jobs at once (--jobs 1)",
             )
         ends = f", which ends with: {last}" if (last := self._last_words()) else ""

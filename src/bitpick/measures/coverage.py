@@ -55,14 +55,14 @@ def failure(recipe: Recipe, executed: Executed) -> str | None:
     if recipe.kind == "reduced_precision":
         if any(recipe.dtypes in (o.arithmetic, o.weight and o.weight.dtype) for o in asked):
             return None
-        return f"nothing of this build is {recipe.dtypes}: the runtime executes {_words(asked)}"
+        return f"no part of this build is {recipe.dtypes}: the runtime executes {_words(asked)}"
     if recipe.activations == "float32":
         if any(_kept_integer(o) for o in executed.operators):
             return None
         return f"no weight of this build is an 8-bit integer: the runtime executes {_words(asked)}"
     if any(o.integer for o in asked):
         return None
-    return f"nothing of this build runs as integers: the runtime executes {_words(asked)}"
+    return f"no part of this build runs as integers: the runtime executes {_words(asked)}"
 
 
 def check(recipe: Recipe, executed: Executed) -> None:

@@ -100,7 +100,7 @@ def _big(executed: Executed, constants: Iterable[tuple[str, NDArray[np.generic]]
         yield Finding(
             code="container",
             about="big",
-            text=f"{_kilobytes(overhead)} of {_kilobytes(size)} are no weights: names, scales, biases, constants, the "
+            text=f"{_kilobytes(overhead)} of {_kilobytes(size)} are not weights: names, scales, biases, constants, the "
             "graph, code",
         )
 

@@ -114,8 +114,8 @@ def check_independence(
             difference = _distance(many[place : place + 1], one, many)
             if difference > limit and _distance(many, repeated, many) > limit:
                 raise ModelError(
-                    f"{source} gives another answer each time: {name} differs by up to {100 * difference:.2g}% of its "
-                    "largest number for the same samples",
+                    f"{source} gives a different answer each time: {name} differs by up to {100 * difference:.2g}% of "
+                    "its largest number for the same samples",
                     expected="a model in evaluation mode, without random numbers",
                     mend="call model.eval() (PyTorch) or pass training=False (Keras) before you export it",
                 )
@@ -123,7 +123,7 @@ def check_independence(
                 raise ModelError(
                     f"the answer of {source} for a sample depends on the other samples in its batch: alone, {name} of "
                     f"sample {place} differs by up to {100 * difference:.2g}% of its largest number",
-                    expected="a model that answers for each sample by itself",
+                    expected="a model whose answer for a sample does not depend on the others",
                     mend="call model.eval() (PyTorch) or pass training=False (Keras) before you export it; statistics "
                     "over the batch cannot be used once a model is deployed",
                 )

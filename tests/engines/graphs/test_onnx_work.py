@@ -184,7 +184,7 @@ def test_the_body_of_a_loop_works_as_often_as_it_runs(tmp_path):
     loop = helper.make_node("Loop", ["trips", "", "x"], ["y"], "loop", body=body)
     found = read(tmp_path, [loop], {"x": random(1, 3)}, {"W": random(3, 3), "trips": np.array(7)})
     assert totals(found) == (9, 7 * 9)
-    assert coverage.failure(STATIC, found) == "nothing of this build runs as integers: the runtime executes MatMul step"
+    assert coverage.failure(STATIC, found) == "no part of this build runs as integers: the runtime executes MatMul step"
 
 
 def test_the_body_of_a_scan_works_at_each_step(tmp_path):

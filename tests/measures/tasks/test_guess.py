@@ -105,7 +105,7 @@ def test_0_and_1_beside_the_input_again_are_anomalies_and_beside_scores_classes(
     # What is learned from normal samples alone is no classifier.
     assert kind(np.abs(X), X, labels, names, one_class=True) == "anomaly"
     picture = RNG.random((200, 4, 4, 1)).astype(np.float32)
-    with pytest.raises(DataError, match="is not that input again"):
+    with pytest.raises(DataError, match="does not reproduce it"):
         kind(RNG.random((200, 4, 4, 1)).astype(np.float32), picture, labels, ("0", "1"))
 
 

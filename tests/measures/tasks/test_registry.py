@@ -91,8 +91,8 @@ def test_the_output_that_the_labels_are_about():
 def test_what_was_guessed_is_told_and_what_was_asked_for_is_not():
     ends = Signature((Tensor("x", (4,)),), (Tensor("y", (4,)),))
     told = choose(Case(ends, (), WHOLE, "m.onnx", Judging()))
-    assert told.note.startswith("the task is taken to be classification, as the labels are classes")
-    assert told.note.endswith("; --task says otherwise")
+    assert told.note.startswith("the task is taken to be classification, because the labels are classes")
+    assert told.note.endswith("; --task overrides it")
     assert choose(Case(ends, (), WHOLE, "m.onnx", Judging(task="classification"))).note == ""
 
 
@@ -107,7 +107,7 @@ def test_labels_of_no_class_count_for_nothing_or_are_refused():
 
 
 def test_anomalies_are_not_guessed_of_minus_1_and_1():
-    with pytest.raises(DataError, match="either may be the anomalies"):
+    with pytest.raises(DataError, match="either could mean an anomaly"):
         made([(8, 8, 3)], BITS, ("-1", "1"), task="anomaly")
 
 

@@ -96,9 +96,10 @@ def _anomaly(case: Case, numbers: bool, otherwise: Guess | None) -> Guess:
     assert case.mirrored is not None
     output, given = case.signature.outputs[case.mirrored[0]].name, case.signature.inputs[case.mirrored[1]].name
     told = "the labels are " + ("0 and 1" if numbers else "those of two classes")
+    alike = f"the output {output} has the shape of the input {given}"
+    one_class = Guess("anomaly", f"{told}, all calibration samples have the same label, and {alike}")
     if case.one_class and numbers:
-        one = "all calibration samples have the same label"
-        return Guess("anomaly", f"{told}, {one}, and the output {output} has the shape of the input {given}")
+        return one_class
     if case.seen is None:
         return Guess("anomaly", "", unsure=True)
     p_value = _worse(case)
@@ -109,17 +110,18 @@ def _anomaly(case: Case, numbers: bool, otherwise: Guess | None) -> Guess:
             expected="the normal class first, and the anomalies second",
             mend=f"--classes {second},{first}",
         )
-    if case.unexplained <= REPRODUCES or case.one_class:
-        return Guess("anomaly", f"{told}, and the output {output} is the input {given} again ({_left(case)})")
+    if case.one_class:
+        return one_class
+    if case.unexplained <= REPRODUCES:
+        return Guess("anomaly", f"{told}, and the output {output} reproduces the input {given} ({_left(case)})")
     if p_value < _LEVEL:
         of = "1" if numbers else case.classes[1]
         return Guess("anomaly", f"{told}, and samples of {of} have an output {output} farther from the input {given}")
     if otherwise is None:
         raise DataError(
-            f"{told}, and the output {output} has the shape of the input {given}, but is not that input again "
-            f"({_left(case)})",
+            f"{told}, and {alike}, but does not reproduce it ({_left(case)})",
             expected="an output that the labels can be compared with",
-            mend="say what it is for with --task",
+            mend="say what the model is for with --task",
         )
     return otherwise
 
@@ -149,11 +151,13 @@ def _without_labels(case: Case) -> Guess:
     if case.seen is None and (again or case.counts[0] > 1):
         return Guess("reconstruction" if again else "agreement", "", unsure=True)
     if again and case.unexplained <= REPRODUCES:
-        return Guess("reconstruction", f"{no_labels}the output is the input again ({_left(case)})")
+        return Guess("reconstruction", f"{no_labels}the output reproduces the input ({_left(case)})")
     if again:
-        return Guess("deviation", f"{no_labels}the output is not the input again, whose shape it has ({_left(case)})")
+        return Guess(
+            "deviation", f"{no_labels}the output has the input's shape but does not reproduce it ({_left(case)})"
+        )
     if case.counts[0] < 2:
-        return Guess("deviation", f"{no_labels}the output is no row of scores")
+        return Guess("deviation", f"{no_labels}the output is not a row of scores")
     assert case.seen is not None
     if _scores(case.seen.outputs[0].reshape(len(case.seen.outputs[0]), -1)):
         return Guess("agreement", f"{no_labels}the output looks like a score for each of {case.counts[0]} classes")
@@ -162,7 +166,7 @@ def _without_labels(case: Case) -> Guess:
 
 def _left(case: Case) -> str:
     left = "more than all" if case.unexplained > 1 else f"{100 * case.unexplained:.2g}%"
-    return f"it leaves {left} of the input's variance, where {100 * REPRODUCES:g}% is the most"
+    return f"it leaves {left} of the input's variance; at most {100 * REPRODUCES:g}% may be left"
 
 
 def _scores(values: NDArray[np.float32]) -> bool:

@@ -102,14 +102,14 @@ def choose(case: Case) -> Chosen:
     metric = case.judging.metric
     if metric is not None and metric not in METRICS[kind]:
         raise RequestError(
-            f"the model {case.source} and the data set make the task {kind}, which is not judged by {metric}",
+            f"the model {case.source} and the data set suggest the task {kind}, which is not judged by {metric}",
             expected=f"one of {', '.join(METRICS[kind])}",
             mend="" if asked else "say what the model is for with --task",
         )
     task = _MAKERS[kind](case)
     if guessed is None:
         return Chosen(task)
-    note = f"the task is taken to be {kind}, as {guessed.because}; --task says otherwise"
+    note = f"the task is taken to be {kind}, because {guessed.because}; --task overrides it"
     return Chosen(task, note, guessed.unsure)
 
 
@@ -223,7 +223,7 @@ def _anomaly(case: Case) -> Anomaly:
     output, given = _mirrored(case)
     if case.classes == ("-1", "1"):
         raise DataError(
-            "the labels are -1 and 1, of which either may be the anomalies",
+            "the labels are -1 and 1, and either could mean an anomaly",
             expected="1 for an anomaly, 0 for a normal sample",
         )
     if labels.ndim != 1 or not binary(labels):
