@@ -275,7 +275,7 @@ class Run(Record):
         diagnosis: which layers of a row hurt, where that was asked for.
         examples: evaluation samples that the recommended build, or the most accurate one, predicts otherwise than its
             float32.
-        notes: why rows were added to those of the preset, and what else was done to all rows.
+        notes: why the run added rows to those of the preset.
     """
 
     schema_version: int = SCHEMA_VERSION
