@@ -92,6 +92,8 @@ class Maker:
             a module does not say what it takes.
         signature: what the source says that it takes, which samples are read for; None where it says nothing. A source
             that says it can do without samples that cannot be read.
+        describes: whether the source says what it takes once it is open: it can do without samples, too, and is also
+            given `names: list[str]`, those of the samples' arrays.
     """
 
     environment: str
@@ -99,6 +101,7 @@ class Maker:
     options: dict[str, str | None]
     needs_samples: bool
     signature: Signature | None = None
+    describes: bool = False
 
 
 @dataclass(frozen=True)
@@ -195,7 +198,7 @@ class Source:
             options["state_dict"] = str(self.state_dict.absolute()) if self.state_dict else None
         if environment == "onnxruntime" and self.path:
             return Maker(environment, function, options, True, traits(self.path).signature)
-        return Maker(environment, function, options, kind in (Kind.TORCHSCRIPT, Kind.PICKLE, Kind.FACTORY))
+        return Maker(environment, function, options, environment == "pytorch", describes=kind is Kind.PROGRAM)
 
     def sha256(self) -> str:
         """The digest of all that the model is made from: its files, and the files of the functions that build it."""

@@ -37,7 +37,8 @@ def start(pool: WorkerPool, source: Source, inputs: Path, out: Path) -> Path:
     if maker is None:
         assert source.path is not None
         return source.path
-    payload = {"out": out, **maker.options, **({"inputs": inputs} if maker.needs_samples else {})}
+    needed = maker.needs_samples and not maker.describes
+    payload = {"out": out, **maker.options, **({"inputs": inputs} if needed else {})}
     pool.run(maker.environment, maker.function, payload)
     return out
 

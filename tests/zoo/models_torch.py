@@ -97,6 +97,37 @@ def program_of_one_sample(folder):
     return classifier(folder, save)
 
 
+def other(folder, forward, example):
+    """A .pt2 of the trained classifier behind a step of its own, exported for an example that is made of a picture."""
+    import torch
+
+    def save(folder, module, some):
+        class Other(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.net = module
+
+            def forward(self, x):
+                return forward(self.net, x)
+
+        torch.export.save(torch.export.export(Other().eval(), (example(some),)), folder / "model.pt2")
+        return folder / "model.pt2"
+
+    return classifier(folder, save)
+
+
+@accepted("classification", "accuracy", least=0.6)
+def program_without_a_batch(folder):
+    """A .pt2 that takes one picture, without an axis for more."""
+    return other(folder, lambda net, x: net(x[None])[0], lambda some: some[0])
+
+
+@accepted("classification", "accuracy", least=0.6)
+def program_with_another_batch_axis(folder):
+    """A .pt2 that takes pictures along its second axis, and gives their scores along its second, too."""
+    return other(folder, lambda net, x: net(x.movedim(1, 0)).T, lambda some: some.movedim(0, 1))
+
+
 @accepted("classification", "accuracy", least=0.6)
 def torchscript(folder):
     """A traced module."""

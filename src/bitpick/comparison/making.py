@@ -13,7 +13,7 @@ from bitpick.executors.executor import Executor
 from bitpick.model import Signature
 from bitpick.preprocessing import Preprocessing
 from bitpick.result import RequestRecord
-from bitpick.source import Kind, Source
+from bitpick.source import Kind, Maker, Source
 from bitpick.watch import is_sealed, seal
 
 _SAMPLES = 4
@@ -60,9 +60,11 @@ def make(source: Source, out: Path, executor: Executor, load_data: LoadData) -> 
     partial = made.with_name(f"partial-{made.name}")
     shutil.rmtree(partial, ignore_errors=True)
     payload: dict[str, object] = {"out": partial, **maker.options}
-    if maker.needs_samples and (samples := _samples(load_data, maker.signature)) is not None:
+    if maker.needs_samples and (samples := _samples(load_data, maker)) is not None:
         payload["inputs"] = example = made.with_name("example_inputs.npz")
-        np.savez(example, *samples)
+        np.savez(example, *samples.values())
+        if maker.describes:
+            payload["names"] = list(samples)
     told = executor.run(maker.environment, maker.function, payload).value
     digest, notes = told["digest"], told["notes"]
     note = made.with_name(f"{made.name}.sha256")  # of what the file means: its bytes differ each time
@@ -90,24 +92,28 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _samples(load_data: LoadData, signature: Signature | None) -> list[np.ndarray] | None:
-    """Some samples, as the model will get them, in the order of its inputs; see `Maker.signature`."""
+def _samples(load_data: LoadData, maker: Maker) -> dict[str, np.ndarray] | None:
+    """Some samples by their names, as the model will get them, in the order of its inputs if that is known.
+
+    None where a source that can do without has none; see `Maker.signature` and `Maker.describes`.
+    """
+    signature = maker.signature
     try:
         dataset = load_data(signature or Signature((), ()))
+        stored = dataset.calibration.inputs
+        names = [tensor.name for tensor in signature.inputs] if signature else list(stored)
+        if not set(names) <= stored.keys():
+            names = list(stored)
+        if signature is not None and len(names) != len(signature.inputs):
+            return None
+        found = {}
+        for name in names:
+            array, prepare = stored[name], dataset.preprocessing.get(name, Preprocessing())
+            if array.dtype in (np.int32, np.int64):  # tokens and categories, which PyTorch takes as int64
+                prepare = prepare.model_copy(update={"dtype": "int64"})
+            found[name] = prepare(array[:_SAMPLES])
     except RequestError:
-        if signature is None:
+        if signature is None and not maker.describes:
             raise
         return None  # said when the data set is loaded for the model as it turns out to be
-    stored = dataset.calibration.inputs
-    names = [tensor.name for tensor in signature.inputs] if signature else list(stored)
-    if not set(names) <= stored.keys():
-        names = list(stored)
-    if signature is not None and len(names) != len(signature.inputs):
-        return None
-    found = []
-    for name in names:
-        array, prepare = stored[name], dataset.preprocessing.get(name, Preprocessing())
-        if array.dtype in (np.int32, np.int64):  # tokens and categories, which PyTorch takes as int64
-            prepare = prepare.model_copy(update={"dtype": "int64"})
-        found.append(prepare(array[:_SAMPLES]))
     return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitpick.conversion import exported_program, rounding, training_mode, user_code, verify
+from bitpick.conversion import exported_batch, exported_program, rounding, training_mode, user_code, verify
 from bitpick.conversion.made import Made
 from bitpick.errors import ModelError, OperatorError
 from bitpick.library_errors import telling_line
@@ -21,7 +21,14 @@ _EVALUATE = "call model.eval(), then export or trace the model again"
 _ASK = "its code does so even after model.eval(): use self.training there, as in F.dropout(x, training=self.training)"
 
 
-def make(out: str, source: str, kind: str, state_dict: str | None = None, inputs: str | None = None) -> Made:
+def make(
+    out: str,
+    source: str,
+    kind: str,
+    state_dict: str | None = None,
+    inputs: str | None = None,
+    names: list[str] | None = None,
+) -> Made:
     """Write the exported program of a model that the user trusts; it is run on a batch beside the original.
 
     Args:
@@ -29,7 +36,9 @@ def make(out: str, source: str, kind: str, state_dict: str | None = None, inputs
         source: a file, or `module:function`.
         kind: `PROGRAM`, which says what it takes, or `TORCHSCRIPT`, `PICKLE` or `FACTORY`.
         state_dict: a file with the weights of the module that the function returns.
-        inputs: a `.npz` file with two samples or more, an array for each input; for all kinds but a program.
+        inputs: a `.npz` file with two samples or more, an array for each input. A program can do without: they tell
+            where its batch is.
+        names: the names of these inputs; for a program.
 
     Returns:
         With the digest of its graph and its weights; that of the file differs each time.
@@ -41,12 +50,12 @@ def make(out: str, source: str, kind: str, state_dict: str | None = None, inputs
     """
     import torch
 
+    notes: list[str] = []
     with torch.no_grad():
-        if inputs is None:
-            loaded = exported_program.load(Path(source))
-            training_mode.refuse(source, training_mode.of_program(loaded.graph), _EVALUATE)
-            program = exported_program.freed(loaded)
+        if kind == "PROGRAM":
+            program, notes = _own(source, inputs, names or [])
         else:
+            assert inputs is not None
             with np.load(inputs) as arrays:
                 batch = tuple(torch.from_numpy(arrays[name]) for name in arrays.files)
             original = _script(source) if kind == "TORCHSCRIPT" else _module(source, kind, state_dict).eval()
@@ -56,7 +65,18 @@ def make(out: str, source: str, kind: str, state_dict: str | None = None, inputs
             training_mode.refuse(source, training_mode.of_program(program.graph), mend)
             _check(source, original, program, batch)
     torch.export.save(program, out)
-    return Made(_digest(program))
+    return Made(_digest(program), tuple(notes))
+
+
+def _own(source: str, inputs: str | None, names: list[str]) -> tuple[torch.export.ExportedProgram, list[str]]:
+    """The user's own program, its batch first, and free where that can be; and what was done for that, in words."""
+    loaded = exported_program.load(Path(source))
+    training_mode.refuse(source, training_mode.of_program(loaded.graph), _EVALUATE)
+    if inputs is None:
+        return exported_program.freed(loaded), []
+    with np.load(inputs) as arrays:
+        samples = dict(zip(names, (arrays[each] for each in arrays.files), strict=True))
+    return exported_batch.arranged(loaded, samples, Path(source).name)
 
 
 def _digest(program: torch.export.ExportedProgram) -> str:

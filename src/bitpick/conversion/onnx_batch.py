@@ -8,13 +8,13 @@ axis belongs to one sample: such a model is run sample by sample.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.conversion import onnx_file, onnx_passes
+from bitpick.conversion.batch_axes import Axes
 from bitpick.conversion.onnx_trial import Trial, sizes
 from bitpick.errors import ModelError
 from bitpick.onnx_traits import declared, inputs_of
@@ -25,30 +25,6 @@ if TYPE_CHECKING:
 
 _TRIED = 4  # samples
 _ALIKE = 1e-3  # of an output's largest number: what may differ between a sample alone and the same one in a batch
-
-
-@dataclass(frozen=True)
-class Axes:
-    """Where a model has its batch.
-
-    Attributes:
-        inputs: the axis of the batch in each input; None where it has none.
-        outputs: likewise of each output.
-        ranks: the number of axes of each output, the batch among them.
-        size: the one number of samples that it takes at once; None where any will do.
-        branches: whether it is run sample by sample because a branch is chosen for a whole batch.
-    """
-
-    inputs: tuple[int | None, ...]
-    outputs: tuple[int | None, ...]
-    ranks: tuple[int, ...]
-    size: int | None = None
-    branches: bool = False
-
-    @property
-    def first(self) -> bool:
-        """Whether it is the first axis everywhere."""
-        return set(self.inputs + self.outputs) <= {0}
 
 
 def find(model: onnx.ModelProto, samples: Sequence[NDArray[Any]] | None, name: str) -> Axes:

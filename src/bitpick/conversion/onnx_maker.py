@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.conversion import onnx_batch, onnx_file, onnx_passes, onnx_precision, training_mode, verify
+from bitpick.conversion.batch_axes import Axes
 from bitpick.conversion.made import Made
-from bitpick.conversion.onnx_batch import Axes
 from bitpick.conversion.onnx_trial import Trial
 from bitpick.errors import ConversionError, ModelError
 from bitpick.model import external_files
@@ -112,18 +112,4 @@ def _notes(floats: Sequence[str], axes: Axes, model: onnx.ModelProto, name: str)
     notes = []
     if floats:
         notes.append(f"{name} stores numbers in {' and '.join(floats)}: it is read as float32, like the baselines")
-    moved = [(v.name, a) for v, a in zip(inputs_of(model.graph), axes.inputs, strict=True) if a]
-    moved += [(v.name, a) for v, a in zip(model.graph.output, axes.outputs, strict=True) if a]
-    if moved:
-        told = ", ".join(f"axis {axis} of {each}" for each, axis in moved)
-        notes.append(f"the batch is {told}: builds have it as the first axis")
-    whole = [v.name for v, a in zip(inputs_of(model.graph), axes.inputs, strict=True) if a is None]
-    whole += [v.name for v, a in zip(model.graph.output, axes.outputs, strict=True) if a is None]
-    if axes.branches:
-        notes.append("the graph chooses a branch for a whole batch, so builds run one sample at a time")
-    elif whole:
-        verb = "has" if len(whole) == 1 else "have"
-        notes.append(
-            f"{', '.join(whole)} {verb} no batch axis, so builds run one sample at a time, with a first axis of size 1"
-        )
-    return notes
+    return notes + axes.notes([v.name for v in inputs_of(model.graph)], [v.name for v in model.graph.output])

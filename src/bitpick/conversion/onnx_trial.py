@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.conversion import onnx_file, onnx_passes
+from bitpick.conversion.batch_axes import possible
 from bitpick.library_errors import telling_line
-from bitpick.model import fits
 from bitpick.onnx_traits import batch_axes, declared, inputs_of
 from bitpick.preprocessing import Arrays
 
@@ -46,9 +46,9 @@ class Trial:
         outputs = [shape for value in self.outputs if (shape := declared(value)) is not None]
         self.axes = batch_axes(self.shapes, outputs)
         if samples is not None:
-            possible = [_possible(shape, array.shape[1:]) for shape, array in zip(self.shapes, samples, strict=True)]
-            if all(possible):
-                pairs = zip(self.axes, possible, strict=True)
+            able = [possible(sizes(shape), array.shape[1:]) for shape, array in zip(self.shapes, samples, strict=True)]
+            if all(able):
+                pairs = zip(self.axes, able, strict=True)
                 self.axes = [axis if axis in axes else axes[0] for axis, axes in pairs]
             else:  # samples of another model: whoever loads them for this one says so
                 samples = None
@@ -103,13 +103,6 @@ class Trial:
 def sizes(shape: Sequence[int | str | None]) -> list[int | None]:
     """The sizes that are fixed, None for free ones."""
     return [size if isinstance(size, int) else None for size in shape]
-
-
-def _possible(shape: Sequence[int | str | None], sample: Sequence[int]) -> list[int | None]:
-    """The axes of an input that can be the batch, for samples of this shape; None for an input without one."""
-    wanted = sizes(shape)
-    found: list[int | None] = [a for a in range(len(wanted)) if fits(sample, wanted[:a] + wanted[a + 1 :])]
-    return [*found, None] if fits(sample, wanted) else found
 
 
 def _numpy_dtype(value: onnx.ValueInfoProto) -> np.dtype[Any]:
