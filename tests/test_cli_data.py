@@ -136,7 +136,7 @@ MISTAKES = {
     ),
     "labels": (
         ["--data", "lists.npz"],
-        "nothing says whether classes_of_them in lists.npz are the labels",
+        "bitpick cannot tell whether classes_of_them in lists.npz are the labels",
         "--labels classes_of_them",
     ),
     "channels": (["--data", "photos", "--channels", "bgr"], "the channels look swapped", "--channels rgb gives 9"),
@@ -180,7 +180,7 @@ def test_data_says_what_is_there(place):
 
 def test_evaluate_says_what_it_took_for_labels_and_which_share_it_measures(place):
     done = bitpick(place, "evaluate", "model.onnx", "--data", "set.npz")
-    assert "data: labels: the array labels; --labels names another" in done.stderr
+    assert "data: labels: the array labels; --labels overrides it" in done.stderr
     assert "data: one set, divided: 320 samples to evaluate on" in done.stderr
 
 

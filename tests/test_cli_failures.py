@@ -86,11 +86,11 @@ def test_what_nobody_foresaw_is_one_message_with_its_traceback_in_a_file(monkeyp
     monkeypatch.setattr(api, "engine_table", broken)
     done = CliRunner().invoke(cli.app, ["engines", "--json"])
     assert done.exit_code == 3
-    (log,) = tmp_path.iterdir()
+    (folder,) = tmp_path.iterdir()
     first, *_ = done.stderr.splitlines()
     assert first == f"bitpick: an unexpected error: KeyError: 'state' (in {__name__}, {broken.__qualname__})"
-    assert f"the logs are in {log}" in done.stderr
-    assert "Traceback" in log.read_text()
+    assert f"the logs are in {folder}" in done.stderr
+    assert "Traceback" in (folder / "bitpick.log").read_text()
     assert json.loads(done.stdout)["error"]["kind"] == "UnexpectedError"
 
 

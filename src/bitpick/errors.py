@@ -36,7 +36,7 @@ class BitpickError(Exception):
     Attributes:
         what: what happened, and where.
         expected: what was expected instead; empty where that goes without saying.
-        mend: how to fix it; empty where nobody knows.
+        mend: how to fix it; empty if unknown.
         logs: the folder with what libraries printed until then; None where nothing was kept.
         report: the report of the run that failed; None where there is none.
     """
@@ -144,7 +144,7 @@ class Unsupported(BitpickError):  # noqa: N818 - an answer, not an error: it bec
 
 
 def unexpected(error: Exception) -> RunError:
-    """An exception that is none of this tree, as one that is: memory, space on a disk, or else a defect of bitpick."""
+    """An exception from outside this tree, as one of its own: memory, space on a disk, or else a defect of bitpick."""
     if is_out_of_memory(error):
         return MemoryLimitError(
             f"out of memory: {typed_line(error)}", mend="free some memory, or use fewer samples (--calibration-size)"

@@ -112,7 +112,7 @@ WRONG = {
     "counts": ({"x": X, "y": Y[:5]}, {}, "different numbers of samples: x 20, labels 5"),
     "label": ({"x": X, "y": Y}, {"labels": "z"}, "has no array 'z', and there is no such file"),
     "input": ({"x": X}, {"inputs": {"a": "b"}}, "has no array 'b' for a"),
-    "too many": ({"a": X, "b": X, "c": Y}, {}, "holds 3 arrays (a, b, c), and the model takes features"),
+    "too many": ({"a": X, "b": X, "c": Y}, {}, "holds 3 arrays (a, b, c), but the model takes features"),
     "words": ({"x": np.array(["a", "b"])}, {}, "the array x in"),
     "none": ({"y": Y}, {}, "holds no array beside the labels"),
     "empty": ({}, {}, "holds no arrays"),
@@ -140,7 +140,7 @@ def test_one_file_of_labels_is_not_for_two_splits(tmp_path):
     np.savez(tmp_path / "train.npz", x=X)
     np.savez(tmp_path / "test.npz", x=X)
     np.save(tmp_path / "y.npy", Y)
-    with pytest.raises(DataError, match="are one file, and"):
+    with pytest.raises(DataError, match="are one file, but"):
         load(tmp_path, MODEL, checked({"labels": str(tmp_path / "y.npy")}))
 
 
@@ -150,7 +150,7 @@ def arrays_of(tmp_path, said=None, signature=MODEL, **arrays):
 
 
 def test_the_array_that_is_taken_as_the_labels_is_told(tmp_path):
-    note = "labels: the array Y; --labels names another"
+    note = "labels: the array Y; --labels overrides it"
     assert note in arrays_of(tmp_path, X=X, Y=Y).notes
     assert note not in arrays_of(tmp_path, {"labels": "Y"}, X=X, Y=Y).notes
 
@@ -168,7 +168,7 @@ def test_arrays_of_one_number_a_sample_are_columns(tmp_path):
     columns = dict(zip(("x", "y", "z"), X.T, strict=False))
     found = arrays_of(tmp_path, signature=takes(3, name="features"), **columns, target=Y)
     assert found.evaluation.inputs["features"].shape[1:] == (3,)
-    assert "labels: the array target; --labels names another" in found.notes
+    assert "labels: the array target; --labels overrides it" in found.notes
     with pytest.raises(DataError, match="could be the labels: y, z"):
         arrays_of(tmp_path, signature=takes(2, name="features"), **columns)
     said = {"inputs": {"features": ["z", "x"]}, "labels": "target"}

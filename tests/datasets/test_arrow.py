@@ -153,6 +153,6 @@ def test_the_index_that_pandas_writes_is_no_feature(tmp_path, parquet):
 
 def test_words_beside_the_features_may_be_the_labels(tmp_path, parquet):
     parquet(ROWS | {"kind": ["x", "y"] * 10}, tmp_path / "a.parquet")
-    with pytest.raises(DataError, match="nothing says whether kind in"):
+    with pytest.raises(DataError, match="bitpick cannot tell whether kind in"):
         load(tmp_path / "a.parquet", takes(2))
     assert load(tmp_path / "a.parquet", takes(2), checked({"inputs": {"image": ["a", "b"]}})).evaluation.labels is None

@@ -32,7 +32,7 @@ def test_names_and_what_the_model_takes_tell_the_labels(names, size, label):
     found = label_choice.guessed(parts(names, size))
     assert found.name == label
     if label:
-        assert found.notes == (f"labels: the column {label}; --labels names another",)
+        assert found.notes == (f"labels: the column {label}; --labels overrides it",)
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ BATCHES = [{name: column[start : start + 7] for name, column in FRAME.items()} f
 def test_columns_that_python_hands_over_are_a_table(data):
     found = load(data, takes(3), checked({"split": 0.5}))
     assert found.classes == ("a", "b")
-    assert "labels: the array target; --labels names another" in found.notes
+    assert "labels: the array target; --labels overrides it" in found.notes
     rows = np.concatenate([split.inputs["image"] for split in (found.calibration, found.evaluation)])
     wanted = X.reshape(20, 4)[:, :3]
     np.testing.assert_array_equal(rows[np.argsort(rows[:, 0])], wanted[np.argsort(wanted[:, 0])])

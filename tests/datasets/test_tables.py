@@ -112,7 +112,7 @@ def test_several_inputs_that_nothing_tells_apart(tmp_path):
 
 
 def test_columns_that_the_model_does_not_take_may_be_the_labels(tmp_path):
-    with pytest.raises(DataError, match="nothing says whether kind in") as error:
+    with pytest.raises(DataError, match="bitpick cannot tell whether kind in") as error:
         load({"a": np.arange(9.0), "b": np.arange(9.0), "kind": np.array(["x"] * 9)}, takes(2))
     assert "--labels kind" in error.value.mend
     assert "inputs: {image: [a, b]}" in error.value.mend

@@ -72,7 +72,7 @@ def test_hostile_reasons_are_text():
 
 def test_what_was_measured_until_then_is_shown():
     text = markdown.render(run(state="failed", error=ERROR.model_dump(), recommendation=None))
-    assert "What follows is what it measured until then." in text
+    assert "The results below were measured before it failed." in text
     assert "| e | float32 | 90.00% |" in text
 
 

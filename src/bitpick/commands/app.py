@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import tempfile
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -75,16 +73,18 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             _fail(error, as_json)
         except KeyboardInterrupt:
             goes_on = function.__name__ in ("compare", "diagnose")
-            kept = ": what was done is kept, and the same command goes on from there" if goes_on else ""
+            kept = ": what was done is kept, and the same command continues from there" if goes_on else ""
             typer.echo(f"bitpick: interrupted{kept}", err=True)
             raise SystemExit(130) from None
         except (BrokenPipeError, typer.Exit, typer.Abort):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends as one message and not as a traceback
+            from bitpick.comparison import logs
             from bitpick.errors import unexpected
 
             known = unexpected(error)
-            known.logs = _trace(error)
+            known.logs = logs.new_folder()
+            logs.keep_trace(error, known.logs)
             _fail(known, as_json)
 
     app.command()(guarded)
@@ -101,13 +101,6 @@ def _fail(error: BitpickError, as_json: bool) -> NoReturn:
         logs = None if error.logs is None else str(error.logs)
         printing.print_json({"error": Failure.of(error, logs).model_dump(exclude_none=True)})
     raise SystemExit(error.exit_code)
-
-
-def _trace(error: Exception) -> Path:
-    """A new file that holds where an exception came from."""
-    with tempfile.NamedTemporaryFile("w", prefix="bitpick-", suffix=".log", delete=False, encoding="utf-8") as file:
-        traceback.print_exception(error, file=file)
-    return Path(file.name)
 
 
 def _version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""The logs of a command: what workers print, and where an exception that nobody foresaw came from."""
+"""The logs of a command: what workers print, and the tracebacks of unexpected exceptions."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ from pathlib import Path
 from bitpick.errors import RunError
 
 
+def new_folder() -> Path:
+    """An empty folder for the logs of a command without a run directory."""
+    return Path(tempfile.mkdtemp(prefix="bitpick-logs-"))
+
+
 @contextmanager
 def kept() -> Iterator[Path]:
     """A folder for the logs of what is done inside. It stays if that fails, and the error says where it is."""
-    folder = Path(tempfile.mkdtemp(prefix="bitpick-logs-"))
+    folder = new_folder()
     failed = False
     try:
         yield folder
@@ -29,7 +34,7 @@ def kept() -> Iterator[Path]:
 
 
 def keep_trace(error: BaseException, folder: Path) -> None:
-    """Keep where an exception came from, beside the workers' logs.
+    """Keep the traceback of an exception beside the workers' logs.
 
     Args:
         error: the exception.

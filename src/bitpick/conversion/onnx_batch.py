@@ -41,13 +41,13 @@ def find(model: onnx.ModelProto, samples: Sequence[NDArray[Any]] | None, name: s
     """
     trial = Trial(model, samples)
     fixed = {shape[axis] for shape, axis in zip(trial.shapes, trial.axes, strict=True) if axis is not None}
-    sizes = {size for size in fixed if isinstance(size, int)}
-    if None in trial.axes or len(sizes) > 1:
+    stated = {size for size in fixed if isinstance(size, int)}
+    if None in trial.axes or len(stated) > 1:
         _refuse_groups(trial, name)
-        sizes = {1}
-    if not sizes and (found := _free(trial)) is not None:
+        stated = {1}
+    if not stated and (found := _free(trial)) is not None:
         return found
-    size = next(iter(sizes), 1)
+    size = next(iter(stated), 1)
     ran, inputs = trial.run(range(size)), tuple(trial.axes)
     if ran is None and trial.samples is not None:
         onnx_file.opened(model, name)  # no samples help where that fails
@@ -59,7 +59,7 @@ def find(model: onnx.ModelProto, samples: Sequence[NDArray[Any]] | None, name: s
         )
     if ran is None:  # made-up numbers prove nothing
         ranks = tuple(len(declared(value) or ()) for value in trial.outputs)
-        return Axes(inputs, (0,) * len(ranks), ranks, next(iter(sizes), None))
+        return Axes(inputs, (0,) * len(ranks), ranks, next(iter(stated), None))
     outputs = [next((a for a, n in enumerate(each.shape) if n == size and (a == 0 or size > 1)), None) for each in ran]
     if None in outputs:
         size = 1

@@ -57,7 +57,8 @@ def make(out: str, source: str, inputs: str | None = None) -> Made:
     axes = onnx_batch.find(model, samples, path.name)
     original = onnx.ModelProto()
     original.CopyFrom(model)
-    if found.floats and not found.quantized:
+    widened = () if found.quantized else found.floats
+    if widened:
         onnx_precision.to_float32(model)
     onnx_batch.arrange(model, axes)
     if model.SerializeToString() == before and not external_files(path):
@@ -66,7 +67,7 @@ def make(out: str, source: str, inputs: str | None = None) -> Made:
         onnx.checker.check_model(model)
         _check(original, model, axes, samples, path.name)
         onnx.save(model, out)
-    return Made(notes=tuple(_notes(found.floats, axes, model, path.name)))
+    return Made(notes=tuple(_notes(widened, axes, model, path.name)))
 
 
 def _refuse_others(model: onnx.ModelProto, name: str) -> None:

@@ -131,7 +131,7 @@ def _inputs(
         first = next(iter(own))
         likely = f"inputs: {{{wanted[0]}: {first}}} in a data.yaml" if labelled else f"--labels {list(own)[-1]}"
         raise DataError(
-            f"{where} holds {len(own)} arrays ({', '.join(own)}), and the model takes {', '.join(wanted)}",
+            f"{where} holds {len(own)} arrays ({', '.join(own)}), but the model takes {', '.join(wanted)}",
             expected="arrays with the names of the model's inputs, and labels",
             mend=f"say what they are, e.g. {likely}",
         )
@@ -165,7 +165,7 @@ def _labels(
             )
         if not alone:
             raise DataError(
-                f"the labels {asked} are one file, and {parts.where} is one of two splits",
+                f"the labels {asked} are one file, but {parts.where} is one of two splits",
                 mend="give each split its labels in its own arrays: y_train and y_test, or labels in each .npz",
             )
         return Choice(None), label_file.read(asked)

@@ -135,7 +135,7 @@ class ArrowTable:
             raise DataError(
                 f"{self.name}, row {row + place + 1}: the column {name} is empty",
                 expected="a value in each cell",
-                mend="fill such cells as you do for the model, or leave the rows or the column out",
+                mend="fill such cells as you did when you trained the model, or leave the rows or the column out",
             )
         if self._arrow.types.is_dictionary(column.type):
             column = column.dictionary_decode()

@@ -103,7 +103,7 @@ def guessed(parts: Parts, likely: Sequence[str] = ()) -> Choice:
 
 
 def _chosen(parts: Parts, name: str) -> Choice:
-    return Choice(name, (f"labels: the {parts.kind} {name}; --labels names another",))
+    return Choice(name, (f"labels: the {parts.kind} {name}; --labels overrides it",))
 
 
 def _is_coordinate(name: str, free: Sequence[str]) -> bool:
@@ -124,6 +124,6 @@ def none_taken(where: str, names: Sequence[str], inputs: str) -> DataError:
     """That there are parts that the model does not take, any of which could be the labels."""
     shown = " or ".join(names[:5]) + (" …" if len(names) > 5 else "")
     return DataError(
-        f"nothing says whether {shown} in {where} are the labels",
+        f"bitpick cannot tell whether {shown} in {where} are the labels",
         mend=f"say --labels {names[-1]}; to go without labels, name the inputs in a data.yaml: inputs: {inputs}",
     )

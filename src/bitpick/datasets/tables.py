@@ -133,7 +133,7 @@ def _inputs(
     if len(tensors) > 1:
         names = ", ".join(tensor.name for tensor in tensors)
         raise DataError(
-            f"the model takes the inputs {names}, and nothing says which columns of {table.name} each takes",
+            f"the model takes the inputs {names}, but nothing says which columns of {table.name} each of them takes",
             expected=f"columns {tensors[0].name}.0, {tensors[0].name}.1 and so on",
             mend=f"in a data.yaml: inputs: {{{tensors[0].name}: [{', '.join(free[:2])}], …}}",
         )
@@ -248,15 +248,15 @@ def _numbers(table: Table, column: str, cells: NDArray[Any], row: int) -> NDArra
             raise DataError(
                 f"{table.name}, row {row + place + 1}: the column {column} {what}",
                 expected="a number in each cell of each feature",
-                mend="encode words and fill empty cells as for the model, leave the column out with inputs: in a "
-                f"data.yaml, or, where these are the labels, say --labels {column}",
+                mend="encode words and fill empty cells as the model expects; leave the column out with inputs: in a "
+                f"data.yaml; or, if these are the labels, say --labels {column}",
             ) from None
     if cells.dtype.kind == "f" and not np.isfinite(cells).all():
         place = int(np.argwhere(~np.isfinite(cells.reshape(len(cells), -1)).all(axis=1))[0][0])
         raise DataError(
             f"{table.name}, row {row + place + 1}: the column {column} has no finite number",
             expected="a number in each cell",
-            mend="fill such cells as you do for the model, or leave the row out",
+            mend="fill such cells as you did when you trained the model, or leave the row out",
         )
     return cells
 

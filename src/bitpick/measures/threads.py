@@ -32,8 +32,8 @@ def check(alone: Arrays, together: Arrays, threads: int, names: Sequence[str]) -
         difference = float(np.sqrt(np.square(one.astype(np.float64) - many).mean()))
         if difference > _TOLERATED * size:
             raise EngineError(
-                f"the runtime gives other answers on one thread than on {threads}: {name} differs by "
+                f"the runtime gives different answers on one thread and on {threads}: {name} differs by "
                 f"{100 * difference / size:.2g}% of its size (root mean square)",
                 expected="the same answers on any number of threads",
-                mend="this is a defect of the runtime: take another recipe or engine",
+                mend="this is a defect of the runtime: use another recipe or engine",
             )
