@@ -17,6 +17,7 @@ def write(folder: str) -> None:
     """Write each program as `NAME.pt2`, and what its module gives for each sample alone as `NAME.npy`."""
     import torch
     from torch import nn
+    from torch.utils import _pytree as pytree
 
     class Whole(nn.Module):
         def __init__(self) -> None:
@@ -43,8 +44,8 @@ def write(folder: str) -> None:
             return self.dense(steps.cumsum(0))
 
     class Squeezed(Whole):
-        def forward(self, steps: torch.Tensor) -> torch.Tensor:
-            return self.dense(steps.reshape(-1))
+        def forward(self, steps: torch.Tensor) -> tuple[torch.Tensor, None, int]:
+            return self.dense(steps.reshape(-1)), None, steps.shape[1]
 
     torch.manual_seed(0)
     x, rate = torch.from_numpy(samples()), torch.tensor(2.0)
@@ -64,7 +65,7 @@ def write(folder: str) -> None:
         torch.export.save(program, Path(folder) / f"{name}.pt2")
         with torch.no_grad():
             given = [rate] * (len(example) - 1)
-            alone = [module(*_one(each, name), *given).flatten() for each in x]
+            alone = [pytree.tree_leaves(module(*_one(each, name), *given))[0].flatten() for each in x]
         np.save(Path(folder) / f"{name}.npy", torch.stack(alone).numpy())
 
 

@@ -186,10 +186,11 @@ def _edited(program: ExportedProgram, axes: Axes) -> fx.GraphModule:
 
 
 def _outputs(graph: fx.Graph) -> list[fx.Node]:
-    """The nodes that a graph gives; it can also give None, or plain numbers."""
+    """The tensors that a graph gives; it can also give None, or sizes."""
     import torch
 
-    return [each for each in graph.output_node().args[0] if isinstance(each, torch.fx.Node)]  # type: ignore[union-attr]
+    nodes = [each for each in graph.output_node().args[0] if isinstance(each, torch.fx.Node)]  # type: ignore[union-attr]
+    return [node for node in nodes if not isinstance(node.meta.get("val"), (int, float, torch.SymInt, torch.SymFloat))]
 
 
 def _exported(
