@@ -13,7 +13,7 @@
     │   ├── WorkerError         a worker process died
     │   │   └── InstructionError  of an instruction that its CPU does not have
     │   ├── MemoryLimitError    there is not enough memory
-    │   └── UnexpectedError     something broke that nobody foresaw
+    │   └── UnexpectedError     an exception that bitpick did not expect
     └── Unsupported             not a failure: an engine cannot do this recipe here
 
 A message answers three questions: what happened and where, what was expected, how to fix it.
@@ -136,7 +136,7 @@ class MemoryLimitError(RunError):
 
 
 class UnexpectedError(RunError):
-    """Something broke that nobody foresaw."""
+    """An exception that bitpick did not expect."""
 
 
 class Unsupported(BitpickError):  # noqa: N818 - an answer, not an error: it becomes a row

@@ -29,7 +29,7 @@ def _flags(
     fit: Annotated[str | None, typer.Option(help="Pictures of another shape: stretch, crop or pad.")] = None,
     scale: Annotated[str | None, typer.Option(help="Divide values by this first: 255.")] = None,
     mean: Annotated[str | None, typer.Option(help="Then take this off: a number, or one a channel, a,b,c.")] = None,
-    std: Annotated[str | None, typer.Option(help="Then divide by this, likewise.")] = None,
+    std: Annotated[str | None, typer.Option(help="Then divide by this; given like --mean.")] = None,
     channels: Annotated[str | None, typer.Option(help="What the model takes: rgb, bgr or gray.")] = None,
     layout: Annotated[str | None, typer.Option(help="Where it takes them: channels-first or channels-last.")] = None,
     skip_damaged: Annotated[

@@ -34,7 +34,7 @@ class Difference:
     Attributes:
         largest: the largest absolute difference.
         rms: the root mean square of the differences, as a share of that of the output.
-        channel: the same for the channel, row or other place along an axis that differs most, without the unluckiest
+        channel: the same for the channel, row or other place along an axis that differs most, without the worst
             tenth of the samples.
         bound: what both shares are held to.
     """
@@ -141,7 +141,7 @@ class _Squares:
         return float(np.sqrt(self.samples.mean()))
 
     def typical(self) -> NDArray[np.float64]:
-        """The root mean square at each place, without the unluckiest samples."""
+        """The root mean square at each place, without the worst samples."""
         return self._roots([np.quantile(each, _TYPICAL, axis=0, method="lower") for each in self.places])
 
     def sizes(self) -> NDArray[np.float64]:
