@@ -21,7 +21,7 @@ def save(path, nodes, inputs, outputs, stored, elements=TensorProto.FLOAT):
         "g",
         [helper.make_tensor_value_info(name, elements, shape) for name, shape in inputs.items()],
         [helper.make_tensor_value_info(name, elements, shape) for name, shape in outputs.items()],
-        [onnx.numpy_helper.from_array(array, name) for name, array in stored.items()],
+        [onnx.numpy_helper.from_array(np.asarray(array), name) for name, array in stored.items()],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     return path
@@ -110,6 +110,23 @@ def test_a_model_that_needs_no_change_is_copied_byte_for_byte(tmp_path):
 def test_what_was_changed_is_told(half, tmp_path):
     (note,) = module.make(str(tmp_path / "made.onnx"), str(half)).notes
     assert "half.onnx stores numbers in float16: it is read as float32" in note
+
+
+def test_a_quantized_model_keeps_its_floats_and_no_note_says_otherwise(tmp_path):
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["f"]),
+        helper.make_node("Cast", ["f"], ["h"], to=TensorProto.FLOAT16),
+        helper.make_node("Mul", ["h", "w"], ["m"]),
+        helper.make_node("Cast", ["m"], ["y"], to=TensorProto.FLOAT),
+    ]
+    stored = {"scale": np.float32(0.1), "zero": np.int8(0), "w": np.ones(3, np.float16)}
+    path = save(tmp_path / "q.onnx", nodes, {"x": ["n", 3]}, {"y": ["n", 3]}, stored)
+    assert (found := of_model(onnx.load(path))).quantized
+    assert found.floats == ("float16",)
+    told = module.make(str(tmp_path / "made.onnx"), str(path))
+    assert told.notes == ()
+    assert of_model(onnx.load(tmp_path / "made.onnx")).floats == ("float16",)
 
 
 def test_nodes_out_of_order_are_sorted(tmp_path):
