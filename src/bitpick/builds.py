@@ -194,7 +194,7 @@ def bench(
         RunError: a build cannot be run.
     """
     if len(builds) < 2:
-        raise RequestError(f"{len(builds)} build to time", expected="two or more, of which the first is the reference")
+        raise RequestError(f"{len(builds)} build to time", expected="two or more; the first is the reference")
     for name, value in (("batch", batch), ("threads", threads), ("processes", processes), ("pairs", pairs)):
         if value < 1:
             raise RequestError(f"the number of {name} {value} is out of range", expected="at least 1")

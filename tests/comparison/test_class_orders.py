@@ -23,7 +23,7 @@ def seen(trained: list[str], classes: tuple[str, ...], wrong: float = 0.1) -> tu
     [
         (TWELVE, sorted(TWELVE), "their names as text"),
         (("class1", "class10", "class2"), ["class1", "class2", "class10"], "the numbers in their names"),
-        (("Zebra", "ant", "bee"), ["ant", "bee", "Zebra"], "their names as text, capitals like small letters"),
+        (("Zebra", "ant", "bee"), ["ant", "bee", "Zebra"], "their names as text, ignoring case"),
     ],
 )
 def test_a_usual_order_is_named_as_what_it_is(classes, trained, words):

@@ -161,7 +161,7 @@ def test_the_same_comparison_again_keeps_what_was_imported(compare, root, measur
         (lambda f: f.update(recipe="fake:nothing"), "is of the build fake:nothing, which this run does not have"),
         (lambda f: f["files"].update({"model.npz": "0" * 64}), "another build.*: model.npz is not the same"),
         (lambda f: f.update(settings={"a": "b"}), "another build.*: the session settings are not the same"),
-        (lambda f: f["samples"][3].update(digest="0" * 32), "03.*npy is none of the samples"),
+        (lambda f: f["samples"][3].update(digest="0" * 32), "03.*npy is not one of the samples"),
         (lambda f: f["samples"].append(f["samples"][0]), "is there more than once"),
         (lambda f: f.update(samples=[]), "holds no results: samples"),
         (lambda f: f.update(schema_version=2), "holds no results: schema_version"),

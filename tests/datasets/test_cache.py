@@ -88,7 +88,7 @@ def test_the_one_not_used_for_longest_makes_room(monkeypatch):
 def test_what_a_living_process_uses_stays(monkeypatch):
     monkeypatch.setenv("BITPICK_CACHE_LIMIT", "1500")
     folder, _ = entry("a")
-    with pytest.raises(DataError, match="others that run now use") as error:
+    with pytest.raises(DataError, match="other running commands use") as error:
         entry("b")
     assert "BITPICK_CACHE_LIMIT" in error.value.mend
     used_by_nobody(folder)

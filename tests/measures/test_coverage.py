@@ -117,7 +117,7 @@ def test_what_was_asked_for_gets_no_flag():
         (f"{STATIC}+reduced_range", conv(), "weights and activations use 8 bits, not the 7 of reduced range"),
         (f"{STATIC}+integer_io", conv(), "input is float32 and output float32, not 8-bit integers"),
         (f"{STATIC}+symmetric_activations", conv(), "activations are not symmetric"),
-        ("e:float32", conv(arithmetic="bfloat16"), "asked for float32, and Conv c run in bfloat16"),
+        ("e:float32", conv(arithmetic="bfloat16"), "asked for float32, but Conv c run in bfloat16"),
     ],
 )
 def test_what_differs_from_the_request_is_flagged(recipe, operator, says):
@@ -133,7 +133,7 @@ def test_reduced_range_is_of_weights_or_activations_and_not_doubted_where_it_can
 def test_what_the_recipe_leaves_in_float_and_the_runtime_does_not_is_flagged():
     scoped = Recipe.model_validate(Recipe.parse(STATIC).model_dump() | {"exclude": ["c", "layer"], "name": "n"})
     (flag,) = coverage.flags(scoped, of(conv("c"), conv("other")), "s8")
-    assert flag.text == "the recipe leaves Conv c in float, and the runtime has integers there"
+    assert flag.text == "the recipe leaves Conv c in float, but the runtime computes integers there"
     known = Operator("weight", "Conv", "u8", S8, U8, 100, 1000, layers=("layer",))
     assert [f.code for f in coverage.flags(scoped, of(known, conv("other")), "s8")] == ["not_as_requested"]
 
@@ -142,7 +142,7 @@ def test_weights_alone_that_are_multiplied_with_rounded_activations_are_flagged(
     executed = of(conv("a", S8, FLOAT32, "float32"), conv("b", S8, DYNAMIC, "s8", 10, 10))
     found = coverage.fingerprint(executed)
     assert (found.weights, found.activations) == (S8, FLOAT32)
-    says = "activations are to stay in float, and Conv b rounds them to 8 bits"
+    says = "activations should stay in float, but Conv b rounds them to 8 bits"
     assert texts("e:s8weights", executed) == {"not_as_requested": says}
 
 

@@ -69,7 +69,7 @@ def usual_orders(classes: tuple[str, ...]) -> list[tuple[str, Classes]]:
     """
     keys: dict[str, Callable[[str], Any]] = {
         "their names as text": str,
-        "their names as text, capitals like small letters": lambda name: (name.lower(), name),
+        "their names as text, ignoring case": lambda name: (name.lower(), name),
         "the numbers in their names": _parts,
     }
     orders = {words: sorted(range(len(classes)), key=_by(key, classes)) for words, key in keys.items()}

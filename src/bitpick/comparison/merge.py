@@ -154,7 +154,7 @@ def _places(found: Results, known: EvaluationSet, path: Path) -> NDArray[np.int6
     for sample in found.samples:
         if not free[sample.digest]:
             twice = sample.digest in known.digests.astype(str)
-            why = "is there more than once" if twice else "is none of the samples that the run was evaluated on"
+            why = "is there more than once" if twice else "is not one of the samples that the run was evaluated on"
             raise DataError(f"{path}: {sample.name} {why}", expected="samples that bitpick samples wrote, each once")
         places.append(free[sample.digest].pop(0))
     return np.array(places, np.int64)

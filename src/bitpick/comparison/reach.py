@@ -1,4 +1,4 @@
-"""Which of the recipes asked for can be made of this model at all, and of which engines nothing can."""
+"""Which recipes can be made of a model at all, and which engines can do nothing with it."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def make(out: str, source: str, inputs: str | None = None) -> Made:
 
 
 def _refuse_others(model: onnx.ModelProto, name: str) -> None:
-    """Refuse inputs and outputs that are no tensors of numbers."""
+    """Refuse inputs and outputs that are not tensors of numbers."""
     for value in (*inputs_of(model.graph), *model.graph.output):
         kind = dtype_name(value.type.tensor_type.elem_type)
         if kind in ("", "string"):

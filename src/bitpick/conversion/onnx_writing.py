@@ -18,7 +18,7 @@ class Kept(Exception):  # noqa: N818 - no error: the node is left as it is
 
 
 class Writing:
-    """What a fused node becomes: standard nodes, of which the last one gives its first output.
+    """What a fused node becomes: standard nodes; the last one gives its first output.
 
     Args:
         node: the fused node.

@@ -126,7 +126,7 @@ def make_room(size: int) -> None:
             total -= sizes[each]
     if total + size > most:
         raise DataError(
-            f"the cache {folder} may have {_gigabytes(most)}, of which others that run now use {_gigabytes(total)}",
+            f"the cache {folder} may have {_gigabytes(most)}, and other running commands use {_gigabytes(total)}",
             expected=f"room for {_gigabytes(size)}",
             mend="wait for them, or set BITPICK_CACHE_LIMIT to more",
         )

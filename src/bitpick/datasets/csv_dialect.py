@@ -178,7 +178,7 @@ def _are_names(first: Sequence[str], body: Sequence[Row]) -> bool:
 
 
 def _are_alike(cells: Sequence[str]) -> bool:
-    """Whether cells are numbers, or words of which some repeat."""
+    """Whether cells are numbers, or words that repeat."""
     return bool(cells) and (all(map(is_number, cells)) or len(set(cells)) < len(cells))
 
 

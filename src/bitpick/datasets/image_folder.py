@@ -204,7 +204,7 @@ def _decoded(
 
 
 def _left_out(parts: Sequence[Pictures]) -> list[str]:
-    """That there are files that are not read, in words."""
+    """A note on the files that are not read."""
     names = [name for part in parts for name in part.left_out]
     if not names:
         return []

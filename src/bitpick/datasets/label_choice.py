@@ -121,7 +121,7 @@ def _several(parts: Parts, names: Sequence[str]) -> DataError:
 
 
 def none_taken(where: str, names: Sequence[str], inputs: str) -> DataError:
-    """That there are parts that the model does not take, any of which could be the labels."""
+    """The error about parts that the model does not take, where each could be the labels."""
     shown = " or ".join(names[:5]) + (" …" if len(names) > 5 else "")
     return DataError(
         f"bitpick cannot tell whether {shown} in {where} are the labels",

@@ -150,7 +150,7 @@ def _inputs(
 
 
 def _another_number(table: Table, tensor: Tensor, features: Sequence[str], label: str | None) -> DataError:
-    """That there are more columns of numbers than the model takes, or fewer."""
+    """The error about more columns of numbers than the model takes, or fewer."""
     size, count = _size(tensor), len(features)
     beside = "and no labels" if label is None else f"beside its labels, {label}"
     say = f"say which: in a data.yaml: inputs: {{{tensor.name}: [{', '.join(features[:2])}, …]}}"

@@ -163,7 +163,7 @@ def _rewritten(program: Any) -> None:
 
 
 def _raise(program: Any) -> None:
-    """Make convolutions over one axis convolutions over two, of which the first has the size one.
+    """Make convolutions over one axis convolutions over two; the first has the size one.
 
     Compiled, an integer convolution over one axis has an output as long as its input, whatever its kernel and its
     padding are (PyTorch 2.13).

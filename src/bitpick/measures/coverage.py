@@ -136,17 +136,17 @@ def _excluded(recipe: Recipe, operator: Operator) -> bool:
 def _differences(recipe: Recipe, executed: Executed, kept_as: str, signs: bool) -> Iterable[str]:
     if recipe.kind == "baseline":
         if other := [o for o in executed.operators if o.arithmetic in _REDUCED]:
-            yield f"asked for float32, and {_words(other)} run in {other[0].arithmetic}"
+            yield f"asked for float32, but {_words(other)} run in {other[0].arithmetic}"
         return
     if recipe.kind != "quantized":
         return
     found = fingerprint(executed)
     yield from _grid_differences(recipe, found, kept_as, signs)
     if recipe.activations == "float32" and (rounded := [o for o in executed.operators if o.multiplies and o.integer]):
-        yield f"activations are to stay in float, and {_words(rounded)} rounds them to 8 bits"
+        yield f"activations should stay in float, but {_words(rounded)} rounds them to 8 bits"
     weighted = [o for o in executed.operators if o.weight is not None]
     if taken := [o for o in weighted if (o.integer or _kept_integer(o)) and _excluded(recipe, o)]:
-        yield f"the recipe leaves {_words(taken)} in float, and the runtime has integers there"
+        yield f"the recipe leaves {_words(taken)} in float, but the runtime computes integers there"
     yield from _option_differences(recipe, found)
 
 

@@ -129,7 +129,7 @@ class Nodes:
         return Operator(name, op.kind, arithmetic, grid, activation, self._size(stored), macs, layers, uncounted)
 
     def _table(self, graph: Graph, op: Op, name: str) -> list[Operator]:
-        """What looks up rows. Looking up numbers that are no table only moves them."""
+        """An operator that looks up rows. To look up numbers that are not a table only moves them."""
         stored = self._stored(graph, op, litert_work.TABLES[op.kind])
         output = self._tensor(graph, op.outputs[0])
         if stored is None or output is None or len(stored.tensor["shape"]) < 2:
@@ -137,7 +137,7 @@ class Nodes:
         return [Operator(name, op.kind, dtype(output), stored.grid(None), weights=self._size([stored]))]
 
     def _other(self, graph: Graph, op: Op, name: str, layers: tuple[str, ...]) -> Operator:
-        """What multiplies nothing, or what nobody knows."""
+        """An operator that multiplies nothing, or an unknown one."""
         first = self._tensor(graph, op.inputs[0]) if op.inputs else None
         arithmetic = "float32" if first is None else dtype(first)
         if op.kind in litert_work.NO_WEIGHTS:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Call:
-    """One run of a node: the shapes of what went in, by its place, and of what came out. None where nobody tells."""
+    """One run of a node: the shapes of what went in, by its place, and of what came out. None if unknown."""
 
     node: onnx.NodeProto
     inputs: Sequence[Shape | None]
@@ -49,7 +49,7 @@ class Call:
 
 
 class Unknown(Exception):  # noqa: N818 - no error: the node is listed as uncounted
-    """A shape that nobody tells."""
+    """An unknown shape."""
 
 
 @dataclass(frozen=True)
@@ -237,6 +237,6 @@ NO_WEIGHTS = frozenset({
 
 
 def kind_of(node: onnx.NodeProto) -> Kind | None:
-    """What a node multiplies; None where it multiplies nothing, or nobody knows."""
+    """What a node multiplies; None where it multiplies nothing, or that is unknown."""
     domain = "" if node.domain == "ai.onnx" else node.domain
     return OF_DOMAIN.get((node.op_type, domain)) or MULTIPLIES.get(node.op_type)

@@ -162,7 +162,7 @@ class Nodes:
         return arithmetic, dynamic_grid(arithmetic)
 
     def _tables(self, node: onnx.NodeProto, name: str, scope: Scope) -> list[Operator]:
-        """What looks up rows. Looking up numbers that are no table only moves them."""
+        """An operator that looks up rows. To look up numbers that are not a table only moves them."""
         places = onnx_work.TABLES[node.op_type]
         operands = [scope.stored(node.input[place]) for place in places if place < len(node.input)]
         tables = [each for each in operands if each is not None and each.values.ndim > 1]

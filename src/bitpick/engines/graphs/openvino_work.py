@@ -75,7 +75,7 @@ def size(value: Any) -> int:
 
 
 def inside(op: Any) -> Iterator[tuple[Any, int | None]]:
-    """The operators of the bodies that an operator runs, each with how often; None where nobody knows."""
+    """The operators of the bodies that an operator runs, each with how often; None where that is unknown."""
     kind = op.get_type_name()
     if kind == "If":
         branches = [list(_every(op.get_function(place), 1)) for place in (0, 1)]

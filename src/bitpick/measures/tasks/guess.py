@@ -1,4 +1,4 @@
-"""Which kind of task a model and a data set make, where nobody says so.
+"""Which kind of task a model and a data set make, where the user does not say so.
 
 Shapes and labels say much, and not enough: what is left is looked up in what the float model gives for real samples.
 """
