@@ -16,13 +16,14 @@ from bitpick.model import Model
 from bitpick.recipe import baseline
 from bitpick.result import RequestRecord, Row
 
+_REPEATED = "reference"  # the preset that repeats a published comparison, as it is
 _WIDEST = "full"  # the preset that has all recipes of an engine
 
 
 def offers(native: Sequence[Row], request: RequestRecord, model: Model, host: Host) -> list[Offer]:
     """The recipes with dynamic activations, or with weights alone, of engines whose quantized rows are all lost.
 
-    None where the request names recipes: whoever does wants these.
+    None where the request names recipes, or repeats a published comparison: whoever does wants these.
 
     What the rows showed decides which are added, and all rows are tested again at once, those added among them. Two
     looks at the same samples could claim too much; these add at most a fortieth to the level. Rows are added only where
@@ -35,7 +36,7 @@ def offers(native: Sequence[Row], request: RequestRecord, model: Model, host: Ho
         model: the model.
         host: this machine.
     """
-    if request.recipes:
+    if request.recipes or request.preset == _REPEATED:
         return []
     rows = {row.id: row for row in native}
     added = []
