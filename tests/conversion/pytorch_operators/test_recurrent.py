@@ -29,7 +29,7 @@ def recurrent(draw, operator):
         inputs += [numbers(draw, directions, batch, size) for _ in range(2 if operator == "LSTM" else 1)]
     attributes = {"hidden_size": size, "direction": direction}
     if operator == "GRU":
-        attributes["linear_before_reset"] = 1
+        attributes["linear_before_reset"] = draw(st.integers(0, 1))
     if operator == "RNN" and draw(st.booleans()):
         attributes["activations"] = ["Relu"] * directions
     stored = draw(st.sampled_from([{1, 2, 3}, {1, 2, 3, 5, 6}]))

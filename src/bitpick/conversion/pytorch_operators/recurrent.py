@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # The gates in PyTorch's order, as numbers in ONNX's.
 _GATES = {"LSTM": [0, 2, 3, 1], "GRU": [1, 0, 2], "RNN": [0]}
+_MOST_STEPS = 256  # each is a dozen nodes
 _ACTIVATIONS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
 
 
@@ -21,12 +22,16 @@ _ACTIVATIONS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"],
 def recurrent(context: Context) -> tuple[fx.Node, ...]:
     """`nn.LSTM`, `nn.GRU` or `nn.RNN` of one layer, in one direction or both.
 
+    A GRU that resets before its product (`linear_before_reset` of 0) is written out step by step, as `nn.GRU` has none.
+
     Limits: computed weights; peepholes; sequence lengths; other activations than the usual ones; `clip`; `layout`;
-    `input_forget`; a GRU that resets before its product (`linear_before_reset` of 0).
+    `input_forget`; a GRU that is written out and has a free length or more than 256 steps.
     """
     import torch
 
     _refuse(context)
+    if context.kind == "GRU" and not context.attribute("linear_before_reset", 0):
+        return _steps(context)
     directions, reverse = len(context.stored(1, "weight")), context.attribute("direction", "forward") == "reverse"
     module = _module(context)
     x = context.call(torch.flip, context.value(0), [0]) if reverse else context.value(0)
@@ -44,8 +49,11 @@ def _refuse(context: Context) -> None:
     for name, usual in (("layout", 0), ("clip", None), ("input_forget", 0)):
         if context.attribute(name, usual) != usual:
             raise context.unsupported(f"the attribute {name}")
-    if context.kind == "GRU" and not context.attribute("linear_before_reset", 0):
-        raise context.unsupported("linear_before_reset of 0")
+    named = [each.decode() for each in context.attribute("activations", [])]
+    directions = len(context.stored(1, "weight"))
+    plain = context.kind == "RNN" and set(named) == {"Relu"}
+    if named and not plain and named != _ACTIVATIONS[context.kind] * directions:
+        raise context.unsupported(f"the activations {', '.join(named)}")
     if context.has(4):
         raise context.unsupported("sequence lengths")
     if context.has(7):
@@ -61,11 +69,8 @@ def _module(context: Context) -> nn.Module:
     weights, recurrences = context.stored(1, "weight"), context.stored(2, "recurrence")
     size, directions = recurrences.shape[2], len(weights)
     options: dict[str, Any] = {}
-    named = [each.decode() for each in context.attribute("activations", [])]
-    if context.kind == "RNN" and named and set(named) == {"Relu"}:
+    if context.kind == "RNN" and b"Relu" in context.attribute("activations", []):
         options["nonlinearity"] = "relu"
-    elif named and named != _ACTIVATIONS[context.kind] * directions:
-        raise context.unsupported(f"the activations {', '.join(named)}")
     module = getattr(nn, context.kind)(
         weights.shape[2], size, bias=context.has(3), bidirectional=directions == 2, **options
     )
@@ -81,3 +86,60 @@ def _module(context: Context) -> nn.Module:
             for name, bias in zip(("ih", "hh"), np.split(context.stored(3, "bias")[direction], 2), strict=True):
                 setattr(module, f"bias_{name}_l0{suffix}", ordered(bias))
     return module  # type: ignore[no-any-return]
+
+
+def _steps(context: Context) -> tuple[fx.Node, ...]:
+    """A GRU whose state is reset before its product, step by step.
+
+    ONNX, operator GRU: z = σ(x·Wz + h·Rz + bz), r = σ(x·Wr + h·Rr + br), n = tanh(x·Wn + (r ∘ h)·Rn + bn),
+    and the next h is (1 - z) ∘ n + z ∘ h.
+    """
+    import torch
+
+    length = context.shape(0)[0]
+    if not isinstance(length, int) or length > _MOST_STEPS:
+        steps = f"more than {_MOST_STEPS} steps" if isinstance(length, int) else "a free number of steps"
+        raise context.unsupported(f"linear_before_reset of 0, and {steps}")
+    reverse, directions = context.attribute("direction", "forward") == "reverse", len(context.stored(1, "weight"))
+    states = [_direction(context, each, length, reverse or each == 1) for each in range(directions)]
+    y = [context.call(torch.stack, each) for each in states]
+    last = [each[0 if reverse or place == 1 else -1] for place, each in enumerate(states)]
+    return context.call(torch.stack, y, 1), context.call(torch.stack, last)
+
+
+def _direction(context: Context, place: int, length: int, backwards: bool) -> list[fx.Node]:
+    """The state after each step of one direction, in the order of time, each of shape (batch, size)."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    weights, recurrences = context.stored(1, "weight")[place], context.stored(2, "recurrence")[place]
+    size = recurrences.shape[1]
+    bias = np.zeros((2, 3 * size), np.float32)
+    if context.has(3):
+        bias = context.stored(3, "bias")[place].reshape(2, -1)
+    layer = nn.Linear(weights.shape[1], 3 * size)
+    layer.weight, layer.bias = parameter(weights), parameter(bias.sum(axis=0))
+    given = context.module(layer, context.value(0), suffix=f"_{place}")
+    gates, new = (
+        context.assembly.buffer(f"{context.name}_{name}{place}", each)
+        for name, each in (("gates", recurrences[: 2 * size]), ("new", recurrences[2 * size :]))
+    )
+    state = context.item(context.value(5), place) if context.has(5) else None
+    found: dict[int, fx.Node] = {}
+    for step in reversed(range(length)) if backwards else range(length):
+        now = context.item(given, step)
+        both, candidate = (context.item(now, (slice(None), part)) for part in (slice(2 * size), slice(2 * size, None)))
+        if state is not None:
+            both = context.call(torch.add, both, context.call(functional.linear, state, gates))
+        both = context.call(torch.sigmoid, both)
+        update, reset = (context.item(both, (slice(None), part)) for part in (slice(size), slice(size, None)))
+        if state is not None:
+            kept = context.call(torch.mul, reset, state)
+            candidate = context.call(torch.add, candidate, context.call(functional.linear, kept, new))
+        candidate = context.call(torch.tanh, candidate)
+        rest = context.call(torch.mul, update, candidate)
+        if state is not None:
+            rest = context.call(torch.sub, rest, context.call(torch.mul, update, state))
+        state = found[step] = context.call(torch.sub, candidate, rest)
+    return [found[step] for step in range(length)]
