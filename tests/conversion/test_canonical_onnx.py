@@ -318,3 +318,15 @@ def test_several_inputs_and_outputs_are_kept_in_order(tmp_path):
     fed = {"x": np.ones((2, 2, 3), np.float32), "tokens": np.array([[1, 4], [0, 2]])}
     for before, after in zip(*(ReferenceEvaluator(str(path)).run(None, fed) for path in (raw, clean)), strict=True):
         np.testing.assert_allclose(after, before)
+
+
+def test_operators_of_another_set_alone_keep_the_standard_one_beside_it(tmp_path):
+    """ONNX Runtime's quantizers look for the version of the standard set, whatever there is of it."""
+    node = helper.make_node("Normalizer", ["x"], ["y"], domain="ai.onnx.ml", norm="L2")
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4]) for name in ("x", "y")]
+    graph = helper.make_graph([node], "net", ends[:1], ends[1:])
+    sets = [helper.make_opsetid("ai.onnx.ml", 3)]
+    for given_ in (sets, [*sets, helper.make_opsetid("", 15)]):
+        onnx.save(helper.make_model(graph, opset_imports=given_, ir_version=8), tmp_path / "raw.onnx")
+        module.convert(str(tmp_path / "raw.onnx"), str(tmp_path / "clean.onnx"))
+        assert onnx_file.opset_of(onnx_file.load(tmp_path / "clean.onnx")) >= module.MINIMUM_OPSET

@@ -53,6 +53,8 @@ def convert(source: str, out: str) -> None:
             mend="give the float model that it was made from",
         )
     training_mode.refuse(name, training_mode.of_onnx(original), training_mode.EXPORT)
+    if not onnx_file.opset_of(original):  # it has operators of other sets alone; quantizers look for this one
+        original.opset_import.add(domain="", version=CURRENT_OPSET)
     if onnx_file.opset_of(original) < MINIMUM_OPSET:
         original = _raised(original, name)
     onnx_passes.drop_stored_inputs(original)
@@ -70,7 +72,7 @@ def convert(source: str, out: str) -> None:
     onnx_indices.plain(model)
     onnx_passes.drop_dead(model)
     names = rename(model)
-    used = {node.domain for node in model.graph.node}
+    used = {"", *(node.domain for node in model.graph.node)}
     imports = [entry for entry in model.opset_import if entry.domain in used]
     del model.opset_import[:], model.metadata_props[:], model.graph.value_info[:]
     model.opset_import.extend(imports)
