@@ -194,3 +194,17 @@ def test_an_array_of_words_has_the_name_that_the_user_gave_it(tmp_path):
     with pytest.raises(DataError, match=r"y in .*objects\.npz holds Python objects") as error:
         load(tmp_path / "objects.npz", MODEL)
     assert "words.astype(str)" in error.value.mend
+
+
+def test_a_single_value_is_there_for_each_sample(tmp_path):
+    model = Signature((Tensor("x", (4,)), Tensor("rate", ())), (Tensor("y", (3,)),))
+    np.savez(tmp_path / "a.npz", x=X, rate=np.array(16000), labels=Y)
+    found = load(tmp_path / "a.npz", model)
+    for split in (found.calibration, found.evaluation):
+        assert split.inputs["rate"].tolist() == [16000] * split.count
+    np.savez(tmp_path / "b.npz", rate=np.array(16000))
+    with pytest.raises(DataError, match=r"rate in .* is a single value"):
+        load(tmp_path / "b.npz")
+    np.savez(tmp_path / "c.npz", x=X, labels=np.array(1))
+    with pytest.raises(DataError, match=r"labels in .* is a single value"):
+        load(tmp_path / "c.npz", MODEL)

@@ -214,3 +214,11 @@ def test_what_is_no_number_has_the_name_that_the_user_gave_it():
 def test_samples_whose_dtype_changes_are_refused():
     with pytest.raises(DataError, match="sample 1 of input is float32, but those before it are int64"):
         streams.keep([np.array([1, 2]), np.array([1.5, 2.5])], checked({}))
+
+
+def test_a_single_value_is_there_for_each_sample():
+    model = Signature((Tensor("x", (2, 2)), Tensor("rate", ())), (Tensor("y", (3,)),))
+    found = load({"x": X, "rate": 16000, "labels": Y}, model)
+    assert found.evaluation.inputs["rate"].tolist() == [16000] * found.evaluation.count
+    with pytest.raises(DataError, match="rate is a single value"):
+        load({"rate": 16000}, model)

@@ -99,6 +99,7 @@ def _of(
     chosen, target = _labels(parts, arrays, options, alone)
     own = {name: member for name, member in arrays.items() if name != chosen.name}
     own, notes = _inputs(where, own, given, wanted, target is not None)
+    own = _repeated(where, own)
     for name, member in own.items():
         _check_input(where, name, npy.dtype_of(member))
     digest = npy.combined([cache.digest(member) for member in own.values()])
@@ -141,6 +142,25 @@ def _inputs(
     return dict(own), []
 
 
+def _repeated(where: str, own: Mapping[str, Path]) -> dict[str, Path]:
+    """Inputs of which a single value, such as a sampling rate, is there once for each sample."""
+    shapes = {name: npy.shape_of(member) for name, member in own.items()}
+    count = next((shape[0] for shape in shapes.values() if shape), None)
+    found = dict(own)
+    for name in (name for name, shape in shapes.items() if not shape):
+        if count is None:
+            raise DataError(f"the array {name} in {where} is a single value", expected="samples along the first axis")
+        value = np.load(own[name], allow_pickle=False)
+
+        def make(folder: Path, value: NDArray[Any] = value, count: int = count) -> dict[str, Any]:
+            np.save(folder / "repeated.npy", np.full(count, value))
+            return {}
+
+        key = ["repeated", value.dtype.str, value.tobytes().hex(), count]
+        found[name] = cache.entry(key, count * value.nbytes, make)[0] / "repeated.npy"
+    return found
+
+
 def _check_input(where: str, name: str, dtype: np.dtype[Any]) -> None:
     """Refuse an array that is no input, by its name."""
     if dtype.kind in "SU":
@@ -173,6 +193,10 @@ def _labels(
     if chosen.name is None:
         return chosen, None
     found: NDArray[Any] = np.load(arrays[chosen.name], allow_pickle=False)
+    if not found.ndim:
+        raise DataError(
+            f"the array {chosen.name} in {parts.where} is a single value", expected="a label for each sample"
+        )
     return chosen, found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ def _kept(data: Any, options: DataOptions) -> Part:
         data = {str(name): _column(data[name]) for name in data.columns}
     pair = isinstance(data, tuple) and _is_pair(data) and (_is_array(data[0]) or isinstance(data[0], Mapping))
     if _is_array(data) or isinstance(data, Mapping) or pair:
-        return _written(iter([_elements(data)]), True, options)
+        return _written(iter([_elements(data).repeated()]), True, options)
     try:
         source = data() if callable(data) else data
     except Exception as error:
@@ -150,6 +150,13 @@ class _Element:
             labels = self.arrays[likely[0]] if likely and len(self.arrays) > 1 else None
         others = [each for each in self.arrays.values() if each is not labels]
         return labels is not None and labels.ndim > 0 and all(e.ndim > 0 and len(e) == len(labels) for e in others)
+
+    def repeated(self) -> _Element:
+        """This, as a whole split: a single value, such as a sampling rate, is there once for each sample."""
+        count = next((len(each) for each in self.arrays.values() if each.ndim), None)
+        if count is None:
+            raise DataError(f"{next(iter(self.arrays))} is a single value", expected="samples along the first axis")
+        return replace(self, arrays={n: each if each.ndim else np.full(count, each) for n, each in self.arrays.items()})
 
 
 def _elements(element: Any) -> _Element:
