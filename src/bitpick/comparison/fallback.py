@@ -62,8 +62,8 @@ def notes(added: Sequence[Offer]) -> list[str]:
     for each in added:
         by_engine.setdefault(each.recipe.engine, []).append(each.recipe.id)
     return [
-        f"every quantized build of {name} in the preset failed or lost more than the margin, so {listed(ids)} "
-        f"{'was' if len(ids) == 1 else 'were'} tried too"
+        f"every quantized build of {name} in the preset failed, has a flag, or lost more than the margin, so "
+        f"{listed(ids)} {'was' if len(ids) == 1 else 'were'} tried too"
         for name, ids in by_engine.items()
     ]
 
