@@ -66,6 +66,11 @@ class Tensor:
             return 0
         return 1 if not self.sizes else self.sizes[0] or 0
 
+    @property
+    def whole(self) -> bool:
+        """Whether the values are whole numbers as ArgMax gives them; those of a picture have fewer bits."""
+        return self.dtype in ("int32", "int64")
+
     def __str__(self) -> str:
         sizes = ("any" if size is None else str(size) for size in self.shape or ())
         shape = "of unknown shape" if self.shape is None else f"({', '.join(['batch', *sizes])})"

@@ -178,3 +178,11 @@ def test_labels_that_are_hidden():
     with pytest.raises(DataError, match="go from -1 to -1, but the data set names 3 classes") as error:
         labels.encode({"": np.array([-1, -1])}, known=("a", "b", "c"))
     assert "evaluate on a split with labels" in error.value.mend
+
+
+def test_numbers_of_classes_that_a_model_gives_make_classes_of_the_labels():
+    labels_ = np.array([0, 3, 1, 3] * 5)
+    ends = Signature((Tensor("x", (4,)),), (Tensor("label", (), "int64"),))
+    assert labels.encode({"": labels_}, signature=ends).classes == ("0", "1", "2", "3")
+    times = labels.encode({"": labels_ + 1_700_000_000}, signature=ends)
+    assert times.classes == ()

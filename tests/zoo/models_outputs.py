@@ -175,3 +175,22 @@ def scores_and_embedding(folder):
     stored = {"w": weights(16, 12).T, "head": np.zeros((16, 4), np.float32)}
     model = fit(graph(text, stored), "embedding", "head", [x], np.eye(4)[labels])
     return finish(folder, model, {"x": x}, labels)
+
+
+@accepted("classification", "accuracy", least=0.6)
+def number_of_a_class(folder):
+    """The number of the class alone, as ArgMax gives it; the user says that it is one."""
+    x, labels = clusters((12,), 4)
+    text = """(float[batch,12] x) => (int64[batch] y) {
+        a = MatMul(x, w) r = Relu(a) s = MatMul(r, head) y = ArgMax<axis=1,keepdims=0>(s) }"""
+    stored = {"w": weights(16, 12).T, "head": np.zeros((16, 4), np.float32)}
+    model = fit(graph(text, stored), "r", "head", [x], np.eye(4)[labels])
+    return finish(folder, model, {"x": x}, labels, task="classification")
+
+
+@refused("--task segmentation")
+def map_of_numbers(folder):
+    """A map of class numbers beside a map of labels: classes or amounts?"""
+    text = "(float[batch,3,8,8] x) => (int64[batch,8,8] y) { c = Conv(x, w) y = ArgMax<axis=1,keepdims=0>(c) }"
+    model, x = graph(text, {"w": weights(4, 3, 1, 1)}), noise(3, 8, 8)
+    return finish(folder, model, {"x": x}, np.random.default_rng(1).integers(0, 4, (len(x), 8, 8)))

@@ -173,7 +173,7 @@ def interface(signature: Signature, samples: Samples, task: Task) -> Interface:
         outputs=tuple(Output(name=t.name, shape=t.shape, dtype=t.dtype) for t in signature.outputs),
         task=task.kind,
         output=getattr(task, "output", 0),
-        classes=getattr(task, "classes", ()),
+        classes=() if getattr(task, "numbers", False) else getattr(task, "classes", ()),
         threshold=threshold if (threshold := getattr(task, "threshold", None)) is not None else 0.5,
     )
 

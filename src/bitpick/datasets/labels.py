@@ -14,6 +14,7 @@ from bitpick.model import Signature
 
 Labels = NDArray[Any]
 """Labels as a source has them: numbers of any shape (n, …), or words of shape (n,)."""
+MOST_CLASSES = 1000  # beside whole numbers that a model gives, labels that go further are amounts
 _TOLD = 10  # labels that a message names
 
 
@@ -237,17 +238,21 @@ class _Scores:
     Attributes:
         rows: lengths of its outputs that are a row of two numbers or more, in their order.
         one: whether an output is a single number, a value or the score of one of two classes.
+        number: whether an output may be the number of a class itself.
         known: whether anything is known of the model.
     """
 
     rows: tuple[int, ...]
     one: bool
+    number: bool
     known: bool
 
     @staticmethod
     def of(signature: Signature | None) -> _Scores:
-        counts = [tensor.count for tensor in signature.outputs] if signature else []
-        return _Scores(tuple(count for count in counts if count > 1), 1 in counts, any(counts))
+        outputs = signature.outputs if signature else ()
+        counts = [tensor.count for tensor in outputs]
+        number = any(tensor.whole and tensor.count == 1 for tensor in outputs)
+        return _Scores(tuple(count for count in counts if count > 1), 1 in counts, number, any(counts))
 
     def classes(self, highest: int) -> int:
         """How many classes numbers up to this one are of; 0 where they go past every output.
@@ -275,6 +280,8 @@ def _numbered(
         return Encoded(dict(whole), tuple(spelled.get(i, str(i)) for i in range(high + 1)))
     if low >= 0 and (size := scores.classes(high)):
         return Encoded(dict(whole), tuple(spelled.get(i, str(i)) for i in range(size)))
+    if low >= 0 and scores.number and high < min(count, MOST_CLASSES):
+        return Encoded(dict(whole), tuple(spelled.get(i, str(i)) for i in range(high + 1)))
     if are_names or (low >= 0 and len(there) in scores.rows):
         names = tuple(spelled.get(int(number), str(number)) for number in there)
         placed = {split: np.searchsorted(there, each) for split, each in whole.items()}

@@ -32,7 +32,7 @@ def fidelities(names: Sequence[str], reference: Arrays, outputs: Arrays, task: T
     """
     found = {}
     for place, (name, own, other) in enumerate(zip(names, reference, outputs, strict=True)):
-        if isinstance(task, Classification) and task.output == place:
+        if isinstance(task, Classification) and task.output == place and not task.numbers:
             of_scores = fidelity(task.scores(own), task.scores(other))
             alike = of_scores.model_copy(update={"sqnr_db": decibels(own, other)})
         elif _probabilities(own):

@@ -56,3 +56,14 @@ def test_what_is_lost_stays_within_what_can_be():
     assert TASK.versus(right, right, right).drop_interval[1] > 0.1
     assert TASK.versus(wrong, wrong, right).drop_interval[1] == 0
     assert TASK.versus(wrong, right, right).drop_interval[0] == -1
+
+
+def test_the_number_of_a_class_is_its_own_prediction():
+    task = Classification(classes=tuple("abcdef"), numbers=True)
+    given_, targets = np.array([5, 0, 3, 9], np.float32), np.array([5, 0, 1, 2])
+    predicted = task.answers((), (given_,), None)
+    assert predicted.tolist() == [5, 0, 3, 9]
+    assert task.accuracy(predicted, (given_,), targets).correct == 2
+    assert task.accuracy(predicted, (given_,), targets).top5 is None
+    assert task.scores(given_).sum(axis=1).tolist() == [1, 1, 1, 0]  # there is no class 9
+    assert task.metrics(predicted, (given_,), targets) == []

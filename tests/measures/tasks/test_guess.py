@@ -38,7 +38,7 @@ def kind(tmp_path):
         )
         ends = Signature(
             tuple(Tensor(f"x{i}", each.shape[1:]) for i, each in enumerate(inputs)),
-            tuple(Tensor(f"y{i}", each.shape[1:]) for i, each in enumerate(outputs)),
+            tuple(Tensor(f"y{i}", each.shape[1:], each.dtype.name) for i, each in enumerate(outputs)),
         )
         case = Case(ends, classes, labels, "m.onnx", Judging(), **more)
         guessed.because = ""
@@ -135,3 +135,10 @@ def test_labels_at_each_position_are_no_values(kind):
     assert kind(RNG.normal(size=(20, 12)), tokens, tokens % 2) == "multilabel"
     assert kind(RNG.normal(size=(20, 12, 1)), tokens, RNG.normal(size=(20, 12))) == "regression"
     assert kind(RNG.normal(size=(20, 12)), tokens, RNG.normal(size=(20, 12, 1))) == "regression"
+
+
+def test_without_labels_numbers_of_classes_are_told_from_amounts(kind):
+    assert kind(np.arange(200) % 7) == "agreement"
+    assert "the number of a class" in kind.because
+    for amounts in (1_700_000_000 + np.arange(200), np.arange(200) - 100, (np.arange(200) % 7).astype(np.float32)):
+        assert kind(amounts) == "deviation"

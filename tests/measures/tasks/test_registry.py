@@ -13,10 +13,10 @@ from bitpick.measures.tasks.registry import METRICS, AnyTask, checked, choose
 from bitpick.model import Signature, Tensor
 
 
-def made(outputs, labels, classes=(), inputs=((8, 8, 3),), **judging):
+def made(outputs, labels, classes=(), inputs=((8, 8, 3),), dtype="float32", **judging):
     ends = Signature(
         tuple(Tensor(f"in{i}", shape) for i, shape in enumerate(inputs)),
-        tuple(Tensor(f"out{i}", shape) for i, shape in enumerate(outputs)),
+        tuple(Tensor(f"out{i}", shape, dtype) for i, shape in enumerate(outputs)),
     )
     return choose(Case(ends, classes, labels, "m.onnx", Judging(**judging))).task
 
@@ -172,3 +172,42 @@ def test_options_go_before_what_a_function_says_of_itself():
     assert (named().name, named().unit, named().higher_is_better) == ("wilson_interval", "", True)
     other = named(unit="K", lower_is_better=True)
     assert (other.unit, other.higher_is_better) == ("K", False)
+
+
+MAP = np.arange(40 * 64).reshape(40, 8, 8) % 5
+
+
+@pytest.mark.parametrize(
+    ("outputs", "labels", "task", "more"),
+    [([()], WHOLE, "classification", {"classes": tuple("0123")}), ([(8, 8)], MAP, "segmentation", {})],
+)
+def test_whole_numbers_on_both_sides_are_classes_or_amounts_and_the_user_says_which(outputs, labels, task, more):
+    for dtype in ("int32", "int64"):
+        with pytest.raises(DataError, match="whole numbers, and so are the answers") as caught:
+            made(outputs, labels, dtype=dtype, **more)
+        assert f"--task {task}" in caught.value.mend
+        found = made(outputs, labels, dtype=dtype, task=task, **more)
+        assert (found.kind, found.numbers) == (task, True)
+        assert made(outputs, labels, dtype=dtype, task="regression", **more).kind == "regression"
+    assert made(outputs, labels, dtype="float32", **more).kind == "regression"
+    assert made(outputs, 1_700_000_000 + labels, dtype="int64").kind == "regression"  # times
+
+
+def test_numbers_of_classes_with_names_are_no_amounts():
+    found = made([()], WHOLE, ("ant", "bee", "cow", "dog"), dtype="int64")
+    assert (found.kind, found.numbers) == ("classification", True)
+
+
+def test_a_map_of_class_numbers_may_have_places_that_count_for_nothing():
+    labels = np.where(MAP == 4, 255, MAP)
+    found = made([(8, 8)], labels, dtype="int64", task="segmentation")
+    assert (found.count, found.ignored) == (4, 255)
+
+
+def test_of_two_classes_a_number_is_a_score():
+    assert not made([()], BITS, ("0", "1"), dtype="int64").numbers
+
+
+def test_without_labels_numbers_of_classes_agree_or_not():
+    assert made([()], None, dtype="int64").numbers  # until the float model shows that they go further
+    assert made([(1,)], None, dtype="int64", task="agreement").numbers

@@ -89,3 +89,13 @@ def test_the_axes_on_which_an_output_may_have_classes():
     assert class_axes(Tensor("y", (4, 4, 4)), (4, 4)) == (1, 3)
     assert class_axes(Tensor("y", (1, 8, 8)), (8, 8)) == ()
     assert class_axes(Tensor("y", (5, 9, 8)), (8, 8)) == ()
+
+
+def test_a_map_of_class_numbers_is_its_own_prediction():
+    task = Segmentation(numbers=True, count=3, ignored=255)
+    assert not task.unsettled
+    answers = task.answers((), (np.array([[[0, 2], [7, 1]]], np.float32),), None)
+    true = np.array([[[0, 1], [2, 255]]])
+    assert task.metric(answers, true).value == 1 / 3
+    [overlap] = task.metrics(answers, (), true)
+    assert overlap.value == 1 / 3  # 1 of 1 of the first class, nothing of the two others

@@ -14,9 +14,12 @@ def classes(scores: Numbers, floats: Numbers) -> Numbers:
     """The predicted class of each sample, of scores of shape (n, …).
 
     Args:
-        scores: what a build gives: the best score's class, or, of one score, whether it is above a threshold.
+        scores: what a build gives: the best score's class, the number of the class itself, or, of one score, whether
+            it is above a threshold.
         floats: what the float model gives, which says whether a single score is a probability.
     """
+    if floats[0].size == 1 and floats.max() > 1 and (floats == np.rint(floats)).all():
+        return np.rint(scores.reshape(-1)).astype(np.int64)
     if scores[0].size > 1:
         return scores.reshape(len(scores), -1).argmax(axis=1)
     probabilities = floats.min() >= 0 and floats.max() <= 1

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.datasets.dataset import Samples
+from bitpick.datasets.labels import MOST_CLASSES
 from bitpick.errors import DataError
 from bitpick.judging import Judging
 from bitpick.model import Signature, Tensor, fits
@@ -109,6 +110,15 @@ class Case:
         assert self.labels is not None
         shape = self.labels.shape[1:]
         return next((i for i, tensor in enumerate(self.signature.outputs) if has_shape(tensor, shape)), None)
+
+    @property
+    def numbered(self) -> int | None:
+        """The output that may give class numbers: whole numbers, of the shape of labels that are classes, too."""
+        labels, place = self.labels, self.like_labels
+        if labels is None or place is None or not self.signature.outputs[place].whole:
+            return None
+        classes = labels.dtype.kind in "iub" and not binary(labels) and int(labels.max()) < MOST_CLASSES
+        return place if classes else None
 
     @property
     def unlike(self) -> DataError:

@@ -22,6 +22,7 @@ class Classification(Task):
         classes: names of the classes, in the order of the labels.
         output: which of the model's outputs has the scores: shape (n, classes), or (n, 1) for two classes; further axes
             of size 1 change nothing.
+        numbers: whether it has the number of the class itself, as ArgMax gives it: shape (n,).
         threshold: of two classes with one score, above which it is the second one: 0.5 of probabilities, 0 of others;
             None until it is known which they are.
     """
@@ -29,6 +30,7 @@ class Classification(Task):
     kind: Literal["classification", "agreement"] = "classification"
     classes: tuple[str, ...]
     output: int = 0
+    numbers: bool = False
     threshold: float | None = 0.5
 
     @property
@@ -57,6 +59,8 @@ class Classification(Task):
     def predicted(self, scores: NDArray[np.float32]) -> NDArray[np.int32]:
         """The class of each sample, from scores of shape (n, classes), or (n, 1), or (n,)."""
         flat = rows(scores)
+        if self.numbers:
+            return np.rint(flat[:, 0]).astype(np.int32)
         if flat.shape[1] == 1:
             assert self.threshold is not None
             return np.greater(flat[:, 0], self.threshold).astype(np.int32)
@@ -65,6 +69,8 @@ class Classification(Task):
 
     def scores(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
         """A score for each class, of shape (n, classes); of a single score the probabilities of both classes."""
+        if self.numbers:
+            return np.equal(self.predicted(output)[:, None], np.arange(len(self.classes))).astype(np.float32)
         if output.size != len(output):
             return rows(output)
         second = output.reshape(-1) if self.threshold == 0.5 else 1 / (1 + np.exp(-output.reshape(-1)))
@@ -84,7 +90,7 @@ class Classification(Task):
     def metrics(self, answers: Answers, outputs: Arrays, targets: Targets) -> list[Metric]:  # noqa: ARG002 - see Task
         """See `Task.metrics`: of two classes, the area under the curve of the second one's score."""
         scores = rows(outputs[self.output])
-        if self.kind != "classification" or scores.shape[1] > 2 or not 0 < targets.sum() < len(targets):
+        if self.kind != "classification" or self.numbers or scores.shape[1] > 2 or not 0 < targets.sum() < len(targets):
             return []
         return [AUC.metric(scores[:, -1] - (scores[:, 0] if scores.shape[1] == 2 else 0), targets)]
 
@@ -97,7 +103,7 @@ class Classification(Task):
         assert found.interval is not None
         scores = rows(outputs[self.output])
         top5 = None
-        if len(self.classes) > 5:
+        if len(self.classes) > 5 and not self.numbers:
             best = np.argpartition(scores, -5, axis=1)[:, -5:]
             top5 = float((best == targets[:, None]).any(axis=1).mean())
         return Accuracy(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.datasets.labels import MOST_CLASSES
 from bitpick.errors import DataError
 from bitpick.measures.tasks.case import Case, binary
 from bitpick.measures.tasks.segmentation import class_axes
@@ -62,6 +63,10 @@ def _of_one(case: Case) -> Guess:
         return _anomaly(case, numbers_alone or not classes, named)
     if named is not None:
         return named
+    if case.numbered is not None and classes:
+        if numbers_alone:
+            raise _class_or_amount(case, "classification")
+        return Guess("classification", "the labels are classes, and the model gives the number of one")
     many = any(count > 1 for count in counts)
     if whole and classes and (many or 1 not in counts or not numbers_alone):
         return _classification(case)
@@ -148,7 +153,8 @@ def _without_labels(case: Case) -> Guess:
     if len(case.signature.outputs) > 1:
         return Guess("deviation", f"{no_labels}the model gives {len(case.signature.outputs)} outputs")
     again = case.mirrored is not None and len(case.signature.inputs) == 1
-    if case.seen is None and (again or case.counts[0] > 1):
+    number = case.signature.outputs[0].whole and case.counts[0] == 1
+    if case.seen is None and (again or number or case.counts[0] > 1):
         return Guess("reconstruction" if again else "agreement", "", unsure=True)
     if again and case.unexplained <= REPRODUCES:
         return Guess("reconstruction", f"{no_labels}the output reproduces the input ({_left(case)})")
@@ -156,6 +162,8 @@ def _without_labels(case: Case) -> Guess:
         return Guess(
             "deviation", f"{no_labels}the output has the input's shape but does not reproduce it ({_left(case)})"
         )
+    if number and case.seen is not None and _numbers(case.seen.outputs[0]):
+        return Guess("agreement", f"{no_labels}the output looks like the number of a class")
     if case.counts[0] < 2:
         return Guess("deviation", f"{no_labels}the output is not a row of scores")
     assert case.seen is not None
@@ -167,6 +175,11 @@ def _without_labels(case: Case) -> Guess:
 def _left(case: Case) -> str:
     left = "more than all" if case.unexplained > 1 else f"{100 * case.unexplained:.2g}%"
     return f"it leaves {left} of the input's variance; at most {100 * REPRODUCES:g}% may be left"
+
+
+def _numbers(values: NDArray[np.float32]) -> bool:
+    """Whether whole numbers look like those of classes."""
+    return bool(values.min() >= 0 and values.max() < MOST_CLASSES)
 
 
 def _scores(values: NDArray[np.float32]) -> bool:
@@ -198,6 +211,8 @@ def _of_many(case: Case) -> Guess:
         if labels.dtype.kind in "iub" and any(class_axes(each, labels.shape[1:]) for each in case.signature.outputs):
             return Guess("segmentation", "the labels are class numbers, and the model gives scores for each of them")
         raise case.unlike
+    if case.numbered is not None:
+        raise _class_or_amount(case, "segmentation")
     if not binary(labels):
         return Guess("regression", "the labels are numbers, and an output has their shape")
     tensor = case.signature.outputs[place]
@@ -210,6 +225,15 @@ def _of_many(case: Case) -> Guess:
             mend="store labels.argmax(axis=1), or say --task multilabel",
         )
     return Guess("multilabel", "the labels are several, each 0 or 1, and the model gives a score for each")
+
+
+def _class_or_amount(case: Case, task: str) -> DataError:
+    """That nothing tells the numbers of classes from amounts."""
+    return DataError(
+        f"the labels are whole numbers, and so are the answers: {case.gives}",
+        expected="to know whether they are numbers of classes, which are right or wrong, or amounts",
+        mend=f"say --task {task} for classes, or --task regression for amounts",
+    )
 
 
 def _sequence(shape: tuple[int | None, ...] | None) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import Field
 
 from bitpick.errors import DataError, ModelError, RequestError
@@ -20,7 +21,7 @@ from bitpick.measures.tasks.guess import guess
 from bitpick.measures.tasks.multilabel import MultiLabel
 from bitpick.measures.tasks.reconstruction import Reconstruction
 from bitpick.measures.tasks.regression import Regression
-from bitpick.measures.tasks.segmentation import Segmentation, class_axes
+from bitpick.measures.tasks.segmentation import IGNORED, Segmentation, class_axes
 from bitpick.measures.tasks.segmentation import checked as ignored
 from bitpick.measures.tasks.task import Task
 from bitpick.recipe import did_you_mean
@@ -125,6 +126,8 @@ def _classification(case: Case) -> Classification:
         raise DataError(
             f"the labels are {labels.dtype} of shape {labels.shape}", expected="class numbers, integers of one axis"
         )
+    if case.numbered is not None and case.classes:
+        return Classification(classes=case.classes, output=case.numbered, numbers=True)
     place = _scores(case)
     count = max(2, counts[place])
     classes = case.classes or tuple(map(str, range(count)))
@@ -145,6 +148,8 @@ def _classification(case: Case) -> Classification:
 
 def _agreement(case: Case) -> Classification:
     place = _scores(case)
+    if case.counts[place] == 1 and case.signature.outputs[place].whole:
+        return Classification(kind="agreement", classes=case.classes, output=place, numbers=True)
     count = max(2, case.counts[place])
     classes = case.classes if len(case.classes) == count else tuple(map(str, range(count)))
     threshold = _threshold(case.counts[place])
@@ -191,6 +196,10 @@ def _segmentation(case: Case) -> Segmentation:
         raise DataError(
             f"the labels are {labels.dtype} of shape {labels.shape}", expected="class numbers for each position"
         )
+    if case.numbered is not None:
+        count = 1 + int(labels[~np.isin(labels, IGNORED)].max(initial=0))
+        told = ignored(labels, count)
+        return Segmentation(output=case.numbered, numbers=True, count=count, ignored=told, **_judged_by(case))
     for place, tensor in enumerate(case.signature.outputs):
         if axes := class_axes(tensor, labels.shape[1:]):
             sizes = [tensor.shape[axis - 1] for axis in axes if tensor.shape]

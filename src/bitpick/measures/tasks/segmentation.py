@@ -27,6 +27,7 @@ class Segmentation(Resampled):
 
     Attributes:
         output: which of the model's outputs has the scores.
+        numbers: whether it has the number of the class at each position itself, as ArgMax gives it.
         axes: along which axes of an array of shape (n, …) the classes may have their scores; empty where there is one
             score for each position, of two classes. Where there are two, the float model shows which one it is.
         count: how many classes there are.
@@ -38,6 +39,7 @@ class Segmentation(Resampled):
 
     kind: Literal["segmentation"] = "segmentation"
     output: int = 0
+    numbers: bool = False
     axes: tuple[int, ...] = ()
     count: int = 2
     ignored: int | None = None
@@ -52,7 +54,7 @@ class Segmentation(Resampled):
     @property
     def unsettled(self) -> bool:
         """See `Task.unsettled`."""
-        return len(self.axes) > 1 or (not self.axes and self.threshold is None)
+        return len(self.axes) > 1 or not (self.axes or self.numbers or self.threshold is not None)
 
     def settled(self, outputs: Arrays, targets: Targets | None) -> Segmentation:
         """See `Task.settled`."""
@@ -65,6 +67,9 @@ class Segmentation(Resampled):
     def answers(self, inputs: Arrays, outputs: Arrays, targets: Targets | None) -> Answers:  # noqa: ARG002 - see Task
         """See `Task.answers`: the class at each position, of shape (n, positions)."""
         scores = outputs[self.output]
+        if self.numbers:  # none of the classes is one more than all of them
+            found = np.where((scores >= 0) & (scores < self.count), np.rint(scores), self.count)
+            return found.reshape(len(scores), -1).astype(np.int32)
         found = scores.argmax(axis=self.axes[0]) if self.axes else scores > (self.threshold or 0)
         return found.reshape(len(scores), -1).astype(np.uint8 if self.count <= 256 else np.int32)
 
@@ -114,7 +119,7 @@ class Segmentation(Resampled):
     @property
     def _told(self) -> range:
         """The classes that the overlap is measured of: of two that one score tells apart, the second."""
-        return range(self.count) if self.axes else range(1, 2)
+        return range(self.count) if self.axes or self.numbers else range(1, 2)
 
     @staticmethod
     def _iou(means: NDArray[np.float64]) -> NDArray[np.float64]:
