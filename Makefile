@@ -6,7 +6,7 @@ PYTHONS ?= 3.11 3.12 3.13
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo install test zoo lint bench test-pythons docs tables vendor screenshots clean
+.PHONY: demo install test smoke zoo lint bench test-pythons docs tables vendor screenshots clean
 
 demo: install
 	$(BIN)/bitpick compare
@@ -21,6 +21,14 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 # Two files of tests at a time: most of each one's time goes to waiting for a process that it started.
 test: install
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
+
+# A small form of every script, with its checks: none can break unnoticed. make smoke/scripts/tables.py runs one.
+SMOKES := $(patsubst %,smoke/%,$(wildcard benchmarks/*.py scripts/*.py training/*.py))
+.PHONY: $(SMOKES)
+smoke:
+	$(MAKE) --jobs 2 --output-sync=target --keep-going --no-print-directory $(SMOKES)
+$(SMOKES): smoke/%: install
+	$(BIN)/python $* --smoke
 
 # Every model of the zoo through every engine, and 2,000 random graphs through ONNX Runtime (BITPICK_RANDOM_GRAPHS).
 zoo: install

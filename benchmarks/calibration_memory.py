@@ -1,14 +1,15 @@
 """Peak memory of calibration: every method with 500 and with 5,000 samples, each in a fresh worker process.
 
-    python benchmarks/calibration_memory.py
+    python benchmarks/calibration_memory.py [--model FILE] [--recipe ID]... [--smoke]
 
 Prints the peak resident memory of both, and their difference. A method that held its samples or its activations would
-need ten times as much for ten times as many.
+need ten times as much for ten times as many. Exits 1 where one needs 10% and 32 MiB more for them.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from bitpick.executors.pool import Worker
 from bitpick.host import this_host
 from bitpick.model import Format
 from bitpick.recipe import Recipe
+from parts import pictures
 
 RECIPES = (
     "onnxruntime:s8u8-per_channel-minmax",
@@ -36,6 +38,7 @@ RECIPES = (
     "pytorch_fx:s8u8-per_channel-histogram",
 )
 FEW, MANY = 500, 5000
+SMOKE_RECIPES, SMOKE_FEW, SMOKE_MANY = RECIPES[:1], 300, 1500
 ALLOWED_SHARE, ALLOWED_BYTES = 0.10, 32 * 2**20
 
 
@@ -44,7 +47,7 @@ def calibration(dataset: Dataset, count: int, folder: Path) -> Samples:
 
     path = folder / f"indices_{count}.npy"
     np.save(path, draw(dataset, count, seed=0).indices)
-    pool = dataset.calibration.samples
+    pool = dataset.samples(dataset.calibration)
     return pool.model_copy(update={"indices": path, "count": count, "sha256": str(count)})
 
 
@@ -56,7 +59,7 @@ def peak(recipe: Recipe, source: Path, samples: Samples, folder: Path) -> int:
     try:
         if each.calibration_key(recipe) is not None:
             ranges = folder / f"{recipe.file_name}_{samples.count}.json"
-            payload = {"source": source, "recipe": recipe, "samples": samples, "out": ranges}
+            payload = {"source": source, "recipe": recipe, "samples": samples, "out": ranges, "key": ""}
             worker.run(f"{FUNCTIONS}:calibrate", payload)
         payload = {"source": source, "recipe": recipe, "samples": samples, "ranges": ranges, "root": folder}
         worker.run(f"{FUNCTIONS}:build", payload | {"folder": folder / f"{recipe.file_name}_{samples.count}"})
@@ -66,24 +69,31 @@ def peak(recipe: Recipe, source: Path, samples: Samples, folder: Path) -> int:
     return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 
 
-def main() -> None:
+def starts_from(recipe: Recipe) -> Format:
+    """The form of the model that a recipe's build is made from."""
+    return engine(recipe.engine).form(recipe)[0]
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=str(api.bundled_model()))
+    parser.add_argument("--model", default=str(api.bundled_model().with_suffix(".onnx")))
     parser.add_argument("--recipe", action="append", help="instead of every method")
+    parser.add_argument("--smoke", action="store_true", help="one method, with random pictures, fewer of them")
     arguments = parser.parse_args()
-    dataset = api.data()
+    few, many = (SMOKE_FEW, SMOKE_MANY) if arguments.smoke else (FEW, MANY)
+    recipes = [Recipe.parse(text) for text in arguments.recipe or (SMOKE_RECIPES if arguments.smoke else RECIPES)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        forms = {Format.ONNX: folder / "m.onnx", Format.PYTORCH: folder / "m.pt", Format.LITERT: folder / "m.tflite"}
+        dataset = api.data(pictures.write(folder / "pictures", calibration=many) if arguments.smoke else "cifar10")
+        forms = {form: folder / f"m{form.suffix}" for form in dict.fromkeys(map(starts_from, recipes))}
         for form, path in forms.items():
             api.convert(arguments.model, form.value, path)
-        few, many = calibration(dataset, FEW, folder), calibration(dataset, MANY, folder)
-        print(f"{'recipe':58} {FEW:>9,} {MANY:>9,}   difference")
+        both = [calibration(dataset, count, folder) for count in (few, many)]
+        print(f"{'recipe':58} {few:>9,} {many:>9,}   difference")
         over = []
-        for text in arguments.recipe or RECIPES:
-            recipe = Recipe.parse(text)
-            source = forms[engine(recipe.engine).form(recipe)[0]]
-            first, second = (peak(recipe, source, samples, folder) for samples in (few, many))
+        for recipe in recipes:
+            text, source = recipe.id, forms[starts_from(recipe)]
+            first, second = (peak(recipe, source, samples, folder) for samples in both)
             within = second <= max(first * (1 + ALLOWED_SHARE), first + ALLOWED_BYTES)
             over += [] if within else [text]
             print(
@@ -92,7 +102,8 @@ def main() -> None:
                 flush=True,
             )
         print(f"more than 10% and 32 MiB: {', '.join(over) or 'none'}")
+    return int(bool(over))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

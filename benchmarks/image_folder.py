@@ -1,9 +1,11 @@
 """A folder of pictures: how long it takes to load the first and the second time, and how much memory either needs.
 
     python benchmarks/image_folder.py --pictures 50000 --side 224
+    python benchmarks/image_folder.py --smoke
 
 Writes so many JPEG files of a larger size into a temporary folder, and reads them in fresh processes with a cache of
-their own: the first decodes them, the second finds them decoded, and both then read every sample, batch by batch.
+their own: the first decodes them, the second finds them decoded, and both then read every sample, batch by batch. Exits
+1 where a picture is missing, the second time is not faster, or memory grows by more than half of the decoded pictures.
 """
 
 from __future__ import annotations
@@ -60,7 +62,11 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=2000)
     parser.add_argument("--side", type=int, default=224, help="of the model's input")
     parser.add_argument("--stored", type=int, default=375, help="the shorter side of the files")
+    parser.add_argument("--smoke", action="store_true", help="300 small pictures; memory has no limit then")
     arguments = parser.parse_args()
+    if arguments.smoke:
+        arguments.pictures, arguments.side, arguments.stored = 300, 32, 96
+    seconds, wrong = [], []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "photos"
         folder.mkdir()
@@ -79,6 +85,14 @@ def main() -> None:
                 f"(the decoded pictures have {decoded / 2**20:,.0f} MiB)",
                 flush=True,
             )
+            seconds.append(told["seconds"])
+            if told["count"] != arguments.pictures:
+                wrong.append(f"the {turn} time there were {told['count']} samples of {arguments.pictures} pictures")
+            if told["growth"] > decoded / 2 and not arguments.smoke:
+                wrong.append(f"the {turn} time memory grew by more than half of the decoded pictures")
+    if seconds[1] > seconds[0]:
+        wrong.append("the second time was not faster")
+    sys.exit("; ".join(wrong) or None)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """Write into the docs what the code itself says: commands, functions, engines, the schema of run.json.
 
-In a page, generated text stands between the lines `<!-- generated: NAME -->` and `<!-- end -->`. With --check
-nothing is written: it fails where a page is out of date.
+In a page, generated text stands between the lines `<!-- generated: NAME -->` and `<!-- end -->`. With --check, or
+--smoke, nothing is written: it fails where a page is out of date.
 """
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -304,12 +304,15 @@ def written(page: str) -> str:
 
 def main() -> None:
     """Rewrite the pages, or check them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", "--smoke", action="store_true", help="write nothing; fail where a page is old")
+    check = parser.parse_args().check
     old = [page for page in GENERATED if written(page) != (DOCS / page).read_text(encoding="utf-8")]
     for page in old:
-        if "--check" not in sys.argv[1:]:
+        if not check:
             (DOCS / page).write_text(written(page), encoding="utf-8")
         print(page)
-    if old and "--check" in sys.argv[1:]:
+    if old and check:
         raise SystemExit("out of date: make tables")
 
 

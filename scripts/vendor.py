@@ -1,10 +1,11 @@
 """Fetch the JavaScript that report.html and the site hold: pinned versions from npm, checked against their digests.
 
-With --check nothing is fetched: the files that are there are compared with the digests.
+With --check, or --smoke, nothing is fetched: the files that are there are compared with the digests.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import io
 import sys
@@ -76,9 +77,12 @@ def checked(content: bytes, name: str, digest: str) -> bytes:
 
 def main() -> None:
     """Write the files, or with --check compare those that are there."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", "--smoke", action="store_true", help="fetch nothing; compare the files with digests")
+    check = parser.parse_args().check
     for (package, version), files in PACKAGES.items():
         assets = SITE if package == "iframe-worker" else ASSETS
-        if "--check" in sys.argv[1:]:
+        if check:
             for name, digest in files.values():
                 checked((assets / name).read_bytes(), name, digest)
             continue

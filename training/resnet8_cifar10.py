@@ -2,6 +2,7 @@
 
     python training/resnet8_cifar10.py train --checkpoint resnet8.pt     # resumes where it was
     python training/resnet8_cifar10.py export --checkpoint resnet8.pt -o resnet8_cifar10.keras
+    python training/resnet8_cifar10.py --smoke                           # both, on random pictures
 
 The network is trained in PyTorch, which is faster than Keras on a CPU, and shipped as Keras. The test split takes no
 part in training or in the choice of an epoch: the last epoch is the model.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +24,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from bitpick.datasets import cifar10
+from bitpick.datasets.dataset import Split
 
 if TYPE_CHECKING:
     import keras
@@ -36,6 +39,7 @@ WEIGHT_DECAY = 2e-4
 PIXEL_SCALE = 64.0
 PADDING = 4
 BATCH_NORM_EPSILON = 1e-3  # Keras's default
+EXPORT_TOLERANCE = 1e-3  # of a probability
 
 
 class SameConv(nn.Conv2d):
@@ -110,23 +114,26 @@ def batches(
         yield pixels, torch.from_numpy(labels[index].astype(np.int64))
 
 
-def accuracy(network: ResNet8, images: np.ndarray, labels: np.ndarray) -> float:
-    """Share of images of shape (n, 32, 32, 3), uint8, that the network in float32 gets right."""
+def arrays(split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """The images and the labels of a split."""
+    return np.asarray(split.inputs["image"]), np.asarray(split.labels)
+
+
+def probabilities(network: ResNet8, images: np.ndarray) -> np.ndarray:
+    """What the network in float32 gives, of shape (n, 10), for images of shape (n, 32, 32, 3), uint8."""
     network.eval()
-    correct = 0
+    found = []
     with torch.inference_mode():
         for start in range(0, len(images), 1000):
             pixels = torch.from_numpy(images[start : start + 1000]).permute(0, 3, 1, 2).float() / PIXEL_SCALE
-            correct += int((network(pixels).argmax(1).numpy() == labels[start : start + 1000]).sum())
-    return correct / len(images)
+            found.append(network(pixels).softmax(1).numpy())
+    return np.concatenate(found)
 
 
-def train(checkpoint: Path, epochs: int) -> None:
+def train(checkpoint: Path, epochs: int, images: np.ndarray, labels: np.ndarray) -> None:
     """Train to the last epoch, saving after each one; continues from the checkpoint when there is one."""
     torch.manual_seed(SEED)
-    split = cifar10.load().calibration
-    padded = np.pad(np.asarray(split.inputs), ((0, 0), (PADDING, PADDING), (PADDING, PADDING), (0, 0)))
-    labels = np.asarray(split.labels)
+    padded = np.pad(images, ((0, 0), (PADDING, PADDING), (PADDING, PADDING), (0, 0)))
     network = ResNet8().to(memory_format=torch.channels_last)
     weights = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim == 1]
@@ -197,8 +204,12 @@ def keras_model() -> keras.Model:
     return keras.Model(image, layers.Dense(10, activation="softmax", name="dense")(x), name="resnet8_cifar10")
 
 
-def export(checkpoint: Path, out: Path) -> None:
-    """Copy a checkpoint into Keras, fold the pixel scale, save, and print both accuracies on the test split."""
+def export(checkpoint: Path, out: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    """Copy a checkpoint into Keras, fold the pixel scale, save, and print both accuracies on these images.
+
+    Raises:
+        RuntimeError: the two do not give the same.
+    """
     network = ResNet8()
     network.load_state_dict(torch.load(checkpoint, weights_only=True)["network"])
     model = keras_model()
@@ -214,19 +225,31 @@ def export(checkpoint: Path, out: Path) -> None:
         elif isinstance(module, nn.Linear):
             model.get_layer(key).set_weights([module.weight.detach().numpy().T, module.bias.detach().numpy()])
     model.save(out)
-    split = cifar10.load().evaluation
-    images, labels = np.asarray(split.inputs), np.asarray(split.labels)
-    scores = model.predict(images.astype(np.float32), batch_size=1000, verbose=0)
+    trained, exported = probabilities(network, images), model.predict(images.astype(np.float32), 1000, verbose=0)
     print(f"{model.count_params():,} parameters, saved to {out}")
     print(
-        f"test accuracy: {accuracy(network, images, labels):.4f} (PyTorch), "
-        f"{(scores.argmax(1) == labels).mean():.4f} (Keras)"
+        f"test accuracy: {(trained.argmax(1) == labels).mean():.4f} (PyTorch), "
+        f"{(exported.argmax(1) == labels).mean():.4f} (Keras)"
     )
+    if (most := np.abs(trained - exported).max()) > EXPORT_TOLERANCE:
+        raise RuntimeError(f"the exported model's probabilities differ from the trained one's by up to {most:.2g}")
+
+
+def smoke() -> None:
+    """Train on random pictures, go on from the checkpoint, where nothing is left to do, and export."""
+    rng = np.random.default_rng(SEED)
+    images, labels = rng.integers(0, 256, (2 * BATCH, 32, 32, 3), dtype=np.uint8), rng.integers(0, 10, 2 * BATCH)
+    with tempfile.TemporaryDirectory() as name:
+        checkpoint = Path(name) / "resnet8.pt"
+        for _ in range(2):
+            train(checkpoint, 1, images, labels)
+        export(checkpoint, Path(name) / "resnet8.keras", images, labels)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser.add_argument("--smoke", action="store_true", help="train and export on random pictures; keep nothing")
+    commands = parser.add_subparsers(dest="command")
     training = commands.add_parser("train")
     training.add_argument("--checkpoint", type=Path, required=True)
     training.add_argument("--epochs", type=int, default=EPOCHS)
@@ -234,10 +257,14 @@ def main() -> None:
     exporting.add_argument("--checkpoint", type=Path, required=True)
     exporting.add_argument("-o", "--out", type=Path, required=True)
     arguments = parser.parse_args()
-    if arguments.command == "train":
-        train(arguments.checkpoint, arguments.epochs)
+    if arguments.smoke:
+        smoke()
+    elif arguments.command == "train":
+        train(arguments.checkpoint, arguments.epochs, *arrays(cifar10.load().calibration))
+    elif arguments.command == "export":
+        export(arguments.checkpoint, arguments.out, *arrays(cifar10.load().evaluation))
     else:
-        export(arguments.checkpoint, arguments.out)
+        parser.error("say train, export or --smoke")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a careful person would write by hand for `bitpick compare --preset basic`: the yardstick of overhead.py.
 
-    python benchmarks/bare.py keras|onnxruntime|pytorch MODEL FOLDER
+    python benchmarks/parts/bare.py keras|onnxruntime|pytorch MODEL FOLDER
 
 One process a runtime, one thread, the same data, calibration samples, builds and batch sizes as bitpick, and activation
 ranges collected once; no check, no record, no report. The PyTorch side takes its module from bitpick's importer, for
