@@ -43,7 +43,7 @@ def test_mixed_precision_is_read_in_float32_and_said(pool, folder, tmp_path):
         for name in ("trained", "mixed")
     }
     assert notes["trained"] == []
-    assert "read in float32" in notes["mixed"][0]
+    assert "compared in float32" in notes["mixed"][0]
     nodes = onnx.load(tmp_path / "net.onnx").graph.node
     assert not any(a.i == onnx.TensorProto.FLOAT16 for node in nodes for a in node.attribute if a.name == "to")
 

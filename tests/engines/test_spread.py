@@ -9,6 +9,7 @@ from bitpick.engines.spread import Spread, Spreads, Step, left_in_float
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(0, 4, (8, 12, 12)).astype(np.float32)
+LOW = np.concatenate([LOGITS, np.full((8, 12, 1), -1e5, np.float32)], axis=2)
 PADDED = RNG.random((8, 1, 12)) < 0.7
 
 
@@ -73,6 +74,33 @@ def test_products_with_weights_are_quantized_where_any_scale_fits(large, left):
     found = Spreads()
     found.add({"x": table, "m": table, "y": LOGITS})
     assert [step.name for step in left_in_float(steps, found)] == left
+
+
+@pytest.mark.parametrize(
+    ("clip", "left"),
+    [("Relu", []), ("relu_.default", []), ("hardtanh.default", []), ("LeakyRelu", ["bias", "clip"])],
+)
+def test_what_a_relu_cuts_off_behind_a_product_blows_up_nothing(clip, left):
+    """A convolution's channel at -1e5 that is 0 behind its ReLU; its bias is an operator of its own."""
+    steps = [
+        Step("conv", "Convolution", ("x", "w"), ("c",)),
+        Step("bias", "Add", ("c", "b"), ("d",)),
+        Step("clip", clip, ("d",), ("e",)),
+    ]
+    found = Spreads()
+    found.add({"x": LOGITS, "c": LOW, "d": LOW, "e": np.maximum(LOW, 0) if left == [] else LOW})
+    assert [step.name for step in left_in_float(steps, found)] == left
+
+
+def test_what_another_step_reads_too_is_not_cut_off():
+    steps = [
+        Step("conv", "Conv", ("x", "w"), ("c",)),
+        Step("clip", "Relu", ("c",), ("d",)),
+        Step("all", "Sigmoid", ("c",), ("e",)),
+    ]
+    found = Spreads()
+    found.add({"x": LOGITS, "c": LOW, "d": np.maximum(LOW, 0)})
+    assert [step.name for step in left_in_float(steps, found)] == ["clip", "all"]
 
 
 def test_a_graph_without_a_mask_stays_as_it_is():

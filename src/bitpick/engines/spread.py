@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,6 +21,8 @@ _AT_ONCE = 4  # of these: every tensor of a graph is in memory
 # Powers of two. A mask is -1e4 or more, and far from what it is added to; 8 bits reach over less than such a distance.
 _LARGE, _FAR, _ABSURD, _MILLION = 12, 7, 64, 20
 _MULTIPLIES = re.compile(r"conv|mat_?mul|gemm|linear|fully_connected|lstm|gru|rnn|einsum|mm$", re.IGNORECASE)
+_CLIPS = re.compile(r"(?:relu_?|relu_?6|relu_n1_to_1|clip|clamp|hard_?tanh)_?(?:\.\w+)?", re.IGNORECASE)
+_SHIFTS = re.compile(r"add|batch_?norm", re.IGNORECASE)
 DTYPE = "bitpick_dtype"
 _SHOWN = 6  # layers named in a note
 _LOWEST = 160  # the smallest float32 is above 2**-150
@@ -110,13 +113,15 @@ def left_in_float(steps: Sequence[Step], found: Spreads) -> list[Step]:
 
     These read or write a tensor whose range is blown up, or compute a mask: (1 - kept) · -3.4e38 is 0 only where 1 is
     exactly 1, and it is not on every grid. Products with weights, where any scale fits, are quantized all the same:
-    columns of a table on unlike scales need not matter alike, and what is lost is measured.
+    columns of a table on unlike scales need not matter alike, and what is lost is measured. So is a ReLU behind one:
+    engines compute both at once, and never hold what is between them.
 
     Args:
         steps: in any order.
         found: the magnitudes of the graph's tensors.
     """
-    wide, no_grid = found.blown_up, found.no_grid
+    no_grid = found.no_grid
+    wide = found.blown_up - (_fused_away(steps) - no_grid)
 
     def carries(step: Step) -> bool:
         bad = no_grid if _MULTIPLIES.search(step.kind) else wide
@@ -133,6 +138,24 @@ def left_in_float(steps: Sequence[Step], found: Spreads) -> list[Step]:
         left |= makers
         ahead += makers
     return [step for step in steps if step in left]
+
+
+def _fused_away(steps: Sequence[Step]) -> set[str]:
+    """The tensors between a product with weights and the ReLU or clip behind it, with a bias or a BatchNorm between."""
+    made_by = {name: step for step in steps for name in step.writes}
+    readers = Counter(name for step in steps for name in set(step.reads))
+    away: set[str] = set()
+    for clip in steps:
+        step, between = clip, set[str]()
+        while step is clip or _SHIFTS.search(step.kind):
+            computed = [name for name in step.reads if name in made_by]
+            if not _CLIPS.fullmatch(clip.kind) or len(computed) != 1 or readers[computed[0]] != 1:
+                break
+            between.update(computed)
+            step = made_by[computed[0]]
+        if _MULTIPLIES.search(step.kind):
+            away |= between
+    return away
 
 
 def batches(samples: Samples, size: int | None = None) -> Iterator[Arrays]:
