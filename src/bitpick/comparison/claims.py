@@ -11,6 +11,7 @@ from bitpick.comparison.judge import OF_METRIC
 from bitpick.measures.tasks.task import Answers, Targets, Task
 from bitpick.result import Row
 from bitpick.statistics import max_t, samples_to_show
+from bitpick.statistics.distributions import normal_quantile
 
 
 def candidates(rows: Sequence[Row]) -> list[Row]:
@@ -64,10 +65,8 @@ def score(row: Row) -> float:
 
 def samples_needed(row: Row, tests: int, alpha: float) -> int | None:
     """How many samples would show a row to be good enough, as one of so many, if it stays as it is; None: no number."""
-    from scipy.stats import norm
-
     assert row.samples is not None
-    return samples_to_show(score(row), row.samples, float(norm.isf(alpha / tests)))
+    return samples_to_show(score(row), row.samples, -normal_quantile(alpha / tests))
 
 
 def _claim(row: Row, claim: Mapping[str, bool | float | None]) -> Row:

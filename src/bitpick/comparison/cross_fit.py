@@ -17,6 +17,7 @@ from bitpick.measures.tasks.task import Answers, Targets, Task, Versus
 from bitpick.result import Recommendation, RequestRecord, Row
 from bitpick.robustness import Fold
 from bitpick.statistics import samples_to_show
+from bitpick.statistics.distributions import normal_cdf, normal_quantile
 
 
 @dataclass(frozen=True)
@@ -121,13 +122,11 @@ def _choose(half: _Evidence, rows: Sequence[Row]) -> Recommendation:
 
 
 def _fold(chosen: str | None, choosing: Sequence[Row], judging: Sequence[Row], alpha: float) -> Fold:
-    from scipy.stats import norm
-
     fold = Fold(choosing=_samples(choosing), judging=_samples(judging))
     row = next((row for row in judging if row.id == chosen), None)
     if row is None or row.versus_baseline is None:
         return fold
-    p = float(norm.sf(score(row)))
+    p = normal_cdf(-score(row))
     found = {"chosen": chosen, "noninferiority_p": p, "confirmed": p <= alpha}
     versus = row.versus_baseline
     return fold.model_copy(update=found | {"drop": versus.drop, "drop_interval": versus.drop_interval})
@@ -187,10 +186,8 @@ def _told(fold: Fold, half: Sequence[Row], why: str, alpha: float) -> str:
 
 
 def _to_confirm(fold: Fold, alpha: float) -> int | None:
-    from scipy.stats import norm
-
     assert fold.noninferiority_p is not None
-    return samples_to_show(float(norm.isf(fold.noninferiority_p)), fold.judging, float(norm.isf(alpha)))
+    return samples_to_show(-normal_quantile(fold.noninferiority_p), fold.judging, -normal_quantile(alpha))
 
 
 def _enough(needed: int | None) -> str:

@@ -30,6 +30,7 @@ from bitpick.executors.executor import Executor
 from bitpick.measures.tasks.classification import Classification
 from bitpick.preprocessing import Preprocessing
 from bitpick.statistics import mcnemar_midp
+from bitpick.statistics.distributions import binomial_at_least
 
 FEW, MANY, MACS = 100, 500, 10**11  # samples, as many as this much arithmetic allows
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -138,9 +139,7 @@ def by_chance(predicted: Classes, targets: Classes) -> float:
 
 def _above(correct: int, total: int, chance: float, level: float = 0.01) -> bool:
     """Whether so many right are shown to be more than chance gives: a one-sided binomial test."""
-    from scipy.stats import binomtest
-
-    return bool(binomtest(correct, total, min(chance, 1.0), alternative="greater").pvalue < level)
+    return binomial_at_least(correct, total, min(chance, 1.0)) < level
 
 
 def _prepared_otherwise(predict: Predict, samples: Samples, right: NDArray[np.bool_]) -> _Better | None:

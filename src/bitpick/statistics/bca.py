@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.errors import DataError
+from bitpick.statistics.distributions import normal_cdf, normal_quantile, student_cdf, student_quantile
 
 # With a larger share of undefined resamples, the others no longer stand for all.
 _MOST_UNDEFINED = 0.05
@@ -91,10 +92,8 @@ class Replicates:
 
         Beyond what so many resamples can show it is the distance in standard errors.
         """
-        from scipy.stats import norm
-
         under = int((self.drawn < margin).sum())
-        found = float(norm.isf(self.p_under(margin))) if under else -_FARTHEST
+        found = -normal_quantile(self.p_under(margin)) if under else -_FARTHEST
         if 0 < under < len(self.drawn):
             return found
         error = float(np.std(self.drawn[np.isfinite(self.drawn)]))
@@ -105,12 +104,10 @@ class Replicates:
     @property
     def _shift(self) -> float:
         """BCa's z0, how far the resamples' median is from the value; resamples equal to it count half."""
-        from scipy.stats import norm
-
         drawn = self.drawn[np.isfinite(self.drawn)]
         # With all of them on one side z0 would be infinite; half a resample more on either side keeps it finite.
         below = float((drawn < self.value).sum()) + 0.5 * float((drawn == self.value).sum())
-        return float(norm.ppf((below + 0.5) / (len(drawn) + 1)))
+        return normal_quantile((below + 0.5) / (len(drawn) + 1))
 
     @property
     def _skew(self) -> float:
@@ -123,26 +120,22 @@ class Replicates:
 
     def _bound(self, level: float) -> float:
         """The BCa bound with a share `level` of the confidence below it."""
-        from scipy.stats import norm
-
         shift = self._shift
-        z = shift + self._stretched(float(norm.ppf(level)))
+        z = shift + self._stretched(normal_quantile(level))
         drawn = self.drawn[np.isfinite(self.drawn)]
-        return float(np.quantile(drawn, norm.cdf(shift + z / (1 - self._skew * z))))
+        return float(np.quantile(drawn, normal_cdf(shift + z / (1 - self._skew * z))))
 
     def _p_value(self, below: float) -> float:
         """The level at which the one-sided bound is a number that so many resamples are below: BCa turned round."""
-        from scipy.stats import norm
-
         surest = 1 / (len(self.drawn) + 1)
         under = below * surest
         if under == 0:
             return 1.0
         skew, shift = self._skew, self._shift
-        w = float(norm.ppf(under)) - shift
+        w = normal_quantile(under) - shift
         if 1 + skew * w <= 0:  # beyond what BCa can tell
             return 1.0 if w < 0 else surest
-        return max(surest, float(norm.sf(self._stretched(w / (1 + skew * w) - shift, back=True))))
+        return max(surest, normal_cdf(-self._stretched(w / (1 + skew * w) - shift, back=True)))
 
     def _stretched(self, z: float, back: bool = False) -> float:
         """A normal quantile as few samples ask for it, or back.
@@ -150,12 +143,10 @@ class Replicates:
         A bootstrap's error is too small by √(1 - 1/n), and its quantiles are normal where Student's are due
         (T. C. Hesterberg, The American Statistician 69 (2015), 371-386).
         """
-        from scipy.stats import norm, t
-
         if self.count < 2 or not math.isfinite(z):
             return z
         freedom, factor = self.count - 1, math.sqrt(self.count / (self.count - 1))
         # By the tail at hand, whose probability is not lost in rounding.
         if back:
-            return math.copysign(float(norm.isf(t.sf(abs(z) / factor, freedom))), z)
-        return math.copysign(float(t.isf(norm.sf(abs(z)), freedom)) * factor, z)
+            return math.copysign(normal_quantile(student_cdf(-abs(z) / factor, freedom)), z)
+        return math.copysign(student_quantile(normal_cdf(-abs(z)), freedom) * factor, z)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.statistics.distributions import normal_quantile, student_quantile
+
 
 @dataclass(frozen=True)
 class MeanOverDraws:
@@ -34,10 +36,8 @@ class MeanOverDraws:
         samples, and their squares are added (W. G. Howe, JASA 69 (1974), 789-794; as MOVER: Zou and Donner, Statistics
         in Medicine 27 (2008), 1693-1702).
         """
-        from scipy.stats import norm, t
-
-        by_draw = float(t.isf(level, self.draws - 1)) * self.draw_error
-        return math.copysign(math.hypot(by_draw, float(norm.isf(level)) * self.sample_error), 0.5 - level)
+        by_draw = -student_quantile(level, self.draws - 1) * self.draw_error
+        return math.copysign(math.hypot(by_draw, normal_quantile(level) * self.sample_error), 0.5 - level)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """The mean of all draws on all samples is within these bounds, at this level, two-sided."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from bitpick.statistics.distributions import beta_quantile, binomial_cdf
+
 Z_95 = 1.959964  # two-sided 95%
 
 
@@ -33,9 +35,7 @@ def at_most(successes: int, total: int, level: float = 0.95) -> float:
         total: number of trials, at least 1.
         level: of the confidence.
     """
-    from scipy.stats import beta
-
-    return 1.0 if successes == total else float(beta.ppf(level, successes + 1, total - successes))
+    return 1.0 if successes == total else beta_quantile(level, successes + 1, total - successes)
 
 
 def mcnemar_midp(only_first: int, only_second: int) -> float:
@@ -51,12 +51,10 @@ def mcnemar_midp(only_first: int, only_second: int) -> float:
     Returns:
         The p-value of "both are right equally often".
     """
-    from scipy.stats import binom
-
     n, k = only_first + only_second, min(only_first, only_second)
     if only_first == only_second:
-        return float(1 - 0.5 * binom.pmf(k, n, 0.5)) if n else 1.0
-    return float(2 * binom.cdf(k, n, 0.5) - binom.pmf(k, n, 0.5))
+        return 1 - (binomial_cdf(k, n, 0.5) - binomial_cdf(k - 1, n, 0.5)) / 2 if n else 1.0
+    return binomial_cdf(k, n, 0.5) + binomial_cdf(k - 1, n, 0.5)
 
 
 def tango_score(only_first: int, only_second: int, total: int, difference: float) -> float:
