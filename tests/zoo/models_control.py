@@ -60,3 +60,16 @@ def scan_over_time(folder):
         > }"""
     stored = {"w": weights(8, 6).T, "r": weights(8, 8).T / 2, "no": np.zeros((6, 8), np.float32)}
     return finish(folder, graph(text, stored), {"x": noise(5, 6)})
+
+
+@accepted("deviation", "deviation", only_float=True)
+def weights_that_a_loop_hands_on(folder):
+    """As TensorFlow's converters write a loop: its weights are inputs of its body, and outputs again."""
+    text = """(float[batch,8] x) => (float[batch,8] y) {
+        y, same = Loop(three, yes, x, w) <
+            body = again (int64 i, bool on, float[batch,8] before, float[8,8] kept)
+                => (bool go, float[batch,8] after, float[8,8] kept_too) {
+                go = Identity(on) p = MatMul(before, kept) after = Tanh(p) kept_too = Identity(kept) }
+        > }"""
+    stored = {"w": weights(8, 8), "three": np.array(3), "yes": np.array(True)}
+    return finish(folder, graph(text, stored), {"x": noise(8)})

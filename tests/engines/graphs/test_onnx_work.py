@@ -201,6 +201,29 @@ def test_the_body_of_a_scan_works_at_each_step(tmp_path):
     assert totals(read(tmp_path, [scan], {"x": random(6, 4)}, weights)) == (12, 6 * 12)
 
 
+@pytest.mark.parametrize("direct", [True, False])
+def test_weights_that_a_loop_hands_on_from_step_to_step_are_stored(tmp_path, direct):
+    """As TensorFlow's converters write it: half of the weight, which is an input of the body, and its output again."""
+    value, whole = helper.make_tensor_value_info, [3, 6]
+    kept = "w" if direct else "v"
+    nodes = [
+        helper.make_node("Slice", ["w", "none", "half", "axis"], ["h"]),
+        helper.make_node("MatMul", ["s", "h"], ["t"], "m"),
+        helper.make_node("Identity", ["c"], ["d"]),
+        *([] if direct else [helper.make_node("Identity", ["w"], ["v"])]),
+    ]
+    given = {"i": (TensorProto.INT64, []), "c": (TensorProto.BOOL, []), "s": (TensorProto.FLOAT, [1, 3])}
+    inputs = [value(name, *each) for name, each in given.items()] + [value("w", TensorProto.FLOAT, whole)]
+    outputs = [value("d", TensorProto.BOOL, []), value("t", TensorProto.FLOAT, [1, 3])]
+    body = helper.make_graph(nodes, "body", inputs, [*outputs, value(kept, TensorProto.FLOAT, whole)])
+    loop = helper.make_node("Loop", ["trips", "", "x", "W"], ["y", "unchanged"], "loop", body=body)
+    stored = {"W": random(*whole), "trips": np.array(7)}
+    stored |= {"none": np.array([0]), "half": np.array([3]), "axis": np.array([1])}
+    found = read(tmp_path, [loop], {"x": random(1, 3)}, stored)
+    assert totals(found) == (18, 7 * 9)
+    assert "partly_float" in [flag.code for flag in coverage.flags(STATIC, found, "s8")]
+
+
 def test_integer_weights_of_a_recurrent_operator_are_integers(tmp_path):
     from onnxruntime.quantization import QuantType, quantize_dynamic
 

@@ -60,6 +60,17 @@ GRAPHS = {
         9,
         63,
     ),
+    "loop that hands its weights on": (
+        """y, same = Loop (trips, , x, W) <
+            body = b (int64 i, bool c, float[N, 3] s, float[3, 3] w) => (bool d, float[N, 3] t, float[3, 3] v) {
+                d = Identity(c) m = MatMul(s, w) t = Relu(m) v = Identity(w)
+            }
+        >""",
+        (1, 3),
+        {"W": random(3, 3), "trips": np.array(7)},
+        9,
+        63,
+    ),
 }
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CONVERSIONS = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast"})
 # What may lie between a stored operand and the operator that multiplies it.
-_BETWEEN = CONVERSIONS | {"Transpose", "Reshape", "Identity", "Squeeze", "Unsqueeze", "Flatten"}
+_BETWEEN = CONVERSIONS | {"Transpose", "Reshape", "Identity", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split"}
 # The dtypes of numbers, in the words of `Grid`; others are indices, and shapes.
 NUMBERS = {"float32": "float32", "float16": "float16", "bfloat16": "bfloat16", "int8": "s8", "uint8": "u8"}
 
@@ -37,6 +37,28 @@ def subgraphs(node: onnx.NodeProto) -> Iterator[tuple[str, onnx.GraphProto]]:
             yield attribute.name, attribute.g
         for graph in attribute.graphs:
             yield attribute.name, graph
+
+
+def handed_on(node: onnx.NodeProto, body: onnx.GraphProto) -> dict[str, str]:
+    """The inputs of a loop's body that are the same at each step, and what the loop takes for each.
+
+    TensorFlow's converters hand weights from one step to the next in this way.
+    """
+    if node.op_type == "Loop":
+        pairs = zip(list(body.input)[2:], list(body.output)[1:], list(node.input)[2:], strict=False)
+    elif node.op_type == "Scan":
+        scanned = next(each.i for each in node.attribute if each.name == "num_scan_inputs")
+        pairs = zip(body.input, body.output, list(node.input)[: len(node.input) - scanned], strict=False)
+    else:
+        return {}
+    copied = {inner.output[0]: inner.input[0] for inner in body.node if inner.op_type == "Identity"}
+
+    def origin(name: str) -> str:
+        while name in copied:
+            name = copied[name]
+        return name
+
+    return {given.name: source for given, kept, source in pairs if origin(kept.name) == given.name}
 
 
 @dataclass(frozen=True)
@@ -61,9 +83,22 @@ class Stored:
 
 
 class Scope:
-    """A graph, inside those that its names may come from."""
+    """A graph, inside those that its names may come from.
 
-    def __init__(self, graph: onnx.GraphProto, inferred: onnx.GraphProto, outer: Scope | None = None) -> None:
+    Args:
+        graph: the graph.
+        inferred: the same, with the shapes that are known without a run.
+        outer: the graph around it.
+        around: the node that it is part of.
+    """
+
+    def __init__(
+        self,
+        graph: onnx.GraphProto,
+        inferred: onnx.GraphProto,
+        outer: Scope | None = None,
+        around: onnx.NodeProto | None = None,
+    ) -> None:
         import onnx
 
         self.graph, self.inferred = graph, inferred
@@ -71,6 +106,9 @@ class Scope:
         self.values: dict[str, NDArray[Any]] = dict(outer.values if outer else {})
         self.values |= {i.name: to_array(i) for i in graph.initializer}
         self.made: dict[str, onnx.NodeProto] = dict(outer.made if outer else {})
+        if around is not None:
+            given = handed_on(around, graph).items()
+            self.made |= {name: onnx.helper.make_node("Identity", [source], [name]) for name, source in given}
         self.made |= {name: node for node in graph.node for name in node.output}
         self.shapes: dict[str, Shape] = dict(outer.shapes if outer else {})
         for value in (*inferred.input, *inferred.value_info, *inferred.output):

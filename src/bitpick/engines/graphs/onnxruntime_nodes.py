@@ -85,7 +85,7 @@ class Nodes:
                 found += self._of_node(node, scope, inside_loop)
             loops = inside_loop or node.op_type != "If"
             parts = [
-                (graph, self._of_scope(Scope(graph, inner.get(name, graph), scope), loops))
+                (graph, self._of_scope(Scope(graph, inner.get(name, graph), scope, node), loops))
                 for name, graph in subgraphs(node)
             ]
             found += self._one_branch(parts) if node.op_type == "If" else [o for _, part in parts for o in part]

@@ -67,7 +67,8 @@ class _Reader:
 
     def operators(self, nodes: Iterable[Any]) -> list[Operator]:
         """Every operator that computes, in the runtime's order; then the tables in which rows are looked up."""
-        found, left = [], {op.get_friendly_name(): op for op in self._layers}
+        found: list[Operator] = []
+        left = {op.get_friendly_name(): op for op in self._layers}
         ran: list[Any] = []
         rewritten: list[str] = []
         for node in nodes:
@@ -79,7 +80,7 @@ class _Reader:
             runs = next((op for op in self._ops if op.get_type_name() in _RUNS and _among(_name(op), names)), None)
             if runs is not None and runs not in ran:
                 ran.append(runs)
-                found += [self._inner(op, times) for op, times in work.inside(runs)]
+                found += map(self._inner, work.inside(runs))
             if runs is not None:
                 continue
             if kind in _PLUMBING:
@@ -91,20 +92,22 @@ class _Reader:
                 found.append(Operator(node.get_friendly_name(), kind, arithmetic))
             else:
                 left.pop(layer.get_friendly_name(), None)
-                found.append(self._operator(layer, kind, arithmetic, 1))
+                found.append(self._operator(layer, kind, arithmetic))
         # The runtime takes an einsum apart, and both directions of an LSTM: their parts have names of their own.
         dtype = next((each for each in rewritten if each not in INTEGERS), rewritten[0] if rewritten else "float32")
-        found += [self._operator(op, op.get_type_name(), dtype, 1) for op in left.values()]
+        found += [self._operator(op, op.get_type_name(), dtype) for op in left.values()]
         return found + list(self._tables())
 
-    def _inner(self, op: Any, times: int | None) -> Operator:
+    def _inner(self, inner: work.Inner) -> Operator:
         """An operator of a body. The runtime does not show it: nothing there is known to be rounded."""
-        return self._operator(op, op.get_type_name(), "float32", times)
+        return self._operator(inner.op, inner.op.get_type_name(), "float32", inner.times, inner.handed)
 
-    def _operator(self, layer: Any, kind: str, arithmetic: str, times: int | None) -> Operator:
+    def _operator(
+        self, layer: Any, kind: str, arithmetic: str, times: int | None = 1, handed: frozenset[str] = frozenset()
+    ) -> Operator:
         name = layer.get_friendly_name().removesuffix("/WithoutBiases")
         values = [layer.input_value(place) for place in work.places(layer) if place < layer.get_input_size()]
-        kept = [value for value in values if work.constant(value)]
+        kept = [value for value in values if work.constant(value, handed)]
         macs = work.macs(layer)
         done, uncounted = (macs or 0) * (times or 0), macs is None or times is None
         if not kept:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bitpick.engines.graphs import counting
@@ -61,12 +62,17 @@ def macs(op: Any) -> int | None:
     return None
 
 
-def constant(value: Any) -> bool:
-    """Whether no input changes what an operator takes: it is stored, or computed from what is stored."""
+def constant(value: Any, handed: frozenset[str] = frozenset()) -> bool:
+    """Whether no input changes what an operator takes: it is stored, or computed from what is stored.
+
+    Args:
+        value: what it takes.
+        handed: the parameters of its body that are stored tensors, by their names, see `Inner`.
+    """
     node = value.get_node()
     if node.get_type_name() in ("Constant", "Parameter", "ReadValue"):
-        return bool(node.get_type_name() == "Constant")
-    return node.get_input_size() > 0 and all(map(constant, node.input_values()))
+        return bool(node.get_type_name() == "Constant") or node.get_friendly_name() in handed
+    return node.get_input_size() > 0 and all(constant(each, handed) for each in node.input_values())
 
 
 def size(value: Any) -> int:
@@ -74,26 +80,67 @@ def size(value: Any) -> int:
     return math.prod(_shape(value) or (0,))
 
 
-def inside(op: Any) -> Iterator[tuple[Any, int | None]]:
-    """The operators of the bodies that an operator runs, each with how often; None where that is unknown."""
+@dataclass(frozen=True)
+class Inner:
+    """An operator of a body.
+
+    Attributes:
+        op: the operator.
+        times: how often it runs; None where that is unknown.
+        handed: the parameters of its body that are stored tensors: a loop takes them, and hands them on as they are.
+    """
+
+    op: Any
+    times: int | None
+    handed: frozenset[str]
+
+
+def inside(op: Any, handed: frozenset[str] = frozenset()) -> Iterator[Inner]:
+    """The operators of the bodies that an operator runs.
+
+    Args:
+        op: the operator.
+        handed: see `Inner`, of the body that it is in itself.
+    """
     kind = op.get_type_name()
     if kind == "If":
-        branches = [list(_every(op.get_function(place), 1)) for place in (0, 1)]
-        work = [sum((macs(each) or 0) * (times or 0) for each, times in branch) for branch in branches]
+        branches = [list(_every(op.get_function(place), 1, frozenset())) for place in (0, 1)]
+        work = [sum((macs(each.op) or 0) * (each.times or 0) for each in branch) for branch in branches]
         most = work.index(max(work))
         for place, branch in enumerate(branches):
-            yield from ((each, times if place == most else 0) for each, times in branch)
+            yield from (each if place == most else replace(each, times=0) for each in branch)
     elif kind in ("Loop", "TensorIterator"):
         turns = op.get_num_iterations()
-        yield from _every(op.get_function(), turns if turns > 0 else None)
+        yield from _every(op.get_function(), turns if turns > 0 else None, _handed_on(op, handed))
 
 
-def _every(body: Any, turns: int | None) -> Iterator[tuple[Any, int | None]]:
+def _every(body: Any, turns: int | None, handed: frozenset[str]) -> Iterator[Inner]:
     for op in body.get_ordered_ops():
         if multiplies(op):
-            yield op, turns
-        for each, times in inside(op):
-            yield each, None if turns is None or times is None else turns * times
+            yield Inner(op, turns, handed)
+        for each in inside(op, handed):
+            yield replace(each, times=None if turns is None or each.times is None else turns * each.times)
+
+
+def _handed_on(op: Any, handed: frozenset[str]) -> frozenset[str]:
+    """The parameters of a loop's body that are the same at each step, and stored."""
+    body = op.get_function()
+    parameters, results = body.get_parameters(), body.get_results()
+    found = set()
+    for each in op.get_input_descriptions():
+        if type(each).__name__ == "SliceInputDescription" or not constant(op.input_value(each.input_index), handed):
+            continue
+        parameter, back = parameters[each.body_parameter_index], getattr(each, "body_value_index", None)
+        if back is None or _origin(results[back]).get_friendly_name() == parameter.get_friendly_name():
+            found.add(parameter.get_friendly_name())
+    return frozenset(found)
+
+
+def _origin(node: Any) -> Any:
+    """What a result, or a copy, is of."""
+    while node.get_type_name() in ("Result", "Identity"):
+        node = node.input_value(0).get_node()
+    return node
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:
