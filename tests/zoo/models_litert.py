@@ -88,3 +88,19 @@ def litert_of_one_sample(folder):
     )
     content = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()]).convert()
     return written(folder, content, x, None)
+
+
+@accepted("deviation", "deviation")
+def litert_of_a_silent_layer(folder):
+    """A layer whose activations are always 0, as one that died in training: any scale fits them."""
+    k = keras()
+    import tensorflow as tf
+
+    folder.mkdir(parents=True)
+    x, _ = samples(8, 8, 3)
+    given = k.Input((8, 8, 3))
+    silent = k.layers.Conv2D(4, 3, activation="relu", bias_initializer=k.initializers.Constant(-1000))(given)
+    loud = k.layers.Conv2D(4, 3)(given)
+    last = k.layers.Conv2D(4, 1, bias_initializer=k.initializers.Constant(1))(silent)
+    model = k.Model(given, k.layers.Add()([last, loud]))
+    return written(folder, tf.lite.TFLiteConverter.from_keras_model(model).convert(), x, None)

@@ -36,6 +36,7 @@ from bitpick.recipe import Recipe, baseline
 
 _INTEGER_IO = "integer_io"
 _FILE = "model.tflite"
+_NOTHING = 1e-9  # a tensor that is always 0 fits any scale, but XNNPACK runs none that is as small as its range
 
 
 class LiteRtEngine(Engine):
@@ -220,7 +221,11 @@ def _ranges(source: Path, recipe: Recipe, manager: Any, samples: Samples) -> Any
         native = tuple(graph.native(*each) for each in zip(inputs, batch, strict=True))
         own = [dict(zip(names, piece, strict=True)) for piece in pieces(native, int(inputs[0]["shape"][0]))]
         collector.calibrate({signature: own}, manager)
-    return collector.get_model_qsvs()
+    found = collector.get_model_qsvs()
+    for each in found.values():
+        if max(np.abs(each["min"]).max(), np.abs(each["max"]).max()) < _NOTHING:
+            each["min"], each["max"] = np.zeros_like(each["min"]), np.ones_like(each["max"])
+    return found
 
 
 class _LiteRtSession(Session):
