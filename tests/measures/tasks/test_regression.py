@@ -21,6 +21,8 @@ def test_the_metric_and_the_others_in_the_unit():
 def test_an_r2_of_targets_that_are_all_alike_is_left_out():
     answers = np.random.default_rng(0).normal(size=(50, 1))
     assert [metric.name for metric in Regression().metrics(answers, (), np.ones(50))] == ["rmse"]
+    alike = np.broadcast_to(np.arange(3.0), (50, 3))  # each value is the same for all samples
+    assert [metric.name for metric in Regression().metrics(alike + answers, (), alike)] == ["rmse"]
 
 
 @pytest.mark.parametrize(("metric", "margin"), [("mae", "5%"), ("rmse", "5%"), ("r2", "1%")])

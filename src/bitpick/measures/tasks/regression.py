@@ -45,8 +45,9 @@ class Regression(Resampled):
         return ERRORS[self.judged_by].replicates(answers, targets)
 
     def metrics(self, answers: Answers, outputs: Arrays, targets: Targets) -> list[Metric]:  # noqa: ARG002 - see Task
-        """See `Task.metrics`: the other two; R² where the targets differ at all."""
-        others = [name for name in ERRORS if name != self.judged_by and (name != "r2" or flat(targets).std() > 0)]
+        """See `Task.metrics`: the other two; R² where a target differs from sample to sample."""
+        varies = bool(np.ptp(flat(targets), axis=0).any())
+        others = [name for name in ERRORS if name != self.judged_by and (name != "r2" or varies)]
         return [ERRORS[name].metric(answers, targets, self.unit) for name in others]
 
     def losses(self, own: Answers, other: Answers, targets: Targets) -> NDArray[np.float64] | None:
