@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from tests.zoo.entry import SAMPLES, Made, accepted, rng, write_samples
+from tests.zoo.entry import SAMPLES, Made, accepted, refused, rng, write_samples
 
 CLASSES = 4
 
@@ -114,6 +114,18 @@ def causal_convolutions_in_mixed_precision(folder):
 def keras_lstm(folder):
     """A recurrent layer."""
     return classifier(folder, lambda layers, x: layers.LSTM(12)(x), (8, 6))
+
+
+@refused("keeps the state of LSTM")
+def keras_stateful(folder):
+    """A recurrent layer that goes on where the sample before it ended."""
+    k = keras()
+    folder.mkdir(parents=True)
+    x, labels = samples(8, 6)
+    layers = [k.layers.LSTM(12, stateful=True), k.layers.Dense(CLASSES)]
+    model = k.Sequential([k.Input((8, 6), batch_size=1), *layers])
+    model.save(folder / "model.keras")
+    return finish(folder, folder / "model.keras", outputs(model), {"x": x}, labels)
 
 
 @accepted("classification", "accuracy", least=0.6)

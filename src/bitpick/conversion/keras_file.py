@@ -33,7 +33,7 @@ def load(path: Path, float32: bool = True) -> Any:
         float32: whether it is read in float32, whatever precision it was saved in, see `keras_precision`.
 
     Raises:
-        ModelError: Keras cannot read the file, or the model calls layers in training mode.
+        ModelError: Keras cannot read the file, or the model calls layers in training mode, or keeps states.
     """
     use_tensorflow()
     import keras
@@ -54,7 +54,20 @@ def load(path: Path, float32: bool = True) -> Any:
             mend="export it with model.export('folder') and give the folder, or check that the file was copied whole",
         ) from error
     training_mode.refuse(str(path), training_mode.of_keras(model), EVALUATE)
+    _refuse_states(path, model)
     return model
+
+
+def _refuse_states(path: Path, model: Any) -> None:
+    """Refuse a model whose answer for a sample depends on those before it."""
+    layers = model._flatten_layers()  # noqa: SLF001 - nothing public tells the layers inside others
+    kept = [f"{type(layer).__name__} {layer.name}" for layer in layers if getattr(layer, "stateful", False)]
+    if kept:
+        raise ModelError(
+            f"the model {path} keeps the state of {', '.join(kept)} from one call to the next",
+            expected="a model whose answer depends on its inputs alone",
+            mend="build it with stateful=False and load the weights into it, or make the states inputs and outputs",
+        )
 
 
 def random_inputs(tensors: Iterable[Any]) -> list[NDArray[Any]]:

@@ -34,20 +34,20 @@ def convert(source: str, out: str, shapes: Sequence[Sequence[int]] | None = None
     from bitpick.conversion import keras_file, saved_model
 
     model = keras_file.load(Path(source))
+    import keras
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter
     specs = keras_file.specs(model)
     sized = saved_model.sized(specs, shapes)
+    recurrent = any(isinstance(layer, keras.layers.RNN) for layer in model._flatten_layers())  # noqa: SLF001
     try:
-        if len(model.inputs) == len(model.outputs) == 1 and sized == specs:
-            content = converter.from_keras_model(model).convert()
+        if len(model.inputs) == len(model.outputs) == 1 and sized == specs and not recurrent:
+            content = tf.lite.TFLiteConverter.from_keras_model(model).convert()
         else:  # numbered names: the converter sorts its own, and their order is all that tells tensors apart
-            numbered = saved_model.numbered(keras_file.flat(model), sized)
             keeper = tf.Module()
             # Of a Keras model alone it does not see the weights: they would stay variables that nobody ever sets.
             keeper.weights = [variable.value for variable in model.variables]
-            content = converter.from_concrete_functions([numbered], keeper).convert()
+            content = saved_model.as_litert(keras_file.flat(model), sized, keeper)
     except Exception as error:
         told = telling_line(error)
         raise OperatorError(

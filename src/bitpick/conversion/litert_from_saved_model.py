@@ -34,12 +34,9 @@ def convert(source: str, out: str, shapes: Sequence[Sequence[int]] | None = None
     from bitpick.conversion import saved_model
 
     model = saved_model.load(Path(source))
-    import tensorflow as tf
-
     try:
-        function = saved_model.numbered(model.call, saved_model.sized(model.specs, shapes))
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model.loaded)
-        Path(out).write_bytes(converter.convert())
+        specs = saved_model.sized(model.specs, shapes)
+        Path(out).write_bytes(saved_model.as_litert(model.call, specs, model.loaded))
     except Exception as error:
         told = telling_line(error)
         raise OperatorError(

@@ -59,6 +59,28 @@ def numbered(call: Callable[..., list[Any]], specs: Iterable[Any]) -> Any:
     return named.get_concrete_function(*(tf.TensorSpec(s.shape, s.dtype, f"input_{i}") for i, s in enumerate(specs)))
 
 
+def as_litert(call: Callable[..., list[Any]], specs: Sequence[Any], keeper: Any) -> bytes:
+    """The LiteRT form of a function: for any batch, or for one sample if a loop in it must know the size of its state.
+
+    Args:
+        call: the function, of inputs to a list of outputs.
+        specs: a `tf.TensorSpec` for each input.
+        keeper: what holds its weights.
+    """
+    import tensorflow as tf
+
+    def converted(own: Sequence[Any]) -> bytes:
+        content: bytes = tf.lite.TFLiteConverter.from_concrete_functions([numbered(call, own)], keeper).convert()
+        return content
+
+    try:
+        return converted(specs)
+    except Exception as error:
+        if "requires element_shape to be static" not in str(error):
+            raise
+        return converted([tf.TensorSpec([1, *spec.shape[1:]], spec.dtype, spec.name) for spec in specs])
+
+
 def sized(specs: Sequence[Any], shapes: Sequence[Sequence[int]] | None) -> list[Any]:
     """Specs of inputs with the axes that are free beside the batch fixed.
 
