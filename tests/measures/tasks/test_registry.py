@@ -204,6 +204,12 @@ def test_a_map_of_class_numbers_may_have_places_that_count_for_nothing():
     assert (found.count, found.ignored) == (4, 255)
 
 
+def test_scores_beside_numbers_of_classes_tell_that_they_are():
+    found = made([(), (4,)], WHOLE, tuple("0123"), dtype="int64")
+    assert (found.kind, found.output, found.numbers) == ("classification", 1, False)
+    assert made([(8, 8), (5, 8, 8)], MAP, dtype="int64").kind == "segmentation"
+
+
 def test_of_two_classes_a_number_is_a_score():
     assert not made([()], BITS, ("0", "1"), dtype="int64").numbers
 

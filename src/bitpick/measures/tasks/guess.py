@@ -207,9 +207,10 @@ def _of_many(case: Case) -> Guess:
     """Of labels that are several numbers for each sample."""
     labels, place = case.labels, case.like_labels
     assert labels is not None
+    scored = labels.dtype.kind in "iub" and any(class_axes(e, labels.shape[1:]) for e in case.signature.outputs)
+    if scored and (place is None or case.numbered is not None):
+        return Guess("segmentation", "the labels are class numbers, and the model gives scores for each of them")
     if place is None:
-        if labels.dtype.kind in "iub" and any(class_axes(each, labels.shape[1:]) for each in case.signature.outputs):
-            return Guess("segmentation", "the labels are class numbers, and the model gives scores for each of them")
         raise case.unlike
     if case.numbered is not None:
         raise _class_or_amount(case, "segmentation")

@@ -126,7 +126,7 @@ def _classification(case: Case) -> Classification:
         raise DataError(
             f"the labels are {labels.dtype} of shape {labels.shape}", expected="class numbers, integers of one axis"
         )
-    if case.numbered is not None and case.classes:
+    if case.numbered is not None and case.classes and len(case.classes) not in case.counts:
         return Classification(classes=case.classes, output=case.numbered, numbers=True)
     place = _scores(case)
     count = max(2, counts[place])
