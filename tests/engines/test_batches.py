@@ -33,3 +33,9 @@ def test_outputs_with_another_number_of_rows_than_samples_are_refused(rows, coun
     parts = [(np.zeros((size or count, 1)), np.zeros(rows))] * (1 if size is None else -(-count // size))
     with pytest.raises(EngineError, match=rf"output 2 has the shape \({rows},\) for {size or count} samples"):
         joined(parts, count, size)
+
+
+def test_outputs_of_other_sizes_from_sample_to_sample_are_refused():
+    parts = [(np.zeros((1, 4)),), (np.zeros((1, 6)),)]
+    with pytest.raises(EngineError, match=r"output 1 has the shape \(1, 4\) for some samples, and \(1, 6\) for others"):
+        joined(parts, 2, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.zoo.entry import accepted
+from tests.zoo.entry import accepted, refused
 from tests.zoo.onnx_files import finish, graph, noise, weights
 
 
@@ -73,3 +73,16 @@ def weights_that_a_loop_hands_on(folder):
         > }"""
     stored = {"w": weights(8, 8), "three": np.array(3), "yes": np.array(True)}
     return finish(folder, graph(text, stored), {"x": noise(8)})
+
+
+@refused("for some samples")
+def branches_of_other_sizes(folder):
+    """An If whose branches give outputs of other sizes."""
+    text = """(float[1,8] x) => (float[1,n] y) {
+        s = ReduceSum<keepdims=0>(x) c = Greater(s, nought)
+        y = If(c) <
+            then_branch = yes () => (float[1,4] a) { a = MatMul(x, w) },
+            else_branch = no () => (float[1,6] e) { e = MatMul(x, v) }
+        > }"""
+    stored = {"w": weights(4, 8).T, "v": weights(6, 8).T, "nought": np.float32(0)}
+    return finish(folder, graph(text, stored, check=False), {"x": noise(8)}, floats=False)

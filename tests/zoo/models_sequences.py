@@ -204,3 +204,16 @@ def time_first(folder):
         "w": weights(1, 36, 6), "r": weights(1, 36, 12) / 4, "b": 0.1 * weights(1, 72), "first": np.array([1]),
     }  # fmt: skip
     return finish(folder, graph(text, stored), {"x": noise(7, 6)}, axes=(1,))
+
+
+@accepted("deviation", "deviation")
+def spectrum(folder):
+    """The mean spectrum of a wave, and a dense layer: audio that the graph itself transforms."""
+    text = """(float[batch,256] x) => (float[batch,4] y) {
+        u = Unsqueeze(x, last) s = STFT(u, step, window) q = Mul(s, s) p = ReduceSum<keepdims=0>(q, parts)
+        m = ReduceMean<axes=[1],keepdims=0>(p) y = MatMul(m, head) }"""
+    stored = {
+        "last": np.array([2]), "step": np.array(32), "window": np.hanning(64).astype(np.float32),
+        "parts": np.array([3]), "head": weights(4, 33).T,
+    }  # fmt: skip
+    return finish(folder, graph(text, stored), {"x": noise(256)})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitpick.conversion import onnx_file, onnx_indices, onnx_passes, rounding, training_mode
+from bitpick.conversion import onnx_defaults, onnx_file, onnx_indices, onnx_passes, rounding, training_mode
 from bitpick.conversion.hop import Hop
 from bitpick.conversion.onnx_names import rename
 from bitpick.errors import ModelError, OperatorError
@@ -58,6 +58,7 @@ def convert(source: str, out: str) -> None:
     if onnx_file.opset_of(original) < MINIMUM_OPSET:
         original = _raised(original, name)
     onnx_passes.drop_stored_inputs(original)
+    onnx_defaults.spell_out(original)
     original = _freed(original)
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC

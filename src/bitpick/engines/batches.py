@@ -65,7 +65,7 @@ def joined(parts: Sequence[Arrays], count: int, size: int | None = None) -> Arra
         size: the number of samples of each piece; None where there is one piece, which has all of them.
 
     Raises:
-        EngineError: an output does not have a row for each sample of its piece.
+        EngineError: an output does not have a row for each sample of its piece, or other sizes in one than in another.
     """
     for number, each in enumerate(each for part in parts for each in part):
         if each.shape[:1] != (size or count,):
@@ -74,6 +74,14 @@ def joined(parts: Sequence[Arrays], count: int, size: int | None = None) -> Arra
                 f"output {name} has the shape {each.shape} for {size or count} samples",
                 expected="a first axis that is the batch",
                 mend="give a model whose outputs have one row for each sample",
+            )
+    for number, arrays in enumerate(zip(*parts, strict=True)):
+        first = arrays[0].shape
+        if other := next((array.shape for array in arrays if array.shape != first), None):
+            raise EngineError(
+                f"output {number + 1} has the shape {first} for some samples, and {other} for others",
+                expected="outputs of one shape, whatever the sample",
+                mend="fill up the output to its largest size, or cut the model before the step that makes it vary",
             )
     if len(parts) == 1:
         return tuple(np.asarray(each[:count], dtype=np.float32) for each in parts[0])
