@@ -230,7 +230,7 @@ class VersusNative(BaseModel):
 
 
 class Unoptimized(BaseModel):
-    """A build whose runtime was told not to rewrite its graph, beside the same build as it ships, where they differ.
+    """A build whose runtime was told not to rewrite its graph, beside the same build as it ships.
 
     Attributes:
         samples: how many were run both ways.

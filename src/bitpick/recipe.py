@@ -180,7 +180,7 @@ class Recipe(BaseModel):
         if not isinstance(fields, dict):
             raise RecipeError(f"{path} holds no recipe", expected=expected)
         text = fields.pop("id", None)
-        for ships in ("files", "session", "interface"):  # of a build's recipe.yaml
+        for ships in ("files", "session", "interface", "activations"):  # of a build's recipe.yaml
             fields.pop(ships, None)
         fields.setdefault("name", re.sub(r"[^A-Za-z0-9_-]+", "_", path.stem))
         try:

@@ -40,3 +40,19 @@ def test_samples_cross_as_json(dataset):
 def test_unknown_fields_do_not_cross(dataset):
     with pytest.raises(ValueError, match="extra"):
         Samples.model_validate(dataset.samples(dataset.evaluation).model_dump() | {"extra": 1})
+
+
+def test_samples_are_found_by_their_places(dataset, tmp_path):
+    np.save(tmp_path / "i.npy", np.array([5, 3, 300, 3]))
+    samples = dataset.samples(dataset.evaluation)
+    chosen = samples.model_copy(update={"indices": tmp_path / "i.npy", "count": 4})
+    (found,) = chosen.at(np.array([2, 0]))
+    assert np.array_equal(found, dataset.evaluation.inputs["image"][[300, 5]])
+    assert np.array_equal(samples.at(np.array([7]))[0], dataset.evaluation.inputs["image"][[7]])
+
+
+def test_without_a_word_about_the_model_its_activations_are_taken_for_a_few_times_what_is_usual(tmp_path):
+    np.save(tmp_path / "small.npy", np.zeros((2, 32, 32, 3), np.uint8))
+    np.save(tmp_path / "large.npy", np.zeros((2, 512, 512, 3), np.uint8))
+    small, large = (Samples(inputs=(tmp_path / f"{n}.npy",), count=2, sha256="x") for n in ("small", "large"))
+    assert (small.at_once(300), large.at_once(300)) == (300, 1)

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bitpick.activations import BATCH_BYTES, Activations
 from bitpick.datasets.dataset import Samples
-from bitpick.engines.batches import calibration_batches, joined, pieces
+from bitpick.engines.batches import calibration_batches, calibration_size, joined, pieces
 from bitpick.errors import EngineError
 
 
@@ -18,6 +19,17 @@ def test_every_calibration_sample_is_seen_once_and_the_first_ones_fill_up(tmp_pa
     assert len(values) == (count if size is None else -(-count // size) * size)
     assert values[count:].tolist() == [i % count for i in range(len(values) - count)]
     assert {len(piece[0]) for piece in seen} == ({50, 3} if size is None else {size})
+
+
+@pytest.mark.parametrize(
+    ("fits", "size", "found"),
+    [(100, None, 50), (49, None, 25), (24, None, 10), (1, None, 1), (24, 8, 24), (23, 8, 16), (1, 64, 64)],
+)
+def test_a_calibration_batch_is_the_largest_part_of_a_full_one_that_fits(tmp_path, fits, size, found):
+    need = Activations(peak=BATCH_BYTES // fits, total=BATCH_BYTES)
+    samples = Samples(inputs=(tmp_path / "x.npy",), count=103, sha256="x", activations=need)
+    assert calibration_size(samples, size) == found
+    assert calibration_size(samples, size, kept=True) == (size or 1)
 
 
 def test_outputs_of_pieces_are_put_together_and_cut_to_the_samples():

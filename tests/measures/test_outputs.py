@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bitpick.activations import BATCH_BYTES, Activations
 from bitpick.engines.engine import Session
 from bitpick.errors import EngineError, ModelError
 from bitpick.measures.outputs import check_independence, whole
@@ -32,6 +33,20 @@ def test_scores_come_in_the_order_of_the_samples(dataset):
     first_pixels = lambda batch: batch.reshape(len(batch), -1)[:, :4]  # noqa: E731
     (found,) = whole(Fixed(first_pixels), dataset.samples(dataset.evaluation), [(4,)])
     assert np.array_equal(found, dataset.evaluation.inputs["image"].reshape(600, -1)[:, :4])
+
+
+def test_batches_are_as_large_as_activations_let_them_be(dataset):
+    sizes = []
+
+    def first_pixels(batch):
+        sizes.append(len(batch))
+        return batch.reshape(len(batch), -1)[:, :4]
+
+    samples = dataset.samples(dataset.evaluation)
+    whole(Fixed(first_pixels), samples, [(4,)])
+    large = samples.model_copy(update={"activations": Activations(peak=BATCH_BYTES // 250, total=BATCH_BYTES)})
+    whole(Fixed(first_pixels), large, [(4,)])
+    assert sizes == [500, 100, 250, 250, 100]
 
 
 def test_samples_that_must_not_see_each_other_are_run_one_by_one(dataset):

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bitpick.comparison import bench as timing
-from bitpick.comparison import fit, form_job, logs, making, suspicions
+from bitpick.comparison import fit, form_job, inspect_job, logs, making, suspicions
 from bitpick.comparison.arrays import read_outputs
 from bitpick.comparison.fit import LoadData
-from bitpick.comparison.forms import runner_of, signature_of
+from bitpick.comparison.forms import measured, runner_of, signature_of
 from bitpick.comparison.job import FUNCTIONS, open_build, predictions_file
 from bitpick.comparison.listener import Listener
 from bitpick.comparison.store import predictions
 from bitpick.conversion.route import route
 from bitpick.datasets.dataset import Samples
+from bitpick.datasets.sampling import part
 from bitpick.engines.engine import Build
 from bitpick.engines.registry import engine
 from bitpick.errors import DataError, ModelError, RecipeError
@@ -24,7 +26,7 @@ from bitpick.executors.executor import Executor
 from bitpick.executors.pool import WorkerPool
 from bitpick.host import this_host
 from bitpick.judging import Judging
-from bitpick.measures import size
+from bitpick.measures import optimization, size
 from bitpick.measures.tasks.classification import Classification
 from bitpick.model import Format, Signature, model_files
 from bitpick.recipe import Kind
@@ -49,13 +51,14 @@ def evaluate(model: Source, load_data: LoadData, listener: Listener, judging: Ju
         try:
             if model.path is not None and model.path.exists():
                 watch.add(model_files(model.path))
-            made, signature, asked_for = _opened(model, Path(folder), executor, load_data, listener)
+            opened = _opened(model, Path(folder), executor, load_data, listener)
+            made, signature, asked_for = opened.build, opened.signature, opened.raw is None
             each = engine(made.recipe.engine)
             listener.phase("loading the data set")
             fits = fit.fitted(load_data, signature, model.name, judging)
             for note in fits.dataset.notes:
                 listener.note(note)
-            samples = fits.evaluation
+            samples = opened.measured(fits.evaluation, executor)
             watch.add(samples.files)
             listener.phase(f"evaluating {Path(model.name).name}")
             payload = {
@@ -92,9 +95,7 @@ def evaluate(model: Source, load_data: LoadData, listener: Listener, judging: Ju
                 said = suspicions.other_order(predictions(Path(folder)), samples.targets(), fits.task.classes)
                 if said:
                     listener.note(said)
-            look = payload | {"samples": samples.head(CHECK_SAMPLES), "asked_for": asked_for}
-            del look["predictions"]
-            inspected = executor.run(each.environment, f"{FUNCTIONS}:inspect", look).value
+            inspected = _inspected(executor, payload, asked_for, Path(folder))
             files = size.files(made, made.folder)
             watch.check()
         finally:
@@ -146,10 +147,23 @@ def bench(builds: Sequence[Source], load_data: LoadData, listener: Listener, **o
         finally:
             executor.close()
         listener.phase("loading the data set")
-        fits = [fit.fitted(load_data, found[1], each.name) for each, found in zip(builds, opened, strict=True)]
+        fits = [fit.fitted(load_data, found.signature, each.name) for each, found in zip(builds, opened, strict=True)]
         threads = options.get("threads", 1)
-        made = [build for build, *_ in opened]
+        made = [each.build for each in opened]
         return timing.bench(made, fits[0].evaluation, lambda: WorkerPool(printed, threads=threads), listener, **options)
+
+
+def _inspected(executor: Executor, payload: dict[str, Any], asked_for: bool, folder: Path) -> dict[str, Any]:
+    """What its runtime makes of a build that was evaluated with this payload; see `inspect_job`."""
+    each, samples = engine(payload["recipe"].engine), payload["samples"]
+    look = {key: payload[key] for key in ("recipe", "folder", "samples", "threads", "shapes")}
+    told = look | {"asked_for": asked_for}
+    found: dict[str, Any] = executor.run(each.environment, f"{inspect_job.FUNCTIONS}:inspect", told).value
+    if each.optimizes and payload["recipe"].kind != "baseline":
+        some, _ = part(samples, optimization.checked(samples.count), folder / "rewriting.npy")
+        look |= {"samples": some, "task": payload["task"]}
+        found["unoptimized"] = executor.run(each.environment, f"{inspect_job.FUNCTIONS}:check_rewriting", look).value
+    return found
 
 
 def _kind(inspected: dict[str, Any]) -> Kind:
@@ -160,31 +174,45 @@ def _kind(inspected: dict[str, Any]) -> Kind:
     return "baseline" if all(g is None or g["dtype"] == "float32" for g in grids) else "reduced_precision"
 
 
-def _opened(
-    source: Source, folder: Path, executor: Executor, load_data: LoadData, listener: Listener
-) -> tuple[Build, Signature, bool]:
-    """A build, or a model as the float32 build of the engine that runs its format.
+@dataclass(frozen=True)
+class _Opened:
+    """A build, or a model as one.
 
-    Returns:
-        The build, what it takes and gives, and whether somebody asked for it by a recipe.
+    Attributes:
+        build: the build.
+        signature: what it takes and gives.
+        raw: the model as ONNX or LiteRT, and where that is run; None for a build, which somebody asked for by a recipe.
+    """
+
+    build: Build
+    signature: Signature
+    raw: tuple[Path, str] | None = None
+
+    def measured(self, samples: Samples, executor: Executor) -> Samples:
+        """Samples that know how much memory the model takes for one of them, where that is known."""
+        if self.raw is None:
+            return samples.model_copy(update={"activations": self.build.activations})
+        return measured(samples, self.raw[0], executor, self.raw[1])
+
+
+def _opened(source: Source, folder: Path, executor: Executor, load_data: LoadData, listener: Listener) -> _Opened:
+    """A build, or a model as the float32 build of the engine that runs its format.
 
     Raises:
         RequestError: it is neither, or its engine is not here.
     """
     path = source.path
     if path is None or not path.is_dir() or (path / "saved_model.pb").exists():
-        return *_as_build(source, folder, executor, load_data, listener), False
+        return _as_build(source, folder, executor, load_data, listener)
     made = open_build(path)
     if missing := engine(made.recipe.engine).missing():
         raise RecipeError(f"{made.recipe.id}: {missing}")
     if made.interface is None:
         raise ModelError(f"the build {path} does not say what it takes", mend="make it again with this version")
-    return made, made.interface.signature, True
+    return _Opened(made, made.interface.signature)
 
 
-def _as_build(
-    source: Source, folder: Path, executor: Executor, load_data: LoadData, listener: Listener
-) -> tuple[Build, Signature]:
+def _as_build(source: Source, folder: Path, executor: Executor, load_data: LoadData, listener: Listener) -> _Opened:
     """A model as the float32 build of the engine that runs its format as it is."""
     model_format = source.format()
     runner, recipe = runner_of(model_format)
@@ -209,4 +237,4 @@ def _as_build(
         "root": folder,
     }
     executor.run(runner.environment, f"{FUNCTIONS}:build", payload)
-    return open_build(folder / "build"), signature
+    return _Opened(open_build(folder / "build"), signature, (raw, reader))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import validate_call
 
+from bitpick.activations import Activations
 from bitpick.comparison.arrays import read_outputs, save
 from bitpick.comparison.job import Shapes
 from bitpick.conversion import float64, litert_file, onnx_file
@@ -136,8 +137,7 @@ def verify(
     assert hops is not None
 
     def exact(which: NDArray[np.int64]) -> Arrays:
-        (batch,) = samples.batches(samples.count)
-        return tuple(float64.for_samples(graph, [each[which] for each in batch]))
+        return tuple(float64.for_samples(graph, samples.at(which), samples.at_once(float64.PIECE, kept=True)))
 
     return verification.compare(hops[0], read_outputs(reference), read_outputs(found), exact, classes)
 
@@ -154,6 +154,23 @@ def is_quantized(source: str) -> bool:
     if source.endswith(Format.LITERT.suffix):
         return litert_file.is_quantized(source)
     return bool(traits(Path(source)).quantized)
+
+
+@validate_call
+def activations(source: Path, samples: Samples) -> Activations | None:
+    """The memory that an ONNX or LiteRT file takes for a sample; None where it cannot be run by itself.
+
+    Args:
+        source: the file.
+        samples: the first of them is run: all of them have one shape.
+    """
+    sample = next(samples.head(1).batches(1))
+    try:
+        if source.suffix == Format.LITERT.suffix:
+            return litert_file.activations(source, sample)
+        return onnx_file.activations(source, sample)
+    except Exception:  # noqa: BLE001 - batches are then smaller than they might be
+        return None
 
 
 @validate_call

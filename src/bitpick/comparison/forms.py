@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bitpick.activations import Activations
 from bitpick.comparison.form_job import FUNCTIONS
 from bitpick.conversion.route import route
+from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Engine
 from bitpick.engines.registry import engine, engines
 from bitpick.errors import ModelError
@@ -51,6 +53,19 @@ def signature_of(raw: Path, executor: Executor, environment: str) -> Signature:
         )
 
     return Signature(tensors("inputs"), tensors("outputs"))
+
+
+def measured(samples: Samples, raw: Path, executor: Executor, environment: str) -> Samples:
+    """Samples that know how much memory a model takes for one of them.
+
+    Args:
+        samples: what the model takes.
+        raw: the model, an ONNX or LiteRT file.
+        executor: runs it.
+        environment: where.
+    """
+    found = executor.run(environment, f"{FUNCTIONS}:activations", {"source": raw, "samples": samples.head(1)}).value
+    return samples.model_copy(update={"activations": found and Activations.model_validate(found)})
 
 
 def check_installed(source: Format) -> None:

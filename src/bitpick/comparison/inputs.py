@@ -33,6 +33,7 @@ class Inputs:
         evaluation: the evaluation set.
         check: the part of the evaluation set that slow checks see.
         check_places: where in the evaluation set these samples are, of shape (check.count,).
+        rewriting: the part of it that is run with and without what a runtime does to a graph.
         threads: threads inside one inference.
         digests: of each evaluation sample, see `sampling.digest`; shape (evaluation.count,).
     """
@@ -46,6 +47,7 @@ class Inputs:
     evaluation: Samples
     check: Samples
     check_places: NDArray[np.int64]
+    rewriting: Samples
     threads: int
     digests: NDArray[np.bytes_]
 

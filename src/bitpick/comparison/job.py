@@ -11,26 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
 from pydantic import validate_call
 
+from bitpick.activations import Activations
 from bitpick.comparison.arrays import save
 from bitpick.datasets.dataset import Samples
 from bitpick.deployment import shipped
 from bitpick.engines.engine import Build, SessionSettings
 from bitpick.engines.registry import engine
 from bitpick.errors import ModelError
-from bitpick.evidence import Accuracy, Finding, Metric, Unoptimized
+from bitpick.evidence import Accuracy, Metric
 from bitpick.executors.executor import Payload
-from bitpick.fingerprint import Coverage, Fingerprint
 from bitpick.interface import Interface
-from bitpick.measures import coverage, findings, optimization, outputs, size
-from bitpick.measures import threads as thread_counts
+from bitpick.measures import outputs, size
 from bitpick.measures.tasks.registry import AnyTask
 from bitpick.model import sha256_of
-from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe
-from bitpick.result import File, Flag
+from bitpick.result import File
 from bitpick.watch import seal
 
 FUNCTIONS = __name__
@@ -119,6 +116,8 @@ def build(
         if interface is not None:
             ships["interface"] = interface.model_dump(mode="json", exclude_defaults=True)
             shipped.write(engine(recipe.engine), made, interface)
+        if samples.activations is not None:
+            ships["activations"] = samples.activations.model_dump()
         # The order of the files says which one a runtime opens.
         (partial / RECIPE_FILE).write_text(recipe.to_yaml() + yaml.safe_dump(ships, sort_keys=False))
         partial.chmod(0o755)
@@ -144,12 +143,13 @@ def open_build(folder: Path) -> Build:
         digests = fields.pop("files")
         files = tuple(digests)
         settings = dict(fields.pop("session", {}))
-        interface = fields.pop("interface", None)
+        interface, activations = fields.pop("interface", None), fields.pop("activations", None)
         fields.pop("id")
         if absent := [name for name in files if not (folder / name).is_file()]:
             raise ValueError(f"{', '.join(absent)} is not there")
         found = None if interface is None else Interface.model_validate(interface)
-        made = Build(Recipe.model_validate(fields), folder, files, settings, found)
+        known_activations = None if activations is None else Activations.model_validate(activations)
+        made = Build(Recipe.model_validate(fields), folder, files, settings, found, activations=known_activations)
         known = digests if isinstance(digests, dict) else {}  # builds of earlier versions have a list of names
         changed = [name for name, digest in known.items() if sha256_of(folder / name) != digest]
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
@@ -226,76 +226,3 @@ def check_independence(
     """Refuse a build whose answers depend on the batch, see `outputs.check_independence`."""
     with engine(recipe.engine).open(open_build(folder), SessionSettings(threads)) as session:
         outputs.check_independence(session, samples, names, model, outputs.QUANTIZED_LIMIT)
-
-
-@dataclass(frozen=True)
-class Inspected:
-    """What `inspect` reports: fields of a row."""
-
-    fingerprint: Fingerprint
-    coverage: Coverage | None
-    flags: list[Flag]
-    findings: list[Finding] | None
-    weight_bytes: int
-    unoptimized: Unoptimized | None
-
-
-@validate_call
-def inspect(
-    recipe: Recipe,
-    folder: Path,
-    samples: Samples,
-    threads: int,
-    task: AnyTask,
-    shapes: Shapes,
-    asked_for: bool = True,
-) -> Inspected:
-    """Tell what the runtime really executes for a build, and whether what it does to the graph changes answers.
-
-    Args:
-        recipe: the build's recipe.
-        folder: where it is.
-        samples: the samples to run both ways.
-        threads: threads inside one inference.
-        task: says when answers differ.
-        shapes: of one sample of each output; None is not checked.
-        asked_for: whether the recipe is what somebody asked for, and not just how to run a file from elsewhere.
-
-    Raises:
-        EngineError: nothing of what the recipe asks for, or other answers on one thread than on several.
-    """
-    sample = next(samples.head(1).batches(1))
-    each, made = engine(recipe.engine), open_build(folder)
-    executed = each.inspect(made, sample)
-    if asked_for:
-        coverage.check(recipe, executed)
-    if recipe.kind != "baseline":
-        _check_threads(made, samples.head(thread_counts.SAMPLES), max(2, threads), shapes)
-    differs = None
-    if each.optimizes and recipe.kind != "baseline":
-
-        def answered(optimize: bool) -> NDArray[Any]:
-            with each.open(made, SessionSettings(threads, optimize)) as session:
-                return outputs.answered(session, samples, shapes, task)[0]
-
-        differs = optimization.unoptimized(task, answered(True), answered(False), outputs.targets_of(samples))
-    return Inspected(
-        fingerprint=coverage.fingerprint(executed),
-        coverage=None if recipe.kind == "baseline" and asked_for else coverage.coverage(executed),
-        flags=coverage.flags(recipe, executed, each.kept_as(recipe), each.signs) if asked_for else [],
-        findings=findings.findings(recipe, each, executed, each.constants(made), size.total(made)) or None,
-        weight_bytes=findings.weight_bytes(executed),
-        unoptimized=differs,
-    )
-
-
-def _check_threads(made: Build, samples: Samples, threads: int, shapes: Shapes) -> None:
-    """Refuse a build whose answers depend on the number of threads; see `measures.threads`."""
-
-    def given(count: int) -> Arrays:
-        with engine(made.recipe.engine).open(made, SessionSettings(count)) as session:
-            return outputs.whole(session, samples, shapes)
-
-    ends = made.interface.outputs if made.interface is not None else ()
-    names = [end.name for end in ends] or [f"output {place + 1}" for place in range(len(shapes))]
-    thread_counts.check(given(1), given(threads), threads, names)

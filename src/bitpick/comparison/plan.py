@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bitpick import __version__
-from bitpick.comparison import form_job
+from bitpick.comparison import form_job, inspect_job
 from bitpick.comparison.forms import runner_of, start_form
 from bitpick.comparison.inputs import Inputs
 from bitpick.comparison.job import Job, predictions_file
@@ -134,16 +134,43 @@ def rows(offers: Sequence[Offer], model: Model, inputs: Inputs, store: Store, gi
                 "folder": folder,
                 "samples": inputs.check,
                 "threads": inputs.threads,
-                "task": inputs.task,
                 "shapes": inputs.shapes,
             },
             needs=(made[-1].id,),
             subject=recipe.id,
+            module=inspect_job.FUNCTIONS,
         )
-        evaluate = _evaluated(recipe, recipe.id, folder, folder / predictions_file("host"), inputs, inspect.id)
-        for job in (*made, inspect, evaluate):
+        looks = [inspect, *_rewritten(recipe, folder, inputs, inspect.id)]
+        evaluate = _evaluated(recipe, recipe.id, folder, folder / predictions_file("host"), inputs, looks[-1].id)
+        for job in (*made, *looks, evaluate):
             jobs.setdefault(job.id, job)  # recipes can share a calibration
     return list(jobs.values())
+
+
+def _rewritten(recipe: Recipe, folder: Path, inputs: Inputs, after: str) -> list[Job]:
+    """The job that runs a build without its runtime's rewriting too, where that can be."""
+    each = engine(recipe.engine)
+    if not each.optimizes or recipe.kind == "baseline":
+        return []
+    payload = {
+        "recipe": recipe,
+        "folder": folder,
+        "samples": inputs.rewriting,
+        "threads": inputs.threads,
+        "task": inputs.task,
+        "shapes": inputs.shapes,
+    }
+    return [
+        Job(
+            f"check_rewriting:{recipe.id}",
+            each.environment,
+            "check_rewriting",
+            payload,
+            needs=(after,),
+            subject=recipe.id,
+            module=inspect_job.FUNCTIONS,
+        )
+    ]
 
 
 def draw(

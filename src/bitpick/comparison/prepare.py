@@ -13,7 +13,7 @@ from bitpick.comparison import fit, float_model, making, plan, refuted, schedule
 from bitpick.comparison.arrays import read_outputs
 from bitpick.comparison.fit import LoadData
 from bitpick.comparison.form_job import FUNCTIONS
-from bitpick.comparison.forms import check_installed, runner_of, signature_of
+from bitpick.comparison.forms import check_installed, measured, runner_of, signature_of
 from bitpick.comparison.inputs import Inputs
 from bitpick.comparison.job import Job
 from bitpick.comparison.listener import Listener
@@ -26,6 +26,7 @@ from bitpick.datasets.sampling import draw, part
 from bitpick.errors import BitpickError, ModelError
 from bitpick.executors.executor import Executor, Outcome
 from bitpick.host import Host
+from bitpick.measures import optimization
 from bitpick.measures.tasks.task import Task
 from bitpick.model import Format, Model, Signature, model_files, sha256_of
 from bitpick.result import FormRecord
@@ -109,14 +110,18 @@ class Preparation:
             self._listener.ended(job)
             self._note(outcome.value)
             self._converted.add(job.id)
-        # Without a way to ONNX the file itself tells.
-        raw = Format.RAW_ONNX if reference_of(form) == Format.ONNX else form
-        path = source if form == raw else self.store.form(raw)
-        environment = runner_of(raw)[0].environment
+        path, environment = self._raw
         if self._executor.run(environment, f"{FUNCTIONS}:is_quantized", {"source": str(path)}).value:
             refuse_quantized(self.run.request.model)
         self._check_digest()
         return signature_of(path, self._executor, environment)
+
+    @property
+    def _raw(self) -> tuple[Path, str]:
+        """The model as its converter writes it, without a way to ONNX the file itself; and where that is run."""
+        form = Format(self.run.model.format)
+        raw = Format.RAW_ONNX if reference_of(form) == Format.ONNX else form
+        return self.source if form == raw else self.store.form(raw), runner_of(raw)[0].environment
 
     def _check_digest(self) -> None:
         """See that what was just opened is the model of the request.
@@ -146,7 +151,9 @@ class Preparation:
         drawn = draw(found.dataset, request.calibration_size, request.seed, found.names)
         self.store.calibration_indices.parent.mkdir(exist_ok=True)
         np.save(self.store.calibration_indices, drawn.indices)
-        evaluation, pool = found.evaluation, found.calibration
+        raw, environment = self._raw
+        evaluation = measured(found.evaluation, raw, self._executor, environment)
+        pool = found.calibration.model_copy(update={"activations": evaluation.activations})
         self.run.task = found.task.kind
         self.run.data = fit.record(found, drawn, request.seed)
         for note in self.run.data.notes:
@@ -155,6 +162,7 @@ class Preparation:
         self.store.forget_earlier()
         identity = hashlib.sha256("\n".join([pool.sha256, drawn.sha256, repr(pool.preprocessing)]).encode()).hexdigest()
         check, places = part(evaluation, request.target_samples, self.store.check_indices)
+        rewriting, _ = part(evaluation, optimization.checked(evaluation.count), self.store.rewriting_indices)
         calibration = pool.model_copy(
             update={
                 "indices": self.store.calibration_indices.absolute(),
@@ -162,7 +170,7 @@ class Preparation:
                 "sha256": identity,
             }
         )
-        self.store.watch.add([*calibration.files, *evaluation.files, *check.files])
+        self.store.watch.add([*calibration.files, *evaluation.files, *check.files, *rewriting.files])
         return Inputs(
             source=self.source,
             format=Format(self.run.model.format),
@@ -173,6 +181,7 @@ class Preparation:
             evaluation=evaluation,
             check=check,
             check_places=places,
+            rewriting=rewriting,
             threads=self.run.host.threads,
             digests=drawn.evaluated,
         )
@@ -257,6 +266,7 @@ class Preparation:
             inputs,
             evaluation=inputs.evaluation.model_copy(update={"labels": out}),
             check=inputs.check.model_copy(update={"labels": out}),
+            rewriting=inputs.rewriting.model_copy(update={"labels": out}),
         )
 
     def _run_float(self, function: str, inputs: Inputs, samples: Samples, out: Path, **more: Task) -> None:

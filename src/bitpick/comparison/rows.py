@@ -274,10 +274,12 @@ def _row(offer: Offer, status: Status, reason: str | None) -> Row:
 
 def _measured(row: Row, outcomes: dict[str, Outcome]) -> Row:
     built, inspected = outcomes["build"].value, outcomes["inspect"].value
+    rewriting = outcomes.get("check_rewriting")
     return Row.model_validate(
         {
             **row.model_dump(exclude_none=True),
             **inspected,
+            "unoptimized": rewriting and rewriting.value,
             "files": built["files"],
             "settings": built["settings"] or None,
             "size_bytes": sum(f["bytes"] for f in built["files"]),

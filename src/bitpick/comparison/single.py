@@ -154,7 +154,7 @@ def quantize(
         wanted = [] if form is None or form in bench.given else [form]
         jobs = plan.conversions(wanted, inputs, bench.store, bench.given)
         jobs += plan.rows([Offer(recipe, frozenset())], bench.model, inputs, bench.store, bench.given)
-        bench.run([job for job in jobs if job.function not in ("inspect", "evaluate")])
+        bench.run([job for job in jobs if job.function not in ("inspect", "check_rewriting", "evaluate")])
         with _in_place(out) as partial:
             shutil.copytree(bench.store.build(recipe.id), partial)
             if out.exists():

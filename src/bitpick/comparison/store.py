@@ -238,6 +238,11 @@ class Store:
         """Which evaluation samples slow checks see, where these are not the first ones."""
         return self.root / "forms" / "check_indices.npy"
 
+    @property
+    def rewriting_indices(self) -> Path:
+        """Which evaluation samples are run with and without a runtime's rewriting, where these are not the first."""
+        return self.root / "forms" / "rewriting_indices.npy"
+
     def ranges(self, key: str) -> Path:
         """The activation ranges with this key."""
         return self.root / "ranges" / f"{key}.json"

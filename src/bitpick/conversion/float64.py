@@ -16,7 +16,7 @@ from bitpick.conversion.onnx_precision import widen
 if TYPE_CHECKING:
     import onnx
 
-_PIECE = 4  # samples at once: the reference implementation keeps every tensor
+PIECE = 4  # samples at once, at most: the reference implementation keeps every tensor
 _SECONDS = 120.0  # after which no further samples are run
 
 
@@ -33,12 +33,13 @@ def run(model: onnx.ModelProto, batch: Sequence[NDArray[Any]]) -> list[NDArray[A
     return runner(model)(batch)
 
 
-def for_samples(path: Path, batch: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+def for_samples(path: Path, batch: Sequence[NDArray[Any]], at_once: int = PIECE) -> list[NDArray[Any]]:
     """What a float32 ONNX file gives for samples, in float64; for the first of them alone where all would take minutes.
 
     Args:
         path: the file.
         batch: an array of shape (n, …) for each input.
+        at_once: how many samples are run together, where the graph takes any number.
 
     Returns:
         An array for each output, of shape (m, …), where m is at most n.
@@ -47,7 +48,7 @@ def for_samples(path: Path, batch: Sequence[NDArray[Any]]) -> list[NDArray[Any]]
         Exception: see `run`.
     """
     model = onnx_file.load(path)
-    size = onnx_file.fixed_batch(model) or _PIECE
+    size = onnx_file.fixed_batch(model) or at_once
     run = runner(model)
     parts, start, count = [], time.monotonic(), len(batch[0])
     for first in range(0, count, size):

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from bitpick.activations import Activations, of_graph
 from bitpick.errors import ModelError
 from bitpick.library_errors import telling_line
+from bitpick.preprocessing import Arrays
 
 
 def load(path: Path) -> Any:
@@ -80,6 +82,28 @@ def parameters(source: str) -> int:
         if tensor.type in floats and (data := model.buffers[tensor.buffer].data) is not None and len(data)
     }
     return sum(sizes.values())
+
+
+def activations(path: Path, sample: Arrays) -> Activations:
+    """The memory that the tensors of a file take for a sample of its inputs, arrays of shape (1, …)."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # they hide what is inside
+    interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=plain)
+    inputs, outputs = ends(interpreter)
+    together = int(inputs[0]["shape"][0])
+    for end, array in zip(inputs, sample, strict=True):
+        interpreter.resize_tensor_input(end["index"], (together, *array.shape[1:]))
+    interpreter.allocate_tensors()
+    operators = interpreter._get_ops_details()  # noqa: SLF001 - nothing public tells the operators
+    steps = [([str(int(i)) for i in op["inputs"]], [str(int(i)) for i in op["outputs"]]) for op in operators]
+    known = {name for _, writes in steps for name in writes} | {str(end["index"]) for end in inputs}
+    sizes = {
+        name: math.prod(map(int, tensor["shape"])) * np.dtype(tensor["dtype"]).itemsize
+        for tensor in interpreter.get_tensor_details()
+        if (name := str(tensor["index"])) in known
+    }
+    return of_graph(steps, sizes, [str(end["index"]) for end in outputs], together)
 
 
 def _dtype(details: Any) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bitpick.activations import Activations, of_graph
 from bitpick.conversion import onnx_passes, onnx_unfused
 from bitpick.errors import ModelError, OperatorError
 from bitpick.library_errors import telling_line
@@ -86,6 +87,22 @@ def parameters(source: str) -> int:
         return sum(int(math.prod(i.dims)) for i in floats) + sum(map(stored, inner))
 
     return stored(onnx.load(source).graph)
+
+
+def activations(path: Path, sample: Sequence[np.ndarray]) -> Activations:
+    """The memory that the tensors of a graph take for a sample, found by running it.
+
+    Args:
+        path: the file.
+        sample: an array of shape (1, …) for each input.
+    """
+    model = load(path)
+    together = fixed_batch(model) or 1
+    batch = [np.repeat(each, together, axis=0) for each in sample]
+    sizes = {name: array.nbytes for name, array in intermediates(model, batch).items()}
+    sizes |= {value.name: array.nbytes for value, array in zip(inputs_of(model.graph), batch, strict=True)}
+    steps = [(node.input, node.output) for node in model.graph.node]
+    return of_graph(steps, sizes, [value.name for value in model.graph.output], together)
 
 
 def intermediates(model: onnx.ModelProto, inputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:

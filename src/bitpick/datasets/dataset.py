@@ -12,7 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from bitpick.activations import Activations
 from bitpick.preprocessing import Arrays, Preprocessing
+
+# What the activations of a network are beside its inputs, where nobody knows: a few times what is usual.
+_UNKNOWN_PEAK, _UNKNOWN_TOTAL = 64, 256
 
 
 def named_as(path: Path) -> str:
@@ -33,6 +37,7 @@ class Samples(BaseModel):
         preprocessing: from a stored sample to what the model takes, for each input.
         values: what the source writes for each class, in the order of the stored numbers; empty where the stored labels
             are what is compared.
+        activations: the memory that the model takes for a sample; None where nobody knows.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +49,25 @@ class Samples(BaseModel):
     sha256: str
     preprocessing: tuple[Preprocessing, ...] = (Preprocessing(),)
     values: tuple[int, ...] = ()
+    activations: Activations | None = None
+
+    def at_once(self, most: int, kept: bool = False) -> int:
+        """How many samples the model may be given at once, so that its activations do not fill the memory.
+
+        Args:
+            most: the number that small models get.
+            kept: whether every tensor of the model is kept, see `Activations.fitting`.
+        """
+        known = self.activations
+        if known is None:
+            size = sum(array.nbytes for array in next(self.head(1).batches(1)))
+            known = Activations(peak=_UNKNOWN_PEAK * size, total=_UNKNOWN_TOTAL * size)
+        return known.fitting(most, kept)
+
+    def at(self, places: NDArray[np.int64]) -> Arrays:
+        """The prepared inputs at some places of the set, each of shape (len(places), …)."""
+        rows = places if self.indices is None else np.load(self.indices)[places]
+        return tuple(prepare(_rows(path, rows)) for path, prepare in zip(self.inputs, self.preprocessing, strict=True))
 
     def batches(self, size: int) -> Iterator[Arrays]:
         """Prepared inputs, each of shape (at most `size`, …). Memory does not grow with the number of samples."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.datasets import npy
 from bitpick.datasets.dataset import Dataset, Samples, Split
 from bitpick.errors import DataError
 
@@ -150,5 +151,10 @@ def part(samples: Samples, count: int, out: Path) -> tuple[Samples, NDArray[np.i
 
 def _digests(split: Split, names: tuple[str, ...], places: NDArray[np.int64]) -> NDArray[np.bytes_]:
     """Digests of samples, as an array of shape (len(places),)."""
-    inputs = [split.inputs[name] for name in names or split.paths]
-    return np.array([digest([array[place] for array in inputs]) for place in places], dtype="S32")
+    order = names or tuple(split.paths)
+    row = sum(split.inputs[name][:1].nbytes for name in order)
+    found = []
+    for window in npy.chunks(len(places), row):
+        inputs = [split.inputs[name] for name in order]  # mapped anew: see Samples.batches
+        found += [digest([array[place] for array in inputs]) for place in places[window]]
+    return np.array(found, dtype="S32")

@@ -23,7 +23,7 @@ from bitpick.model import Format
 from bitpick.recipe import Recipe, baseline
 
 FUNCTIONS = __name__
-INSIDE_BATCH = 100  # every layer's output of a batch, twice, is in memory
+INSIDE_BATCH = 100  # at most: every layer's output of a batch, twice, is in memory
 
 
 @validate_call
@@ -118,7 +118,7 @@ def insides(
         with opened as both:
             for name, expected, found in both.weights():
                 stored[name] = sqnr.weights(expected, found)
-            for batch in samples.batches(INSIDE_BATCH):
+            for batch in samples.batches(samples.at_once(INSIDE_BATCH, kept=True)):
                 for name, expected, found in both.outputs(batch):
                     if name in computed:
                         computed[name].add(expected, found)

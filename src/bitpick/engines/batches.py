@@ -12,19 +12,28 @@ from bitpick.errors import EngineError
 from bitpick.preprocessing import Arrays
 
 
-def calibration_batches(samples: Samples, size: int | None) -> Iterator[Arrays]:
-    """Calibration samples, some at a time, each of them once.
+def calibration_size(samples: Samples, size: int | None, kept: bool = False) -> int:
+    """How many samples a calibration batch has, see `calibration_batches`: the largest part of a full one that fits."""
+    step = size or 1
+    full = max(1, CALIBRATION_BATCH // step) * step
+    fits = max(step, samples.at_once(full, kept))
+    return next(part for part in range(full, 0, -step) if part <= fits and full % part == 0)
+
+
+def calibration_batches(samples: Samples, size: int | None, kept: bool = False) -> Iterator[Arrays]:
+    """Calibration samples, some at a time, each of them once: 50, or fewer where a sample's activations are large.
 
     Args:
         samples: the calibration set.
         size: the number of samples that a graph takes at once; None where any will do. Every batch is a multiple of it:
             the last one is filled up with the first samples, which distorts what is seen less than one sample that is
             repeated.
+        kept: whether all activations of a batch are kept while it is looked at.
     """
     if size is None:
-        yield from samples.batches(CALIBRATION_BATCH)
+        yield from samples.batches(calibration_size(samples, size, kept))
         return
-    for batch in samples.batches(max(1, CALIBRATION_BATCH // size) * size):
+    for batch in samples.batches(calibration_size(samples, size, kept)):
         if short := -len(batch[0]) % size:
             first = next(samples.head(short).batches(short))
             fill = (np.resize(each, (short, *each.shape[1:])) for each in first)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
+from bitpick.activations import Activations
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.graphs.executed import Executed
 from bitpick.engines.insides import Insides
@@ -105,6 +106,7 @@ class Build:
         settings: what the runtime must be told when it opens them; part of what ships.
         interface: what goes in and comes out; None where nobody said.
         notes: what whoever asked for it should know, in words.
+        activations: the memory that the float model takes for a sample; None where nobody knows.
     """
 
     recipe: Recipe
@@ -113,6 +115,7 @@ class Build:
     settings: Mapping[str, str] = field(default_factory=dict)
     interface: Interface | None = None
     notes: tuple[str, ...] = ()
+    activations: Activations | None = None
 
     @property
     def main(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,8 @@ from numpy.typing import NDArray
 from bitpick.conversion import litert_file, litert_signed, rounding
 from bitpick.datasets.dataset import Samples
 from bitpick.engines import spread
-from bitpick.engines.batches import joined, pieces
+from bitpick.engines.batches import calibration_batches, joined, pieces
 from bitpick.engines.engine import (
-    CALIBRATION_BATCH,
     Build,
     Capability,
     Engine,
@@ -30,7 +30,7 @@ from bitpick.engines.graphs.litert_insides import LiteRtInsides
 from bitpick.engines.insides import Insides
 from bitpick.errors import EngineError
 from bitpick.host import Host
-from bitpick.model import Format, Model
+from bitpick.model import Format, Model, sha256_of
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe, baseline
 
@@ -98,7 +98,7 @@ class LiteRtEngine(Engine):
         from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 
         manager = _recipe_manager(recipe)
-        wide = _blown_up(source, samples) if recipe.static else {}
+        wide = _blown_up(source, sha256_of(source), samples) if recipe.static else {}
         for name in [*(excluded(recipe, graph.names(source)) if recipe.exclude else ()), *wide]:
             manager.add_quantization_config(
                 regex=f"(^|;){re.escape(name)}(;|$)",
@@ -131,7 +131,8 @@ class LiteRtEngine(Engine):
         return graph.executed(session.interpreter, build.main)
 
 
-def _blown_up(source: Path, samples: Samples) -> dict[str, str]:
+@lru_cache(maxsize=4)
+def _blown_up(source: Path, _: str, samples: Samples) -> dict[str, str]:
     """The operators that must stay in float, see `spread`.
 
     Returns:
@@ -217,7 +218,7 @@ def _ranges(source: Path, recipe: Recipe, manager: Any, samples: Samples) -> Any
     updates = {"minmax": qsv_utils.min_max_update, "moving_average": qsv_utils.moving_average_update}
     assert recipe.calibration is not None
     collector = calibrator.Calibrator(str(source), num_threads=1, qsv_update_func=updates[recipe.calibration])
-    for batch in samples.batches(CALIBRATION_BATCH):
+    for batch in calibration_batches(samples, None):
         native = tuple(graph.native(*each) for each in zip(inputs, batch, strict=True))
         own = [dict(zip(names, piece, strict=True)) for piece in pieces(native, int(inputs[0]["shape"][0]))]
         collector.calibrate({signature: own}, manager)

@@ -7,15 +7,18 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.conversion import onnx_file
 from bitpick.datasets.dataset import Samples
 from bitpick.engines import spread
-from bitpick.engines.batches import calibration_batches, pieces
+from bitpick.engines.batches import calibration_batches, calibration_size, pieces
+from bitpick.engines.engine import CALIBRATION_BATCH
 from bitpick.engines.onnxruntime_weights import WEIGHTED
 from bitpick.model import sha256_of
 from bitpick.preprocessing import Arrays
@@ -39,15 +42,32 @@ def calibrate(source: Path, recipe: Recipe, samples: Samples, out: Path) -> None
         calibrator = create_calibrator(
             source, None, augmented_model_path=augmented, calibrate_method=method, extra_options=options
         )
-    if recipe.calibration in ("minmax", "moving_average"):
-        calibrator.collect_data(_Reader(source, samples))
+    if recipe.calibration == "moving_average":
+        found = _mean_ranges(calibrator, source, samples)
     else:
-        # A histogram keeps every activation of one call: one batch at a time bounds that.
         reader = _Reader(source, samples)
         while reader.next_batch():
             calibrator.collect_data(reader)
-    save_tensors_data(calibrator.compute_data(), out)
+        found = calibrator.compute_data()
+    save_tensors_data(found, out)
     augmented.unlink()
+
+
+def _mean_ranges(calibrator: Any, source: Path, samples: Samples) -> Any:
+    """The means of the minima and of the maxima of 50 samples each, in however many runs these are seen."""
+    from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
+
+    reader, parts = _Reader(source, samples), []
+    runs = max(1, CALIBRATION_BATCH // calibration_size(samples, reader.size, kept=True))
+    while reader.next_batch(runs):
+        calibrator.calibrate_tensors_range = None  # else it merges them
+        calibrator.collect_data(reader)
+        parts.append(calibrator.compute_data().data)
+    means = {
+        name: tuple(np.nanmean([part[name].range_value[end] for part in parts], axis=0) for end in (0, 1))
+        for name in parts[0]
+    }
+    return TensorsData(CalibrationMethod.MinMax, means)
 
 
 @contextmanager
@@ -168,10 +188,8 @@ def _method(recipe: Recipe) -> tuple[Any, dict[str, Any]]:
     from onnxruntime.quantization import CalibrationMethod
 
     assert recipe.calibration is not None
-    if recipe.calibration == "minmax":
+    if recipe.calibration in ("minmax", "moving_average"):
         return CalibrationMethod.MinMax, {}
-    if recipe.calibration == "moving_average":  # in one call it is the mean of the batches' minima and maxima
-        return CalibrationMethod.MinMax, {"moving_average": True}
     if recipe.calibration == "entropy":
         return CalibrationMethod.Entropy, {"num_bins": _BINS, "num_quantized_bins": 256}
     percentile = float(recipe.calibration.removeprefix("percentile"))
@@ -199,14 +217,18 @@ class _Reader:
         dims = inputs[0].type.tensor_type.shape.dim
         self.size = dims[0].dim_value if dims and dims[0].HasField("dim_value") else None
         self.names = [value.name for value in inputs]
-        self._batches = calibration_batches(samples, self.size)
+        # A histogram keeps every activation of one call, and without optimisations so does the runtime.
+        self._batches = calibration_batches(samples, self.size, kept=True)
         self._pieces: Iterator[Arrays] | None = None
 
-    def next_batch(self) -> bool:
-        """Go to the next batch, the end of which is then the end; whether there is one."""
-        batch = next(self._batches, None)
-        self._pieces = None if batch is None else iter(pieces(batch, self.size))
-        return batch is not None
+    def next_batch(self, count: int = 1) -> bool:
+        """Go to the next batch, or the next few, the end of which is then the end; whether there is one."""
+        first = next(self._batches, None)
+        if first is None:
+            return False
+        batches = chain([first], islice(self._batches, count - 1))
+        self._pieces = (piece for batch in batches for piece in pieces(batch, self.size))
+        return True
 
     def get_next(self) -> dict[str, NDArray[Any]] | None:
         if self._pieces is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,8 @@ from numpy.typing import NDArray
 
 from bitpick.datasets.dataset import Samples
 from bitpick.engines import spread
-from bitpick.engines.batches import calibration_batches, joined, pieces
+from bitpick.engines.batches import calibration_batches, calibration_size, joined, pieces
 from bitpick.engines.engine import (
-    CALIBRATION_BATCH,
     Build,
     Capability,
     Engine,
@@ -29,7 +29,7 @@ from bitpick.engines.insides import Insides
 from bitpick.errors import Unsupported
 from bitpick.evidence import FindingCode
 from bitpick.host import Host, this_host
-from bitpick.model import Format, Model
+from bitpick.model import Format, Model, sha256_of
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe, baseline
 
@@ -94,7 +94,7 @@ class OpenVinoEngine(Engine):
             )
         # Unlike read_model it folds what hides the biases, without which NNCF corrects none.
         model = openvino.convert_model(source)
-        wide = _blown_up(model, samples) if recipe.kind == "quantized" else []
+        wide = _blown_up(source, sha256_of(source), samples) if recipe.kind == "quantized" else []
         if recipe.kind == "quantized":
             model = _quantized(model, recipe, samples, wide)
         # Its default stores float weights in half precision: a float32 baseline must not.
@@ -144,11 +144,12 @@ def _precision(recipe: Recipe) -> dict[str, str]:
     return {"INFERENCE_PRECISION_HINT": "bf16" if recipe.dtypes == "bfloat16" else "f32"}
 
 
-def _blown_up(model: Any, samples: Samples) -> list[str]:
+@lru_cache(maxsize=4)
+def _blown_up(source: Path, _: str, samples: Samples) -> list[str]:
     """The operators of a model that must stay in float, see `spread`."""
     import openvino
 
-    looking = model.clone()
+    looking = openvino.convert_model(source)
     operators = [op for op in looking.get_ordered_ops() if op.get_type_name() not in ("Constant", "Result")]
     computing = [op for op in operators if op.get_type_name() != "Parameter"]
     looking.add_outputs([end for op in computing for end in op.outputs()])
@@ -158,7 +159,7 @@ def _blown_up(model: Any, samples: Samples) -> list[str]:
     keys = [f"{end.get_node().get_friendly_name()}:{end.get_index()}" for end in ends]
     given = [f"{each.get_node().get_friendly_name()}:0" for each in looking.inputs]
     found = spread.Spreads()
-    for batch in spread.batches(samples, _fixed(model)):
+    for batch in spread.batches(samples, _fixed(looking)):
         found.add(zip(given, batch, strict=True))
         found.add(zip(keys, compiled(list(batch)).to_tuple(), strict=True))
     steps = [
@@ -179,7 +180,8 @@ def _quantized(model: Any, recipe: Recipe, samples: Samples, wide: Sequence[str]
     import nncf
 
     nncf.set_log_level(40)
-    if _BIAS in recipe.options:
+    kept = _BIAS in recipe.options  # of the batches that it corrects biases with, all activations
+    if kept:
         _bound_bias_correction()
     short = {name.removesuffix("/WithoutBiases"): name for name, _ in _weighted(model)}
     left = dict.fromkeys([*(short[name] for name in excluded(recipe, short)), *wide])
@@ -187,11 +189,11 @@ def _quantized(model: Any, recipe: Recipe, samples: Samples, wide: Sequence[str]
     preset = nncf.QuantizationPreset.MIXED if _MIXED in recipe.options else nncf.QuantizationPreset.PERFORMANCE
     return nncf.quantize(
         model,
-        nncf.Dataset(_Batches(samples, _fixed(model)), list),
+        nncf.Dataset(_Batches(samples, _fixed(model), kept), list),
         preset=preset,
-        subset_size=-(-samples.count // (_fixed(model) or CALIBRATION_BATCH)),  # NNCF counts batches
+        subset_size=-(-samples.count // (_fixed(model) or calibration_size(samples, None, kept))),  # NNCF counts runs
         ignored_scope=ignored,
-        fast_bias_correction=_BIAS not in recipe.options,
+        fast_bias_correction=not kept,
     )
 
 
@@ -220,12 +222,13 @@ def _bound_bias_correction() -> None:
 class _Batches:
     """Calibration batches, as often as NNCF walks over them."""
 
-    def __init__(self, samples: Samples, size: int | None) -> None:
+    def __init__(self, samples: Samples, size: int | None, kept: bool) -> None:
         self._samples = samples
         self._size = size
+        self._kept = kept
 
     def __iter__(self) -> Iterator[Arrays]:
-        for batch in calibration_batches(self._samples, self._size):
+        for batch in calibration_batches(self._samples, self._size, self._kept):
             yield from pieces(batch, self._size)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from bitpick.engines.batches import pieces
 from bitpick.preprocessing import Arrays
 
 _LOOKED_AT = 128  # samples; masks come with the length of a sequence, which differs among them
-_AT_ONCE = 4  # of these: every tensor of a graph is in memory
+_AT_ONCE = 4  # of these, at most: every tensor of a graph is in memory
 # Powers of two. A mask is -1e4 or more, and far from what it is added to; 8 bits reach over less than such a distance.
 _LARGE, _FAR, _ABSURD, _MILLION = 12, 7, 64, 20
 _MULTIPLIES = re.compile(r"conv|mat_?mul|gemm|linear|fully_connected|lstm|gru|rnn|einsum|mm$", re.IGNORECASE)
@@ -25,22 +26,30 @@ _CLIPS = re.compile(r"(?:relu_?|relu_?6|relu_n1_to_1|clip|clamp|hard_?tanh)_?(?:
 _SHIFTS = re.compile(r"add|batch_?norm", re.IGNORECASE)
 DTYPE = "bitpick_dtype"
 _SHOWN = 6  # layers named in a note
-_LOWEST = 160  # the smallest float32 is above 2**-150
+# Numbers below 2**_SMALL are far from what is large, and which powers they have makes no difference.
+_SMALL, _POWERS = _LARGE - _FAR - 1, 160
 
 
 class Spread:
     """The magnitudes of a tensor's numbers, by powers of two."""
 
     def __init__(self) -> None:
-        self._counts = np.zeros(2 * _LOWEST, np.int64)
+        self._seen = np.zeros(_POWERS, np.bool_)  # the first is of all small numbers but zeros
         self._finite = True
 
     def add(self, numbers: NDArray[np.floating]) -> None:
-        """Count numbers, an array of any shape."""
+        """Note which magnitudes numbers have, an array of any shape."""
+        if not numbers.size:
+            return
+        low, high = float(numbers.min()), float(numbers.max())
+        if math.isfinite(low) and math.isfinite(high) and max(-low, high) < 2.0**_SMALL:
+            self._seen[0] |= low != 0 or high != 0  # most tensors end here: two passes over their numbers
+            return
         finite = numbers[np.isfinite(numbers)]
         self._finite = self._finite and finite.size == numbers.size
-        exponents = np.frexp(finite[finite != 0].astype(np.float32, copy=False))[1]
-        self._counts += np.bincount(exponents + _LOWEST, minlength=2 * _LOWEST)
+        large = finite[np.abs(finite) >= 2.0**_SMALL]
+        self._seen[0] |= np.count_nonzero(finite) > large.size
+        self._seen[np.minimum(np.frexp(large)[1] - _SMALL, _POWERS - 1)] = True
 
     @property
     def blown_up(self) -> bool:
@@ -60,7 +69,7 @@ class Spread:
 
     @property
     def _powers(self) -> list[int]:
-        return [int(place) - _LOWEST for place in np.flatnonzero(self._counts)]
+        return [int(place) + _SMALL for place in np.flatnonzero(self._seen)]
 
 
 class Spreads:
@@ -165,7 +174,7 @@ def batches(samples: Samples, size: int | None = None) -> Iterator[Arrays]:
         samples: the calibration set.
         size: the number of samples that the graph takes at once; None where any will do.
     """
-    for batch in samples.head(_LOOKED_AT).batches(size or _AT_ONCE):
+    for batch in samples.head(_LOOKED_AT).batches(size or samples.at_once(_AT_ONCE, kept=True)):
         yield from pieces(batch, size)
 
 

@@ -23,7 +23,6 @@ _TOGETHER = 8  # samples
 TOGETHER_LIMIT = 1e-3
 QUANTIZED_LIMIT = 0.05
 """For models that may be quantized: where a sum rounds otherwise, a number takes the next place of its grid."""
-_MOST_NUMBERS = 25_000_000  # of one batch's inputs: 100 MB
 
 
 def batches(session: Session, samples: Samples, shapes: Shapes) -> Iterator[tuple[Arrays, Arrays]]:
@@ -41,7 +40,7 @@ def batches(session: Session, samples: Samples, shapes: Shapes) -> Iterator[tupl
         EngineError: the build gives outputs of another shape, or numbers that are not finite.
     """
     done = 0
-    for inputs in samples.batches(1 if session.alone else _batch_size(samples)):
+    for inputs in samples.batches(1 if session.alone else samples.at_once(EVALUATION_BATCH)):
         outputs = session.outputs(session.run(session.prepare(inputs)))
         count = len(inputs[0])
         _check(outputs, shapes, count, done)
@@ -98,7 +97,7 @@ def check_independence(
     """
     if session.alone:
         return
-    count = min(samples.count, _TOGETHER)
+    count = min(samples.count, max(2, samples.at_once(_TOGETHER)))
     batch = next(samples.head(count).batches(count))
     together, again = (session.outputs(session.run(session.prepare(batch))) for _ in range(2))
     for place in range(count):
@@ -142,12 +141,6 @@ def _distance(one: NDArray[np.float32], other: NDArray[np.float32], scale: NDArr
 def targets_of(samples: Samples) -> Targets:
     """What answers are compared with: the labels; zeros where the samples have none."""
     return np.zeros(samples.count, np.int64) if samples.labels is None else samples.targets()
-
-
-def _batch_size(samples: Samples) -> int:
-    """So many samples that a batch of large ones, such as images, does not fill the memory."""
-    numbers = sum(array.size for array in next(samples.head(1).batches(1)))
-    return max(1, min(EVALUATION_BATCH, _MOST_NUMBERS // max(1, numbers)))
 
 
 def _check(outputs: Arrays, shapes: Shapes, count: int, done: int) -> None:

@@ -40,6 +40,16 @@ def flip(rows: Sequence[Row]) -> bool:
     return measure(rows).name in ("accuracy", "agreement")
 
 
+def rewriting(rows: Sequence[Row]) -> str:
+    """What running builds without their runtime's own rewriting showed, for some of `rows` that were run so."""
+    seen = [row.unoptimized for row in rows if row.unoptimized is not None]
+    told = "The same files were also run without the runtime's own rewriting of the graph"
+    told += f", on {max(each.samples for each in seen):,} evaluation samples"
+    if any(each.flips for each in seen):
+        return f"{told}. These builds {'predict' if flip(rows) else 'answer'} otherwise for some of them:"
+    return f"{told}. None of their {'predictions' if flip(rows) else 'outputs'} differs."
+
+
 def values(found: Measure) -> str:
     """Its values as a plural, e.g. `accuracies`."""
     return "accuracies" if found.name == "accuracy" else "numbers"
