@@ -47,6 +47,7 @@ bench: install
 	$(BIN)/python benchmarks/bench_honesty.py
 	$(BIN)/python benchmarks/image_folder.py
 	$(BIN)/python benchmarks/hop_tolerance.py
+	$(BIN)/python benchmarks/real_size.py
 
 # The base install (no framework but ONNX Runtime) and the unit tests on each declared Python. Where pyenv manages them, its
 # commands python3.12 and so on work once PYENV_VERSION names the installed ones.

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from bitpick.comparison import fit, float_model, making, plan, refuted, schedule, suspicions
 from bitpick.comparison.arrays import read_outputs
@@ -22,7 +19,7 @@ from bitpick.comparison.schedule import Result
 from bitpick.comparison.store import Store
 from bitpick.conversion.route import reference_of, route
 from bitpick.datasets.dataset import Samples
-from bitpick.datasets.sampling import draw, part
+from bitpick.datasets.sampling import draw, drawn_from, part
 from bitpick.errors import BitpickError, ModelError
 from bitpick.executors.executor import Executor, Outcome
 from bitpick.host import Host
@@ -149,8 +146,6 @@ class Preparation:
             settle(request, found.task)
         self._fitted = found
         drawn = draw(found.dataset, request.calibration_size, request.seed, found.names)
-        self.store.calibration_indices.parent.mkdir(exist_ok=True)
-        np.save(self.store.calibration_indices, drawn.indices)
         raw, environment = self._raw
         evaluation = measured(found.evaluation, raw, self._executor, environment)
         pool = found.calibration.model_copy(update={"activations": evaluation.activations})
@@ -160,16 +155,9 @@ class Preparation:
             self._listener.note(note)
         self._note(fit.fixed_sizes(signature, found.evaluation))
         self.store.forget_earlier()
-        identity = hashlib.sha256("\n".join([pool.sha256, drawn.sha256, repr(pool.preprocessing)]).encode()).hexdigest()
-        check, places = part(evaluation, request.target_samples, self.store.check_indices)
-        rewriting, _ = part(evaluation, optimization.checked(evaluation.count), self.store.rewriting_indices)
-        calibration = pool.model_copy(
-            update={
-                "indices": self.store.calibration_indices.absolute(),
-                "count": len(drawn.indices),
-                "sha256": identity,
-            }
-        )
+        calibration = drawn_from(pool, drawn, self.store.indices("calibration"))
+        check, places = part(evaluation, request.target_samples, self.store.indices("check"))
+        rewriting, _ = part(evaluation, optimization.checked(evaluation.count), self.store.indices("rewriting"))
         self.store.watch.add([*calibration.files, *evaluation.files, *check.files, *rewriting.files])
         return Inputs(
             source=self.source,
@@ -262,12 +250,9 @@ class Preparation:
         out = self.store.reference_answers.absolute()
         self._run_float("answer", inputs, inputs.evaluation, out, task=inputs.task)
         self.store.watch.add([out])
-        return replace(
-            inputs,
-            evaluation=inputs.evaluation.model_copy(update={"labels": out}),
-            check=inputs.check.model_copy(update={"labels": out}),
-            rewriting=inputs.rewriting.model_copy(update={"labels": out}),
-        )
+        parts = (inputs.evaluation, inputs.check, inputs.rewriting)
+        evaluation, check, rewriting = (each.model_copy(update={"labels": out}) for each in parts)
+        return replace(inputs, evaluation=evaluation, check=check, rewriting=rewriting)
 
     def _run_float(self, function: str, inputs: Inputs, samples: Samples, out: Path, **more: Task) -> None:
         """Run the reference graph on samples, and keep what it gives in a file."""

@@ -228,20 +228,9 @@ class Store:
         """What stays known of the evaluation set, see `evaluation_set`."""
         return self.root / "forms" / "evaluation.npz"
 
-    @property
-    def calibration_indices(self) -> Path:
-        """Which samples were drawn for calibration."""
-        return self.root / "forms" / "calibration_indices.npy"
-
-    @property
-    def check_indices(self) -> Path:
-        """Which evaluation samples slow checks see, where these are not the first ones."""
-        return self.root / "forms" / "check_indices.npy"
-
-    @property
-    def rewriting_indices(self) -> Path:
-        """Which evaluation samples are run with and without a runtime's rewriting, where these are not the first."""
-        return self.root / "forms" / "rewriting_indices.npy"
+    def indices(self, part: str) -> Path:
+        """Which samples a part of the data set has, such as the calibration set, where these are not the first ones."""
+        return self.root / "forms" / f"{part}_indices.npy"
 
     def ranges(self, key: str) -> Path:
         """The activation ranges with this key."""

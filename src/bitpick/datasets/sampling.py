@@ -110,6 +110,20 @@ def draw(dataset: Dataset, size: int, seed: int, names: tuple[str, ...] = ()) ->
     )
 
 
+def drawn_from(pool: Samples, drawn: CalibrationDraw, out: Path) -> Samples:
+    """The samples of a draw.
+
+    Args:
+        pool: those that it was made from.
+        drawn: which of them.
+        out: file for their indices.
+    """
+    out.parent.mkdir(exist_ok=True)
+    np.save(out, drawn.indices)
+    digest = hashlib.sha256("\n".join([pool.sha256, drawn.sha256, repr(pool.preprocessing)]).encode()).hexdigest()
+    return pool.model_copy(update={"indices": out.absolute(), "count": len(drawn.indices), "sha256": digest})
+
+
 def redraw(samples: Samples, seed: int, out: Path) -> Samples:
     """As many samples as a draw has, from the same split and stratified too, drawn with another seed.
 
