@@ -113,6 +113,7 @@ TESTED_ELSEWHERE = {
     "engines/graphs/pytorch": "conformance",
     "engines/keras": "conformance",
     "engines/litert": "conformance",
+    "engines/litert_ranges": "zoo/test_zoo",
     "engines/pt2e": "conformance",
     "engines/pytorch_pt2e": "conformance",
     "engines/pytorch_fx": "conformance",

@@ -104,3 +104,22 @@ def litert_of_a_silent_layer(folder):
     last = k.layers.Conv2D(4, 1, bias_initializer=k.initializers.Constant(1))(silent)
     model = k.Model(given, k.layers.Add()([last, loud]))
     return written(folder, tf.lite.TFLiteConverter.from_keras_model(model).convert(), x, None)
+
+
+@accepted("deviation", "deviation")
+def litert_with_a_loop(folder):
+    """A product that is repeated in a WHILE, whose ranges the quantizer does not see, before one that it does."""
+    keras()
+    import tensorflow as tf
+
+    folder.mkdir(parents=True)
+    x, _ = samples(8)
+    w, v = (tf.constant(np.random.default_rng(seed).normal(size=(8, 8)).astype(np.float32) / 3) for seed in (0, 1))
+
+    def call(x):
+        for _ in tf.range(4):
+            x = tf.tanh(x @ w)
+        return x @ v
+
+    function = tf.function(call, input_signature=[tf.TensorSpec((1, 8), tf.float32)]).get_concrete_function()
+    return written(folder, tf.lite.TFLiteConverter.from_concrete_functions([function]).convert(), x, None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,12 @@ from numpy.typing import NDArray
 
 from bitpick.conversion import litert_file, litert_signed, rounding
 from bitpick.datasets.dataset import Samples
-from bitpick.engines import spread
-from bitpick.engines.batches import calibration_batches, joined, pieces
-from bitpick.engines.engine import (
-    Build,
-    Capability,
-    Engine,
-    Offer,
-    Session,
-    SessionSettings,
-    excluded,
-)
+from bitpick.engines import litert_ranges, spread
+from bitpick.engines.batches import joined, pieces
+from bitpick.engines.engine import Build, Capability, Engine, Offer, Session, SessionSettings, excluded
 from bitpick.engines.graphs import litert as graph
 from bitpick.engines.graphs.executed import Executed
+from bitpick.engines.graphs.litert_graphs import File
 from bitpick.engines.graphs.litert_insides import LiteRtInsides
 from bitpick.engines.insides import Insides
 from bitpick.errors import EngineError
@@ -36,7 +28,7 @@ from bitpick.recipe import Recipe, baseline
 
 _INTEGER_IO = "integer_io"
 _FILE = "model.tflite"
-_NOTHING = 1e-9  # a tensor that is always 0 fits any scale, but XNNPACK runs none that is as small as its range
+_ENDS = ("INPUT", "OUTPUT")  # operators that the quantizer thinks of at both ends of each graph
 
 
 class LiteRtEngine(Engine):
@@ -98,15 +90,19 @@ class LiteRtEngine(Engine):
         from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 
         manager = _recipe_manager(recipe)
-        wide = _blown_up(source, sha256_of(source), samples) if recipe.static else {}
-        for name in [*(excluded(recipe, graph.names(source)) if recipe.exclude else ()), *wide]:
-            manager.add_quantization_config(
-                regex=f"(^|;){re.escape(name)}(;|$)",
-                operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
-                algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE,
-            )
+        wide = litert_ranges.blown_up(source, sha256_of(source), samples) if recipe.static else {}
+        # The quantizer sees no ranges inside loops and branches.
+        inside = dict.fromkeys(File(source).names_inside()) if recipe.static else {}
+        kinds, ends = [qtyping.TFLOperationName.ALL_SUPPORTED], list(_ENDS)
+        for name in [*(excluded(recipe, graph.names(source)) if recipe.exclude else ()), *wide, *inside]:
+            for kind in [*kinds, *(map(qtyping.TFLOperationName, ends) if name in inside else ())]:
+                manager.add_quantization_config(
+                    regex=f"(^|;){re.escape(name)}(;|$)",
+                    operation_name=kind,
+                    algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE,
+                )
         work = quantizer.Quantizer(str(source), manager.get_quantization_recipe())
-        found = _ranges(source, recipe, manager, samples) if work.need_calibration else None
+        found = litert_ranges.collected(source, recipe, manager, samples) if work.need_calibration else None
         work.quantize(found).export_model(str(folder / _FILE))
         return Build(recipe, folder, (_FILE,), notes=spread.note(self.name, wide.values()))
 
@@ -129,42 +125,6 @@ class LiteRtEngine(Engine):
         session = _LiteRtSession(build.main, SessionSettings())
         session.run(session.prepare(sample))
         return graph.executed(session.interpreter, build.main)
-
-
-@lru_cache(maxsize=4)
-def _blown_up(source: Path, _: str, samples: Samples) -> dict[str, str]:
-    """The operators that must stay in float, see `spread`.
-
-    Returns:
-        The type of each, by the name of its first output.
-    """
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    interpreter = Interpreter(
-        model_path=str(source),
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,  # they hide what is inside
-        experimental_preserve_all_tensors=True,
-    )
-    interpreter.allocate_tensors()
-    inputs = litert_file.ends(interpreter)[0]
-    names = {int(tensor["index"]): tensor["name"] for tensor in interpreter.get_tensor_details()}
-    operators = interpreter._get_ops_details()  # noqa: SLF001 - nothing public tells the operators
-    computed = {int(i) for op in operators for i in op["outputs"]} | {int(each["index"]) for each in inputs}
-    found = spread.Spreads()
-    for batch in spread.batches(samples, int(inputs[0]["shape"][0])):
-        for end, array in zip(inputs, batch, strict=True):
-            interpreter.set_tensor(end["index"], graph.native(end, array))
-        interpreter.invoke()
-        found.add((names[i], interpreter.get_tensor(i)) for i in computed)
-    steps = [
-        spread.Step(
-            names[int(op["outputs"][0])],
-            op["op_name"],
-            *(tuple(names[int(i)] for i in op[side] if int(i) in names) for side in ("inputs", "outputs")),
-        )
-        for op in operators
-    ]
-    return {step.name: step.kind for step in spread.left_in_float(steps, found)}
 
 
 def _recipe_manager(recipe: Recipe) -> Any:
@@ -197,36 +157,6 @@ def _recipe_manager(recipe: Recipe) -> Any:
                     regex=".*", operation_name=end, algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE
                 )
     return manager
-
-
-def _ranges(source: Path, recipe: Recipe, manager: Any, samples: Samples) -> Any:
-    """The ranges of all tensors over the calibration set, sample by sample.
-
-    The quantizer's own `calibrate` holds the whole set in memory, and knows moving averages alone: with 0.95 of the old
-    and 0.05 of the new range at each sample, the last twenty samples decide.
-    """
-    from ai_edge_litert.interpreter import Interpreter
-    from ai_edge_quantizer import calibrator
-    from ai_edge_quantizer.utils import qsv_utils
-
-    interpreter = Interpreter(model_path=str(source))
-    signature = next(iter(interpreter.get_signature_list()))
-    details = interpreter.get_signature_runner(signature).get_input_details()
-    by_index = {each["index"]: name for name, each in details.items()}
-    inputs = litert_file.ends(interpreter)[0]
-    names = [by_index[each["index"]] for each in inputs]
-    updates = {"minmax": qsv_utils.min_max_update, "moving_average": qsv_utils.moving_average_update}
-    assert recipe.calibration is not None
-    collector = calibrator.Calibrator(str(source), num_threads=1, qsv_update_func=updates[recipe.calibration])
-    for batch in calibration_batches(samples, None):
-        native = tuple(graph.native(*each) for each in zip(inputs, batch, strict=True))
-        own = [dict(zip(names, piece, strict=True)) for piece in pieces(native, int(inputs[0]["shape"][0]))]
-        collector.calibrate({signature: own}, manager)
-    found = collector.get_model_qsvs()
-    for each in found.values():
-        if max(np.abs(each["min"]).max(), np.abs(each["max"]).max()) < _NOTHING:
-            each["min"], each["max"] = np.zeros_like(each["min"]), np.ones_like(each["max"])
-    return found
 
 
 class _LiteRtSession(Session):

@@ -86,6 +86,10 @@ class File:
         ops = tuple(map(self._op, found.operators or ()))
         return Graph(number, ops, _numbers(found.inputs), _numbers(found.outputs), outer, runner, values)
 
+    def names_inside(self) -> list[str]:
+        """The names of the tensors of every graph but the main one."""
+        return [tensor.name.decode() for graph in self._model.subgraphs[1:] for tensor in graph.tensors if tensor.name]
+
     def _op(self, op: Any) -> Op:
         code = self._model.operatorCodes[op.opcodeIndex]
         kind = self._kinds[max(code.builtinCode, code.deprecatedBuiltinCode)]
