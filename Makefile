@@ -45,6 +45,7 @@ bench: install
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/calibration_memory.py
 	$(BIN)/python benchmarks/bench_honesty.py
+	$(BIN)/python benchmarks/bench_honesty.py --load 4
 	$(BIN)/python benchmarks/image_folder.py
 	$(BIN)/python benchmarks/hop_tolerance.py
 	$(BIN)/python benchmarks/real_size.py

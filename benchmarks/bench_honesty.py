@@ -1,36 +1,58 @@
 """Whether `bitpick bench` claims what is so, and only that: equal builds, and builds that truly differ.
 
-    python benchmarks/bench_honesty.py [--runs N]
+    python benchmarks/bench_honesty.py [--runs N] [--load N]
 
-Times two copies of one file, which must come out as "no difference shown" or "not resolvable on this machine", and an
-ONNX Runtime build beside its raw-graph twin, which must be called slower. Prints how often each came out right; exits 1
-where either was in fewer than 17 of 20.
+Times two copies of one file, which must not be called different, and an ONNX Runtime build beside its raw-graph twin,
+which takes 1.3 times as long or more and must be called slower. `--load N` runs N busy processes beside the timing.
+Prints how often each came out right; exits 1 where either was in fewer than 17 of 20.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bitpick import api
 
 CLEAN, RAW = "onnxruntime:s8s8-per_tensor-minmax", "onnxruntime:s8s8-per_tensor-minmax+raw_graph"
 SHARE = 17 / 20
-HONEST = {"no difference shown", "not resolvable on this machine"}
+DIFFERENT = ("faster", "slower")
+SMALL = {"processes": 3, "pairs": 20}
+# It ends with its standard input: none is left behind, however this script ends.
+BUSY = "import os, threading; threading.Thread(target=lambda: (os.read(0, 1), os._exit(0))).start()\nwhile True: pass"
 
 
-def verdicts(first: Path, second: Path, runs: int) -> Counter[str]:
+@contextmanager
+def load(processes: int) -> Iterator[None]:
+    """So many busy processes, until the block is left."""
+    started = [subprocess.Popen([sys.executable, "-c", BUSY], stdin=subprocess.PIPE) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def verdicts(first: Path, second: Path, runs: int, **options: int) -> Counter[str]:
     found: Counter[str] = Counter()
     for _ in range(runs):
-        row = api.bench(first, second).rows[1]
+        row = api.bench(first, second, **options).rows[1]
+        assert row.ratio is not None
         assert row.ratio_interval is not None
+        low, high = row.ratio_interval
         print(
-            f"  {row.ratio:.3f} ({row.ratio_interval[0]:.3f} to {row.ratio_interval[1]:.3f}): {row.verdict}", flush=True
+            f"  {row.ratio:.3f} ({low:.3f} to {high:.3f}; {row.ratio_wall:.3f} in wall time): {row.verdict}", flush=True
         )
+        assert low <= row.ratio <= high, "the interval does not hold its own ratio"
+        assert row.clock == "cpu", f"wall time decided: {row.clock_reason}"
         found[str(row.verdict)] += 1
     return found
 
@@ -38,17 +60,21 @@ def verdicts(first: Path, second: Path, runs: int) -> Counter[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=20)
-    runs = parser.parse_args().runs
+    parser.add_argument("--load", type=int, default=0, help="busy processes beside the measurement")
+    parser.add_argument("--smoke", action="store_true", help="two small runs of each")
+    asked = parser.parse_args()
+    runs, options = (2, SMALL) if asked.smoke else (asked.runs, {})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for recipe, place in ((CLEAN, "clean"), (RAW, "raw")):
             api.quantize(api.bundled_model(), recipe, folder / place)
         shutil.copytree(folder / "clean", folder / "copy")
-        print("two copies of one file:")
-        same = verdicts(folder / "clean", folder / "copy", runs)
-        print("a build and its raw-graph twin:")
-        other = verdicts(folder / "clean", folder / "raw", runs)
-    honest = sum(same[verdict] for verdict in HONEST)
+        with load(asked.load):
+            print(f"{asked.load} busy processes beside it\ntwo copies of one file:")
+            same = verdicts(folder / "clean", folder / "copy", runs, **options)
+            print("a build and its raw-graph twin:")
+            other = verdicts(folder / "clean", folder / "raw", runs, **options)
+    honest = runs - sum(same[verdict] for verdict in DIFFERENT)
     print(
         f"equal builds not called different: {honest} of {runs}; a slower build called so: {other['slower']} of {runs}"
     )

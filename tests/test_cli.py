@@ -431,21 +431,24 @@ def test_compare_times_its_rows_and_keeps_every_sample(place):
     run = json.loads(done.stdout)
     rows = {row["id"]: row for row in run["rows"] if row["status"] == "ok"}
     assert run["speed"]["reference"] == "fake:float32"  # ONNX Runtime's own is not in this run
-    resolvable = rows[run["recommendation"]["id"]]["latency"]["resolvable"]
-    assert ("latency" in run["recommendation"]["by_use"]) == resolvable  # a busy machine cannot tell which is fastest
+    assert "latency" in run["recommendation"]["by_use"]
     for row_id, row in rows.items():
         latency = row["latency"]
         assert (latency["reference"], latency["threads"]) == ("fake:float32", 1)
         assert ("ratio_own" in latency) == ("ratio_reference" in latency) == (row["kind"] != "baseline")
         raw = json.loads((place / "run" / "builds" / row_id.replace(":", "__") / "timings.json").read_text())
-        assert len(raw["row"]) % latency["processes"] == 0
+        assert len(raw["wall"]["row"]) == len(raw["cpu"]["row"])
+        assert len(raw["cpu"]["row"]) % latency["processes"] == 0
+        assert latency["clock"] == "cpu"  # numpy computes on the thread that calls it
+        assert latency["cpu_p50"] > 0
     again = json.loads(compare(place, *timed).stdout)
     assert again["speed"] == run["speed"]
     assert {row["id"]: row for row in again["rows"] if row["status"] == "ok"} == rows
     gated = bitpick(place, "gate", "run", "--max-latency-ratio", 1000, "--json")
     (check,) = json.loads(gated.stdout)
     assert check["rule"] == "latency"
-    assert check["passed"] == resolvable == (gated.returncode == 0)
+    assert check["passed"]
+    assert gated.returncode == 0
 
 
 def test_an_interrupt_while_rows_are_timed_loses_none(place):
@@ -490,7 +493,7 @@ def test_bench_times_builds_beside_the_first(place):
     quick = ("--processes", 2, "--pairs", 4)
     shown = bitpick(place, "bench", *names, *quick)
     assert shown.returncode == 0, shown.stderr
-    assert all(text in shown.stdout for text in (*names, "reference", "latency ratio", "Control"))
+    assert all(text in shown.stdout for text in (*names, "reference", "ratio", "CPU time", "wall time", "Control"))
     told = json.loads(bitpick(place, "bench", *names, *quick, "--json").stdout)
     assert [row["recipe"] for row in told["rows"]] == ["fake:float32", "fake:s8s8-per_tensor-minmax"]
     assert told["rows"][1]["verdict"]

@@ -83,6 +83,7 @@ TESTED_ELSEWHERE = {
     "comparison/alone": "test_cli",
     "comparison/arrays": "comparison/test_compare",
     "comparison/bench_job": "comparison/test_bench",
+    "comparison/lanes": "comparison/test_speed, comparison/test_times",
     "comparison/single": "test_cli",
     "conversion/hop": "conversion/test_route",
     "comparison/making": "test_cli_models",

@@ -63,7 +63,7 @@ def test_builds_are_timed_in_pairs_in_random_order_in_fresh_processes(builds, da
     assert np.shape(reference.samples) == (6, 10)  # beside the other and beside itself
     assert 0 < other.p50 <= other.p90
     assert other.ratio_interval[0] <= other.ratio <= other.ratio_interval[1]
-    assert other.verdict in ("faster", "slower", "no difference shown", "not resolvable on this machine")
+    assert other.verdict in ("faster", "slower", "no difference shown", "not resolvable here")
 
 
 def test_workers_are_closed_where_a_build_does_not_open(builds, dataset):

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from bitpick.comparison import speed
+from bitpick.comparison import lanes, speed
 from bitpick.comparison.job import build, open_build
 from bitpick.comparison.listener import Silent
 from bitpick.engines import fake
@@ -52,8 +52,8 @@ def builds(use_engines, model_file, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(Recording, "made", [])
     monkeypatch.setattr(Recording, "broken", ())
     monkeypatch.setattr(latency, "_OPEN", {})
-    monkeypatch.setattr(speed, "_WARM_SECONDS", 0.01)
-    monkeypatch.setattr(speed, "_MOST_PAIRS", 8)
+    monkeypatch.setattr(lanes, "_WARM_SECONDS", 0.01)
+    monkeypatch.setattr(lanes, "_MOST_PAIRS", 8)
     found = {}
     for text in (REFERENCE, FLOAT, PLAIN, HALF):
         folder = tmp_path / "builds" / text.replace(":", "__")
@@ -72,15 +72,20 @@ def measure(builds, dataset):
     return run
 
 
-def slow_down(monkeypatch, text, seconds):
+def slow_down(monkeypatch, text, seconds, asleep=False):
     """Make the fake sessions of one recipe take longer."""
     real = fake.FakeEngine.open
+
+    def work():
+        end = time.thread_time() + seconds
+        while time.thread_time() < end:
+            pass
 
     def opened(self, build, settings):
         session = real(self, build, settings)
         if build.recipe.id == text:
             run = session.run
-            session.run = lambda native: (time.sleep(seconds), run(native))[1]
+            session.run = lambda native: ((time.sleep(seconds) if asleep else work()), run(native))[1]
         return session
 
     monkeypatch.setattr(fake.FakeEngine, "open", opened)
@@ -101,6 +106,29 @@ def test_every_row_is_timed_beside_its_float_and_the_reference(measure, monkeypa
     assert found[FLOAT].latency.ratio_own is None
     assert found[FLOAT].latency.ratio_reference is not None
     assert plain.p50 <= plain.p90
+
+
+def test_what_waits_for_something_else_is_timed_by_the_wall_clock(measure, monkeypatch):
+    slow_down(monkeypatch, HALF, 2e-3, asleep=True)
+    found, _ = measure(budget=0.0)
+    half, plain = found[HALF].latency, found[PLAIN].latency
+    assert (half.clock, half.clock_reason) == ("wall", "it waits for work that is done elsewhere")
+    assert half.ratio_own == half.ratio_own_wall > 2
+    assert half.time == half.p50 > 2e-3 > half.cpu_p50
+    assert plain.clock == "cpu"
+    assert plain.time == plain.cpu_p50
+
+
+def test_after_three_rounds_the_rows_that_matter_go_on_alone(measure, monkeypatch):
+    monkeypatch.setattr(speed, "_MOST_ROUNDS", 5)
+    found, untimed = measure(budget=1000.0, matters=(PLAIN,))
+    assert untimed == {}
+    assert found[PLAIN].latency.processes == 5
+    assert found[HALF].latency.processes == 3
+    # The reference of its own engine has no row that matters: it is opened as the reference alone.
+    assert [made.calls[0][0] for made in Recording.made[9:]].count("onnxruntime") == 4
+    # Each build of the lane is opened first in turn, to tell its memory, whether it is timed or not.
+    assert [len(found[key].raw["memory_bytes"]) for key in (FLOAT, PLAIN, HALF)] == [2, 2, 1]
 
 
 def test_rounds_have_fresh_processes_that_end(measure):
@@ -125,16 +153,26 @@ def test_nothing_but_the_timed_build_runs_while_it_is_timed(measure):
 def test_every_sample_is_kept_and_gives_the_numbers_again(measure):
     found, _ = measure()
     each = found[PLAIN]
-    rows, own, reference = (np.asarray(each.raw[name]) for name in ("row", "own_float32", "reference"))
-    assert rows.shape == own.shape == reference.shape
-    assert rows.shape[0] == each.latency.processes
-    assert speed._LEAST_PAIRS <= rows.shape[1] <= 8
-    assert each.latency.pairs == rows.size
-    assert each.latency.p50 == pytest.approx(np.quantile(rows, 0.5))
-    assert each.latency.ratio_own == pytest.approx(np.exp(np.median(np.log(rows / own))))
-    assert each.latency.ratio_reference == pytest.approx(np.exp(np.median(np.log(rows / reference))))
+    told = each.latency
+    assert told.clock == "cpu"  # numpy works on the thread that calls it
+    wall, cpu = (each.raw[clock] for clock in ("wall", "cpu"))
+    assert len(wall["row"]) == len(cpu["own_float32"]) == len(cpu["reference"]) == told.processes
+    assert all(lanes._LEAST_PAIRS <= len(part) <= 8 for part in wall["row"])
+    assert told.pairs == sum(map(len, wall["row"]))
+    assert [told.p50, told.p90] == pytest.approx(list(np.quantile(np.concatenate(wall["row"]), [0.5, 0.9])))
+    assert told.cpu_p50 == pytest.approx(np.median(np.concatenate(cpu["row"])))
+
+    def ratio(times, other):
+        pairs = zip(times["row"], times[other], strict=True)
+        return np.exp(np.mean([np.median(np.log(np.divide(*each))) for each in pairs]))
+
+    assert told.ratio_own == pytest.approx(ratio(cpu, "own_float32"))
+    assert told.ratio_own_wall == pytest.approx(ratio(wall, "own_float32"))
+    assert told.ratio_reference == pytest.approx(ratio(cpu, "reference"))
+    assert told.ratio_reference_wall == pytest.approx(ratio(wall, "reference"))
     assert each.throughput.batch == 32
-    assert each.throughput.samples_per_second == pytest.approx(32 / np.median(np.median(each.raw["many"], axis=1)))
+    many = each.raw["many"][each.throughput.clock]
+    assert each.throughput.samples_per_second == pytest.approx(32 / np.median(np.median(many, axis=1)))
     assert each.memory_bytes == int(np.median(each.raw["memory_bytes"]))
 
 
@@ -199,25 +237,23 @@ def row(**fields):
     return Row(**({"id": PLAIN, "recipe": PLAIN, "engine": "fake", "kind": "quantized", "status": "ok"} | fields))
 
 
-def measured(interval, resolvable=True):
+def measured(interval):
     value = sum(interval) / 2
     latency = Latency(
         p50=1e-4, p90=1e-4, ratio_own=value, ratio_own_interval=interval, reference=REFERENCE, ratio_reference=value,
-        ratio_reference_interval=interval, control=1, control_interval=(0.99, 1.01), resolvable=resolvable, threads=1,
-        processes=5, pairs=100,
+        ratio_reference_interval=interval, control=1, control_interval=(0.99, 1.01), threads=1, processes=5,
+        pairs=100,
     )  # fmt: skip
     return speed.Speed(latency, None, 1000, {})
 
 
 @pytest.mark.parametrize(
-    ("interval", "resolvable", "flagged"),
-    [((1.9, 2.1), True, True), ((1.9, 2.1), False, False), ((1.02, 1.2), True, False), ((0.4, 0.5), True, False)],
+    ("interval", "flagged"), [((1.9, 2.1), True), ((1.02, 3.0), False), ((1.02, 1.2), False), ((0.4, 0.5), False)]
 )
-def test_a_row_that_is_shown_to_be_slower_than_its_float_is_flagged(interval, resolvable, flagged):
-    found = speed.with_speed(row(), measured(interval, resolvable))
+def test_a_row_that_is_shown_to_be_slower_than_its_float_is_flagged(interval, flagged):
+    found = speed.with_speed(row(), measured(interval))
     assert found.slower == flagged
     assert found.faults == []
-    assert found.latency.resolvable == resolvable
 
 
 def test_a_flag_of_another_time_goes():

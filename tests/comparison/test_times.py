@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bitpick.comparison import speed
+from bitpick.comparison import lanes, speed
 from bitpick.comparison import store as stores
 from bitpick.comparison.compare import Comparison, new_run
 from bitpick.comparison.listener import Silent
@@ -32,7 +32,7 @@ class Broken(InlineExecutor):
 @pytest.fixture
 def compare(model_file, dataset, fake_engine, tmp_path, monkeypatch):
     monkeypatch.setattr(latency, "_OPEN", {})
-    monkeypatch.setattr(speed, "_WARM_SECONDS", 0.01)
+    monkeypatch.setattr(lanes, "_WARM_SECONDS", 0.01)
     monkeypatch.setattr(speed, "_MOST_ROUNDS", 3)
 
     def run(fresh=InlineExecutor, **fields):
@@ -58,7 +58,7 @@ def test_all_rows_are_timed_and_a_continued_run_keeps_that(compare):
     assert set(latencies(first)) == {"fake:float32", PLAIN, OTHER}
     assert (first.speed.reference, first.speed.untimed) == ("fake:float32", {})
     raw = json.loads((compare.store.build(PLAIN) / "timings.json").read_text())
-    assert sum(map(len, raw["row"])) == first.row(PLAIN).latency.pairs
+    assert sum(map(len, raw["wall"]["row"])) == first.row(PLAIN).latency.pairs
     second = compare(fresh=None)
     assert latencies(second) == latencies(first)
     assert second.speed == first.speed

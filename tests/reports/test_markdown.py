@@ -221,9 +221,11 @@ def test_what_a_recipe_loses_over_draws_has_every_draw_and_what_is_missing():
 def test_everything_that_was_measured_is_told(tmp_path):
     text = markdown.render(full_run(tmp_path))
     assert f"**Ship `{PICK}`.** It gets 89.50% right, a drop of 0.40 points" in text
-    times = "180 µs | 225 µs | 0.45 (0.43 to 0.48) | 0.45 (0.43 to 0.48) | 11,111 a second | 12.3 MB"
+    ratios = "0.45 (0.43 to 0.48) | 0.45 (0.43 to 0.48) | 0.50"
+    times = f"180 µs | 225 µs, 90%: 270 µs | {ratios} | 11,111 a second | 12.3 MB"
     assert f"| `{PICK}` | {times} |" in text
-    assert "| `beta:s8dynamic` | 1000 µs | 1250 µs | not resolvable on this machine |" in text
+    assert "| `beta:s8dynamic` | 1250 µs | 1250 µs, 90%: 1500 µs | 2.50 (0.50 to 4.51), not resolvable here |" in text
+    assert "Ratios are of CPU time, which other processes hardly disturb. Those of beta:s8dynamic are of wall" in text
     assert "- time: 2 transposes run in every inference. To fix it: export with channels first. In `beta:s8d" in text
     assert f"| `{PICK}` | 895, 896, 897 |" in text
     assert "| second | Conv | 32.0 dB | 19.0 dB | 0.10 (-0.30 to 0.50) | 0.20 (-0.20 to 0.60) |" in text

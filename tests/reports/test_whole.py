@@ -13,8 +13,10 @@ def test_findings_are_told_once_with_their_rows(tmp_path):
 def test_the_answer_leaves_out_what_was_not_measured(tmp_path):
     run = full_run(tmp_path)
     pick = run.row(run.recommendation.id)
-    pick.latency.resolvable = False
-    assert whole.answer(run).endswith("(67% smaller), and its time beside alpha:float32 is not resolvable here.")
+    pick.latency.ratio_reference_interval = (0.2, 1.1)
+    assert whole.answer(run).endswith(
+        "takes 0.45 times as long as alpha:float32 (0.20 to 1.10; under 1 is faster, not resolvable here)."
+    )
     run.recommendation.folds = None
     assert "a drop of 0.50 points beside its own float32 (95% interval 0.10 to 0.90, shown" in whole.answer(run)
     pick.latency = pick.versus_baseline = pick.size_bytes = None

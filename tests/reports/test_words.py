@@ -96,46 +96,8 @@ def test_what_a_recipe_loses_is_told_apart_from_what_its_file_loses():
     assert words.over_draws(left_out) == "not built from other calibration draws: it uses no calibration samples"
 
 
-def timed(**fields):
-    told = {
-        "p50": 0.000263, "p90": 0.0003, "reference": "a:float32", "control": 1.0, "control_interval": (0.99, 1.01),
-        "resolvable": True, "threads": 1, "processes": 5, "pairs": 100, "ratio_own": 0.5, "ratio_reference": 0.45,
-        "ratio_own_interval": (0.49, 0.51), "ratio_reference_interval": (0.44, 0.46),
-    }  # fmt: skip
-    return row(latency=told | fields)
-
-
-def test_times_and_their_ratios():
-    assert words.latency(timed()) == "263 µs"
-    assert words.ratio_own(timed()) == "0.50 (0.49 to 0.51)"
-    assert words.ratio_reference(timed()) == "0.45 (0.44 to 0.46)"
-    assert words.ratio_reference(timed(ratio_reference_interval=None)) == "0.45"
-    assert words.time_beside(timed()) == "0.45"
-
-
-def test_a_ratio_that_the_machine_cannot_tell_is_not_told():
-    unsteady = timed(resolvable=False)
-    assert words.ratio_own(unsteady) == words.ratio_reference(unsteady) == "not resolvable on this machine"
-    assert words.time_beside(unsteady) == "?"
-
-
-def test_the_reference_is_beside_itself():
-    reference = timed(reference="e:s8u8-per_channel-minmax", ratio_reference=None)
-    assert words.ratio_reference(reference) == "the reference"
-    assert words.time_beside(reference) == "1"
-
-
-def test_what_was_not_timed_is_empty():
-    for told in (words.latency, words.ratio_own, words.ratio_reference, words.time_beside, words.throughput):
-        assert told(row()) == ""
-    assert words.memory(row()) == words.over_draws(row()) == ""
-    assert words.change(None) == words.decibels(None) == ""
-
-
-def test_throughput_memory_and_signal():
-    fast = row(throughput={"batch": 32, "threads": 1, "samples_per_second": 12345.6}, memory_bytes=12_345_678)
-    assert words.throughput(fast) == "12,346 a second"
-    assert words.memory(fast) == "12.3 MB"
+def test_what_was_not_measured_is_empty():
+    assert words.over_draws(row()) == words.change(None) == words.decibels(None) == ""
     assert words.decibels(23.41) == "23.4 dB"
 
 

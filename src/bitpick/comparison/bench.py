@@ -15,14 +15,18 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Build
 from bitpick.engines.registry import engine
 from bitpick.executors.executor import Executor, Payload
-from bitpick.measures.latency import Ratio, ratio, verdict
-from bitpick.timing import BenchRecord, BenchRow
+from bitpick.measures import clocks
+from bitpick.measures.clocks import Block
+from bitpick.measures.latency import BLOCK_SECONDS
+from bitpick.statistics import time_ratios
+from bitpick.statistics.time_ratios import Ratio
+from bitpick.timing import BenchRecord, BenchRow, Clock, verdict
 
 _REFERENCE, _CONTROL = "reference", "control"
 WARM_SECONDS = 3.0
 
-# Seconds of the blocks of each key, a list for each process; blocks at the same place were timed next to each other.
-Times = dict[str, list[list[float]]]
+# The blocks of each key, a list for each process; blocks at the same place were timed next to each other.
+Times = dict[str, list[list[Block]]]
 
 
 class Round(AbstractContextManager["Round"]):
@@ -61,19 +65,17 @@ class Round(AbstractContextManager["Round"]):
         self._places[key] = place
         return grown
 
-    def time(self, keys: Sequence[str]) -> dict[str, float]:
+    def time(self, keys: Sequence[str]) -> dict[str, Block]:
         """Time a block of each key, in order: in one call where the same process has them."""
-        found: list[float] = []
+        found: list[Sequence[float]] = []
         for place, group in groupby(keys, key=self._places.__getitem__):
             found += self._run(place, "bench_blocks", {"keys": list(group)})
-        return dict(zip(keys, found, strict=True))
+        return {key: Block(*each) for key, each in zip(keys, found, strict=True)}
 
-    def many(self, key: str, samples: Samples, times: int) -> list[float]:
-        """Seconds of runs of many samples at once."""
-        found: list[float] = self._run(
-            self._places[key], "bench_many", {"key": key, "samples": samples, "times": times}
-        )
-        return found
+    def many(self, key: str, samples: Samples, times: int) -> list[Block]:
+        """What runs of many samples at once take."""
+        found = self._run(self._places[key], "bench_many", {"key": key, "samples": samples, "times": times})
+        return [Block(*each) for each in found]
 
     def _run(self, place: tuple[str, str], function: str, payload: Payload) -> Any:
         apart, environment = place
@@ -83,8 +85,19 @@ class Round(AbstractContextManager["Round"]):
 
 def contest(opened: Round, team: Sequence[str], rng: np.random.Generator, times: Times) -> None:
     """Time the keys of a team next to each other once, in random order, and add that to their times."""
-    for key, seconds in opened.time([str(key) for key in rng.permutation(team)]).items():
-        times[key][-1].append(seconds)
+    for key, block in opened.time([str(key) for key in rng.permutation(team)]).items():
+        times[key][-1].append(block)
+
+
+def clock_of(builds: Mapping[str, Sequence[Sequence[Block]]], threads: int) -> tuple[Clock, str | None]:
+    """The clock for builds that are compared, and why if it is wall time; builds by what messages call them."""
+    blocks = {name: np.concatenate([np.asarray(each) for each in found]) for name, found in builds.items()}
+    return clocks.choose(blocks, threads, BLOCK_SECONDS)
+
+
+def ratio(times: Times, key: str, other: str, clock: Clock) -> Ratio:
+    """The time of a key over that of another of its team, by one clock."""
+    return time_ratios.ratio(clocks.seconds(times[key], clock), clocks.seconds(times[other], clock))
 
 
 def bench(
@@ -135,26 +148,43 @@ def bench(
                 for place in rng.permutation(len(times)):
                     contest(opened, list(times[place]), rng, times[place])
     by_other: Mapping[str, Times] = dict(zip(others, times, strict=True))
-    control = ratio(by_other[_CONTROL][_CONTROL], by_other[_CONTROL][_REFERENCE])
-    rows = [_row(builds[0], [part for team in times for part in team[_REFERENCE]], None, control)]
+    reference = [part for team in times for part in team[_REFERENCE]]
+    rows = [_row(builds[0], {"it": reference}, threads)]
     for key, team in by_other.items():
         if key != _CONTROL:
-            rows.append(_row(held[key], team[key], ratio(team[key], team[_REFERENCE]), control))
+            row = _row(held[key], {"it": team[key], "the reference": team[_REFERENCE]}, threads)
+            rows.append(_beside(row, team, key, ratio(by_other[_CONTROL], _CONTROL, _REFERENCE, row.clock)))
+    control, wall = (ratio(by_other[_CONTROL], _CONTROL, _REFERENCE, clock) for clock in (rows[0].clock, "wall"))
     return BenchRecord(
-        batch=batch, threads=threads, processes=processes, pairs=pairs, control=control.value,
-        control_interval=control.interval, rows=rows,
+        batch=batch, threads=threads, processes=processes, pairs=pairs, clock=rows[0].clock, control=control.value,
+        control_interval=control.interval, control_wall=wall.value, control_wall_interval=wall.interval, rows=rows,
     )  # fmt: skip
 
 
-def _row(build: Build, times: Sequence[Sequence[float]], found: Ratio | None, control: Ratio) -> BenchRow:
-    every = np.concatenate([np.asarray(part) for part in times])
+def _row(build: Build, blocks: Mapping[str, Sequence[Sequence[Block]]], threads: int) -> BenchRow:
+    """How long a build takes, whose blocks come first, by the clock that suits it and those beside it."""
+    wall, cpu = (clocks.seconds(next(iter(blocks.values())), clock) for clock in ("wall", "cpu"))
+    clock, reason = clock_of(blocks, threads)
     return BenchRow(
         recipe=build.recipe.id,
         folder=str(build.folder),
-        p50=float(np.quantile(every, 0.5)),
-        p90=float(np.quantile(every, 0.9)),
-        ratio=None if found is None else found.value,
-        ratio_interval=None if found is None else found.interval,
-        verdict=None if found is None else verdict(found, control),
-        samples=[[float(seconds) for seconds in part] for part in times],
+        p50=float(np.quantile(np.concatenate(wall), 0.5)),
+        p90=float(np.quantile(np.concatenate(wall), 0.9)),
+        cpu_p50=float(np.quantile(np.concatenate(cpu), 0.5)),
+        clock=clock,
+        clock_reason=reason,
+        samples=wall,
+        cpu_samples=cpu,
     )
+
+
+def _beside(row: BenchRow, team: Times, key: str, control: Ratio) -> BenchRow:
+    """A row with its time over the reference's, and what that shows."""
+    found = time_ratios.widened(ratio(team, key, _REFERENCE, row.clock), control)
+    beside = {
+        "ratio": found.value,
+        "ratio_interval": found.interval,
+        "ratio_wall": ratio(team, key, _REFERENCE, "wall").value,
+        "verdict": verdict(found.interval),
+    }
+    return row.model_copy(update=beside)

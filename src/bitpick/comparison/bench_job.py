@@ -12,6 +12,7 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Session, SessionSettings
 from bitpick.engines.registry import engine
 from bitpick.measures import latency, memory
+from bitpick.measures.clocks import Block
 
 FUNCTIONS = __name__
 
@@ -55,12 +56,12 @@ def bench_open(key: str, folder: Path, samples: Samples, threads: int, warm_seco
 
 
 @validate_call
-def bench_many(key: str, samples: Samples, times: int) -> list[float]:
+def bench_many(key: str, samples: Samples, times: int) -> list[Block]:
     """Time an open build with many samples in one run, so many times; see `latency.many`."""
     return latency.many(key, next(samples.batches(samples.count)), times)
 
 
 @validate_call
-def bench_blocks(keys: Sequence[str]) -> list[float]:
+def bench_blocks(keys: Sequence[str]) -> list[Block]:
     """Time a block of each open build, in order; see `latency.blocks`."""
     return latency.blocks(keys)

@@ -10,6 +10,7 @@ from bitpick.comparison.judge import scale
 from bitpick.errors import RequestError
 from bitpick.recipe import baseline, did_you_mean
 from bitpick.result import Row, Run
+from bitpick.timing import CLOCKS
 
 _SIZE_GROWTH = 1.01  # a library's name or version in a file is no change
 
@@ -146,11 +147,11 @@ def _latency(row: Row, allowed: float) -> Check:
     latency = row.latency
     if latency is None or latency.ratio_reference is None:
         return Check(row.id, "latency", False, "has no time that was measured beside the reference's")
-    if latency.shown is None:
+    if latency.ratio_reference_interval is None:
         return Check(row.id, "latency", False, "has a time that the measuring machine could not resolve")
-    low, high = latency.shown
+    low, high = latency.ratio_reference_interval
     what = f"{latency.ratio_reference:.2f} ({low:.2f} to {high:.2f}) times as long as {latency.reference}"
-    return Check(row.id, "latency", high <= allowed, f"takes {what}, of {allowed:g} allowed")
+    return Check(row.id, "latency", high <= allowed, f"takes {what}, of {allowed:g} allowed ({CLOCKS[latency.clock]})")
 
 
 def _class_drop(row: Row, own: Row | None, allowed: float) -> Check:
@@ -176,16 +177,21 @@ def _against(row: Row, earlier: Row | None) -> Iterator[Check]:
     if row.size_bytes and earlier.size_bytes:
         text = f"has {row.size_bytes / 1000:.1f} kB, and had {earlier.size_bytes / 1000:.1f} kB in the earlier run"
         yield Check(row.id, "against_size", row.size_bytes <= _SIZE_GROWTH * earlier.size_bytes, text)
-    now, then = row.latency, earlier.latency
-    if then is None or then.shown is None:
+    yield from _against_latency(row, earlier)
+
+
+def _against_latency(row: Row, earlier: Row) -> Iterator[Check]:
+    if earlier.latency is None or earlier.latency.ratio_reference_interval is None:
         return
-    if now is None or now.shown is None or now.reference != then.reference:
-        text = f"has no time beside {then.reference}, which it had in the earlier run"
+    then, reference = earlier.latency.ratio_reference_interval, earlier.latency.reference
+    now = row.latency.ratio_reference_interval if row.latency and row.latency.reference == reference else None
+    if now is None:
+        text = f"has no time beside {reference}, which it had in the earlier run"
         yield Check(row.id, "against_latency", False, text)
         return
-    text = "takes {:.2f} to {:.2f} of the reference's time".format(*now.shown)
-    text += ", and took {:.2f} to {:.2f} in the earlier run".format(*then.shown)
-    yield Check(row.id, "against_latency", now.shown[0] <= then.shown[1], text)
+    text = "takes {:.2f} to {:.2f} of the reference's time".format(*now)
+    text += ", and took {:.2f} to {:.2f} in the earlier run".format(*then)
+    yield Check(row.id, "against_latency", now[0] <= then[1], text)
 
 
 def junit(checks: Sequence[Check]) -> str:

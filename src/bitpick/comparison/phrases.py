@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bitpick.evidence import Measure, Metric
 from bitpick.recipe import baseline
 from bitpick.result import RequestRecord, Row
 from bitpick.statistics import at_most
+from bitpick.timing import CLOCKS, verdict
 
 
 def speeds(row: Row) -> list[str]:
@@ -13,17 +16,30 @@ def speeds(row: Row) -> list[str]:
     latency = row.latency
     if latency is None:
         return []
-    one = f"Speed: {1e6 * latency.p50:.0f} µs for one sample on one thread"
-    if not latency.resolvable:
-        return [f"{one}; this machine cannot resolve how that compares with {latency.reference}."]
+    one = f"Speed: {1e6 * latency.time:.0f} µs of {CLOCKS[latency.clock]} for one sample on one thread"
     beside: list[str] = []
-    for other, value, interval in (
-        (latency.reference, latency.ratio_reference, latency.ratio_reference_interval),
-        ("its own float32", latency.ratio_own, latency.ratio_own_interval),
+    for other, value, interval, wall in (
+        (latency.reference, latency.ratio_reference, latency.ratio_reference_interval, latency.ratio_reference_wall),
+        ("its own float32", latency.ratio_own, latency.ratio_own_interval, latency.ratio_own_wall),
     ):
-        if value is not None and interval is not None and not (beside and other == baseline(row.engine).id):
-            beside.append(f"{value:.2f} times that of {other} (95% interval {interval[0]:.2f} to {interval[1]:.2f})")
-    return [f"{one}, {' and '.join(beside)}."]
+        if value is None or (beside and latency.reference == baseline(row.engine).id):
+            continue
+        known = f"95% interval {interval[0]:.2f} to {interval[1]:.2f}" if interval else verdict(interval)
+        known += f"; {wall:.2f} in wall time" if wall is not None and latency.clock != "wall" else ""
+        beside.append(f"{value:.2f} times that of {other} ({known})")
+    return [f"{one}, {' and '.join(beside)}." if beside else f"{one}."]
+
+
+def loosely_timed(rows: Sequence[Row], loose: float) -> list[str]:
+    """That times of rows counted only where they are shown to differ, and why they are so loosely known."""
+    if not rows:
+        return []
+    why = dict.fromkeys(row.latency.clock_reason for row in rows if row.latency is not None)
+    because = f" (from wall time: {', '.join(filter(None, why))})" if any(why) else ""
+    within = f"This machine did not tell the times of {', '.join(row.id for row in rows)} to within"
+    rule = "between such builds only a time that is shown to be shorter counts"
+    fix = "run again on a quieter machine, or give --bench-seconds more"
+    return [f"{within} {100 * (loose - 1):.0f}%{because}: {rule}; {fix}."]
 
 
 def larger(row: Row) -> list[str]:
@@ -34,7 +50,7 @@ def larger(row: Row) -> list[str]:
     if row.latency is None:
         return [f"{saves}, and whether it is faster was not measured. If it is not, ship the float32."]
     bounds = row.latency.ratio_own_interval
-    if row.latency.resolvable and bounds is not None and bounds[1] < 1:
+    if bounds is not None and bounds[1] < 1:
         return [f"{saves}, but it is shown to be faster."]
     return [f"{saves}, and it is not shown to be faster: ship the float32, unless the device needs integers."]
 
@@ -48,7 +64,7 @@ def roughly(count: int) -> int:
 def build(row: Row) -> str:
     """A row with its metric, size and time."""
     assert row.metric is not None
-    timed = f", {1e6 * row.latency.p50:.0f} µs" if row.latency is not None else ""
+    timed = f", {1e6 * row.latency.time:.0f} µs" if row.latency is not None else ""
     of = f" in {row.metric.of}" if row.metric.of else ""
     return f"{row.id} ({row.metric.shown()}{of}, {(row.size_bytes or 0) / 1000:.1f} kB{timed})"
 

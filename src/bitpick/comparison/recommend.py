@@ -12,12 +12,13 @@ from bitpick.comparison.judge import OF_METRIC, scale
 from bitpick.evidence import Measure, Metric
 from bitpick.measures.tasks.task import Answers, Targets, Task
 from bitpick.result import Recommendation, RequestRecord, Row
+from bitpick.timing import ALIKE
 
 TIE_LEVEL = 0.05
 # Among rows that are good enough, sizes within this share of the smallest count as equal.
 SIZE_SLACK = 0.10
-# Times within this factor of the fastest count as equal, where their intervals meet.
-ALIKE = 1.05
+# A time is well known if its interval ends within this factor of the middle, on either side.
+LOOSE = 1.25
 _SHOWN = 3  # rows of which it is said what would settle them
 
 
@@ -27,8 +28,9 @@ def recommend(
     """Choose the build to ship, and say why, in numbers.
 
     Of the rows that are shown to lose less than the margin, and that keep to what the request allows, those that are
-    not slower than their own float32 remain, if any; of these those within 10% of the smallest; of these the fastest,
-    and where times are not shown to differ, or were not measured, the most accurate.
+    not slower than their own float32 remain, if any; of these those within 10% of the smallest; of these those that
+    take at most 5% longer than the fastest, or whose times are not known well enough to say; of these the most
+    accurate.
 
     Args:
         rows: the rows of one CPU, with their claims.
@@ -69,6 +71,7 @@ def recommend(
         reasons.append(f"Smallest of them: {phrases.build(smallest)}{slow}.")
     if chosen.latency is not None and pick is not chosen.latency:
         reasons.append(f"Fastest of them: {phrases.build(chosen.latency)}.")
+    reasons += phrases.loosely_timed([row for row in chosen.near if _loose(row)], LOOSE)
     others = [row.id for row in ties if row not in (best, pick)]
     if others:
         reasons.append(
@@ -108,9 +111,15 @@ def recommend(
 
 @dataclass(frozen=True)
 class Choice:
-    """The row to ship, and the best of each use; `latency` is None where no speed was measured."""
+    """The row to ship, and the best of each use.
+
+    Attributes:
+        near: the rows of about the smallest size, of which the pick is one.
+        latency: None where no speed was measured.
+    """
 
     pick: Row
+    near: list[Row]
     accuracy: Row
     size: Row
     latency: Row | None
@@ -121,33 +130,50 @@ def choose(good: Sequence[Row]) -> Choice:
     not_slower = [row for row in good if not row.slower] or good
     least = min(row.size_bytes or 0 for row in not_slower)
     slack = [row for row in not_slower if (row.size_bytes or 0) <= least * (1 + SIZE_SLACK)]
-    timed = [row for row in _not_slower(good) if _time(row) is not None]
+    timed = [row for row in _as_fast(good) if _time(row) is not None]
     return Choice(
-        pick=max(_not_slower(slack), key=_accuracy_then_size),
+        pick=max(_as_fast(slack), key=_accuracy_then_size),
+        near=slack,
         accuracy=max(good, key=_accuracy_then_size),
         size=min(good, key=_size_then_accuracy),
         latency=max(timed, key=_accuracy_then_size, default=None),
     )
 
 
-def _not_slower(rows: Sequence[Row]) -> list[Row]:
-    """The rows that are as fast as the fastest, as far as times tell, and those whose times are not known.
+def _as_fast(rows: Sequence[Row]) -> list[Row]:
+    """The rows that are about as fast as the fastest, and those that were not timed.
 
-    As fast is a row whose interval meets that of the fastest and ends at most 5% above it: a wide one shows nothing.
+    As fast is a row that takes at most 5% longer than the fastest of those whose times are well known. Where the row
+    that is surely fast is none of them, as when wall time decides on a busy machine, it is a row whose interval meets
+    that one's: what is chosen then does not hang on noise.
     """
-    timed = {row.id: interval for row in rows if (interval := _time(row)) is not None}
-    if not timed:
-        return list(rows)
-    low, high = min(timed.values(), key=lambda interval: interval[1])
-    unknown = (low, high)
-    return [
-        row for row in rows if timed.get(row.id, unknown)[0] <= high and timed.get(row.id, unknown)[1] <= high * ALIKE
-    ]
+    timed = {row.id: time for row in rows if (time := _time(row)) is not None}
+    known = [row for row in rows if row.id in timed and not _loose(row)]
+    sure = min(timed, key=lambda name: timed[name][1], default=None)
+    if any(row.id == sure for row in known):
+        least = min(map(_ratio, known))
+        alike = {row.id for row in known if _ratio(row) <= ALIKE * least}
+    else:
+        alike = {name for name in timed if sure and timed[name][0] <= timed[sure][1]}
+    return [row for row in rows if row.id in alike or row.id not in timed]
+
+
+def _ratio(row: Row) -> float:
+    """A timed row's time over the reference's."""
+    assert row.latency is not None
+    assert row.latency.ratio_reference is not None
+    return row.latency.ratio_reference
+
+
+def _loose(row: Row) -> bool:
+    """Whether a row was timed, and its time is loosely known."""
+    time = _time(row)
+    return time is not None and time[1] > time[0] * LOOSE**2
 
 
 def _time(row: Row) -> tuple[float, float] | None:
-    """The interval of a row's time over the reference's; None where this machine could not tell."""
-    return row.latency.shown if row.latency is not None else None
+    """The interval of a row's time over the reference's; None where there is none."""
+    return row.latency.ratio_reference_interval if row.latency is not None else None
 
 
 def _which(chosen: Choice, limited: bool, measure: Measure) -> str:
@@ -160,7 +186,7 @@ def _which(chosen: Choice, limited: bool, measure: Measure) -> str:
     most = phrases.best_by(measure) if measure.name == "accuracy" else f"best ({phrases.best_by(measure)})"
     if chosen.latency is None:
         return f"the smallest build {smallest}" if chosen.pick is chosen.size else f"the {most} {near}"
-    if _time(chosen.pick) is None:
+    if _time(chosen.pick) is None or _loose(chosen.pick):
         return f"the {most} {near}, of those that are not shown to be slower than another"
     return f"the fastest {near}"
 

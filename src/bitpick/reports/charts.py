@@ -9,6 +9,7 @@ from bitpick.reports import measured, words
 from bitpick.reports.chart import Chart, Column
 from bitpick.reports.charted import Charted
 from bitpick.result import Row, Run
+from bitpick.timing import CLOCKS, verdict
 
 _MOST_CLASSES = 20
 _MOST_LAYERS = 40
@@ -70,7 +71,8 @@ def _latency(rows: Sequence[Row], run: Run, of: Charted) -> Chart | None:
         (
             _BUILD, _ENGINE, _STANDING, of.column, Column("ratio", "time over the reference's", "{:.2f}".format),
             Column("low", "from", "{:.2f}".format), Column("high", "to", "{:.2f}".format),
-            Column("p50", "median time", words.microseconds), Column("resolvable", "resolvable", _yes),
+            Column("time", "median time", words.microseconds), Column("clock", "clock"),
+            Column("wall", "wall time over the reference's", "{:.2f}".format), Column("resolvable", "resolvable", _yes),
         ),
         records,
         metric=of.axis,
@@ -86,22 +88,24 @@ def _timed(row: Row, run: Run) -> dict[str, Any] | None:
     if ratio is None:
         return None
     low, high = found.ratio_reference_interval or (ratio, ratio)
-    told = {"ratio": ratio, "low": low, "high": high, "p50": found.p50, "resolvable": found.resolvable}
+    clear = found.reference == row.id or verdict(found.ratio_reference_interval) != "not resolvable here"
+    told: dict[str, Any] = {"ratio": ratio, "low": low, "high": high, "resolvable": clear}
+    told |= {"time": found.time, "clock": CLOCKS[found.clock], "wall": found.ratio_reference_wall}
     return _record(row, run) | told
 
 
 def _told_times(records: list[dict[str, Any]]) -> str:
-    clear = [r for r in records if r["resolvable"] and r["kind"] != "baseline"]
+    clear = [r for r in records if r["kind"] != "baseline"]
     ship = next((r for r in clear if r["ship"]), None)
     least = min(clear, key=lambda r: r["ratio"], default=None)
-    finding = "This machine is too unsteady to tell the builds' times apart."
+    finding = "No quantized build was timed."
     if least is not None:
         finding = f"The lowest ratio of a quantized build is that of {least['build']}: {_ratio(least)}."
     if ship is not None:
         lowest = f" {finding}" if ship is not least else " No quantized build has a lower ratio."
         finding = f"The build to ship takes {_ratio(ship)} times as long as the reference.{lowest}"
     if unclear := sum(not r["resolvable"] for r in records):
-        finding += f" {unclear} of {len(records)} are not resolvable on this machine, and drawn faint."
+        finding += f" {unclear} of {len(records)} are not told from the reference here, and drawn faint."
     return finding
 
 
@@ -250,7 +254,7 @@ def _record(row: Row, run: Run) -> dict[str, Any]:
 
 def _mark_front(records: list[dict[str, Any]], cost: str) -> None:
     """Mark the good enough records of which no other is as good and costs as little, as far as costs are known."""
-    good = [r for r in records if r["standing"] == "good enough" and r.get("resolvable", True)]
+    good = [r for r in records if r["standing"] == "good enough"]
     for record in records:
         own = (record["quality"], record[cost])
         others = [o for o in good if (o["quality"], o[cost]) != own]

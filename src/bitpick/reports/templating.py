@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from bitpick import missing
-from bitpick.reports import conversions, measured, whole, words
+from bitpick.reports import conversions, measured, speeds, whole, words
 
 
 def render(name: str, **given: Any) -> str:
@@ -18,7 +18,8 @@ def render(name: str, **given: Any) -> str:
         given: what the template calls by these names.
     """
     template = _environment(".html." in name).get_template(name)
-    names = {"words": words, "whole": whole, "without": missing, "told": measured, "conversions": conversions}
+    names = {"words": words, "speeds": speeds, "whole": whole, "without": missing, "told": measured}
+    names |= {"conversions": conversions}
     return str(template.render(**names, **given))
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bitpick import missing
-from bitpick.reports import conversions, measured, whole, words
+from bitpick.reports import conversions, measured, speeds, whole, words
 from bitpick.result import Row, Run
 from bitpick.timing import BenchRecord
 from bitpick.verified import Hop
@@ -114,7 +114,7 @@ def table(rows: list[Row]) -> Table:
     if any(words.integer(row) not in ("", "100%") for row in rows):
         columns["integer"] = words.integer
     timed = any(row.latency for row in rows)
-    columns |= {"size": words.size} | ({"time": words.time_beside} if timed else {"smaller": words.reduction})
+    columns |= {"size": words.size} | ({"time": speeds.time_beside} if timed else {"smaller": words.reduction})
     for name in columns:
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("")
@@ -192,6 +192,7 @@ def _beside_the_rows(run: Run) -> list[RenderableType]:
     reference = next((row.latency.reference for row in run.rows if row.latency), None)
     if reference:
         told.append(f"Time is that for one sample over {reference}'s: under 1 is faster; ? is not resolvable here.")
+        told.append(speeds.row_clocks(run.rows))
     told += [
         f"Rows @{cpu} are beside the same files here, on {words.most_samples(rows)} samples at most."
         for cpu, rows in _elsewhere(run).items()
@@ -259,23 +260,24 @@ def bench(record: BenchRecord) -> Group:
     """What timing found: each build beside the reference, and what that shows."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     shown.add_column("build", overflow="fold")
-    for name in ("median", "90%", "latency ratio", "95% interval"):
+    for name in ("wall time", "90%", "CPU time", "ratio", "95% interval", "in wall time"):
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("")
     for row in record.rows:
-        beside = ("1", "", "reference")
-        if row.verdict == "not resolvable on this machine":
-            beside = ("–", "", row.verdict)
-        elif row.ratio is not None and row.ratio_interval is not None:
-            beside = (f"{row.ratio:.2f}", "{:.2f} to {:.2f}".format(*row.ratio_interval), row.verdict or "")
-        cells = (words.microseconds(row.p50), words.microseconds(row.p90), *beside)
+        beside = ("1", "", "", "reference")
+        if row.ratio is not None:
+            interval = words.interval(*row.ratio_interval) if row.ratio_interval else ""
+            beside = (f"{row.ratio:.2f}", interval, f"{row.ratio_wall:.2f}", row.verdict or "")
+        cells = (words.microseconds(row.p50), words.microseconds(row.p90), words.microseconds(row.cpu_p50), *beside)
         shown.add_row(Text(row.folder), *map(Text, cells))
-    low, high = record.control_interval
     threads = f"{record.threads} thread{'s' if record.threads != 1 else ''}"
-    how = f"Batch {record.batch}, {threads}; {record.processes} processes with {record.pairs} pairs of blocks each."
-    what = "The ratio is a build's time over the reference's: under 1 is faster."
-    told = f"{how} {what} Control, the reference beside itself: {record.control:.3f} ({low:.3f} to {high:.3f})."
-    return Group(shown, Text(""), Text(told, style="dim"))
+    told = [
+        f"Batch {record.batch}, {threads}; {record.processes} processes with {record.pairs} pairs of blocks each.",
+        "The ratio is a build's time over the reference's: under 1 is faster.",
+        speeds.clocks([(row.folder, row.clock, row.clock_reason) for row in record.rows]),
+        speeds.control(record),
+    ]
+    return Group(shown, Text(""), Text(" ".join(told), style="dim"))
 
 
 def engines(table_rows: Sequence[Mapping[str, Any]]) -> Group:

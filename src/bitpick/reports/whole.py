@@ -7,6 +7,7 @@ from bitpick.evidence import Finding, FindingCode, Metric
 from bitpick.failure import Failure
 from bitpick.reports import measured, words
 from bitpick.result import Recommendation, Row, Run
+from bitpick.timing import verdict
 
 COSTS = {"slow": "time", "big": "bytes"}
 TITLES: dict[FindingCode, str] = {
@@ -43,9 +44,9 @@ def answer(run: Run) -> str:
         parts.append(f"has {words.size(row)}" + (f" ({words.size_beside(row)})" if words.size_beside(row) else ""))
     if (timed := row.latency) is not None and timed.ratio_reference is not None:
         bounds = timed.ratio_reference_interval
+        unsure = f", {verdict(bounds)}" if verdict(bounds) == "not resolvable here" else ""
         told = f"takes {timed.ratio_reference:.2f} times as long as {timed.reference}"
-        told += f" ({words.interval(*bounds)}; under 1 is faster)" if bounds else ""
-        parts.append(told if timed.resolvable else f"its time beside {timed.reference} is not resolvable here")
+        parts.append(told + (f" ({words.interval(*bounds)}; under 1 is faster{unsure})" if bounds else unsure))
     return f"It {', '.join(parts[:-1])}{', and ' if parts[1:] else ''}{parts[-1]}."
 
 

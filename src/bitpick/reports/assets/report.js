@@ -115,7 +115,7 @@
           Plot.line(front, { x, y, curve: "step-after", stroke: muted, strokeDasharray: "2,3" }),
           Plot.ruleY(data, { x1: "low", x2: "high", y, stroke: asIs(colour), strokeWidth: 1.5, opacity }),
           names(chart, x, width, log), marks(chart, x, opacity),
-          tip(chart, x, (d) => (d.resolvable ? `${d.ratio.toFixed(2)} (${d.low.toFixed(2)} to ${d.high.toFixed(2)}) of the reference’s time` : "not resolvable on this machine")),
+          tip(chart, x, (d) => `${d.ratio.toFixed(2)} (${d.low.toFixed(2)} to ${d.high.toFixed(2)}) of the reference’s ${d.clock}${d.resolvable ? "" : ": not resolvable here"}`),
         ],
       });
     },
