@@ -44,7 +44,7 @@ class Latency(BaseModel):
     Attributes:
         p50: median seconds of wall time, over the blocks of all processes.
         p90: the 90th percentile of wall time.
-        cpu_p50: median seconds of CPU time of the process.
+        cpu_time: seconds of CPU time of the process, of the least disturbed block; a mean over processes.
         clock: what the ratios and the control are from: `cpu`, which other processes hardly disturb, or `wall`.
         clock_reason: why it is wall time; absent with CPU time.
         ratio_own: to the float32 of the same engine; None for that one.
@@ -65,7 +65,7 @@ class Latency(BaseModel):
 
     p50: float
     p90: float
-    cpu_p50: float | None = None
+    cpu_time: float | None = None
     clock: Clock = "wall"
     clock_reason: str | None = None
     ratio_own: float | None = None
@@ -93,8 +93,8 @@ class Latency(BaseModel):
 
     @property
     def time(self) -> float:
-        """Median seconds for one sample, by the clock that the ratios are from."""
-        return self.cpu_p50 if self.clock == "cpu" and self.cpu_p50 is not None else self.p50
+        """Seconds for one sample by the clock that the ratios are from: of the least disturbed block, or the median."""
+        return self.cpu_time if self.clock == "cpu" and self.cpu_time is not None else self.p50
 
 
 class Throughput(BaseModel):
@@ -103,7 +103,7 @@ class Throughput(BaseModel):
     Attributes:
         batch: samples in one run.
         threads: inside one inference.
-        samples_per_second: median over runs.
+        samples_per_second: of the least disturbed run in CPU time; of the median one in wall time.
         clock: what a second is: of CPU time, or of wall time.
     """
 
@@ -169,7 +169,7 @@ class BenchRow(BaseModel):
         folder: where it is.
         p50: median seconds of one run in wall time, over the blocks of all processes.
         p90: the 90th percentile of wall time.
-        cpu_p50: median seconds of CPU time of the process.
+        cpu_time: seconds of CPU time of the process, of the least disturbed block; a mean over processes.
         clock: what the ratio is from: `cpu` or `wall`.
         clock_reason: why it is wall time; None with CPU time.
         ratio: its time over the reference's, under 1 is faster; None for the reference.
@@ -186,7 +186,7 @@ class BenchRow(BaseModel):
     folder: str
     p50: float
     p90: float
-    cpu_p50: float
+    cpu_time: float
     clock: Clock
     clock_reason: str | None = None
     ratio: float | None = None

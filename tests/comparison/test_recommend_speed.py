@@ -14,7 +14,7 @@ SLOW = Flag(code="slower_than_float", text="takes 2.00 times as long as its own 
 
 def timed(ratio, size=100, width=0.01, reason=None, **fields):
     latency = Latency(
-        p50=ratio * 2e-4, p90=ratio * 2e-4, cpu_p50=ratio * 1e-4, clock="wall" if reason else "cpu",
+        p50=ratio * 2e-4, p90=ratio * 2e-4, cpu_time=ratio * 1e-4, clock="wall" if reason else "cpu",
         clock_reason=reason, ratio_own=ratio, ratio_own_interval=(ratio - width, ratio + width),
         ratio_own_wall=ratio, reference=REFERENCE, ratio_reference=ratio, ratio_reference_wall=ratio + 0.02,
         ratio_reference_interval=None if width is None else (ratio - width, ratio + width), control=1,

@@ -194,7 +194,7 @@ def _row(row_id: str, numbers: Numbers, name: Name) -> Row:
             float_operators=[name("Conv c")] if row_id == FLAGGED else [],
         ),
         latency=Latency(
-            p50=0.0005 * (ratio or 1), p90=0.0006 * (ratio or 1), cpu_p50=0.0004 * (ratio or 1),
+            p50=0.0005 * (ratio or 1), p90=0.0006 * (ratio or 1), cpu_time=0.0004 * (ratio or 1),
             clock="wall" if row_id == SLOW else "cpu",
             clock_reason=f"it waits for {name('another')}" if row_id == SLOW else None,
             ratio_own=None if baseline else ratio, ratio_own_interval=None if baseline else interval,

@@ -9,7 +9,7 @@ from tests.reports.test_words import row
 
 def timed(**fields):
     told = {
-        "p50": 0.000363, "p90": 0.0005, "cpu_p50": 0.000263, "clock": "cpu", "reference": "a:float32", "control": 1.0,
+        "p50": 0.000363, "p90": 0.0005, "cpu_time": 0.000263, "clock": "cpu", "reference": "a:float32", "control": 1.0,
         "control_interval": (0.99, 1.01), "threads": 1, "processes": 5, "pairs": 100, "ratio_own": 0.5,
         "ratio_reference": 0.45, "ratio_own_interval": (0.49, 0.51), "ratio_reference_interval": (0.44, 0.46),
         "ratio_reference_wall": 0.47,
@@ -44,7 +44,7 @@ def test_a_ratio_that_is_not_told_from_1_is_shown_and_said_to_be(interval, says,
 
 def test_a_run_of_an_older_version_keeps_what_it_could_not_tell():
     """Older versions had one clock, and claimed all ratios of a row or none."""
-    older = {"p50": 0.000263, "cpu_p50": None, "clock": "wall", "ratio_reference_wall": None}
+    older = {"p50": 0.000263, "cpu_time": None, "clock": "wall", "ratio_reference_wall": None}
     assert speeds.ratio_reference(timed(**older, resolvable=True)) == "0.45 (0.44 to 0.46)"
     assert speeds.ratio_reference(timed(**older, resolvable=False)) == "0.45, not resolvable here"
     assert speeds.row_clocks([timed(**older)]) == "Ratios are of wall time: an older version measured nothing else."

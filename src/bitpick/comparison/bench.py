@@ -97,7 +97,8 @@ def clock_of(builds: Mapping[str, Sequence[Sequence[Block]]], threads: int) -> t
 
 def ratio(times: Times, key: str, other: str, clock: Clock) -> Ratio:
     """The time of a key over that of another of its team, by one clock."""
-    return time_ratios.ratio(clocks.seconds(times[key], clock), clocks.seconds(times[other], clock))
+    found = time_ratios.of_least if clock == "cpu" else time_ratios.of_pairs
+    return found(clocks.seconds(times[key], clock), clocks.seconds(times[other], clock))
 
 
 def bench(
@@ -170,7 +171,7 @@ def _row(build: Build, blocks: Mapping[str, Sequence[Sequence[Block]]], threads:
         folder=str(build.folder),
         p50=float(np.quantile(np.concatenate(wall), 0.5)),
         p90=float(np.quantile(np.concatenate(wall), 0.9)),
-        cpu_p50=float(np.quantile(np.concatenate(cpu), 0.5)),
+        cpu_time=time_ratios.least(cpu),
         clock=clock,
         clock_reason=reason,
         samples=wall,

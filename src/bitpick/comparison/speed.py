@@ -19,6 +19,7 @@ from bitpick.executors.executor import Executor
 from bitpick.measures import clocks
 from bitpick.measures.clocks import Block
 from bitpick.result import Flag, Row
+from bitpick.statistics import time_ratios
 from bitpick.statistics.time_ratios import Ratio, widened
 from bitpick.timing import ALIKE, Clock, Latency, Throughput
 
@@ -181,11 +182,11 @@ def _latency(found: _Measured, reference: str) -> Latency:
         if by_clock and by_wall:
             shown = widened(by_clock, control)
             fields |= {field: shown.value, f"{field}_interval": shown.interval, f"{field}_wall": by_wall.value}
-    wall, cpu = (np.concatenate(clocks.seconds(found.blocks, each)) for each in ("wall", "cpu"))
+    wall = np.concatenate(clocks.seconds(found.blocks, "wall"))
     return Latency(
         p50=float(np.quantile(wall, 0.5)),
         p90=float(np.quantile(wall, 0.9)),
-        cpu_p50=float(np.quantile(cpu, 0.5)),
+        cpu_time=time_ratios.least(clocks.seconds(found.blocks, "cpu")),
         clock=clock,
         clock_reason=reason,
         reference=reference,
@@ -203,8 +204,9 @@ def _throughput(many: Sequence[Sequence[Block]] | None, batch: int) -> Throughpu
     if not many:
         return None
     clock: Clock = clock_of({"it": many}, THREADS)[0]
-    middle = np.median([np.median(part) for part in clocks.seconds(many, clock)])
-    return Throughput(batch=batch, threads=THREADS, samples_per_second=float(batch / middle), clock=clock)
+    taken = clocks.seconds(many, clock)
+    middle = time_ratios.least(taken) if clock == "cpu" else float(np.median([np.median(part) for part in taken]))
+    return Throughput(batch=batch, threads=THREADS, samples_per_second=batch / middle, clock=clock)
 
 
 def with_speed(row: Row, speed: Speed) -> Row:

@@ -268,7 +268,7 @@ def bench(record: BenchRecord) -> Group:
         if row.ratio is not None:
             interval = words.interval(*row.ratio_interval) if row.ratio_interval else ""
             beside = (f"{row.ratio:.2f}", interval, f"{row.ratio_wall:.2f}", row.verdict or "")
-        cells = (words.microseconds(row.p50), words.microseconds(row.p90), words.microseconds(row.cpu_p50), *beside)
+        cells = (words.microseconds(row.p50), words.microseconds(row.p90), words.microseconds(row.cpu_time), *beside)
         shown.add_row(Text(row.folder), *map(Text, cells))
     threads = f"{record.threads} thread{'s' if record.threads != 1 else ''}"
     told = [

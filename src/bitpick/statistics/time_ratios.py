@@ -25,18 +25,43 @@ class Ratio:
     interval: tuple[float, float] | None
 
 
-def ratio(other: Sequence[ArrayLike], reference: Sequence[ArrayLike]) -> Ratio:
-    """What pairs of blocks, timed one after the other in several processes, say of two builds.
+def of_pairs(other: Sequence[ArrayLike], reference: Sequence[ArrayLike]) -> Ratio:
+    """What pairs of blocks, timed one after the other in several processes, say of two builds: for wall time.
 
-    Each process gives one number, the median of the logarithms of its pairs' ratios: blocks that were interrupted do
-    not move it, and what a process has of its own, such as where its memory lies, all its pairs share. The ratio is the
-    mean of these numbers, and its interval Student's, with one degree of freedom less than there are processes.
+    Each process gives one number, the median of the logarithms of its pairs' ratios. Blocks that were interrupted do
+    not move it, and what lasts longer than a pair stretches both of it alike.
 
     Args:
         other: times of a build's blocks: those of each process, of shape (pairs,).
         reference: times of the blocks that they are paired with.
     """
-    each = [np.median(np.log(np.divide(a, b))) for a, b in zip(other, reference, strict=True)]
+    return _of_processes([np.median(np.log(np.divide(a, b))) for a, b in zip(other, reference, strict=True)])
+
+
+def of_least(other: Sequence[ArrayLike], reference: Sequence[ArrayLike]) -> Ratio:
+    """What the least disturbed blocks of two builds, in several processes, say of them: for CPU time.
+
+    Others can only add to the CPU time of a process: what they leave in the caches is not its own. So each process
+    gives one number, the logarithm of the ratio of the least times of its blocks (as Python's `timeit` advises).
+
+    Args:
+        other: times of a build's blocks: those of each process, of shape (blocks,).
+        reference: times of as many blocks, taken over the same while.
+    """
+    return _of_processes([np.log(np.min(a) / np.min(b)) for a, b in zip(other, reference, strict=True)])
+
+
+def least(times: Sequence[ArrayLike]) -> float:
+    """The time of the least disturbed block of each process: the geometric mean, of which ratios are as `of_least`."""
+    return float(np.exp(np.mean([np.log(np.min(each)) for each in times])))
+
+
+def _of_processes(each: Sequence[float]) -> Ratio:
+    """The mean of processes and its interval, by Student's t.
+
+    What a process has of its own, such as where its memory lies, all its blocks share: so there are as many numbers as
+    there are processes, however many blocks there are.
+    """
     middle = float(np.mean(each))
     if len(each) < 2:
         return Ratio(math.exp(middle), None)
