@@ -3,9 +3,11 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import pytest
 
 from bitpick.engines.engine import Session
 from bitpick.measures import latency
+from bitpick.measures.clocks import Block
 
 
 class Sleeping(Session):
@@ -40,6 +42,22 @@ def test_a_block_is_long_enough_and_preparing_is_not_timed(monkeypatch):
     assert second.waits >= 1  # it sleeps, which is no work
     assert second.cpu < 0.5 * second.wall
     assert quick.runs - before > 4  # several runs in a block, and some before it
+
+
+@pytest.mark.parametrize(("waits", "runs"), [(0.0, 16), (1.0, 1)])
+def test_blocks_are_sized_by_cpu_time_unless_a_run_waits(monkeypatch, waits, runs):
+    """Beside busy processes every run may be interrupted for longer than a block takes: that must not make it short."""
+    monkeypatch.setattr(latency, "_OPEN", {})
+    done = Block(0.0, 0.0, 0.0, 0.0)
+
+    class Interrupted(Sleeping):
+        def run(self, native):
+            nonlocal done
+            done = Block(*np.add(done, (0.01, 1e-4, 1e-4, waits)))
+
+    monkeypatch.setattr(latency.clocks, "now", lambda: done)
+    latency.hold("a", Interrupted(0.0), np.zeros(1, np.float32), warm_seconds=0)
+    assert latency._OPEN["a"].repetitions == runs
 
 
 def test_many_samples_are_run_untimed_before_they_are_timed(monkeypatch):

@@ -176,7 +176,7 @@ def _row(row_id: str, numbers: Numbers, name: Name) -> Row:
         fields["flags"] = [Flag(code="partly_float", text=f"1 operator runs in float ({name('Conv c')})")]
         fields["unoptimized"] = Unoptimized(samples=100, correct=80, correct_optimized=82, flips=4)
     grid = Grid(dtype="s8", granularity="per_channel", symmetric=True, bits=8)
-    interval = None if ratio is None else (ratio - sure, ratio + sure + 0.01)
+    interval = None if ratio is None else (ratio - sure, ratio + (sure + 0.01))
     return Row(
         id=name(row_id), recipe=name(row_id), engine=name(recipe.engine), kind=recipe.kind, status="ok",
         recipe_fields=recipe, deprecated="it has had its day" if recipe.engine == "beta" else None,

@@ -71,8 +71,8 @@ def _latency(rows: Sequence[Row], run: Run, of: Charted) -> Chart | None:
         (
             _BUILD, _ENGINE, _STANDING, of.column, Column("ratio", "time over the reference's", "{:.2f}".format),
             Column("low", "from", "{:.2f}".format), Column("high", "to", "{:.2f}".format),
-            Column("time", "median time", words.microseconds), Column("clock", "clock"),
-            Column("wall", "wall time over the reference's", "{:.2f}".format), Column("resolvable", "resolvable", _yes),
+            Column("time", "time", words.microseconds), Column("clock", "clock"),
+            Column("wall", "in wall time", "{:.2f}".format), Column("resolvable", "resolvable", _yes),
         ),
         records,
         metric=of.axis,
