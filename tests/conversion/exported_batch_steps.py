@@ -43,6 +43,10 @@ def write(folder: str) -> None:
         def forward(self, steps: torch.Tensor) -> torch.Tensor:
             return self.dense(steps.cumsum(0))
 
+    class Turned(First):
+        def forward(self, steps: torch.Tensor) -> torch.Tensor:
+            return self.dense(steps.cumsum(1)).movedim(1, 0)
+
     class Squeezed(Whole):
         def forward(self, steps: torch.Tensor) -> tuple[torch.Tensor, None, int]:
             return self.dense(steps.reshape(-1)), None, steps.shape[1]
@@ -59,6 +63,7 @@ def write(folder: str) -> None:
         "free": (Second(), (x[:2].movedim(0, 1),), ({1: auto},)),
         "both_free": (First(), (x[:2].movedim(0, 1),), ({0: auto, 1: auto},)),
         "squeezed": (Squeezed(), (x[:1],), None),
+        "turned": (Turned(), (x[:2],), ({0: auto},)),
     }
     for name, (module, example, shapes) in programs.items():
         program = torch.export.export(module.eval(), example, dynamic_shapes=shapes)
@@ -72,7 +77,7 @@ def write(folder: str) -> None:
 def _one(sample: Any, name: str) -> tuple[Any]:
     if name == "whole":
         return (sample,)
-    return (sample[None] if name in ("scaled", "groups", "squeezed") else sample[:, None],)
+    return (sample[None] if name in ("scaled", "groups", "squeezed", "turned") else sample[:, None],)
 
 
 def run(source: str, inputs: list[str]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ def made(pool, folder, name, out):
         ("one", None, "the batch is axis 1 of steps: builds have it as the first axis"),
         ("three", None, "the batch is axis 1 of steps, axis 1 of "),
         ("free", None, "the batch is axis 1 of steps, axis 1 of "),
+        ("turned", None, "the batch is axis 1 of "),
         ("both_free", None, "the batch is axis 1 of steps: builds"),
     ],
 )

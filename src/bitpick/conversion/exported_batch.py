@@ -44,7 +44,7 @@ def arranged(
     if batch is None or inputs is None:
         return exported_program.freed(program), []
     size = _size(program, inputs, name)
-    if set(inputs) == {0} and size != 1:
+    if set(inputs) == {0} and size not in (None, 1):
         return exported_program.freed(program), []
     axes, expected = _run(program, inputs, batch, size)
     if size is None and None in axes.outputs:

@@ -178,9 +178,19 @@ def quantize(
         reduce_range=REDUCED in recipe.options,
         calibrate_method=_method(recipe)[0],
         calibration_cache_path=ranges,
-        nodes_to_exclude=list(exclude),
+        nodes_to_exclude=[*exclude, *_norms(source)],
         extra_options=_symmetry(recipe),
     )
+
+
+def _norms(source: Path) -> list[str]:
+    """The norms whose bias has several axes, which the quantizer takes for one number a channel (ONNX Runtime 1.32)."""
+    import onnx
+
+    graph = onnx.load(source, load_external_data=False).graph
+    axes = {each.name: len(each.dims) for each in graph.initializer}
+    norms = (node for node in graph.node if node.op_type.endswith("Normalization") and len(node.input) > 2)
+    return [node.name for node in norms if node.name and axes.get(node.input[2], 1) > 1]
 
 
 def _method(recipe: Recipe) -> tuple[Any, dict[str, Any]]:

@@ -113,19 +113,25 @@ def check_independence(
             difference = _distance(many[place : place + 1], one, many)
             if difference > limit and _distance(many, repeated, many) > limit:
                 raise ModelError(
-                    f"{source} gives a different answer each time: {name} differs by up to {100 * difference:.2g}% of "
-                    "its largest number for the same samples",
+                    f"{source} gives a different answer each time: {name} {_apart(difference)} for the same samples",
                     expected="a model in evaluation mode, without random numbers",
                     mend="call model.eval() (PyTorch) or pass training=False (Keras) before you export it",
                 )
             if difference > limit:
                 raise ModelError(
                     f"the answer of {source} for a sample depends on the other samples in its batch: alone, {name} of "
-                    f"sample {place} differs by up to {100 * difference:.2g}% of its largest number",
+                    f"sample {place} {_apart(difference)}",
                     expected="a model whose answer for a sample does not depend on the others",
                     mend="call model.eval() (PyTorch) or pass training=False (Keras) before you export it; statistics "
                     "over the batch cannot be used once a model is deployed",
                 )
+
+
+def _apart(difference: float) -> str:
+    """How far two answers are from each other, in words."""
+    if difference == float("inf"):
+        return "has other numbers that are not finite"
+    return f"differs by up to {100 * difference:.2g}% of its largest number"
 
 
 def _distance(one: NDArray[np.float32], other: NDArray[np.float32], scale: NDArray[np.float32]) -> float:

@@ -217,3 +217,11 @@ def test_of_two_classes_a_number_is_a_score():
 def test_without_labels_numbers_of_classes_agree_or_not():
     assert made([()], None, dtype="int64").numbers  # until the float model shows that they go further
     assert made([(1,)], None, dtype="int64", task="agreement").numbers
+
+
+@pytest.mark.parametrize(("outputs", "axes"), [([(8, 8)], ()), ([(1, 8, 8)], ()), ([(2, 8, 8)], (1,))])
+def test_a_mask_may_write_255_for_its_second_class(outputs, axes):
+    found = made(outputs, np.where(MAP > 2, 255, 0))
+    assert (found.kind, found.second, found.axes, found.ignored) == ("segmentation", 255, axes, None)
+    several = made([(5, 8, 8)], np.where(MAP == 4, 255, MAP))
+    assert (several.second, several.ignored) == (1, 255)

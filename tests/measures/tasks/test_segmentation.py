@@ -99,3 +99,14 @@ def test_a_map_of_class_numbers_is_its_own_prediction():
     assert task.metric(answers, true).value == 1 / 3
     [overlap] = task.metrics(answers, (), true)
     assert overlap.value == 1 / 3  # 1 of 1 of the first class, nothing of the two others
+
+
+def test_a_mask_of_0_and_255_is_of_two_classes():
+    logits, mask = np.array([[[-1.0, 2.0], [3.0, -4.0]]], np.float32), np.array([[[0, 255], [0, 0]]])
+    task = Segmentation(second=255).settled((logits,), None)
+    assert task.threshold == 0
+    assert task.metric(task.answers((), (logits,), None), mask).value == 3 / 4
+    drawn = np.where(logits > 0, 200.0, 20.0)  # as a picture
+    assert Segmentation(second=255).settled((drawn,), None).threshold == 127.5
+    [overlap] = task.metrics(task.answers((), (logits,), None), (logits,), mask)
+    assert overlap.value == 1 / 2

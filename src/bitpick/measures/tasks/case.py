@@ -16,6 +16,7 @@ from bitpick.judging import Judging
 from bitpick.model import Signature, Tensor, fits
 from bitpick.preprocessing import Arrays
 
+_WHITE = 255  # in a picture
 _BATCH = 50  # samples whose inputs are in memory
 
 
@@ -135,6 +136,14 @@ class Case:
 def binary(labels: NDArray[Any]) -> bool:
     """Whether labels are 0 and 1."""
     return bool(np.isin(labels, (0, 1)).all())
+
+
+def mask(labels: NDArray[Any]) -> int | None:
+    """What a mask, labels of two values at each position, writes for the second class; None of other labels."""
+    if binary(labels):
+        return 1
+    drawn = labels.ndim > 2 and labels.dtype.kind in "iu" and np.isin(labels, (0, _WHITE)).all()
+    return _WHITE if drawn else None
 
 
 def has_shape(tensor: Tensor, shape: tuple[int, ...]) -> bool:

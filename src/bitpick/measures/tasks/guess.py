@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bitpick.datasets.labels import MOST_CLASSES
 from bitpick.errors import DataError
-from bitpick.measures.tasks.case import Case, binary
+from bitpick.measures.tasks.case import Case, binary, mask
 from bitpick.measures.tasks.segmentation import class_axes
 
 REPRODUCES = 0.05  # of the input's variance, at most, is left by an output that is the input again
@@ -214,11 +214,12 @@ def _of_many(case: Case) -> Guess:
         raise case.unlike
     if case.numbered is not None:
         raise _class_or_amount(case, "segmentation")
-    if not binary(labels):
+    second = mask(labels)
+    if second is None:
         return Guess("regression", "the labels are numbers, and an output has their shape")
     tensor = case.signature.outputs[place]
     if len(tensor.sizes or ()) > 1 or _sequence(tensor.shape):
-        return Guess("segmentation", "the labels are 0 or 1 for each value of an output")
+        return Guess("segmentation", f"the labels are 0 or {second} for each value of an output")
     if labels.ndim == 2 and (labels.sum(axis=1) == 1).all():
         raise DataError(
             "the labels are one-hot: one 1 in each row",

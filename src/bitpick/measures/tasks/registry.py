@@ -13,7 +13,7 @@ from bitpick.errors import DataError, ModelError, RequestError
 from bitpick.judging import Judging
 from bitpick.measures.tasks import custom
 from bitpick.measures.tasks.anomaly import Anomaly
-from bitpick.measures.tasks.case import Case, binary
+from bitpick.measures.tasks.case import Case, binary, mask
 from bitpick.measures.tasks.classification import Classification
 from bitpick.measures.tasks.custom import Custom
 from bitpick.measures.tasks.deviation import Deviation
@@ -190,8 +190,8 @@ def _segmentation(case: Case) -> Segmentation:
     labels = case.labels
     assert labels is not None
     place = case.like_labels
-    if place is not None and binary(labels):
-        return Segmentation(output=place, **_judged_by(case))
+    if place is not None and (second := mask(labels)):
+        return Segmentation(output=place, second=second, **_judged_by(case))
     if labels.ndim < 2 or labels.dtype.kind not in "iub":
         raise DataError(
             f"the labels are {labels.dtype} of shape {labels.shape}", expected="class numbers for each position"
@@ -204,9 +204,9 @@ def _segmentation(case: Case) -> Segmentation:
         if axes := class_axes(tensor, labels.shape[1:]):
             sizes = [tensor.shape[axis - 1] for axis in axes if tensor.shape]
             count = max(2, *(size or 0 for size in sizes), int(labels.max()) + 1 if None in sizes else 0)
-            return Segmentation(
-                output=place, axes=axes, count=count, ignored=ignored(labels, count), **_judged_by(case)
-            )
+            second = mask(labels) if count == 2 else None  # a mask without a 1 has no class but 255
+            told = {} if second else {"ignored": ignored(labels, count)}
+            return Segmentation(output=place, axes=axes, count=count, second=second or 1, **told, **_judged_by(case))
     raise case.unlike
 
 

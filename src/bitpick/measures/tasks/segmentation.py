@@ -31,6 +31,7 @@ class Segmentation(Resampled):
         axes: along which axes of an array of shape (n, …) the classes may have their scores; empty where there is one
             score for each position, of two classes. Where there are two, the float model shows which one it is.
         count: how many classes there are.
+        second: what masks write for the second of two classes, where one score tells them apart: 1, or 255 in pictures.
         ignored: the label of positions that count for nothing.
         judged_by: the metric.
         threshold: of one score, above which a position is of the second class; None until it is known whether scores
@@ -42,6 +43,7 @@ class Segmentation(Resampled):
     numbers: bool = False
     axes: tuple[int, ...] = ()
     count: int = 2
+    second: int = 1
     ignored: int | None = None
     judged_by: Literal["position_accuracy", "iou"] = "position_accuracy"
     threshold: float | None = None
@@ -59,7 +61,9 @@ class Segmentation(Resampled):
     def settled(self, outputs: Arrays, targets: Targets | None) -> Segmentation:
         """See `Task.settled`."""
         if not self.axes:
-            return self.model_copy(update={"threshold": threshold_of(outputs[self.output])})
+            scores = outputs[self.output]
+            drawn = self.second > 1 and scores.min() >= 0 and scores.max() > 2  # as the mask is, from 0 to 255
+            return self.model_copy(update={"threshold": self.second / 2 if drawn else threshold_of(scores)})
         assert targets is not None
         each = [self.model_copy(update={"axes": (axis,)}) for axis in self.axes]
         return max(each, key=lambda task: task.metric(task.answers((), outputs, None), targets).value)
@@ -102,19 +106,24 @@ class Segmentation(Resampled):
 
     def _right(self, answers: Answers, targets: Targets) -> NDArray[np.float64]:
         """How many positions of each sample are right, and how many count: shape (n, 2)."""
-        true = targets.reshape(answers.shape)
+        true = self._true(answers, targets)
         counts = np.ones(true.shape, np.bool_) if self.ignored is None else true != self.ignored
         return np.stack([((answers == true) & counts).sum(axis=1), counts.sum(axis=1)], axis=1).astype(np.float64)
 
     def _overlaps(self, answers: Answers, targets: Targets) -> NDArray[np.float64]:
         """Of each class, in how many positions of each sample both are of it, and at least one is: (n, 2 · classes)."""
-        true = targets.reshape(answers.shape)
+        true = self._true(answers, targets)
         counts = np.ones(true.shape, np.bool_) if self.ignored is None else true != self.ignored
         columns = []
         for each in self._told:
             mine, right = (answers == each) & counts, (true == each) & counts
             columns += [(mine & right).sum(axis=1), (mine | right).sum(axis=1)]
         return np.stack(columns, axis=1).astype(np.float64)
+
+    def _true(self, answers: Answers, targets: Targets) -> NDArray[Any]:
+        """The right classes, of the answers' shape."""
+        true: NDArray[Any] = targets.reshape(answers.shape)
+        return true if self.second == 1 else np.equal(true, self.second).astype(np.uint8)
 
     @property
     def _told(self) -> range:
