@@ -194,3 +194,17 @@ def map_of_numbers(folder):
     text = "(float[batch,3,8,8] x) => (int64[batch,8,8] y) { c = Conv(x, w) y = ArgMax<axis=1,keepdims=0>(c) }"
     model, x = graph(text, {"w": weights(4, 3, 1, 1)}), noise(3, 8, 8)
     return finish(folder, model, {"x": x}, np.random.default_rng(1).integers(0, 4, (len(x), 8, 8)))
+
+
+@accepted("segmentation", None)
+def mask_of_a_picture(folder):
+    """A logit for each pixel, beside a mask of 0 and 255."""
+    x = noise(3, 8, 8)
+    labels = np.where(x[:, :1] + x[:, 1:2] > 0.3, 255, 0).astype(np.uint8)
+    text = """(float[batch,3,8,8] x) => (float[batch,1,8,8] y) {
+        c = Conv(x, w1) f = Relu(c) y = Conv(f, w2, b2) }"""
+    stored = {
+        "w1": np.float32([[1, 1, 0], [-1, -1, 0]]).reshape(2, 3, 1, 1),
+        "w2": np.float32([[3, -3]]).reshape(1, 2, 1, 1), "b2": np.float32([-0.9]),
+    }  # fmt: skip
+    return finish(folder, graph(text, stored), {"x": x}, labels)

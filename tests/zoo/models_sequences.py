@@ -217,3 +217,13 @@ def spectrum(folder):
         "parts": np.array([3]), "head": weights(4, 33).T,
     }  # fmt: skip
     return finish(folder, graph(text, stored), {"x": noise(256)})
+
+
+@accepted("deviation", "deviation")
+def norm_over_several_axes(folder):
+    """A layer norm whose scale and bias have three axes."""
+    text = """(float[batch,3,8,8] x) => (float[batch,4] y) {
+        c = Conv<pads=[1,1,1,1]>(x, w) n = LayerNormalization<axis=1>(c, gamma, beta) r = Relu(n)
+        g = GlobalAveragePool(r) f = Flatten(g) y = MatMul(f, head) }"""
+    stored = {"w": weights(8, 3, 3, 3), "gamma": 1 + 0.1 * weights(8, 8, 8), "beta": 0.1 * weights(8, 8, 8, seed=1)}
+    return finish(folder, graph(text, stored | {"head": weights(4, 8).T}), {"x": noise(3, 8, 8)})

@@ -219,3 +219,29 @@ def lstm_of_torch(folder):
         torch.export.export(module, (torch.from_numpy(x[:2]),), dynamic_shapes=free), folder / "model.pt2"
     )
     return finish(folder, folder / "model.pt2", module, {"x": x}, trust=True)
+
+
+@accepted("deviation", "deviation")
+def text_recognizer(folder):
+    """Convolutions and an LSTM over the width of a picture; scores with time before the batch, as CTC takes them."""
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.lstm, self.head = nn.Conv2d(1, 4, 3, padding=1), nn.LSTM(32, 8), nn.Linear(8, 5)
+
+        def forward(self, x):
+            steps = self.conv(x).relu().flatten(1, 2).permute(2, 0, 1)
+            return self.head(self.lstm(steps)[0]).log_softmax(2)
+
+    torch.manual_seed(0)
+    folder.mkdir(parents=True)
+    x = rng().normal(size=(sum(SAMPLES.values()), 1, 8, 12)).astype(np.float32)
+    module = Net().eval()
+    free = ({0: torch.export.Dim("batch")},)
+    torch.export.save(
+        torch.export.export(module, (torch.from_numpy(x[:2]),), dynamic_shapes=free), folder / "model.pt2"
+    )
+    return finish(folder, folder / "model.pt2", module, {"x": x}, trust=True)
