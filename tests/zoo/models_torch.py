@@ -245,3 +245,40 @@ def text_recognizer(folder):
         torch.export.export(module, (torch.from_numpy(x[:2]),), dynamic_shapes=free), folder / "model.pt2"
     )
     return finish(folder, folder / "model.pt2", module, {"x": x}, trust=True)
+
+
+@refused("keeps the state of ")
+def program_that_keeps_a_state(folder):
+    """A .pt2 that goes on where the call before it ended."""
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell, self.head = nn.GRUCell(8, 8), nn.Linear(8, 3)
+            self.register_buffer("state", torch.zeros(1, 8))
+
+        def forward(self, x):
+            self.state = self.cell(x, self.state)
+            return self.head(self.state)
+
+    return exported(folder, Net())
+
+
+@refused("stores numbers in float64")
+def program_in_float64(folder):
+    """A .pt2 in double precision."""
+    from torch import nn
+
+    return exported(folder, nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3)).double(), "float64")
+
+
+def exported(folder, module, dtype="float32"):
+    """A module of 8 numbers as a .pt2 of one sample."""
+    import torch
+
+    folder.mkdir(parents=True)
+    x = rng().normal(size=(sum(SAMPLES.values()), 8)).astype(dtype)
+    torch.export.save(torch.export.export(module.eval(), (torch.from_numpy(x[:1]),)), folder / "model.pt2")
+    return finish(folder, folder / "model.pt2", module, {"x": x}, trust=True)

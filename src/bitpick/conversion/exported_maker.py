@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 
+_FLOAT32_BYTES = 4
 _EVALUATE = "call model.eval(), then export or trace the model again"
 _ASK = "its code does so even after model.eval(): use self.training there, as in F.dropout(x, training=self.training)"
 
@@ -63,6 +64,7 @@ def make(
             program = exported_program.export(plain, batch, source)
             mend = _EVALUATE if kind == "TORCHSCRIPT" else _ASK
             training_mode.refuse(source, training_mode.of_program(program.graph), mend)
+            _refuse(source, program)
             _check(source, original, program, batch)
     torch.export.save(program, out)
     return Made(_digest(program), tuple(notes))
@@ -72,11 +74,41 @@ def _own(source: str, inputs: str | None, names: list[str]) -> tuple[torch.expor
     """The user's own program, its batch first, and free where that can be; and what was done for that, in words."""
     loaded = exported_program.load(Path(source))
     training_mode.refuse(source, training_mode.of_program(loaded.graph), _EVALUATE)
+    _refuse(source, loaded)
     if inputs is None:
         return exported_program.freed(loaded), []
     with np.load(inputs) as arrays:
         samples = dict(zip(names, (arrays[each] for each in arrays.files), strict=True))
     return exported_batch.arranged(loaded, samples, Path(source).name)
+
+
+def _refuse(source: str, program: torch.export.ExportedProgram) -> None:
+    """Refuse a program whose answer depends on the calls before, or that is not in float32."""
+    if kept := _written(program):
+        raise ModelError(
+            f"the model {source} keeps the state of {', '.join(kept)} from one call to the next",
+            expected="a model whose answer depends on its inputs alone",
+            mend="make the states inputs and outputs, and export it again",
+        )
+    stored = {each.dtype for each in program.state_dict.values() if each.dtype.is_floating_point}
+    others = sorted(str(dtype).removeprefix("torch.") for dtype in stored if dtype.itemsize != _FLOAT32_BYTES)
+    if others:
+        raise ModelError(
+            f"the model {source} stores numbers in {', '.join(others)}",
+            expected="a PyTorch model in float32",
+            mend="call model.float(), and export or save it again with samples in float32",
+        )
+
+
+def _written(program: torch.export.ExportedProgram) -> list[str]:
+    """The names of the buffers that a program writes to: by operators of its graph, or, in newer forms, at its end."""
+    buffers = program.graph_signature.inputs_to_buffers
+    found = set(program.graph_signature.buffers_to_mutate.values())
+    for node in program.graph.nodes:
+        schema = getattr(node.target, "_schema", None)
+        if schema is not None and schema.is_mutable:
+            found |= {buffers[each.name] for each in node.all_input_nodes[:1] if each.name in buffers}
+    return sorted(found)
 
 
 def _digest(program: torch.export.ExportedProgram) -> str:

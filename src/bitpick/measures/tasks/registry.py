@@ -205,8 +205,9 @@ def _segmentation(case: Case) -> Segmentation:
             sizes = [tensor.shape[axis - 1] for axis in axes if tensor.shape]
             count = max(2, *(size or 0 for size in sizes), int(labels.max()) + 1 if None in sizes else 0)
             second = mask(labels) if count == 2 else None  # a mask without a 1 has no class but 255
-            told = {} if second else {"ignored": ignored(labels, count)}
-            return Segmentation(output=place, axes=axes, count=count, second=second or 1, **told, **_judged_by(case))
+            told = None if second else ignored(labels, count)
+            fields = {"output": place, "axes": axes, "count": count, "second": second or 1, "ignored": told}
+            return Segmentation.model_validate(fields | _judged_by(case))
     raise case.unlike
 
 
