@@ -110,7 +110,6 @@ def _steps(context: Context) -> tuple[fx.Node, ...]:
 def _direction(context: Context, place: int, length: int, backwards: bool) -> list[fx.Node]:
     """The state after each step of one direction, in the order of time, each of shape (batch, size)."""
     import torch
-    from torch import nn
     from torch.nn import functional
 
     weights, recurrences = context.stored(1, "weight")[place], context.stored(2, "recurrence")[place]
@@ -118,17 +117,17 @@ def _direction(context: Context, place: int, length: int, backwards: bool) -> li
     bias = np.zeros((2, 3 * size), np.float32)
     if context.has(3):
         bias = context.stored(3, "bias")[place].reshape(2, -1)
-    layer = nn.Linear(weights.shape[1], 3 * size)
-    layer.weight, layer.bias = parameter(weights), parameter(bias.sum(axis=0))
-    given = context.module(layer, context.value(0), suffix=f"_{place}")
-    gates, new = (
-        context.assembly.buffer(f"{context.name}_{name}{place}", each)
-        for name, each in (("gates", recurrences[: 2 * size]), ("new", recurrences[2 * size :]))
+    stored = {
+        "weight": weights, "bias": bias.sum(axis=0), "gates": recurrences[: 2 * size], "new": recurrences[2 * size :],
+    }  # fmt: skip
+    weight, added, gates, new = (
+        context.assembly.buffer(f"{context.name}_{name}{place}", each) for name, each in stored.items()
     )
     state = context.item(context.value(5), place) if context.has(5) else None
     found: dict[int, fx.Node] = {}
     for step in reversed(range(length)) if backwards else range(length):
-        now = context.item(given, step)
+        # At each step a product of two axes: PyTorch compiles no integer one whose batch is in the middle.
+        now = context.call(functional.linear, context.item(context.value(0), step), weight, added)
         both, candidate = (context.item(now, (slice(None), part)) for part in (slice(2 * size), slice(2 * size, None)))
         if state is not None:
             both = context.call(torch.add, both, context.call(functional.linear, state, gates))
