@@ -167,3 +167,38 @@ def saved_model(folder):
     loaded = tf.saved_model.load(str(file))
     run = lambda arrays: [loaded.call(tf.constant(arrays[0])).numpy().reshape(-1)]  # noqa: E731
     return finish(folder, file, run, {"x": x}, labels, trust=True)
+
+
+@refused("keeps a state from one call to the next")
+def saved_model_with_a_state(folder):
+    """A SavedModel that goes on where the call before it ended."""
+    keras()
+    import tensorflow as tf
+
+    class Counting(tf.Module):
+        def __init__(self):
+            self.state = tf.Variable(np.zeros((1, 8), np.float32))
+
+        @tf.function(input_signature=[tf.TensorSpec((1, 8), tf.float32, name="x")])
+        def call(self, x):
+            self.state.assign(tf.tanh(x + self.state))
+            return {"y": self.state * 2.0}
+
+    folder.mkdir(parents=True)
+    module = Counting()
+    tf.saved_model.save(module, str(folder / "saved"), signatures=module.call)
+    run = lambda arrays: [module.call(tf.constant(arrays[0]))["y"].numpy().reshape(-1)]  # noqa: E731
+    return finish(folder, folder / "saved", run, {"x": samples(8)[0]}, trust=True)
+
+
+@refused("ONNX has no operator ComplexAbs")
+def complex_numbers(folder):
+    """A SavedModel with the amplitudes of complex numbers."""
+    keras()
+    import tensorflow as tf
+
+    folder.mkdir(parents=True)
+    call = lambda x: tf.abs(tf.signal.stft(x, 16, 8))  # noqa: E731
+    file = signature(folder, call, tf.TensorSpec((None, 64), tf.float32, name="x"))
+    run = lambda arrays: [call(tf.constant(arrays[0])).numpy().reshape(-1)]  # noqa: E731
+    return finish(folder, file, run, {"x": samples(64)[0]}, trust=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from bitpick.conversion.hop import Hop
 from bitpick.errors import OperatorError
 from bitpick.library_errors import telling_line
 from bitpick.model import Format
+
+if TYPE_CHECKING:
+    import onnx
 
 OPSET = 17  # the newest that every consumer of the graph reads: ONNX Runtime's quantizer, our PyTorch importer
 
@@ -41,6 +44,7 @@ def convert(source: str, out: str) -> list[str]:
     model = keras.Model(model.inputs, model.outputs)
     try:
         made, _ = tf2onnx.convert.from_keras(model, input_signature=keras_file.specs(model), opset=OPSET)
+        refuse_foreign(made)
     except Exception as error:
         told = telling_line(error)
         raise OperatorError(
@@ -52,6 +56,19 @@ def convert(source: str, out: str) -> list[str]:
     if precisions := keras_precision.other(Path(source)):
         _check(Path(source), model, keras_precision.coarsest(precisions))
     return keras_precision.told(precisions)
+
+
+def refuse_foreign(model: onnx.ModelProto) -> None:
+    """Refuse what tf2onnx left of TensorFlow: it writes operators that it does not know as they are.
+
+    Raises:
+        ValueError: there are such operators.
+    """
+    from onnx import defs
+
+    foreign = sorted({node.op_type for node in model.graph.node if not node.domain and not defs.has(node.op_type)})
+    if foreign:
+        raise ValueError(f"ONNX has no operator {', '.join(foreign)}")
 
 
 def _check(path: Path, model: Any, dtype: Any) -> None:

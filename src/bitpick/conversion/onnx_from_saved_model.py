@@ -10,7 +10,7 @@ import numpy as np
 
 from bitpick.conversion import onnx_passes
 from bitpick.conversion.hop import Hop
-from bitpick.conversion.onnx_from_keras import OPSET
+from bitpick.conversion.onnx_from_keras import OPSET, refuse_foreign
 from bitpick.errors import OperatorError
 from bitpick.library_errors import telling_line
 from bitpick.model import Format
@@ -50,6 +50,7 @@ def convert(source: str, out: str) -> list[str]:
     function = tf.function(model.call, autograph=False)
     try:
         made, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+        refuse_foreign(made)
         captured = {tensor.name for _, tensor in function.get_concrete_function(*signature).graph.captures}
     except Exception as error:
         told = telling_line(error)

@@ -17,6 +17,7 @@ from bitpick.errors import ModelError
 from bitpick.library_errors import telling_line
 
 _USUAL = "serving_default"
+_WRITING = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp", "ResourceScatterUpdate")
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def load(path: Path, float32: bool = True) -> SavedModel:
         float32: whether half precision is read as float32, where the weights are float32.
 
     Raises:
-        ModelError: TensorFlow cannot read it, or it has neither.
+        ModelError: TensorFlow cannot read it, or it has neither, or it keeps a state.
     """
     use_tensorflow()
     import tensorflow as tf
@@ -142,6 +143,7 @@ def load(path: Path, float32: bool = True) -> SavedModel:
             mend="save it with model.export('folder'), or with signatures= given to tf.saved_model.save",
         )
     function = found.get(_USUAL) or next(iter(found.values()))
+    _refuse_states(path, function)
     specs = function.structured_input_signature[1]
     names, outputs = _ordered(specs), _ordered(function.structured_outputs)
 
@@ -150,6 +152,18 @@ def load(path: Path, float32: bool = True) -> SavedModel:
         return [results[name] for name in outputs]
 
     return SavedModel(call, [specs[name] for name in names], _stored(function), loaded, copy)
+
+
+def _refuse_states(path: Path, function: Any) -> None:
+    """Refuse a function that writes to a variable: its answer depends on the calls before."""
+    graph = function.graph.as_graph_def()
+    nodes = [*graph.node, *(node for inner in graph.library.function for node in inner.node_def)]
+    if written := sorted({node.op for node in nodes if node.op in _WRITING}):
+        raise ModelError(
+            f"the SavedModel {path} keeps a state from one call to the next ({', '.join(written)})",
+            expected="a model whose answer depends on its inputs alone",
+            mend="make the states inputs and outputs of its signature; of a Keras model leave out stateful=True",
+        )
 
 
 def write(path: Path, out: Path) -> None:
