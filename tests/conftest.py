@@ -20,12 +20,21 @@ from bitpick.engines import registry
 from bitpick.engines.engine import Engine
 from bitpick.engines.fake import FakeEngine
 from bitpick.engines.onnxruntime import OnnxRuntimeEngine
+from tests.kept import Kept
 
 settings.register_profile("shared", deadline=None)  # how long one example takes says more of the machine
 settings.load_profile("shared")
 
 CLASSES = ("ant", "bee", "cow", "dog")
+SLOW = {"frameworks", "data"}
+"""The marks of tests that take longest."""
 SIDE = 4
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests go first: at the end, all processes that run tests should have something left to do."""
+    slow = {item.path for item in items if SLOW & {mark.name for mark in item.iter_markers()}}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def lacks(what: str, reason: str) -> None:
@@ -111,6 +120,14 @@ def fake_engine(use_engines: Callable[..., None]) -> FakeEngine:
 
 
 @pytest.fixture(scope="session")
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    """Workers of every environment, for all tests."""
+    pool = Kept(tmp_path_factory.mktemp("workers"))
+    yield pool
+    pool.end()
+
+
+@pytest.fixture(scope="session")
 def cifar10() -> Dataset:
     """The real CIFAR-10, from wherever there is a way to it."""
     from bitpick.datasets import cifar10
@@ -150,6 +167,15 @@ def mlperf_model() -> Path:
             "reference_models", "BITPICK_REFERENCE_MODELS does not name a folder with mlperf-tiny/pretrainedResnet.h5"
         )
     return path
+
+
+@pytest.fixture
+def no_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparisons in this process that name no target check nothing on other CPUs."""
+    found = shutil.which
+    monkeypatch.setattr(
+        shutil, "which", lambda name, *more, **named: found(name, *more, **named) if "qemu" not in str(name) else None
+    )
 
 
 @pytest.fixture(scope="session")

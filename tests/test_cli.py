@@ -15,7 +15,7 @@ import onnx
 import psutil
 import pytest
 
-from tests import alone
+from tests import alone, forked
 from tests.conftest import linear_model
 
 pytestmark = [pytest.mark.data, pytest.mark.usefixtures("cifar10")]
@@ -37,8 +37,7 @@ def environment(place: Path) -> dict[str, str]:
 
 
 def bitpick(place: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, cwd=place, env=environment(place), capture_output=True, text=True, timeout=300)
+    return forked.bitpick(arguments, place, environment(place))
 
 
 def compare(place: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -46,7 +45,7 @@ def compare(place: Path, *arguments: object) -> subprocess.CompletedProcess[str]
     return bitpick(place, "compare", "../linear.onnx", "--engine", "fake", *timing, *arguments)
 
 
-QUICK = ["--no-bench", "--out", "run", "--json"]
+QUICK = ["--no-bench", "--target", "host", "--out", "run", "--json"]
 
 
 def rows_when(path: Path, count: int) -> list[dict]:
@@ -345,6 +344,8 @@ def test_other_weights_in_the_file_beside_it_are_another_model(place):
         "onnxruntime",
         "--recipe",
         "onnxruntime:s8s8-per_tensor-minmax",
+        "--target",
+        "host",
         "--no-bench",
         "--json",
     ]
@@ -511,7 +512,7 @@ def test_a_recipe_file_with_a_setting_is_built_evaluated_and_compared(place):
     assert name.startswith("onnxruntime:mine.")
     row = json.loads(bitpick(place, "evaluate", "build", "--json").stdout)
     assert (row["id"], row["settings"]) == (name, {"session.qdqisint8allowed": "1"})
-    again = bitpick(place, "compare", "../linear.onnx", "--recipe", "build/recipe.yaml", "--no-bench", "--json")
+    again = bitpick(place, "compare", "../linear.onnx", "--recipe", "build/recipe.yaml", *QUICK)
     rows = {found["id"]: found for found in json.loads(again.stdout)["rows"]}
     assert rows[name]["files"][0]["sha256"] == row["files"][0]["sha256"]
     assert rows[name]["settings"] == row["settings"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import onnx
 import pytest
 from PIL import Image
 
+from tests import forked
 from tests.conftest import linear_model
 
 SHAPE, CLASSES = (8, 8, 3), ("ant", "bee", "cow", "dog")
@@ -61,8 +61,7 @@ def place(tmp_path, fake_distribution):
 def bitpick(place: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join(filter(None, [str(place.parent / "site"), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"PYTHONPATH": path, "COLUMNS": "120", "BITPICK_CACHE": str(place.parent / "cache")}
-    command = [sys.executable, "-m", "bitpick", *map(str, arguments)]
-    return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=300)
+    return forked.bitpick(arguments, place, environment)
 
 
 def compare(place: Path, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from bitpick.api import bundled_model
 from tests.conftest import lacks, linear_model
-from tests.test_cli import bitpick, place
+from tests.test_cli import QUICK, bitpick, place
 
 __all__ = ["place"]
 
@@ -72,7 +72,7 @@ def test_half_precision_is_compared_in_float32(place):
         [onnx.numpy_helper.from_array(weight, "w")],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), place / "h.onnx")
-    options = ["--accept-baseline", "--recipe", "onnxruntime:s8dynamic", "--no-bench", "--out", "run", "--json"]
+    options = ["--accept-baseline", "--recipe", "onnxruntime:s8dynamic", *QUICK]
     done = bitpick(place, "compare", "h.onnx", *options)
     assert done.returncode == 0, done.stderr
     assert {row["status"] for row in json.loads(done.stdout)["rows"]} == {"ok"}
@@ -90,16 +90,7 @@ def test_a_function_that_returns_a_module_needs_trust_and_lies_in_the_current_fo
         import onnxscript  # noqa: F401
     except ImportError:
         lacks("onnxscript", "onnxscript is not installed")
-    options = [
-        "--trust-model",
-        "--accept-baseline",
-        "--recipe",
-        "onnxruntime:s8dynamic",
-        "--no-bench",
-        "--out",
-        "run",
-        "--json",
-    ]
+    options = ["--trust-model", "--accept-baseline", "--recipe", "onnxruntime:s8dynamic", *QUICK]
     done = bitpick(place, "compare", "my_nets:build", *options)
     assert done.returncode == 0, done.stderr
     run = json.loads(done.stdout)
@@ -118,7 +109,7 @@ def test_a_function_that_returns_a_module_needs_trust_and_lies_in_the_current_fo
     # What the function reads is in no digest: other weights of the same code must not find the old results.
     (place / "my_nets.py").write_text(NETS + READING)
     (place / "bias.txt").write_text("0.0")
-    reading = [*options[:-2], "reading"]
+    reading = ["reading" if each == "run" else each for each in options]
     assert bitpick(place, "compare", "my_nets:trained", *reading).returncode == 0
     assert bitpick(place, "compare", "my_nets:trained", *reading).returncode == 0
     (place / "bias.txt").write_text("1.0")
@@ -149,7 +140,7 @@ def test_a_float_litert_file_is_compared_by_litert_alone(place):
     made = bitpick(place, "convert", bundled_model(), "--to", "litert", "--out", "m.tflite")
     assert made.returncode == 0, made.stderr
     options = ["--engine", "litert", "--engine", "onnxruntime", "--recipe", "litert:s8dynamic"]
-    done = bitpick(place, "compare", "m.tflite", *options, "--no-bench", "--out", "run", "--json")
+    done = bitpick(place, "compare", "m.tflite", *options, *QUICK)
     assert done.returncode == 0, done.stderr
     run = json.loads(done.stdout)
     assert run["model"]["parameters"] > 70_000

@@ -10,6 +10,7 @@ from onnx.reference import ReferenceEvaluator
 
 import bitpick
 from bitpick.engines.registry import engines
+from tests.kept import executor
 
 COUNT = 61  # no multiple of what a model below takes at once
 RNG = np.random.default_rng(0)
@@ -65,7 +66,7 @@ def in_fours(path):
 
 @pytest.mark.frameworks
 @pytest.mark.parametrize("make", [alone, in_fours])
-def test_every_sample_is_judged_by_its_own_answer(make, tmp_path):
+def test_every_sample_is_judged_by_its_own_answer(make, tmp_path, workers):
     path = make(tmp_path / "m.onnx")
     samples = RNG.normal(size=(COUNT, 3, 8)).astype(np.float32)
     samples *= np.linspace(1, 20, COUNT, dtype=np.float32)[:, None, None]  # so that no two answers are alike
@@ -77,9 +78,10 @@ def test_every_sample_is_judged_by_its_own_answer(make, tmp_path):
         expected.append(found if make is alone else found[0])
     data = {"calibration": RNG.normal(size=(40, 3, 8)).astype(np.float32) * 20, "evaluation": samples}
     recipes, out = [*RECIPES, *QUANTIZED], tmp_path / "run"
-    comparison = bitpick.compare(
-        path, data, recipes=recipes, task="deviation", bench_seconds=0, targets=["host"], out=out
-    )
+    with executor(workers, tmp_path / "cache"):
+        comparison = bitpick.compare(
+            path, data, recipes=recipes, task="deviation", bench_seconds=0, targets=["host"], out=out
+        )
     rows = {row.id: row for row in comparison.rows}
     assert {name: row.reason for name, row in rows.items() if row.status != "ok"} == {}
     assert set(rows) >= {*RECIPES, *QUANTIZED}

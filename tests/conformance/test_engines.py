@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 import tomllib
 from pathlib import Path
@@ -17,7 +16,6 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Engine
 from bitpick.engines.registry import engines
 from bitpick.errors import RecipeError
-from bitpick.executors.pool import WorkerPool
 from bitpick.host import this_host
 from bitpick.model import Format, Model, Signature, Tensor
 from bitpick.recipe import PRESETS, Recipe, baseline
@@ -110,18 +108,6 @@ def test_an_unknown_engine_gets_a_hint():
 
 
 @pytest.fixture(scope="module")
-def pool(tmp_path_factory):
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *([before] if before else [])])
-    pool = WorkerPool(tmp_path_factory.mktemp("logs"))
-    yield pool
-    pool.close()
-    os.environ.pop("PYTHONPATH")
-    if before is not None:
-        os.environ["PYTHONPATH"] = before
-
-
-@pytest.fixture(scope="module")
 def samples(tmp_path_factory) -> Samples:
     folder = tmp_path_factory.mktemp("data")
     rng = np.random.default_rng(0)
@@ -131,21 +117,21 @@ def samples(tmp_path_factory) -> Samples:
 
 
 @pytest.fixture(scope="module")
-def forms(pool, tmp_path_factory) -> dict[Format, Path]:
+def forms(workers, tmp_path_factory) -> dict[Format, Path]:
     """The small network in every format, by the same hops as any model."""
     folder = tmp_path_factory.mktemp("forms")
     found = {Format.KERAS: folder / "keras.keras"}
-    pool.run("keras", "steps:make_keras_model", {"out": str(found[Format.KERAS])})
+    workers.run("keras", "steps:make_keras_model", {"out": str(found[Format.KERAS])})
     for hop in (hop for form in Format for hop in route(Format.KERAS, form) or ()):
         if hop.target not in found:
             found[hop.target] = folder / f"{hop.target}{hop.target.suffix}"
             payload = {"source": found[hop.source], "source_format": hop.source, "target_format": hop.target}
-            pool.run(hop.environment, f"{FUNCTIONS}:convert", payload | {"out": found[hop.target]})
+            workers.run(hop.environment, f"{FUNCTIONS}:convert", payload | {"out": found[hop.target]})
     return found
 
 
 @pytest.fixture(scope="module")
-def ran(pool, forms, samples, tmp_path_factory):
+def ran(workers, forms, samples, tmp_path_factory):
     """Build and run a recipe, once; returns what was told and the scores."""
     folder = tmp_path_factory.mktemp("builds")
     kept: dict[str, tuple[dict, dict]] = {}
@@ -162,7 +148,7 @@ def ran(pool, forms, samples, tmp_path_factory):
                 "folder": folder / recipe.file_name,
                 "out": out,
             }
-            told = pool.run(each.environment, "steps:build_and_run", payload).value
+            told = workers.run(each.environment, "steps:build_and_run", payload).value
             with np.load(out) as arrays:
                 kept[recipe_id] = told, dict(arrays)
         return kept[recipe_id]
@@ -222,11 +208,11 @@ STATIC = {  # one static recipe of each engine that can leave layers in float
 
 @pytest.mark.frameworks
 @pytest.mark.parametrize("name", STATIC)
-def test_a_layer_that_is_left_out_is_in_float_and_no_other_is(pool, forms, samples, tmp_path, name):
+def test_a_layer_that_is_left_out_is_in_float_and_no_other_is(workers, forms, samples, tmp_path, name):
     recipe = Recipe.parse(STATIC[name])
     form = next(form for form in engines()[name].form(recipe) if form in forms)
     payload = {"recipe": recipe.id, "source": forms[form], "form": form, "samples": samples, "folder": tmp_path / "w"}
-    told = pool.run(engines()[name].environment, "steps:leave_out", payload).value
+    told = workers.run(engines()[name].environment, "steps:leave_out", payload).value
     names = [layer for layer, _ in told["layers"]]
     assert len(set(names)) == len(names) >= 4
     assert all(kind for _, kind in told["layers"])
@@ -259,10 +245,10 @@ def test_it_tells_what_its_runtime_executes(ran, recipe_id):
 
 
 @pytest.mark.frameworks
-def test_a_sequential_keras_model_is_converted_too(pool, tmp_path):
+def test_a_sequential_keras_model_is_converted_too(workers, tmp_path):
     """tf2onnx alone does not find its outputs."""
-    pool.run("keras", "steps:make_sequential_model", {"out": str(tmp_path / "m.keras")})
+    workers.run("keras", "steps:make_sequential_model", {"out": str(tmp_path / "m.keras")})
     payload = {"source": tmp_path / "m.keras", "source_format": Format.KERAS, "target_format": Format.RAW_ONNX}
-    pool.run("keras", f"{FUNCTIONS}:convert", payload | {"out": tmp_path / "m.onnx"})
-    told = pool.run("onnxruntime", f"{FUNCTIONS}:describe", {"source": str(tmp_path / "m.onnx")}).value
+    workers.run("keras", f"{FUNCTIONS}:convert", payload | {"out": tmp_path / "m.onnx"})
+    told = workers.run("onnxruntime", f"{FUNCTIONS}:describe", {"source": str(tmp_path / "m.onnx")}).value
     assert [shape for _, shape, _ in told["outputs"]] == [[None, 4]]

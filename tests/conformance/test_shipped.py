@@ -1,15 +1,14 @@
 """What builds of every engine ship with: a program that runs them with their runtime alone, and says the same.
 
 One comparison makes a float32 and a quantized build of each engine; each then runs by its own `run.py`, in a process
-that has no bitpick, and what that writes comes back as a row.
+that has no bitpick and no other runtime, and what that writes comes back as a row.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,6 @@ from bitpick.comparison.request import make_request
 from bitpick.comparison.store import Store
 from bitpick.datasets.dataset import Dataset, Split
 from bitpick.engines.registry import engines
-from bitpick.executors.pool import WorkerPool
 from bitpick.host import this_host
 from bitpick.recipe import Recipe
 from bitpick.result import Row
@@ -62,19 +60,15 @@ pytestmark = pytest.mark.frameworks
 
 
 @pytest.fixture(scope="module")
-def run_of(tmp_path_factory) -> Callable[[str], Path]:
+def run_of(workers, tmp_path_factory) -> Callable[[str], Path]:
     """The run directory of a model, made once; some of its evaluation samples are beside it."""
 
     @functools.cache
     def root(model: str) -> Path:
         folder = tmp_path_factory.mktemp(model)
-        pool = WorkerPool(folder / "logs")
-        with pytest.MonkeyPatch.context() as patch:
-            known = os.environ.get("PYTHONPATH")
-            patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *([known] if known else [])]))
-            source = (folder / "model").with_suffix(SUFFIXES.get(model, ".keras"))
-            environment = "pytorch" if model == "program" else "keras"
-            pool.run(environment, f"steps:{(MODELS | OTHER_MODELS)[model]}", {"out": str(source)})
+        source = (folder / "model").with_suffix(SUFFIXES.get(model, ".keras"))
+        environment = "pytorch" if model == "program" else "keras"
+        workers.run(environment, f"steps:{(MODELS | OTHER_MODELS)[model]}", {"out": str(source)})
         request, form = make_request(
             Source(str(source), trusted=True),
             "random",
@@ -87,11 +81,27 @@ def run_of(tmp_path_factory) -> Callable[[str], Path]:
         names = ("image", "numbers") if model == "two" else ("image",)
         data = Dataset("random", CLASSES, made(folder, "train", names), made(folder, "test", names))
         store = Store(folder / "run", new_run(request, form, this_host(), 2, "compare"))
-        Comparison(store, this_host(), pool, 2, Silent()).compare(lambda _: data)
+        Comparison(store, this_host(), workers, 2, Silent()).compare(lambda _: data)
         runs.samples(store.root, folder / "samples", COUNT)
         return store.root
 
     return root
+
+
+@pytest.fixture(scope="module")
+def process_of() -> Iterator[Callable[[str], alone.Process]]:
+    """The process in which builds of an engine run alone."""
+    made: dict[str, alone.Process] = {}
+
+    def process(recipe: str) -> alone.Process:
+        engine = Recipe.parse(recipe).engine
+        if engine not in made:
+            made[engine] = alone.Process()
+        return made[engine]
+
+    yield process
+    for each in made.values():
+        each.close()
 
 
 def made(folder: Path, name: str, inputs: tuple[str, ...]) -> Split:
@@ -122,7 +132,7 @@ def test_every_engine_is_here():
 
 
 @pytest.mark.parametrize(("model", "recipe"), CASES)
-def test_a_build_runs_alone_and_comes_back_as_a_row(run_of, model, recipe):
+def test_a_build_runs_alone_and_comes_back_as_a_row(run_of, process_of, model, recipe):
     root = run_of(model)
     native, folder = build_of(root, recipe)
     ships = yaml.safe_load((folder / "recipe.yaml").read_text())
@@ -132,12 +142,12 @@ def test_a_build_runs_alone_and_comes_back_as_a_row(run_of, model, recipe):
     files = sorted((root.parent / "samples").iterdir())
     places = [int(path.stem) for path in files]
     answers = stores.predictions(folder)[places]
-    done = alone.run_py(folder, files[3])
+    done = process_of(recipe).run_py(folder, files[3])
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[1] == CLASSES[answers[3]]
 
     path = root.parent / f"{recipe.replace(':', '_')}.json"
-    found = alone.results(folder, files[0].parent, path)
+    found = alone.results(folder, files[0].parent, path, process_of(recipe))
     assert found["settings"] == (native.settings or {}) == ships.get("session", {})
     assert set(found["versions"]) > {"numpy"}
     # One sample at a time and many at once round differently, and a rounding may cross a step of 1/256.
@@ -153,14 +163,14 @@ def test_a_build_runs_alone_and_comes_back_as_a_row(run_of, model, recipe):
 
 
 @pytest.mark.parametrize(("model", "recipe"), BASELINES)
-def test_a_wrong_shape_is_told_in_one_line(run_of, tmp_path, model, recipe):
+def test_a_wrong_shape_is_told_in_one_line(run_of, process_of, tmp_path, model, recipe):
     wrong = np.zeros((7, 8, 3), np.uint8)
     path = tmp_path / ("wrong.npy" if model == "one" else "wrong.npz")
     if model == "one":
         np.save(path, wrong)
     else:
         np.savez(path, image=wrong, numbers=np.zeros(2, np.float32))
-    done = alone.run_py(build_of(run_of(model), recipe)[1], path)
+    done = process_of(recipe).run_py(build_of(run_of(model), recipe)[1], path)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last == f"run.py: {path.name}: image has shape (7, 8, 3), and this build takes (8, 8, 3)"

@@ -1,21 +1,13 @@
-"""Worker processes that import the modules of steps beside these tests."""
+"""Worker processes for conversions."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
-from bitpick.executors.pool import WorkerPool
+from tests.kept import Kept
 
 
-@pytest.fixture(scope="module")
-def pool(tmp_path_factory):
+@pytest.fixture(scope="session")
+def pool(workers: Kept) -> Kept:
     """Workers of every environment, whose jobs may name the functions of this folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        here = str(Path(__file__).parent)
-        patch.setenv("PYTHONPATH", os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])]))
-        pool = WorkerPool(tmp_path_factory.mktemp("logs"))
-        yield pool
-        pool.close()
+    return workers

@@ -1,4 +1,4 @@
-"""The classes of networks that people ship, each built and trained here, through `standard` as a user runs it."""
+"""The classes of networks that people ship, each built and trained here, through `standard`."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ from pathlib import Path
 
 import pytest
 
+import bitpick
+from tests.kept import executor
+
 pytestmark = pytest.mark.frameworks
 
 ROOT = Path(__file__).parents[2]
-# Network, what it is judged by, what its float32 reaches at least (or, where less is better, at most), its options.
+# Network, what it is judged by, what its float32 reaches at least (or, where less is better, at most), and options.
 NETS = {
-    "depthwise": ("accuracy", 0.9, []),
-    "audio": ("accuracy", 0.95, []),
-    "transformer": ("accuracy", 0.9, ["--trust-model"]),
+    "depthwise": ("accuracy", 0.9, {}),
+    "audio": ("accuracy", 0.95, {}),
+    "transformer": ("accuracy", 0.9, {}),
     # It leaves a sixth of the variance: too much to be taken for the input again.
-    "autoencoder": ("mae", 0.12, ["--task", "reconstruction"]),
-    "tabular": ("mae", 0.25, []),
+    "autoencoder": ("mae", 0.12, {"task": "reconstruction"}),
+    "tabular": ("mae", 0.25, {}),
 }
 
 
 @pytest.fixture(scope="module", params=NETS)
-def run(request, tmp_path_factory) -> dict:
+def run(request, workers, tmp_path_factory) -> dict:
     """A run of one of them; nothing of what it was made from was installed by hand."""
     name = request.param
     folder = tmp_path_factory.mktemp(name)
@@ -32,11 +35,11 @@ def run(request, tmp_path_factory) -> dict:
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, cwd=ROOT)
     assert made.returncode == 0, made.stderr
     model = made.stdout.strip().splitlines()[-1]
-    command = [sys.executable, "-m", "bitpick", "compare", model, "--data", str(folder), "--no-bench", "--json"]
-    command += ["--calibration-size", "300", "--target", "host", "--out", str(folder / "run"), *NETS[name][2]]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    return {"name": name, **json.loads(done.stdout)}
+    source = bitpick.Source(model, trusted=True)
+    options = {"calibration_size": 300, "targets": ["host"], "bench_seconds": 0, "out": folder / "run"}
+    with executor(workers, folder / "cache"):
+        bitpick.compare(source, folder, **options, **NETS[name][2])
+    return {"name": name, **json.loads((folder / "run" / "run.json").read_text())}
 
 
 def test_no_row_fails_and_a_row_that_is_unsupported_says_why(run):

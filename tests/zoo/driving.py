@@ -1,18 +1,14 @@
-"""bitpick run on an entry: in this process, or with workers that serve one entry after the other."""
+"""bitpick run on an entry."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 import bitpick
 from bitpick.errors import BitpickError, EngineError
 from bitpick.executors.inline import InlineExecutor
-from bitpick.executors.pool import WorkerPool
 from tests.zoo.entry import Made
 
 STATIC = {
@@ -36,26 +32,6 @@ class Inline(InlineExecutor):
             raise
         except Exception as error:
             raise EngineError(f"{type(error).__name__}: {error}") from error
-
-
-class Kept(WorkerPool):
-    """Workers that outlive a run: to start a framework takes longer than a small model does."""
-
-    def close(self) -> None:
-        """Nothing: see `end`."""
-
-    def end(self) -> None:
-        """End the workers."""
-        super().close()
-
-
-@contextmanager
-def executor(made: Any, cache: Path) -> Iterator[None]:
-    """Let every run have this executor, and a cache of data sets that is not the user's."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bitpick.api.WorkerPool", lambda *_, **__: made)
-        patch.setenv("BITPICK_CACHE", str(cache))
-        yield
 
 
 def compare(made: Made, out: Path, engines: Sequence[str], recipes: Sequence[str] = ()) -> BitpickError | None:

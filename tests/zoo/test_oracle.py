@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.kept import executor
 from tests.zoo import models
-from tests.zoo.driving import STATIC, Inline, compare, executor
+from tests.zoo.driving import STATIC, Inline, compare
 from tests.zoo.entry import ENTRIES
 from tests.zoo.onnx_files import graph, weights
 from tests.zoo.oracle import count, metrics

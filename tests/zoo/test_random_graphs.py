@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.zoo.driving import Inline, compare, executor
+from tests.kept import executor
+from tests.zoo.driving import Inline, compare
 from tests.zoo.entry import Made, write_samples
 from tests.zoo.oracle import runtimes
 from tests.zoo.oracle.checks import Truth, faults, unlike

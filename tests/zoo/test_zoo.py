@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from bitpick.executors.pool import Limits
+from tests.kept import executor
 from tests.zoo import models
-from tests.zoo.driving import STATIC, Inline, Kept, compare, executor
+from tests.zoo.driving import STATIC, Inline, compare
 from tests.zoo.entry import ENTRIES, Entry, Made
 from tests.zoo.oracle import metrics
 from tests.zoo.oracle.checks import Truth
@@ -53,14 +53,6 @@ def means_something(entry: Entry, model: Made) -> None:
         own = model.floats[entry.output]
         value = metrics.metric(entry.metric, own, own, model.labels, model.inputs[0])
         assert value <= entry.least if entry.metric in _LOWER_IS_BETTER else value >= entry.least
-
-
-@pytest.fixture(scope="module")
-def workers(tmp_path_factory):
-    """Workers that serve one entry after the other."""
-    pool = Kept(tmp_path_factory.mktemp("workers"), 1, Limits(seconds=600))
-    yield pool
-    pool.end()
 
 
 def test_there_are_enough():

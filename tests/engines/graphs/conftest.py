@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from bitpick.executors.pool import WorkerPool
 from bitpick.model import Format
 from bitpick.recipe import Recipe
 from bitpick.result import Flag
+from tests.kept import Kept
 
 # Weights, then multiply-accumulates, of each layer of the network that readers.py makes.
 LAYERS = (
@@ -162,9 +161,7 @@ def _engine(recipe: str | Recipe) -> tuple[Recipe, Engine]:
 
 def run(pool: WorkerPool, environment: str, function: str, payload: dict[str, Any]) -> Any:
     """Run a function in a worker that finds readers.py."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
-        return pool.run(environment, function, payload).value
+    return pool.run(environment, function, payload).value
 
 
 @pytest.fixture(scope="session")
@@ -178,30 +175,23 @@ def graph_samples(tmp_path_factory: pytest.TempPathFactory) -> Samples:
 
 
 @pytest.fixture(scope="session")
-def graph_forms(tmp_path_factory: pytest.TempPathFactory) -> dict[Format, Path]:
+def graph_forms(workers: Kept, tmp_path_factory: pytest.TempPathFactory) -> dict[Format, Path]:
     """The network in every format, by the same hops as any model."""
     folder = tmp_path_factory.mktemp("graph-forms")
-    pool = WorkerPool(folder / "logs")
     found = {Format.KERAS: folder / "network.keras"}
-    try:
-        run(pool, "keras", "readers:make_network", {"out": str(found[Format.KERAS])})
-        for hop in (hop for form in Format for hop in route(Format.KERAS, form) or ()):
-            if hop.target not in found:
-                found[hop.target] = folder / f"{hop.target}{hop.target.suffix}"
-                formats = {"source_format": hop.source, "target_format": hop.target}
-                payload = {"source": found[hop.source], "out": found[hop.target]} | formats
-                run(pool, hop.environment, f"{FUNCTIONS}:convert", payload)
-    finally:
-        pool.close()
+    run(workers, "keras", "readers:make_network", {"out": str(found[Format.KERAS])})
+    for hop in (hop for form in Format for hop in route(Format.KERAS, form) or ()):
+        if hop.target not in found:
+            found[hop.target] = folder / f"{hop.target}{hop.target.suffix}"
+            formats = {"source_format": hop.source, "target_format": hop.target}
+            payload = {"source": found[hop.source], "out": found[hop.target]} | formats
+            run(workers, hop.environment, f"{FUNCTIONS}:convert", payload)
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def builds(
-    graph_forms: dict[Format, Path], graph_samples: Samples, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Builds]:
-    """Builds of the network; their workers end with the file that uses them."""
-    folder = tmp_path_factory.mktemp("graph-builds")
-    pool = WorkerPool(folder / "logs")
-    yield Builds(pool, graph_forms, graph_samples, folder)
-    pool.close()
+    workers: Kept, graph_forms: dict[Format, Path], graph_samples: Samples, tmp_path_factory: pytest.TempPathFactory
+) -> Builds:
+    """Builds of the network, each made once."""
+    return Builds(workers, graph_forms, graph_samples, tmp_path_factory.mktemp("graph-builds"))

@@ -1,0 +1,41 @@
+"""Worker processes that outlive a run: to start a framework takes longer than a small model does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bitpick.executors.pool import Launch, Limits, WorkerPool
+
+HERE = Path(__file__).parent
+STEPS = [HERE / "conformance", HERE / "conversion", HERE / "engines" / "graphs"]
+"""The folders whose modules have functions for workers."""
+
+
+class Kept(WorkerPool):
+    """Workers of every environment, which find the modules of steps, and stay when a run closes them."""
+
+    def __init__(self, logs: Path) -> None:
+        path = os.pathsep.join([*map(str, STEPS), *filter(None, [os.environ.get("PYTHONPATH")])])
+        super().__init__(logs, 1, Limits(seconds=600), {"": Launch(("env", f"PYTHONPATH={path}"))})
+
+    def close(self) -> None:
+        """Nothing: see `end`."""
+
+    def end(self) -> None:
+        """End the workers."""
+        super().close()
+
+
+@contextmanager
+def executor(made: Any, cache: Path) -> Iterator[None]:
+    """Let every run have this executor, and a cache of data sets that is not the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bitpick.api.WorkerPool", lambda *_, **__: made)
+        patch.setenv("BITPICK_CACHE", str(cache))
+        yield
