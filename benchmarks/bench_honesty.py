@@ -63,11 +63,11 @@ def main() -> None:
     parser.add_argument("--load", type=int, default=0, help="busy processes beside the measurement")
     parser.add_argument("--smoke", action="store_true", help="one small run of each")
     asked = parser.parse_args()
-    runs, options = (1, SMALL) if asked.smoke else (asked.runs, {})
+    runs, options, samples = (1, SMALL, 100) if asked.smoke else (asked.runs, {}, 1000)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for recipe, place in ((CLEAN, "clean"), (RAW, "raw")):
-            api.quantize(api.bundled_model(), recipe, folder / place)
+            api.quantize(api.bundled_model(), recipe, folder / place, calibration_size=samples)
         shutil.copytree(folder / "clean", folder / "copy")
         with load(asked.load):
             print(f"{asked.load} busy processes beside it\ntwo copies of one file:")

@@ -50,6 +50,8 @@ def test_of_times_that_are_not_shown_to_differ_the_most_accurate_is_picked():
     rows = [("a:x", range(40), timed(0.40)), ("a:y", range(5), timed(0.41)), ("a:z", range(1), timed(0.45))]
     found = recommended(rows)
     assert found.id == found.by_use["latency"] == "a:y"
+    assert "is the most accurate build at most 10% larger than the smallest that is shown" in found.because[0]
+    assert "of those that take at most 10% longer than the fastest" in found.because[0]
 
 
 def test_a_build_that_is_slower_than_its_float_is_passed_over_and_said_to_be():

@@ -12,11 +12,12 @@ from bitpick.comparison.judge import OF_METRIC, scale
 from bitpick.evidence import Measure, Metric
 from bitpick.measures.tasks.task import Answers, Targets, Task
 from bitpick.result import Recommendation, RequestRecord, Row
-from bitpick.timing import ALIKE
 
 TIE_LEVEL = 0.05
 # Among rows that are good enough, sizes within this share of the smallest count as equal.
 SIZE_SLACK = 0.10
+# Among those, times within this share of the fastest count as equal. CPU time varies by far less on a busy machine.
+TIME_SLACK = 0.10
 # A time is well known if its interval ends within this factor of the middle, on either side.
 LOOSE = 1.25
 _SHOWN = 3  # rows of which it is said what would settle them
@@ -29,7 +30,7 @@ def recommend(
 
     Of the rows that are shown to lose less than the margin, and that keep to what the request allows, those that are
     not slower than their own float32 remain, if any; of these those within 10% of the smallest; of these those that
-    take at most 5% longer than the fastest, or whose times are not known well enough to say; of these the most
+    take at most 10% longer than the fastest, or whose times are not known well enough to say; of these the most
     accurate.
 
     Args:
@@ -143,7 +144,7 @@ def choose(good: Sequence[Row]) -> Choice:
 def _as_fast(rows: Sequence[Row]) -> list[Row]:
     """The rows that are about as fast as the fastest, and those that were not timed.
 
-    As fast is a row that takes at most 5% longer than the fastest of those whose times are well known. Where the row
+    As fast is a row that takes at most 10% longer than the fastest of those whose times are well known. Where the row
     that is surely fast is none of them, as when wall time decides on a busy machine, it is a row whose interval meets
     that one's: what is chosen then does not hang on noise.
     """
@@ -152,7 +153,7 @@ def _as_fast(rows: Sequence[Row]) -> list[Row]:
     sure = min(timed, key=lambda name: timed[name][1], default=None)
     if any(row.id == sure for row in known):
         least = min(map(_ratio, known))
-        alike = {row.id for row in known if _ratio(row) <= ALIKE * least}
+        alike = {row.id for row in known if _ratio(row) <= (1 + TIME_SLACK) * least}
     else:
         alike = {name for name in timed if sure and timed[name][0] <= timed[sure][1]}
     return [row for row in rows if row.id in alike or row.id not in timed]
@@ -188,6 +189,8 @@ def _which(chosen: Choice, limited: bool, measure: Measure) -> str:
         return f"the smallest build {smallest}" if chosen.pick is chosen.size else f"the {most} {near}"
     if _time(chosen.pick) is None or _loose(chosen.pick):
         return f"the {most} {near}, of those that are not shown to be slower than another"
+    if any(_time(row) is not None and _ratio(row) < _ratio(chosen.pick) for row in chosen.near if not row.slower):
+        return f"the {most} {near}, of those that take at most 10% longer than the fastest"
     return f"the fastest {near}"
 
 
