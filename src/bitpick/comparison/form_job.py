@@ -69,7 +69,7 @@ def convert(
 def run_form(source: Path, recipe: Recipe, samples: Samples, threads: int, shapes: Shapes, out: Path) -> None:
     """Run a form of the model as an engine's float32 build and keep the outputs as `.npz`, to verify a hop."""
     with _float_session(source, recipe, samples, threads) as session:
-        found = outputs.whole(session, samples, shapes)
+        found = outputs.whole(session, samples, shapes, out.parent)
     save(out, {f"output{i}": each for i, each in enumerate(found)})
 
 
@@ -88,7 +88,7 @@ def answer(
 ) -> None:
     """Keep what a form of the model answers as `.npy`: it is what is right, where there are no labels."""
     with _float_session(source, recipe, samples, threads) as session:
-        found, _ = outputs.answered(session, samples, shapes, task)
+        found, _ = outputs.answered(session, samples, shapes, task, out.parent)
     partial = out.with_name(f"partial-{out.name}")
     np.save(partial, found)
     partial.replace(out)

@@ -198,7 +198,8 @@ def evaluate(
     made = open_build(folder)
     assert made.recipe == recipe
     with engine(recipe.engine).open(made, SessionSettings(threads)) as session:
-        answers, found = outputs.answered(session, samples, shapes, task)
+        beside = None if predictions is None else predictions.parent
+        answers, found = outputs.answered(session, samples, shapes, task, beside)
     if predictions is not None:
         save(predictions, {"predictions": answers} | {f"output{i}": each for i, each in enumerate(found)})
     targets = outputs.targets_of(samples)
@@ -215,7 +216,7 @@ def evaluate(
 def run(recipe: Recipe, folder: Path, samples: Samples, threads: int, shapes: Shapes, out: Path) -> None:
     """Keep what a build gives for samples, `output0` and so on, in the file `out`; see `evaluate`."""
     with engine(recipe.engine).open(open_build(folder), SessionSettings(threads)) as session:
-        found = outputs.whole(session, samples, shapes)
+        found = outputs.whole(session, samples, shapes, out.parent)
     save(out, {f"output{i}": each for i, each in enumerate(found)})
 
 

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from bitpick.comparison.arrays import read_outputs
+from bitpick.comparison.arrays import read_array, read_outputs
 from bitpick.comparison.job import open_build, predictions_file
 from bitpick.errors import ModelError, OutputError
 from bitpick.interface import Interface
@@ -70,9 +69,7 @@ def read(folder: Path) -> Run:
 
 def predictions(folder: Path, target: str = "host") -> NDArray[Any]:
     """What a build answered for each evaluation sample that it was given, see `Task.answers`: shape (n, …)."""
-    with np.load(folder / predictions_file(target), allow_pickle=False) as file:
-        found: NDArray[Any] = file["predictions"]
-    return found
+    return read_array(folder / predictions_file(target), "predictions")
 
 
 def outputs(folder: Path) -> Arrays:

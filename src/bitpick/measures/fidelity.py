@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.evidence import Fidelity
-from bitpick.measures.channels import channels
+from bitpick.measures.channels import channels, windows
 from bitpick.measures.tasks.classification import Classification, rows
 from bitpick.measures.tasks.task import Task
 from bitpick.preprocessing import Arrays
@@ -74,9 +74,11 @@ def _worst(own: NDArray[np.float32], other: NDArray[np.float32]) -> dict[str, st
 
 def decibels(reference: NDArray[np.float32], found: NDArray[np.float32]) -> float | None:
     """10·log₁₀ of the signal of a reference over the noise of the difference; None without either; of any shape."""
-    whole = reference.astype(np.float64)
-    noise = float(((whole - found) ** 2).sum())
-    signal = float((whole**2).sum())
+    noise = signal = 0.0
+    for window in windows(reference):
+        whole = reference[window].astype(np.float64)
+        noise += float(((whole - found[window]) ** 2).sum())
+        signal += float((whole**2).sum())
     return 10 * float(np.log10(signal / noise)) if noise and signal else None
 
 

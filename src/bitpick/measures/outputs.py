@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +22,7 @@ Shapes = Sequence[tuple[int | None, ...] | None]
 """Of one sample of each output; None is not checked."""
 EVALUATION_BATCH = 500
 _TOGETHER = 8  # samples
+_IN_MEMORY = 64 * 2**20  # bytes of an output
 # Kernels for several samples add up in another order than those for one; statistics over a batch move answers by
 # percents.
 TOGETHER_LIMIT = 1e-3
@@ -48,13 +53,15 @@ def batches(session: Session, samples: Samples, shapes: Shapes) -> Iterator[tupl
         done += count
 
 
-def whole(session: Session, samples: Samples, shapes: Shapes) -> Arrays:
-    """All outputs of samples, each of shape (samples.count, …), float32; see `batches`."""
-    return _gathered((outputs for _, outputs in batches(session, samples, shapes)), samples.count)
+def whole(session: Session, samples: Samples, shapes: Shapes, folder: Path | None = None) -> Arrays:
+    """All outputs of samples, each of shape (samples.count, …), float32; see `batches` and `_gathered`."""
+    return _gathered((outputs for _, outputs in batches(session, samples, shapes)), samples.count, folder)
 
 
-def answered(session: Session, samples: Samples, shapes: Shapes, task: Task) -> tuple[Answers, Arrays]:
-    """What a build answers, and all that it gives: arrays of shape (samples.count, …); see `batches`."""
+def answered(
+    session: Session, samples: Samples, shapes: Shapes, task: Task, folder: Path | None = None
+) -> tuple[Answers, Arrays]:
+    """What a build answers, and all that it gives: arrays of shape (samples.count, …); see `batches`, `_gathered`."""
     labels = None if samples.labels is None else samples.targets()
 
     def both() -> Iterator[Arrays]:
@@ -64,20 +71,30 @@ def answered(session: Session, samples: Samples, shapes: Shapes, task: Task) -> 
             yield (task.answers(inputs, outputs, None if labels is None else labels[window]), *outputs)
             done = window.stop
 
-    answers, *outputs = _gathered(both(), samples.count)
+    answers, *outputs = _gathered(both(), samples.count, folder)
     return answers, tuple(outputs)
 
 
-def _gathered(parts: Iterator[Arrays], count: int) -> Arrays:
-    """Batches one after the other. They are copied: a part that is a view would keep all that it is a view of."""
+def _gathered(parts: Iterator[Arrays], count: int, folder: Path | None) -> Arrays:
+    """Batches one after the other. They are copied: a part that is a view would keep all that it is a view of.
+
+    Large outputs, such as masks, are gathered in files without names in `folder`; by default where temporary files are.
+    """
     found: Arrays = ()
     done = 0
     for part in parts:
-        found = found or tuple(np.empty((count, *each.shape[1:]), each.dtype) for each in part)
+        found = found or tuple(_empty((count, *each.shape[1:]), each.dtype, folder) for each in part)
         for array, each in zip(found, part, strict=True):
             array[done : done + len(each)] = each
         done += len(part[0])
     return found
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype[Any], folder: Path | None) -> NDArray[Any]:
+    if math.prod(shape) * dtype.itemsize <= _IN_MEMORY:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return np.asarray(np.memmap(file, dtype, "w+", shape=shape))  # the file goes with the array
 
 
 def check_independence(

@@ -74,7 +74,9 @@ _REPLICATES: OrderedDict[tuple[Resampled, str, str], Replicates] = OrderedDict()
 
 def _digest(array: NDArray[Any]) -> str:
     header = f"{array.dtype.descr} {array.shape}".encode()
-    return hashlib.blake2b(header + np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()
+    found = hashlib.blake2b(header, digest_size=16)
+    found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return found.hexdigest()
 
 
 def got(found: Replicates, measure: Measure) -> Metric:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from bitpick.errors import DataError
 from bitpick.evidence import Measure, Metric
+from bitpick.measures.channels import windows
 from bitpick.measures.tasks.classification import threshold_of
 from bitpick.measures.tasks.resampled import Resampled, got
 from bitpick.measures.tasks.task import Answers, Targets
@@ -96,8 +98,7 @@ class Segmentation(Resampled):
 
     def differing(self, first: Answers, second: Answers) -> NDArray[np.bool_]:
         """See `Task.differing`: the samples with a position of another class."""
-        found: NDArray[np.bool_] = (first != second).any(axis=1)
-        return found
+        return np.concatenate([(first[each] != second[each]).any(axis=1) for each in windows(first)])
 
     def _replicates(self, name: str, answers: Answers, targets: Targets) -> Replicates:
         if name == "position_accuracy":
@@ -106,19 +107,28 @@ class Segmentation(Resampled):
 
     def _right(self, answers: Answers, targets: Targets) -> NDArray[np.float64]:
         """How many positions of each sample are right, and how many count: shape (n, 2)."""
-        true = self._true(answers, targets)
-        counts = np.ones(true.shape, np.bool_) if self.ignored is None else true != self.ignored
-        return np.stack([((answers == true) & counts).sum(axis=1), counts.sum(axis=1)], axis=1).astype(np.float64)
+        found = []
+        for each, true, counts in self._blocks(answers, targets):
+            found.append(np.stack([((each == true) & counts).sum(axis=1), counts.sum(axis=1)], axis=1))
+        return np.concatenate(found).astype(np.float64)
 
     def _overlaps(self, answers: Answers, targets: Targets) -> NDArray[np.float64]:
         """Of each class, in how many positions of each sample both are of it, and at least one is: (n, 2 · classes)."""
-        true = self._true(answers, targets)
-        counts = np.ones(true.shape, np.bool_) if self.ignored is None else true != self.ignored
-        columns = []
-        for each in self._told:
-            mine, right = (answers == each) & counts, (true == each) & counts
-            columns += [(mine & right).sum(axis=1), (mine | right).sum(axis=1)]
-        return np.stack(columns, axis=1).astype(np.float64)
+        found = []
+        for block, true, counts in self._blocks(answers, targets):
+            columns = []
+            for each in self._told:
+                mine, right = (block == each) & counts, (true == each) & counts
+                columns += [(mine & right).sum(axis=1), (mine | right).sum(axis=1)]
+            found.append(np.stack(columns, axis=1))
+        return np.concatenate(found).astype(np.float64)
+
+    def _blocks(self, answers: Answers, targets: Targets) -> Iterator[tuple[Answers, Targets, NDArray[np.bool_]]]:
+        """A few samples at a time: the answers, what is right, and which positions count."""
+        for window in windows(answers):
+            block = answers[window]
+            true = self._true(block, targets[window])
+            yield block, true, np.ones(true.shape, np.bool_) if self.ignored is None else true != self.ignored
 
     def _true(self, answers: Answers, targets: Targets) -> NDArray[Any]:
         """The right classes, of the answers' shape."""
