@@ -81,7 +81,6 @@ TESTED_ELSEWHERE = {
     "verified": "conversion/test_verify",
     "comparison/rows": "comparison/test_compare, comparison/test_targets",
     "comparison/alone": "test_cli",
-    "comparison/arrays": "comparison/test_compare",
     "comparison/bench_job": "comparison/test_bench",
     "comparison/lanes": "comparison/test_speed, comparison/test_times",
     "comparison/single": "test_cli",

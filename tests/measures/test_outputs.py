@@ -51,9 +51,10 @@ def test_batches_are_as_large_as_activations_let_them_be(dataset):
 
 def test_large_outputs_are_gathered_in_a_file_that_goes_with_them(dataset, tmp_path):
     masks = lambda batch: np.repeat(batch.reshape(len(batch), -1)[:, :1], 40_000, axis=1).astype(np.float32)  # noqa: E731
-    (found,) = whole(Fixed(masks), dataset.samples(dataset.evaluation), [(40_000,)], tmp_path)
+    (tmp_path / "beside").mkdir()
+    (found,) = whole(Fixed(masks), dataset.samples(dataset.evaluation), [(40_000,)], tmp_path / "beside")
     assert isinstance(found.base, np.memmap)
-    assert not list(tmp_path.iterdir())
+    assert not list((tmp_path / "beside").iterdir())
     assert np.array_equal(found[:, 39_999], dataset.evaluation.inputs["image"].reshape(600, -1)[:, 0])
 
 
