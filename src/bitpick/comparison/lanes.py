@@ -16,7 +16,7 @@ from bitpick.errors import BitpickError
 from bitpick.measures.clocks import Block
 from bitpick.recipe import baseline
 
-MANY = 32  # samples in one run, where throughput is measured
+MANY = 32  # samples in one run, at most, where throughput is measured
 _LEAST_PAIRS, _MOST_PAIRS = 5, 20
 _MANY_TIMES = 3
 _WARM_SECONDS = 0.5
@@ -186,7 +186,7 @@ def _many(
     rng: np.random.Generator,
 ) -> None:
     """Time runs of many samples, where a round has the time for them; a build that cannot goes without."""
-    some, timed = samples.head(MANY), lane.timed
+    some, timed = samples.head(samples.at_once(MANY)), lane.timed
     one = [min(block.wall for block in times[key if key in times else CONTROL][key][0]) for key in timed]
     if (_MANY_TIMES + 1) * some.count * sum(one) > seconds:
         return

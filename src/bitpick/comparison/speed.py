@@ -89,7 +89,7 @@ def measure(
             for lane in going:
                 seconds = budget / (2 * _LEAST_ROUNDS * len(going))
                 untimed |= _raced(lane, opened, builds[reference], samples, seconds, rng)
-    batch = min(MANY, samples.count)
+    batch = min(samples.at_once(MANY), samples.count)
     found = {key: _speed(lane, key, reference, batch) for lane in every for key in lane.builds}
     return found, untimed
 
