@@ -143,6 +143,19 @@ class Unsupported(BitpickError):  # noqa: N818 - an answer, not an error: it bec
     """The engine cannot do this recipe on this machine."""
 
 
+def raised_by_library(error: Exception) -> RunError:
+    """What a library raised in a worker, as one of this tree: it costs a row, and is no defect of bitpick."""
+    if is_out_of_memory(error):
+        return unexpected(error)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        module = error.name.partition(".")[0]
+        return EngineError(
+            typed_line(error),
+            mend=f"install the package that has {module}: pip install 'bitpick[all]' installs all that bitpick uses",
+        )
+    return EngineError(typed_line(error))
+
+
 def unexpected(error: Exception) -> RunError:
     """An exception from outside this tree, as one of its own: memory, space on a disk, or else a defect of bitpick."""
     if is_out_of_memory(error):

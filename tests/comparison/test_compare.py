@@ -17,7 +17,15 @@ from bitpick.comparison.listener import Silent
 from bitpick.comparison.request import make_request
 from bitpick.comparison.store import Store
 from bitpick.engines.fake import FakeEngine
-from bitpick.errors import DataError, ModelError, RecipeError, RequestError, RunError, UnexpectedError
+from bitpick.errors import (
+    DataError,
+    ModelError,
+    RecipeError,
+    RequestError,
+    RunError,
+    UnexpectedError,
+    raised_by_library,
+)
 from bitpick.executors.inline import InlineExecutor
 from bitpick.fingerprint import Coverage, Grid
 from bitpick.host import this_host
@@ -128,17 +136,15 @@ def test_the_run_records_model_data_and_host(compare, dataset):
     ],
 )
 def test_a_row_fails_alone(compare, monkeypatch, option, status, says):
-    from bitpick.executors import inline, worker
-
-    real = inline.InlineExecutor.run
+    real = InlineExecutor.run
 
     def as_a_worker_would(self, environment, function, payload):
         try:
             return real(self, environment, function, payload)
         except (ArithmeticError, RuntimeError) as error:
-            raise worker.EngineError(f"{type(error).__name__}: {error}") from error
+            raise raised_by_library(error) from error
 
-    monkeypatch.setattr(inline.InlineExecutor, "run", as_a_worker_would)
+    monkeypatch.setattr(InlineExecutor, "run", as_a_worker_would)
     run = compare(f"fake:s8u8-per_tensor-minmax+{option}", "fake:s8s8-per_tensor-minmax")
     bad = run.row(f"fake:s8u8-per_tensor-minmax+{option}")
     assert bad.status == status

@@ -136,18 +136,23 @@ def test_recipes_bring_the_baseline_of_their_engine_once(model_file):
     assert ids(model_file, recipes=[recipe, "onnxruntime:float32"]) == ["onnxruntime:float32", recipe]
 
 
-def test_an_engine_that_is_not_installed_is_one_row_that_says_how_to_install_it(model_file, use_engines):
+@pytest.mark.parametrize(
+    ("needs", "told"),
+    [
+        (("no-such-distribution",), "no-such-distribution is not installed: pip install 'bitpick[absent]'"),
+        (("numpy", "none-such", "nor-such"), "none-such and nor-such are not installed: pip install 'bitpick[absent]'"),
+    ],
+)
+def test_an_engine_that_is_not_installed_is_one_row_that_says_how_to_install_it(model_file, use_engines, needs, told):
     class Absent(FakeEngine):
         name = "absent"
-        packages = ("no-such-distribution",)
+        packages = needs
         extra = "absent"
 
     use_engines(Absent())
     request, _ = make_request(model_file, "tiny")
     found = offers(request, model(Format.RAW_ONNX), this_host())
-    assert [(o.recipe.id, o.unsupported) for o in found] == [
-        ("absent:float32", "no-such-distribution not installed: pip install 'bitpick[absent]'")
-    ]
+    assert [(o.recipe.id, o.unsupported) for o in found] == [("absent:float32", told)]
 
 
 def test_a_recipe_of_no_capability_is_refused():

@@ -30,6 +30,10 @@ def fail_by_accident():
     raise ZeroDivisionError("first line\nsecond line")
 
 
+def import_what_is_absent():
+    import no_such_library.part  # noqa: F401
+
+
 def exhaust_memory():
     raise MemoryError
 

@@ -66,6 +66,9 @@ def test_errors_come_back_as_what_they_were(worker):
         worker.run("functions:fail_by_accident", {})
     with pytest.raises(MemoryLimitError, match="out of memory"):
         worker.run("functions:exhaust_memory", {})
+    with pytest.raises(EngineError, match=r"^ModuleNotFoundError: No module named 'no_such_library'") as error:
+        worker.run("functions:import_what_is_absent", {})
+    assert "install the package that has no_such_library: pip install 'bitpick[all]'" in error.value.mend
     assert "second line" in worker.log.read_text()
 
 

@@ -207,7 +207,10 @@ class Engine(ABC):
     def missing(self) -> str | None:
         """What is not installed and the line that installs it; None where nothing is missing."""
         absent = [p for p in self.packages if installed_version(p) is None]
-        return f"{', '.join(absent)} not installed: pip install 'bitpick[{self.extra}]'" if absent else None
+        if not absent:
+            return None
+        verb = "is" if len(absent) == 1 else "are"
+        return f"{' and '.join(absent)} {verb} not installed: pip install 'bitpick[{self.extra}]'"
 
     def refusal(self, recipe: Recipe) -> str | None:
         """Why the engine cannot do a recipe, by its capabilities; None where it can."""

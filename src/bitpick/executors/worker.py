@@ -17,9 +17,8 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from bitpick.errors import BitpickError, EngineError, unexpected
+from bitpick.errors import BitpickError, raised_by_library
 from bitpick.executors.executor import resolve
-from bitpick.library_errors import is_out_of_memory, typed_line
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -31,8 +30,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         return {"error": error.to_dict()}
     except Exception as error:  # noqa: BLE001 - a library may raise anything; it costs its row, not the worker
         traceback.print_exc()
-        known = unexpected(error) if is_out_of_memory(error) else EngineError(typed_line(error))
-        return {"error": known.to_dict()}
+        return {"error": raised_by_library(error).to_dict()}
     return {"value": value, "seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
 
 
