@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.frameworks,
     pytest.mark.filterwarnings("ignore:.*experimental_preserve_all_tensors:UserWarning"),
 ]
-pytest.importorskip("ai_edge_quantizer", reason="LiteRT is not installed: pip install 'bitpick[litert]'")
+pytest.importorskip("litert_quantizer", reason="LiteRT is not installed: pip install 'bitpick[litert]'")
 NAMES = ["signed", "signed_unsigned", "half", "half_unsigned"]
 WEIGHTS = 3 * 3 * 3 * 8 + 8 + 8 * 5 + 5 + 1  # with biases of zero, and the factor of the boxes
 IMAGES = np.random.default_rng(1).random((5, 8, 8, 3), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""LiteRT (TensorFlow Lite), quantized by ai-edge-quantizer, on the CPU."""
+"""LiteRT (TensorFlow Lite), quantized by litert-quantizer, on the CPU."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LiteRtEngine(Engine):
 
     name = "litert"
     environment = "litert"
-    packages = ("ai-edge-litert", "ai-edge-quantizer")
+    packages = ("ai-edge-litert", "litert-quantizer")
     extra = "litert"
     accepts = (Format.LITERT,)
     runs = (Format.LITERT,)
@@ -87,7 +87,7 @@ class LiteRtEngine(Engine):
             return self._quantized(file, recipe, samples, folder)
 
     def _quantized(self, source: Path, recipe: Recipe, samples: Samples, folder: Path) -> Build:
-        from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
+        from litert_quantizer import algorithm_manager, qtyping, quantizer
 
         manager = _recipe_manager(recipe)
         wide = litert_ranges.blown_up(source, sha256_of(source), samples) if recipe.static else {}
@@ -128,9 +128,9 @@ class LiteRtEngine(Engine):
 
 
 def _recipe_manager(recipe: Recipe) -> Any:
-    """The recipe in ai-edge-quantizer's own form."""
-    from ai_edge_quantizer import algorithm_manager, qtyping, recipe_manager
-    from ai_edge_quantizer import recipe as library
+    """The recipe in litert-quantizer's own form."""
+    from litert_quantizer import algorithm_manager, qtyping, recipe_manager
+    from litert_quantizer import recipe as library
 
     manager = recipe_manager.RecipeManager()
     if recipe.dtypes == "s8dynamic":

@@ -73,8 +73,8 @@ def collected(source: Path, recipe: Recipe, manager: Any, samples: Samples) -> A
     and 0.05 of the new range at each sample, the last twenty samples decide.
     """
     from ai_edge_litert.interpreter import Interpreter
-    from ai_edge_quantizer import calibrator
-    from ai_edge_quantizer.utils import qsv_utils
+    from litert_quantizer import calibrator
+    from litert_quantizer.utils import qsv_utils
 
     interpreter = Interpreter(model_path=str(source))
     signature = next(iter(interpreter.get_signature_list()))
@@ -94,7 +94,7 @@ def collected(source: Path, recipe: Recipe, manager: Any, samples: Samples) -> A
             if "Tensor data is null" not in str(error):
                 raise
             raise Unsupported(
-                "ai-edge-quantizer cannot collect the ranges of a model with a loop of which a result is not used",
+                "litert-quantizer cannot collect the ranges of a model with a loop of which a result is not used",
                 mend="take litert:s8dynamic or litert:s8weights, which need no ranges",
             ) from error
     found = collector.get_model_qsvs()
