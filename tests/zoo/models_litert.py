@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.zoo.entry import SAMPLES, accepted
-from tests.zoo.models_keras import CLASSES, finish, keras, samples
+from tests.zoo.entry import SAMPLES, Made, accepted, refused
+from tests.zoo.models_keras import CLASSES, finish, keras, samples, signature
 from tests.zoo.oracle import runtimes
 
 
@@ -123,3 +123,74 @@ def litert_with_a_loop(folder):
 
     function = tf.function(call, input_signature=[tf.TensorSpec((1, 8), tf.float32)]).get_concrete_function()
     return written(folder, tf.lite.TFLiteConverter.from_concrete_functions([function]).convert(), x, None)
+
+
+def of_function(folder, call, *specs, options=lambda converter: None):
+    """A file of a function of tensors."""
+    import tensorflow as tf
+
+    folder.mkdir(parents=True)
+    function = tf.function(call, input_signature=specs).get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    options(converter)
+    (folder / "model.tflite").write_bytes(converter.convert())
+    return folder / "model.tflite"
+
+
+@refused("without custom operators")
+def litert_with_a_custom_operator(folder):
+    """An operator that LiteRT's own runtime has not, as some of MediaPipe's files."""
+    keras()
+    import tensorflow as tf
+
+    def allow(converter):
+        converter.allow_custom_ops = True
+
+    file = of_function(folder, tf.linalg.inv, tf.TensorSpec((1, 4, 4), tf.float32, name="x"), options=allow)
+    x = samples(4, 4)[0] + 9 * np.eye(4, dtype=np.float32)
+    return finish(folder, file, lambda arrays: [np.linalg.inv(arrays[0]).reshape(-1)], {"x": x})
+
+
+@refused("keeps a state from one run to the next")
+def litert_with_a_state(folder):
+    """A file that goes on where the run before it ended."""
+    keras()
+    import tensorflow as tf
+
+    class Counting(tf.Module):
+        def __init__(self):
+            self.state = tf.Variable(np.zeros((1, 8), np.float32))
+
+        @tf.function(input_signature=[tf.TensorSpec((1, 8), tf.float32, name="x")])
+        def call(self, x):
+            self.state.assign(tf.tanh(x + self.state))
+            return {"y": self.state * 2.0}
+
+    folder.mkdir(parents=True)
+    module = Counting()
+    tf.saved_model.save(module, str(folder / "saved"), signatures=module.call)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "saved"))
+    converter.experimental_enable_resource_variables = True
+    (folder / "model.tflite").write_bytes(converter.convert())
+    run = lambda arrays: [module.call(tf.constant(arrays[0]))["y"].numpy().reshape(-1)]  # noqa: E731
+    return finish(folder, folder / "model.tflite", run, {"x": samples(8)[0]})
+
+
+@accepted("deviation", "deviation")
+def litert_of_two_inputs(folder):
+    """Two inputs that the data set has under the names of the model, and the file in another order."""
+    keras()
+    import tensorflow as tf
+
+    w, v = (tf.constant(np.random.default_rng(seed).normal(size=(6, 4)).astype(np.float32)) for seed in (0, 1))
+    specs = [tf.TensorSpec((1, 6), tf.float32, name=name) for name in ("b", "a")]
+    saved = signature(folder, lambda b, a: tf.nn.relu(b @ w) + a @ v, *specs)
+    file = folder / "model.tflite"
+    file.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(saved)).convert())
+    x = samples(6)[0]
+    inputs = {"b": x, "a": x[::-1]}
+    run = lambda arrays: [np.asarray(tf.nn.relu(arrays[0] @ w) + arrays[1] @ v).reshape(-1)]  # noqa: E731
+    made = finish(folder, file, run, inputs)
+    names = [each["name"] for each in tf.lite.Interpreter(str(file)).get_input_details()]  # serving_default_b:0
+    order = [list(inputs).index(name.partition(":")[0][-1]) for name in names]
+    return Made(made.model, made.data, [made.inputs[place] for place in order], made.floats)

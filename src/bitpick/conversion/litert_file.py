@@ -14,22 +14,62 @@ from bitpick.errors import ModelError
 from bitpick.library_errors import telling_line
 from bitpick.preprocessing import Arrays
 
+_CONVERTED = re.compile(r"^serving_default_|:\d+$")  # what TensorFlow's converter puts around the name of an input
+
 
 def load(path: Path) -> Any:
     """An interpreter for a LiteRT file.
 
     Raises:
-        ModelError: LiteRT cannot read it.
+        ModelError: LiteRT cannot read it, or it keeps a state.
     """
     from ai_edge_litert.interpreter import Interpreter
 
+    _refuse_states(path)
     try:
         interpreter = Interpreter(model_path=str(path))
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         told = telling_line(error)
-        raise ModelError(f"LiteRT cannot read {path}: {told}", mend="check that the file was copied whole") from error
+        foreign = "custom op" in told or "Select TensorFlow op" in told
+        raise ModelError(
+            f"LiteRT cannot {'run' if foreign else 'read'} {path}: {told}",
+            expected="a file with LiteRT's own operators alone" if foreign else "",
+            mend="convert the model again without custom operators and SELECT_TF_OPS, or cut it before them"
+            if foreign
+            else "check that the file was copied whole",
+        ) from error
     return interpreter
+
+
+def _refuse_states(path: Path) -> None:
+    """Refuse a file that writes to a variable as it runs: its answer depends on the runs before.
+
+    Variables that are filled once, before the first run, are weights.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    try:
+        model = schema.Model.GetRootAs(path.read_bytes(), 0)
+        once, writing = set(), set()
+        for number in range(model.SubgraphsLength()):
+            graph = model.Subgraphs(number)
+            for op in (graph.Operators(place) for place in range(graph.OperatorsLength())):
+                kind = model.OperatorCodes(op.OpcodeIndex()).BuiltinCode()
+                if kind == schema.BuiltinOperator.ASSIGN_VARIABLE:
+                    writing.add(number)
+                elif kind == schema.BuiltinOperator.CALL_ONCE:
+                    told = schema.CallOnceOptions()
+                    told.Init(op.BuiltinOptions().Bytes, op.BuiltinOptions().Pos)
+                    once.add(told.InitSubgraphIndex())
+    except Exception:  # noqa: BLE001 - it is no such file: the interpreter says so in words
+        return
+    if writing - once:
+        raise ModelError(
+            f"the model {path} keeps a state from one run to the next (ASSIGN_VARIABLE)",
+            expected="a model whose answer depends on its inputs alone",
+            mend="convert it again with its states as inputs and outputs",
+        )
 
 
 def ends(interpreter: Any) -> tuple[list[Any], list[Any]]:
@@ -54,12 +94,16 @@ def describe(source: str) -> dict[str, Any]:
     """What a LiteRT file takes and gives, in the form of `onnx_file.describe`."""
     interpreter = load(Path(source))
 
-    def tensors(details: Any) -> list[tuple[str, list[int | None], str]]:
+    def tensors(details: Any, names: list[str]) -> list[tuple[str, list[int | None], str]]:
         # The first axis is the batch, whatever size the file was saved with: the interpreter resizes it.
-        return [(d["name"], [None, *(int(n) for n in d["shape"][1:])], _dtype(d)) for d in details]
+        pairs = zip(names, details, strict=True)
+        return [(name, [None, *(int(n) for n in d["shape"][1:])], _dtype(d)) for name, d in pairs]
 
     inputs, outputs = ends(interpreter)
-    return {"inputs": tensors(inputs), "outputs": tensors(outputs)}
+    names = [each["name"] for each in inputs]
+    plain = [_CONVERTED.sub("", name) for name in names]  # as the user's model calls them
+    takes = plain if all(plain) and len({*plain}) == len(plain) else names
+    return {"inputs": tensors(inputs, takes), "outputs": tensors(outputs, [each["name"] for each in outputs])}
 
 
 def is_quantized(source: str) -> bool:
