@@ -56,6 +56,25 @@ def test_a_truncated_file_is_refused(tmp_path):
         module.load(tmp_path / "m.onnx")
 
 
+def test_activations_are_the_tensors_of_one_run(clean):
+    x = np.random.default_rng(1).random((1, 3, 6, 6), dtype=np.float32)
+    found = module.activations(clean[1], [x])
+    computed = [each.nbytes for each in module.intermediates(onnx.load(clean[1]), [x]).values()]
+    assert found.total == x.nbytes + sum(computed)
+    assert x.nbytes + max(computed) <= found.peak < found.total
+    assert found.together == 1
+
+
+def test_activations_of_a_graph_for_several_samples_are_told_for_one(clean, tmp_path):
+    model = onnx.load(clean[1])
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        value.type.tensor_type.shape.dim[0].dim_value = 4
+    onnx.save(model, tmp_path / "four.onnx")
+    x = np.random.default_rng(1).random((1, 3, 6, 6), dtype=np.float32)
+    one, four = (module.activations(path, [x]) for path in (clean[1], tmp_path / "four.onnx"))
+    assert (four.peak, four.total, four.together) == (one.peak, one.total, 4)
+
+
 def test_intermediates_are_every_tensor_in_order(clean):
     x = np.random.default_rng(1).random((2, 3, 6, 6), dtype=np.float32)
     model = onnx.load(clean[1])

@@ -7,6 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from bitpick.activations import BATCH_BYTES, Activations
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import SessionSettings
 from bitpick.engines.onnxruntime import OnnxRuntimeEngine
@@ -133,6 +134,20 @@ def test_the_methods_give_different_ranges_on_a_tensor_with_an_outlier(model_fil
     assert highs["moving_average"] == pytest.approx((7 * 39 + 250) / 8, abs=1)  # the mean of eight batches of 50
     assert highs["percentile99.9"] < 45
     assert 39 <= highs["entropy"] < 250
+
+
+@pytest.mark.parametrize("method", ["minmax", "moving_average"])
+def test_ranges_do_not_depend_on_how_many_samples_fit_into_memory(model_file, with_an_outlier, tmp_path, method):
+    found = []
+    for total in (1, BATCH_BYTES // 14, BATCH_BYTES):  # batches of 50, of 5 and of 1
+        need = Activations(peak=1, total=total)
+        samples = with_an_outlier.model_copy(update={"activations": need})
+        out = tmp_path / f"{method}-{total}.json"
+        ENGINE.calibrate(model_file, recipe(f"s8u8-per_tensor-{method}"), samples, out)
+        found.append({name: each["highest"] for name, each in json.loads(out.read_text())["data"].items()})
+    whole, *others = ({name: np.max(high["data"]) for name, high in each.items()} for each in found)
+    for each in others:
+        assert each == pytest.approx(whole, rel=1e-6)
 
 
 def test_options_are_honoured(made):

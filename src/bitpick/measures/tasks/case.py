@@ -47,8 +47,10 @@ class Seen:
         count = self.samples.count
         errors = np.empty(count)
         sums = squares = np.zeros(())
-        for number, inputs in enumerate(self.samples.batches(_BATCH)):
-            window = slice(number * _BATCH, number * _BATCH + len(inputs[given]))
+        done = 0
+        for inputs in self.samples.batches(self.samples.at_once(_BATCH)):
+            window = slice(done, done + len(inputs[given]))
+            done = window.stop
             whole = inputs[given].reshape(len(inputs[given]), -1).astype(np.float64)
             errors[window] = np.square(self.outputs[output][window].reshape(whole.shape) - whole).mean(axis=1)
             sums, squares = sums + whole.sum(axis=0), squares + np.square(whole).sum(axis=0)
