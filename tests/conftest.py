@@ -128,6 +128,31 @@ def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
 
 
 @pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with linear.onnx, and with pictures.yaml: pictures whose classes that mostly gets right."""
+    folder, shape = tmp_path_factory.mktemp("pictures"), (32, 32, 3)
+    model = onnx.load(linear_model(folder / "linear.onnx", shape, classes=10))
+    rng, weight = np.random.default_rng(2), onnx.numpy_helper.to_array(model.graph.initializer[0])
+    bias = -127.5 * weight.sum(axis=0)  # as many of each class, about
+    model.graph.initializer[1].CopyFrom(onnx.numpy_helper.from_array(bias, "b"))
+    onnx.save(model, folder / "linear.onnx")
+    (folder / "pictures").mkdir()
+    for name, count in (("train", 1200), ("test", 4000)):
+        # Most of them are far from where two classes meet, so that a good build loses next to nothing.
+        towards = np.sign(weight[:, rng.integers(0, 10, count)].T).reshape(count, *shape) * rng.uniform(
+            0, 10, (count, 1, 1, 1)
+        )
+        pixels = (rng.integers(10, 246, (count, *shape)) + towards).astype(np.uint8)
+        labels = (pixels.reshape(count, -1).astype(np.float32) @ weight + bias).argmax(axis=1)
+        wrong = rng.random(count) < 0.1
+        labels[wrong] = rng.integers(0, 10, wrong.sum())
+        np.savez(folder / "pictures" / f"{name}.npz", image=pixels, labels=labels)
+    classes = "[ant, bee, cow, dog, eel, fox, gnu, hen, ibis, jay]"
+    (folder / "pictures.yaml").write_text(f"data: {folder / 'pictures'}\nlabels: labels\nclasses: {classes}\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def cifar10() -> Dataset:
     """The real CIFAR-10, from wherever there is a way to it."""
     from bitpick.datasets import cifar10

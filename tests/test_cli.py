@@ -18,15 +18,20 @@ import pytest
 from tests import alone, forked
 from tests.conftest import linear_model
 
-pytestmark = [pytest.mark.data, pytest.mark.usefixtures("cifar10")]
+pytestmark = pytest.mark.frameworks
 
 COMMAND = [sys.executable, "-m", "bitpick"]
+READ_DATA = ("bench", "compare", "convert", "diagnose", "evaluate", "quantize")
+PICTURES = ["--data", "../pictures.yaml"]
 
 
 @pytest.fixture
-def place(tmp_path, fake_distribution, cifar_model):
-    """An empty working directory, a linear model for CIFAR-10 outside it, and the fake engine installed."""
-    shutil.copyfile(cifar_model, tmp_path / "linear.onnx")
+def place(request, tmp_path, fake_distribution, pictures, monkeypatch):
+    """An empty working directory, a linear model and its pictures outside it, and the fake engine installed."""
+    for name in ("linear.onnx", "pictures.yaml"):
+        shutil.copyfile(pictures / name, tmp_path / name)
+    if "cifar10" not in request.fixturenames:
+        monkeypatch.setenv("BITPICK_CACHE", str(pictures / "cache"))
     (tmp_path / "work").mkdir()
     return tmp_path / "work"
 
@@ -36,8 +41,9 @@ def environment(place: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": path, "COLUMNS": "120"}
 
 
-def bitpick(place: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return forked.bitpick(arguments, place, environment(place))
+def bitpick(place: Path, command: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    data = PICTURES if command in READ_DATA and "--data" not in arguments else []
+    return forked.bitpick([command, *arguments, *data], place, environment(place))
 
 
 def compare(place: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -87,7 +93,7 @@ def test_without_out_the_same_request_finds_its_own_folder_again(place):
     assert first.returncode == 0, first.stderr
     (folder,) = (place / "runs").iterdir()
     run = json.loads((folder / "run.json").read_text())
-    assert folder.name == f"linear-cifar10-{run['request']['sha256'][:8]}"
+    assert folder.name == f"linear-pictures-{run['request']['sha256'][:8]}"
     assert compare(place).returncode == 0
     assert list((place / "runs").iterdir()) == [folder]
     again = json.loads((folder / "run.json").read_text())
@@ -117,8 +123,8 @@ def test_quantize_and_evaluate_agree_with_compare(place):
     assert row["files"][0]["sha256"] == same["files"][0]["sha256"]
     assert "predictions.npz" not in left_in(place / "build")
     text = bitpick(place, "evaluate", "build").stdout
-    assert "of 10,000 (95% interval" in text
-    assert "airplane" in text
+    assert "of 4,000 (95% interval" in text
+    assert "ibis" in text
 
 
 def test_results_from_a_device_come_back_as_rows(place):
@@ -161,6 +167,8 @@ def test_convert_writes_a_verified_file(place):
     assert left_in(place) == ["clean.onnx"]
 
 
+@pytest.mark.data
+@pytest.mark.usefixtures("cifar10")
 def test_engines_and_data_have_json(place):
     table = json.loads(bitpick(place, "engines", "--json").stdout)
     assert [row["name"] for row in table] == [
@@ -259,7 +267,7 @@ def test_a_worker_that_dies_costs_its_row_not_the_run(place):
 
 
 GOOD_THEN_HANGING = ["--recipe", "fake:s8u8-per_channel-minmax", "--recipe", "fake:s8s8-per_tensor-minmax+hang"]
-HANGING_COMMAND = [*COMMAND, "compare", "../linear.onnx", *GOOD_THEN_HANGING, "--no-bench", "--out", "run"]
+HANGING_COMMAND = [*COMMAND, "compare", "../linear.onnx", *GOOD_THEN_HANGING, *PICTURES, "--no-bench", "--out", "run"]
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
@@ -454,7 +462,7 @@ def test_compare_times_its_rows_and_keeps_every_sample(place):
 
 def test_an_interrupt_while_rows_are_timed_loses_none(place):
     arguments = ["--recipe", "fake:s8s8-per_tensor-minmax", "--target", "host", "--bench-seconds", "100"]
-    command = [*COMMAND, "compare", "../linear.onnx", *arguments, "--out", "run"]
+    command = [*COMMAND, "compare", "../linear.onnx", *arguments, *PICTURES, "--out", "run"]
     process = subprocess.Popen(command, cwd=place, env=environment(place), stderr=subprocess.PIPE, text=True)
     path = place / "run" / "run.json"
     rows_when(path, 2)
@@ -562,4 +570,4 @@ def test_cross_fit_chooses_on_one_half_and_judges_on_the_other(place):
     assert "Selection: cross-fit." in told
     found = json.loads((place / "run" / "run.json").read_text())["recommendation"]
     assert (found["id"], found["selection"]) == (recipe, "cross-fit")
-    assert [fold["judging"] for fold in found["folds"]] == [5000, 5000]
+    assert [fold["judging"] for fold in found["folds"]] == [2000, 2000]

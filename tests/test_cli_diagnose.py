@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import time
@@ -11,18 +10,12 @@ import time
 import psutil
 import pytest
 
-from tests.test_cli import COMMAND, bitpick, environment, left_in
+from tests.test_cli import COMMAND, PICTURES, bitpick, environment, left_in, place
 
-pytestmark = [pytest.mark.data, pytest.mark.usefixtures("cifar10")]
+__all__ = ["place"]
+
+pytestmark = pytest.mark.frameworks
 RECIPE = "fake:s8s8-per_tensor-minmax"
-
-
-@pytest.fixture
-def place(tmp_path, fake_distribution, cifar_model):
-    """An empty working directory, a linear model for CIFAR-10 outside it, and the fake engine installed."""
-    shutil.copyfile(cifar_model, tmp_path / "linear.onnx")
-    (tmp_path / "work").mkdir()
-    return tmp_path / "work"
 
 
 def diagnose(place, *arguments):
@@ -110,7 +103,7 @@ def test_a_recipe_that_fails_is_exit_3_and_says_why(place):
 
 
 def test_an_interrupt_is_exit_130_with_children_gone_and_a_whole_run_json(place):
-    command = [*COMMAND, "diagnose", "../linear.onnx", "--recipe", f"{RECIPE}+hang", "--out", "run"]
+    command = [*COMMAND, "diagnose", "../linear.onnx", "--recipe", f"{RECIPE}+hang", *PICTURES, "--out", "run"]
     process = subprocess.Popen(
         command, cwd=place, env=environment(place), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

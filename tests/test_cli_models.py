@@ -15,7 +15,7 @@ from tests.test_cli import QUICK, bitpick, place
 
 __all__ = ["place"]
 
-pytestmark = [pytest.mark.data, pytest.mark.usefixtures("cifar10")]
+pytestmark = pytest.mark.frameworks
 
 NETS = """
 import torch
@@ -80,7 +80,6 @@ def test_half_precision_is_compared_in_float32(place):
     assert again.returncode == 0, again.stderr
 
 
-@pytest.mark.frameworks
 def test_a_function_that_returns_a_module_needs_trust_and_lies_in_the_current_folder(place):
     (place / "my_nets.py").write_text(NETS)
     refused = bitpick(place, "evaluate", "my_nets:build")
@@ -135,11 +134,12 @@ def test_an_option_that_does_not_fit_is_a_wrong_request(place, arguments, says):
     assert not (place / "run").exists()
 
 
-@pytest.mark.frameworks
+@pytest.mark.data
+@pytest.mark.usefixtures("cifar10")
 def test_a_float_litert_file_is_compared_by_litert_alone(place):
-    made = bitpick(place, "convert", bundled_model(), "--to", "litert", "--out", "m.tflite")
+    made = bitpick(place, "convert", bundled_model(), "--to", "litert", "--out", "m.tflite", "--data", "cifar10")
     assert made.returncode == 0, made.stderr
-    options = ["--engine", "litert", "--engine", "onnxruntime", "--recipe", "litert:s8dynamic"]
+    options = ["--data", "cifar10", "--engine", "litert", "--engine", "onnxruntime", "--recipe", "litert:s8dynamic"]
     done = bitpick(place, "compare", "m.tflite", *options, *QUICK)
     assert done.returncode == 0, done.stderr
     run = json.loads(done.stdout)
