@@ -64,6 +64,8 @@ def write(folder: str) -> None:
         "both_free": (First(), (x[:2].movedim(0, 1),), ({0: auto, 1: auto},)),
         "squeezed": (Squeezed(), (x[:1],), None),
         "turned": (Turned(), (x[:2],), ({0: auto},)),
+        "branching": (_branching(First), (x[:2],), ({0: auto},)),
+        "branching_one": (_branching(First), (x[:1],), None),
     }
     for name, (module, example, shapes) in programs.items():
         program = torch.export.export(module.eval(), example, dynamic_shapes=shapes)
@@ -74,10 +76,25 @@ def write(folder: str) -> None:
         np.save(Path(folder) / f"{name}.npy", torch.stack(alone).numpy())
 
 
+def _branching(parent: Any) -> Any:
+    """A module that chooses what to do by the sum of all that it is given."""
+    import torch
+
+    class Branching(parent):
+        def forward(self, steps: torch.Tensor) -> torch.Tensor:
+            rows = torch.cond(steps.sum() > 0, lambda each: each.relu(), lambda each: each.cumsum(1), (steps,))
+            return self.dense(rows)
+
+    return Branching()
+
+
+_BATCHED = ("scaled", "groups", "squeezed", "turned", "branching", "branching_one")
+
+
 def _one(sample: Any, name: str) -> tuple[Any]:
     if name == "whole":
         return (sample,)
-    return (sample[None] if name in ("scaled", "groups", "squeezed", "turned") else sample[:, None],)
+    return (sample[None] if name in _BATCHED else sample[:, None],)
 
 
 def run(source: str, inputs: list[str]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ def made(pool, folder, name, out):
         ("one", None, "the batch is axis 1 of steps: builds have it as the first axis"),
         ("three", None, "the batch is axis 1 of steps, axis 1 of "),
         ("free", None, "the batch is axis 1 of steps, axis 1 of "),
+        ("branching", 1, "the graph chooses a branch for a whole batch, so builds run one sample at a time"),
         ("turned", None, "the batch is axis 1 of "),
         ("both_free", None, "the batch is axis 1 of steps: builds"),
     ],
@@ -51,6 +52,14 @@ def test_its_batch_comes_first_and_it_computes_what_it_did(pool, folder, tmp_pat
     assert found["size"] == size
     assert {shape[0] for shape in found["shapes"]} == {size or 4}
     np.testing.assert_allclose(found["found"], np.load(folder / f"{name}.npy"), rtol=1e-5, atol=1e-6)
+
+
+def test_a_batch_of_one_is_not_freed_where_a_branch_would_be_chosen_for_several(pool, folder, tmp_path):
+    assert made(pool, folder, "branching_one", tmp_path / "made.pt2") == []
+    found = pool.run(
+        "pytorch", "exported_batch_steps:run", {"source": tmp_path / "made.pt2", "inputs": [folder / "steps.npy"]}
+    )
+    assert found.value["size"] == 1
 
 
 def test_an_input_for_several_samples_beside_one_without_a_batch_is_refused(pool, folder, tmp_path):

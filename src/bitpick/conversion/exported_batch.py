@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,10 +47,12 @@ def arranged(
     size = _size(program, inputs, name)
     if set(inputs) == {0} and size not in (None, 1):
         return exported_program.freed(program), []
-    axes, expected = _run(program, inputs, batch, size)
+    alone = size is None and exported_program.branches(program)
+    axes, expected = _run(program, inputs, batch, 1 if alone else size)
+    axes = replace(axes, branches=alone)
     if size is None and None in axes.outputs:
         axes, expected = _run(program, inputs, batch, 1)
-    if axes.first:
+    if axes.first and not alone:
         return exported_program.freed(program), []
     fitting = exported_program.sized(batch, axes.size or 2)
     made = _exported(_edited(program, axes), fitting, _free(program, axes), name)
@@ -59,7 +62,7 @@ def arranged(
     verify.check(wanted, found, f"reading {name} with its batch first")
     takes, gives = exported_program.user_inputs(program), _user_outputs(program)
     notes = axes.notes([node.name for node in takes], [node.name for node in gives])
-    return made if None in axes.inputs + axes.outputs else exported_program.freed(made), notes
+    return made if alone or None in axes.inputs + axes.outputs else exported_program.freed(made), notes
 
 
 def _given(program: ExportedProgram, samples: Mapping[str, NDArray[Any]]) -> tuple[torch.Tensor, ...] | None:

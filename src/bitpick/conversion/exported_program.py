@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
+_BRANCHING = ("cond", "while_loop")
 _SHAPED = ("aten.view.default", "aten.reshape.default", "aten.expand.default", "aten._unsafe_view.default")
 
 
@@ -104,7 +105,7 @@ def sized(batch: Sequence[torch.Tensor], size: int | None) -> tuple[torch.Tensor
 
 
 def export(original: torch.nn.Module, batch: Sequence[torch.Tensor], name: str) -> ExportedProgram:
-    """Export a module, with a free batch where its code lets that be, else for one sample at a time.
+    """Export a module, with a free batch where its code lets that be, else, or with branches, for one sample at a time.
 
     Args:
         original: the module, in evaluation mode.
@@ -116,7 +117,7 @@ def export(original: torch.nn.Module, batch: Sequence[torch.Tensor], name: str) 
         OperatorError: `torch.export` cannot express it.
     """
     run(original, batch)
-    if (program := _with_free_batch(original, batch)) is not None:
+    if (program := _with_free_batch(original, batch)) is not None and not branches(program):
         return program
     import torch
 
@@ -130,13 +131,18 @@ def export(original: torch.nn.Module, batch: Sequence[torch.Tensor], name: str) 
         ) from error
 
 
+def branches(program: ExportedProgram) -> bool:
+    """Whether the program decides as it runs what to do next: it decides once for all samples in a batch."""
+    return any(getattr(node.target, "__name__", "") in _BRANCHING for node in program.graph.nodes)
+
+
 def freed(program: ExportedProgram) -> ExportedProgram:
     """The program with a free batch; itself where the batch is free already, or cannot be freed.
 
     Programs are mostly exported for one sample, and most of their graphs have that size in reshapes alone.
     """
     size = fixed_batch(program)
-    if size is None:
+    if size is None or branches(program):
         return program
     import torch
 
