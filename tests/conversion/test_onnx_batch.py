@@ -154,6 +154,12 @@ def test_a_branch_for_a_whole_batch_is_run_sample_by_sample():
     assert axes.size == 1
 
 
+def test_samples_that_all_take_one_branch_do_not_show_that_others_do():
+    axes = module.find(branches(), [np.abs(X)], "m")
+    assert axes.branches
+    assert axes.size == 1
+
+
 def test_rows_that_are_selected_are_refused_with_where_to_cut():
     nodes = [node("Greater", "x zero", "p"), node("NonZero", "p", "y")]
     found = model(nodes, {"x": (FLOAT, ["n", 4])}, {"y": (INT64, [2, "found"])}, zero=np.float32(0))

@@ -13,18 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.conversion import onnx_file, onnx_passes
+from bitpick.conversion import onnx_decisions, onnx_file, onnx_passes
 from bitpick.conversion.batch_axes import Axes
 from bitpick.conversion.onnx_trial import Trial, sizes
 from bitpick.errors import ModelError
 from bitpick.onnx_traits import declared, inputs_of
-from bitpick.preprocessing import Arrays
 
 if TYPE_CHECKING:
     import onnx
 
 _TRIED = 4  # samples
-_ALIKE = 1e-3  # of an output's largest number: what may differ between a sample alone and the same one in a batch
 
 
 def find(model: onnx.ModelProto, samples: Sequence[NDArray[Any]] | None, name: str) -> Axes:
@@ -98,24 +96,8 @@ def _free(trial: Trial) -> Axes | None:
         named = [axis for axis in grows if known and isinstance(known[axis], str) and known[axis] in names]
         axes.append(0 if 0 in grows else (named or grows)[0])
     ranks = tuple(each.ndim for each in ran[0])
-    branches = any(node.op_type in onnx_passes.BRANCHING for node in trial.nodes) and not _independent(
-        trial, axes, ran[2]
-    )
+    branches = onnx_decisions.decides(trial.nodes, [value.name for value in trial.inputs])
     return Axes(tuple(trial.axes), tuple(axes), ranks, 1 if branches else None, branches)
-
-
-def _independent(trial: Trial, axes: Sequence[int], three: Arrays) -> bool:
-    """Whether each of three samples gives alone what it gives among the others."""
-    for place in range(3):
-        alone = trial.run([place])
-        if alone is None:
-            return False
-        for axis, own, among in zip(axes, alone, three, strict=True):
-            row = np.take(among, [place], axis).astype(np.float64)
-            limit = _ALIKE * float(np.abs(row).max(initial=0)) + 1e-6
-            if not np.allclose(own.astype(np.float64), row, rtol=0, atol=limit, equal_nan=True):
-                return False
-    return True
 
 
 def _refuse_selections(trial: Trial, axes: Sequence[int | None], name: str) -> None:
