@@ -48,7 +48,8 @@ def bitpick(place: Path, command: str, *arguments: object) -> subprocess.Complet
 
 def compare(place: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     timing = [] if "--bench-seconds" in arguments else ["--no-bench"]
-    return bitpick(place, "compare", "../linear.onnx", "--engine", "fake", *timing, *arguments)
+    target = [] if "--target" in arguments else ["--target", "host"]
+    return bitpick(place, "compare", "../linear.onnx", "--engine", "fake", *timing, *target, *arguments)
 
 
 QUICK = ["--no-bench", "--target", "host", "--out", "run", "--json"]

@@ -86,7 +86,8 @@ def test_a_wrong_request_is_exit_2_one_message_and_nothing_written(place, case):
 
 
 def test_a_comparison_is_not_taken_for_a_diagnosis(place):
-    assert bitpick(place, "compare", "../linear.onnx", "--recipe", RECIPE, "--out", "run").returncode == 0
+    options = ("--recipe", RECIPE, "--no-bench", "--target", "host", "--out", "run")
+    assert bitpick(place, "compare", "../linear.onnx", *options).returncode == 0
     before = (place / "run" / "run.json").read_bytes()
     done = diagnose(place, "--out", "run")
     assert done.returncode == 2
