@@ -75,7 +75,7 @@ def _fed(sample: NDArray[Any], axis: int | None, shape: Shape) -> tuple[NDArray[
 
 def _batch(sample: tuple[int, ...], axis: int, shape: Shape) -> int:
     """Where an input has its batch: as in the user's model, or at the front, where a conversion moved it to."""
-    if shape is None or axis == 0 or shape[axis] is None or shape[0] is not None:
+    if shape is None or axis == 0 or shape[axis] is None or shape[0] not in (None, 1):
         return axis
     return 0 if all(size in (None, own) for size, own in zip(shape[1:], sample, strict=True)) else axis
 
@@ -219,7 +219,8 @@ def _executorch(file: Path, settings: Mapping[str, str]) -> Opened:
         found = method.execute([torch.from_numpy(np.ascontiguousarray(each)) for each in arrays])
         return [each.numpy().copy() for each in found]
 
-    return Opened(run, [])
+    told = method.metadata
+    return Opened(run, [tuple(map(int, told.input_tensor_meta(i).sizes())) for i in range(told.num_inputs())])
 
 
 def _keras(file: Path, settings: Mapping[str, str]) -> Opened:
