@@ -292,6 +292,29 @@ def test_a_transposed_convolution_works_once_for_each_input_position(builds, tmp
     assert sizes(builds.executed(FLOAT, path)) == [(3 * 12 * 2 * 2, 3 * 12 * 2 * 2 * 8 * 8)]
 
 
+@pytest.mark.parametrize("kind", ["Mul", "BatchNormalization"])
+def test_a_scale_of_each_channel_that_runs_as_a_convolution_is_no_product(builds, tmp_path, kind):
+    rng, scale = np.random.default_rng(0), np.linspace(0.5, 2, 16, dtype=np.float32)
+    weights = {"w": rng.normal(size=(16, 3, 1, 3)), "d": rng.normal(size=(16, 12)), "s": scale}
+    if kind == "Mul":
+        weights["s"], given = scale.reshape(16, 1, 1), ["s", "z"]
+    else:
+        weights, given = weights | dict.fromkeys(("shift", "mean", "variance"), scale), ["z", "s"]
+        given += ["shift", "mean", "variance"]
+    nodes = [
+        helper.make_node("Transpose", ["image"], ["x"], "first", perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["x", "w"], ["y"], "conv"),
+        helper.make_node("MaxPool", ["y"], ["z"], "pool", kernel_shape=[2, 2]),
+        helper.make_node(kind, given, ["u"], "scaled"),
+        helper.make_node("GlobalAveragePool", ["u"], ["v"], "mean"),
+        helper.make_node("Flatten", ["v"], ["f"], "flat"),
+        helper.make_node("MatMul", ["f", "d"], ["scores"], "dense"),
+    ]
+    stored = {name: np.asarray(values, np.float32) for name, values in weights.items()}
+    executed = builds.executed(FLOAT, save(tmp_path / "scaled.onnx", nodes, stored))
+    assert sizes(executed) == [(16 * 3 * 3, 16 * 3 * 3 * 8 * 6), (16 * 12, 16 * 12)]
+
+
 def test_a_node_without_a_name_is_read_too(builds, tmp_path):
     nodes = [
         helper.make_node("Flatten", ["image"], ["x"]),

@@ -132,6 +132,8 @@ class Nodes:
         if node.op_type == "MatMulNBits":
             return [self._blocks(node, name, arithmetic, macs, uncounted)]
         if node.domain == "com.microsoft.nchwc" and stored:
+            if (scaling := self._scaling(node, name, stored[0][1])) is not None:
+                return [scaling]
             name, stored, macs = self._before_blocking(name, stored, macs)
         grid = stored[0][1].grid if stored else FLOAT32 if listed else None
         activation = None if grid is None else Grid(dtype=arithmetic)
@@ -181,6 +183,20 @@ class Nodes:
             arithmetic, activation = "s8", dynamic_grid("s8")
         size = found["K"] * found["N"]
         return Operator(name, node.op_type, arithmetic, grid, activation, size, macs, uncounted=uncounted)
+
+    def _scaling(self, node: onnx.NodeProto, name: str, weight: Stored) -> Operator | None:
+        """The scale and shift of each channel that a convolution of blocked channels was; None where it was no such.
+
+        The optimiser has a BatchNormalization, or a product with a number for each channel, computed as one.
+        """
+        channels = weight.values.shape[0]
+        if weight.values.size != channels or onnx_work.attributes(node).get("group", 1) != channels:
+            return None
+        origin = self._shipped.get(name) or self._shipped_made.get(name)
+        if origin is not None and origin.op_type not in ("BatchNormalization", "Mul"):
+            return None
+        kind = "Mul" if origin is None else origin.op_type  # where the optimiser made up the name, it was a product
+        return Operator(name, kind, self._dtype(node, "output_type_shape"))
 
     def _before_blocking(
         self, name: str, stored: list[tuple[Operand, Stored]], macs: int
