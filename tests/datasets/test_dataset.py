@@ -55,4 +55,4 @@ def test_without_a_word_about_the_model_its_activations_are_taken_for_a_few_time
     np.save(tmp_path / "small.npy", np.zeros((2, 32, 32, 3), np.uint8))
     np.save(tmp_path / "large.npy", np.zeros((2, 512, 512, 3), np.uint8))
     small, large = (Samples(inputs=(tmp_path / f"{n}.npy",), count=2, sha256="x") for n in ("small", "large"))
-    assert (small.at_once(300), large.at_once(300)) == (300, 1)
+    assert (small.at_once(100), large.at_once(100)) == (100, 1)
