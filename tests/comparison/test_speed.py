@@ -235,7 +235,14 @@ def test_where_the_budget_is_short_rows_that_do_not_matter_give_way(measure, mon
     slow_down(monkeypatch, HALF, 5e-2)
     found, untimed = measure(budget=0.5, matters=[PLAIN])
     assert set(found) == {REFERENCE, FLOAT, PLAIN}
-    assert untimed == {HALF: "the 0.5 seconds for it went to the rows that may be recommended"}
+    assert untimed == {HALF: "its time went to the rows that may be recommended; --bench-seconds allows more than 0.5"}
+
+
+def test_where_no_row_may_be_recommended_none_gives_way(measure, monkeypatch):
+    slow_down(monkeypatch, HALF, 5e-2)
+    found, untimed = measure(budget=0.5, matters=())
+    assert set(found) == {REFERENCE, FLOAT, PLAIN, HALF}
+    assert untimed == {}
 
 
 def row(**fields):

@@ -56,6 +56,7 @@ def test_everything_that_was_measured_is_told_and_fits(tmp_path):
     flat = " ".join(text.split())
     assert "Time is that for one sample over alpha:float32's: under 1 is faster" in flat
     assert "Ratios are of CPU time, which other processes hardly disturb. Those of beta:s8dynamic are of wall" in flat
+    assert "Not timed: beta:s8weights: there is no build." in flat
     assert "Why slow: 2 transposes run in every inference. To fix it: export with channels first." in flat
     assert "the recipe, over 3 draws, loses 0.50 (-0.10 to 1.10), from 0.30 to 0.50, and is shown" in flat
     assert "second alone costs 0.10 points." in flat

@@ -81,7 +81,7 @@ def measure(
         spent, last, before = now - began, now - before, now
         if not going or (number >= _LEAST_ROUNDS and spent + last > budget):
             break
-        if number == 1 and spent * _LEAST_ROUNDS > _OVER * budget:
+        if number == 1 and matters and spent * _LEAST_ROUNDS > _OVER * budget:
             _give_way(going, {reference, *matters}, budget, untimed)
         listener.phase(f"timing, round {number + 1}")
         with Round(executor, THREADS) as opened:
@@ -95,10 +95,11 @@ def measure(
 
 
 def _give_way(going: Sequence[Lane], matters: Collection[str], budget: float, untimed: dict[str, str]) -> None:
+    why = f"its time went to the rows that may be recommended; --bench-seconds allows more than {budget:.3g}"
     for lane in going:
         own = lane.own if set(lane.builds) & set(matters) else None
         for key in [key for key in lane.builds if key not in matters and key != own]:
-            untimed[key] = f"the {budget:.3g} seconds for it went to the rows that may be recommended"
+            untimed[key] = why
             del lane.builds[key]
 
 

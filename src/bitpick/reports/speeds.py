@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bitpick.reports import words
-from bitpick.result import Row
+from bitpick.result import Row, Run
 from bitpick.timing import BenchRecord, Clock, verdict
 
 
@@ -80,6 +80,14 @@ def clocks(timed: Sequence[tuple[str, Clock, str | None]]) -> str:
 def row_clocks(rows: Sequence[Row]) -> str:
     """Which clock the ratios of rows are from; see `clocks`."""
     return clocks([(row.id, row.latency.clock, row.latency.clock_reason) for row in rows if row.latency is not None])
+
+
+def untimed(run: Run) -> list[str]:
+    """Which rows have no times, in a sentence for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for row_id, why in run.speed.untimed.items() if run.speed else ():
+        reasons.setdefault(why, []).append(row_id)
+    return [words.sentence(f"Not timed: {', '.join(names)}: {why}") for why, names in reasons.items()]
 
 
 def control(record: BenchRecord) -> str:

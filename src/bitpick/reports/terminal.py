@@ -192,7 +192,7 @@ def _beside_the_rows(run: Run) -> list[RenderableType]:
     reference = next((row.latency.reference for row in run.rows if row.latency), None)
     if reference:
         told.append(f"Time is that for one sample over {reference}'s: under 1 is faster; ? is not resolvable here.")
-        told.append(speeds.row_clocks(run.rows))
+        told += [speeds.row_clocks(run.rows), *speeds.untimed(run)]
     told += [
         f"Rows @{cpu} are beside the same files here, on {words.most_samples(rows)} samples at most."
         for cpu, rows in _elsewhere(run).items()
