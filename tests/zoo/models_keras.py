@@ -169,9 +169,8 @@ def saved_model(folder):
     return finish(folder, file, run, {"x": x}, labels, trust=True)
 
 
-@refused("keeps a state from one call to the next")
-def saved_model_with_a_state(folder):
-    """A SavedModel that goes on where the call before it ended."""
+def with_a_state(folder):
+    """Write a SavedModel that goes on where the call before it ended, to `saved`; returns what calls it."""
     keras()
     import tensorflow as tf
 
@@ -187,8 +186,14 @@ def saved_model_with_a_state(folder):
     folder.mkdir(parents=True)
     module = Counting()
     tf.saved_model.save(module, str(folder / "saved"), signatures=module.call)
-    run = lambda arrays: [module.call(tf.constant(arrays[0]))["y"].numpy().reshape(-1)]  # noqa: E731
-    return finish(folder, folder / "saved", run, {"x": samples(8)[0]}, trust=True)
+    return lambda arrays: [module.call(tf.constant(arrays[0]))["y"].numpy().reshape(-1)]
+
+
+@refused("keeps a state from one call to the next")
+def saved_model_with_a_state(folder):
+    """A SavedModel that goes on where the call before it ended."""
+    call = with_a_state(folder)
+    return finish(folder, folder / "saved", call, {"x": samples(8)[0]}, trust=True)
 
 
 @refused("ONNX has no operator ComplexAbs")

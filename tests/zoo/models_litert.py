@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tests.zoo.entry import SAMPLES, Made, accepted, refused
-from tests.zoo.models_keras import CLASSES, finish, keras, samples, signature
+from tests.zoo.models_keras import CLASSES, finish, keras, samples, signature, with_a_state
 from tests.zoo.oracle import runtimes
 
 
@@ -154,26 +154,13 @@ def litert_with_a_custom_operator(folder):
 @refused("keeps a state from one run to the next")
 def litert_with_a_state(folder):
     """A file that goes on where the run before it ended."""
-    keras()
+    call = with_a_state(folder)
     import tensorflow as tf
 
-    class Counting(tf.Module):
-        def __init__(self):
-            self.state = tf.Variable(np.zeros((1, 8), np.float32))
-
-        @tf.function(input_signature=[tf.TensorSpec((1, 8), tf.float32, name="x")])
-        def call(self, x):
-            self.state.assign(tf.tanh(x + self.state))
-            return {"y": self.state * 2.0}
-
-    folder.mkdir(parents=True)
-    module = Counting()
-    tf.saved_model.save(module, str(folder / "saved"), signatures=module.call)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "saved"))
     converter.experimental_enable_resource_variables = True
     (folder / "model.tflite").write_bytes(converter.convert())
-    run = lambda arrays: [module.call(tf.constant(arrays[0]))["y"].numpy().reshape(-1)]  # noqa: E731
-    return finish(folder, folder / "model.tflite", run, {"x": samples(8)[0]})
+    return finish(folder, folder / "model.tflite", call, {"x": samples(8)[0]})
 
 
 @accepted("deviation", "deviation")
