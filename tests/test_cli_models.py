@@ -110,7 +110,6 @@ def test_a_function_that_returns_a_module_needs_trust_and_lies_in_the_current_fo
     (place / "bias.txt").write_text("0.0")
     reading = ["reading" if each == "run" else each for each in options]
     assert bitpick(place, "compare", "my_nets:trained", *reading).returncode == 0
-    assert bitpick(place, "compare", "my_nets:trained", *reading).returncode == 0
     (place / "bias.txt").write_text("1.0")
     other = bitpick(place, "compare", "my_nets:trained", *reading)
     assert other.returncode == 2

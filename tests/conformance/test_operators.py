@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import bitpick
+from tests.kept import executor
 
 RNG = np.random.default_rng(0)
 FLOAT = ["executorch:float32", "litert:float32", "pytorch_fx:float32", "pytorch_pt2e:float32"]
@@ -54,14 +55,15 @@ def network(path):
 
 
 @pytest.mark.frameworks
-def test_every_engine_computes_what_onnx_says(tmp_path):
+def test_every_engine_computes_what_onnx_says(tmp_path, workers):
     path, out = network(tmp_path / "m.onnx"), tmp_path / "run"
     data = {name: RNG.normal(size=(40, 4, 12)).astype(np.float32) for name in ("calibration", "evaluation")}
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
     (expected,) = session.run(None, {"x": data["evaluation"]})
-    comparison = bitpick.compare(
-        path, data, recipes=[*FLOAT, *QUANTIZED], task="deviation", bench_seconds=0, targets=["host"], out=out
-    )
+    with executor(workers, tmp_path / "cache"):
+        comparison = bitpick.compare(
+            path, data, recipes=[*FLOAT, *QUANTIZED], task="deviation", bench_seconds=0, targets=["host"], out=out
+        )
     rows = {row.id: row for row in comparison.rows}
     assert {name: row.reason for name, row in rows.items() if row.status != "ok"} == {}
     for row in rows.values():

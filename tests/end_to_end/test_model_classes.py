@@ -1,4 +1,4 @@
-"""The classes of networks that people ship, each built and trained here, through `standard`."""
+"""The classes of networks that people ship, each built and trained here, through every engine."""
 
 from __future__ import annotations
 
@@ -26,6 +26,18 @@ NETS = {
 }
 
 
+# The quantized build that each engine is known for. The first network goes through all of `standard`.
+QUANTIZED = (
+    "executorch:s8s8-per_channel-histogram",
+    "litert:s8s8-per_channel-minmax",
+    "onnxruntime:s8u8-per_channel-minmax",
+    "openvino:s8u8-per_channel-minmax",
+    "pytorch_fx:s8u8-per_channel-histogram",
+    "pytorch_pt2e:s8u8-per_channel-histogram",
+)
+RECIPES = [recipe for each in QUANTIZED for recipe in (f"{each.partition(':')[0]}:float32", each)]
+
+
 @pytest.fixture(scope="module", params=NETS)
 def run(request, workers, tmp_path_factory) -> dict:
     """A run of one of them; nothing of what it was made from was installed by hand."""
@@ -37,6 +49,7 @@ def run(request, workers, tmp_path_factory) -> dict:
     model = made.stdout.strip().splitlines()[-1]
     source = bitpick.Source(model, trusted=True)
     options = {"calibration_size": 300, "targets": ["host"], "bench_seconds": 0, "out": folder / "run"}
+    options["recipes"] = [] if name == "depthwise" else RECIPES
     with executor(workers, folder / "cache"):
         bitpick.compare(source, folder, **options, **NETS[name][2])
     return {"name": name, **json.loads((folder / "run" / "run.json").read_text())}

@@ -74,8 +74,13 @@ def _fed(sample: NDArray[Any], axis: int | None, shape: Shape) -> tuple[NDArray[
 
 
 def _batch(sample: tuple[int, ...], axis: int, shape: Shape) -> int:
-    """Where an input has its batch: as in the user's model, or at the front, where a conversion moved it to."""
-    if shape is None or axis == 0 or shape[axis] is None or shape[0] not in (None, 1):
+    """Where an input has its batch: as in the user's model, or at the front, where a conversion moved it to.
+
+    A file that does not tell its shapes is TorchScript or compiled, which no user's model is: a conversion made it.
+    """
+    if shape is None:
+        return 0
+    if axis == 0 or shape[axis] is None or shape[0] not in (None, 1):
         return axis
     return 0 if all(size in (None, own) for size, own in zip(shape[1:], sample, strict=True)) else axis
 
