@@ -14,14 +14,14 @@ import tempfile
 from pathlib import Path
 
 from bitpick import api
-from bitpick.comparison.job import FUNCTIONS
 from bitpick.datasets.dataset import Dataset, Samples
 from bitpick.datasets.sampling import draw
 from bitpick.engines.registry import engine
 from bitpick.executors.pool import Worker
-from bitpick.host import this_host
-from bitpick.model import Format
+from bitpick.models.model import Format
+from bitpick.pipeline.job import FUNCTIONS
 from bitpick.recipe import Recipe
+from bitpick.targets.host import this_host
 from parts import pictures
 
 RECIPES = (

@@ -27,7 +27,7 @@ KINDS = 64  # different pictures; the others are copies, as drawing takes longer
 READ = """
 import json, resource, sys, time
 from bitpick.datasets.load import load
-from bitpick.model import Signature, Tensor
+from bitpick.models.model import Signature, Tensor
 
 folder, side = sys.argv[1], int(sys.argv[2])
 model = Signature((Tensor("image", (side, side, 3)),), (Tensor("scores", (10,)),))

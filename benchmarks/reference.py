@@ -20,7 +20,7 @@ from typing import Any
 
 import bitpick
 from bitpick.api import bundled_model
-from bitpick.result import Row, Run
+from bitpick.schema.run import Row, Run
 from parts import pictures
 
 KIB = 1024

@@ -177,8 +177,8 @@ def options() -> str:
 
 def presets() -> str:
     """Which recipes each preset has."""
-    from bitpick.comparison.request import PRESETS
-    from bitpick.host import Host
+    from bitpick.pipeline.request import PRESETS
+    from bitpick.targets.host import Host
 
     host = Host("any", "x86_64", ("avx512_bf16", "amx_bf16"), 1, "any", "any")  # one that has all that some CPUs have
     model: Any = None  # none of bitpick's own engines looks at it
@@ -200,7 +200,7 @@ def operators() -> str:
 
 def tasks() -> str:
     """What a model can be for."""
-    from bitpick.measures.tasks import described
+    from bitpick.tasks import described
 
     rows = ((f"`{e.kind}`", e.labels, e.output, code(e.metrics), e.margin) for e in described.tasks())
     return table(("task", "labels", "output", "judged by", "margin"), rows)
@@ -208,7 +208,7 @@ def tasks() -> str:
 
 def metrics() -> str:
     """What builds can be judged by."""
-    from bitpick.measures.tasks import described
+    from bitpick.tasks import described
 
     rows = (
         (f"`{e.measure.name}`", e.says, "higher" if e.measure.higher_is_better else "lower", e.drop, e.source)
@@ -224,7 +224,7 @@ def _classes(annotation: Any) -> list[Any]:
 
 def schema() -> str:
     """run.json: every part of it, a table each, in the order in which a reader meets them."""
-    from bitpick.result import Run
+    from bitpick.schema.run import Run
 
     whole = Run.model_json_schema()
     parts = {"Run": whole} | {name: whole["$defs"][name] for name in _named(whole, whole["$defs"])}

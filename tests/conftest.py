@@ -18,8 +18,8 @@ from onnx import TensorProto, helper
 from bitpick.datasets.dataset import Dataset, Split
 from bitpick.engines import registry
 from bitpick.engines.engine import Engine
-from bitpick.engines.fake import FakeEngine
-from bitpick.engines.onnxruntime import OnnxRuntimeEngine
+from bitpick.engines.fake.engine import FakeEngine
+from bitpick.engines.onnxruntime.engine import OnnxRuntimeEngine
 from tests.kept import Kept
 
 settings.register_profile("shared", deadline=None)  # how long one example takes says more of the machine
@@ -105,7 +105,7 @@ def use_engines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def use(*engines: Engine) -> None:
         table = {engine.name: engine for engine in engines}
         monkeypatch.setattr(registry, "engines", lambda: table)
-        for module in ("comparison.request", "comparison.forms", "comparison.compare"):
+        for module in ("pipeline.request", "pipeline.forms", "comparison.compare"):
             monkeypatch.setattr(f"bitpick.{module}.engines", lambda: table, raising=False)
 
     return use

@@ -36,6 +36,6 @@ class Kept(WorkerPool):
 def executor(made: Any, cache: Path) -> Iterator[None]:
     """Let every run have this executor, and a cache of data sets that is not the user's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bitpick.api.WorkerPool", lambda *_, **__: made)
+        patch.setattr("bitpick.api.comparing.WorkerPool", lambda *_, **__: made)
         patch.setenv("BITPICK_CACHE", str(cache))
         yield

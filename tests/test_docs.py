@@ -9,15 +9,16 @@ import yaml
 
 from bitpick.api import bundled_model
 from bitpick.comparison.compare import Comparison, new_run
-from bitpick.comparison.listener import Silent
-from bitpick.comparison.request import make_request
-from bitpick.comparison.store import Store
 from bitpick.datasets import options
-from bitpick.engines.onnxruntime import OnnxRuntimeEngine
+from bitpick.engines.onnxruntime.engine import OnnxRuntimeEngine
 from bitpick.engines.registry import engines
 from bitpick.executors.inline import InlineExecutor
-from bitpick.host import target, this_host
+from bitpick.pipeline.listener import Silent
+from bitpick.pipeline.request import make_request
+from bitpick.pipeline.store import Store
 from bitpick.recipe import Recipe
+from bitpick.targets.host import this_host
+from bitpick.targets.target import target
 from tests.pages import PAGES, blocks
 
 README = PAGES["README.md"].read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from bitpick.cli import app
-from bitpick.result import Row
+from bitpick.schema.run import Row
 from tests.pages import PAGES, ROOT
 
 

@@ -10,13 +10,8 @@ import onnx
 import pytest
 
 from bitpick.comparison import compare as module
-from bitpick.comparison import store as stores
 from bitpick.comparison.compare import Comparison, new_run
-from bitpick.comparison.job import open_build
-from bitpick.comparison.listener import Silent
-from bitpick.comparison.request import make_request
-from bitpick.comparison.store import Store
-from bitpick.engines.fake import FakeEngine
+from bitpick.engines.fake.engine import FakeEngine
 from bitpick.errors import (
     DataError,
     ModelError,
@@ -27,8 +22,13 @@ from bitpick.errors import (
     raised_by_library,
 )
 from bitpick.executors.inline import InlineExecutor
-from bitpick.fingerprint import Coverage, Grid
-from bitpick.host import this_host
+from bitpick.pipeline import store as stores
+from bitpick.pipeline.job import open_build
+from bitpick.pipeline.listener import Silent
+from bitpick.pipeline.request import make_request
+from bitpick.pipeline.store import Store
+from bitpick.schema.fingerprint import Coverage, Grid
+from bitpick.targets.host import this_host
 from tests.conftest import linear_model
 
 
@@ -499,9 +499,9 @@ def test_an_engines_own_hop_that_fails_costs_its_rows_alone(model_file, dataset,
     """Sabotage: an engine's last conversion changes the model; the rows of the other engine do not care."""
     from bitpick.conversion import route as routes
     from bitpick.conversion.hop import Hop
-    from bitpick.engines.fake import FakeEngine
-    from bitpick.engines.onnxruntime import OnnxRuntimeEngine
-    from bitpick.model import Format
+    from bitpick.engines.fake.engine import FakeEngine
+    from bitpick.engines.onnxruntime.engine import OnnxRuntimeEngine
+    from bitpick.models.model import Format
 
     class Picky(FakeEngine):
         name = "picky"

@@ -14,21 +14,21 @@ from rich.console import Console
 from sklearn import metrics as sklearn
 
 from bitpick.comparison import alone
-from bitpick.comparison import store as stores
 from bitpick.comparison.compare import Comparison, new_run
-from bitpick.comparison.gate import Rules, gate
-from bitpick.comparison.job import open_build
-from bitpick.comparison.listener import Silent
-from bitpick.comparison.request import make_request
-from bitpick.comparison.store import Store
 from bitpick.datasets.dataset import Dataset, Split
 from bitpick.datasets.labels import encode
 from bitpick.errors import DataError, RequestError
 from bitpick.executors.inline import InlineExecutor
-from bitpick.host import this_host
-from bitpick.judging import Judging
+from bitpick.models.source import Source
+from bitpick.pipeline import store as stores
+from bitpick.pipeline.job import open_build
+from bitpick.pipeline.listener import Silent
+from bitpick.pipeline.request import make_request
+from bitpick.pipeline.store import Store
 from bitpick.reports import html, markdown, terminal
-from bitpick.source import Source
+from bitpick.schema.judging import Judging
+from bitpick.selection.gate import Rules, gate
+from bitpick.targets.host import this_host
 
 FLOAT, TENSOR, CHANNEL = "fake:float32", "fake:s8s8-per_tensor-minmax", "fake:s8u8-per_channel-minmax"
 COUNT = 400

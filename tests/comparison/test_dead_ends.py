@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from bitpick.comparison.dead_ends import next_steps, no_quantized_row
-from tests.comparison.test_recommend import TASK, made, request
-from tests.test_missing import row
+from tests.schema.test_missing import row
+from tests.selection.test_recommend import TASK, made, request
 
 
 def test_the_commonest_reasons_are_told_with_their_engines_and_the_next_step():

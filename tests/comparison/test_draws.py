@@ -7,22 +7,22 @@ import json
 import numpy as np
 import pytest
 
-from bitpick.comparison import store as stores
-from bitpick.comparison.claims import with_claims
 from bitpick.comparison.compare import Comparison, new_run
 from bitpick.comparison.draws import matter, over_draws
-from bitpick.comparison.listener import Silent
-from bitpick.comparison.request import make_request
-from bitpick.comparison.store import Store
-from bitpick.engines.engine import Capability
-from bitpick.engines.fake import FakeEngine
-from bitpick.engines.onnxruntime import OnnxRuntimeEngine
+from bitpick.engines.capability import Capability
+from bitpick.engines.fake.engine import FakeEngine
+from bitpick.engines.onnxruntime.engine import OnnxRuntimeEngine
 from bitpick.errors import EngineError, RequestError
 from bitpick.executors.inline import InlineExecutor
-from bitpick.host import this_host
-from bitpick.result import Recommendation
+from bitpick.pipeline import store as stores
+from bitpick.pipeline.listener import Silent
+from bitpick.pipeline.request import make_request
+from bitpick.pipeline.store import Store
+from bitpick.schema.run import Recommendation
+from bitpick.selection.claims import with_claims
 from bitpick.statistics import mean_over_draws
-from tests.comparison.test_recommend import TARGETS, TASK, N, made, recommended
+from bitpick.targets.host import this_host
+from tests.selection.test_recommend import TARGETS, TASK, N, made, recommended
 
 DRAWN = "fake:s8u8-per_channel-minmax+drawn"
 STILL = "fake:s8s8-per_tensor-minmax"
@@ -142,8 +142,8 @@ def test_a_recipe_without_calibration_samples_is_left_out_with_the_reason(model_
         capabilities = (*FakeEngine.capabilities, Capability(("s8weights",)))
 
         def inspect(self, build, sample):
-            from bitpick.engines.graphs.executed import FLOAT32, Executed, Operator
-            from bitpick.fingerprint import Grid
+            from bitpick.engines.executed import FLOAT32, Executed, Operator
+            from bitpick.schema.fingerprint import Grid
 
             if build.recipe.dtypes != "s8weights":
                 return super().inspect(build, sample)

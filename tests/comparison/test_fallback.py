@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bitpick.comparison import store as stores
 from bitpick.comparison.compare import Comparison, new_run
-from bitpick.comparison.listener import Silent
-from bitpick.comparison.request import make_request
-from bitpick.comparison.store import Store
-from bitpick.engines.engine import Capability, Offer
-from bitpick.engines.fake import FakeEngine
-from bitpick.engines.graphs.executed import Operator, dynamic_grid
-from bitpick.engines.onnxruntime import OnnxRuntimeEngine
+from bitpick.engines.capability import Capability, Offer
+from bitpick.engines.executed import Operator, dynamic_grid
+from bitpick.engines.fake.engine import FakeEngine
+from bitpick.engines.onnxruntime.engine import OnnxRuntimeEngine
 from bitpick.errors import EngineError
 from bitpick.executors.inline import InlineExecutor
-from bitpick.fingerprint import Grid
-from bitpick.host import this_host
+from bitpick.pipeline import store as stores
+from bitpick.pipeline.listener import Silent
+from bitpick.pipeline.request import make_request
+from bitpick.pipeline.store import Store
 from bitpick.recipe import Recipe, baseline
+from bitpick.schema.fingerprint import Grid
+from bitpick.targets.host import this_host
 
 STATIC, DYNAMIC, WEIGHTS = "fake:s8s8-per_tensor-minmax", "fake:s8dynamic", "fake:s8weights"
 

@@ -8,15 +8,15 @@ import shutil
 import numpy as np
 import pytest
 
-from bitpick import runs
-from bitpick.comparison import store as stores
+from bitpick.api import runs
 from bitpick.comparison.compare import Comparison, new_run
-from bitpick.comparison.listener import Silent
-from bitpick.comparison.request import make_request
-from bitpick.comparison.store import Store
 from bitpick.errors import DataError, OutputError, RequestError
 from bitpick.executors.inline import InlineExecutor
-from bitpick.host import this_host
+from bitpick.pipeline import store as stores
+from bitpick.pipeline.listener import Silent
+from bitpick.pipeline.request import make_request
+from bitpick.pipeline.store import Store
+from bitpick.targets.host import this_host
 from tests import alone
 
 BUILD = "fake:s8s8-per_tensor-minmax"

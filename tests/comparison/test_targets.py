@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import numpy as np
 import pytest
 
-from bitpick import host as hosts
-from bitpick.comparison import store as stores
 from bitpick.comparison.compare import Comparison, new_run
-from bitpick.comparison.listener import Silent
-from bitpick.comparison.request import make_request
-from bitpick.comparison.store import Store
 from bitpick.datasets.dataset import Dataset, Split
 from bitpick.errors import RequestError, WorkerError
 from bitpick.executors.inline import InlineExecutor
-from bitpick.host import AVX2, this_host
+from bitpick.pipeline import store as stores
+from bitpick.pipeline.listener import Silent
+from bitpick.pipeline.request import make_request
+from bitpick.pipeline.store import Store
+from bitpick.targets.host import this_host
+from bitpick.targets.target import AVX2
 
 U8 = "fake:s8u8-per_channel-minmax"
 REPAIRED = f"{U8}+reduced_range"
@@ -175,7 +176,7 @@ def test_two_targets_of_one_name_are_refused_and_the_same_one_twice_is_one(model
 
 @pytest.mark.parametrize("emulator", ["/usr/bin/qemu-x86_64", None])
 def test_what_would_be_recommended_is_checked_unasked_where_the_emulator_is(compare, monkeypatch, emulator):
-    monkeypatch.setattr(hosts.shutil, "which", lambda name: emulator)
+    monkeypatch.setattr(shutil, "which", lambda name: emulator)
     run = compare(host=with_isa("avx2", "avx512_vnni"))
     checked = {row.recipe for row in run.rows if row.target == AVX2.name}
     best = {run.recommendation.id, run.recommendation.by_use["accuracy"], run.recommendation.by_use["size"]}
@@ -190,7 +191,7 @@ def test_what_would_be_recommended_is_checked_unasked_where_the_emulator_is(comp
 
 
 def test_a_cpu_without_vnni_needs_no_emulator(compare, monkeypatch):
-    monkeypatch.setattr(hosts.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     run = compare(host=with_isa("avx2"))
     assert {row.target for row in run.rows} == {"host"}
     assert "Not checked" not in run.recommendation.because[-1]

@@ -6,16 +6,16 @@ import json
 
 import pytest
 
-from bitpick.comparison import lanes, speed
-from bitpick.comparison import store as stores
 from bitpick.comparison.compare import Comparison, new_run
-from bitpick.comparison.listener import Silent
-from bitpick.comparison.request import make_request
-from bitpick.comparison.store import Store
 from bitpick.errors import RequestError, RunError, WorkerError
 from bitpick.executors.inline import InlineExecutor
-from bitpick.host import this_host
 from bitpick.measures import latency
+from bitpick.pipeline import store as stores
+from bitpick.pipeline.listener import Silent
+from bitpick.pipeline.request import make_request
+from bitpick.pipeline.store import Store
+from bitpick.speed import lanes, measuring
+from bitpick.targets.host import this_host
 
 PLAIN, OTHER = "fake:s8s8-per_tensor-minmax", "fake:s8s8-per_channel-minmax"
 
@@ -33,7 +33,7 @@ class Broken(InlineExecutor):
 def compare(model_file, dataset, fake_engine, tmp_path, monkeypatch):
     monkeypatch.setattr(latency, "_OPEN", {})
     monkeypatch.setattr(lanes, "_WARM_SECONDS", 0.01)
-    monkeypatch.setattr(speed, "_MOST_ROUNDS", 3)
+    monkeypatch.setattr(measuring, "_MOST_ROUNDS", 3)
 
     def run(fresh=InlineExecutor, **fields):
         asked = {"calibration_size": 50, "targets": ("host",), "margin": "20", "bench_seconds": 20}

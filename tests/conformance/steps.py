@@ -13,7 +13,7 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Build, Engine, SessionSettings
 from bitpick.engines.registry import engine
 from bitpick.measures import coverage, sqnr
-from bitpick.model import Format
+from bitpick.models.model import Format
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe, baseline, pattern_of
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bitpick.comparison.form_job import FUNCTIONS
 from bitpick.conversion.route import hops, route
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Engine
 from bitpick.engines.registry import engines
 from bitpick.errors import RecipeError
-from bitpick.host import this_host
-from bitpick.model import Format, Model, Signature, Tensor
+from bitpick.models.model import Format, Model, Signature, Tensor
+from bitpick.pipeline.form_job import FUNCTIONS
 from bitpick.recipe import PRESETS, Recipe, baseline
+from bitpick.targets.host import this_host
 
 ROOT = Path(__file__).parents[2]
 ENDS = Signature((Tensor("image", (8, 8, 3)),), (Tensor("scores", (4,)),))

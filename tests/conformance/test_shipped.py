@@ -15,18 +15,18 @@ import numpy as np
 import pytest
 import yaml
 
-from bitpick import runs
-from bitpick.comparison import store as stores
+from bitpick.api import runs
 from bitpick.comparison.compare import Comparison, new_run
-from bitpick.comparison.listener import Silent
-from bitpick.comparison.request import make_request
-from bitpick.comparison.store import Store
 from bitpick.datasets.dataset import Dataset, Split
 from bitpick.engines.registry import engines
-from bitpick.host import this_host
+from bitpick.models.source import Source
+from bitpick.pipeline import store as stores
+from bitpick.pipeline.listener import Silent
+from bitpick.pipeline.request import make_request
+from bitpick.pipeline.store import Store
 from bitpick.recipe import Recipe
-from bitpick.result import Row
-from bitpick.source import Source
+from bitpick.schema.run import Row
+from bitpick.targets.host import this_host
 from tests import alone
 
 COUNT = 40

@@ -54,7 +54,7 @@ def read(source: str, inputs: str) -> dict[str, Any]:
 def ship(source: str, out: str) -> list[str]:
     """The policies in the file that the Keras build ships."""
     from bitpick.conversion import keras_precision
-    from bitpick.engines.keras import KerasEngine
+    from bitpick.engines.keras.engine import KerasEngine
     from bitpick.recipe import baseline
 
     Path(out).mkdir()

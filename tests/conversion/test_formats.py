@@ -12,8 +12,8 @@ import pytest
 from bitpick.conversion.route import route
 from bitpick.errors import ModelError
 from bitpick.executors.pool import WorkerPool
-from bitpick.model import Format
-from bitpick.source import Source
+from bitpick.models.model import Format
+from bitpick.models.source import Source
 from tests.conversion import format_steps as steps
 
 pytestmark = pytest.mark.frameworks

@@ -44,7 +44,7 @@ def one_by_one(path):
 
 
 def built(folder, name, recipe, tmp_path):
-    from bitpick.engines.litert import LiteRtEngine
+    from bitpick.engines.litert.engine import LiteRtEngine
 
     engine = LiteRtEngine()
     samples = Samples(inputs=(folder / "images.npy",), preprocessing=(Preprocessing(),), count=5, sha256="0")

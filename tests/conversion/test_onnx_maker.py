@@ -9,8 +9,8 @@ from onnx.reference import ReferenceEvaluator
 from bitpick.conversion import canonical_onnx, onnx_file, onnx_precision
 from bitpick.conversion import onnx_maker as module
 from bitpick.errors import ConversionError, ModelError
-from bitpick.onnx_traits import of_model
-from bitpick.source import Source
+from bitpick.models.onnx_traits import of_model
+from bitpick.models.source import Source
 
 RNG = np.random.default_rng(0)
 

@@ -4,7 +4,7 @@ import itertools
 
 from bitpick.conversion.route import hops, reference_of, route
 from bitpick.executors.executor import resolve
-from bitpick.model import Format
+from bitpick.models.model import Format
 
 
 def names(source, target):

@@ -5,7 +5,7 @@ import pytest
 
 from bitpick.conversion import verify
 from bitpick.conversion.route import hops
-from bitpick.verified import Hop
+from bitpick.schema.hop import Hop
 
 HOP = hops()[0]
 REFERENCE = np.random.default_rng(0).random((20, 4), dtype=np.float32)

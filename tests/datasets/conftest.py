@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bitpick.model import Signature, Tensor
+from bitpick.models.model import Signature, Tensor
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from bitpick.datasets.load import load
 from bitpick.datasets.options import checked
 from bitpick.errors import DataError
-from bitpick.model import Signature, Tensor
+from bitpick.models.model import Signature, Tensor
 from tests.datasets.conftest import takes
 
 pytestmark = pytest.mark.usefixtures("own_cache")

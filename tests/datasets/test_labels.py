@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bitpick.datasets import labels
 from bitpick.errors import DataError
-from bitpick.model import Signature, Tensor
+from bitpick.models.model import Signature, Tensor
 from tests.datasets.conftest import takes
 
 WORDS = st.text(st.characters(categories=("Lu", "Ll")), min_size=1, max_size=6)

@@ -7,7 +7,7 @@ from bitpick.datasets import preparing
 from bitpick.datasets.dataset import Dataset, Split
 from bitpick.datasets.options import DataOptions, checked
 from bitpick.errors import DataError
-from bitpick.model import Signature, Tensor
+from bitpick.models.model import Signature, Tensor
 from bitpick.preprocessing import Preprocessing
 from tests.datasets.conftest import takes
 

@@ -10,7 +10,7 @@ from bitpick.datasets import streams
 from bitpick.datasets.load import data_source, load
 from bitpick.datasets.options import checked
 from bitpick.errors import DataError
-from bitpick.model import Signature, Tensor
+from bitpick.models.model import Signature, Tensor
 from tests.datasets.conftest import takes
 
 pytestmark = pytest.mark.usefixtures("own_cache")

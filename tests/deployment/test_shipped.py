@@ -17,9 +17,9 @@ from PIL import Image
 from bitpick.datasets import images
 from bitpick.deployment import shipped
 from bitpick.engines.engine import Build
-from bitpick.engines.fake import FakeEngine
-from bitpick.engines.onnxruntime import OnnxRuntimeEngine
-from bitpick.interface import Input, Interface, Output
+from bitpick.engines.fake.engine import FakeEngine
+from bitpick.engines.onnxruntime.engine import OnnxRuntimeEngine
+from bitpick.models.interface import Input, Interface, Output
 from bitpick.preprocessing import Decoding, Preprocessing
 from bitpick.recipe import Recipe
 from tests.alone import results, run_py

@@ -10,15 +10,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from bitpick.comparison import store as stores
 from bitpick.comparison.compare import new_run
-from bitpick.comparison.listener import Silent
-from bitpick.comparison.store import Store
 from bitpick.datasets.dataset import Dataset
 from bitpick.diagnosis.diagnose import Diagnosing
 from bitpick.diagnosis.request import make_diagnosis
-from bitpick.host import this_host
+from bitpick.pipeline import store as stores
+from bitpick.pipeline.listener import Silent
+from bitpick.pipeline.store import Store
 from bitpick.recipe import Recipe
+from bitpick.targets.host import this_host
 from tests.comparison.test_compare import Counting
 from tests.conftest import CLASSES, SIDE, split
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bitpick.diagnosed import Change, Layer
+from bitpick.schema.diagnosis import Change, Layer
 
 SAMPLES = 1000
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 from bitpick.diagnosis import advise
 from bitpick.diagnosis.scoped import changed, without
 from bitpick.diagnosis.search import Tried
-from bitpick.evidence import VersusBaseline
 from bitpick.recipe import Recipe
+from bitpick.schema.evidence import VersusBaseline
 from tests.diagnosis.layers import change, layer
 
 PLAIN = Recipe.parse("onnxruntime:u8u8-per_tensor-minmax")

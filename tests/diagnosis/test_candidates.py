@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from bitpick.diagnosis.candidates import calibrations, granularities, noisiest, ranked
-from bitpick.engines.onnxruntime import OnnxRuntimeEngine
-from bitpick.engines.pytorch_fx import PyTorchFxEngine
+from bitpick.engines.onnxruntime.engine import OnnxRuntimeEngine
+from bitpick.engines.pytorch_fx.engine import PyTorchFxEngine
 from bitpick.recipe import Recipe
 from tests.diagnosis.layers import change, layer
 

@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from bitpick.comparison import store as stores
-from bitpick.engines.fake import FakeEngine
+from bitpick.engines.fake.engine import FakeEngine
 from bitpick.errors import EngineError, RequestError, RunError
+from bitpick.pipeline import store as stores
 from bitpick.recipe import Recipe, pattern_of
 from tests.conftest import CLASSES
 

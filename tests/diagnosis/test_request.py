@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from bitpick.comparison.request import make_request
 from bitpick.diagnosis.request import check, make_diagnosis
 from bitpick.errors import RecipeError, RequestError
+from bitpick.pipeline.request import make_request
 from bitpick.recipe import Recipe
 
 NAME = "fake:s8u8-per_channel-minmax"
@@ -39,7 +39,7 @@ def test_what_has_no_layers_to_look_at_is_refused_with_what_to_do():
 
 
 def test_what_is_not_installed_is_said(monkeypatch):
-    from bitpick.engines.onnxruntime import OnnxRuntimeEngine
+    from bitpick.engines.onnxruntime.engine import OnnxRuntimeEngine
 
     monkeypatch.setattr(OnnxRuntimeEngine, "missing", lambda self: "x not installed: pip install y")
     with pytest.raises(RecipeError, match="pip install y"):

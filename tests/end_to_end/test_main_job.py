@@ -103,7 +103,8 @@ def test_the_slow_row_is_flagged_and_explained(mlperf_model, tmp_path):
 
 
 def test_what_would_be_recommended_was_checked_on_a_cpu_without_vnni(basic):
-    from bitpick.host import AVX2, VNNI, this_host
+    from bitpick.targets.host import this_host
+    from bitpick.targets.target import AVX2, VNNI
 
     if reason := AVX2.missing(this_host()):
         lacks("emulator", reason)
@@ -117,7 +118,8 @@ def test_what_would_be_recommended_was_checked_on_a_cpu_without_vnni(basic):
 
 
 def test_a_build_that_saturates_without_vnni_is_found_and_repaired(mlperf_model, tmp_path):
-    from bitpick.host import AVX2, VNNI, this_host
+    from bitpick.targets.host import this_host
+    from bitpick.targets.target import AVX2, VNNI
 
     if reason := AVX2.missing(this_host()):
         lacks("emulator", reason)

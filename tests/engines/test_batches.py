@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bitpick.activations import BATCH_BYTES, Activations
+from bitpick.datasets.activations import BATCH_BYTES, Activations
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.batches import calibration_batches, calibration_size, joined, pieces
 from bitpick.errors import EngineError

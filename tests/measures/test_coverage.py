@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitpick.engines.graphs.executed import FLOAT32, Executed, Operator, activation_grid, weight_grid
+from bitpick.engines.executed import FLOAT32, Executed, Operator, activation_grid, weight_grid
 from bitpick.errors import EngineError
-from bitpick.fingerprint import Grid
 from bitpick.measures import coverage
 from bitpick.recipe import Recipe
+from bitpick.schema.fingerprint import Grid
 
 S8 = Grid(dtype="s8", granularity="per_channel", symmetric=True, bits=8)
 U8 = Grid(dtype="u8", granularity="per_tensor", symmetric=False, bits=8)

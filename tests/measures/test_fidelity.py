@@ -9,8 +9,8 @@ from scipy.special import softmax
 from scipy.stats import entropy
 
 from bitpick.measures.fidelity import fidelities, fidelity
-from bitpick.measures.tasks.classification import Classification
-from bitpick.measures.tasks.regression import Regression
+from bitpick.tasks.classification import Classification
+from bitpick.tasks.regression import Regression
 
 logits = arrays(np.float32, (20, 4), elements=st.floats(-5, 5, width=32))
 

@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bitpick.engines.fake import FakeEngine
-from bitpick.engines.graphs.executed import FLOAT32, Executed, Operator
-from bitpick.engines.onnxruntime import OnnxRuntimeEngine
-from bitpick.fingerprint import Grid
-from bitpick.host import this_host
+from bitpick.engines.executed import FLOAT32, Executed, Operator
+from bitpick.engines.fake.engine import FakeEngine
+from bitpick.engines.onnxruntime.engine import OnnxRuntimeEngine
 from bitpick.measures.findings import findings, weight_bytes
 from bitpick.recipe import Recipe
+from bitpick.schema.fingerprint import Grid
+from bitpick.targets.host import this_host
 
 STATIC = Recipe.parse("fake:s8u8-per_channel-minmax")
 S8 = Grid(dtype="s8", granularity="per_channel", symmetric=True, bits=8)

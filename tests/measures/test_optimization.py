@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bitpick.evidence import Unoptimized
 from bitpick.measures.optimization import checked, unoptimized
-from bitpick.measures.tasks.classification import Classification
+from bitpick.schema.evidence import Unoptimized
+from bitpick.tasks.classification import Classification
 
 TASK = Classification(classes=("a", "b", "c", "d"))
 TARGETS = np.array([0, 1, 2, 3])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bitpick.activations import BATCH_BYTES, Activations
+from bitpick.datasets.activations import BATCH_BYTES, Activations
 from bitpick.engines.engine import Session
 from bitpick.errors import EngineError, ModelError
 from bitpick.measures.outputs import check_independence, whole

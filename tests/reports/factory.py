@@ -9,24 +9,14 @@ from typing import Any
 import numpy as np
 
 from bitpick.datasets import pictures
-from bitpick.diagnosed import Change, Diagnosis, Example, Layer
-from bitpick.evidence import Accuracy, Fidelity, Finding, Metric, Unoptimized, VersusBaseline, VersusNative
-from bitpick.fingerprint import Coverage, Fingerprint, Grid
 from bitpick.recipe import Recipe
-from bitpick.result import (
-    File,
-    Flag,
-    Hop,
-    HostRecord,
-    ModelRecord,
-    Recommendation,
-    RequestRecord,
-    Row,
-    Run,
-)
-from bitpick.robustness import Draw, Fold, OverDraws
-from bitpick.sampled import CalibrationRecord, DataRecord, EvaluationRecord
-from bitpick.timing import Latency, SpeedRecord, Throughput
+from bitpick.schema.data import CalibrationRecord, DataRecord, EvaluationRecord
+from bitpick.schema.diagnosis import Change, Diagnosis, Example, Layer
+from bitpick.schema.evidence import Accuracy, Fidelity, Finding, Metric, Unoptimized, VersusBaseline, VersusNative
+from bitpick.schema.fingerprint import Coverage, Fingerprint, Grid
+from bitpick.schema.robustness import Draw, Fold, OverDraws
+from bitpick.schema.run import File, Flag, Hop, HostRecord, ModelRecord, Recommendation, RequestRecord, Row, Run
+from bitpick.schema.speed import Latency, SpeedRecord, Throughput
 
 OWN, PICK, UNSHOWN = "alpha:float32", "alpha:s8u8-per_channel-minmax", "alpha:u8u8-per_tensor-minmax"
 FLAGGED, SLOW, OTHER = "alpha:s8s8-per_tensor-minmax", "beta:s8dynamic", "beta:float32"

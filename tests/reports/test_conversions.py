@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from bitpick.reports import conversions
-from bitpick.verified import Exact, Hop
+from bitpick.schema.hop import Exact, Hop
 
 BASE = {"name": "a → b", "source": "a", "target": "b", "samples": 128, "max_abs_diff": 2e-6, "passed": True}
 

@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from bitpick.diagnosed import Diagnosis, Example
 from bitpick.recipe import Recipe
 from bitpick.reports import diagnosis
+from bitpick.schema.diagnosis import Diagnosis, Example
 from tests.diagnosis.layers import change, layer
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bitpick.failure import Failure
 from bitpick.reports import html, markdown, notebook, terminal
+from bitpick.schema.failure import Failure
 from tests.reports.test_markdown import run
 from tests.reports.test_terminal import shown
-from tests.test_missing import ROWS
+from tests.schema.test_missing import ROWS
 
 ERROR = Failure(
     kind="RunError",

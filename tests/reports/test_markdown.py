@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from bitpick.reports import markdown
-from bitpick.result import Run
-from bitpick.robustness import OverDraws
+from bitpick.schema.robustness import OverDraws
+from bitpick.schema.run import Run
 from tests.reports.factory import PICK, full_run
 
 ACCURACY = {"correct": 90, "total": 100, "value": 0.9, "interval": (0.8, 0.95), "per_class": {"ant": 0.8, "bee": 1.0}}

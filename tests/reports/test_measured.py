@@ -8,8 +8,8 @@ import re
 import pytest
 from rich.console import Console
 
-from bitpick.evidence import Fidelity, Measure, Metric
 from bitpick.reports import html, markdown, measured, notebook, terminal
+from bitpick.schema.evidence import Fidelity, Measure, Metric
 from tests.reports.factory import OWN, PICK, full_run, regression_run
 
 MAE = Measure(name="mae", unit="mm", higher_is_better=False)

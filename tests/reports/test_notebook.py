@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from bitpick.api.runs import Comparison
 from bitpick.reports import notebook
-from bitpick.runs import Comparison
 from tests.reports.factory import PICK, full_run
 from tests.reports.test_markdown import run
 

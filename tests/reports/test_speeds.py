@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bitpick.reports import speeds
-from bitpick.timing import BenchRecord
+from bitpick.schema.speed import BenchRecord
 from tests.reports.test_words import row
 
 

@@ -4,9 +4,9 @@ import io
 
 from rich.console import Console
 
-from bitpick.comparison.job import Job
+from bitpick.pipeline.job import Job
 from bitpick.reports import terminal
-from bitpick.robustness import OverDraws
+from bitpick.schema.robustness import OverDraws
 from tests.reports.factory import full_run
 from tests.reports.test_markdown import over_draws, run
 

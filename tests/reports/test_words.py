@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from bitpick.evidence import VersusNative
-from bitpick.fingerprint import Coverage, Grid
 from bitpick.reports import words
-from bitpick.result import Row
-from bitpick.robustness import OverDraws
+from bitpick.schema.evidence import VersusNative
+from bitpick.schema.fingerprint import Coverage, Grid
+from bitpick.schema.robustness import OverDraws
+from bitpick.schema.run import Row
 from tests.reports.test_markdown import over_draws, run
 
 

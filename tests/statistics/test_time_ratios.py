@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bitpick.schema.speed import verdict
 from bitpick.statistics.time_ratios import Ratio, least, of_least, of_pairs, widened
-from bitpick.timing import verdict
 
 RNG = np.random.default_rng(0)
 

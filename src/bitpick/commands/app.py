@@ -79,8 +79,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         except (BrokenPipeError, typer.Exit, typer.Abort):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends as one message and not as a traceback
-            from bitpick.comparison import logs
             from bitpick.errors import unexpected
+            from bitpick.pipeline import logs
 
             known = unexpected(error)
             known.logs = logs.new_folder()
@@ -95,8 +95,8 @@ def _fail(error: BitpickError, as_json: bool) -> NoReturn:
     """End the command with what went wrong, for people and, where it was asked for, as JSON."""
     typer.echo(f"bitpick: {error}", err=True)
     if as_json:
-        from bitpick import printing
-        from bitpick.failure import Failure
+        from bitpick.commands import printing
+        from bitpick.schema.failure import Failure
 
         logs = None if error.logs is None else str(error.logs)
         printing.print_json({"error": Failure.of(error, logs).model_dump(exclude_none=True)})
@@ -105,7 +105,7 @@ def _fail(error: BitpickError, as_json: bool) -> NoReturn:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from bitpick import __version__
+        from bitpick.version import __version__
 
         typer.echo(f"bitpick {__version__}")
         raise typer.Exit

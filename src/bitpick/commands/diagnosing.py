@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bitpick import printing
+from bitpick.commands import printing
 from bitpick.commands.app import (
     AcceptBaseline,
     CalibrationSize,
@@ -50,8 +50,8 @@ def diagnose(
 ) -> None:
     """Find out which layers of a quantized build hurt, and what to try next."""
     from bitpick import api
+    from bitpick.models.source import Source
     from bitpick.reports import terminal
-    from bitpick.source import Source
 
     with terminal.LiveRows(printing.stderr()) as listener:
         done = api.diagnose(

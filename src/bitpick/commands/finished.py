@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bitpick import printing
+from bitpick.commands import printing
 from bitpick.commands.app import Data, Json, TrustModel, command
 from bitpick.commands.data_options import DataSaid, reads_data
 
@@ -27,8 +27,8 @@ def bench(
 ) -> None:
     """Time builds beside the first of them, and say what the times show."""
     from bitpick import api
+    from bitpick.models.source import Source
     from bitpick.reports import terminal
-    from bitpick.source import Source
 
     with terminal.LiveRows(printing.stderr(), notes=True) as listener:
         done = api.bench(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bitpick import printing
+from bitpick.commands import printing
 from bitpick.commands.app import (
     AcceptBaseline,
     CalibrationSize,
@@ -104,8 +104,8 @@ def compare(
 ) -> None:
     """Make and measure every build worth shipping, and name the one to ship."""
     from bitpick import api
+    from bitpick.models.source import Source
     from bitpick.reports import terminal
-    from bitpick.source import Source
 
     with terminal.LiveRows(printing.stderr()) as listener:
         done = api.compare(
@@ -160,8 +160,8 @@ def convert(
 ) -> None:
     """Convert a model, and verify each hop on real samples."""
     from bitpick import api
+    from bitpick.models.source import Source
     from bitpick.reports import terminal
-    from bitpick.source import Source
 
     with terminal.LiveRows(printing.stderr(), notes=True) as listener:
         source = Source(str(model), trust_model, keras_builder, state_dict)
@@ -192,9 +192,9 @@ def quantize(
 ) -> None:
     """Make one build."""
     from bitpick import api
+    from bitpick.models.source import Source
     from bitpick.recipe import Recipe
     from bitpick.reports import terminal
-    from bitpick.source import Source
 
     with terminal.LiveRows(printing.stderr(), notes=True) as listener:
         files = api.quantize(
@@ -233,8 +233,8 @@ def evaluate(
 ) -> None:
     """Evaluate a model or a build: its metric with an interval, and of classes each one."""
     from bitpick import api
+    from bitpick.models.source import Source
     from bitpick.reports import terminal
-    from bitpick.source import Source
 
     with terminal.LiveRows(printing.stderr(), notes=True) as listener:
         source = Source(str(model), trust_model, keras_builder, state_dict)

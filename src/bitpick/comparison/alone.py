@@ -8,14 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bitpick.comparison import bench as timing
-from bitpick.comparison import fit, form_job, inspect_job, logs, making, suspicions
-from bitpick.comparison.arrays import read_outputs
-from bitpick.comparison.fit import LoadData
-from bitpick.comparison.forms import measured, runner_of, signature_of
-from bitpick.comparison.job import FUNCTIONS, open_build, predictions_file
-from bitpick.comparison.listener import Listener
-from bitpick.comparison.store import predictions
+from bitpick.artifacts.watch import Watch
 from bitpick.conversion.route import route
 from bitpick.datasets.dataset import Samples
 from bitpick.datasets.sampling import part
@@ -24,16 +17,23 @@ from bitpick.engines.registry import engine
 from bitpick.errors import DataError, ModelError, RecipeError
 from bitpick.executors.executor import Executor
 from bitpick.executors.pool import WorkerPool
-from bitpick.host import this_host
-from bitpick.judging import Judging
 from bitpick.measures import optimization, size
-from bitpick.measures.tasks.classification import Classification
-from bitpick.model import Format, Signature, model_files
+from bitpick.models.model import Format, Signature, model_files
+from bitpick.models.source import Source
+from bitpick.pipeline import fit, form_job, inspect_job, logs, making, suspicions
+from bitpick.pipeline.arrays import read_outputs
+from bitpick.pipeline.fit import LoadData
+from bitpick.pipeline.forms import measured, runner_of, signature_of
+from bitpick.pipeline.job import FUNCTIONS, open_build, predictions_file
+from bitpick.pipeline.listener import Listener
+from bitpick.pipeline.store import predictions
 from bitpick.recipe import Kind
-from bitpick.result import Row
-from bitpick.source import Source
-from bitpick.timing import BenchRecord
-from bitpick.watch import Watch
+from bitpick.schema.judging import Judging
+from bitpick.schema.run import Row
+from bitpick.schema.speed import BenchRecord
+from bitpick.speed import bench as timing
+from bitpick.targets.host import this_host
+from bitpick.tasks.classification import Classification
 
 CHECK_SAMPLES = 1000
 
@@ -124,7 +124,7 @@ def evaluate(model: Source, load_data: LoadData, listener: Listener, judging: Ju
 
 
 def bench(builds: Sequence[Source], load_data: LoadData, listener: Listener, **options: int) -> BenchRecord:
-    """Time builds beside the first of them, see `bitpick.comparison.bench`.
+    """Time builds beside the first of them, see `bitpick.speed.bench`.
 
     Args:
         builds: folders of builds, or model files, each run in the engine that runs its format as it is.

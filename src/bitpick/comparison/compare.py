@@ -8,24 +8,25 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from bitpick import __version__
-from bitpick.comparison import draws, evaluation_set, fallback, targets, times
+from bitpick.comparison import draws, fallback, targets, times
 from bitpick.comparison.dead_ends import no_quantized_row
-from bitpick.comparison.examples import examples
-from bitpick.comparison.fit import LoadData
-from bitpick.comparison.listener import Listener
-from bitpick.comparison.logs import keep_trace
-from bitpick.comparison.prepare import Preparation
-from bitpick.comparison.request import check_offered, offers
-from bitpick.comparison.rows import Rows
-from bitpick.comparison.store import Store
 from bitpick.engines.registry import engines, outside_distributions
 from bitpick.errors import BitpickError, RequestError, RunError, unexpected
 from bitpick.executors.executor import Executor
-from bitpick.failure import Failure
-from bitpick.host import Host, installed_version
-from bitpick.model import Format
-from bitpick.result import HostRecord, ModelRecord, RequestRecord, Run
+from bitpick.models.model import Format
+from bitpick.pipeline import evaluation_set
+from bitpick.pipeline.examples import examples
+from bitpick.pipeline.fit import LoadData
+from bitpick.pipeline.listener import Listener
+from bitpick.pipeline.logs import keep_trace
+from bitpick.pipeline.prepare import Preparation
+from bitpick.pipeline.request import check_offered, offers
+from bitpick.pipeline.rows import Rows
+from bitpick.pipeline.store import Store
+from bitpick.schema.failure import Failure
+from bitpick.schema.run import HostRecord, ModelRecord, RequestRecord, Run
+from bitpick.targets.host import Host
+from bitpick.version import __version__, installed_version
 
 _LIBRARIES = ("numpy", "onnx", "onnxruntime")
 

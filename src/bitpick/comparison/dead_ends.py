@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from bitpick.comparison.claims import samples_needed
 from bitpick.errors import RunError
-from bitpick.measures.tasks.classification import Classification
-from bitpick.measures.tasks.task import Task
-from bitpick.missing import left_out, missing
 from bitpick.recipe import PRESETS
-from bitpick.result import RequestRecord, Row
+from bitpick.schema.missing import left_out, missing
+from bitpick.schema.run import RequestRecord, Row
+from bitpick.selection.claims import samples_needed
+from bitpick.tasks.classification import Classification
+from bitpick.tasks.task import Task
 
 _SHOWN = 3  # reasons; the reports have all of them
 

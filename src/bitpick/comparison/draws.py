@@ -10,21 +10,21 @@ from pathlib import Path
 
 import numpy as np
 
-from bitpick import __version__
-from bitpick.comparison.claims import candidates
-from bitpick.comparison.inputs import Inputs
-from bitpick.comparison.job import predictions_file
-from bitpick.comparison.rows import Rows
-from bitpick.comparison.store import Store, predictions, write_whole
 from bitpick.datasets.dataset import Samples
 from bitpick.datasets.sampling import redraw
 from bitpick.errors import BitpickError
-from bitpick.measures.tasks.task import Answers, Targets, Task
-from bitpick.model import sha256_of
+from bitpick.models.model import sha256_of
+from bitpick.pipeline.inputs import Inputs
+from bitpick.pipeline.job import predictions_file
+from bitpick.pipeline.rows import Rows
+from bitpick.pipeline.store import Store, predictions, write_whole
 from bitpick.recipe import Recipe
-from bitpick.result import Recommendation, Row
-from bitpick.robustness import Draw, OverDraws
+from bitpick.schema.robustness import Draw, OverDraws
+from bitpick.schema.run import Recommendation, Row
+from bitpick.selection.claims import candidates
 from bitpick.statistics import mean_over_draws
+from bitpick.tasks.task import Answers, Targets, Task
+from bitpick.version import __version__
 
 _RECORD = "draw.json"  # written last: a draw without it is made again
 

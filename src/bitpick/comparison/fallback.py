@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bitpick.comparison.judge import OF_METRIC
-from bitpick.engines.engine import Offer
+from bitpick.engines.capability import Offer
 from bitpick.engines.registry import engine
-from bitpick.host import Host
-from bitpick.model import Model
+from bitpick.models.model import Model
 from bitpick.recipe import baseline
-from bitpick.result import RequestRecord, Row
+from bitpick.schema.run import RequestRecord, Row
+from bitpick.selection.judge import OF_METRIC
+from bitpick.targets.host import Host
 
 _REPEATED = "reference"  # the preset that repeats a published comparison, as it is
 _WIDEST = "full"  # the preset that has all recipes of an engine

@@ -11,19 +11,21 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.comparison import arrays, evaluation_set, judge, store, targets
-from bitpick.comparison.evaluation_set import EvaluationSet
-from bitpick.comparison.job import predictions_file
-from bitpick.comparison.rows import on_target
-from bitpick.comparison.store import Store
+from bitpick.comparison import targets
 from bitpick.deployment import results
 from bitpick.deployment.results import Results
 from bitpick.errors import DataError, OutputError, RequestError
-from bitpick.host import check_name
-from bitpick.measures.tasks.task import Answers, Targets, Task
-from bitpick.model import sha256_of
+from bitpick.models.model import sha256_of
+from bitpick.pipeline import arrays, evaluation_set, store
+from bitpick.pipeline.evaluation_set import EvaluationSet
+from bitpick.pipeline.job import predictions_file
+from bitpick.pipeline.rows import on_target
+from bitpick.pipeline.store import Store
 from bitpick.preprocessing import Arrays
-from bitpick.result import Row, Run
+from bitpick.schema.run import Row, Run
+from bitpick.selection import judge
+from bitpick.targets.target import check_name
+from bitpick.tasks.task import Answers, Targets, Task
 
 
 @dataclass(frozen=True)

@@ -10,29 +10,29 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bitpick.comparison import logs, plan, schedule, suspicions
 from bitpick.comparison.compare import new_run
-from bitpick.comparison.fit import LoadData
-from bitpick.comparison.forms import start_form, unreachable
-from bitpick.comparison.inputs import Inputs
-from bitpick.comparison.job import Job, open_build
-from bitpick.comparison.listener import Listener
-from bitpick.comparison.prepare import Preparation
-from bitpick.comparison.request import make_request
-from bitpick.comparison.schedule import Result
-from bitpick.comparison.store import Store
-from bitpick.engines.engine import Offer
+from bitpick.engines.capability import Offer
 from bitpick.engines.registry import engine
 from bitpick.errors import BitpickError, OutputError, RecipeError
 from bitpick.executors.executor import Executor
 from bitpick.executors.pool import WorkerPool
-from bitpick.host import this_host
 from bitpick.measures import size
-from bitpick.model import Format, Model
+from bitpick.models.model import Format, Model
+from bitpick.models.source import Source
+from bitpick.pipeline import logs, plan, schedule, suspicions
+from bitpick.pipeline.fit import LoadData
+from bitpick.pipeline.forms import start_form, unreachable
+from bitpick.pipeline.inputs import Inputs
+from bitpick.pipeline.job import Job, open_build
+from bitpick.pipeline.listener import Listener
+from bitpick.pipeline.prepare import Preparation
+from bitpick.pipeline.request import make_request
+from bitpick.pipeline.schedule import Result
+from bitpick.pipeline.store import Store
 from bitpick.recipe import Recipe, did_you_mean
-from bitpick.result import File
-from bitpick.source import Source
-from bitpick.verified import Hop as HopRecord
+from bitpick.schema.hop import Hop as HopRecord
+from bitpick.schema.run import File
+from bitpick.targets.host import this_host
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,17 @@ from typing import Protocol
 
 from pydantic import TypeAdapter
 
-from bitpick.comparison.cross_fit import cross_fit
 from bitpick.comparison.dead_ends import next_steps
-from bitpick.comparison.recommend import recommend
-from bitpick.comparison.rows import Rows
-from bitpick.engines.engine import Offer
+from bitpick.engines.capability import Offer
 from bitpick.engines.registry import engine
-from bitpick.host import AVX2, VNNI, Host, Target
-from bitpick.measures.tasks.classification import Classification
-from bitpick.measures.tasks.task import Answers, Targets, Task
-from bitpick.result import Recommendation, RequestRecord, Row
+from bitpick.pipeline.rows import Rows
+from bitpick.schema.run import Recommendation, RequestRecord, Row
+from bitpick.selection.cross_fit import cross_fit
+from bitpick.selection.recommend import recommend
+from bitpick.targets.host import Host
+from bitpick.targets.target import AVX2, VNNI, Target
+from bitpick.tasks.classification import Classification
+from bitpick.tasks.task import Answers, Targets, Task
 
 
 class Table(Protocol):

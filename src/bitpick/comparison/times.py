@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from bitpick.comparison import speed
-from bitpick.comparison.forms import runner_of
-from bitpick.comparison.inputs import Inputs
-from bitpick.comparison.job import open_build
-from bitpick.comparison.listener import Listener
-from bitpick.comparison.rows import Rows
-from bitpick.comparison.store import Store
 from bitpick.executors.executor import Executor
-from bitpick.model import Format
+from bitpick.models.model import Format
+from bitpick.pipeline.forms import runner_of
+from bitpick.pipeline.inputs import Inputs
+from bitpick.pipeline.job import open_build
+from bitpick.pipeline.listener import Listener
+from bitpick.pipeline.rows import Rows
+from bitpick.pipeline.store import Store
 from bitpick.recipe import baseline
-from bitpick.timing import SpeedRecord
+from bitpick.schema.speed import SpeedRecord
+from bitpick.speed import measuring
 
 _LATER = 4  # what part of the budget is there for rows that come later, as repairs do
 
@@ -51,10 +51,10 @@ def measure(rows: Rows, store: Store, inputs: Inputs, fresh: Callable[[], Execut
     shown = {row.id for row in ok if row.versus_baseline is not None and row.versus_baseline.noninferior}
     left = max(budget - before.seconds, budget / _LATER)
     began = time.perf_counter()
-    found, untimed = speed.measure(builds, reference, shown, inputs.evaluation, fresh, left, listener)
+    found, untimed = measuring.measure(builds, reference, shown, inputs.evaluation, fresh, left, listener)
     for row in wanted:
         if row.id in found:
-            store.put(speed.with_speed(row, found[row.id]))
+            store.put(measuring.with_speed(row, found[row.id]))
             store.keep_timings(row.recipe, found[row.id].raw)
     run.speed = SpeedRecord(
         reference=reference,

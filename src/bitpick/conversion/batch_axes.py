@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bitpick.model import fits
+from bitpick.models.model import fits
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from bitpick.conversion.hop import Hop
 from bitpick.conversion.onnx_names import rename
 from bitpick.errors import ModelError, OperatorError
 from bitpick.library_errors import telling_line
-from bitpick.model import Format
-from bitpick.onnx_traits import of_model
+from bitpick.models.model import Format
+from bitpick.models.onnx_traits import of_model
 
 if TYPE_CHECKING:
     import onnx

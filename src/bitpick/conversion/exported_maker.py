@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitpick.conversion import exported_batch, exported_program, rounding, training_mode, user_code, verify
+from bitpick.conversion import exported_batch, exported_program, rounding, training_mode, verify
 from bitpick.conversion.made import Made
 from bitpick.errors import ModelError, OperatorError
 from bitpick.library_errors import telling_line
+from bitpick.models import user_code
 
 if TYPE_CHECKING:
     import torch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bitpick.model import Format
+from bitpick.models.model import Format
 
 
 @dataclass(frozen=True)

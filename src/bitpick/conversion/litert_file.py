@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bitpick.activations import Activations, of_graph
+from bitpick.datasets.activations import Activations, of_graph
 from bitpick.errors import ModelError
 from bitpick.library_errors import telling_line
 from bitpick.preprocessing import Arrays

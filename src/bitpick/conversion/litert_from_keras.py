@@ -8,7 +8,7 @@ from pathlib import Path
 from bitpick.conversion.hop import Hop
 from bitpick.errors import OperatorError
 from bitpick.library_errors import telling_line
-from bitpick.model import Format
+from bitpick.models.model import Format
 
 HOP = Hop(
     Format.KERAS,

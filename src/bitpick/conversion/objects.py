@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bitpick.errors import ModelError
-from bitpick.source import Source
+from bitpick.models.source import Source
 
 
 def save(model: object, folder: Path, example: Any = None) -> Source:

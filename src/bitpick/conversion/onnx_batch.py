@@ -17,7 +17,7 @@ from bitpick.conversion import onnx_decisions, onnx_file, onnx_passes
 from bitpick.conversion.batch_axes import Axes
 from bitpick.conversion.onnx_trial import Trial, sizes
 from bitpick.errors import ModelError
-from bitpick.onnx_traits import declared, inputs_of
+from bitpick.models.onnx_traits import declared, inputs_of
 
 if TYPE_CHECKING:
     import onnx

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitpick.activations import Activations, of_graph
 from bitpick.conversion import onnx_passes, onnx_unfused
+from bitpick.datasets.activations import Activations, of_graph
 from bitpick.errors import ModelError, OperatorError
 from bitpick.library_errors import telling_line
-from bitpick.onnx_traits import declared, dtype_name, inputs_of
+from bitpick.models.onnx_traits import declared, dtype_name, inputs_of
 
 if TYPE_CHECKING:
     import onnx

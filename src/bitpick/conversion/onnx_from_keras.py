@@ -11,7 +11,7 @@ from bitpick.conversion import onnx_passes
 from bitpick.conversion.hop import Hop
 from bitpick.errors import OperatorError
 from bitpick.library_errors import telling_line
-from bitpick.model import Format
+from bitpick.models.model import Format
 
 if TYPE_CHECKING:
     import onnx

@@ -13,7 +13,7 @@ from bitpick.conversion.hop import Hop
 from bitpick.conversion.onnx_from_keras import OPSET, refuse_foreign
 from bitpick.errors import OperatorError
 from bitpick.library_errors import telling_line
-from bitpick.model import Format
+from bitpick.models.model import Format
 
 if TYPE_CHECKING:
     import onnx

@@ -18,8 +18,8 @@ from bitpick.conversion.batch_axes import Axes
 from bitpick.conversion.made import Made
 from bitpick.conversion.onnx_trial import Trial
 from bitpick.errors import ConversionError, ModelError
-from bitpick.model import external_files
-from bitpick.onnx_traits import dtype_name, inputs_of, of_model
+from bitpick.models.model import external_files
+from bitpick.models.onnx_traits import dtype_name, inputs_of, of_model
 
 if TYPE_CHECKING:
     import onnx

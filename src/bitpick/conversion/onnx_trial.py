@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bitpick.conversion import onnx_file, onnx_passes
 from bitpick.conversion.batch_axes import possible
 from bitpick.library_errors import telling_line
-from bitpick.onnx_traits import batch_axes, declared, inputs_of
+from bitpick.models.onnx_traits import batch_axes, declared, inputs_of
 from bitpick.preprocessing import Arrays
 
 if TYPE_CHECKING:

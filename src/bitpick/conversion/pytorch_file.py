@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitpick.conversion import exported_program, pytorch_from_onnx
-from bitpick.model import Format
+from bitpick.models.model import Format
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,7 @@ from collections import deque
 
 from bitpick import conversion
 from bitpick.conversion.hop import Hop
-from bitpick.model import Format
+from bitpick.models.model import Format
 
 
 @functools.cache

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from bitpick.conversion import keras_file, keras_precision, saved_model, training_mode, user_code, verify
+from bitpick.conversion import keras_file, keras_precision, saved_model, training_mode, verify
 from bitpick.conversion.made import Made
 from bitpick.errors import ModelError
 from bitpick.library_errors import telling_line
+from bitpick.models import user_code
 
 
 def make(out: str, source: str, builder: str | None) -> Made:

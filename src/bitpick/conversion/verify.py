@@ -13,8 +13,8 @@ from bitpick.conversion.hop import Hop
 from bitpick.errors import ConversionError
 from bitpick.library_errors import telling_line
 from bitpick.preprocessing import Arrays
-from bitpick.verified import Exact
-from bitpick.verified import Hop as HopRecord
+from bitpick.schema.hop import Exact
+from bitpick.schema.hop import Hop as HopRecord
 
 EXACT_SAMPLES = 32
 """Of the samples on which two sides differ most, so many are run in float64 where rounding has to be told apart."""

@@ -18,7 +18,7 @@ from bitpick.datasets.columns import Columns
 from bitpick.datasets.label_choice import Choice
 from bitpick.datasets.options import DataOptions
 from bitpick.errors import DataError
-from bitpick.model import Signature
+from bitpick.models.model import Signature
 
 SUFFIXES = (".npz", ".npy")
 # Names such as train_images, x_test and y_val say which split an array is of.

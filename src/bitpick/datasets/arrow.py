@@ -18,9 +18,9 @@ from bitpick.datasets.assembling import Found
 from bitpick.datasets.options import DataOptions
 from bitpick.datasets.progress import Progress
 from bitpick.errors import DataError
-from bitpick.host import installed_version
-from bitpick.model import Signature
+from bitpick.models.model import Signature
 from bitpick.preprocessing import Decoding
+from bitpick.version import installed_version
 
 SUFFIXES = (".parquet",)
 _ROWS = 2_000

@@ -15,7 +15,7 @@ from bitpick.datasets import cache, checks, labels, npy, splits
 from bitpick.datasets.dataset import Dataset, Split
 from bitpick.datasets.options import DataOptions
 from bitpick.errors import DataError
-from bitpick.model import Signature
+from bitpick.models.model import Signature
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from bitpick.activations import Activations
+from bitpick.datasets.activations import Activations
 from bitpick.preprocessing import Arrays, Preprocessing
 
 # What the activations of a network are beside its inputs, where nobody knows: a few times what is usual.

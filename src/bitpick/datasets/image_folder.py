@@ -16,7 +16,7 @@ from bitpick.datasets.dataset import Dataset, Split, named_as
 from bitpick.datasets.options import DataOptions
 from bitpick.datasets.progress import Progress
 from bitpick.errors import DataError
-from bitpick.model import Signature
+from bitpick.models.model import Signature
 from bitpick.preprocessing import Decoding, Preprocessing
 
 _JUNK = ("thumbs.db", "desktop.ini")  # what operating systems leave in folders

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.errors import DataError
-from bitpick.model import Signature
+from bitpick.models.model import Signature
 
 Labels = NDArray[Any]
 """Labels as a source has them: numbers of any shape (n, …), or words of shape (n,)."""

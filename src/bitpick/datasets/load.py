@@ -27,7 +27,7 @@ from bitpick.datasets.dataset import Dataset, named_as
 from bitpick.datasets.options import DataOptions
 from bitpick.datasets.progress import Progress, silent
 from bitpick.errors import DataError
-from bitpick.model import Signature
+from bitpick.models.model import Signature
 from bitpick.preprocessing import Decoding, Preprocessing
 from bitpick.recipe import did_you_mean
 

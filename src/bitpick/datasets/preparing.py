@@ -11,7 +11,7 @@ import numpy as np
 from bitpick.datasets.dataset import Dataset
 from bitpick.datasets.options import DataOptions, PixelOptions
 from bitpick.errors import DataError
-from bitpick.model import Signature, Tensor, fits
+from bitpick.models.model import Signature, Tensor, fits
 from bitpick.preprocessing import Decoding, Preprocessing
 
 Shape = tuple[int, ...]

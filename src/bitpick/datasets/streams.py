@@ -17,7 +17,7 @@ from bitpick.datasets.assembling import Found
 from bitpick.datasets.options import DataOptions
 from bitpick.errors import DataError
 from bitpick.library_errors import typed_line
-from bitpick.model import Signature
+from bitpick.models.model import Signature
 
 _ROOM = 256 * 2**20  # bytes between two looks at how much room there is
 

@@ -15,7 +15,7 @@ from bitpick.datasets.assembling import Found
 from bitpick.datasets.label_choice import Choice
 from bitpick.datasets.options import DataOptions
 from bitpick.errors import DataError
-from bitpick.model import Signature, Tensor
+from bitpick.models.model import Signature, Tensor
 from bitpick.recipe import did_you_mean
 
 _TRUTHS = ("True", "true", "TRUE", "False", "false", "FALSE")

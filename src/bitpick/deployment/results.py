@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from bitpick.errors import DataError
 from bitpick.preprocessing import Arrays
-from bitpick.timing import Device
+from bitpick.schema.speed import Device
 
 
 class Sample(BaseModel):

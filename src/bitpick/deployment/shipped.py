@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bitpick.engines.engine import Build, Engine
-from bitpick.host import installed_version
-from bitpick.interface import Input, Interface
+from bitpick.models.interface import Input, Interface
 from bitpick.preprocessing import Decoding, Preprocessing
+from bitpick.version import installed_version
 
 LABELS_FILE = "labels.txt"
 RUN_FILE = "run.py"

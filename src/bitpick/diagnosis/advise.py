@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from bitpick.diagnosed import Change, Layer
 from bitpick.diagnosis.search import Tried
-from bitpick.evidence import VersusBaseline
 from bitpick.recipe import Recipe
+from bitpick.schema.diagnosis import Change, Layer
+from bitpick.schema.evidence import VersusBaseline
 
 _SHOWN = 3
 _LITTLE_DB = 0.45  # a tenth of the noise

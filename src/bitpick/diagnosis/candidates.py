@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bitpick.diagnosed import Change, Layer
 from bitpick.diagnosis.scoped import changed
 from bitpick.engines.engine import Engine
 from bitpick.recipe import Recipe
+from bitpick.schema.diagnosis import Change, Layer
 
 FAR_OUT = 4.0  # a largest magnitude of so many times the 99.99th percentile wastes two of eight bits
 _CLIPPING = ("percentile99.99", "percentile99.9", "mse", "histogram", "entropy")

@@ -9,25 +9,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.comparison import plan, schedule
-from bitpick.comparison.inputs import Inputs
-from bitpick.comparison.job import Job, predictions_file
-from bitpick.comparison.listener import Listener
-from bitpick.comparison.schedule import Result
-from bitpick.comparison.store import Store, outputs
-from bitpick.diagnosed import Change
+from bitpick.artifacts.watch import is_sealed, seal
 from bitpick.diagnosis import job as jobs
-from bitpick.engines.engine import Offer
+from bitpick.engines.capability import Offer
 from bitpick.engines.registry import engine
 from bitpick.errors import BitpickError, RequestError
-from bitpick.evidence import Measure
 from bitpick.executors.executor import Executor
-from bitpick.measures.tasks.classification import Classification, discordant
-from bitpick.measures.tasks.task import Task
-from bitpick.model import Format, Model
+from bitpick.models.model import Format, Model
+from bitpick.pipeline import plan, schedule
+from bitpick.pipeline.inputs import Inputs
+from bitpick.pipeline.job import Job, predictions_file
+from bitpick.pipeline.listener import Listener
+from bitpick.pipeline.schedule import Result
+from bitpick.pipeline.store import Store, outputs
 from bitpick.recipe import Recipe, baseline
+from bitpick.schema.diagnosis import Change
+from bitpick.schema.evidence import Measure
 from bitpick.statistics import holm, mcnemar_midp, tango_interval
-from bitpick.watch import is_sealed, seal
+from bitpick.tasks.classification import Classification, discordant
+from bitpick.tasks.task import Task
 
 Answer = Change | BitpickError
 Predictions = NDArray[np.int32]

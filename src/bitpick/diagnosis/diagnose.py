@@ -7,30 +7,30 @@ from typing import Any
 
 import numpy as np
 
-from bitpick.comparison import examples
 from bitpick.comparison.compare import Comparison
-from bitpick.comparison.fit import LoadData
-from bitpick.comparison.forms import start_form
-from bitpick.comparison.inputs import Inputs
-from bitpick.comparison.job import Job
-from bitpick.comparison.request import offers
-from bitpick.comparison.rows import Rows
-from bitpick.comparison.store import write_whole
-from bitpick.diagnosed import Change, Diagnosis, Layer
 from bitpick.diagnosis import advise, worst
 from bitpick.diagnosis import job as jobs
 from bitpick.diagnosis.candidates import noisiest
 from bitpick.diagnosis.changes import Answer, Changes, check, gain, scores
 from bitpick.diagnosis.scoped import only, without
 from bitpick.diagnosis.search import Search, Tried
-from bitpick.engines.engine import Offer
+from bitpick.engines.capability import Offer
 from bitpick.engines.registry import engine
 from bitpick.errors import RunError
 from bitpick.measures.fidelity import fidelity
-from bitpick.measures.tasks.classification import Classification, discordant
+from bitpick.pipeline import examples
+from bitpick.pipeline.fit import LoadData
+from bitpick.pipeline.forms import start_form
+from bitpick.pipeline.inputs import Inputs
+from bitpick.pipeline.job import Job
+from bitpick.pipeline.request import offers
+from bitpick.pipeline.rows import Rows
+from bitpick.pipeline.store import write_whole
 from bitpick.recipe import Recipe, baseline
-from bitpick.result import Row, Run
+from bitpick.schema.diagnosis import Change, Diagnosis, Layer
+from bitpick.schema.run import Row, Run
 from bitpick.statistics import tango_interval
+from bitpick.tasks.classification import Classification, discordant
 
 NEXT_FILE = "next_recipe.yaml"
 INSIDE_SAMPLES = 500  # signal over noise is a mean over all their numbers: more samples change little

@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 from pydantic import validate_call
 
-from bitpick.comparison.arrays import read_outputs
-from bitpick.comparison.job import Shapes, open_build
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import SessionSettings
 from bitpick.engines.registry import engine
 from bitpick.measures import coverage, outputs, sqnr
 from bitpick.measures.fidelity import fidelity
 from bitpick.measures.sqnr import Noise
-from bitpick.measures.tasks.classification import Classification
-from bitpick.model import Format
+from bitpick.models.model import Format
+from bitpick.pipeline.arrays import read_outputs
+from bitpick.pipeline.job import Shapes, open_build
 from bitpick.recipe import Recipe, baseline
+from bitpick.tasks.classification import Classification
 
 FUNCTIONS = __name__
 INSIDE_BATCH = 100  # at most: every layer's output of a batch, twice, is in memory

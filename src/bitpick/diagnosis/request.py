@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bitpick.comparison.request import make_request
 from bitpick.engines.engine import Engine
 from bitpick.engines.registry import engine, engines
 from bitpick.errors import RecipeError, RequestError
-from bitpick.model import Format
+from bitpick.models.model import Format
+from bitpick.models.source import Source
+from bitpick.pipeline.request import make_request
 from bitpick.recipe import Recipe
-from bitpick.result import RequestRecord
-from bitpick.source import Source
+from bitpick.schema.run import RequestRecord
 
 DEFAULT_SAMPLES = 2000
 DEFAULT_LAYERS = 24

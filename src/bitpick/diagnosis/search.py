@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bitpick.diagnosed import Change, Layer
 from bitpick.diagnosis.candidates import calibrations, granularities, ranked
 from bitpick.diagnosis.changes import Answer, Changes, Predictions, gain
 from bitpick.diagnosis.scoped import without
 from bitpick.engines.registry import engine
 from bitpick.recipe import Recipe
+from bitpick.schema.diagnosis import Change, Layer
 
 MOST_LAYERS = 4  # left in float, one after the other, until little of the drop is left
 _REST = 0.25  # of the drop: little

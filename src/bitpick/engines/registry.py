@@ -9,8 +9,8 @@ from typing import Any
 
 from bitpick.engines.engine import Engine
 from bitpick.errors import RecipeError
-from bitpick.host import installed_version
 from bitpick.recipe import did_you_mean
+from bitpick.version import installed_version
 
 GROUP = "bitpick.engines"
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.timing import Clock
+from bitpick.schema.speed import Clock
 
 if sys.platform != "win32":
     import resource

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable
 from itertools import groupby
 
-from bitpick.engines.graphs.executed import FLOATS, INTEGERS, Executed, Operator
+from bitpick.engines.executed import FLOATS, INTEGERS, Executed, Operator
 from bitpick.errors import EngineError
-from bitpick.fingerprint import Coverage, Fingerprint, Grid
 from bitpick.recipe import Recipe
-from bitpick.result import Flag
+from bitpick.schema.fingerprint import Coverage, Fingerprint, Grid
+from bitpick.schema.run import Flag
 
 # What a float32 build must not compute in; other integers are indices, masks and shapes.
 _REDUCED = INTEGERS | FLOATS - {"float32"}

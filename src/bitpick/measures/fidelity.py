@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.evidence import Fidelity
-from bitpick.measures.channels import channels, windows
-from bitpick.measures.tasks.classification import Classification, rows
-from bitpick.measures.tasks.task import Task
 from bitpick.preprocessing import Arrays
+from bitpick.schema.evidence import Fidelity
+from bitpick.statistics.channels import channels, windows
+from bitpick.tasks.classification import Classification, rows
+from bitpick.tasks.task import Task
 
 _LEAST = 1e-6  # a quantized softmax gives zeros, from which no divergence would be finite
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.engines.engine import Engine
-from bitpick.engines.graphs.executed import Executed, Operator
-from bitpick.evidence import Finding
-from bitpick.fingerprint import Grid
+from bitpick.engines.executed import Executed, Operator
 from bitpick.recipe import Recipe
+from bitpick.schema.evidence import Finding
+from bitpick.schema.fingerprint import Grid
 
 _BITS = {"float32": 32, "float16": 16, "bfloat16": 16, "s8": 8, "u8": 8}
 _LEAST_CONSTANT = 256  # bytes; the scales and shapes below it are often equal, and cost nothing

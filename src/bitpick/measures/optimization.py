@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bitpick.evidence import Unoptimized
-from bitpick.measures.tasks.task import Answers, Targets, Task
+from bitpick.schema.evidence import Unoptimized
+from bitpick.tasks.task import Answers, Targets, Task
 
 _SHARE, _LEAST, _MOST = 60, 16, 1000  # one evaluation sample of so many, but so many at least and at most
 

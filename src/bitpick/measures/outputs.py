@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Session
 from bitpick.errors import EngineError, ModelError
-from bitpick.measures.tasks.task import Answers, Targets, Task
-from bitpick.model import fits
+from bitpick.models.model import fits
 from bitpick.preprocessing import Arrays
+from bitpick.tasks.task import Answers, Targets, Task
 
 Shapes = Sequence[tuple[int | None, ...] | None]
 """Of one sample of each output; None is not checked."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitpick.engines.engine import Build
-from bitpick.model import sha256_of
-from bitpick.result import File
+from bitpick.models.model import sha256_of
+from bitpick.schema.run import File
 
 
 def total(build: Build) -> int:

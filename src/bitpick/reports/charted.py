@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bitpick.evidence import Measure
 from bitpick.reports import measured
 from bitpick.reports.chart import Axis, Column
+from bitpick.schema.evidence import Measure
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 from bitpick.reports import measured, words
 from bitpick.reports.chart import Chart, Column
 from bitpick.reports.charted import Charted
-from bitpick.result import Row, Run
-from bitpick.timing import CLOCKS, verdict
+from bitpick.schema.run import Row, Run
+from bitpick.schema.speed import CLOCKS, verdict
 
 _MOST_CLASSES = 20
 _MOST_LAYERS = 40

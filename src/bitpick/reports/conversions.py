@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bitpick.reports import words
-from bitpick.verified import Hop
+from bitpick.schema.hop import Hop
 
 
 def columns(hops: Sequence[Hop]) -> list[str]:

@@ -6,10 +6,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bitpick.diagnosed import Change, Diagnosis
 from bitpick.reports import words
 from bitpick.reports.terminal import table
-from bitpick.result import Run
+from bitpick.schema.diagnosis import Change, Diagnosis
+from bitpick.schema.run import Run
 
 _CLASSES = 5
 _WORST = 5

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from bitpick.reports import recipes, templating, words
 from bitpick.reports.chart import Chart
 from bitpick.reports.charts import charts
-from bitpick.result import Run
+from bitpick.schema.run import Run
 
 _SCRIPTS = ("d3.min.js", "plot.umd.min.js", "dataTables.min.js", "report.js")
 _LICENSED = ("d3", "plot", "interval-tree-1d", "binary-search-bounds", "isoformat", "dataTables")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from bitpick.reports import templating
-from bitpick.result import Run
+from bitpick.schema.run import Run
 
 
 def render(run: Run) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bitpick.evidence import Measure
 from bitpick.reports import words
-from bitpick.result import Row, Run
+from bitpick.schema.evidence import Measure
+from bitpick.schema.run import Row, Run
 
 _EXACT = ("classification", "agreement")
 ALIKE = ("agreement", "KL divergence", "signal over noise", "worst channel")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitpick.reports import measured, templating, words
-from bitpick.result import Run
+from bitpick.schema.run import Run
 
 _SHOWN = 4  # reasons; the report has all of them
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bitpick.engines.engine import Capability
+from bitpick.engines.capability import Capability
 from bitpick.engines.registry import engines
 from bitpick.recipe import Recipe
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bitpick.reports import words
-from bitpick.result import Row, Run
-from bitpick.timing import BenchRecord, Clock, verdict
+from bitpick.schema.run import Row, Run
+from bitpick.schema.speed import BenchRecord, Clock, verdict
 
 
 def latency(row: Row) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from bitpick import missing
 from bitpick.reports import conversions, measured, speeds, whole, words
+from bitpick.schema import missing
 
 
 def render(name: str, **given: Any) -> str:

@@ -12,11 +12,11 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from bitpick import missing
 from bitpick.reports import conversions, measured, speeds, whole, words
-from bitpick.result import Row, Run
-from bitpick.timing import BenchRecord
-from bitpick.verified import Hop
+from bitpick.schema import missing
+from bitpick.schema.hop import Hop
+from bitpick.schema.run import Row, Run
+from bitpick.schema.speed import BenchRecord
 
 _VERBS = {
     "convert": "converting",

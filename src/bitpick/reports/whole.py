@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bitpick.diagnosed import Diagnosis
-from bitpick.evidence import Finding, FindingCode, Metric
-from bitpick.failure import Failure
 from bitpick.reports import measured, words
-from bitpick.result import Recommendation, Row, Run
-from bitpick.timing import verdict
+from bitpick.schema.diagnosis import Diagnosis
+from bitpick.schema.evidence import Finding, FindingCode, Metric
+from bitpick.schema.failure import Failure
+from bitpick.schema.run import Recommendation, Row, Run
+from bitpick.schema.speed import verdict
 
 COSTS = {"slow": "time", "big": "bytes"}
 TITLES: dict[FindingCode, str] = {

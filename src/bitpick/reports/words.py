@@ -6,9 +6,9 @@ import math
 import re
 from collections.abc import Sequence
 
-from bitpick.diagnosed import Change
-from bitpick.fingerprint import Fingerprint, Grid
-from bitpick.result import HostRecord, Recommendation, Row, Run
+from bitpick.schema.diagnosis import Change
+from bitpick.schema.fingerprint import Fingerprint, Grid
+from bitpick.schema.run import HostRecord, Recommendation, Row, Run
 
 DTYPE_WORDS = {
     "s8": "int8",

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from bitpick.comparison import job
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import SessionSettings
-from bitpick.engines.graphs.executed import Executed
+from bitpick.engines.executed import Executed
 from bitpick.engines.registry import engine
+from bitpick.pipeline import job
 from bitpick.recipe import Recipe
 
 

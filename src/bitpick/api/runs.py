@@ -1,0 +1,210 @@
+"""What commands and notebooks do with a finished run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bitpick.comparison import merge as merging
+from bitpick.errors import OutputError, RequestError
+from bitpick.pipeline import evaluation_set
+from bitpick.pipeline import store as stores
+from bitpick.recipe import file_name
+from bitpick.reports import html, markdown, notebook
+from bitpick.schema.run import Recommendation, Row, Run
+from bitpick.selection import gate as gates
+from bitpick.selection.gate import Check, Rules
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REPORT_FILE = "report.md"
+PAGE_FILE = "report.html"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished run.
+
+    Attributes:
+        folder: the run directory.
+        run: everything in its run.json.
+    """
+
+    folder: Path
+    run: Run
+
+    def __repr__(self) -> str:
+        """In short: the folder, how many rows, and what to ship."""
+        pick = self.recommendation.id if self.recommendation else None
+        return f"Comparison(folder={str(self.folder)!r}, rows={len(self.rows)}, recommended={pick!r})"
+
+    @property
+    def rows(self) -> list[Row]:
+        """One build each, or the reason why there is none."""
+        return self.run.rows
+
+    @property
+    def recommendation(self) -> Recommendation | None:
+        """The build to ship, and why."""
+        return self.run.recommendation
+
+    @property
+    def build(self) -> Path | None:
+        """The directory of the build to ship; None where none is recommended."""
+        found = self.recommendation
+        return None if found is None or found.id is None else self.folder / "builds" / file_name(found.id)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The rows as a table, one a row, in plain units: fractions, bytes, seconds.
+
+        Returns:
+            A frame with the rows' ids as its index, and a column for each number that `run.json` has of them: nested
+            ones have their path as a name, e.g. `versus_baseline.drop`.
+
+        Raises:
+            RequestError: pandas is not installed.
+
+        Examples:
+            >>> recipe = "onnxruntime:s8u8-per_channel-minmax"
+            >>> found = bitpick.compare(model, images, recipes=[recipe], targets=["host"], bench_seconds=0)
+            >>> list(found.to_pandas()["kind"])
+            ['baseline', 'quantized']
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise RequestError("pandas is not installed", mend="pip install 'bitpick[pandas]'") from error
+        records = [row.model_dump(mode="json", exclude_none=True) for row in self.rows]
+        return pd.json_normalize(records).set_index("id")
+
+    def _repr_html_(self) -> str:
+        return notebook.render(self.run, self.folder)
+
+
+def report(folder: str | Path) -> Comparison:
+    """Read a run directory and write its reports again.
+
+    Raises:
+        OutputError: it holds no run.
+    """
+    folder = Path(folder)
+    run = stores.read(folder)
+    write_report(folder, run)
+    return Comparison(folder, run)
+
+
+def gate(
+    folder: str | Path,
+    *,
+    rows: Sequence[str] = (),
+    max_drop: float | None = None,
+    max_size: float | None = None,
+    max_latency_ratio: float | None = None,
+    min_coverage: float | None = None,
+    max_class_drop: float | None = None,
+    noninferior: bool = False,
+    against: str | Path | None = None,
+    junit: str | Path | None = None,
+) -> list[Check]:
+    """Apply rules to a run's recommended row, or to named ones.
+
+    Args:
+        folder: a run directory.
+        rows: ids of rows.
+        max_drop: the largest drop against the row's own float32, in percentage points.
+        max_size: the largest size, in kilobytes of 1,000 bytes.
+        max_latency_ratio: the largest share of the time of the run's reference.
+        min_coverage: the smallest share of multiply-accumulates on 8-bit integers, from 0 to 1.
+        max_class_drop: the largest drop of any one class, in percentage points.
+        noninferior: whether the drop must be shown to be under the run's margin.
+        against: the directory of an earlier run, whose rows must not have been better.
+        junit: a file to write the checks to, as JUnit's XML.
+
+    Returns:
+        Each check, with whether it passed.
+
+    Raises:
+        RequestError: no such run or row.
+    """
+    for name, limit in (
+        ("drop", max_drop), ("size", max_size), ("latency ratio", max_latency_ratio), ("class drop", max_class_drop)
+    ):  # fmt: skip
+        if limit is not None and not 0 <= limit < math.inf:
+            raise RequestError(f"the largest {name} {limit:g} is out of range", expected="a number from 0")
+    if min_coverage is not None and not 0 <= min_coverage <= 1:
+        raise RequestError(f"the coverage {min_coverage:g} is out of range", expected="a share from 0 to 1")
+    rules = Rules(
+        max_drop=None if max_drop is None else max_drop / 100,
+        max_size=None if max_size is None else round(1000 * max_size),
+        max_latency_ratio=max_latency_ratio,
+        min_coverage=min_coverage,
+        max_class_drop=None if max_class_drop is None else max_class_drop / 100,
+        noninferior=noninferior,
+    )
+    earlier = None if against is None else stores.read(Path(against))
+    checks = gates.gate(stores.read(Path(folder)), rules, rows, earlier)
+    if junit is not None:
+        try:
+            stores.write_whole(Path(junit), gates.junit(checks))
+        except OSError as error:
+            raise OutputError(
+                f"the file {junit} cannot be written: {error.strerror}", mend="name another file with --junit"
+            ) from error
+    return checks
+
+
+def samples(folder: str | Path, out: str | Path, count: int = 200) -> list[Path]:
+    """Write evaluation samples of a run for the `run.py` of its builds, to be run on a device.
+
+    Args:
+        folder: a run directory.
+        out: a new or empty directory for them.
+        count: how many, evenly spaced over the evaluation set; at most all of them.
+
+    Returns:
+        The files: `.npy`, or `.npz` where the model has several inputs.
+
+    Raises:
+        RequestError: there is no such run, or its samples are no longer there.
+    """
+    folder = Path(folder)
+    run = stores.read(folder)
+    known = evaluation_set.read(stores.Store(folder, run).evaluation, run.data.evaluation.sha256 if run.data else "")
+    return evaluation_set.export(known, Path(out), count)
+
+
+def merge(folder: str | Path, results: Sequence[str | Path], target: str, *, overwrite: bool = False) -> Comparison:
+    """Add what builds gave on a device to their run, as rows of that target, and write its reports again.
+
+    Args:
+        folder: a run directory.
+        results: files that the `run.py` of its builds wrote, one a build.
+        target: a name for the device; its rows are called `<recipe id>@<target>`.
+        overwrite: replace what was imported of the same builds from there before.
+
+    Raises:
+        RequestError: there is no such run, or the results are not of its builds and samples; nothing was written.
+    """
+    run = merging.merge(Path(folder), [Path(each) for each in results], target, overwrite)
+    write_report(Path(folder), run)
+    return Comparison(Path(folder), run)
+
+
+def write_report(folder: Path, run: Run) -> None:
+    """Write a run's reports.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+    try:
+        stores.write_whole(folder / REPORT_FILE, markdown.render(run))
+        stores.write_whole(folder / PAGE_FILE, html.render(run, folder))
+    except OSError as error:
+        raise OutputError(
+            f"the report cannot be written in {folder}: {error.strerror}",
+            mend=f"free some space, or get the right to write there, and run: bitpick report {folder}",
+        ) from error

@@ -1,0 +1,5 @@
+"""ExecuTorch with the XNNPACK delegate: PyTorch's way to phones, run here on the CPU."""
+
+from bitpick.engines.executorch.engine import ExecuTorchEngine
+
+__all__ = ["ExecuTorchEngine"]

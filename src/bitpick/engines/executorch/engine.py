@@ -1,0 +1,138 @@
+"""ExecuTorch with the XNNPACK delegate: PyTorch's way to phones, run here on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bitpick.datasets.dataset import Samples
+from bitpick.engines import pt2e, spread
+from bitpick.engines.batches import example, joined, pieces
+from bitpick.engines.capability import Capability, Offer
+from bitpick.engines.engine import Build, Engine, Session, SessionSettings
+from bitpick.engines.executed import Executed
+from bitpick.engines.executorch import graph
+from bitpick.errors import Unsupported
+from bitpick.models.model import Format, Model
+from bitpick.preprocessing import Arrays
+from bitpick.recipe import Recipe, baseline
+from bitpick.targets.host import Host
+
+_FILE = "model.pte"
+
+
+class ExecuTorchEngine(Engine):
+    """Quantizes with XNNPACK's own quantizer; a build ships as a program for one sample at a time."""
+
+    name = "executorch"
+    environment = "executorch"
+    packages = ("executorch", "torchao", "torch")
+    extra = "executorch"
+    accepts = (Format.EXPORTED, Format.PYTORCH)
+    sized = True
+    runner = "bitpick.engines.executorch.runner"
+    capabilities = (
+        Capability(("s8dynamic",)),
+        Capability(("s8s8",), granularities=("per_tensor", "per_channel"), calibrations=("histogram",)),
+    )
+
+    def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same on every model and host
+        """See `Engine.recipes`."""
+        usual, full = frozenset({"standard", "full"}), frozenset({"full"})
+        return [
+            Offer(baseline(self.name), usual),
+            Offer(Recipe.parse(f"{self.name}:s8s8-per_channel-histogram"), usual),
+            Offer(Recipe.parse(f"{self.name}:s8s8-per_tensor-histogram"), full),
+            Offer(Recipe.parse(f"{self.name}:s8dynamic"), full),
+        ]
+
+    def build(
+        self,
+        source: Path,
+        recipe: Recipe,
+        samples: Samples,
+        ranges: Path | None,  # noqa: ARG002 - its observers are in the graph
+        folder: Path,
+    ) -> Build:
+        """See `Engine.build`."""
+        import torch
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+        from executorch.exir import to_edge_transform_and_lower
+
+        from bitpick.conversion import pytorch_file
+
+        module: Any = pytorch_file.load(source)
+        one = tuple(map(torch.from_numpy, example(samples, pytorch_file.fixed_batch(module), 1)))
+        wide: list[str] = []
+        if recipe.kind != "baseline":
+            module, wide = pt2e.quantize(module, _quantizer(recipe), samples)
+        program = torch.export.export(module, one)
+        lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+        made = lowered.to_executorch()
+        _check_kernels(made.executorch_program)
+        (folder / _FILE).write_bytes(made.buffer)
+        return Build(recipe, folder, (_FILE,), notes=spread.note(self.name, wide))
+
+    def open(self, build: Build, settings: SessionSettings) -> Session:
+        """See `Engine.open`."""
+        return _ExecuTorchSession(build.main, settings)
+
+    def inspect(self, build: Build, sample: Arrays) -> Executed:  # noqa: ARG002 - it tells before it runs
+        """See `Engine.inspect`."""
+        return graph.executed(build.main.read_bytes())
+
+
+def _check_kernels(program: Any) -> None:
+    """Refuse a program that the runtime cannot run: it would only say a number.
+
+    Raises:
+        Unsupported: the runtime has no kernel for an operator that XNNPACK leaves to it.
+    """
+    from executorch.runtime import Runtime
+
+    known = Runtime.get().operator_registry.operator_names
+    wanted = {
+        f"{operator.name}.{operator.overload}" if operator.overload else operator.name
+        for plan in program.execution_plan
+        for operator in plan.operators
+    }
+    if absent := sorted(wanted - known):
+        raise Unsupported(f"ExecuTorch's Python runtime has no kernel for {', '.join(absent)}")
+
+
+def _quantizer(recipe: Recipe) -> Any:
+    from executorch.backends.xnnpack.quantizer import xnnpack_quantizer
+
+    configuration = xnnpack_quantizer.get_symmetric_quantization_config(
+        is_per_channel=recipe.granularity != "per_tensor", is_dynamic=recipe.dtypes == "s8dynamic"
+    )
+    return xnnpack_quantizer.XNNPACKQuantizer().set_global(configuration)
+
+
+class _ExecuTorchSession(Session):
+    def __init__(self, path: Path, settings: SessionSettings) -> None:
+        import torch
+        from executorch.extension.pybindings import portable_lib
+        from executorch.runtime import Runtime
+
+        torch.set_num_threads(settings.threads)
+        # Its own pool has as many threads as the machine has cores, and Runtime has no word for it.
+        if portable_lib._threadpool_get_thread_count() != settings.threads:  # noqa: SLF001 - there is no public way
+            portable_lib._unsafe_reset_threadpool(settings.threads)  # noqa: SLF001
+        self._torch = torch
+        self._program = Runtime.get().load_program(path)
+        self._method = self._program.load_method("forward")
+        self._size = int(self._method.metadata.input_tensor_meta(0).sizes()[0])
+
+    def prepare(self, batch: Arrays) -> tuple[int, list[list[Any]]]:
+        parts = pieces(batch, self._size)
+        return len(batch[0]), [[self._torch.from_numpy(each) for each in part] for part in parts]
+
+    def run(self, native: tuple[int, list[list[Any]]]) -> tuple[int, list[Arrays]]:
+        count, parts = native
+        # An output is a view of the program's memory, which the next run writes to.
+        return count, [tuple(each.numpy().copy() for each in self._method.execute(part)) for part in parts]
+
+    def outputs(self, native: tuple[int, list[Arrays]]) -> Arrays:
+        count, parts = native
+        return joined(parts, count, self._size)

@@ -1,0 +1,199 @@
+"""What ExecuTorch executes: the operators of a program, and the graphs of the XNNPACK delegates in it."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bitpick.engines import aten_work, counting
+from bitpick.engines.executed import FLOAT32, Executed, Operator, activation_grid, dynamic_grid, weight_grid
+from bitpick.schema.fingerprint import Grid
+
+# They only move numbers, or write them in another format.
+_PLUMBING = {
+    "XNNStaticReshape", "XNNStaticConstantPad", "XNNStaticSlice", "XNNCopy",
+    "XNNConcatenate2", "XNNConcatenate3", "XNNConcatenate4", "XNNConcatenate5",
+}  # fmt: skip
+_CONVERTS = re.compile(r"quantize_per_\w+$|^XNNConvert$")
+_TRANSPOSES = re.compile(r"(permute|transpose)_copy$|^XNNStaticTranspose$")
+_MOVES = re.compile(
+    r"(_copy|^XNNStaticTranspose|^XNNConvert|quantize_per_\w+|::clone|::_clone_dim_order|::view|::cat)$"
+)
+_TAKEN, _GIVEN = 1, 2  # flags of the delegate's values that come from outside, and go there
+_INTEGER = {"xnn_datatype_qint8", "xnn_datatype_qcint8"}
+_DYNAMIC = {"xnn_datatype_qdint8", "xnn_datatype_qpint8"}
+
+
+def executed(program: bytes) -> Executed:
+    """Read off what a `.pte` program executes."""
+    from executorch.exir._serialize._program import deserialize_pte_binary
+
+    file = deserialize_pte_binary(program)
+    plan = file.program.execution_plan[0]
+    operators: list[Operator] = []
+    counted: set[Any] = set()
+    origins: dict[int, int] = {}  # of stored tensors that are only copied in another order
+    for instruction in plan.chains[0].instructions:
+        call = instruction.instr_args
+        if hasattr(call, "delegate_index"):
+            place = plan.delegates[call.delegate_index].processed.index
+            graph = _graph(bytes(file.program.backend_delegate_data[place].data))
+            operators += _delegate(graph, file, counted)
+            for copy, source in _copies(graph):
+                origins[call.args[copy]] = origins.get(call.args[source], call.args[source])
+        elif hasattr(call, "op_index"):
+            operators.append(_portable(plan, call, len(operators), counted, origins))
+    moves = [(operator.kind, f"{operator.kind} {operator.name}") for operator in operators]
+    return Executed(
+        tuple(operator for operator in operators if not _MOVES.search(operator.kind)),
+        conversions=tuple(text for kind, text in moves if _CONVERTS.search(kind)),
+        transposes=tuple(text for kind, text in moves if _TRANSPOSES.search(kind)),
+    )
+
+
+def _portable(plan: Any, call: Any, number: int, counted: set[Any], origins: dict[int, int]) -> Operator:
+    """An operator outside the delegate: a portable kernel runs it, in float.
+
+    Args:
+        plan: what the program does.
+        call: the operator.
+        number: its place.
+        counted: the weights of operators before it; its own are added.
+        origins: by the copies of stored tensors, those tensors; a copy that it makes is added.
+    """
+    kind = plan.operators[call.op_index].name
+    if _MOVES.search(kind):
+        origins[call.args[-1]] = origins.get(call.args[0], call.args[0])
+    name, called = f"{kind.split('::')[-1]}_{number}", aten_work.name_of(kind)
+    values = [plan.values[place].val for place in call.args]
+    table = called in aten_work.TABLES or "embedding" in called
+    if called not in aten_work.OPERANDS and not table:
+        return Operator(name, kind, "float32", uncounted=called in aten_work.UNKNOWN)
+    places = (0,) if table else aten_work.OPERANDS[called]
+    sources = {origins.get(call.args[place], call.args[place]) for place in places}
+    stored = {source for source in sources if getattr(plan.values[source].val, "data_buffer_idx", 0)}
+    macs = 0
+    if not table:
+        first = 1 if "add" in called else 0
+        shapes = [tuple(value.sizes) for value in values[first:] if hasattr(value, "sizes")]
+        transposed = called == "convolution" and bool(values[6].bool_val)
+        macs = aten_work.macs(called, shapes, tuple(values[-1].sizes), transposed)
+    size = sum(int(np.prod(plan.values[source].val.sizes)) for source in stored - counted)
+    counted.update(stored)
+    if not stored:
+        return Operator(name, kind, "float32", macs=macs)
+    return Operator(name, kind, "float32", FLOAT32, None if table else FLOAT32, size, macs)
+
+
+def _copies(graph: dict[str, Any]) -> Iterator[tuple[int, int]]:
+    """What a delegate gives that is only what it takes, in another order: the places of both among its arguments."""
+    external = {}
+    for value in graph["xvalues"]:
+        fields = value["xvalue_union"]
+        tensor = fields.get("tensor_value", fields)
+        external[tensor["id_out"]] = tensor["external_id"], tensor["flags"]
+    made = {
+        node["xnode_union"]["output_id"]: node["xnode_union"]["input_id"]
+        for node in graph["xnodes"]
+        if node["xnode_union_type"] in ("XNNStaticTranspose", "XNNStaticReshape", "XNNCopy")
+    }
+    for output in made:
+        source = output
+        while source in made:
+            source = made[source]
+        if external[output][1] & _GIVEN and external[source][1] & _TAKEN:
+            yield external[output][0], external[source][0]
+
+
+def _delegate(graph: dict[str, Any], file: Any, counted: set[Any]) -> list[Operator]:
+    values = {}
+    for value in graph["xvalues"]:
+        fields = value["xvalue_union"]
+        tensor = fields.get("tensor_value", fields)
+        values[tensor["id_out"]] = (tensor, fields.get("quant_params", {}))
+    found = []
+    for number, node in enumerate(graph["xnodes"]):
+        kind, fields = node["xnode_union_type"], node["xnode_union"]
+        if kind in _PLUMBING:
+            continue
+        if _MOVES.search(kind):
+            found.append(Operator(f"{kind.removeprefix('XNN')}_{number}", kind, "float32"))
+            continue
+        data, scheme = values[next(fields[key] for key in ("input_id", "input1_id", "query_id") if key in fields)]
+        name = f"{kind.removeprefix('XNN')}_{number}"  # the delegate's graph names nothing
+        dtype = "s8" if data["datatype"] in _INTEGER | _DYNAMIC else "float32"
+        output = values[fields["output_id"]][0]["dims"] if "output_id" in fields else []
+        if "filter_id" not in fields:
+            found.append(_product(name, kind, dtype, fields, values, output, counted))
+            continue
+        weight, weight_scheme = values[fields["filter_id"]]
+        size = int(np.prod(weight["dims"]))
+        if weight["datatype"] in _INTEGER:
+            zeros = weight_scheme.get("zero_point", 0)
+            scales = weight_scheme.get("num_scales", 1)
+            channels = weight["dims"][-1 if "Depthwise" in kind else 0]
+            grid = weight_grid(_stored(graph, weight, file), zeros, scales, "s8", channels)
+        else:
+            grid = Grid(dtype="float16" if weight["datatype"] == "xnn_datatype_fp16" else "float32")
+        if data["datatype"] in _DYNAMIC:
+            activation = dynamic_grid("s8")
+        elif dtype == "s8":
+            activation = activation_grid("s8", scheme["zero_point"])
+        else:
+            activation = Grid(dtype="float32")
+        key = graph["constant_data"][weight["constant_buffer_idx"]]["named_key"]
+        own = 0 if key in counted else size
+        counted.add(key)
+        positions = int(np.prod((data["dims"] if "ConvTranspose" in kind else output)[:-1]))
+        found.append(Operator(name, kind, dtype, grid, activation, own, size * positions))
+    return found
+
+
+def _product(
+    name: str, kind: str, dtype: str, fields: dict[str, Any], values: dict[int, Any], output: Any, counted: set[Any]
+) -> Operator:
+    """An operator of the delegate without a filter: a product of two operands, attention, or nothing of the kind."""
+    if kind == "XNNBatchMatrixMultiply":
+        operands = [values[fields[key]][0] for key in ("input1_id", "input2_id")]
+        macs = counting.product(output, operands[0]["dims"][-1])
+        stored = [each for each in operands if each.get("constant_buffer_idx")]
+        keys = {("product", each["constant_buffer_idx"]): int(np.prod(each["dims"])) for each in stored}
+        size = sum(count for key, count in keys.items() if key not in counted)
+        counted.update(keys)
+        grid = Grid(dtype=dtype) if stored else None
+        return Operator(name, kind, dtype, grid, grid, size, macs)
+    if kind == "XNNScaledDotProductAttention":
+        queries, keys_dims = (values[fields[key]][0]["dims"] for key in ("query_id", "key_id"))
+        return Operator(name, kind, dtype, macs=counting.attention(queries, output, keys_dims[-2]))
+    return Operator(name, kind, dtype)
+
+
+def _graph(blob: bytes) -> dict[str, Any]:
+    """The delegate's graph as its own schema has it."""
+    from executorch.backends.xnnpack import serialization
+    from executorch.backends.xnnpack.serialization.xnnpack_graph_serialize import XNNHeader
+    from executorch.exir._serialize._flatbuffer import _flatc_decompile
+
+    header = XNNHeader.from_bytes(blob[: XNNHeader.EXPECTED_LENGTH])
+    schema = Path(next(iter(serialization.__path__))) / "schema.fbs"
+    with tempfile.TemporaryDirectory() as folder:
+        binary = Path(folder) / "graph.bin"
+        binary.write_bytes(blob[header.flatbuffer_offset : header.flatbuffer_offset + header.flatbuffer_size])
+        _flatc_decompile(folder, str(schema), str(binary))
+        text = binary.with_suffix(".json").read_text()
+    # flatc writes numbers that JSON does not have.
+    graph: dict[str, Any] = json.loads(re.sub(r"(?<=[ :\[,])(-?)inf\b", r"\1Infinity", text))
+    return graph
+
+
+def _stored(graph: dict[str, Any], tensor: dict[str, Any], file: Any) -> Any:
+    """The integers of a constant, which lie under a key beside the delegate's graph."""
+    key = graph["constant_data"][tensor["constant_buffer_idx"]]["named_key"]
+    entry = file.named_data.pte_data[key]
+    return np.frombuffer(bytes(file.named_data.buffers[entry.buffer_index]), np.int8)[: int(np.prod(tensor["dims"]))]

@@ -1,0 +1,213 @@
+"""An engine without a framework, for the tests of whoever builds on bitpick.
+
+It runs linear layers, in numpy, and quantizes by rounding the weights. Options make it misbehave on purpose. It is not
+registered: a test registers it, under the entry-point group `bitpick.engines` or by replacing the registry's table.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.datasets.dataset import Samples
+from bitpick.engines.capability import Capability, Offer
+from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
+from bitpick.engines.executed import FLOAT32, Executed, Operator
+from bitpick.engines.insides import Insides, Pair
+from bitpick.errors import Unsupported
+from bitpick.models.model import Format, Model
+from bitpick.preprocessing import Arrays
+from bitpick.recipe import PRESETS, Recipe, baseline
+from bitpick.schema.fingerprint import Grid
+from bitpick.targets.host import Host
+
+_FILE = "model.npz"
+_PRESETS = frozenset(PRESETS)
+
+
+class FakeEngine(Engine):
+    """Starts from an ONNX graph of Gemms in a row, of which the first takes the flattened input, with ReLUs between.
+
+    Weights are of shape (inputs, outputs).
+    """
+
+    name = "fake"
+    environment = "fake"
+    packages = ()
+    extra = "fake"
+    accepts = (Format.ONNX,)
+    runner = "bitpick.engines.fake.runner"
+    scopes = True
+    capabilities = (
+        Capability(
+            ("s8s8", "s8u8"),
+            granularities=("per_tensor", "per_channel"),
+            calibrations=("minmax",),
+            options={
+                "crash": "the process ends in the middle of the build",
+                "hang": "the build never ends",
+                "error": "the library raises",
+                "absent": "this installation cannot do it after all",
+                "nan": "the scores are not finite",
+                "float": "nothing runs as integers",
+                "drawn": "the calibration samples move the biases",
+                "half_float": "half of the weights run in float",
+                "other_granularity": "one scale for all weights, whatever was asked for",
+                "reduced_range": "holds where the environment says BITPICK_FAKE_SATURATES; others predict otherwise",
+            },
+        ),
+    )
+
+    def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same on every model and host
+        """See `Engine.recipes`."""
+        unsigned = Recipe.parse(f"{self.name}:u8u8-per_tensor-minmax")
+        return [
+            Offer(baseline(self.name), _PRESETS),
+            Offer(Recipe.parse(f"{self.name}:s8s8-per_tensor-minmax"), _PRESETS),
+            Offer(Recipe.parse(f"{self.name}:s8u8-per_channel-minmax"), _PRESETS),
+            Offer(unsigned, _PRESETS, self.refusal(unsigned)),
+        ]
+
+    def build(self, source: Path, recipe: Recipe, samples: Samples, ranges: Path | None, folder: Path) -> Build:  # noqa: ARG002
+        """See `Engine.build`."""
+        import onnx
+
+        _misbehave(recipe)
+        graph = onnx.load(source).graph
+        stored = {i.name: onnx.numpy_helper.to_array(i) for i in graph.initializer}
+        gemms = [node for node in graph.node if node.op_type == "Gemm"]
+        left = excluded(recipe, [node.name for node in gemms])
+        if recipe.kind != "baseline":
+            for batch in samples.batches(50):  # it needs no ranges, and reads its calibration set as any engine does
+                assert batch[0].dtype == np.float32
+        arrays: dict[str, Any] = {}
+        for number, node in enumerate(gemms):
+            weight, bias = (stored[name] for name in node.input[1:3])
+            if recipe.kind != "baseline" and node.name not in left:
+                weight = _rounded(weight, None if recipe.granularity == "per_tensor" else 0)
+            if "drawn" in recipe.options:
+                seen = sum(int(batch[0].sum()) for batch in samples.batches(50))
+                bias = bias + np.random.default_rng(seen).normal(0, 0.3, bias.shape).astype(np.float32)
+            if "nan" in recipe.options:
+                weight = weight * np.float32("nan")
+            arrays |= {f"weight{number}": weight.astype(np.float32), f"bias{number}": bias}
+        np.savez(folder / _FILE, names=np.array([node.name for node in gemms]), **arrays)
+        return Build(recipe, folder, (_FILE,))
+
+    def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:  # noqa: ARG002 - the same for all
+        """See `Engine.layers`."""
+        import onnx
+
+        return [(node.name, node.op_type) for node in onnx.load(source).graph.node if node.op_type == "Gemm"]
+
+    def insides(self, floats: Build, build: Build) -> Insides:
+        """See `Engine.insides`."""
+        return _FakeInsides(_read(floats), _read(build))
+
+    def open(self, build: Build, settings: SessionSettings) -> Session:  # noqa: ARG002 - one thread
+        """See `Engine.open`."""
+        saturates = bool(os.environ.get("BITPICK_FAKE_SATURATES")) and bool(self.repairs(build.recipe))
+        return _FakeSession(_read(build), -100 if saturates else 1)
+
+    def repairs(self, recipe: Recipe) -> list[Recipe]:
+        """See `Engine.repairs`."""
+        if recipe.activations != "u8" or "reduced_range" in recipe.options:
+            return []
+        return [recipe.model_copy(update={"options": recipe.options | {"reduced_range": ""}})]
+
+    def inspect(self, build: Build, sample: Arrays) -> Executed:  # noqa: ARG002 - it needs no run
+        """See `Engine.inspect`: as the recipe says, but for the options that break that."""
+        return Executed(tuple(operator for layer in _read(build) for operator in self._operators(build.recipe, layer)))
+
+    def _operators(self, recipe: Recipe, layer: _Layer) -> list[Operator]:
+        name, size = layer.name, layer.weight.size
+        if recipe.kind == "baseline" or "float" in recipe.options or recipe.excludes(name):
+            return [Operator(name, "Gemm", "float32", FLOAT32, FLOAT32, size, size)]
+        granularity = "per_tensor" if "other_granularity" in recipe.options else recipe.granularity
+        bits = 7 if "reduced_range" in recipe.options else 8
+        weight = Grid(dtype=recipe.weights, granularity=granularity, symmetric=True, bits=bits)
+        activation = Grid(dtype=recipe.activations, granularity="per_tensor", symmetric=False, bits=8)
+        half = size // 2
+        rest = recipe.activations if "half_float" not in recipe.options else "float32"
+        return [
+            Operator(name, "Gemm", recipe.activations, weight, activation, half, half),
+            Operator("rest", "Gemm", rest, weight, activation, size - half, size - half),
+        ]
+
+
+@dataclass(frozen=True)
+class _Layer:
+    name: str
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+def _read(build: Build) -> list[_Layer]:
+    with np.load(build.main) as arrays:
+        return [_Layer(str(n), arrays[f"weight{i}"], arrays[f"bias{i}"]) for i, n in enumerate(arrays["names"])]
+
+
+def _outputs(layers: Sequence[_Layer], batch: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """What each layer gives for a batch, the last one without a ReLU."""
+    found = batch.reshape(len(batch), -1)
+    for layer in layers:
+        found = found @ layer.weight + layer.bias
+        if layer is not layers[-1]:
+            found = np.maximum(found, 0)
+        yield found
+
+
+class _FakeInsides(Insides):
+    def __init__(self, floats: list[_Layer], build: list[_Layer]) -> None:
+        self._floats = floats
+        self._build = build
+
+    def weights(self) -> Iterator[Pair]:
+        for expected, found in zip(self._floats, self._build, strict=True):
+            yield expected.name, expected.weight.T, found.weight.T
+
+    def outputs(self, batch: Arrays) -> Iterator[Pair]:
+        both = zip(self._floats, _outputs(self._floats, batch[0]), _outputs(self._build, batch[0]), strict=True)
+        for layer, expected, found in both:
+            yield layer.name, expected, found
+
+
+def _misbehave(recipe: Recipe) -> None:
+    """What the options of a recipe ask for."""
+    if "crash" in recipe.options:
+        os._exit(70)
+    while "hang" in recipe.options:
+        time.sleep(60)
+    if "error" in recipe.options:
+        raise ArithmeticError("the fake library broke, as it was asked to")
+    if "absent" in recipe.options:
+        raise Unsupported("this installation of the fake engine was asked to lack it")
+
+
+class _FakeSession(Session):
+    def __init__(self, layers: list[_Layer], bias: int) -> None:
+        last = layers[-1]
+        self._layers = [*layers[:-1], _Layer(last.name, last.weight, last.bias * bias)]
+
+    def prepare(self, batch: Arrays) -> NDArray[np.float32]:
+        return batch[0].reshape(len(batch[0]), -1)
+
+    def run(self, native: NDArray[np.float32]) -> NDArray[np.float32]:
+        *_, scores = _outputs(self._layers, native)
+        return scores
+
+    def outputs(self, native: NDArray[np.float32]) -> Arrays:
+        return (native,)
+
+
+def _rounded(weight: NDArray[np.float32], axis: int | None) -> Any:
+    """Weights on a symmetric 8-bit grid, one scale for all or one for each output."""
+    scale = np.abs(weight).max(axis=axis, keepdims=True) / 127
+    return np.round(weight / scale) * scale

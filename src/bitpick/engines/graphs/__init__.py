@@ -1,1 +1,0 @@
-"""What each runtime really executes when it opens a build: one runtime a file."""

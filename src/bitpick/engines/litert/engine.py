@@ -1,0 +1,241 @@
+"""LiteRT (TensorFlow Lite), quantized by litert-quantizer, on the CPU."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.conversion import litert_file, litert_signed, rounding
+from bitpick.datasets.dataset import Samples
+from bitpick.engines import spread
+from bitpick.engines.batches import joined, pieces
+from bitpick.engines.capability import Capability, Offer
+from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
+from bitpick.engines.executed import Executed
+from bitpick.engines.insides import Insides
+from bitpick.engines.litert import graph
+from bitpick.engines.litert import ranges as litert_ranges
+from bitpick.engines.litert.file import File
+from bitpick.engines.litert.insides import LiteRtInsides
+from bitpick.errors import EngineError
+from bitpick.models.model import Format, Model, sha256_of
+from bitpick.preprocessing import Arrays
+from bitpick.recipe import Recipe, baseline
+from bitpick.targets.host import Host
+
+_INTEGER_IO = "integer_io"
+_FILE = "model.tflite"
+_ENDS = ("INPUT", "OUTPUT")  # operators that the quantizer thinks of at both ends of each graph
+
+
+class LiteRtEngine(Engine):
+    """Starts from the user's own Keras model where there is one, else from the PyTorch form."""
+
+    name = "litert"
+    environment = "litert"
+    packages = ("ai-edge-litert", "litert-quantizer")
+    extra = "litert"
+    accepts = (Format.LITERT,)
+    runs = (Format.LITERT,)
+    runner = "bitpick.engines.litert.runner"
+    scopes = True
+    optimizes = True
+    capabilities = (
+        Capability(("s8dynamic", "s8weights", "float16")),
+        Capability(
+            ("s8s8",),
+            granularities=("per_channel",),
+            calibrations=("minmax", "moving_average"),
+            options={_INTEGER_IO: "8-bit input and output, all integer: what microcontrollers need"},
+        ),
+    )
+
+    def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same on every model and host
+        """See `Engine.recipes`."""
+        usual, full = frozenset({"standard", "full"}), frozenset({"full"})
+        scheme = f"{self.name}:s8s8-per_channel-minmax"
+        return [
+            Offer(baseline(self.name), usual),
+            Offer(Recipe.parse(scheme), usual),
+            Offer(Recipe.parse(f"{scheme}+{_INTEGER_IO}"), usual),
+            Offer(Recipe.parse(f"{self.name}:s8dynamic"), usual),
+            Offer(Recipe.parse(f"{self.name}:s8s8-per_channel-moving_average"), full),
+            Offer(Recipe.parse(f"{self.name}:s8s8-per_channel-moving_average+{_INTEGER_IO}"), full),
+            Offer(Recipe.parse(f"{self.name}:s8weights"), full),
+            Offer(Recipe.parse(f"{self.name}:float16"), full),
+        ]
+
+    def build(
+        self,
+        source: Path,
+        recipe: Recipe,
+        samples: Samples,
+        ranges: Path | None,  # noqa: ARG002 - it collects its own
+        folder: Path,
+    ) -> Build:
+        """See `Engine.build`."""
+        if recipe.kind == "baseline" and not litert_signed.has_half_weights(source):
+            shutil.copyfile(source, folder / _FILE)
+            return Build(recipe, folder, (_FILE,))
+        with litert_signed.prepared(source) as file:
+            if recipe.kind == "baseline":
+                shutil.copyfile(file, folder / _FILE)
+                return Build(recipe, folder, (_FILE,))
+            return self._quantized(file, recipe, samples, folder)
+
+    def _quantized(self, source: Path, recipe: Recipe, samples: Samples, folder: Path) -> Build:
+        from litert_quantizer import algorithm_manager, qtyping, quantizer
+
+        manager = _recipe_manager(recipe)
+        wide = litert_ranges.blown_up(source, sha256_of(source), samples) if recipe.static else {}
+        # The quantizer sees no ranges inside loops and branches.
+        inside = dict.fromkeys(File(source).names_inside()) if recipe.static else {}
+        kinds, ends = [qtyping.TFLOperationName.ALL_SUPPORTED], list(_ENDS)
+        for name in [*(excluded(recipe, graph.names(source)) if recipe.exclude else ()), *wide, *inside]:
+            for kind in [*kinds, *(map(qtyping.TFLOperationName, ends) if name in inside else ())]:
+                manager.add_quantization_config(
+                    regex=f"(^|;){re.escape(name)}(;|$)",
+                    operation_name=kind,
+                    algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE,
+                )
+        work = quantizer.Quantizer(str(source), manager.get_quantization_recipe())
+        found = litert_ranges.collected(source, recipe, manager, samples) if work.need_calibration else None
+        work.quantize(found).export_model(str(folder / _FILE))
+        return Build(recipe, folder, (_FILE,), notes=spread.note(self.name, wide.values()))
+
+    def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:
+        """See `Engine.layers`; without static scales only what has weights is quantized."""
+        with litert_signed.prepared(source) as file:
+            found = graph.layers(file).items()
+        return [(name, layer.kind) for name, layer in found if layer.weight or recipe.static]
+
+    def insides(self, floats: Build, build: Build) -> Insides:
+        """See `Engine.insides`."""
+        return LiteRtInsides(floats, build)
+
+    def open(self, build: Build, settings: SessionSettings) -> Session:
+        """See `Engine.open`."""
+        return _LiteRtSession(build.main, settings)
+
+    def inspect(self, build: Build, sample: Arrays) -> Executed:
+        """See `Engine.inspect`."""
+        session = _LiteRtSession(build.main, SessionSettings())
+        session.run(session.prepare(sample))
+        return graph.executed(session.interpreter, build.main)
+
+
+def _recipe_manager(recipe: Recipe) -> Any:
+    """The recipe in litert-quantizer's own form."""
+    from litert_quantizer import algorithm_manager, qtyping, recipe_manager
+    from litert_quantizer import recipe as library
+
+    manager = recipe_manager.RecipeManager()
+    if recipe.dtypes == "s8dynamic":
+        manager.load_quantization_recipe(library.dynamic_wi8_afp32())
+    elif recipe.dtypes == "s8weights":
+        manager.load_quantization_recipe(library.weight_only_wi8_afp32())
+    elif recipe.dtypes == "float16":
+        half = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
+        manager.add_quantization_config(
+            regex=".*",
+            operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
+            algorithm_key=algorithm_manager.AlgorithmName.FLOAT_CASTING,
+            op_config=qtyping.OpQuantizationConfig(
+                weight_tensor_config=half,
+                compute_precision=qtyping.ComputePrecision.FLOAT,
+                explicit_dequantize=True,
+            ),
+        )
+    else:
+        manager.load_quantization_recipe(library.static_wi8_ai8())
+        if _INTEGER_IO not in recipe.options:
+            for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
+                manager.add_quantization_config(
+                    regex=".*", operation_name=end, algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE
+                )
+    return manager
+
+
+class _LiteRtSession(Session):
+    def __init__(self, path: Path, settings: SessionSettings) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        kernels = OpResolverType.AUTO if settings.optimize else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+
+        def opened() -> Any:
+            interpreter = Interpreter(
+                model_path=str(path), num_threads=settings.threads, experimental_op_resolver_type=kernels
+            )
+            interpreter.allocate_tensors()
+            return interpreter
+
+        self._opened = opened
+        self.interpreter = opened()
+        self._inputs, self._outputs = litert_file.ends(self.interpreter)
+        self._batch = self._own = int(self._inputs[0]["shape"][0])
+        self._resizes, self._compared = True, False
+
+    def prepare(self, batch: Arrays) -> Arrays:
+        """The batch in the inputs' dtypes; an integer input has a scale and a zero point."""
+        return tuple(graph.native(*each) for each in zip(self._inputs, batch, strict=True))
+
+    def run(self, native: Arrays) -> tuple[int, list[Arrays]]:
+        count = len(native[0])
+        if self._resizes and self._sized(native):
+            return count, [self._invoked(native)]
+        return count, [self._invoked(each) for each in pieces(native, self._own)]
+
+    def _sized(self, native: Arrays) -> bool:
+        """Whether the graph takes so many samples at once, once it is told to; some have their own number built in."""
+        if len(native[0]) == self._batch:
+            return True
+        own = pieces(native, self._own)[0]
+        try:
+            self._resize(native)
+            # A Reshape to a stored size takes another batch for more rows, or for longer ones, and raises nothing.
+            self._resizes = self._compared or self._alike(native, own)
+        except (RuntimeError, ValueError, EngineError):
+            self._resizes = False
+        self._compared = True
+        if not self._resizes:  # what a resize that failed leaves behind is not to be relied on
+            self.interpreter, self._batch = self._opened(), self._own
+        return self._resizes
+
+    def _alike(self, native: Arrays, own: Arrays) -> bool:
+        """Whether the graph gives at this size, which it has, what it gives at its own, for the same samples."""
+        found = self.outputs((len(native[0]), [self._invoked(native)]))
+        self._resize(own)
+        alone = self.outputs((self._own, [self._invoked(own)]))
+        self._resize(native)
+        cut = min(self._own, len(native[0]))
+        return rounding.alike(tuple(each[:cut] for each in alone), tuple(each[:cut] for each in found))
+
+    def _resize(self, native: Arrays) -> None:
+        for source, array in zip(self._inputs, native, strict=True):
+            self.interpreter.resize_tensor_input(source["index"], array.shape)
+        self.interpreter.allocate_tensors()
+        self._batch = len(native[0])
+
+    def _invoked(self, native: Arrays) -> Arrays:
+        for source, array in zip(self._inputs, native, strict=True):
+            self.interpreter.set_tensor(source["index"], array)
+        self.interpreter.invoke()
+        return tuple(self.interpreter.get_tensor(sink["index"]) for sink in self._outputs)
+
+    def outputs(self, native: tuple[int, list[Arrays]]) -> Arrays:
+        count, parts = native
+        restored = [tuple(_float(*each) for each in zip(self._outputs, part, strict=True)) for part in parts]
+        return joined(restored, count, None if self._resizes else self._own)
+
+
+def _float(sink: Any, native: NDArray[Any]) -> NDArray[np.float32]:
+    scale, zero_point = sink["quantization"]
+    if not np.issubdtype(native.dtype, np.integer) or not scale:
+        return native.astype(np.float32, copy=False)
+    restored: NDArray[np.float32] = (native.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+    return restored

@@ -1,0 +1,189 @@
+"""The operators of a LiteRT file, those of its subgraphs included, each with what it multiplies and in what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bitpick.engines.executed import INTEGERS, Operator, activation_grid, dynamic_grid, weight_grid
+from bitpick.engines.litert import work
+from bitpick.engines.litert.file import File, Graph, Op, turns
+from bitpick.engines.litert.work import Kind
+from bitpick.schema.fingerprint import Grid
+
+CONVERSIONS = frozenset({"QUANTIZE", "DEQUANTIZE", "CAST"})
+# They only move numbers, or write them in another format; a delegate takes over operators that are listed as well.
+PLUMBING = CONVERSIONS | {
+    "SHAPE", "STRIDED_SLICE", "SLICE", "PACK", "UNPACK", "RESHAPE", "TRANSPOSE",
+    "SQUEEZE", "EXPAND_DIMS", "CONCATENATION", "SPLIT", "GATHER", "DELEGATE",
+}  # fmt: skip
+_RUNS_GRAPHS = {"WHILE", "IF", "CALL", "CALL_ONCE", "STABLEHLO_WHILE"}
+_DTYPES = {"int8": "s8", "uint8": "u8"}
+
+
+def dtype(tensor: Any) -> str:
+    """The dtype of a tensor, in the words of `Grid` where it is one of these."""
+    name: str = tensor["dtype"].__name__
+    return _DTYPES.get(name, name)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A stored tensor: where it is, what the interpreter tells of it, and whether it is turned to floats before."""
+
+    graph: Graph
+    number: int
+    tensor: Any
+    turned: bool
+
+    def grid(self, channels: int | None) -> Grid:
+        """The grid that it is kept in, by the axis of its output channels."""
+        kept = dtype(self.tensor)
+        values = self.graph.value(self.number)
+        if kept not in INTEGERS or values is None:
+            return Grid(dtype=kept)
+        numbers, shape = self.tensor["quantization_parameters"], self.tensor["shape"]
+        wide = None if channels is None or not len(shape) else int(shape[channels])
+        return weight_grid(values, numbers["zero_points"], len(numbers["scales"]), kept, wide)
+
+
+class Nodes:
+    """Reads the operators of a file's graphs.
+
+    Args:
+        interpreter: tells the tensors, as they are now.
+        file: tells the operators.
+        batch: how many samples ran at once.
+
+    Attributes:
+        moves: type and name of each operator, those that compute nothing included.
+    """
+
+    def __init__(self, interpreter: Any, file: File, batch: int) -> None:
+        self._interpreter, self._file, self._batch = interpreter, file, batch
+        self._tensors: dict[int, dict[int, Any]] = {}
+        self._counted: set[tuple[int, int]] = set()
+        self.moves: list[tuple[str, str]] = []
+
+    def operators(self) -> list[Operator]:
+        """Every operator that computes, in the graph's order; a subgraph's after the one that runs it."""
+        return self._of_graph(self._file.graph())
+
+    def _of_graph(self, graph: Graph) -> list[Operator]:
+        found: list[Operator] = []
+        for number, op in enumerate(graph.ops):
+            output = self._tensor(graph, op.outputs[0]) if op.outputs else None
+            if output is not None:
+                self.moves.append((op.kind, f"{op.kind} {output['name']}"))
+            layers = () if output is None else tuple(_parts(output))
+            name = layers[-1] if layers else f"{op.kind.lower()}_{number}"
+            if op.kind in work.TABLES:
+                found += self._table(graph, op, name)
+            elif op.kind in work.MULTIPLIES:
+                found.append(self._multiplies(graph, op, name, layers))
+            elif op.kind not in PLUMBING | _RUNS_GRAPHS:
+                found.append(self._other(graph, op, name, layers))
+            if op.kind != "CALL_ONCE":  # it only fills variables
+                found += self._inside(graph, op)
+        return found
+
+    def _inside(self, graph: Graph, op: Op) -> list[Operator]:
+        """The operators of the graphs that an operator runs, with the work that they do there."""
+        inner = [self._file.graph(number, graph, op) for number in op.runs]
+        parts = [self._of_graph(each) for each in inner]
+        if op.kind == "IF":  # the branch that does the most
+            most = max(range(len(parts)), key=lambda place: sum(o.macs for o in parts[place]))
+            return [o if place == most else replace(o, macs=0) for place, part in enumerate(parts) for o in part]
+        times = turns(op, graph, *inner) if op.kind == "WHILE" else 1
+        return [
+            replace(o, macs=o.macs * (times or 0), uncounted=o.uncounted or (times is None and o.macs > 0))
+            for part in parts
+            for o in part
+        ]
+
+    def _multiplies(self, graph: Graph, op: Op, name: str, layers: tuple[str, ...]) -> Operator:
+        kind = work.MULTIPLIES[op.kind]
+        operands = [(place, self._stored(graph, op, place)) for place in kind.operands]
+        stored = [each for _, each in operands if each is not None]
+        kept = {place for place, each in operands if each is not None}
+        # Either side of a product may be the stored one.
+        places = [place for place in (kind.data, *kind.operands) if place not in kept]
+        data = self._tensor(graph, op.inputs[places[0]]) if places else None
+        arithmetic = "float32" if data is None else dtype(data)
+        macs, uncounted = self._work(graph, op, kind)
+        if not stored:
+            return Operator(name, op.kind, arithmetic, macs=macs, layers=layers, uncounted=uncounted)
+        name = (_parts(stored[0].tensor) or [name])[-1]
+        grid = stored[0].grid(kind.channels)
+        if arithmetic in INTEGERS and data is not None:
+            activation = activation_grid(arithmetic, int(data["quantization_parameters"]["zero_points"][0]))
+        elif grid.dtype in INTEGERS and not stored[0].turned:
+            # Float numbers with integer weights: the kernel rounds each batch's activations to integers as it runs.
+            arithmetic, activation = "s8", dynamic_grid("s8")
+        else:
+            activation = Grid(dtype=arithmetic)
+        return Operator(name, op.kind, arithmetic, grid, activation, self._size(stored), macs, layers, uncounted)
+
+    def _table(self, graph: Graph, op: Op, name: str) -> list[Operator]:
+        """An operator that looks up rows. To look up numbers that are not a table only moves them."""
+        stored = self._stored(graph, op, work.TABLES[op.kind])
+        output = self._tensor(graph, op.outputs[0])
+        if stored is None or output is None or len(stored.tensor["shape"]) < 2:
+            return []
+        return [Operator(name, op.kind, dtype(output), stored.grid(None), weights=self._size([stored]))]
+
+    def _other(self, graph: Graph, op: Op, name: str, layers: tuple[str, ...]) -> Operator:
+        """An operator that multiplies nothing, or an unknown one."""
+        first = self._tensor(graph, op.inputs[0]) if op.inputs else None
+        arithmetic = "float32" if first is None else dtype(first)
+        if op.kind in work.NO_WEIGHTS:
+            return Operator(name, op.kind, arithmetic, layers=layers)
+        operands = [self._stored(graph, op, place) for place in range(len(op.inputs))]
+        stored = [each for each in operands if each is not None and dtype(each.tensor) in INTEGERS | {"float32"}]
+        grid = stored[0].grid(None) if stored else None
+        activation = grid and Grid(dtype="float32")
+        return Operator(name, op.kind, arithmetic, grid, activation, self._size(stored), 0, layers, uncounted=True)
+
+    def _work(self, graph: Graph, op: Op, kind: Kind) -> tuple[int, bool]:
+        """Work for one sample, and whether it could not be counted."""
+        tensors = [self._tensor(graph, number) for number in (*op.inputs, op.outputs[0])]
+        *inputs, output = [() if each is None else tuple(map(int, each["shape"])) for each in tensors]
+        if kind.macs is None:
+            return 0, True
+        try:
+            return kind.macs(inputs, output) // self._batch, False
+        except (LookupError, ZeroDivisionError):
+            return 0, True
+
+    def _stored(self, graph: Graph, op: Op, place: int) -> _Stored | None:
+        """The stored tensor behind an input, which may pass a DEQUANTIZE where the operator computes in float."""
+        if place >= len(op.inputs) or op.inputs[place] < 0:
+            return None
+        maker = graph.maker(op.inputs[place])
+        turned = maker is not None and maker.kind == "DEQUANTIZE"
+        found = graph.stored(maker.inputs[0] if turned and maker is not None else op.inputs[place])
+        tensor = None if found is None else self._tensor(*found)
+        return None if found is None or tensor is None else _Stored(*found, tensor, turned)
+
+    def _tensor(self, graph: Graph, number: int) -> Any:
+        """What the interpreter tells of a tensor; None of one that has no name."""
+        if graph.number not in self._tensors:
+            details = self._interpreter.get_tensor_details(graph.number)
+            self._tensors[graph.number] = {tensor["index"]: tensor for tensor in details}
+        return self._tensors[graph.number].get(number)
+
+    def _size(self, stored: Sequence[_Stored]) -> int:
+        """How many weights stored tensors add to those that are counted."""
+        new = {(each.graph.number, each.number): each for each in stored}
+        added = sum(int(np.prod(each.tensor["shape"])) for key, each in new.items() if key not in self._counted)
+        self._counted |= new.keys()
+        return added
+
+
+def _parts(tensor: Any) -> list[str]:
+    """The names in a tensor's name, which has those of all layers fused into it; what is just a number is none."""
+    return [part for part in tensor["name"].split(";") if not re.fullmatch(r"\d*", part)]

@@ -1,0 +1,104 @@
+"""The ranges of the tensors in a LiteRT file, over the calibration set."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.conversion import litert_file
+from bitpick.datasets.dataset import Samples
+from bitpick.engines import spread
+from bitpick.engines.batches import calibration_batches, pieces
+from bitpick.engines.litert import graph
+from bitpick.errors import Unsupported
+from bitpick.recipe import Recipe
+
+_NOTHING = 1e-9  # a tensor that is always 0 fits any scale, but XNNPACK runs none that is as small as its range
+
+
+@lru_cache(maxsize=4)
+def blown_up(source: Path, _: str, samples: Samples) -> dict[str, str]:
+    """The operators that must stay in float, see `spread`.
+
+    Returns:
+        The type of each, by the name of its first output.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    interpreter = Interpreter(
+        model_path=str(source),
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,  # they hide what is inside
+        experimental_preserve_all_tensors=True,
+    )
+    interpreter.allocate_tensors()
+    inputs = litert_file.ends(interpreter)[0]
+    names = {int(tensor["index"]): tensor["name"] for tensor in interpreter.get_tensor_details()}
+    operators = interpreter._get_ops_details()  # noqa: SLF001 - nothing public tells the operators
+    made = {int(i) for op in operators for i in op["outputs"]} & names.keys()  # of a loop, not all are there
+    computed = made | {int(each["index"]) for each in inputs}
+    found = spread.Spreads()
+    for batch in spread.batches(samples, int(inputs[0]["shape"][0])):
+        for end, array in zip(inputs, batch, strict=True):
+            interpreter.set_tensor(end["index"], graph.native(end, array))
+        interpreter.invoke()
+        found.add((names[i], held) for i in computed if (held := _read(interpreter, i)) is not None)
+    steps = [
+        spread.Step(
+            names.get(int(op["outputs"][0]), ""),
+            op["op_name"],
+            *(tuple(names[int(i)] for i in op[side] if int(i) in names) for side in ("inputs", "outputs")),
+        )
+        for op in operators
+    ]
+    return {step.name: step.kind for step in spread.left_in_float(steps, found)}
+
+
+def _read(interpreter: Any, tensor: int) -> NDArray[Any] | None:
+    """What a tensor holds; None of one that has nothing to read, as the state of a loop."""
+    try:
+        found: NDArray[Any] = interpreter.get_tensor(tensor)
+    except ValueError:
+        return None
+    return found
+
+
+def collected(source: Path, recipe: Recipe, manager: Any, samples: Samples) -> Any:
+    """The ranges of all tensors over the calibration set, sample by sample.
+
+    The quantizer's own `calibrate` holds the whole set in memory, and knows moving averages alone: with 0.95 of the old
+    and 0.05 of the new range at each sample, the last twenty samples decide.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+    from litert_quantizer import calibrator
+    from litert_quantizer.utils import qsv_utils
+
+    interpreter = Interpreter(model_path=str(source))
+    signature = next(iter(interpreter.get_signature_list()))
+    details = interpreter.get_signature_runner(signature).get_input_details()
+    by_index = {each["index"]: name for name, each in details.items()}
+    inputs = litert_file.ends(interpreter)[0]
+    names = [by_index[each["index"]] for each in inputs]
+    updates = {"minmax": qsv_utils.min_max_update, "moving_average": qsv_utils.moving_average_update}
+    assert recipe.calibration is not None
+    collector = calibrator.Calibrator(str(source), num_threads=1, qsv_update_func=updates[recipe.calibration])
+    for batch in calibration_batches(samples, None):
+        native = tuple(graph.native(*each) for each in zip(inputs, batch, strict=True))
+        own = [dict(zip(names, piece, strict=True)) for piece in pieces(native, int(inputs[0]["shape"][0]))]
+        try:
+            collector.calibrate({signature: own}, manager)
+        except ValueError as error:
+            if "Tensor data is null" not in str(error):
+                raise
+            raise Unsupported(
+                "litert-quantizer cannot collect the ranges of a model with a loop of which a result is not used",
+                mend="take litert:s8dynamic or litert:s8weights, which need no ranges",
+            ) from error
+    found = collector.get_model_qsvs()
+    for each in found.values():
+        if max(np.abs(each["min"]).max(), np.abs(each["max"]).max()) < _NOTHING:
+            each["min"], each["max"] = np.zeros_like(each["min"]), np.ones_like(each["max"])
+    return found

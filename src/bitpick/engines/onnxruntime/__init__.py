@@ -1,0 +1,5 @@
+"""ONNX Runtime, with its own quantizer: static, dynamic, weights alone and half precision, on the CPU."""
+
+from bitpick.engines.onnxruntime.engine import OnnxRuntimeEngine
+
+__all__ = ["OnnxRuntimeEngine"]

@@ -1,0 +1,265 @@
+"""ONNX Runtime, with its own quantizer: static, dynamic, weights alone and half precision, on the CPU."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from bitpick.datasets.dataset import Samples
+from bitpick.engines import spread
+from bitpick.engines.batches import joined, pieces
+from bitpick.engines.capability import Capability, Offer
+from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
+from bitpick.engines.executed import Executed
+from bitpick.engines.insides import Insides
+from bitpick.engines.onnxruntime import graph, quantizer, weights
+from bitpick.engines.onnxruntime.insides import OnnxInsides
+from bitpick.engines.onnxruntime.quantizer import QOPERATOR, REDUCED, SYMMETRIC_ACTIVATIONS, SYMMETRIC_WEIGHTS
+from bitpick.errors import Unsupported
+from bitpick.models.model import Format, Model, external_files
+from bitpick.preprocessing import Arrays
+from bitpick.recipe import Recipe, baseline
+from bitpick.schema.evidence import FindingCode
+from bitpick.targets.host import Host, this_host
+
+_RAW = "raw_graph"
+_PRECISE = "x64quantprecision"
+_PERCENTILES = ("percentile99.9", "percentile99.99", "percentile99.999")
+_HALVES = {"fphp", "asimdhp", "fp16"}  # ARM's words for arithmetic in half precision
+_FILE = "model.onnx"
+# As it opens a graph the runtime quantizes the float weights of a layer whose neighbours are quantized, if it may.
+_LEFT_ALONE = {"optimization.disable_specified_optimizers": "WeightBiasQuantization"}
+
+
+class OnnxRuntimeEngine(Engine):
+    """Starts from the clean graph, or, with `+raw_graph`, from the one the converter wrote."""
+
+    name = "onnxruntime"
+    environment = "onnxruntime"
+    packages = ("onnxruntime", "onnx")
+    extra = "onnxruntime"
+    accepts = (Format.ONNX,)
+    runs = (Format.RAW_ONNX, Format.ONNX)
+    runner = "bitpick.engines.onnxruntime.runner"
+    optimizes = True
+    scopes = True
+    configures = True
+    capabilities = (
+        Capability(("float32",), options={_RAW: "run the converter's own graph"}),
+        Capability(
+            ("s8s8", "s8u8", "u8u8"),
+            granularities=("per_tensor", "per_channel"),
+            calibrations=("minmax", "moving_average", *_PERCENTILES, "entropy"),
+            options={
+                QOPERATOR: "integer operators in the file (QLinearConv …) instead of QDQ around float ones",
+                _RAW: "quantize the converter's own graph, without clean-up",
+                SYMMETRIC_ACTIVATIONS: "activations without a zero point",
+                SYMMETRIC_WEIGHTS: "unsigned weights around 128; signed ones are symmetric as they are",
+                REDUCED: "7-bit weights, whose products do not saturate on CPUs without VNNI",
+                _PRECISE: "a session setting: slower kernels that do not saturate, on CPUs without VNNI",
+            },
+        ),
+        Capability(("s8dynamic", "u8dynamic", "s8weights", "float16")),
+    )
+
+    def form(self, recipe: Recipe) -> tuple[Format, ...]:
+        """See `Engine.form`."""
+        return (Format.RAW_ONNX,) if _RAW in recipe.options else self.accepts
+
+    def float_recipe(self, source: Format) -> Recipe | None:
+        """See `Engine.float_recipe`; the converter's own graph has an option."""
+        if source == Format.RAW_ONNX:
+            return Recipe(engine=self.name, dtypes="float32", options={_RAW: ""})
+        return super().float_recipe(source)
+
+    def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same for every model
+        """See `Engine.recipes`."""
+        published = frozenset({"reference", "full"})
+        basic, standard, full = frozenset({"basic", "full"}), frozenset({"standard", "full"}), frozenset({"full"})
+        usual = basic | standard
+        return [
+            Offer(baseline(self.name), published | usual),
+            *([Offer(Recipe.parse(f"{self.name}:float16"), full)] if _HALVES & set(host.isa) else []),
+            *(
+                Offer(Recipe.parse(f"{self.name}:{recipe}"), presets)
+                for recipe, presets in (
+                    ("s8s8-per_tensor-minmax+raw_graph", published),
+                    ("u8u8-per_tensor-minmax+raw_graph", published),
+                    ("s8s8-per_tensor-minmax", basic),
+                    ("u8u8-per_tensor-minmax", basic),
+                    ("s8u8-per_channel-minmax", basic),
+                    ("s8u8-per_channel-minmax+reduced_range", usual),
+                    ("u8u8-per_tensor-minmax+symmetric_weights", standard),
+                    ("s8u8-per_channel-moving_average+reduced_range", standard),
+                    ("s8u8-per_channel-percentile99.99+reduced_range", standard),
+                    ("s8u8-per_channel-percentile99.99", full),  # saturates on CPUs without VNNI
+                    ("s8dynamic", full),
+                    ("u8dynamic", full),
+                    ("s8weights", full),
+                    *((text, full) for text in _grid()),
+                )
+            ),
+        ]
+
+    def calibration_key(self, recipe: Recipe) -> str | None:
+        """Ranges depend on the graph and the method alone."""
+        return None if recipe.calibration is None else f"{self.form(recipe)[0]}-{recipe.calibration}"
+
+    def refusal(self, recipe: Recipe) -> str | None:
+        """See `Engine.refusal`; a choice that would change nothing is refused too."""
+        if SYMMETRIC_WEIGHTS in recipe.options and recipe.weights == "s8":
+            return f"{SYMMETRIC_WEIGHTS} changes nothing: onnxruntime's signed weights are symmetric as they are"
+        return super().refusal(recipe)
+
+    def calibrate(self, source: Path, recipe: Recipe, samples: Samples, out: Path) -> None:
+        """See `Engine.calibrate`."""
+        quantizer.calibrate(source, recipe, samples, out)
+
+    def build(self, source: Path, recipe: Recipe, samples: Samples, ranges: Path | None, folder: Path) -> Build:
+        """See `Engine.build`."""
+        if recipe.kind == "baseline":
+            _copy(source, folder / _FILE)
+            return Build(recipe, folder, (_FILE,))
+        exclude = excluded(recipe, quantizer.nodes(source)) if recipe.exclude else []
+        wide = [] if not recipe.static else quantizer.blown_up(source, samples)[0]
+        settings = {"session.x64quantprecision": "1"} if _PRECISE in recipe.options else {}
+        if recipe.dtypes == "s8weights":  # by default it would round activations too, in matrix products
+            settings["session.qdq_matmulnbits_accuracy_level"] = "1"
+        if (exclude or wide) and recipe.static:
+            settings |= _LEFT_ALONE
+        settings |= recipe.settings
+        made = Build(recipe, folder, (_FILE,), settings, notes=spread.note(self.name, wide))
+        if recipe.dtypes == "float16":
+            if not _HALVES & set(this_host().isa):
+                raise Unsupported(
+                    "ONNX Runtime has no kernels for half precision on this CPU: as it opens the file it would turn "
+                    "the weights back to float32",
+                    mend="make and measure it on a CPU that has them",
+                )
+            quantizer.halve(source, folder / _FILE, exclude)
+        elif recipe.dtypes == "s8weights":
+            weights.quantize(source, folder / _FILE, exclude)
+        else:
+            quantizer.quantize(source, recipe, samples, ranges, folder / _FILE, [*exclude, *wide])
+        return made
+
+    def open(self, build: Build, settings: SessionSettings) -> Session:
+        """See `Engine.open`."""
+        return _OnnxRuntimeSession(build, settings)
+
+    def inspect(self, build: Build, sample: Arrays) -> Executed:
+        """See `Engine.inspect`."""
+        return graph.executed(build.main, build.settings, sample)
+
+    def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:
+        """See `Engine.layers`."""
+        return quantizer.layers(source, recipe)
+
+    def insides(self, floats: Build, build: Build) -> Insides:
+        """See `Engine.insides`."""
+        return OnnxInsides(floats, build)
+
+    def kept_as(self, recipe: Recipe) -> str:
+        """See `Engine.kept_as`; the precise kernels take unsigned weights, and it rewrites signed ones for them."""
+        precise = _PRECISE in recipe.options or recipe.settings.get(f"session.{_PRECISE}") == "1"
+        return "u8" if precise and this_host().x86 else recipe.weights
+
+    def constants(self, build: Build) -> Iterator[tuple[str, NDArray[Any]]]:
+        """See `Engine.constants`."""
+        return graph.constants(build.main)
+
+    def slow_kernels(self, recipe: Recipe) -> str:
+        """See `Engine.slow_kernels`."""
+        if recipe.static and recipe.weights == "u8" and this_host().x86:
+            return "the weights are unsigned, and on x86 ONNX Runtime multiplies signed ones faster"
+        return ""
+
+    def mend(self, recipe: Recipe, code: FindingCode) -> str:
+        """See `Engine.mend`."""
+        raw = _RAW in recipe.options
+        if code in ("unfused", "float_operators", "transposes") and raw:
+            return f"leave out +{_RAW}: on the clean graph batch normalisations are part of the convolutions"
+        if code == "unfused" and recipe.activations == "s8":
+            return (
+                "take unsigned activations (s8u8): ONNX Runtime computes a convolution of signed ones in float where "
+                "its input is used twice"
+            )
+        if code == "slow_kernels":
+            return f"take signed weights (s8u8), with +{REDUCED} for CPUs without VNNI"
+        if code == "container" and recipe.static and QOPERATOR not in recipe.options:
+            return f"add +{QOPERATOR}: integer operators need no quantize and dequantize nodes beside them"
+        return ""
+
+    def repairs(self, recipe: Recipe) -> list[Recipe]:
+        """See `Engine.repairs`; products of signed weights with unsigned activations are those that saturate."""
+        if recipe.dtypes == "s8dynamic":
+            return [recipe.model_copy(update={"dtypes": "u8dynamic"})]
+        if recipe.weights != "s8" or not recipe.static or {REDUCED, _PRECISE} & recipe.options.keys():
+            return []
+        return [recipe.model_copy(update={"options": recipe.options | {option: ""}}) for option in (REDUCED, _PRECISE)]
+
+
+class _OnnxRuntimeSession(Session):
+    def __init__(self, build: Build, settings: SessionSettings) -> None:
+        import onnxruntime as ort
+
+        options = graph.session_options(build.settings)
+        options.intra_op_num_threads = settings.threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        if not settings.optimize:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        self._session = ort.InferenceSession(build.main, options, providers=["CPUExecutionProvider"])
+        self.alone = build.recipe.activations == "dynamic" or (_RAW in build.recipe.options and _rounds(build.main))
+        inputs = self._session.get_inputs()
+        self._names = [source.name for source in inputs]
+        leading = inputs[0].shape[0] if inputs[0].shape else None
+        self._fixed = leading if isinstance(leading, int) else None
+
+    def prepare(self, batch: Arrays) -> tuple[int, list[dict[str, NDArray[Any]]]]:
+        return len(batch[0]), [dict(zip(self._names, each, strict=True)) for each in pieces(batch, self._fixed)]
+
+    def run(self, native: tuple[int, list[dict[str, NDArray[Any]]]]) -> tuple[int, list[Any]]:
+        count, parts = native
+        return count, [self._session.run(None, each) for each in parts]
+
+    def outputs(self, native: tuple[int, list[Any]]) -> Arrays:
+        count, parts = native
+        return joined(parts, count, self._fixed)
+
+
+def _rounds(path: Path) -> bool:
+    """Whether a graph from elsewhere finds scales as it runs, for all samples of a batch at once."""
+    import onnx
+
+    nodes = onnx.load(path, load_external_data=False).graph.node
+    return any(node.op_type.startswith("DynamicQuantize") for node in nodes)
+
+
+def _grid() -> list[str]:
+    """The sensible grid: what is left of the recipe space once `standard` and `basic` have had theirs."""
+    methods = ("moving_average", "percentile99.9", "percentile99.99", "percentile99.999", "entropy")
+    return [
+        *(f"s8u8-per_channel-{method}" for method in methods if method != "percentile99.99"),
+        *(f"s8u8-per_channel-{method}+{REDUCED}" for method in ("percentile99.9", "percentile99.999", "entropy")),
+        *(f"s8u8-per_tensor-{method}" for method in ("minmax", "moving_average", "percentile99.99")),
+        *(f"u8u8-per_tensor-{method}" for method in ("moving_average", "percentile99.99")),
+        *(f"s8s8-per_channel-{method}" for method in ("minmax", "moving_average", "percentile99.99")),
+        f"s8u8-per_channel-minmax+{QOPERATOR}",
+        f"s8u8-per_channel-percentile99.99+{QOPERATOR}+{REDUCED}",
+        f"s8s8-per_channel-minmax+{SYMMETRIC_ACTIVATIONS}",
+    ]
+
+
+def _copy(source: Path, out: Path) -> None:
+    """Copy a model into one file, also where its weights are in others."""
+    import onnx
+
+    if external_files(source):
+        onnx.save(onnx.load(source), out)
+    else:
+        shutil.copyfile(source, out)

@@ -1,0 +1,260 @@
+"""PyTorch's FX graph mode quantization: the legacy stack, deprecated, for whoever still runs it."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from bitpick.datasets.dataset import Samples
+from bitpick.engines import pytorch, spread
+from bitpick.engines.batches import calibration_batches, example, joined, pieces
+from bitpick.engines.capability import Capability, Offer
+from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
+from bitpick.engines.executed import Executed
+from bitpick.engines.insides import Insides
+from bitpick.engines.pytorch_fx import graph
+from bitpick.engines.pytorch_fx.insides import TorchScriptInsides
+from bitpick.errors import Unsupported
+from bitpick.models.model import Format, Model
+from bitpick.preprocessing import Arrays
+from bitpick.recipe import PRESETS, Recipe, baseline
+from bitpick.targets.host import Host
+
+_BACKENDS = {
+    "fbgemm": "x86, 7-bit activations",
+    "x86": "fbgemm or oneDNN, layer by layer; PyTorch's default on x86",
+    "onednn": "x86, 8-bit activations",
+    "qnnpack": "ARM; PyTorch's default there",
+}
+_BACKEND = "torch.backends.quantized.engine"
+_FILE = "model.pt"
+_BATCH = "batch"  # the file in the archive that says how many samples the module takes at once; empty where any will do
+_SCHEME = "s8u8-per_channel-histogram"
+
+
+class PyTorchFxEngine(Engine):
+    """Static quantization with the back-end's own default observers; a build ships as TorchScript."""
+
+    name = "pytorch_fx"
+    environment = "pytorch"
+    packages = ("torch",)
+    extra = "pytorch"
+    accepts = (Format.PYTORCH,)
+    runs = (Format.PYTORCH,)
+    sized = True
+    runner = "bitpick.engines.pytorch_fx.runner"
+    scopes = True
+    deprecated = "PyTorch is removing FX graph mode quantization and TorchScript, which its builds ship as"
+    capabilities = (
+        Capability(
+            ("s8u8",),
+            granularities=("per_channel",),
+            calibrations=("histogram",),
+            options={name: f"the {name} back-end ({what})" for name, what in _BACKENDS.items()},
+            conflicts=(frozenset(_BACKENDS),),
+        ),
+    )
+
+    def refusal(self, recipe: Recipe) -> str | None:
+        """See `Engine.refusal`; unsigned weights have a reason of their own."""
+        if recipe.weights == "u8":
+            return "PyTorch's quantized convolution and linear take signed 8-bit weights only, on every back-end"
+        return super().refusal(recipe)
+
+    def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same for every model
+        """See `Engine.recipes`."""
+        every = frozenset(PRESETS)
+        presets = every - {"standard"}
+        default = Recipe.parse(f"{self.name}:{_SCHEME}")
+        unsigned = Recipe.parse(f"{self.name}:u8u8-per_channel-histogram")
+        # The default back-end is x86 or qnnpack; on x86 the other two are rows of their own.
+        others = ("fbgemm", "onednn") if host.x86 else ()
+        return [
+            Offer(baseline(self.name), every),
+            Offer(default, every),
+            *(Offer(Recipe.parse(f"{default.id}+{name}"), presets - {"reference"}) for name in others),
+            Offer(unsigned, presets, self.refusal(unsigned)),
+        ]
+
+    def build(self, source: Path, recipe: Recipe, samples: Samples, ranges: Path | None, folder: Path) -> Build:  # noqa: ARG002
+        """See `Engine.build`."""
+        import torch
+
+        from bitpick.conversion import pytorch_file
+
+        module = pytorch_file.load(source)
+        fixed = pytorch_file.fixed_batch(module)
+        numbers = tuple(map(torch.from_numpy, example(samples, fixed, 2)))
+        wide: list[str] = []
+        with _quiet(), torch.inference_mode(), _backend(recipe):
+            if recipe.kind != "baseline":
+                module, wide = _quantized(module, recipe, numbers, samples)
+            script: Any = torch.jit.trace(module, numbers, check_trace=False)  # type: ignore[no-untyped-call]
+            torch.jit.save(script, folder / _FILE, _extra_files={_BATCH: str(fixed or "")})
+        settings = {} if (wanted := _wanted(recipe)) is None else {_BACKEND: wanted}
+        return Build(recipe, folder, (_FILE,), settings, notes=spread.note(self.name, wide))
+
+    def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:  # noqa: ARG002 - the same for all
+        """See `Engine.layers`; additions are quantized too, and have no name."""
+        from bitpick.conversion import pytorch_file
+
+        return pytorch_file.computing(pytorch_file.load(source))
+
+    def insides(self, floats: Build, build: Build) -> Insides:
+        """See `Engine.insides`."""
+        with _backend(build.recipe), _quiet():
+            both = [_loaded(each)[0] for each in (floats, build)]
+        return TorchScriptInsides(*both)
+
+    def open(self, build: Build, settings: SessionSettings) -> Session:
+        """See `Engine.open`."""
+        return _TorchScriptSession(build, settings)
+
+    def inspect(self, build: Build, sample: Arrays) -> Executed:
+        """See `Engine.inspect`."""
+        import torch
+
+        with _backend(build.recipe), _quiet():
+            module, fixed = _loaded(build)
+            return graph.executed(module, tuple(map(torch.from_numpy, pieces(sample, fixed)[0])))
+
+
+def _quantized(module: Any, recipe: Recipe, numbers: Any, samples: Samples) -> tuple[Any, list[str]]:
+    """Prepare with the current back-end's defaults, observe all samples, convert.
+
+    Returns:
+        The module, and the names of the nodes that stay in float because of what they compute, see `spread`.
+    """
+    import torch
+    from torch.ao.quantization import get_default_qconfig_mapping
+    from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+
+    from bitpick.conversion import pytorch_file
+
+    mapping = get_default_qconfig_mapping(torch.backends.quantized.engine)
+    for name in excluded(recipe, pytorch_file.layers(module)):
+        mapping.set_module_name(name, None)
+    fixed = pytorch_file.fixed_batch(module)
+    wide = spread.of_nodes(module, spread.batches(samples, fixed))
+    integers = {node for node in module.graph.nodes if _is_integer(node)}
+    counting = {node for node in module.graph.nodes if integers.intersection((node, *node.all_input_nodes))}
+    _leave(mapping, module, wide | counting)  # of token ids and masks there is no histogram
+    _lay_out(module)
+    prepared = prepare_fx(module, mapping, numbers)
+    for batch in calibration_batches(samples, fixed):
+        for part in pieces(batch, fixed):
+            prepared(*map(torch.from_numpy, part))
+    return convert_fx(prepared), [node.name for node in module.graph.nodes if node in wide]
+
+
+def _is_integer(node: Any) -> bool:
+    """Whether a node, which was run, gave integers or truth values."""
+    import torch
+
+    given = node.meta.get(spread.DTYPE)
+    return isinstance(given, torch.dtype) and not given.is_floating_point
+
+
+def _leave(mapping: Any, module: Any, nodes: Collection[Any]) -> None:
+    """Have nodes stay in float: modules by their names, calls by which of their kind they are."""
+    counts: Counter[Any] = Counter()
+    for node in module.graph.nodes:
+        if node.op == "call_module":
+            if node in nodes:
+                mapping.set_module_name(node.target, None)
+            continue
+        if node in nodes:
+            mapping.set_module_name_object_type_order("", node.target, counts[node.target], None)
+        counts[node.target] += 1
+
+
+def _loaded(build: Build) -> tuple[Any, int | None]:
+    """The module of a build, and how many samples it takes at once; None where any number will do."""
+    import torch
+
+    extra = {_BATCH: ""}
+    module = torch.jit.load(build.main, _extra_files=extra).eval()  # type: ignore[no-untyped-call]
+    return module, int(extra[_BATCH]) if extra[_BATCH] else None
+
+
+def _lay_out(module: Any) -> None:
+    """Copy inputs whose axes are exchanged, as those with the channels last.
+
+    In the order in which they lie in memory convolutions add up otherwise, and the last bit of a float is enough for a
+    histogram observer to settle on another scale: a model and its transposed twin would differ.
+    """
+    import torch
+
+    for node in list(module.graph.nodes):
+        if node.target is torch.permute and node.args[0].op == "placeholder":
+            with module.graph.inserting_after(node):
+                copied = module.graph.call_method("contiguous", (node,))
+            node.replace_all_uses_with(copied, delete_user_cb=lambda user, kept=copied: user is not kept)
+    module.recompile()
+
+
+class _TorchScriptSession(Session):
+    def __init__(self, build: Build, settings: SessionSettings) -> None:
+        import torch
+
+        torch.set_num_threads(settings.threads)
+        self._torch = torch
+        with ExitStack() as stack:
+            # Weights are packed for the current back-end as they are read.
+            stack.enter_context(_backend(build.recipe))
+            with _quiet():
+                self._module, self._fixed = _loaded(build)
+            self._open = stack.pop_all()
+
+    def prepare(self, batch: Arrays) -> Any:
+        return len(batch[0]), [tuple(map(self._torch.from_numpy, part)) for part in pieces(batch, self._fixed)]
+
+    def run(self, native: Any) -> Any:
+        count, parts = native
+        with self._torch.inference_mode():
+            return count, [self._module(*part) for part in parts]
+
+    def outputs(self, native: Any) -> Arrays:
+        count, parts = native
+        return joined([pytorch.arrays(part) for part in parts], count, self._fixed)
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+
+def _wanted(recipe: Recipe) -> str | None:
+    """The back-end that a recipe names; None for PyTorch's own choice."""
+    return next(iter(recipe.options), None)
+
+
+@contextmanager
+def _backend(recipe: Recipe) -> Iterator[None]:
+    """Switch PyTorch's quantized back-end, a setting of the whole process, to the recipe's."""
+    import torch
+
+    wanted = _wanted(recipe)
+    before = torch.backends.quantized.engine
+    if wanted is not None:
+        if wanted not in torch.backends.quantized.supported_engines:
+            has = ", ".join(e for e in torch.backends.quantized.supported_engines if e != "none")
+            raise Unsupported(
+                f"the installed PyTorch {torch.__version__} has no {wanted} back-end: it has {has}",
+                mend=f"install a PyTorch that was built with {wanted}",
+            )
+        torch.backends.quantized.engine = wanted
+    try:
+        yield
+    finally:
+        torch.backends.quantized.engine = before
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The whole stack is deprecated and says so at each step; the documentation of this engine says it once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,5 @@
+"""PyTorch 2 export quantization (torchao) for x86 servers: compiled ahead of time, shipped as that package."""
+
+from bitpick.engines.pytorch_pt2e.engine import PyTorchPt2eEngine
+
+__all__ = ["PyTorchPt2eEngine"]

@@ -1,0 +1,277 @@
+"""PyTorch 2 export quantization (torchao) for x86 servers: compiled ahead of time, shipped as that package."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from bitpick.datasets.dataset import Samples
+from bitpick.engines import pt2e, pytorch, spread
+from bitpick.engines.batches import example, joined, pieces
+from bitpick.engines.capability import Capability, Offer
+from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
+from bitpick.engines.executed import Executed
+from bitpick.engines.pytorch_pt2e import graph
+from bitpick.errors import Unsupported
+from bitpick.models.model import Format, Model
+from bitpick.preprocessing import Arrays
+from bitpick.recipe import Recipe, baseline
+from bitpick.schema.evidence import FindingCode
+from bitpick.targets.host import Host
+
+_REDUCED = "reduced_range"
+_EAGER = "eager"
+_FILE = "model.pt2"
+_BATCH = "bitpick.batch"  # in a package's metadata: how many samples it takes at once; empty where any will do
+_COMPILERS = ("c++", "g++", "clang++")
+_CONVOLUTION: tuple[Any, ...] = (None, None, None, (1,), (0,), (1,), 1)  # the operator's defaults, over one axis
+_CHECKED = 32  # samples, at most
+# Of the outputs' variance. Sums in another order flip few roundings; a kernel that is wrong leaves nothing alike.
+_TOLERATED = 0.01
+
+
+class PyTorchPt2eEngine(Engine):
+    """Quantizes with `X86InductorQuantizer`; a build is machine code, for the instruction set of its maker."""
+
+    name = "pytorch_pt2e"
+    environment = "pytorch_pt2e"
+    packages = ("torch", "torchao")
+    extra = "pytorch"
+    accepts = (Format.EXPORTED, Format.PYTORCH)
+    runs = (Format.EXPORTED,)
+    sized = True
+    runner = "bitpick.engines.pytorch_pt2e.runner"
+    scopes = True
+    capabilities = (
+        Capability(("float32",), options={_EAGER: "run the program as it is, not compiled"}),
+        Capability(
+            ("s8u8",),
+            granularities=("per_channel",),
+            calibrations=("histogram",),
+            options={_REDUCED: "7-bit activations, whose products do not saturate on CPUs without VNNI"},
+        ),
+    )
+
+    def float_recipe(self, source: Format) -> Recipe | None:
+        """See `Engine.float_recipe`; what a program computes needs no compiler to be seen."""
+        return Recipe(engine=self.name, dtypes="float32", options={_EAGER: ""}) if source in self.runs else None
+
+    def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same for every model
+        """See `Engine.recipes`; the quantizer is made for x86."""
+        usual = frozenset({"standard", "full"})
+        elsewhere = None if host.x86 else "X86InductorQuantizer is made for x86"
+        scheme = f"{self.name}:s8u8-per_channel-histogram"
+        return [
+            Offer(baseline(self.name), usual),
+            Offer(Recipe.parse(scheme), usual, elsewhere),
+            Offer(Recipe.parse(f"{scheme}+{_REDUCED}"), usual, elsewhere),
+        ]
+
+    def build(
+        self,
+        source: Path,
+        recipe: Recipe,
+        samples: Samples,
+        ranges: Path | None,  # noqa: ARG002 - its observers are in the graph
+        folder: Path,
+    ) -> Build:
+        """See `Engine.build`."""
+        if _EAGER in recipe.options and source.suffix == Format.EXPORTED.suffix:
+            shutil.copyfile(source, folder / _FILE)
+            return Build(recipe, folder, (_FILE,))
+        if _EAGER not in recipe.options and not any(shutil.which(name) for name in _COMPILERS):
+            raise Unsupported(
+                f"there is no C++ compiler on the PATH (one of {', '.join(_COMPILERS)}), and these builds are compiled",
+                mend="install one, for instance with: apt-get install g++",
+            )
+        import torch
+        from torch._inductor import aoti_compile_and_package, aoti_load_package
+
+        from bitpick.conversion import pytorch_file
+
+        module: Any = pytorch_file.load(source)
+        fixed = pytorch_file.fixed_batch(module)
+        # Two samples, not one: an export specializes on a size of one.
+        numbers = tuple(map(torch.from_numpy, example(samples, fixed, 2)))
+        free = tuple({0: torch.export.Dim("batch", min=1)} for _ in numbers) if fixed is None else None
+        wide: list[str] = []
+        with torch.no_grad():
+            if recipe.kind != "baseline":
+                module, wide = pt2e.quantize(module, _quantizer(module, recipe), samples, _rewritten)
+            program = torch.export.export(module, numbers, dynamic_shapes=free)
+            if _EAGER in recipe.options:
+                torch.export.save(program, folder / _FILE)
+                return Build(recipe, folder, (_FILE,))
+            checked = tuple(map(torch.from_numpy, example(samples, fixed, samples.at_once(_CHECKED))))
+            expected = pytorch.arrays(program.module(check_guards=False)(*checked))
+            # Freezing turns weights into constants, without which nothing integer is fused.
+            configuration = {
+                "freezing": True,
+                "aot_inductor.metadata": {graph.METADATA_KEY: graph.layers(program), _BATCH: str(fixed or "")},
+            }
+            aoti_compile_and_package(
+                program, package_path=str((folder / _FILE).absolute()), inductor_configs=configuration
+            )
+            _check(expected, pytorch.arrays(aoti_load_package(str(folder / _FILE))(*checked)))
+        return Build(recipe, folder, (_FILE,), notes=spread.note(self.name, wide))
+
+    def repairs(self, recipe: Recipe) -> list[Recipe]:
+        """See `Engine.repairs`."""
+        if recipe.kind != "quantized" or _REDUCED in recipe.options:
+            return []
+        return [recipe.model_copy(update={"options": recipe.options | {_REDUCED: ""}})]
+
+    def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:  # noqa: ARG002 - the same for all
+        """See `Engine.layers`: those with weights."""
+        from bitpick.conversion import pytorch_file
+
+        found = pytorch_file.computing(pytorch_file.load(source))
+        return [(name, kind) for name, kind in found if kind.startswith(("Conv", "Linear"))]
+
+    def open(self, build: Build, settings: SessionSettings) -> Session:
+        """See `Engine.open`."""
+        if _EAGER in build.recipe.options:
+            from bitpick.conversion import pytorch_file
+
+            module = pytorch_file.load(build.main)
+            return _PyTorchSession(module, pytorch_file.fixed_batch(module), settings)
+        from torch._inductor import aoti_load_package
+
+        package = aoti_load_package(str(build.main))
+        batch = package.loader.get_metadata().get(_BATCH, "")
+        return _PyTorchSession(package, int(batch) if batch else None, settings)
+
+    def mend(self, recipe: Recipe, code: FindingCode) -> str:  # noqa: ARG002 - the same for all recipes
+        """See `Engine.mend`."""
+        return "choose another engine where size counts: a package is compiled code" if code == "container" else ""
+
+    def inspect(self, build: Build, sample: Arrays) -> Executed:  # noqa: ARG002 - it tells before it runs
+        """See `Engine.inspect`."""
+        if _EAGER in build.recipe.options:
+            from bitpick.conversion import exported_program
+
+            return graph.eager(exported_program.load(build.main))
+        return graph.executed(build.main)
+
+
+def _rewritten(program: Any) -> None:
+    """Bring an exported program to forms that PyTorch compiles rightly once they are quantized."""
+    _widen(program)
+    _raise(program)
+    program.recompile()
+
+
+def _raise(program: Any) -> None:
+    """Make convolutions over one axis convolutions over two; the first has the size one.
+
+    Compiled, an integer convolution over one axis has an output as long as its input, whatever its kernel and its
+    padding are (PyTorch 2.13).
+    """
+    import torch
+
+    aten = torch.ops.aten
+    stored = dict(program.named_parameters())
+    for node in list(program.graph.nodes):
+        if node.target != aten.conv1d.default or stored.get(node.args[1].target) is None:
+            continue
+        given: tuple[Any, ...] = node.args + _CONVOLUTION[len(node.args) :]
+        numbers, weight, bias, stride, padding, dilation, groups = given
+        if stored[weight.target].ndim == 3:  # it may be shared
+            stored[weight.target].data = stored[weight.target].data.unsqueeze(2)
+            weight.meta["val"] = weight.meta["val"].unsqueeze(2)
+        with program.graph.inserting_before(node):
+            plane = program.graph.call_function(aten.unsqueeze.default, (numbers, 2))
+        plane.meta = {**node.meta, "val": numbers.meta["val"].unsqueeze(2)}
+        node.target = aten.conv2d.default
+        node.args = (plane, weight, bias, [1, *stride], [0, *padding], [1, *dilation], groups)
+        users = list(node.users)
+        # An activation is fused with the convolution that it follows.
+        fused = len(users) == 1 and users[0].target in (aten.relu.default, aten.relu_.default)
+        ends = [node, *(users if fused else ())]
+        for each in ends:
+            each.meta = {**each.meta, "val": each.meta["val"].unsqueeze(2)}
+        with program.graph.inserting_after(ends[-1]):
+            line = program.graph.call_function(aten.squeeze.dim, (ends[-1], 2))
+        line.meta = {**ends[-1].meta, "val": ends[-1].meta["val"].squeeze(2)}
+        ends[-1].replace_all_uses_with(line, delete_user_cb=lambda user, kept=line: user is not kept)
+
+
+def _widen(program: Any) -> None:
+    """Give the convolutions of an exported program that have one channel a second one of zeros.
+
+    Compiled, what follows an integer convolution of a single channel reads its numbers in the wrong order: strides do
+    not tell a layout with the channels first from one with the channels last (PyTorch 2.13).
+    """
+    import torch
+
+    aten = torch.ops.aten
+    for node in list(program.graph.nodes):
+        if node.target not in (aten.conv1d.default, aten.conv2d.default, aten.conv3d.default):
+            continue
+        numbers, stored = node.args[:2]
+        weight = dict(program.named_parameters()).get(stored.target)
+        if weight is None or weight.shape[1] != 1 or (node.args[6:] or (1,))[0] != 1:
+            continue
+        sides = [0, 0] * (weight.ndim - 2) + [0, 1]
+        with program.graph.inserting_before(node):
+            wide = program.graph.call_function(aten.constant_pad_nd.default, (numbers, sides))
+        wide.meta = {**node.meta, "val": aten.constant_pad_nd.default(numbers.meta["val"], sides)}
+        node.args = (wide, *node.args[1:])
+        weight.data = torch.cat([weight.data, torch.zeros_like(weight.data)], dim=1)
+
+
+def _check(outputs: Arrays, compiled: Arrays) -> None:
+    """Refuse a package that computes something else than the program it was compiled from.
+
+    Raises:
+        Unsupported: it does.
+    """
+    import torch
+
+    for expected, found in zip(outputs, compiled, strict=True):
+        noise, signal = float(((found - expected) ** 2).mean()), float(expected.var())
+        if noise > _TOLERATED * signal:
+            raise Unsupported(
+                f"PyTorch {torch.__version__} compiles this model wrongly: the outputs of the package differ from the "
+                f"graph's by a mean square of {noise:.2g}, and their variance is {signal:.2g}",
+                mend="ship a build of another engine, or try another version of PyTorch",
+            )
+
+
+def _quantizer(module: Any, recipe: Recipe) -> Any:
+    from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer
+
+    from bitpick.conversion import pytorch_file
+
+    configuration = x86_inductor_quantizer.get_default_x86_inductor_quantization_config(
+        reduce_range=_REDUCED in recipe.options
+    )
+    quantizer = x86_inductor_quantizer.X86InductorQuantizer().set_global(configuration)
+    for name in excluded(recipe, pytorch_file.layers(module)):
+        quantizer.set_module_name_qconfig(name, None)
+    return quantizer
+
+
+class _PyTorchSession(Session):
+    """A package, or a module, that takes so many samples at once; any number, for None."""
+
+    def __init__(self, call: Any, fixed: int | None, settings: SessionSettings) -> None:
+        import torch
+
+        torch.set_num_threads(settings.threads)
+        self._torch = torch
+        self._call = call
+        self._fixed = fixed
+
+    def prepare(self, batch: Arrays) -> Any:
+        return len(batch[0]), [tuple(map(self._torch.from_numpy, part)) for part in pieces(batch, self._fixed)]
+
+    def run(self, native: Any) -> Any:
+        count, parts = native
+        with self._torch.inference_mode():
+            return count, [self._call(*part) for part in parts]
+
+    def outputs(self, native: Any) -> Arrays:
+        count, parts = native
+        return joined([pytorch.arrays(part) for part in parts], count, self._fixed)

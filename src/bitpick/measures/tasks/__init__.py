@@ -1,1 +1,0 @@
-"""What builds are judged by: one task a file."""

@@ -1,0 +1,1 @@
+"""From a request to measured rows, and the directory of a run."""

@@ -1,0 +1,140 @@
+"""The evaluation set of a run, as it stays known when the run is over."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from bitpick.artifacts.watch import is_sealed, seal
+from bitpick.datasets.dataset import Samples
+from bitpick.datasets.sampling import digest
+from bitpick.errors import DataError, OutputError, RequestError
+from bitpick.measures.outputs import targets_of
+from bitpick.pipeline.arrays import save
+from bitpick.pipeline.inputs import Inputs
+from bitpick.preprocessing import Arrays
+from bitpick.tasks.registry import AnyTask
+from bitpick.tasks.task import Targets, Task
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """An evaluation set.
+
+    Attributes:
+        samples: where its samples were when the run was made.
+        names: of the model's inputs.
+        digests: of each sample, see `sampling.digest`; shape (n,).
+        targets: what is right.
+        task: how builds are judged on it.
+    """
+
+    samples: Samples
+    names: tuple[str, ...]
+    digests: NDArray[np.bytes_]
+    targets: Targets
+    task: Task
+
+    def stored(self, places: NDArray[np.int64]) -> list[list[NDArray[Any]]]:
+        """Samples as they are stored, the array of each input.
+
+        Raises:
+            DataError: they are no longer there, or are others.
+        """
+        rows = places if self.samples.indices is None else np.load(self.samples.indices)[places]
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            inputs = [np.load(path, mmap_mode="r") for path in self.samples.inputs]
+            found = [[array[row] for array in inputs] for row in rows]
+            if [digest(each) for each in found] == self.digests[places].astype(str).tolist():
+                return found
+        raise DataError(
+            f"the samples that the run was evaluated on are no longer in {self.samples.inputs[0].parent}",
+            mend="run bitpick compare again with the same data",
+        )
+
+    def inputs(self, places: NDArray[np.int64]) -> Arrays:
+        """Samples as the model takes them, each input of shape (len(places), …); see `stored`."""
+        pairs = zip(zip(*self.stored(places), strict=True), self.samples.preprocessing, strict=True)
+        return tuple(prepare(np.stack(column)) for column, prepare in pairs)
+
+
+def keep(path: Path, inputs: Inputs) -> None:
+    """Write what later commands must know of a run's evaluation set."""
+    samples = inputs.evaluation
+    told = {
+        "samples": np.array(samples.model_dump_json()),
+        "names": np.array([tensor.name for tensor in inputs.signature.inputs]),
+        "task": np.array(inputs.task.model_dump_json()),
+    }
+    save(path, {"digests": inputs.digests, "targets": targets_of(samples)} | told)
+    seal(path, samples.sha256)
+
+
+def read(path: Path, sha256: str) -> EvaluationSet:
+    """The evaluation set that `keep` wrote.
+
+    Args:
+        path: the file.
+        sha256: the digest of the set, as the run has it.
+
+    Raises:
+        OutputError: it is not there, or was changed since.
+    """
+    try:
+        if path.exists() and not is_sealed(path, sha256):
+            raise ValueError(f"{path} changed since it was written, or is of another run")
+        with np.load(path, allow_pickle=False) as file:
+            return EvaluationSet(
+                samples=Samples.model_validate_json(str(file["samples"])),
+                names=tuple(file["names"].tolist()),
+                digests=file["digests"],
+                targets=file["targets"],
+                task=TypeAdapter(AnyTask).validate_json(str(file["task"])),
+            )
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise OutputError(
+            f"the run does not say which samples it was evaluated on: {error}",
+            mend="run the same bitpick compare again, which keeps what was measured and writes the rest",
+        ) from error
+
+
+def export(known: EvaluationSet, out: Path, count: int) -> list[Path]:
+    """Write evaluation samples as the `run.py` of a build takes them: one file each, named by its place in the set.
+
+    Args:
+        known: the evaluation set.
+        out: a new or empty directory.
+        count: how many, evenly spaced over the set; at most all of them.
+
+    Raises:
+        RequestError: it is no such directory, or the samples are no longer there.
+    """
+    total = len(known.digests)
+    if not count >= 1:
+        raise RequestError(f"the number of samples {count} is out of range", expected="at least 1")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"the output {out} exists and is not an empty directory", mend="name another with --out")
+    places = np.linspace(0, total - 1, min(count, total)).astype(np.int64)
+    found = known.stored(places)
+    written = []
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for place, arrays in zip(places, found, strict=True):
+            file = out / f"{place:0{len(str(total - 1))}d}{'.npy' if len(arrays) == 1 else '.npz'}"
+            if len(arrays) == 1:
+                np.save(file, arrays[0])
+            else:
+                np.savez(file, **dict(zip(known.names, arrays, strict=True)))  # type: ignore[arg-type]  # its stub
+            written.append(file)
+    except OSError as error:
+        raise OutputError(
+            f"the samples cannot be written in {out}: {error.strerror}", mend="name another directory with --out"
+        ) from error
+    return written

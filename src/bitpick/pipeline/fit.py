@@ -1,0 +1,231 @@
+"""Whether a data set is one that a model can take, and what the two of them are for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import get_args
+
+import numpy as np
+
+from bitpick.datasets.dataset import Dataset, Samples, Split
+from bitpick.datasets.sampling import CalibrationDraw
+from bitpick.errors import DataError, ModelError
+from bitpick.models.interface import Input, Interface, Output
+from bitpick.models.model import Signature, Tensor, fits
+from bitpick.preprocessing import Arrays, Dtype, Preprocessing
+from bitpick.schema.data import CalibrationRecord, DataRecord, EvaluationRecord
+from bitpick.schema.judging import Judging
+from bitpick.tasks import registry
+from bitpick.tasks.case import Case, Seen
+from bitpick.tasks.registry import Chosen
+from bitpick.tasks.task import Task
+
+LoadData = Callable[[Signature], Dataset]
+"""Gives the data set for a model that takes and gives this."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A data set as a model takes it.
+
+    Attributes:
+        dataset: the data set.
+        names: its inputs in the order of the model's.
+        case: what the task is chosen from.
+        chosen: what the model and the data set are for.
+    """
+
+    dataset: Dataset
+    names: tuple[str, ...]
+    case: Case
+    chosen: Chosen
+
+    @property
+    def task(self) -> Task:
+        """What the model and the data set are for."""
+        return self.chosen.task
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether the float model must be run before it is sure how builds are judged."""
+        return self.chosen.unsure or self.task.unsettled
+
+    def settled(self, samples: Samples, outputs: Arrays) -> Fitted:
+        """With what follows from what the float model gives.
+
+        Args:
+            samples: some samples of the evaluation set.
+            outputs: what it gives for them, each of shape (samples.count, …).
+
+        Raises:
+            RequestError: with these the task cannot be, or the model and the data set make none.
+        """
+        case = replace(self.case, seen=Seen(samples, outputs))
+        chosen = registry.choose(case) if self.chosen.unsure else self.chosen
+        task = chosen.task
+        if task.unsettled:
+            task = task.settled(outputs, None if samples.labels is None else samples.targets())
+        return replace(self, case=case, chosen=replace(chosen, task=task))
+
+    @property
+    def notes(self) -> list[str]:
+        """How builds are judged, where that was guessed, and beside what, in words; once it is settled."""
+        told = [self.chosen.note] if self.chosen.note else []
+        if self.task.against_float and self.evaluation.labels is None:
+            told.append("no labels: builds are compared with the float model's answers; name labels with --labels")
+        return told
+
+    @property
+    def evaluation(self) -> Samples:
+        """All samples to evaluate on."""
+        return self._samples(self.dataset.evaluation)
+
+    @property
+    def calibration(self) -> Samples:
+        """All samples that calibration samples are drawn from."""
+        return self._samples(self.dataset.calibration)
+
+    def _samples(self, split: Split) -> Samples:
+        samples = self.dataset.samples(split, self.names)
+        return samples.model_copy(update={"values": self.dataset.values}) if self.task.sees_values else samples
+
+
+def fitted(load_data: LoadData, signature: Signature, source: str, judging: Judging | None = None) -> Fitted:
+    """Load a data set for a model, and see what both are for.
+
+    Args:
+        load_data: gives the data set.
+        signature: what the model takes and gives.
+        source: the model, as messages call it.
+        judging: how builds are to be judged, where the user says so.
+
+    Raises:
+        RequestError: there is no such data set, or the model cannot take it, or gives nothing to compare with labels.
+    """
+    dataset = load_data(signature)
+    names = _arranged(dataset, signature, source)
+    dataset = replace(dataset, preprocessing=_cast(dataset, names, signature, source))
+    evaluation = dataset.samples(dataset.evaluation, names)
+    _check(evaluation, signature, source)
+    judging = judging or Judging()
+    if judging.task in registry.WITHOUT_LABELS and evaluation.labels is not None:
+        told = f"the labels are not used: the task {judging.task} compares with the float model's outputs"
+        dataset = replace(dataset.without_labels(), notes=(*dataset.notes, told))
+        evaluation = dataset.samples(dataset.evaluation, names)
+    labels = None if evaluation.labels is None else evaluation.targets()
+    case = Case(signature, dataset.classes, labels, source, judging, _one_class(dataset.calibration))
+    return Fitted(dataset, names, case, registry.choose(case))
+
+
+def _one_class(split: Split) -> bool:
+    """Whether all samples of a split have the same label."""
+    labels = split.labels
+    return labels is not None and labels.ndim == 1 and len(labels) > 1 and bool((labels == labels[0]).all())
+
+
+def record(found: Fitted, drawn: CalibrationDraw, seed: int) -> DataRecord:
+    """What a run says of its data set and its calibration set."""
+    evaluation, dataset = found.evaluation, found.dataset
+    return DataRecord(
+        name=dataset.name,
+        notes=list(dataset.notes),
+        preprocessing="; ".join(dict.fromkeys(each.words for each in evaluation.preprocessing)),
+        evaluation=EvaluationRecord(count=evaluation.count, sha256=evaluation.sha256),
+        calibration=CalibrationRecord(
+            count=len(drawn.indices),
+            seed=seed,
+            sha256=drawn.sha256,
+            split_sha256=dataset.calibration.sha256,
+            per_class=drawn.per_class,
+            overlap=drawn.overlap,
+        ),
+    )
+
+
+def fixed_sizes(signature: Signature, samples: Samples) -> list[str]:
+    """What is told of each input that leaves sizes beside the batch free."""
+    return [
+        f"the input {tensor} has free sizes: engines that need fixed ones, such as LiteRT, get {_words(shape)}, "
+        "the shape of the samples"
+        for tensor, shape in zip(signature.inputs, samples.shapes, strict=True)
+        if tensor.shape is not None and None in tensor.shape
+    ]
+
+
+def interface(signature: Signature, samples: Samples, task: Task) -> Interface:
+    """What a deployer must know of every build of a model, with the preprocessing of these samples."""
+    batch = next(samples.head(1).batches(1))
+    files = [np.load(path, mmap_mode="r") for path in samples.inputs]
+    ends = zip(signature.inputs, samples.preprocessing, batch, files, strict=True)
+    return Interface(
+        inputs=tuple(
+            Input(
+                name=tensor.name,
+                shape=(None,) * (array.ndim - 1) if tensor.shape is None else tensor.shape,
+                dtype=tensor.dtype,
+                preprocessing=preprocessing,
+                stored=file.dtype.name,
+                stored_shape=file.shape[1:],
+            )
+            for tensor, preprocessing, array, file in ends
+        ),
+        outputs=tuple(Output(name=t.name, shape=t.shape, dtype=t.dtype) for t in signature.outputs),
+        task=task.kind,
+        output=getattr(task, "output", 0),
+        classes=() if getattr(task, "numbers", False) else getattr(task, "classes", ()),
+        threshold=threshold if (threshold := getattr(task, "threshold", None)) is not None else 0.5,
+    )
+
+
+def _arranged(dataset: Dataset, signature: Signature, source: str) -> tuple[str, ...]:
+    """The names of a data set's inputs in the order of the model's: by their names, else in their own order."""
+    has, wants = tuple(dataset.calibration.paths), tuple(tensor.name for tensor in signature.inputs)
+    if set(wants) <= set(has):
+        return wants
+    if len(has) != len(wants):
+        takes = f"{len(wants)} input{'' if len(wants) == 1 else 's'} ({', '.join(wants)})"
+        raise DataError(
+            f"the model {source} takes {takes}, and {dataset.name} has {len(has)} ({', '.join(has)})",
+            expected="an array for each input, by its name",
+        )
+    return has
+
+
+def _cast(dataset: Dataset, names: Sequence[str], signature: Signature, source: str) -> dict[str, Preprocessing]:
+    """The preprocessing of each input, in the dtype that the model takes."""
+    known = {name: dataset.preprocessing.get(name, Preprocessing()) for name in names}
+    for name, tensor in zip(names, signature.inputs, strict=True):
+        if tensor.dtype not in get_args(Dtype):
+            raise ModelError(
+                f"the input {tensor.name} of the model {source} is {tensor.dtype}", expected=", ".join(get_args(Dtype))
+            )
+        known[name] = known[name].model_copy(update={"dtype": tensor.dtype})
+    return known
+
+
+def _check(samples: Samples, signature: Signature, source: str) -> None:
+    """Refuse samples whose shapes are others than the model takes."""
+    for tensor, batch in zip(signature.inputs, next(samples.head(1).batches(1)), strict=True):
+        if not fits(batch.shape[1:], tensor.shape):
+            raise DataError(
+                f"the model {source} takes {tensor}, and the samples have shape {batch.shape[1:]}",
+                expected=f"samples of shape {_words(tensor.shape)}",
+                mend=_mend(tensor, batch.shape[1:]),
+            )
+
+
+def _mend(tensor: Tensor, shape: tuple[int, ...]) -> str:
+    """What would make samples fit, where one thing would."""
+    wanted = tensor.shape
+    if wanted is None or len(wanted) != len(shape) or len(shape) < 2:
+        return ""
+    if fits((shape[-1], *shape[:-1]), wanted):
+        return "the channels are last, and the model takes them first: --layout channels-first"
+    if len(shape) == 3:
+        return "pictures in folders are resized as they are read; arrays are saved as the model takes them"
+    return ""
+
+
+def _words(shape: Sequence[int | None] | None) -> str:
+    return "unknown" if shape is None else f"({', '.join('any' if d is None else str(d) for d in shape)})"

@@ -1,0 +1,79 @@
+"""The forms of a model: what runs each of them, which one a recipe starts from, what a file takes and gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bitpick.conversion.route import route
+from bitpick.datasets.activations import Activations
+from bitpick.datasets.dataset import Samples
+from bitpick.engines.engine import Engine
+from bitpick.engines.registry import engine, engines
+from bitpick.errors import ModelError
+from bitpick.executors.executor import Executor
+from bitpick.models.model import Format, Signature, Tensor
+from bitpick.pipeline.form_job import FUNCTIONS
+from bitpick.recipe import Recipe
+from bitpick.version import installed_version
+
+
+def runner_of(form: Format) -> tuple[Engine, Recipe]:
+    """The engine, and its recipe, that runs a form in float32."""
+    for each in engines().values():
+        recipe = each.float_recipe(form)
+        if recipe is not None and each.missing() is None:
+            return each, recipe
+    reasons = [each.missing() for each in engines().values() if each.float_recipe(form) is not None]
+    raise ModelError(
+        f"no engine that is installed runs {form} models", mend="; or ".join(reason for reason in reasons if reason)
+    )
+
+
+def start_form(recipe: Recipe, source: Format) -> Format | None:
+    """The format that a recipe starts from: the first it accepts that a route leads to; None where none does."""
+    accepted = engine(recipe.engine).form(recipe)
+    return next((form for form in accepted if route(source, form) is not None), None)
+
+
+def unreachable(recipe: Recipe, source: Format) -> str | None:
+    """Why a recipe cannot start from a model of this format; None where it can."""
+    if start_form(recipe, source) is not None:
+        return None
+    wanted = " or ".join(engine(recipe.engine).form(recipe))
+    return f"it starts from {wanted}, and no conversion goes there from {source}"
+
+
+def signature_of(raw: Path, executor: Executor, environment: str) -> Signature:
+    """What an ONNX or LiteRT file takes and gives."""
+    told = executor.run(environment, f"{FUNCTIONS}:describe", {"source": str(raw)}).value
+
+    def tensors(side: str) -> tuple[Tensor, ...]:
+        return tuple(
+            Tensor(name, None if shape is None else tuple(shape[1:]), dtype) for name, shape, dtype in told[side]
+        )
+
+    return Signature(tensors("inputs"), tensors("outputs"))
+
+
+def measured(samples: Samples, raw: Path, executor: Executor, environment: str) -> Samples:
+    """Samples that know how much memory a model takes for one of them.
+
+    Args:
+        samples: what the model takes.
+        raw: the model, an ONNX or LiteRT file.
+        executor: runs it.
+        environment: where.
+    """
+    found = executor.run(environment, f"{FUNCTIONS}:activations", {"source": raw, "samples": samples.head(1)}).value
+    return samples.model_copy(update={"activations": found and Activations.model_validate(found)})
+
+
+def check_installed(source: Format) -> None:
+    """Refuse a model whose conversion needs what is not installed."""
+    for hop in route(source, Format.ONNX) or ():
+        absent = [p for p in hop.packages if installed_version(p) is None]
+        if absent:
+            raise ModelError(
+                f"the conversion {hop.name} needs {', '.join(absent)}, which is not installed",
+                mend=f"pip install 'bitpick[{hop.environment}]', or give the model as .onnx",
+            )

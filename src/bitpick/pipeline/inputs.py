@@ -1,0 +1,72 @@
+"""What every plan of a run is made from: the model, its task, and the samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitpick.conversion.route import route
+from bitpick.datasets.dataset import Samples
+from bitpick.engines.registry import engine
+from bitpick.models.interface import Interface
+from bitpick.models.model import Format, Signature
+from bitpick.pipeline.forms import start_form
+from bitpick.pipeline.store import Store
+from bitpick.recipe import Recipe
+from bitpick.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What every plan of a run is made from.
+
+    Attributes:
+        source: the user's model file.
+        format: its format.
+        signature: what the model takes and gives.
+        task: how builds are judged.
+        interface: what a deployer must know of every build; see `interface_of` for axes that are free in it.
+        calibration: the calibration set.
+        evaluation: the evaluation set.
+        check: the part of the evaluation set that slow checks see.
+        check_places: where in the evaluation set these samples are, of shape (check.count,).
+        rewriting: the part of it that is run with and without what a runtime does to a graph.
+        threads: threads inside one inference.
+        digests: of each evaluation sample, see `sampling.digest`; shape (evaluation.count,).
+    """
+
+    source: Path
+    format: Format
+    signature: Signature
+    task: Task
+    interface: Interface
+    calibration: Samples
+    evaluation: Samples
+    check: Samples
+    check_places: NDArray[np.int64]
+    rewriting: Samples
+    threads: int
+    digests: NDArray[np.bytes_]
+
+    def interface_of(self, recipe: Recipe) -> Interface:
+        """What a deployer must know of a recipe's build; one that is `sized` takes samples of one shape."""
+        form = start_form(recipe, self.format)
+        sized = form is not None and any(hop.sized for hop in route(self.format, form) or ())
+        return self.interfaces[1 if sized or engine(recipe.engine).sized else 0]
+
+    @property
+    def interfaces(self) -> tuple[Interface, Interface]:
+        """What a deployer must know of builds with axes that the model leaves free, and with these axes fixed."""
+        return self.interface, self.interface.fixed(self.calibration.shapes)
+
+    @property
+    def shapes(self) -> list[tuple[int | None, ...] | None]:
+        """The shape of one sample of each output."""
+        return [tensor.shape for tensor in self.signature.outputs]
+
+    def path(self, form: Format, store: Store) -> Path:
+        """The file of a form: the user's own, or one that the run makes."""
+        return self.source if form == self.format else store.form(form)

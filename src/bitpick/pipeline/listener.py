@@ -1,0 +1,46 @@
+"""Who is told how a comparison goes, as it goes."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from bitpick.pipeline.job import Job
+from bitpick.schema.run import Row
+
+
+class Listener(Protocol):
+    """Is told how a comparison goes, as it goes, in the thread that runs it."""
+
+    def phase(self, text: str) -> None:
+        """A phase begins."""
+
+    def started(self, job: Job) -> None:
+        """A job begins."""
+
+    def ended(self, job: Job) -> None:
+        """A job ended, well or not."""
+
+    def row(self, row: Row) -> None:
+        """A row is known, or known better."""
+
+    def note(self, text: str) -> None:
+        """Something was assumed about the model or the data, or is strange about it."""
+
+
+class Silent:
+    """A listener that shows nothing."""
+
+    def phase(self, text: str) -> None:
+        """See `Listener`."""
+
+    def started(self, job: Job) -> None:
+        """See `Listener`."""
+
+    def ended(self, job: Job) -> None:
+        """See `Listener`."""
+
+    def row(self, row: Row) -> None:
+        """See `Listener`."""
+
+    def note(self, text: str) -> None:
+        """See `Listener`."""

@@ -1,0 +1,286 @@
+"""Which build to ship, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bitpick.schema.evidence import Measure, Metric
+from bitpick.schema.run import Recommendation, RequestRecord, Row
+from bitpick.selection import phrases
+from bitpick.selection.claims import candidates, samples_needed
+from bitpick.selection.judge import OF_METRIC, scale
+from bitpick.tasks.task import Answers, Targets, Task
+
+TIE_LEVEL = 0.05
+# Among rows that are good enough, sizes within this share of the smallest count as equal.
+SIZE_SLACK = 0.10
+# Among those, times within this share of the fastest count as equal. CPU time varies by far less on a busy machine.
+TIME_SLACK = 0.10
+# A time is well known if its interval ends within this factor of the middle, on either side.
+LOOSE = 1.25
+_SHOWN = 3  # rows of which it is said what would settle them
+
+
+def recommend(
+    rows: Sequence[Row], answers: Mapping[str, Answers], targets: Targets, task: Task, request: RequestRecord
+) -> Recommendation:
+    """Choose the build to ship, and say why, in numbers.
+
+    Of the rows that are shown to lose less than the margin, and that keep to what the request allows, those that are
+    not slower than their own float32 remain, if any; of these those within 10% of the smallest; of these those that
+    take at most 10% longer than the fastest, or whose times are not known well enough to say; of these the most
+    accurate.
+
+    Args:
+        rows: the rows of one CPU, with their claims.
+        answers: of each row that is ok, for n samples.
+        targets: what is right.
+        task: how builds are judged.
+        request: the margin, the level, and the limits.
+    """
+    possible = candidates(rows)
+    if not possible:
+        return Recommendation(id=None, because=[f"No build can be recommended: {_why_none(rows)}."])
+    shown = [row for row in possible if row.versus_baseline is not None and row.versus_baseline.noninferior]
+    good = [row for row in shown if _within(row, request)]
+    unsettled = [row for row in possible if row not in shown]
+    measure = task.measure
+    if not good:
+        none = _none_good(shown, possible[0].metric, request)
+        none += phrases.without_labels(measure) if not shown else []
+        return Recommendation(id=None, because=[*none, *_settle(unsettled, possible, request)])
+    chosen = choose(good)
+    pick, best, smallest = chosen.pick, chosen.accuracy, chosen.size
+    ties = [row for row in good if task.versus(answers[best.id], answers[row.id], targets).p_value >= TIE_LEVEL]
+    engines = {
+        name: choose([row for row in good if row.engine == name]).pick for name in dict.fromkeys(r.engine for r in good)
+    }
+    tested = f"{len(shown)} of {len(possible)} builds are, all tested at once at a one-sided {100 * request.alpha:g}%"
+    under = f"{phrases.drop_of(pick)} against its own float32, shown to be under {phrases.margin(pick, request)}"
+    limited = bool(_limits(shown, request))
+    reasons = [f"{phrases.build(pick)} is {_which(chosen, limited, measure)}.", f"Good enough: {under}; {tested}."]
+    reasons += phrases.larger(pick)
+    reasons += [*(phrases.flips_bound(pick) if task.against_float else ()), *phrases.speeds(pick)]
+    if pick is not best:
+        versus = "which ties with it" if pick in ties else f"which is shown to be {phrases.better(measure)}"
+        best_of = phrases.best_by(measure)
+        reasons.append(f"{best_of[0].upper()}{best_of[1:]} of the good ones: {phrases.build(best)}, {versus}.")
+    if pick is not smallest:
+        slow = ", which is slower than its own float32" if smallest.slower and not pick.slower else ""
+        reasons.append(f"Smallest of them: {phrases.build(smallest)}{slow}.")
+    if chosen.latency is not None and pick is not chosen.latency:
+        reasons.append(f"Fastest of them: {phrases.build(chosen.latency)}.")
+    reasons += phrases.loosely_timed([row for row in chosen.near if _loose(row)], LOOSE)
+    others = [row.id for row in ties if row not in (best, pick)]
+    if others:
+        reasons.append(
+            f"A tie, not a ranking: {len(targets):,} samples do not show {best.id} to be {phrases.better(measure)} "
+            f"than {', '.join(others)}."
+        )
+    if kept_out := [row for row in shown if row not in good]:
+        asked = " and ".join(_limits(shown, request))
+        reasons.append(f"Good enough, but not builds that {asked}: {', '.join(map(phrases.build, kept_out))}.")
+    reasons += _settle(unsettled, possible, request)
+    reasons += [
+        f"Not recommended, though at least as {measure.good}: {phrases.build(row)}: "
+        f"{row.deprecated or row.faults[0].text}."
+        for row in rows
+        if row.kind == "quantized"
+        and row.status == "ok"
+        and (row.deprecated or row.faults)
+        and _quality(row) >= _quality(best)
+    ]
+    reasons += [
+        f"Best of {name}: {phrases.build(row)}, {phrases.drop_of(row)}."
+        for name, row in engines.items()
+        if row is not pick
+    ]
+    if without := sorted({row.engine for row in possible} - engines.keys()):
+        reasons.append(f"Nothing to ship of {', '.join(without)}.")
+    return Recommendation(
+        id=pick.id,
+        because=reasons,
+        by_use={measure.name: best.id, "size": smallest.id}
+        | ({"latency": chosen.latency.id} if chosen.latency is not None else {})
+        | {name: row.id for name, row in engines.items()},
+        ties=[row.id for row in sorted(ties, key=_accuracy_then_size, reverse=True)],
+        pareto=[row.id for row in good if not any(_dominates(other, row) for other in good)],
+    )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The row to ship, and the best of each use.
+
+    Attributes:
+        near: the rows of about the smallest size, of which the pick is one.
+        latency: None where no speed was measured.
+    """
+
+    pick: Row
+    near: list[Row]
+    accuracy: Row
+    size: Row
+    latency: Row | None
+
+
+def choose(good: Sequence[Row]) -> Choice:
+    """Choose among rows that are all good enough, of which there is one at least; see `recommend`."""
+    not_slower = [row for row in good if not row.slower] or good
+    least = min(row.size_bytes or 0 for row in not_slower)
+    slack = [row for row in not_slower if (row.size_bytes or 0) <= least * (1 + SIZE_SLACK)]
+    timed = [row for row in _as_fast(good) if _time(row) is not None]
+    return Choice(
+        pick=max(_as_fast(slack), key=_accuracy_then_size),
+        near=slack,
+        accuracy=max(good, key=_accuracy_then_size),
+        size=min(good, key=_size_then_accuracy),
+        latency=max(timed, key=_accuracy_then_size, default=None),
+    )
+
+
+def _as_fast(rows: Sequence[Row]) -> list[Row]:
+    """The rows that are about as fast as the fastest, and those that were not timed.
+
+    As fast is a row that takes at most 10% longer than the fastest of those whose times are well known. Where the row
+    that is surely fast is none of them, as when wall time decides on a busy machine, it is a row whose interval meets
+    that one's: what is chosen then does not hang on noise.
+    """
+    timed = {row.id: time for row in rows if (time := _time(row)) is not None}
+    known = [row for row in rows if row.id in timed and not _loose(row)]
+    sure = min(timed, key=lambda name: timed[name][1], default=None)
+    if any(row.id == sure for row in known):
+        least = min(map(_ratio, known))
+        alike = {row.id for row in known if _ratio(row) <= (1 + TIME_SLACK) * least}
+    else:
+        alike = {name for name in timed if sure and timed[name][0] <= timed[sure][1]}
+    return [row for row in rows if row.id in alike or row.id not in timed]
+
+
+def _ratio(row: Row) -> float:
+    """A timed row's time over the reference's."""
+    assert row.latency is not None
+    assert row.latency.ratio_reference is not None
+    return row.latency.ratio_reference
+
+
+def _loose(row: Row) -> bool:
+    """Whether a row was timed, and its time is loosely known."""
+    time = _time(row)
+    return time is not None and time[1] > time[0] * LOOSE**2
+
+
+def _time(row: Row) -> tuple[float, float] | None:
+    """The interval of a row's time over the reference's; None where there is none."""
+    return row.latency.ratio_reference_interval if row.latency is not None else None
+
+
+def _which(chosen: Choice, limited: bool, measure: Measure) -> str:
+    """By which rule the pick was chosen."""
+    rules = ["shown to be good enough", "within the limits"] if limited else ["shown to be good enough"]
+    if chosen.size.slower and not chosen.pick.slower:
+        rules.append("not slower than its float32")
+    smallest = f"that is {' and '.join(rules)}"
+    near = f"build at most 10% larger than the smallest {smallest}"
+    most = phrases.best_by(measure) if measure.name == "accuracy" else f"best ({phrases.best_by(measure)})"
+    if chosen.latency is None:
+        return f"the smallest build {smallest}" if chosen.pick is chosen.size else f"the {most} {near}"
+    if _time(chosen.pick) is None or _loose(chosen.pick):
+        return f"the {most} {near}, of those that are not shown to be slower than another"
+    if any(_time(row) is not None and _ratio(row) < _ratio(chosen.pick) for row in chosen.near if not row.slower):
+        return f"the {most} {near}, of those that take at most 10% longer than the fastest"
+    return f"the fastest {near}"
+
+
+def _why_none(rows: Sequence[Row]) -> str:
+    quantized = [row for row in rows if row.kind == "quantized" and row.status == "ok"]
+    if not quantized:
+        return "no quantized build was made"
+    if all(row.faults for row in quantized):
+        # What keeps a row out whatever its metric is says more than that it lost much.
+        first = (min(row.faults, key=lambda flag: flag.code in OF_METRIC) for row in quantized)
+        counts = Counter(flag.text for flag in first).most_common(_SHOWN)
+        told = "; ".join(f"{text} ({count} of them)" if len(counts) > 1 else text for text, count in counts)
+        return f"all {len(quantized)} quantized rows are flagged: {told}"
+    return "all rows that are not flagged are of deprecated engines"
+
+
+def _none_good(shown: Sequence[Row], metric: Metric | None, request: RequestRecord) -> list[str]:
+    if not shown:
+        assert metric is not None
+        return [f"No build is shown to have a {metric.worsening} of less than {phrases.allowed(metric, request)}."]
+    nearest = min(shown, key=_size_then_accuracy)
+    none = f"Of the {len(shown)} builds that are shown to be good enough none does what was asked for"
+    asked = " and ".join(_limits(shown, request))
+    return [f"{none}: {asked}. The smallest of them is {phrases.build(nearest)}, {phrases.drop_of(nearest)}."]
+
+
+def _limits(shown: Sequence[Row], request: RequestRecord) -> list[str]:
+    """What keeps good enough rows from being recommended, as the ends of a sentence."""
+    limits = []
+    if request.max_drop is not None:
+        metric = shown[0].metric if shown else None
+        unit = " points" if metric is None or metric.unit == "fraction" else f"% of the float32's {metric.label}"
+        limits.append(f"lose at most {100 * request.max_drop:g}{unit}")
+    if request.max_size is not None:
+        limits.append(f"have at most {request.max_size / 1000:.1f} kB")
+    if request.max_latency_ratio is not None:
+        unknown = sum(_time(row) is None for row in shown)
+        but = f" (of {unknown} the time is not known)" if unknown else ""
+        limits.append(f"are shown to take at most {request.max_latency_ratio:g} of the reference's time{but}")
+    if any(row.faults for row in shown):
+        limits.append("are not flagged")
+    return limits
+
+
+def _settle(unsettled: Sequence[Row], possible: Sequence[Row], request: RequestRecord) -> list[str]:
+    """What would settle the rows that are not shown to be good enough, the nearest first."""
+    told = []
+    for row in sorted(unsettled, key=_accuracy_then_size, reverse=True)[:_SHOWN]:
+        if row.versus_baseline is None:
+            told.append(f"{row.id} has no float32 build to be compared with.")
+            continue
+        needed = samples_needed(row, len(possible), request.alpha)
+        enough = f"some {phrases.roughly(needed):,} samples would show it, if it stays so" if needed else ""
+        how = enough or "no number of samples would show it"
+        told.append(f"Not shown to be good enough: {row.id}, {phrases.drop_of(row)}; {how}.")
+    left = len(unsettled) - len(told)
+    more = f"{left} more {'is' if left == 1 else 'are'} not shown to be good enough either."
+    return told + ([more] if left > 0 else [])
+
+
+def _within(row: Row, request: RequestRecord) -> bool:
+    assert row.versus_baseline is not None
+    if row.faults:
+        return False
+    if request.max_size is not None and (row.size_bytes or 0) > request.max_size:
+        return False
+    if request.max_latency_ratio is not None:
+        time = _time(row)
+        if time is None or time[1] > request.max_latency_ratio:
+            return False
+    return request.max_drop is None or row.versus_baseline.drop <= request.max_drop * scale(row)
+
+
+def _dominates(one: Row, other: Row) -> bool:
+    """Whether a row is as accurate, as small and, as far as times tell, as fast as another, and more so in one."""
+    first, second = _accuracy_then_size(one), _accuracy_then_size(other)
+    mine, theirs = _time(one), _time(other)
+    faster = mine is not None and theirs is not None and mine[1] < theirs[0]
+    slower = mine is not None and theirs is not None and mine[0] > theirs[1]
+    return not slower and (first != second or faster) and first[0] >= second[0] and first[1] >= second[1]
+
+
+def _quality(row: Row) -> float:
+    assert row.metric is not None
+    return row.metric.quality
+
+
+def _accuracy_then_size(row: Row) -> tuple[float, int]:
+    return _quality(row), -(row.size_bytes or 0)
+
+
+def _size_then_accuracy(row: Row) -> tuple[int, float]:
+    return row.size_bytes or 0, -_quality(row)

@@ -1,0 +1,67 @@
+"""What is done to builds that are timed, each in a worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import validate_call
+
+from bitpick.datasets.dataset import Samples
+from bitpick.engines.engine import Session, SessionSettings
+from bitpick.engines.registry import engine
+from bitpick.measures import latency, memory
+from bitpick.measures.clocks import Block
+from bitpick.pipeline.job import open_build
+
+FUNCTIONS = __name__
+
+
+@validate_call
+def bench_start(folder: Path, samples: Samples) -> None:
+    """Open a build and run it: what a runtime loads once is then loaded, and not counted as the next build's memory.
+
+    It stays open, lest the next one be given the memory that it leaves.
+    """
+    made = open_build(folder)
+    session = engine(made.recipe.engine).open(made, SessionSettings())
+    latency.hold("", session, next(samples.head(1).batches(1)), warm_seconds=0)
+
+
+@validate_call
+def bench_open(key: str, folder: Path, samples: Samples, threads: int, warm_seconds: float) -> int:
+    """Open a build and keep it open, warm and ready to be timed, in this process.
+
+    Args:
+        key: names it.
+        folder: the build.
+        samples: its input, all of them in one run.
+        threads: inside one inference.
+        warm_seconds: for how long at most it is warmed up.
+
+    Returns:
+        Peak growth of the process's memory while it was opened and run once, in bytes.
+    """
+    made = open_build(folder)
+    batch = next(samples.batches(samples.count))
+
+    def opened() -> Session:
+        session = engine(made.recipe.engine).open(made, SessionSettings(threads))
+        session.run(session.prepare(batch))
+        return session
+
+    session, growth = memory.peak_growth(opened)
+    latency.hold(key, session, batch, warm_seconds)
+    return growth
+
+
+@validate_call
+def bench_many(key: str, samples: Samples, times: int) -> list[Block]:
+    """Time an open build with many samples in one run, so many times; see `latency.many`."""
+    return latency.many(key, next(samples.batches(samples.count)), times)
+
+
+@validate_call
+def bench_blocks(keys: Sequence[str]) -> list[Block]:
+    """Time a block of each open build, in order; see `latency.blocks`."""
+    return latency.blocks(keys)

@@ -1,0 +1,1 @@
+"""Where builds run: this machine, and others."""

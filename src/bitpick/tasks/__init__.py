@@ -1,0 +1,1 @@
+"""What models are for, one task a file."""

@@ -1,0 +1,289 @@
+"""Which tasks there are, and which one a model and a data set make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from bitpick.errors import DataError, ModelError, RequestError
+from bitpick.recipe import did_you_mean
+from bitpick.schema.judging import Judging
+from bitpick.tasks import custom
+from bitpick.tasks.anomaly import Anomaly
+from bitpick.tasks.case import Case, binary, mask
+from bitpick.tasks.classification import Classification
+from bitpick.tasks.custom import Custom
+from bitpick.tasks.deviation import Deviation
+from bitpick.tasks.guess import guess
+from bitpick.tasks.multilabel import MultiLabel
+from bitpick.tasks.reconstruction import Reconstruction
+from bitpick.tasks.regression import Regression
+from bitpick.tasks.segmentation import IGNORED, Segmentation, class_axes
+from bitpick.tasks.segmentation import checked as ignored
+from bitpick.tasks.task import Task
+
+_Tasks = Classification | MultiLabel | Segmentation | Regression | Reconstruction | Anomaly | Deviation | Custom
+AnyTask = Annotated[_Tasks, Field(discriminator="kind")]
+"""Every task, told apart by `kind`."""
+
+METRICS: dict[str, tuple[str, ...]] = {
+    "classification": ("accuracy",),
+    "multilabel": ("macro_auc", "macro_f1", "exact_match"),
+    "segmentation": ("position_accuracy", "iou"),
+    "regression": ("mae", "rmse", "r2"),
+    "reconstruction": ("mae", "rmse"),
+    "anomaly": ("auc",),
+    "agreement": ("agreement",),
+    "deviation": ("deviation",),
+}
+"""The metrics that a task can be judged by; the first one is the default."""
+WITHOUT_LABELS = ("reconstruction", "agreement", "deviation")
+_LEAST = 10  # samples of either kind: with few, and half of them in each half, resamples may lack one
+
+
+def checked(judging: Judging) -> Judging:
+    """What a user asked for, with the digest of a metric of their own.
+
+    Raises:
+        RequestError: there is no such task or metric, or it is none of that task.
+    """
+    task, metric = judging.task, judging.metric
+    if task is not None and task not in METRICS:
+        known = ", ".join(METRICS)
+        raise RequestError(f"there is no task {task!r}", expected=f"one of {known}", mend=did_you_mean(task, METRICS))
+    if _own(metric):
+        return judging.model_copy(update={"metric_sha256": custom.digest(str(metric))})
+    metrics = METRICS[task] if task else tuple(dict.fromkeys(each for some in METRICS.values() for each in some))
+    if metric is not None and metric not in metrics:
+        raise RequestError(
+            f"there is no metric {metric!r}{f' of the task {task}' if task else ''}",
+            expected=f"one of {', '.join(metrics)}, or a function of yours, as module:function",
+            mend=did_you_mean(metric, metrics),
+        )
+    if judging.lower_is_better is not None:
+        raise RequestError(
+            "--lower-is-better is about a metric of yours", expected="--metric module:function beside it"
+        )
+    return judging
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A task, and how it came about.
+
+    Attributes:
+        task: the task.
+        note: what was guessed, and why, in words; empty where it was asked for.
+        unsure: whether the float model's outputs still have to show that it is this task.
+    """
+
+    task: Task
+    note: str = ""
+    unsure: bool = False
+
+
+def choose(case: Case) -> Chosen:
+    """The task that a model and a data set make, or the one that was asked for.
+
+    Raises:
+        RequestError: the model gives nothing that the labels could be compared with, or they are none of it, or that is
+            not the task that was asked for.
+    """
+    if _own(case.judging.metric):
+        return Chosen(_custom(case))
+    asked = case.judging.task
+    guessed = guess(case) if asked is None else None
+    kind = asked or guessed.kind if guessed else str(asked)
+    if case.labels is None and kind not in WITHOUT_LABELS:
+        raise DataError(f"the task {kind} needs labels, and the data set has none", mend="give them with --labels")
+    metric = case.judging.metric
+    if metric is not None and metric not in METRICS[kind]:
+        raise RequestError(
+            f"the model {case.source} and the data set suggest the task {kind}, which is not judged by {metric}",
+            expected=f"one of {', '.join(METRICS[kind])}",
+            mend="" if asked else "say what the model is for with --task",
+        )
+    task = _MAKERS[kind](case)
+    if guessed is None:
+        return Chosen(task)
+    note = f"the task is taken to be {kind}, because {guessed.because}; --task overrides it"
+    return Chosen(task, note, guessed.unsure)
+
+
+def _own(metric: str | None) -> bool:
+    """Whether a metric is a function of the user's own."""
+    return metric is not None and ":" in metric
+
+
+def _classification(case: Case) -> Classification:
+    labels, counts = case.labels, case.counts
+    assert labels is not None
+    if labels.ndim != 1 or labels.dtype.kind not in "iub":
+        raise DataError(
+            f"the labels are {labels.dtype} of shape {labels.shape}", expected="class numbers, integers of one axis"
+        )
+    if case.numbered is not None and case.classes and len(case.classes) not in case.counts:
+        return Classification(classes=case.classes, output=case.numbered, numbers=True)
+    place = _scores(case)
+    count = max(2, counts[place])
+    classes = case.classes or tuple(map(str, range(count)))
+    if count != len(classes):
+        raise DataError(
+            f"the model {case.source} gives {count} scores, and the data set has {len(classes)} classes",
+            expected="as many of each",
+            mend="where the data set has only some of the model's classes, name all of them in its order: --classes",
+        )
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= count:
+        raise DataError(
+            f"the data set has the label {low if low < 0 else high}, outside its {count} classes",
+            expected=f"labels 0 to {count - 1}",
+        )
+    return Classification(classes=classes, output=place, threshold=_threshold(counts[place]))
+
+
+def _agreement(case: Case) -> Classification:
+    place = _scores(case)
+    if case.counts[place] == 1 and case.signature.outputs[place].whole:
+        return Classification(kind="agreement", classes=case.classes, output=place, numbers=True)
+    count = max(2, case.counts[place])
+    classes = case.classes if len(case.classes) == count else tuple(map(str, range(count)))
+    threshold = _threshold(case.counts[place])
+    return Classification(kind="agreement", classes=classes, output=place, threshold=threshold)
+
+
+def _scores(case: Case) -> int:
+    """The output that has a score for each class: of as many as there are names, else the first that could be it."""
+    least = 1 if len(case.classes) in (0, 2) else 2  # one score tells two classes apart
+    places = [i for i, count in enumerate(case.counts) if count >= least]
+    if not places:
+        raise ModelError(
+            f"{case.gives}, and no score per class",
+            expected=f"shape (batch, {len(case.classes) or 'classes'})",
+            mend="" if case.labels is not None else "take another --task",
+        )
+    return next((i for i in places if case.counts[i] == len(case.classes)), places[0])
+
+
+def _threshold(count: int) -> float | None:
+    """Of one score, what tells classes apart is known once the float model was run."""
+    return None if count == 1 else 0.5
+
+
+def _multilabel(case: Case) -> MultiLabel:
+    labels = case.labels
+    assert labels is not None
+    if labels.ndim != 2 or not binary(labels):
+        raise DataError(
+            f"the labels are {labels.dtype} of shape {labels.shape}", expected="a 0 or a 1 for each label of a sample"
+        )
+    count = labels.shape[1]
+    classes = case.classes if len(case.classes) == count else tuple(map(str, range(count)))
+    return MultiLabel(classes=classes, output=_values(case), **_judged_by(case))
+
+
+def _segmentation(case: Case) -> Segmentation:
+    labels = case.labels
+    assert labels is not None
+    place = case.like_labels
+    if place is not None and (second := mask(labels)):
+        return Segmentation(output=place, second=second, **_judged_by(case))
+    if labels.ndim < 2 or labels.dtype.kind not in "iub":
+        raise DataError(
+            f"the labels are {labels.dtype} of shape {labels.shape}", expected="class numbers for each position"
+        )
+    if case.numbered is not None:
+        count = 1 + int(labels[~np.isin(labels, IGNORED)].max(initial=0))
+        told = ignored(labels, count)
+        return Segmentation(output=case.numbered, numbers=True, count=count, ignored=told, **_judged_by(case))
+    for place, tensor in enumerate(case.signature.outputs):
+        if axes := class_axes(tensor, labels.shape[1:]):
+            sizes = [tensor.shape[axis - 1] for axis in axes if tensor.shape]
+            count = max(2, *(size or 0 for size in sizes), int(labels.max()) + 1 if None in sizes else 0)
+            second = mask(labels) if count == 2 else None  # a mask without a 1 has no class but 255
+            told = None if second else ignored(labels, count)
+            fields = {"output": place, "axes": axes, "count": count, "second": second or 1, "ignored": told}
+            return Segmentation.model_validate(fields | _judged_by(case))
+    raise case.unlike
+
+
+def _regression(case: Case) -> Regression:
+    return Regression(output=_values(case), unit=case.judging.unit or "", **_judged_by(case))
+
+
+def _values(case: Case) -> int:
+    """The output that the labels are compared with, value by value."""
+    if case.like_labels is None:
+        raise case.unlike
+    return case.like_labels
+
+
+def _reconstruction(case: Case) -> Reconstruction:
+    output, given = _mirrored(case)
+    return Reconstruction(output=output, input=given, unit=case.judging.unit or "", **_judged_by(case))
+
+
+def _anomaly(case: Case) -> Anomaly:
+    labels = case.labels
+    assert labels is not None
+    output, given = _mirrored(case)
+    if case.classes == ("-1", "1"):
+        raise DataError(
+            "the labels are -1 and 1, and either could mean an anomaly",
+            expected="1 for an anomaly, 0 for a normal sample",
+        )
+    if labels.ndim != 1 or not binary(labels):
+        raise DataError("the labels are not 0 and 1", expected="1 for an anomaly, 0 for a normal sample")
+    found = int(labels.sum())
+    if min(found, len(labels) - found) < _LEAST:
+        raise DataError(
+            f"{found} of the {len(labels):,} samples are anomalies", expected=f"at least {_LEAST} of either kind"
+        )
+    return Anomaly(output=output, input=given, unit=case.judging.unit or "")
+
+
+def _mirrored(case: Case) -> tuple[int, int]:
+    if case.mirrored is None:
+        raise ModelError(case.gives, expected="an output of the shape of an input, which it reconstructs")
+    return case.mirrored
+
+
+def _deviation(case: Case) -> Deviation:
+    return Deviation(outputs=tuple(tensor.name for tensor in case.signature.outputs))
+
+
+def _custom(case: Case) -> Custom:
+    asked = case.judging
+    path = str(asked.metric)
+    if case.labels is None:
+        raise DataError(f"the metric {path} needs labels, and the data set has none", mend="give them with --labels")
+    function = custom.load(path)
+    higher = bool(getattr(function, "higher_is_better", True))
+    return Custom(
+        path=path,
+        outputs=tuple(tensor.name for tensor in case.signature.outputs),
+        name=str(getattr(function, "name", path.partition(":")[2])),
+        unit=str(getattr(function, "unit", "")) if asked.unit is None else asked.unit,
+        higher_is_better=higher if asked.lower_is_better is None else not asked.lower_is_better,
+    )
+
+
+def _judged_by(case: Case) -> Any:
+    """The metric that was asked for, as a field of the task."""
+    return {} if case.judging.metric is None else {"judged_by": case.judging.metric}
+
+
+_MAKERS: Mapping[str, Callable[[Case], Task]] = {
+    "classification": _classification,
+    "multilabel": _multilabel,
+    "segmentation": _segmentation,
+    "regression": _regression,
+    "reconstruction": _reconstruction,
+    "anomaly": _anomaly,
+    "agreement": _agreement,
+    "deviation": _deviation,
+}

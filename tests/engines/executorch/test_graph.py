@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from bitpick.errors import Unsupported
+from bitpick.measures import coverage
+from bitpick.models.model import Format
+from bitpick.recipe import Recipe
+from tests.engines.conftest import LAYERS, MACS, WEIGHTS, codes, save, sizes, volume, weighted
+from tests.engines.graphs.torch_nets import odd
+
+pytestmark = pytest.mark.frameworks
+
+FLOAT, DYNAMIC = "executorch:float32", "executorch:s8dynamic"
+PER_CHANNEL, PER_TENSOR = "executorch:s8s8-per_channel-histogram", "executorch:s8s8-per_tensor-histogram"
+STATIC = (PER_CHANNEL, PER_TENSOR)
+EVERY = (FLOAT, *STATIC, DYNAMIC)
+PRODUCTS = ("Convolution", "Fully Connected")
+
+
+@pytest.fixture(scope="module")
+def kernels(builds, tmp_path_factory):
+    """The kernels that XNNPACK ran for a recipe's build, such as `Convolution (NHWC, QC8) IGEMM #1`."""
+    folder = tmp_path_factory.mktemp("profiles")
+    kept = {}
+
+    def read(recipe):
+        if recipe not in kept:
+            kept[recipe] = builds.ran(recipe, "executorch_kernels", out=str(folder / f"{len(kept)}.etdp"))
+        return kept[recipe]
+
+    return read
+
+
+def formats(kernel):
+    """The number formats in a kernel's name: QS8 and QC8 are integers with one scale and with one for each channel."""
+    return set(re.findall(r"F32|Q\w+", kernel))
+
+
+@pytest.mark.parametrize("recipe", EVERY)
+def test_a_product_is_integer_where_its_kernel_is(builds, kernels, recipe):
+    ran = [formats(kernel) for kernel in kernels(recipe) if kernel.startswith(PRODUCTS)]
+    in_graph = weighted(builds.executed(recipe))
+    assert [operator.integer for operator in in_graph] == [found != {"F32"} for found in ran]
+    for operator, found in zip(in_graph, ran, strict=True):
+        assert operator.activation.dynamic == any(word.startswith("QD") for word in found)
+        if operator.integer:
+            per_channel = bool(found & {"QC8", "QC8W"})
+            assert operator.weight.granularity == ("per_channel" if per_channel else "per_tensor")
+
+
+@pytest.mark.parametrize("recipe", EVERY)
+def test_every_kernel_that_computes_is_listed(builds, kernels, recipe):
+    words = {"Multiply": "XNNMultiply", "Add": "XNNAdd", "Average Pooling": "XNNAvgPooling2d", "Softmax": "XNNSoftmax"}
+    ran = [words[kernel.partition(" (")[0]] for kernel in kernels(recipe) if kernel.startswith(tuple(words))]
+    assert [o.kind for o in builds.executed(recipe).operators if o.weight is None] == ran
+
+
+@pytest.mark.parametrize("recipe", EVERY)
+def test_weights_and_work_are_those_of_the_network(builds, recipe):
+    assert sizes(builds.executed(recipe)) == list(LAYERS)
+
+
+def test_the_baseline_is_float32_throughout(builds, kernels):
+    executed = builds.executed(FLOAT)
+    assert {o.arithmetic for o in executed.operators} == {"float32"}
+    assert {o.weight.dtype for o in weighted(executed)} == {"float32"}
+    assert not [kernel for kernel in kernels(FLOAT) if formats(kernel) - {"F32"}]
+    assert coverage.flags(Recipe.parse(FLOAT), executed, "float32") == []
+
+
+@pytest.mark.parametrize("recipe", STATIC)
+def test_the_integers_in_the_program_are_the_models_weights_on_the_grid_that_is_told(builds, recipe):
+    """Symmetric, of 8 bits: the largest weight, of a channel or of all, is 127."""
+    graph = onnx.load(builds.form(Format.ONNX)).graph
+    program = (builds.folder(recipe) / "model.pte").read_bytes()
+    found = [numpy_helper.to_array(i) for i in graph.initializer]
+    for weight in [w if w.ndim == 4 else w.T for w in found if w.ndim in (2, 4) and w.size > 3]:
+        axes = None if recipe == PER_TENSOR else tuple(range(1, weight.ndim))
+        scale = np.abs(weight).max(axis=axes, keepdims=True) / np.float32(127)
+        integers = np.round(weight / scale).astype(np.int8)
+        # XNNPACK has channels last: of the output, of the input, and of a depthwise weight.
+        order = (1, 2, 3, 0) if weight.shape[1:2] == (1,) else (0, 2, 3, 1)[: weight.ndim]
+        assert (integers.transpose(order) if weight.ndim == 4 else integers).tobytes() in program
+    executed = builds.executed(recipe)
+    for operator in weighted(executed):
+        grid = operator.weight
+        assert (grid.dtype, grid.symmetric, grid.bits) == ("s8", True, 8)
+    assert coverage.flags(Recipe.parse(recipe), executed, "s8") == []
+
+
+@pytest.mark.parametrize("recipe", STATIC)
+def test_a_static_build_computes_its_products_on_integers(builds, recipe):
+    found = coverage.coverage(builds.executed(recipe))
+    assert (found.macs, found.weights) == (1.0, 1.0)
+    assert [name.partition(" ")[0] for name in found.float_operators] == ["XNNAvgPooling2d", "XNNSoftmax"]
+    told = coverage.fingerprint(builds.executed(recipe))
+    # Activations that start at zero have it at the lower end of a signed grid.
+    assert (told.activations.dtype, told.activations.symmetric, told.activations.dynamic) == ("s8", False, False)
+    assert (told.input, told.output, told.softmax) == ("float32", "float32", "float32")
+
+
+def test_a_dynamic_build_leaves_its_convolutions_in_float(builds, kernels):
+    ran = [formats(kernel) for kernel in kernels(DYNAMIC) if kernel.startswith("Convolution")]
+    assert ran == [{"F32"}] * 3
+    executed = builds.executed(DYNAMIC)
+    found = coverage.coverage(executed)
+    size, macs = LAYERS[3]
+    assert (found.macs, found.weights) == (macs / MACS, size / WEIGHTS)
+    told = coverage.fingerprint(executed)
+    assert told.activations.dynamic
+    assert (told.weights.dtype, told.weights.granularity, told.weights.bits) == ("s8", "per_channel", 8)
+    assert codes(coverage.flags(Recipe.parse(DYNAMIC), executed, "s8")) == ["partly_float"]
+
+
+def test_a_product_outside_the_delegate_has_its_weights(builds, tmp_path):
+    source = builds.convert(volume(tmp_path / "volume.onnx"), Format.ONNX, Format.PYTORCH)
+    assert sizes(builds.executed(FLOAT, source)) == [(12 * 3**3, 12 * 3**3 * 6 * 6)]
+
+
+def test_what_the_runtime_has_no_kernel_for_is_refused_for_that(builds, tmp_path):
+    nodes = [
+        onnx.helper.make_node("LRN", ["image"], ["x"], "norm", size=3),
+        onnx.helper.make_node("Flatten", ["x"], ["y"], "flat"),
+        onnx.helper.make_node("MatMul", ["y", "w"], ["scores"], "dense"),
+    ]
+    path = save(tmp_path / "norm.onnx", nodes, {"w": np.ones((192, 12), np.float32)})
+    source = builds.convert(path, Format.ONNX, Format.PYTORCH)
+    with pytest.raises(Unsupported, match=r"no kernel for aten::avg_pool3d\.out"):
+        builds.folder(FLOAT, source)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the export, which says what it does with an LSTM
+def test_operators_of_every_kind_count_their_weights_and_their_work():
+    """Of a program whose weights are in front, in a table, and in both directions of an LSTM, taken apart in steps."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("executorch")
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    from bitpick.engines.executorch.graph import executed
+
+    program = torch.export.export(odd(einsum=False), (torch.zeros(1, 7, dtype=torch.long),))
+    lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+    found = executed(lowered.to_executorch().buffer)
+    lstm = 2 * 4 * 8 * (6 + 8)
+    assert sum(o.weights for o in found.operators) == 20 * 6 + lstm + 5 * 7 + 16 * 2 * 3
+    assert sum(o.macs for o in found.operators) == 7 * lstm + 5 * 7 * 16 + 16 * 2 * 3 * 5 + 5 * 5 * 16

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from bitpick.engines.onnxruntime.weights import quantize
+
+pytestmark = pytest.mark.frameworks
+
+
+def model(path, kind, weight, **attributes):
+    """One weighted node, for an input that fits it."""
+    shape = [1, weight.shape[1], 4, 4] if kind == "Conv" else [2, weight.shape[1 if attributes else 0]]
+    graph = helper.make_graph(
+        [helper.make_node(kind, ["x", "w"], ["y"], "layer", **attributes)],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return shape
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 999), kind=st.sampled_from(["Conv", "MatMul", "Gemm", "Gemm transposed"]), zero=st.booleans()
+)
+def test_each_output_channel_has_its_own_grid_and_the_graph_computes_with_it(tmp_path_factory, seed, kind, zero):
+    folder = tmp_path_factory.mktemp("m")
+    rng = np.random.default_rng(seed)
+    weight = rng.normal(size=(3, 2, 2, 2) if kind == "Conv" else (3, 5)).astype(np.float32)
+    axis = 0 if kind in ("Conv", "Gemm transposed") else 1
+    weight[(slice(None),) * axis + (0,)] *= 0 if zero else 100
+    shape = model(folder / "a.onnx", kind.split()[0], weight, **({"transB": 1} if "transposed" in kind else {}))
+    quantize(folder / "a.onnx", folder / "b.onnx")
+    graph = onnx.load(folder / "b.onnx").graph
+    stored = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+    assert stored["w_quantized"].dtype == np.int8
+    assert stored["w_scale"].shape == (weight.shape[axis],)
+    others = tuple(i for i in range(weight.ndim) if i != axis)
+    largest = np.abs(weight).max(axis=others)
+    expected = np.where(largest > 0, 127, 0)
+    assert (np.abs(stored["w_quantized"].astype(int)).max(axis=others) == expected).all()
+    x = rng.normal(size=shape).astype(np.float32)
+    floats, integers = (ort.InferenceSession(folder / f"{n}.onnx").run(None, {"x": x})[0] for n in "ab")
+    step = stored["w_scale"].max() / 2 * np.abs(x).sum()
+    assert np.abs(floats - integers).max() <= step
+
+
+def test_an_excluded_layer_keeps_its_weights(tmp_path):
+    model(tmp_path / "a.onnx", "MatMul", np.ones((3, 4), np.float32))
+    quantize(tmp_path / "a.onnx", tmp_path / "b.onnx", exclude=["layer"])
+    assert [node.op_type for node in onnx.load(tmp_path / "b.onnx").graph.node] == ["MatMul"]

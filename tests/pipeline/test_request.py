@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import pytest
+
+from bitpick.engines.engine import Engine
+from bitpick.engines.fake.engine import FakeEngine
+from bitpick.errors import RecipeError, RequestError
+from bitpick.models.model import Format, Model, Signature, Tensor
+from bitpick.pipeline.request import check_offered, check_recipe, make_request, offers, settle
+from bitpick.recipe import Recipe
+from bitpick.schema.judging import Judging
+from bitpick.targets.host import this_host
+from bitpick.tasks.classification import Classification
+from bitpick.tasks.deviation import Deviation
+from bitpick.tasks.regression import Regression
+
+CLASSES = Classification(classes=("a", "b"))
+
+
+def model(form: Format) -> Model:
+    return Model("m", form, "0" * 64, Signature((Tensor("image", (4, 4, 3)),), (Tensor("scores", (4,)),)), 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"preset": "standart"}, "did you mean standard?"),
+        ({"engine_names": ["onnxruntme"]}, "did you mean onnxruntime?"),
+        ({"recipes": ["onnxruntme:float32"]}, "did you mean onnxruntime?"),
+        ({"recipes": ["onnxruntime:s8u8"]}, "needs a granularity"),
+        ({"recipes": ["onnxruntime:s8u8-per_channel-mse"]}, "calibration mse with s8u8: it has minmax, moving_average"),
+        ({"recipes": ["keras:s8u8-per_channel-minmax"]}, "keras does not have dtypes s8u8: it has float32"),
+        ({"recipes": ["onnxruntime:s8u8-per_channel-minmax+raw"]}, "the option raw"),
+        ({"recipes": ["pytorch_fx:s8u8-per_channel-histogram+onednn+fbgemm"]}, "fbgemm and onednn at once"),
+        ({"recipes": ["pytorch_fx:u8u8-per_channel-histogram"]}, "signed 8-bit weights only"),
+    ],
+)
+def test_what_does_not_exist_is_refused_with_what_does(model_file, fields, says):
+    with pytest.raises(RecipeError) as error:
+        make_request(model_file, "tiny", **fields)
+    assert says in str(error.value)
+
+
+def test_the_digest_is_of_what_changes_the_result(model_file, tmp_path):
+    def digest(path=model_file, **fields):
+        return make_request(path, "tiny", **fields)[0].sha256
+
+    first = digest()
+    copy = tmp_path / "elsewhere.onnx"
+    copy.write_bytes(model_file.read_bytes())
+    assert digest(copy) == first
+    changes = [{"seed": 1}, {"preset": "basic"}, {"calibration_size": 5}, {"flag_drop": 0.1}, {"min_accuracy": 0.5}]
+    assert len({first, *(digest(**change) for change in changes)}) == len(changes) + 1
+    copy.write_bytes(model_file.read_bytes() + b"\x00")
+    assert digest(copy) != first
+
+
+def settled(model_file, task=CLASSES, **fields):
+    request, _ = make_request(model_file, "tiny", **fields)
+    settle(request, task)
+    return request
+
+
+def test_a_preset_brings_its_own_threshold_and_the_user_goes_before_it(model_file):
+    assert settled(model_file, preset="reference").min_accuracy == 0.85
+    assert settled(model_file, preset="reference", min_accuracy=0.9).min_accuracy == 0.9
+    assert settled(model_file, preset="basic").min_accuracy is None
+    assert settled(model_file, Regression(), preset="reference").min_accuracy is None
+    with pytest.raises(RequestError, match="judged by MAE"):
+        settled(model_file, Regression(), min_accuracy=0.9)
+    with pytest.raises(RequestError, match="judged by deviation"):  # a fraction, of which less is better
+        settled(model_file, Deviation(outputs=("y",)), min_accuracy=0.9)
+
+
+def test_the_margin_is_the_tasks_own_where_the_user_says_none(model_file):
+    assert settled(model_file).margin == "1%"
+    assert settled(model_file, Regression()).margin == "5%"
+    assert settled(model_file, Regression(), margin="0.5").margin == "0.5"
+
+
+def test_how_builds_are_judged_is_part_of_the_request(model_file):
+    by = [make_request(model_file, "tiny", judging=each)[0] for each in (None, Judging(), Judging(metric="rmse"))]
+    assert by[0].sha256 == by[1].sha256 != by[2].sha256
+    assert by[2].judging.metric == "rmse"
+    with pytest.raises(RequestError, match="no metric 'rsme'"):
+        make_request(model_file, "tiny", judging=Judging(metric="rsme"))
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Every engine, whatever this machine has."""
+    monkeypatch.setattr(Engine, "missing", lambda self: None)
+
+
+def ids(model_file, form=Format.KERAS, **fields):
+    request, _ = make_request(model_file, "tiny", **fields)
+    return [offer.recipe.id for offer in offers(request, model(form), this_host())]
+
+
+def test_the_reference_preset_is_the_published_comparison(model_file, installed):
+    assert ids(model_file, preset="reference") == [
+        "keras:float32",
+        "onnxruntime:float32",
+        "pytorch_fx:float32",
+        "onnxruntime:s8s8-per_tensor-minmax+raw_graph",
+        "onnxruntime:u8u8-per_tensor-minmax+raw_graph",
+        "pytorch_fx:s8u8-per_channel-histogram",
+        "pytorch_fx:u8u8-per_channel-histogram",
+    ]
+
+
+def test_baselines_come_first_and_basic_has_every_row_it_promises(model_file, installed):
+    found = ids(model_file, preset="basic")
+    assert found[:3] == ["keras:float32", "onnxruntime:float32", "pytorch_fx:float32"]
+    for row in ("s8s8-per_tensor", "u8u8-per_tensor", "s8u8-per_channel"):
+        assert f"onnxruntime:{row}-minmax" in found
+    assert "onnxruntime:s8u8-per_channel-minmax+reduced_range" in found
+    assert "pytorch_fx:u8u8-per_channel-histogram" in found
+    on_x86 = this_host().machine in ("x86_64", "AMD64")
+    for backend in ("", "+fbgemm", "+onednn"):
+        assert (f"pytorch_fx:s8u8-per_channel-histogram{backend}" in found) == (on_x86 or backend == "")
+
+
+def test_full_has_what_the_others_have(model_file, installed):
+    full = set(ids(model_file, preset="full"))
+    for preset in ("reference", "basic", "standard"):
+        assert set(ids(model_file, preset=preset)) <= full
+
+
+def test_engines_narrow_a_preset(model_file, installed):
+    assert {i.partition(":")[0] for i in ids(model_file, preset="basic", engine_names=["keras"])} == {"keras"}
+
+
+def test_recipes_bring_the_baseline_of_their_engine_once(model_file):
+    recipe = "onnxruntime:s8s8-per_tensor-minmax"
+    assert ids(model_file, recipes=[recipe, "onnxruntime:float32"]) == ["onnxruntime:float32", recipe]
+
+
+@pytest.mark.parametrize(
+    ("needs", "told"),
+    [
+        (("no-such-distribution",), "no-such-distribution is not installed: pip install 'bitpick[absent]'"),
+        (("numpy", "none-such", "nor-such"), "none-such and nor-such are not installed: pip install 'bitpick[absent]'"),
+    ],
+)
+def test_an_engine_that_is_not_installed_is_one_row_that_says_how_to_install_it(model_file, use_engines, needs, told):
+    class Absent(FakeEngine):
+        name = "absent"
+        packages = needs
+        extra = "absent"
+
+    use_engines(Absent())
+    request, _ = make_request(model_file, "tiny")
+    found = offers(request, model(Format.RAW_ONNX), this_host())
+    assert [(o.recipe.id, o.unsupported) for o in found] == [("absent:float32", told)]
+
+
+def test_a_recipe_of_no_capability_is_refused():
+    with pytest.raises(RecipeError, match="bitpick engines"):
+        check_recipe(Recipe.parse("onnxruntime:bfloat16"))
+
+
+def test_an_engine_that_a_preset_has_no_recipe_of_is_named_with_the_presets_that_have(model_file):
+    asked, form = make_request(model_file, "tiny", preset="basic", engine_names=["onnxruntime", "litert"])
+    with pytest.raises(RecipeError, match="the preset basic has no quantized recipe of litert") as raised:
+        check_offered(asked, model(form), this_host())
+    assert raised.value.mend == "take --preset standard or full"
+    asked, form = make_request(model_file, "tiny", engine_names=["onnxruntime", "litert"])
+    check_offered(asked, model(form), this_host())
+    asked, form = make_request(model_file, "tiny", engine_names=["keras"])
+    with pytest.raises(RecipeError, match="the preset standard has no quantized recipe of keras") as raised:
+        check_offered(asked, model(form), this_host())
+    assert raised.value.mend == "name another engine beside it"

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitpick.errors import OutputError
+from bitpick.models.model import Format, sha256_of
+from bitpick.pipeline import store as stores
+from bitpick.pipeline.store import Store, write_whole
+from bitpick.schema.evidence import Metric
+from bitpick.schema.run import RequestRecord, Row
+from bitpick.targets.host import this_host
+from tests.conftest import lacks
+
+
+def store(root, digest="a" * 64) -> Store:
+    from bitpick.comparison.compare import new_run
+
+    request = RequestRecord(
+        model="m.onnx", model_sha256="0" * 64, data="tiny", preset="basic", recipes=[], engines=[], calibration_size=1,
+        seed=0, margin="1%", alpha=0.05, flag_drop=0.05, sha256=digest,
+    )  # fmt: skip
+    return Store(root, new_run(request, Format.RAW_ONNX, this_host(), 1, "compare"))
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    write_whole(tmp_path / "f", "old")
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_whole(tmp_path / "f", "new")
+    assert (tmp_path / "f").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]
+    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o644
+
+
+def test_a_new_directory_is_made_and_taken_back(tmp_path):
+    mine = store(tmp_path / "a" / "b" / "run")
+    mine.claim(overwrite=False)
+    assert stores.read(mine.root).state == "running"
+    mine.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_directory_is_used_and_left_empty(tmp_path):
+    mine = store(tmp_path)
+    mine.claim(overwrite=False)
+    mine.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_foreign_files_are_never_touched(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match="holds no run"):
+            store(tmp_path).claim(overwrite)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_damaged_run_json_is_not_overwritten_unasked(tmp_path):
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(OutputError):
+        store(tmp_path).claim(overwrite=False)
+    assert (tmp_path / "run.json").read_text() == "{"
+    store(tmp_path).claim(overwrite=True)
+    assert stores.read(tmp_path).state == "running"
+
+
+def test_a_file_in_the_way(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(OutputError, match="is a file"):
+        store(tmp_path / "run").claim(overwrite=True)
+
+
+def test_a_directory_without_the_right_to_write(tmp_path):
+    if os.geteuid() == 0:
+        if not Path("/proc/self").is_dir():
+            lacks("proc", "root may write everywhere, and there is no /proc to refuse even root")
+        place = "/proc/self/run"
+    else:
+        tmp_path.chmod(0o500)
+        place = tmp_path / "run"
+    with pytest.raises(OutputError, match="cannot be written"):
+        store(Path(place)).claim(overwrite=False)
+
+
+def test_rows_are_kept_only_with_their_files(tmp_path):
+    earlier = store(tmp_path)
+    earlier.claim(overwrite=False)
+    (tmp_path / "f").write_bytes(b"abc")
+    shipped = "id: e:float32\nengine: e\ndtypes: float32\nfiles: [f]\n"
+    (tmp_path / "recipe.yaml").write_text(shipped)
+    np.savez(tmp_path / "predictions.npz", predictions=np.array([0, 1], np.int32))
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    row = Row(
+        id="e:float32", recipe="e:float32", engine="e", kind="baseline", status="ok",
+        files=[{"path": "f", "bytes": 3, "sha256": digest}],
+        metric=Metric(name="accuracy", value=1.0),
+        samples=2,
+        predictions_sha256=sha256_of(tmp_path / "predictions.npz"),
+    )  # fmt: skip
+    earlier.put(row)
+    earlier.put(row.model_copy(update={"id": "e:s8", "status": "failed"}))
+    earlier.save()
+    later = store(tmp_path)
+    later.claim(overwrite=False)
+    assert later.kept_row("e:float32") == row
+    assert later.run.rows == earlier.run.rows  # and run.json never loses them
+    (tmp_path / "predictions.npz").rename(tmp_path / "elsewhere")
+    assert later.kept_row("e:float32") is None
+    (tmp_path / "predictions.npz").write_bytes(b"damaged")
+    assert later.kept_row("e:float32") is None
+    np.savez(tmp_path / "predictions.npz", predictions=np.array([1, 1], np.int32))  # as many, and others
+    assert later.kept_row("e:float32") is None
+    (tmp_path / "elsewhere").rename(tmp_path / "predictions.npz")
+    assert later.kept_row("e:float32") == row
+    assert later.kept_row("e:s8") is None
+    assert later.kept_row("unknown") is None
+    (tmp_path / "recipe.yaml").write_text(shipped + "session: {a: b}\n")  # settings ship too
+    assert later.kept_row("e:float32") is None
+    (tmp_path / "recipe.yaml").write_text(shipped)
+    assert later.kept_row("e:float32") == row
+    (tmp_path / "f").write_bytes(b"abd")
+    assert later.kept_row("e:float32") is None
+    (tmp_path / "f").unlink()
+    assert later.kept_row("e:float32") is None
+
+
+def test_put_replaces_in_place(tmp_path):
+    mine = store(tmp_path)
+    for name, status in (("a", "failed"), ("b", "ok"), ("a", "ok")):
+        mine.put(Row(id=name, recipe="e:float32", engine="e", kind="baseline", status=status))
+    assert [(row.id, row.status) for row in mine.run.rows] == [("a", "ok"), ("b", "ok")]
+
+
+def test_read_says_what_is_wrong(tmp_path):
+    with pytest.raises(OutputError, match="holds no run"):
+        stores.read(tmp_path)
+    (tmp_path / "run.json").write_text(json.dumps({"schema_version": 1}))
+    with pytest.raises(OutputError, match="this version of bitpick cannot read"):
+        stores.read(tmp_path)
