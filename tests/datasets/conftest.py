@@ -15,6 +15,7 @@ from bitpick.models.model import Signature, Tensor
 @pytest.fixture
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache."""
+    monkeypatch.delenv("BITPICK_STORE")
     monkeypatch.setenv("BITPICK_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 

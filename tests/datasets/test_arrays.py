@@ -83,9 +83,9 @@ def test_several_inputs_by_name(tmp_path):
 def test_an_array_is_unpacked_once(tmp_path, own_cache):
     np.savez(tmp_path / "a.npz", x=X, y=Y)
     first = load(tmp_path / "a.npz", MODEL)
-    entries = sorted(each.name for each in (own_cache / "data").iterdir())
+    entries = sorted(each.name for each in (own_cache / "artifacts").iterdir())
     assert load(tmp_path / "a.npz", MODEL) == first
-    assert sorted(each.name for each in (own_cache / "data").iterdir()) == entries
+    assert sorted(each.name for each in (own_cache / "artifacts").iterdir()) == entries
 
 
 def test_objects_are_refused_and_never_opened(tmp_path):
