@@ -76,6 +76,22 @@ def split(folder: Path, name: str, images: np.ndarray, labels: np.ndarray) -> Sp
     return Split({"image": paths[0]}, paths[1], name)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def store_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A store for what fixtures of modules make; the user's own is left alone."""
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BITPICK_STORE", str(folder))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def own_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any) -> None:
+    """Each test has a store of its own: nothing is taken from one whose engines it replaced."""
+    if request.node.get_closest_marker("shared_store") is None:
+        monkeypatch.setenv("BITPICK_STORE", str(tmp_path_factory.mktemp("own-store")))
+
+
 @pytest.fixture
 def model_file(tmp_path: Path) -> Path:
     """A linear ONNX model for `dataset`."""
@@ -105,7 +121,7 @@ def use_engines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def use(*engines: Engine) -> None:
         table = {engine.name: engine for engine in engines}
         monkeypatch.setattr(registry, "engines", lambda: table)
-        for module in ("pipeline.request", "pipeline.forms", "comparison.compare"):
+        for module in ("pipeline.request", "pipeline.offers", "pipeline.forms", "comparison.compare"):
             monkeypatch.setattr(f"bitpick.{module}.engines", lambda: table, raising=False)
 
     return use

@@ -8,14 +8,14 @@ import pytest
 import yaml
 
 from bitpick.api import bundled_model
-from bitpick.comparison.compare import Comparison, new_run
+from bitpick.comparison.compare import Comparison
 from bitpick.datasets import options
 from bitpick.engines.onnxruntime.engine import OnnxRuntimeEngine
 from bitpick.engines.registry import engines
 from bitpick.executors.inline import InlineExecutor
+from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.listener import Silent
-from bitpick.pipeline.request import make_request
-from bitpick.pipeline.store import Store
+from bitpick.pipeline.request import make_request, new_run
 from bitpick.recipe import Recipe
 from bitpick.targets.host import this_host
 from bitpick.targets.target import target
@@ -72,7 +72,7 @@ def test_the_engine_that_the_guide_adds(model_file, dataset, tmp_path, use_engin
     use_engines(space["OnnxReferenceEngine"](), OnnxRuntimeEngine())
     asked = ["onnx_reference:float16", "onnxruntime:s8u8-per_channel-minmax"]  # half precision is no quantization
     request, form = make_request(model_file, "tiny", recipes=asked, calibration_size=10, bench_seconds=0)
-    store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
+    store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
     comparison = Comparison(store, this_host(), InlineExecutor(), 1, Silent(), InlineExecutor)
     comparison.compare(lambda _: dataset)
     rows = {row.id: row for row in store.run.rows}

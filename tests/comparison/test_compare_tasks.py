@@ -13,18 +13,18 @@ from onnx import TensorProto, helper
 from rich.console import Console
 from sklearn import metrics as sklearn
 
-from bitpick.comparison import alone
-from bitpick.comparison.compare import Comparison, new_run
+from bitpick.comparison.compare import Comparison
 from bitpick.datasets.dataset import Dataset, Split
 from bitpick.datasets.labels import encode
 from bitpick.errors import DataError, RequestError
 from bitpick.executors.inline import InlineExecutor
 from bitpick.models.source import Source
-from bitpick.pipeline import store as stores
-from bitpick.pipeline.job import open_build
+from bitpick.pipeline import directory as stores
+from bitpick.pipeline import evaluating
+from bitpick.pipeline.build_job import open_build
+from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.listener import Silent
-from bitpick.pipeline.request import make_request
-from bitpick.pipeline.store import Store
+from bitpick.pipeline.request import make_request, new_run
 from bitpick.reports import html, markdown, terminal
 from bitpick.schema.judging import Judging
 from bitpick.selection.gate import Rules, gate
@@ -78,7 +78,7 @@ def compare(fake_engine, tmp_path):
         model = dense(tmp_path / "dense.onnx", *weights)
         fields = {"calibration_size": 50, "targets": ("host",), "bench_seconds": 0} | fields
         request, form = make_request(model, "tiny", engine_names=("fake",), judging=judging, **fields)
-        store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
+        store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
         comparison = Comparison(store, this_host(), InlineExecutor(), 1, Silent(), InlineExecutor)
         comparison.compare(lambda _: data(tmp_path, inputs.astype(np.float32), labels, classes), False)
         run.store = store
@@ -393,17 +393,17 @@ def test_a_model_by_itself_is_judged_by_its_task(tmp_path):
     weight, inputs, labels = regression()
     model = Source.of(dense(tmp_path / "dense.onnx", weight))
     given = data(tmp_path, inputs.astype(np.float32), labels)
-    row = alone.evaluate(model, lambda _: given, Silent(), Judging(metric="rmse"))
+    row = evaluating.evaluate(model, lambda _: given, Silent(), Judging(metric="rmse"))
     expected = np.sqrt(np.square(labels[COUNT:] - (inputs @ weight)[COUNT:, 0]).mean())
     assert (row.metric.name, row.metric.value) == ("rmse", pytest.approx(expected, rel=1e-5))
     assert {metric.name for metric in row.metrics} == {"mae", "r2"}
     two = data(tmp_path, inputs.astype(np.float32), (labels > labels.mean()).astype(np.int64), ("low", "high"))
-    row = alone.evaluate(model, lambda _: two, Silent())
+    row = evaluating.evaluate(model, lambda _: two, Silent())
     scores = (inputs @ weight)[COUNT:, 0]
     threshold = 0.5 if scores.min() >= 0 and scores.max() <= 1 else 0
     assert row.accuracy.correct == int(((scores > threshold) == (labels[COUNT:] > labels.mean())).sum())
     with pytest.raises(DataError, match="has no labels"):
-        alone.evaluate(model, lambda _: data(tmp_path, inputs.astype(np.float32), None), Silent())
+        evaluating.evaluate(model, lambda _: data(tmp_path, inputs.astype(np.float32), None), Silent())
 
 
 def test_a_continued_run_ships_the_names_that_classes_have_now(compare):

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
-from bitpick.comparison.compare import Comparison, new_run
+from bitpick.comparison.compare import Comparison
 from bitpick.comparison.draws import matter, over_draws
 from bitpick.engines.capability import Capability
 from bitpick.engines.fake.engine import FakeEngine
 from bitpick.engines.onnxruntime.engine import OnnxRuntimeEngine
 from bitpick.errors import EngineError, RequestError
 from bitpick.executors.inline import InlineExecutor
-from bitpick.pipeline import store as stores
+from bitpick.pipeline import directory as stores
+from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.listener import Silent
-from bitpick.pipeline.request import make_request
-from bitpick.pipeline.store import Store
+from bitpick.pipeline.request import make_request, new_run
 from bitpick.schema.run import Recommendation
 from bitpick.selection.claims import with_claims
 from bitpick.statistics import mean_over_draws
@@ -37,7 +35,7 @@ class Counting(InlineExecutor):
         self._break_at = break_at
 
     def run(self, environment, function, payload):
-        place = str(payload.get("folder", ""))
+        place = f"{payload.get('folder', '')} {getattr(payload.get('samples'), 'indices', '')}"
         draw = place.partition("draws/")[2].partition("/")[0]
         self.ran.append(f"{function.rpartition(':')[2]} {draw} {getattr(payload.get('recipe'), 'id', '')}")
         if self._stop_at and self.ran[-1].startswith(self._stop_at):
@@ -54,7 +52,7 @@ def compare(model_file, dataset, fake_engine, tmp_path):
             model_file, "tiny", recipes=recipes, engine_names=("fake",), calibration_seeds=seeds,
             **({"calibration_size": 100, "targets": ("host",), "margin": "20", "bench_seconds": 0} | fields),
         )  # fmt: skip
-        store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
+        store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
         run.store, run.executor = store, Counting(stop_at, break_at)
         comparison = Comparison(store, this_host(), run.executor, 1, Silent(), InlineExecutor)
         comparison.compare(lambda _: dataset, overwrite)
@@ -78,7 +76,7 @@ def test_every_draw_is_shown_and_the_file_and_the_recipe_are_kept_apart(compare,
     targets = np.asarray(dataset.evaluation.labels)
     for draw in over.draws[1:]:
         folder = compare.store.draw(draw.seed, DRAWN)
-        assert {p.name for p in folder.iterdir()} == {"predictions.npz", "draw.json"}
+        assert {p.name for p in folder.iterdir()} == {"predictions.npz"}
         assert (stores.predictions(folder) == targets).sum() == draw.correct
     assert {p.name for p in (compare.store.root / "builds").iterdir()} == {
         "fake__float32",
@@ -127,7 +125,6 @@ def test_a_draw_that_fails_is_missing_and_said_to_be(compare):
     over = compare(DRAWN, break_at="build seed-2").row(DRAWN).over_draws
     assert [draw.seed for draw in over.draws] == [0, 1, 3]
     assert over.failed == {2: "it broke, as it was asked to"}
-    assert not (compare.store.draw(2, DRAWN) / "draw.json").exists()
 
 
 def test_where_every_draw_fails_the_reason_is_told_and_the_row_stays(compare):
@@ -154,7 +151,7 @@ def test_a_recipe_without_calibration_samples_is_left_out_with_the_reason(model_
         model_file, "tiny", recipes=["fake:s8weights", STILL], calibration_size=50, calibration_seeds=3,
         targets=("host",), margin="20", bench_seconds=0,
     )  # fmt: skip
-    store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
+    store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
     comparison = Comparison(store, this_host(), InlineExecutor(), 1, Silent(), InlineExecutor)
     comparison.compare(lambda _: dataset)
     row = store.run.row("fake:s8weights")
@@ -175,21 +172,11 @@ def test_a_kill_costs_no_draw_that_was_done(compare):
     assert compare.of_draws() == []
 
 
-@pytest.mark.parametrize("name", ["predictions.npz", "draw.json"])
-def test_a_draw_whose_predictions_are_not_those_that_were_made_is_made_again(compare, name):
+def test_a_draw_whose_predictions_are_not_those_that_were_made_gets_them_back(compare):
     before = compare(DRAWN).row(DRAWN).over_draws
-    (compare.store.draw(2, DRAWN) / name).write_bytes(b"{}")
+    (compare.store.draw(2, DRAWN) / "predictions.npz").write_bytes(b"{}")
     assert compare(DRAWN).row(DRAWN).over_draws == before
-    assert compare.of_draws() == [f"build seed-2 {DRAWN}", f"evaluate seed-2 {DRAWN}"]
-
-
-def test_a_draw_of_another_recipe_is_not_taken_for_this_one(compare):
-    compare(DRAWN)
-    record = compare.store.draw(1, DRAWN) / "draw.json"
-    fields = json.loads(record.read_text())
-    record.write_text(json.dumps(fields | {"key": "0"}))
-    compare(DRAWN)
-    assert len(compare.of_draws()) == 2
+    assert compare.of_draws() == []
 
 
 def test_the_number_of_seeds_is_part_of_the_request(model_file):

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bitpick.comparison.compare import Comparison, new_run
+from bitpick.comparison.compare import Comparison
 from bitpick.engines.capability import Capability, Offer
 from bitpick.engines.executed import Operator, dynamic_grid
 from bitpick.engines.fake.engine import FakeEngine
 from bitpick.engines.onnxruntime.engine import OnnxRuntimeEngine
 from bitpick.errors import EngineError
 from bitpick.executors.inline import InlineExecutor
-from bitpick.pipeline import store as stores
+from bitpick.pipeline import directory as stores
+from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.listener import Silent
-from bitpick.pipeline.request import make_request
-from bitpick.pipeline.store import Store
+from bitpick.pipeline.request import make_request, new_run
 from bitpick.recipe import Recipe, baseline
 from bitpick.schema.fingerprint import Grid
 from bitpick.targets.host import this_host
@@ -66,7 +66,7 @@ def compare(model_file, dataset, use_engines, tmp_path):
         use_engines(OnnxRuntimeEngine(), engine)
         fields = {"calibration_size": 100, "targets": ("host",), "margin": "10", "bench_seconds": 0}
         request, form = make_request(model_file, "tiny", preset, recipes, ("fake",), **fields)
-        store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
+        store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
         Comparison(store, this_host(), InlineExecutor(), 1, Silent()).compare(lambda _: dataset)
         return stores.read(store.root)
 
@@ -97,7 +97,7 @@ def test_a_run_that_continues_keeps_what_was_added(compare):
 def test_where_a_static_build_is_good_nothing_is_added(compare):
     run = compare(Ranged("good"))
     assert [row.id for row in run.rows] == ["fake:float32", STATIC]
-    assert run.notes == []
+    assert run.notes == ()
 
 
 def test_who_names_recipes_gets_those(compare):
@@ -108,4 +108,4 @@ def test_who_names_recipes_gets_those(compare):
 def test_a_preset_that_has_them_all_gets_no_more(compare):
     run = compare(Ranged("loses"), preset="full")
     assert [row.id for row in run.rows] == ["fake:float32", STATIC, DYNAMIC, WEIGHTS]
-    assert run.notes == []
+    assert run.notes == ()

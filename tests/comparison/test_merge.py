@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from bitpick.api import runs
-from bitpick.comparison.compare import Comparison, new_run
+from bitpick.comparison.compare import Comparison
 from bitpick.errors import DataError, OutputError, RequestError
 from bitpick.executors.inline import InlineExecutor
-from bitpick.pipeline import store as stores
+from bitpick.pipeline import directory as stores
+from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.listener import Silent
-from bitpick.pipeline.request import make_request
-from bitpick.pipeline.store import Store
+from bitpick.pipeline.request import make_request, new_run
 from bitpick.targets.host import this_host
 from tests import alone
 
@@ -30,7 +30,7 @@ def compare(model_file, dataset, fake_engine, tmp_path):
             model_file, "tiny", engine_names=["fake"], calibration_size=100, targets=["host"], margin="10",
             bench_seconds=0,
         )  # fmt: skip
-        store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
+        store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
         Comparison(store, this_host(), InlineExecutor(), 1, Silent(), InlineExecutor).compare(lambda _: dataset)
         return store.root
 
@@ -51,7 +51,7 @@ def measured(root, tmp_path):
         if not samples.exists():
             runs.samples(root, samples, count)
         out = tmp_path / name
-        found = alone.results(Store(root, None).build(recipe), samples, out)
+        found = alone.results(RunDirectory(root, None).build(recipe), samples, out)
         if change is not None:
             change(found)
             out.write_text(json.dumps(found))
@@ -189,7 +189,7 @@ def test_wrong_requests_are_refused(root, measured, tmp_path):
     with pytest.raises(OutputError, match="holds no run"):
         runs.merge(tmp_path / "nowhere", [path], "my-phone")
     run = stores.read(root)
-    Store(root, run.model_copy(update={"state": "running"})).save()
+    RunDirectory(root, run.model_copy(update={"state": "running"})).save()
     with pytest.raises(OutputError, match="still goes on"):
         runs.merge(root, [path], "my-phone")
 

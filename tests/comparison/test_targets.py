@@ -8,15 +8,15 @@ import shutil
 import numpy as np
 import pytest
 
-from bitpick.comparison.compare import Comparison, new_run
+from bitpick.comparison.compare import Comparison
 from bitpick.datasets.dataset import Dataset, Split
 from bitpick.errors import RequestError, WorkerError
 from bitpick.executors.inline import InlineExecutor
-from bitpick.pipeline import store as stores
+from bitpick.pipeline import directory as stores
+from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.listener import Silent
-from bitpick.pipeline.request import make_request
-from bitpick.pipeline.store import Store
-from bitpick.targets.host import this_host
+from bitpick.pipeline.request import make_request, new_run
+from bitpick.targets.host import Host, this_host
 from bitpick.targets.target import AVX2
 
 U8 = "fake:s8u8-per_channel-minmax"
@@ -59,7 +59,7 @@ def compare(model_file, dataset, fake_engine, tmp_path):
             target_samples=samples, margin=margin, bench_seconds=0,
         )  # fmt: skip
         host = host or this_host()
-        store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
+        store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
         run.executor = Elsewhere()
         run.executor.broken = broken
         Comparison(store, host, run.executor, 1, Silent(), InlineExecutor).compare(lambda _: data)
@@ -70,7 +70,7 @@ def compare(model_file, dataset, fake_engine, tmp_path):
 
 def with_isa(*features):
     host = this_host()
-    return hosts.Host(host.cpu, "x86_64", features, host.cores, host.platform, host.python)
+    return Host(host.cpu, "x86_64", features, host.cores, host.platform, host.python)
 
 
 def test_a_build_that_does_not_hold_is_found_and_repaired(compare, other_cpu, dataset, tmp_path):

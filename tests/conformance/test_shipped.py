@@ -16,14 +16,14 @@ import pytest
 import yaml
 
 from bitpick.api import runs
-from bitpick.comparison.compare import Comparison, new_run
+from bitpick.comparison.compare import Comparison
 from bitpick.datasets.dataset import Dataset, Split
 from bitpick.engines.registry import engines
 from bitpick.models.source import Source
-from bitpick.pipeline import store as stores
+from bitpick.pipeline import directory as stores
+from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.listener import Silent
-from bitpick.pipeline.request import make_request
-from bitpick.pipeline.store import Store
+from bitpick.pipeline.request import make_request, new_run
 from bitpick.recipe import Recipe
 from bitpick.schema.run import Row
 from bitpick.targets.host import this_host
@@ -80,7 +80,7 @@ def run_of(workers, tmp_path_factory) -> Callable[[str], Path]:
         )
         names = ("image", "numbers") if model == "two" else ("image",)
         data = Dataset("random", CLASSES, made(folder, "train", names), made(folder, "test", names))
-        store = Store(folder / "run", new_run(request, form, this_host(), 2, "compare"))
+        store = RunDirectory(folder / "run", new_run(request, form, this_host(), 2, "compare"))
         Comparison(store, this_host(), workers, 2, Silent()).compare(lambda _: data)
         runs.samples(store.root, folder / "samples", COUNT)
         return store.root
@@ -124,7 +124,7 @@ def build_of(root: Path, recipe: str) -> tuple[Row, Path]:
     row = run.row(recipe)
     assert row is not None
     assert row.status == "ok", row.reason
-    return row, Store(root, run).build(recipe)
+    return row, RunDirectory(root, run).build(recipe)
 
 
 def test_every_engine_is_here():

@@ -10,13 +10,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from bitpick.comparison.compare import new_run
 from bitpick.datasets.dataset import Dataset
 from bitpick.diagnosis.diagnose import Diagnosing
 from bitpick.diagnosis.request import make_diagnosis
-from bitpick.pipeline import store as stores
+from bitpick.pipeline import directory as stores
+from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.listener import Silent
-from bitpick.pipeline.store import Store
+from bitpick.pipeline.request import new_run
 from bitpick.recipe import Recipe
 from bitpick.targets.host import this_host
 from tests.comparison.test_compare import Counting
@@ -99,7 +99,7 @@ def diagnose(fake_engine, tmp_path):
         # The network says one class nearly always, which is what most of the samples are.
         said = {"samples": samples, "calibration_size": 50, "accept_baseline": True}
         request, form = make_diagnosis(model, "tiny", parsed, recipe, **said)
-        store = Store(tmp_path / out, new_run(request, form, this_host(), 1, "diagnose"))
+        store = RunDirectory(tmp_path / out, new_run(request, form, this_host(), 1, "diagnose"))
         executor = Counting(stop_at)
         run.store, run.executor = store, executor
         diagnosing = Diagnosing(store, this_host(), executor, 1, Silent())

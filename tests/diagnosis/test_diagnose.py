@@ -10,7 +10,7 @@ import pytest
 
 from bitpick.engines.fake.engine import FakeEngine
 from bitpick.errors import EngineError, RequestError, RunError
-from bitpick.pipeline import store as stores
+from bitpick.pipeline import directory as stores
 from bitpick.recipe import Recipe, pattern_of
 from tests.conftest import CLASSES
 
@@ -63,7 +63,7 @@ def test_weights_with_one_large_channel_get_a_scale_for_each(diagnose):
 def test_where_no_drop_is_shown_nothing_is_claimed(diagnose):
     run = diagnose(PER_CHANNEL, apply=True)
     assert run.diagnosis.next is None
-    assert run.diagnosis.tried == []
+    assert run.diagnosis.tried == ()
     assert run.diagnosis.advice[-1].startswith("No drop is shown")
     assert not (diagnose.store.root / "next_recipe.yaml").exists()
 
@@ -98,14 +98,16 @@ def test_the_worst_samples_are_images_that_only_the_float32_gets_right(diagnose)
 
 
 def changes(executor) -> list[str]:
-    return [name.partition(" ")[2] for name in executor.ran if name.startswith("change ")]
+    """The recipes that were built beside those of rows."""
+    return [name.partition(" ")[2] for name in executor.ran if name.startswith("build ") and "." in name]
 
 
-def test_a_run_that_was_stopped_goes_on_from_what_it_has(diagnose):
+def test_a_run_that_was_stopped_goes_on_from_what_it_has(diagnose, monkeypatch, tmp_path):
     whole = diagnose(PER_CHANNEL, "inputs", out="whole")
     all_of_them = changes(diagnose.executor)
+    monkeypatch.setenv("BITPICK_STORE", str(tmp_path / "empty"))
     with pytest.raises(KeyboardInterrupt):
-        diagnose(PER_CHANNEL, "inputs", stop_at=f"change {all_of_them[3]}")
+        diagnose(PER_CHANNEL, "inputs", stop_at=f"build {all_of_them[3]}")
     half = stores.read(diagnose.store.root)
     assert half.state == "interrupted"
     assert [bool(layer.only_quantized) for layer in half.diagnosis.layers] == [True, True, False]
@@ -143,7 +145,7 @@ def test_a_build_that_fails_costs_its_cell(diagnose, monkeypatch):
 def test_only_the_noisiest_layers_get_builds_where_there_are_many(diagnose):
     run = diagnose(PER_CHANNEL, "inputs", layers=1)
     bad = bad_layer(run)
-    assert run.diagnosis.left_out == [layer.name for layer in run.diagnosis.layers if layer is not bad]
+    assert run.diagnosis.left_out == tuple(layer.name for layer in run.diagnosis.layers if layer is not bad)
     assert [bool(layer.only_float) for layer in run.diagnosis.layers] == [False, True, False]
     assert run.diagnosis.next.exclude == (pattern_of(bad.name),)
     assert any("--layers changes that" in line for line in run.diagnosis.advice)

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bitpick.comparison.compare import new_run
 from bitpick.datasets.dataset import Samples
+from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.examples import COUNT, examples, write
-from bitpick.pipeline.request import make_request
-from bitpick.pipeline.store import Store
+from bitpick.pipeline.request import make_request, new_run
 from bitpick.recipe import file_name
 from bitpick.schema.run import Recommendation, Row
 from bitpick.targets.host import this_host
@@ -25,7 +24,7 @@ PETS = Classification(classes=("cat", "dog"))
 def store(tmp_path, model_file):
     """A run of three rows over 40 samples; both quantized ones predict otherwise than the float32 on the last 20."""
     request, form = make_request(model_file, "tiny", engine_names=["onnxruntime"], calibration_size=10)
-    store = Store(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
+    store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
     versus = {
         "baseline": OWN, "drop": 0.0, "drop_interval": (0, 0), "flips": 20, "only_baseline": 0, "only_row": 0,
         "p_value": 1.0, "margin": 0.01, "score": 0.0,
@@ -34,9 +33,7 @@ def store(tmp_path, model_file):
         metric = {"name": "accuracy", "value": correct / N}
         kind = "baseline" if row_id == OWN else "quantized"
         fields = {} if row_id == OWN else {"versus_baseline": versus}
-        store.run.rows.append(
-            Row(id=row_id, recipe=row_id, engine="e", kind=kind, status="ok", metric=metric, **fields)
-        )
+        store.put(Row(id=row_id, recipe=row_id, engine="e", kind=kind, status="ok", metric=metric, **fields))
         folder = tmp_path / "run" / "builds" / file_name(row_id)
         folder.mkdir(parents=True)
         scores = np.zeros((N, 3), np.float32)
@@ -61,7 +58,7 @@ def predicted() -> dict:
 
 
 def test_the_surest_disagreements_of_the_recommended_build_come_first(store, tmp_path):
-    store.run.recommendation = Recommendation(id=PICK, because=[])
+    store.update(recommendation=Recommendation(id=PICK, because=[]))
     found = examples(store, predicted(), given(tmp_path), TASK)
     assert [e.sample for e in found] == list(range(N - 1, N - 1 - COUNT, -1))
     assert found[0].predictions == {OWN: "ant", PICK: "bee"}
@@ -74,32 +71,32 @@ def test_the_surest_disagreements_of_the_recommended_build_come_first(store, tmp
 
 
 def test_where_none_is_recommended_it_is_the_most_accurate_one(store, tmp_path):
-    store.run.recommendation = Recommendation(id=None, because=[])
+    store.update(recommendation=Recommendation(id=None, because=[]))
     assert set(examples(store, predicted(), given(tmp_path), TASK)[0].predictions) == {OWN, OTHER}
 
 
 def test_indices_say_which_image_a_sample_is(store, tmp_path):
     np.save(tmp_path / "indices.npy", np.arange(N)[::-1])
-    store.run.recommendation = Recommendation(id=PICK, because=[])
+    store.update(recommendation=Recommendation(id=PICK, because=[]))
     found = examples(store, predicted(), given(tmp_path, indices=tmp_path / "indices.npy"), TASK)
     assert (np.asarray(Image.open(store.root / found[0].image)) == N - 1 - found[0].sample).all()
 
 
 def test_what_is_no_image_gives_none(store, tmp_path):
-    store.run.recommendation = Recommendation(id=PICK, because=[])
+    store.update(recommendation=Recommendation(id=PICK, because=[]))
     assert examples(store, predicted(), given(tmp_path, shape=(7,)), TASK) == []
     assert not store.examples.exists()
 
 
 def test_nothing_quantized_gives_none(store, tmp_path):
-    store.run.rows = store.run.rows[:1]
+    store.update(rows=tuple(store.run.rows[:1]))
     assert examples(store, predicted(), given(tmp_path), TASK) == []
 
 
 def test_what_an_earlier_run_left_goes(store, tmp_path):
     store.examples.mkdir()
     (store.examples / "old.png").write_bytes(b"")
-    store.run.recommendation = Recommendation(id=PICK, because=[])
+    store.update(recommendation=Recommendation(id=PICK, because=[]))
     same = dict.fromkeys((OWN, PICK, OTHER), np.zeros(N, np.int32))
     assert examples(store, same, given(tmp_path), TASK) == []
     assert not store.examples.exists()

@@ -9,8 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.onnxruntime.engine import _OnnxRuntimeSession
+from bitpick.pipeline.build_job import build
 from bitpick.pipeline.inspect_job import check_rewriting, inspect
-from bitpick.pipeline.job import build
 from bitpick.recipe import Recipe
 from bitpick.tasks.classification import Classification
 
@@ -39,7 +39,7 @@ def folder(tmp_path, samples):
         [numpy_helper.from_array(weight, "w")],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "m.onnx")
-    build(tmp_path / "m.onnx", BASELINE, samples, None, tmp_path / "build", tmp_path)
+    build(tmp_path / "m.onnx", BASELINE, samples, None, tmp_path / "build")
     return tmp_path / "build"
 
 

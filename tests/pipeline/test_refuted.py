@@ -26,16 +26,20 @@ def explained(tmp_path, monkeypatch):
 
     def explain(added: dict[str, float], fails: bool = False) -> str:
         store = SimpleNamespace(outputs=lambda form: tmp_path / f"{form}.outputs.npz")
-        monkeypatch.setattr(plan, "run_form", lambda form, *_: Job("again", "env", "run_form", {"form": form}))
+        monkeypatch.setattr(
+            plan, "run_form", lambda form, *_: Job("again", "env", "m", "run_form", {"form": form}, ("out",))
+        )
         for form in (Format.KERAS, Format.RAW_ONNX):
             save(store.outputs(form), {"output0": np.ones((4, 3), np.float32)})
 
-        def run(environment, function, payload):
+        def run(job):
             if fails:
                 raise EngineError("it broke")
-            save(payload["out"], {"output0": np.ones((4, 3), np.float32) + np.float32(added.get(payload["form"], 0))})
+            outputs = np.ones((4, 3), np.float32) + np.float32(added.get(job.payload["form"], 0))
+            save(job.payload["out"], {"output0": outputs})
 
-        return str(refuted.explained(RECORD, None, store, SimpleNamespace(run=run)))
+        shop = SimpleNamespace(directory=store, runner=SimpleNamespace(run=run))
+        return str(refuted.explained(RECORD, None, shop))
 
     return explain
 

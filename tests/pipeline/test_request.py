@@ -6,7 +6,9 @@ from bitpick.engines.engine import Engine
 from bitpick.engines.fake.engine import FakeEngine
 from bitpick.errors import RecipeError, RequestError
 from bitpick.models.model import Format, Model, Signature, Tensor
-from bitpick.pipeline.request import check_offered, check_recipe, make_request, offers, settle
+from bitpick.pipeline.offers import check_offered, offers
+from bitpick.pipeline.request import check_recipe, make_request
+from bitpick.pipeline.request import settled as settled_by
 from bitpick.recipe import Recipe
 from bitpick.schema.judging import Judging
 from bitpick.targets.host import this_host
@@ -57,8 +59,7 @@ def test_the_digest_is_of_what_changes_the_result(model_file, tmp_path):
 
 def settled(model_file, task=CLASSES, **fields):
     request, _ = make_request(model_file, "tiny", **fields)
-    settle(request, task)
-    return request
+    return settled_by(request, task)
 
 
 def test_a_preset_brings_its_own_threshold_and_the_user_goes_before_it(model_file):

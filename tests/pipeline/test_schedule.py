@@ -12,17 +12,28 @@ from bitpick.pipeline.job import Job
 
 
 class Recorder:
-    """An executor that notes what ran beside what, and fails where a payload says so."""
+    """A runner that notes what ran beside what, and fails where a payload says so."""
 
     def __init__(self) -> None:
         self.order: list[str] = []
         self.beside: dict[str, set[str]] = {}
         self.most = 0
+        self.room = 1
+        self.done: set[str] = set()
         self._now: set[str] = set()
         self._lock = threading.Lock()
 
-    def run(self, environment, function, payload):
-        name = payload["name"]
+    def expect(self, job):
+        pass
+
+    def knows(self, job):
+        return job.id in self.done
+
+    def places(self, environment):
+        return self.room
+
+    def run(self, job):
+        environment, payload, name = job.environment, job.payload, job.id
         with self._lock:
             self.order.append(name)
             self._now.add(f"{environment}/{name}")
@@ -36,12 +47,9 @@ class Recorder:
             raise EngineError(f"{name} failed")
         return Outcome(name, 0.0, 0.0)
 
-    def close(self):
-        pass
 
-
-def job(name, environment="a", needs=(), **payload):
-    return Job(name, environment, "f", {"name": name, **payload}, tuple(needs))
+def job(name, environment="a", needs=(), wanted=True, **payload):
+    return Job(name, environment, "m", "f", payload, needs=tuple(needs), wanted=wanted)
 
 
 def run(jobs, parallel=4, executor=None, finished=None):
@@ -57,7 +65,7 @@ def run(jobs, parallel=4, executor=None, finished=None):
 
 
 def test_jobs_wait_for_what_they_need():
-    executor, _ = run([job("c", needs=["b"]), job("b", "b", needs=["a"]), job("a")])
+    executor, _ = run([job("a"), job("b", "b", needs=["a"]), job("c", needs=["b"])])
     assert executor.order == ["a", "b", "c"]
 
 
@@ -104,6 +112,28 @@ def test_an_exception_of_the_callback_leaves_at_once():
 def test_a_need_that_is_not_there_is_a_mistake_not_a_hang():
     with pytest.raises(ValueError, match="wait for jobs that are not there"):
         run([job("a", needs=["nobody"])])
+
+
+def test_an_environment_with_much_to_do_gets_more_workers_where_there_is_room():
+    executor = Recorder()
+    executor.room = 2
+    run([job(f"a{i}") for i in range(8)], executor=executor)
+    assert executor.most == 2
+    few = Recorder()
+    few.room = 2
+    run([job(f"a{i}") for i in range(3)], executor=few)
+    assert few.most == 1
+
+
+def test_what_nobody_reads_is_made_for_those_alone_that_need_it():
+    jobs = [job("a", wanted=False), job("b", needs=["a"], wanted=False), job("c", needs=["b"])]
+    executor = Recorder()
+    executor.done = {"c"}
+    assert set(run(jobs, executor=executor)[1]) == {"c"}
+    executor = Recorder()
+    executor.done = {"a"}
+    assert set(run(jobs, executor=executor)[1]) == {"a", "b", "c"}
+    assert set(run(jobs[:2])[1]) == set()
 
 
 def test_nothing_to_do():

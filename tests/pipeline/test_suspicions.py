@@ -8,14 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitpick.comparison import single
 from bitpick.datasets import labels, preparing
 from bitpick.datasets import options as preparing_options
 from bitpick.datasets.dataset import Samples
 from bitpick.datasets.options import PixelOptions, checked
 from bitpick.models.model import Format
 from bitpick.models.source import Source
-from bitpick.pipeline import suspicions
+from bitpick.pipeline import builds, suspicions
 from bitpick.pipeline.listener import Silent
 from bitpick.preprocessing import Preprocessing
 
@@ -183,7 +182,7 @@ def test_a_majority_that_is_always_said_is_a_guess_and_a_few_rare_ones_found_are
 
 def test_what_a_model_knows_does_not_matter_to_a_conversion(model_file, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(suspicions, "look", lambda *_: pytest.fail("the float model was asked"))
-    hops = single.convert(
+    hops = builds.convert(
         Source(str(model_file)), Format.ONNX, tmp_path / "clean.onnx", "tiny", lambda _: dataset, Silent()
     )
     assert hops[-1].passed

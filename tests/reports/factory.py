@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import BaseModel
 
 from bitpick.datasets import pictures
 from bitpick.recipe import Recipe
@@ -22,6 +23,7 @@ OWN, PICK, UNSHOWN = "alpha:float32", "alpha:s8u8-per_channel-minmax", "alpha:u8
 FLAGGED, SLOW, OTHER = "alpha:s8s8-per_tensor-minmax", "beta:s8dynamic", "beta:float32"
 CLASSES = ("ant", "bee", "cow")
 Name = Callable[[str], str]
+Record = TypeVar("Record", bound=BaseModel)
 
 Numbers = tuple[int, int, float | None, float]  # correct of 1,000, bytes, time over the reference's, how sure that is
 ROWS: dict[str, Numbers] = {
@@ -99,30 +101,55 @@ def full_run(folder: Path, name: Name = str) -> Run:
 def regression_run(folder: Path, name: Name = str) -> Run:
     """The same run, of a model that gives values: an error of 0.1 mm where 900 of 1,000 were right, and no classes."""
     run = full_run(folder, name)
-    run.task, run.request.margin, run.diagnosis, run.examples = "regression", "5%", None, None
     assert run.data is not None
-    run.data.calibration.per_class = {}
-    unit = name("mm")
-    for row in run.rows:
-        if row.metric is not None:
-            error = 1 - row.metric.value
-            found = {"unit": unit, "higher_is_better": False}
-            row.metric = Metric(name="mae", value=error, interval=(error - 0.02, error + 0.02), **found)
-            row.metrics = [Metric(name="rmse", value=2 * error, **found), Metric(name="r2", value=0.9, unit="")]
-        row.accuracy = None
-        for flag in row.flags:
-            flag.text = flag.text.replace("predictions", "outputs")
-        for beside in (row.versus_baseline, *(row.over_draws.draws if row.over_draws else ())):
-            if beside is not None:
-                beside.flips = None
-        for each in (row.versus_native, row.unoptimized, *(row.over_draws.draws if row.over_draws else ())):
-            if each is not None:
-                each.correct = None
-        if row.fidelity is not None or row.versus_baseline is not None:
-            row.fidelities = {name("value"): Fidelity(sqnr_db=30.5), name("class"): Fidelity(agreement=0.97, kl=0.01)}
     assert run.recommendation is not None
-    run.recommendation.by_use = {"mae": name(SLOW), "size": name(PICK)}
-    return run
+    return changed(
+        run,
+        task="regression",
+        request=changed(run.request, margin="5%"),
+        data=changed(run.data, calibration=changed(run.data.calibration, per_class={})),
+        rows=tuple(_of_values(row, name) for row in run.rows),
+        recommendation=changed(run.recommendation, by_use={"mae": name(SLOW), "size": name(PICK)}),
+        diagnosis=None,
+        examples=None,
+    )
+
+
+def changed(record: Record, /, **fields: Any) -> Record:
+    """The same record with other values in some of its fields."""
+    unknown = set(fields) - set(type(record).model_fields)
+    assert not unknown, unknown
+    return record.model_copy(update=fields)
+
+
+def with_row(run: Run, row_id: str, /, **fields: Any) -> Run:
+    """The same run with other values in some fields of one row."""
+    assert run.row(row_id) is not None, row_id
+    return changed(run, rows=tuple(changed(row, **fields) if row.id == row_id else row for row in run.rows))
+
+
+def _of_values(row: Row, name: Name) -> Row:
+    """The row, of a model that gives values."""
+    flags = [changed(flag, text=flag.text.replace("predictions", "outputs")) for flag in row.flags]
+    fields: dict[str, Any] = {"accuracy": None, "flags": flags}
+    if row.metric is not None:
+        error = 1 - row.metric.value
+        found = {"unit": name("mm"), "higher_is_better": False}
+        fields["metric"] = Metric(name="mae", value=error, interval=(error - 0.02, error + 0.02), **found)
+        fields["metrics"] = [Metric(name="rmse", value=2 * error, **found), Metric(name="r2", value=0.9, unit="")]
+    if row.versus_baseline is not None:
+        fields["versus_baseline"] = changed(row.versus_baseline, flips=None)
+    if row.versus_native is not None:
+        fields["versus_native"] = changed(row.versus_native, correct=None)
+    if row.unoptimized is not None:
+        fields["unoptimized"] = changed(row.unoptimized, correct=None)
+    if row.over_draws is not None:
+        draws = [changed(draw, correct=None, flips=None) for draw in row.over_draws.draws]
+        fields["over_draws"] = changed(row.over_draws, draws=draws)
+    if row.fidelity is not None or row.versus_baseline is not None:
+        outputs = {name("value"): Fidelity(sqnr_db=30.5), name("class"): Fidelity(agreement=0.97, kl=0.01)}
+        fields["fidelities"] = outputs
+    return changed(row, **fields)
 
 
 def _request(name: Name) -> RequestRecord:

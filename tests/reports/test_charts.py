@@ -7,7 +7,7 @@ import pytest
 
 from bitpick.reports.chart import Chart
 from bitpick.reports.charts import charts
-from tests.reports.factory import FLAGGED, OTHER, OWN, PICK, SLOW, UNSHOWN, full_run
+from tests.reports.factory import FLAGGED, OTHER, OWN, PICK, SLOW, UNSHOWN, changed, full_run, with_row
 from tests.reports.test_markdown import run as small_run
 
 
@@ -63,7 +63,8 @@ def test_of_many_classes_those_that_change_most_are_drawn(tmp_path):
     for row in run.rows:
         if row.accuracy:
             shift = 0 if row.kind == "baseline" else 0.001
-            row.accuracy.per_class = {f"c{i}": 0.5 - shift * i for i in range(50)}
+            per_class = {f"c{i}": 0.5 - shift * i for i in range(50)}
+            run = with_row(run, row.id, accuracy=changed(row.accuracy, per_class=per_class))
     classes = next(chart for chart in charts(run) if chart.name == "classes")
     assert {record["class"] for record in classes.rows} == {f"c{i}" for i in range(30, 50)}
     assert len({record["class"] for record in classes.data}) == 50
@@ -74,10 +75,10 @@ def test_of_many_layers_the_noisiest_are_drawn_in_the_graphs_order(tmp_path):
     run = full_run(tmp_path)
     layer = run.diagnosis.layers[0]
     levels = [30.0 + (7 * i) % 60 for i in range(60)]
-    run.diagnosis.layers = [
-        layer.model_copy(update={"name": f"l{i}", "activation_sqnr_db": level, "weight_sqnr_db": None})
-        for i, level in enumerate(levels)
-    ]
+    many = tuple(
+        changed(layer, name=f"l{i}", activation_sqnr_db=level, weight_sqnr_db=None) for i, level in enumerate(levels)
+    )
+    run = changed(run, diagnosis=changed(run.diagnosis, layers=many))
     layers = next(chart for chart in charts(run) if chart.name == "layers")
     assert [r["layer"] for r in layers.rows] == [f"l{i}" for i, level in enumerate(levels) if level < 70]
     assert len(layers.data) == 60

@@ -73,9 +73,9 @@ def test_a_run_that_came_to_no_diagnosis_still_shows_its_rows(diagnose):
 
 
 def test_samples_are_named_with_what_became_of_them():
-    worst = [
+    worst = tuple(
         Example(sample=place, image="x.png", label="cat", predictions={"f": "cat", "r": "dog"}) for place in range(9)
-    ]
+    )
     told = diagnosis._worst(FOUND.model_copy(update={"worst": worst, "next": Recipe.parse("fake:float32")}))
     assert told.startswith("0 (cat, now dog), 1 (cat, now dog)")
     assert told.endswith("and 4 more")

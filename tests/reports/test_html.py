@@ -13,7 +13,7 @@ import pytest
 
 from bitpick.reports import html
 from bitpick.reports.words import visible
-from tests.reports.factory import FLAGGED, OWN, PICK, ROWS, SLOW, UNSHOWN, full_run
+from tests.reports.factory import FLAGGED, OWN, PICK, ROWS, SLOW, UNSHOWN, changed, full_run
 from tests.reports.test_markdown import run as small_run
 
 ROOT = Path(__file__).parents[2]
@@ -100,12 +100,11 @@ def test_an_image_outside_the_run_directory_is_not_taken_in(tmp_path):
     run = full_run(tmp_path / "run")
     (tmp_path / "secret.png").write_bytes((tmp_path / "run" / "examples" / "0.png").read_bytes())
     (tmp_path / "run" / "no.png").write_text("text")
-    run.examples = [
-        example.model_copy(update={"image": image})
+    examples = [
+        changed(example, image=image)
         for example, image in zip(run.examples, ("../secret.png", "absent.png", "no.png"), strict=True)
     ]
-    run.diagnosis = None
-    text = html.render(run, tmp_path / "run")
+    text = html.render(changed(run, examples=examples, diagnosis=None), tmp_path / "run")
     assert "data:image" not in text
     assert text.count("the image is not in the run directory") == 3
 

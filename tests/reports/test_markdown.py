@@ -5,7 +5,7 @@ import pytest
 from bitpick.reports import markdown
 from bitpick.schema.robustness import OverDraws
 from bitpick.schema.run import Run
-from tests.reports.factory import PICK, full_run
+from tests.reports.factory import PICK, changed, full_run, with_row
 
 ACCURACY = {"correct": 90, "total": 100, "value": 0.9, "interval": (0.8, 0.95), "per_class": {"ant": 0.8, "bee": 1.0}}
 
@@ -169,7 +169,7 @@ def test_a_run_that_did_not_end_well_says_so_and_reports_what_it_has(state):
 
 def test_no_flag_is_said_to_be_none():
     quiet = run()
-    quiet.rows[1].flags = []
+    quiet = with_row(quiet, quiet.rows[1].id, flags=[])
     assert "None: no row drops more than 5.00 points." in markdown.render(quiet)
 
 
@@ -203,9 +203,10 @@ def over_draws(**fields):
 def test_what_a_recipe_loses_over_draws_has_every_draw_and_what_is_missing():
     found = run()
     assert "Over calibration draws" not in markdown.render(found)
-    found.rows[1].over_draws = OverDraws.model_validate(over_draws(failed={1: "it | broke"}))
-    found.rows.append(found.rows[1].model_copy(update={"over_draws": None, "no_over_draws": "it uses no samples"}))
-    found.request.calibration_seeds = 3
+    over = OverDraws.model_validate(over_draws(failed={1: "it | broke"}))
+    found = with_row(found, found.rows[1].id, over_draws=over)
+    none = changed(found.rows[1], over_draws=None, no_over_draws="it uses no samples")
+    found = changed(found, rows=(*found.rows, none), request=changed(found.request, calibration_seeds=3))
     text = markdown.render(found)
     assert (
         "| `e:s8u8-per_channel-minmax` | 80, 82 | 10.00 (4.00 to 17.00) | 9.00 (0.00 to 20.00) | 8.00 – 10.00 | "

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bitpick.reports import html, markdown, measured, notebook, terminal
 from bitpick.schema.evidence import Fidelity, Measure, Metric
-from tests.reports.factory import OWN, PICK, full_run, regression_run
+from tests.reports.factory import OWN, PICK, changed, full_run, regression_run, with_row
 
 MAE = Measure(name="mae", unit="mm", higher_is_better=False)
 AUC = Measure(name="auc", unit="")
@@ -27,7 +27,7 @@ def told(run, folder) -> dict[str, str]:
 
 def test_an_error_is_never_called_an_accuracy_and_never_told_in_points(tmp_path):
     run = regression_run(tmp_path)
-    run.request.max_drop = 0.1
+    run = changed(run, request=changed(run.request, max_drop=0.1))
     for name, text in told(run, tmp_path).items():
         assert "accura" not in text.lower(), name
         assert "points" not in text, name
@@ -67,13 +67,13 @@ def test_further_metrics_and_outputs_have_tables(tmp_path):
 
 def test_without_labels_agreement_and_flips(tmp_path):
     run = full_run(tmp_path)
-    run.task, run.diagnosis, run.examples = "agreement", None, None
+    recommendation = changed(run.recommendation, by_use={"agreement": PICK})
+    run = changed(run, task="agreement", diagnosis=None, examples=None, recommendation=recommendation)
     for row in run.rows:
-        row.accuracy = None
+        run = with_row(run, row.id, accuracy=None)
         if row.metric is not None:
-            row.metric.name = "agreement"
-            row.fidelity = Fidelity(agreement=0.97, kl=0.02, sqnr_db=25.0)
-    run.recommendation.by_use = {"agreement": PICK}
+            fidelity = Fidelity(agreement=0.97, kl=0.02, sqnr_db=25.0)
+            run = with_row(run, row.id, metric=changed(row.metric, name="agreement"), fidelity=fidelity)
     text = told(run, tmp_path)
     for name, report in text.items():
         assert "accura" not in report.lower(), name
@@ -102,11 +102,11 @@ def test_names_and_units_cannot_break_out_of_a_table(tmp_path):
 )
 def test_the_margin(tmp_path, text, task, says):
     run = regression_run(tmp_path)
-    run.request.margin, run.task = text, task
+    run = changed(run, request=changed(run.request, margin=text), task=task)
     if task == "deviation":
         for row in run.rows:
             if row.metric is not None:
-                row.metric.name, row.metric.unit = "deviation", "fraction"
+                run = with_row(run, row.id, metric=changed(row.metric, name="deviation", unit="fraction"))
     assert measured.margin(run) == says
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from bitpick.reports import speeds
 from bitpick.schema.speed import BenchRecord
+from tests.reports.factory import changed
 from tests.reports.test_words import row
 
 
@@ -84,5 +85,5 @@ def test_one_process_is_said_to_be_too_few():
         control_wall_interval=None, rows=[],
     )  # fmt: skip
     assert speeds.control(record).endswith("One process is too few for intervals, and nothing is claimed.")
-    record.control_interval = (0.98, 1.03)
+    record = changed(record, control_interval=(0.98, 1.03))
     assert "1.000 (0.980 to 1.030), which makes the intervals wider" in speeds.control(record)

@@ -7,7 +7,7 @@ from rich.console import Console
 from bitpick.pipeline.job import Job
 from bitpick.reports import terminal
 from bitpick.schema.robustness import OverDraws
-from tests.reports.factory import full_run
+from tests.reports.factory import full_run, with_row
 from tests.reports.test_markdown import over_draws, run
 
 
@@ -30,14 +30,14 @@ def test_the_summary_has_the_rows_the_reasons_and_the_place():
 def test_what_recipes_lose_over_draws_has_a_place_of_its_own():
     found = run()
     assert "Over calibration draws" not in shown(terminal.summary(found, "x"))
-    found.rows[1].over_draws = OverDraws.model_validate(over_draws())
+    found = with_row(found, found.rows[1].id, over_draws=OverDraws.model_validate(over_draws()))
     text = shown(terminal.summary(found, "x"), width=400)
     assert "· e:s8u8-per_channel-minmax: this file loses 10.00 (4.00 to 17.00) points; the recipe, over 2 draws" in text
 
 
 def test_brackets_in_text_are_text():
     odd = run()
-    odd.rows[2].reason = "[red]not markup[/red]"
+    odd = with_row(odd, odd.rows[2].id, reason="[red]not markup[/red]")
     assert "[red]not markup[/red]" in shown(terminal.summary(odd, "x"))
 
 
@@ -64,15 +64,16 @@ def test_everything_that_was_measured_is_told_and_fits(tmp_path):
 
 
 def test_live_rows_show_what_goes_on_and_nothing_where_there_is_no_terminal():
+    job = Job("b", "e", "m", "build", {}, subject="e:x")
     for is_terminal in (True, False):
         file = io.StringIO()
         console = Console(file=file, force_terminal=is_terminal, width=140, _environ={})
         with terminal.LiveRows(console) as live:
             live.phase("converting the model")
-            live.started(Job("b", "e", "build", {}, subject="e:x"))
+            live.started(job)
             live.row(run().rows[1])
             live._live.refresh() if is_terminal else None
-            live.ended(Job("b", "e", "build", {}, subject="e:x"))
+            live.ended(job)
         text = file.getvalue()
         assert ("building e:x" in text) == is_terminal
         assert ("80.00%" in text) == is_terminal

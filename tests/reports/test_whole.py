@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from bitpick.reports import whole
-from tests.reports.factory import full_run
+from tests.reports.factory import changed, full_run, with_row
 
 
 def test_findings_are_told_once_with_their_rows(tmp_path):
@@ -13,20 +13,20 @@ def test_findings_are_told_once_with_their_rows(tmp_path):
 def test_the_answer_leaves_out_what_was_not_measured(tmp_path):
     run = full_run(tmp_path)
     pick = run.row(run.recommendation.id)
-    pick.latency.ratio_reference_interval = (0.2, 1.1)
+    run = with_row(run, pick.id, latency=changed(pick.latency, ratio_reference_interval=(0.2, 1.1)))
     assert whole.answer(run).endswith(
         "takes 0.45 times as long as alpha:float32 (0.20 to 1.10; under 1 is faster, not resolvable here)."
     )
-    run.recommendation.folds = None
+    run = changed(run, recommendation=changed(run.recommendation, folds=None))
     assert "a drop of 0.50 points beside its own float32 (95% interval 0.10 to 0.90, shown" in whole.answer(run)
-    pick.latency = pick.versus_baseline = pick.size_bytes = None
+    run = with_row(run, pick.id, latency=None, versus_baseline=None, size_bytes=None)
     assert whole.answer(run) == "It gets 89.50% right."
-    run.recommendation.id = None
+    run = changed(run, recommendation=changed(run.recommendation, id=None))
     assert whole.answer(run) == ""
 
 
 def test_limits(tmp_path):
     run = full_run(tmp_path)
     assert whole.limits(run) == "a drop of at most 2.00 points, at most 500.0 kB, at most 1.5 of the reference's time"
-    run.request.max_drop = run.request.max_size = run.request.max_latency_ratio = None
-    assert whole.limits(run) == ""
+    unlimited = changed(run.request, max_drop=None, max_size=None, max_latency_ratio=None)
+    assert whole.limits(changed(run, request=unlimited)) == ""

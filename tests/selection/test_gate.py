@@ -15,11 +15,15 @@ from tests.reports.test_markdown import run as example
 ROW = "e:s8u8-per_channel-minmax"  # 80% of 90%, 400 bytes, class ant 60% of 80%
 
 
+def changed(found, **fields):
+    """A run with another row of this id."""
+    rows = (row.model_copy(update=fields) if row.id == ROW else row for row in found.rows)
+    return found.model_copy(update={"rows": tuple(rows)})
+
+
 def run(**fields):
-    found = example()
-    found.recommendation = Recommendation(id=ROW, because=[])
-    found.row(ROW).coverage = Coverage(macs=0.75, weights=1.0)
-    return found.model_copy(update=fields)
+    found = changed(example(), coverage=Coverage(macs=0.75, weights=1.0))
+    return found.model_copy(update={"recommendation": Recommendation(id=ROW, because=[]), **fields})
 
 
 @pytest.mark.parametrize(
@@ -40,10 +44,9 @@ def test_a_rule_is_kept_or_broken(rule, kept, broken, says):
 
 def test_a_coverage_that_nobody_knows_is_not_kept():
     """Neither one that was not read off, nor one that leaves out what could not be counted."""
-    found = run()
-    found.row(ROW).coverage = None
+    found = changed(run(), coverage=None)
     assert not any(check.passed for check in gate(found, Rules(min_coverage=0)))
-    found.row(ROW).coverage = Coverage(macs=1.0, weights=1.0, uncounted=["Trees t"])
+    found = changed(run(), coverage=Coverage(macs=1.0, weights=1.0, uncounted=["Trees t"]))
     (check,) = gate(found, Rules(min_coverage=0.5))
     assert not check.passed
     assert check.text.endswith("that leaves out Trees t, whose work could not be counted")
@@ -67,14 +70,12 @@ def test_a_run_that_recommends_none_fails():
 
 @pytest.mark.parametrize(("before", "passed"), [(0.05, True), (0.039, False), (0.2, True)])
 def test_an_earlier_run_must_not_have_been_better_than_chance_explains(before, passed):
-    earlier = run()
-    row = earlier.row(ROW)
-    row.versus_baseline = row.versus_baseline.model_copy(update={"drop": before})
+    versus = run().row(ROW).versus_baseline.model_copy(update={"drop": before})
+    earlier = changed(run(), versus_baseline=versus)
     check, size = gate(run(), Rules(), against=earlier)
     assert (size.rule, size.passed) == ("against_size", True)
     assert (check.rule, check.passed) == ("against", passed)  # its interval begins at 4 points
-    earlier.rows.clear()
-    assert not gate(run(), Rules(), against=earlier)[0].passed
+    assert not gate(run(), Rules(), against=run(rows=()))[0].passed
 
 
 def test_what_cannot_be_checked_is_refused():
@@ -96,11 +97,11 @@ def test_junit_has_a_case_for_each_check_and_text_stays_text():
 
 
 def timed(found, interval=(0.5, 0.6), reference="o:float32"):
-    found.row(ROW).latency = Latency(
+    latency = Latency(
         p50=1e-4, p90=1e-4, reference=reference, ratio_reference=0.55, ratio_reference_interval=interval, control=1,
         control_interval=(0.99, 1.01), clock="cpu", threads=1, processes=5, pairs=100,
     )  # fmt: skip
-    return found
+    return changed(found, latency=latency)
 
 
 @pytest.mark.parametrize(("allowed", "passed"), [(0.7, True), (0.6, True), (0.58, False), (0.4, False)])
@@ -136,25 +137,22 @@ def test_an_earlier_run_must_not_have_been_faster(now, passed):
 
 
 def test_a_row_that_grew_since_the_earlier_run_fails():
-    grown = run()
-    grown.row(ROW).size_bytes = 405
+    grown = changed(run(), size_bytes=405)
     assert [check.passed for check in gate(grown, Rules(), against=run())] == [True, False]
 
 
 def test_an_earlier_run_that_says_nothing_of_this_one_is_refused():
     with pytest.raises(RequestError, match="the earlier run is interrupted"):
         gate(run(), Rules(), against=run(state="interrupted"))
-    other = run()
-    other.data = other.data.model_copy(
-        update={"evaluation": other.data.evaluation.model_copy(update={"sha256": "another"})}
-    )
+    data = run().data
+    others = data.evaluation.model_copy(update={"sha256": "another"})
+    other = run(data=data.model_copy(update={"evaluation": others}))
     with pytest.raises(RequestError, match="on other samples"):
         gate(run(), Rules(), against=other)
 
 
 def test_classes_of_a_target_are_not_compared_with_those_of_all_samples():
-    found = run()
-    found.row(ROW).target = "x86-avx2"
+    found = changed(run(), target="x86-avx2")
     (check,) = gate(found, Rules(max_class_drop=0.5))
     assert not check.passed
     assert "on other samples" in check.text
@@ -162,12 +160,9 @@ def test_classes_of_a_target_are_not_compared_with_those_of_all_samples():
 
 def of_errors():
     """The run, judged by an error of 2 mm, which the row raises by 0.1."""
-    found = run()
-    found.row(ROW).accuracy = None
-    for row in found.rows:
-        if row.metric is not None:
-            row.metric = Metric(name="mae", unit="mm", higher_is_better=False, value=2.1)
-    return found
+    metric = Metric(name="mae", unit="mm", higher_is_better=False, value=2.1)
+    rows = (row.model_copy(update={"metric": row.metric and metric}) for row in changed(run(), accuracy=None).rows)
+    return run(rows=tuple(rows))
 
 
 def test_an_error_may_rise_by_so_many_percent_of_the_float32s():

@@ -119,7 +119,7 @@ def test_a_limit_on_the_latency_ratio(limit, pick):
 
 def test_a_limit_is_not_kept_by_times_that_are_not_known():
     unknown = timed(0.5)
-    unknown["latency"].ratio_reference_interval = None
+    unknown["latency"] = unknown["latency"].model_copy(update={"ratio_reference_interval": None})
     rows = [("a:x", range(5), unknown), ("a:y", range(5), sized(100))]
     found = recommended(rows, max_latency_ratio=0.9)
     assert found.id is None

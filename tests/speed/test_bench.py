@@ -35,14 +35,14 @@ class Counting(InlineExecutor):
 
 @pytest.fixture
 def builds(fake_engine, model_file, dataset, tmp_path, monkeypatch):
-    from bitpick.pipeline.job import build, open_build
+    from bitpick.pipeline.build_job import build, open_build
 
     monkeypatch.setattr(latency, "_WARM_SECONDS", 0.01)
     monkeypatch.setattr(Counting, "rounds", [])
     made = []
     for text in ("fake:float32", "fake:s8s8-per_tensor-minmax"):
         folder = tmp_path / "builds" / text.replace(":", "__")
-        build(model_file, Recipe.parse(text), dataset.samples(dataset.calibration), None, folder, tmp_path)
+        build(model_file, Recipe.parse(text), dataset.samples(dataset.calibration), None, folder)
         made.append(open_build(folder))
     return made
 

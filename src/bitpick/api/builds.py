@@ -7,19 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from bitpick.api.model_objects import Model, source_of
-from bitpick.comparison import alone, single
 from bitpick.datasets.load import Data, DataSource, Options, data_source
 from bitpick.datasets.progress import Progress, silent
 from bitpick.errors import RequestError
+from bitpick.executors.pool import WorkerPool
 from bitpick.models.source import Source
+from bitpick.pipeline import builds as making
+from bitpick.pipeline import evaluating
+from bitpick.pipeline.build_job import RECIPE_FILE, open_build
 from bitpick.pipeline.fit import LoadData
-from bitpick.pipeline.job import RECIPE_FILE, open_build
 from bitpick.pipeline.listener import Listener, Silent
 from bitpick.recipe import Recipe
 from bitpick.schema.hop import Hop
 from bitpick.schema.judging import Judging
 from bitpick.schema.run import File, Row
 from bitpick.schema.speed import BenchRecord
+from bitpick.speed.files import bench_files
 from bitpick.tasks.registry import checked
 
 
@@ -58,9 +61,9 @@ def convert(
         >>> [hop.passed for hop in convert(model, "onnx", "clean.onnx", (images, labels))]
         [True]
     """
-    target = single.target_format(to)
+    target = making.target_format(to)
     read = data_source(data, data_options)
-    return single.convert(
+    return making.convert(
         source_of(model, read, example),
         target,
         Path(out),
@@ -111,7 +114,7 @@ def quantize(
         ['model.onnx']
     """
     read = data_source(data, data_options)
-    return single.quantize(
+    return making.quantize(
         source_of(model, read, example),
         Recipe.named(recipe),
         Path(out),
@@ -162,7 +165,7 @@ def evaluate(
     judging = checked(Judging(task=task, metric=metric, unit=unit, lower_is_better=lower_is_better))
     read = data_source(data, data_options)
     source = source_of(model, read, example)
-    return alone.evaluate(source, _reading(read, source, progress), listener or Silent(), judging)
+    return evaluating.evaluate(source, _reading(read, source, progress), listener or Silent(), judging)
 
 
 def bench(
@@ -201,7 +204,7 @@ def bench(
     options = {"batch": batch, "threads": threads, "processes": processes, "pairs": pairs}
     sources = [Source.of(build) for build in builds]
     read = data_source(data, data_options)
-    return alone.bench(sources, _reading(read, sources[0], progress), listener or Silent(), **options)
+    return bench_files(sources, _reading(read, sources[0], progress), listener or Silent(), WorkerPool, **options)
 
 
 def _reading(read: DataSource, model: Source, progress: Progress) -> LoadData:

@@ -13,13 +13,13 @@ from typing import Any
 from bitpick.api.model_objects import Model, source_of
 from bitpick.api.runs import Comparison, write_report
 from bitpick.comparison.compare import Comparison as _Comparison
-from bitpick.comparison.compare import new_run
 from bitpick.datasets.dataset import Dataset, named_as
 from bitpick.datasets.load import Data, Options, data_source, load
 from bitpick.datasets.progress import Progress, silent
 from bitpick.errors import RequestError
 from bitpick.executors.pool import Launch, WorkerPool
 from bitpick.models.source import Source
+from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.listener import Listener, Silent
 from bitpick.pipeline.request import (
     DEFAULT_ALPHA,
@@ -28,8 +28,8 @@ from bitpick.pipeline.request import (
     DEFAULT_PRESET,
     job_limits,
     make_request,
+    new_run,
 )
-from bitpick.pipeline.store import Store
 from bitpick.recipe import Recipe
 from bitpick.schema.judging import Judging
 from bitpick.targets.host import this_host
@@ -189,18 +189,18 @@ def compare(
     parallel = max(1, jobs or host.cores)
     threads = max(1, host.cores // parallel)
     folder = default_folder(request.model, request.data, request.sha256) if out is None else Path(out)
-    store = Store(folder.absolute(), new_run(request, model_format, host, threads, "compare"))
+    directory = RunDirectory(folder.absolute(), new_run(request, model_format, host, threads, "compare"))
     known = [*TARGETS.values(), *(target(word) for word in targets if word not in ("host", *TARGETS))]
     launches = {each.name: Launch(each.prefix, each.interpreter or sys.executable) for each in known}
-    pool = WorkerPool(store.logs, threads, limits, launches)
-    fresh = partial(WorkerPool, store.logs, 1, limits)
-    comparison = _Comparison(store, host, pool, parallel, listener or Silent(), fresh)
+    pool = WorkerPool(directory.logs, threads, limits, launches, parallel)
+    fresh = partial(WorkerPool, directory.logs, 1, limits)
+    comparison = _Comparison(directory, host, pool, parallel, listener or Silent(), fresh)
     try:
         comparison.compare(partial(read.load, progress=progress), overwrite)
     finally:
-        if store.run.state in ("complete", "failed", "interrupted"):
-            write_report(store.root, store.run)
-    return Comparison(folder, store.run)
+        if directory.run.state in ("complete", "failed", "interrupted"):
+            write_report(directory.root, directory.run)
+    return Comparison(folder, directory.run)
 
 
 def default_folder(model: str, data: str, digest: str) -> Path:

@@ -8,15 +8,14 @@ from typing import Any
 
 from bitpick.api.model_objects import Model, source_of
 from bitpick.api.runs import Comparison, write_report
-from bitpick.comparison.compare import new_run
 from bitpick.datasets.load import Data, Options, data_source
 from bitpick.datasets.progress import Progress, silent
 from bitpick.diagnosis.diagnose import Diagnosing
 from bitpick.diagnosis.request import DEFAULT_LAYERS, DEFAULT_SAMPLES, make_diagnosis
 from bitpick.executors.pool import WorkerPool
+from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.listener import Listener, Silent
-from bitpick.pipeline.request import job_limits
-from bitpick.pipeline.store import Store
+from bitpick.pipeline.request import job_limits, new_run
 from bitpick.recipe import Recipe
 from bitpick.targets.host import this_host
 
@@ -92,9 +91,9 @@ def diagnose(
     host = this_host()
     folder = Path(out or Path("runs") / f"diagnose-{source.stem}-{asked.file_name}-{request.sha256[:8]}")
     # One engine, one worker: it has all the cores.
-    store = Store(folder.absolute(), new_run(request, model_format, host, host.cores, "diagnose"))
-    pool = WorkerPool(store.logs, host.cores, limits)
-    run = Diagnosing(store, host, pool, 1, listener or Silent())
+    directory = RunDirectory(folder.absolute(), new_run(request, model_format, host, host.cores, "diagnose"))
+    pool = WorkerPool(directory.logs, host.cores, limits)
+    run = Diagnosing(directory, host, pool, 1, listener or Silent())
     try:
         run.diagnose(
             asked,
@@ -104,6 +103,6 @@ def diagnose(
             overwrite=overwrite,
         )
     finally:
-        if store.run.state in ("complete", "failed", "interrupted"):
-            write_report(store.root, store.run)
-    return Comparison(folder, store.run)
+        if directory.run.state in ("complete", "failed", "interrupted"):
+            write_report(directory.root, directory.run)
+    return Comparison(folder, directory.run)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from bitpick.artifacts.store import cache_root
 from bitpick.conversion import objects
-from bitpick.datasets.cache import root
 from bitpick.datasets.load import DataSource
 from bitpick.models.model import sha256_of
 from bitpick.models.source import Source
@@ -34,7 +34,7 @@ def source_of(model: Model, read: DataSource, example: Any = None) -> Source:
     """
     if isinstance(model, (str, Path, Source)):
         return Source.of(model)
-    made = root() / "models"
+    made = cache_root() / "models"
     made.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=made, prefix="partial-") as folder:
         wanted = example if example is not None or not objects.needs_example(model) else _samples(read)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from bitpick.comparison import merge as merging
 from bitpick.errors import OutputError, RequestError
+from bitpick.pipeline import directory as directories
 from bitpick.pipeline import evaluation_set
-from bitpick.pipeline import store as stores
 from bitpick.recipe import file_name
 from bitpick.reports import html, markdown, notebook
 from bitpick.schema.run import Recommendation, Row, Run
@@ -45,7 +45,7 @@ class Comparison:
     @property
     def rows(self) -> list[Row]:
         """One build each, or the reason why there is none."""
-        return self.run.rows
+        return list(self.run.rows)
 
     @property
     def recommendation(self) -> Recommendation | None:
@@ -92,7 +92,7 @@ def report(folder: str | Path) -> Comparison:
         OutputError: it holds no run.
     """
     folder = Path(folder)
-    run = stores.read(folder)
+    run = directories.read(folder)
     write_report(folder, run)
     return Comparison(folder, run)
 
@@ -145,11 +145,11 @@ def gate(
         max_class_drop=None if max_class_drop is None else max_class_drop / 100,
         noninferior=noninferior,
     )
-    earlier = None if against is None else stores.read(Path(against))
-    checks = gates.gate(stores.read(Path(folder)), rules, rows, earlier)
+    earlier = None if against is None else directories.read(Path(against))
+    checks = gates.gate(directories.read(Path(folder)), rules, rows, earlier)
     if junit is not None:
         try:
-            stores.write_whole(Path(junit), gates.junit(checks))
+            directories.write_whole(Path(junit), gates.junit(checks))
         except OSError as error:
             raise OutputError(
                 f"the file {junit} cannot be written: {error.strerror}", mend="name another file with --junit"
@@ -172,8 +172,10 @@ def samples(folder: str | Path, out: str | Path, count: int = 200) -> list[Path]
         RequestError: there is no such run, or its samples are no longer there.
     """
     folder = Path(folder)
-    run = stores.read(folder)
-    known = evaluation_set.read(stores.Store(folder, run).evaluation, run.data.evaluation.sha256 if run.data else "")
+    run = directories.read(folder)
+    known = evaluation_set.read(
+        directories.RunDirectory(folder, run).evaluation, run.data.evaluation.sha256 if run.data else ""
+    )
     return evaluation_set.export(known, Path(out), count)
 
 
@@ -201,8 +203,8 @@ def write_report(folder: Path, run: Run) -> None:
         OutputError: they cannot be written.
     """
     try:
-        stores.write_whole(folder / REPORT_FILE, markdown.render(run))
-        stores.write_whole(folder / PAGE_FILE, html.render(run, folder))
+        directories.write_whole(folder / REPORT_FILE, markdown.render(run))
+        directories.write_whole(folder / PAGE_FILE, html.render(run, folder))
     except OSError as error:
         raise OutputError(
             f"the report cannot be written in {folder}: {error.strerror}",

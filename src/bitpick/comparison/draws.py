@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from bitpick.datasets.dataset import Samples
+from bitpick.comparison.rows import Rows
 from bitpick.datasets.sampling import redraw
 from bitpick.errors import BitpickError
-from bitpick.models.model import sha256_of
+from bitpick.pipeline.build_job import predictions_file
+from bitpick.pipeline.directory import predictions
 from bitpick.pipeline.inputs import Inputs
-from bitpick.pipeline.job import predictions_file
-from bitpick.pipeline.rows import Rows
-from bitpick.pipeline.store import Store, predictions, write_whole
-from bitpick.recipe import Recipe
+from bitpick.pipeline.trial import Answer, Trial
+from bitpick.pipeline.workshop import Workshop
 from bitpick.schema.robustness import Draw, OverDraws
 from bitpick.schema.run import Recommendation, Row
 from bitpick.selection.claims import candidates
 from bitpick.statistics import mean_over_draws
 from bitpick.tasks.task import Answers, Targets, Task
-from bitpick.version import __version__
-
-_RECORD = "draw.json"  # written last: a draw without it is made again
 
 
-def measure(rows: Rows, found: Recommendation, store: Store, inputs: Inputs) -> None:
+def measure(rows: Rows, found: Recommendation, shop: Workshop, inputs: Inputs) -> None:
     """Build the recipes that matter from further calibration draws, and say what they lose over all of them.
 
     Of such a build the predictions are kept, and its files are not: they never ship, and the recipe and the seed make
@@ -38,10 +31,10 @@ def measure(rows: Rows, found: Recommendation, store: Store, inputs: Inputs) -> 
     Args:
         rows: the rows of the run, measured; those concerned get what was found.
         found: says which rows matter.
-        store: the run directory and the record of the run.
+        shop: what to work with.
         inputs: the run's inputs, with the first draw.
     """
-    request = store.run.request
+    request, directory = shop.run.request, shop.directory
     chosen = matter(rows.native, found, request.recipes)
     no_mean = None if rows.averages else f"the {rows.task.measure.label} is no mean over samples"
     reasons = {row.id: _left_out(row) or no_mean for row in chosen}
@@ -49,25 +42,55 @@ def measure(rows: Rows, found: Recommendation, store: Store, inputs: Inputs) -> 
     seeds = range(request.seed + 1, request.seed + request.calibration_seeds)
     drawn: dict[str, dict[int, Answers]] = {row.id: {} for row in built}
     failed: dict[str, dict[int, str]] = {row.id: {} for row in built}
-    for seed in seeds if built else ():
-        store.draws(seed).mkdir(parents=True, exist_ok=True)
-        samples = redraw(inputs.calibration, seed, store.draws(seed) / "calibration_indices.npy")
-        for row_id, error in _rebuild(rows, [row.quantization for row in built], seed, samples, store, inputs).items():
-            if error is None:
-                drawn[row_id][seed] = predictions(store.draw(seed, row_id))
-            else:
-                failed[row_id][seed] = error.line
+    trials = {trial.name: (row.id, seed, trial) for seed in seeds for row, trial in _trials(built, seed, shop, inputs)}
+
+    def told(trial: Trial, answer: Answer) -> None:
+        row_id, seed, _ = trials[trial.name]
+        if isinstance(answer, BitpickError):
+            failed[row_id][seed] = answer.line
+        else:
+            drawn[row_id][seed] = predictions(trial.folder.parent)
+        shutil.rmtree(trial.folder, ignore_errors=True)
+
+    rows.trials.run([trial for _, _, trial in trials.values()], told)
     for row in rows.native:
         over, reason = None, reasons.get(row.id)
         if row.id in drawn:
             own = {request.seed: rows.predicted[row.id]}
             pair = rows.predicted, rows.targets
-            over = over_draws(row, own | drawn[row.id], *pair, rows.task, request.alpha, failed[row.id])
+            by_seed = dict(sorted(drawn[row.id].items()))
+            over = over_draws(row, own | by_seed, *pair, rows.task, request.alpha, dict(sorted(failed[row.id].items())))
             if over is None:
                 reason = f"no further draw could be built: {next(iter(failed[row.id].values()))}"
         if (row.over_draws, row.no_over_draws) != (over, reason):
-            store.put(row.model_copy(update={"over_draws": over, "no_over_draws": reason}))
-    store.save()
+            directory.put(row.model_copy(update={"over_draws": over, "no_over_draws": reason}))
+    directory.save()
+
+
+def _trials(built: Sequence[Row], seed: int, shop: Workshop, inputs: Inputs) -> list[tuple[Row, Trial]]:
+    """A trial of each row's recipe from another draw."""
+    if not built:
+        return []
+    folder = shop.directory.draws(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    samples = redraw(inputs.calibration, seed, folder / "calibration_indices.npy")
+    shop.directory.watch.add(samples.files)
+    places = {row.id: shop.directory.draw(seed, row.id) for row in built}
+    return [
+        (
+            row,
+            Trial(
+                row.quantization,
+                places[row.id] / "build",
+                calibration=samples,
+                evaluation=inputs.evaluation,
+                predictions=places[row.id] / predictions_file("host"),
+                ships=False,
+                subject=f"{row.id}, draw {seed}",
+            ),
+        )
+        for row in built
+    ]
 
 
 def matter(native: Sequence[Row], found: Recommendation, asked: Sequence[str]) -> list[Row]:
@@ -132,39 +155,3 @@ def _left_out(row: Row) -> str | None:
     if not row.quantization.static:
         return "it uses no calibration samples: every draw gives this file"
     return None if row.versus_baseline is not None else "it has no float32 build to be compared with"
-
-
-def _rebuild(
-    rows: Rows, recipes: Sequence[Recipe], seed: int, samples: Samples, store: Store, inputs: Inputs
-) -> dict[str, BitpickError | None]:
-    """Build and evaluate recipes from a draw, but for those whose predictions are there; the error of each, by id."""
-    told: dict[str, BitpickError | None] = {}
-    keys = {recipe.id: _key(recipe, samples, inputs, store) for recipe in recipes}
-
-    def done(recipe_id: str, error: BitpickError | None) -> None:
-        told[recipe_id] = error
-        place = store.draw(seed, recipe_id)
-        shutil.rmtree(place / "build", ignore_errors=True)
-        if error is None:
-            record = {"key": keys[recipe_id], "predictions": sha256_of(place / predictions_file("host"))}
-            write_whole(place / _RECORD, json.dumps(record))
-
-    kept = [recipe for recipe in recipes if _kept(store.draw(seed, recipe.id), keys[recipe.id])]
-    told |= {recipe.id: None for recipe in kept}
-    rows.rebuild([recipe for recipe in recipes if recipe not in kept], seed, samples, done)
-    return told
-
-
-def _key(recipe: Recipe, samples: Samples, inputs: Inputs, store: Store) -> str:
-    """What the predictions of a draw depend on, beside the libraries: runs of other versions do not share a folder."""
-    parts = [recipe.id, samples.sha256, inputs.evaluation.sha256, store.run.model.sha256, __version__]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _kept(place: Path, key: str) -> bool:
-    """Whether an earlier run of the same request left the predictions of this draw, unchanged."""
-    try:
-        record = json.loads((place / _RECORD).read_text())
-        return bool(record == {"key": key, "predictions": sha256_of(place / predictions_file("host"))})
-    except (OSError, ValueError):
-        return False

@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.comparison import targets
+from bitpick.comparison.rows import on_target
 from bitpick.deployment import results
 from bitpick.deployment.results import Results
 from bitpick.errors import DataError, OutputError, RequestError
 from bitpick.models.model import sha256_of
-from bitpick.pipeline import arrays, evaluation_set, store
+from bitpick.pipeline import arrays, directory, evaluation_set
+from bitpick.pipeline.build_job import predictions_file
+from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.evaluation_set import EvaluationSet
-from bitpick.pipeline.job import predictions_file
-from bitpick.pipeline.rows import on_target
-from bitpick.pipeline.store import Store
 from bitpick.preprocessing import Arrays
 from bitpick.schema.run import Row, Run
 from bitpick.selection import judge
@@ -57,13 +57,13 @@ def merge(root: Path, files: Sequence[Path], target: str, overwrite: bool = Fals
     Raises:
         RequestError: there is no such run, or the results are not of its builds and samples; nothing was written.
     """
-    run = store.read(root)
+    run = directory.read(root)
     if run.state == "running":
         raise OutputError(f"the run in {root} still goes on", mend="wait for its end, or run it again if it was killed")
     check_name(target, "--target is")
     if any(row.target == target and row.measured != "imported" for row in run.rows):
         raise RequestError(f"the run measured {target} itself", expected="a new name with --target")
-    work = Store(root, run)
+    work = RunDirectory(root, run)
     known = evaluation_set.read(work.evaluation, run.data.evaluation.sha256 if run.data else "")
     # All are checked before any is written.
     made = [_row(work, known, path, target, overwrite) for path in files]
@@ -73,18 +73,19 @@ def merge(root: Path, files: Sequence[Path], target: str, overwrite: bool = Fals
     for row, kept in made:
         arrays.save(file := work.build(row.recipe) / predictions_file(target), kept)
         work.put(row.model_copy(update={"predictions_sha256": sha256_of(file)}))
-    run.rows.sort(key=lambda row: (order.get(row.recipe, len(order)), row.target != "host", row.target))
+    rows = sorted(work.run.rows, key=lambda row: (order.get(row.recipe, len(order)), row.target != "host", row.target))
+    work.update(rows=tuple(rows))
     if run.recommendation is not None:
-        answered = [row for row in run.rows if row.target == "host" and row.status == "ok"]
+        answered = [row for row in rows if row.target == "host" and row.status == "ok"]
         predicted = {row.id: _answers(work, row)[0] for row in answered}
-        table = _Table(run.rows, predicted, known.targets, known.task)
-        targets.choose(run.recommendation, target, table, run.request)
+        table = _Table(rows, predicted, known.targets, known.task)
+        work.update(recommendation=targets.choose(run.recommendation, target, table, run.request))
     work.save()
-    return run
+    return work.run
 
 
 def _row(
-    work: Store, known: EvaluationSet, path: Path, target: str, overwrite: bool
+    work: RunDirectory, known: EvaluationSet, path: Path, target: str, overwrite: bool
 ) -> tuple[Row, dict[str, NDArray[np.generic]]]:
     """The row that a file of results makes, and the arrays that are kept of it."""
     found = results.read(path)
@@ -113,13 +114,13 @@ def _row(
     return judge.on_target(row, answers, there[places], right, known.task, saturates=False), kept
 
 
-def _answers(work: Store, row: Row) -> tuple[Answers, Arrays]:
+def _answers(work: RunDirectory, row: Row) -> tuple[Answers, Arrays]:
     """What the build of a row answered here for the evaluation set, and all that it gave."""
     folder = work.build(row.recipe)
     try:
         if sha256_of(folder / predictions_file("host")) != row.predictions_sha256:
             raise ValueError("its predictions changed since they were measured")
-        return store.predictions(folder), store.outputs(folder)
+        return directory.predictions(folder), directory.outputs(folder)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise OutputError(
             f"the run no longer has what the build in {folder} gave here: {error}",
@@ -127,7 +128,7 @@ def _answers(work: Store, row: Row) -> tuple[Answers, Arrays]:
         ) from error
 
 
-def _build_of(found: Results, work: Store, path: Path) -> Row:
+def _build_of(found: Results, work: RunDirectory, path: Path) -> Row:
     """The row of this host whose files, and session settings, gave the results."""
     row = work.run.row(found.recipe)
     if row is None or row.target != "host" or row.status != "ok" or not row.files:

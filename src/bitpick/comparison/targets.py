@@ -8,9 +8,9 @@ from typing import Protocol
 from pydantic import TypeAdapter
 
 from bitpick.comparison.dead_ends import next_steps
+from bitpick.comparison.rows import Rows
 from bitpick.engines.capability import Offer
 from bitpick.engines.registry import engine
-from bitpick.pipeline.rows import Rows
 from bitpick.schema.run import Recommendation, RequestRecord, Row
 from bitpick.selection.cross_fit import cross_fit
 from bitpick.selection.recommend import recommend
@@ -72,14 +72,20 @@ def check(rows: Rows, request: RequestRecord, host: Host, timed: Callable[[], No
     rows.claim(request.alpha)
     timed()
     found = _recommend(rows, rows.native, request)
-    if found.id is None:
-        found.because += next_steps(rows.native, request, rows.task)
-    found.by_target = {"host": found.id} if found.id else {}
+    more = next_steps(rows.native, request, rows.task) if found.id is None else []
+    by_target = {"host": found.id} if found.id else {}
+    found = found.model_copy(update={"because": [*found.because, *more], "by_target": by_target})
     for name in [each.name for each in asked] + _imported(rows):
-        choose(found, name, rows, request)
+        found = choose(found, name, rows, request)
     if not request.targets and found.id and VNNI & set(host.isa) and (why := AVX2.missing(host)):
-        found.because.append(f"Not checked for {AVX2.name} (x86 CPUs without VNNI, where 8-bit sums saturate): {why}.")
+        found = _because(
+            found, f"Not checked for {AVX2.name} (x86 CPUs without VNNI, where 8-bit sums saturate): {why}."
+        )
     return found
+
+
+def _because(found: Recommendation, reason: str) -> Recommendation:
+    return found.model_copy(update={"because": [*found.because, reason]})
 
 
 def _imported(rows: Table) -> list[str]:
@@ -110,17 +116,17 @@ def _measure(rows: Rows, each: Target, native: Sequence[Row]) -> None:
     rows.measure_on(each, [row for row in made if f"{row.id}@{each.name}" not in rows.known])
 
 
-def choose(found: Recommendation, name: str, rows: Table, request: RequestRecord) -> None:
-    """Say in a recommendation which build to ship for a target, and why, in place of what it says of it so far."""
+def choose(found: Recommendation, name: str, rows: Table, request: RequestRecord) -> Recommendation:
+    """A recommendation that says which build to ship for a target, and why, in place of what it says of it so far."""
     where = f"On {name} ("
-    found.because = [reason for reason in found.because if not reason.startswith(where)]
-    found.by_target.pop(name, None)
+    by_target = {target: build for target, build in found.by_target.items() if target != name}
+    because = [reason for reason in found.because if not reason.startswith(where)]
+    found = found.model_copy(update={"because": because, "by_target": by_target})
     there = _there(rows, name)
     measured = {recipe: row for recipe, row in there.items() if row.status == "ok"}
     if not measured:
-        if there:
-            found.because.append(f"Nothing could be measured on {name}: {next(iter(there.values())).reason}.")
-        return
+        reason = f"Nothing could be measured on {name}: {next(iter(there.values())).reason}." if there else ""
+        return _because(found, reason) if reason else found
     holds = [row for row in rows.native if row.id in measured and not _flips(measured[row.id])]
     samples = max(row.samples or 0 for row in measured.values())
     how = next(iter(measured.values())).measured
@@ -130,9 +136,9 @@ def choose(found: Recommendation, name: str, rows: Table, request: RequestRecord
     does = "predict" if isinstance(rows.task, Classification) else "answer"
     words = _words(found, chosen, measured, holds, does)
     if chosen is not None:
-        found.by_target[name] = chosen
+        by_target = {**by_target, name: chosen}
         words += _time(measured[chosen])
-    found.because.append(f"{where}{samples:,} samples) {words}")
+    return _because(found.model_copy(update={"by_target": by_target}), f"{where}{samples:,} samples) {words}")
 
 
 def _time(row: Row) -> str:

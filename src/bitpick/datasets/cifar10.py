@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.datasets import cache as cache_
+from bitpick.artifacts.store import cache_root
 from bitpick.datasets.dataset import Dataset, Split
 from bitpick.datasets.progress import Progress, silent
 from bitpick.errors import DataError
@@ -110,7 +110,7 @@ def load(folder: Path | None = None, progress: Progress = silent) -> Dataset:
 
 def cache_folder() -> Path:
     """Where decoded arrays are kept: `BITPICK_CACHE`, or the platform's cache folder."""
-    return cache_.root() / "cifar10"
+    return cache_root() / "cifar10"
 
 
 def holds(folder: Path) -> bool:

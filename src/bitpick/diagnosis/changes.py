@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import math
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.artifacts.watch import is_sealed, seal
-from bitpick.diagnosis import job as jobs
-from bitpick.engines.capability import Offer
-from bitpick.engines.registry import engine
 from bitpick.errors import BitpickError, RequestError
-from bitpick.executors.executor import Executor
-from bitpick.models.model import Format, Model
-from bitpick.pipeline import plan, schedule
+from bitpick.measures.fidelity import fidelity
+from bitpick.pipeline.build_job import predictions_file
+from bitpick.pipeline.directory import outputs, predictions
 from bitpick.pipeline.inputs import Inputs
-from bitpick.pipeline.job import Job, predictions_file
-from bitpick.pipeline.listener import Listener
-from bitpick.pipeline.schedule import Result
-from bitpick.pipeline.store import Store, outputs
-from bitpick.recipe import Recipe, baseline
+from bitpick.pipeline.trial import Answer as TrialAnswer
+from bitpick.pipeline.trial import Measured, ModelTrials, Trial
+from bitpick.pipeline.workshop import Workshop
+from bitpick.recipe import Recipe
 from bitpick.schema.diagnosis import Change
 from bitpick.schema.evidence import Measure
 from bitpick.statistics import holm, mcnemar_midp, tango_interval
@@ -38,65 +33,52 @@ class Changes:
     """Measures recipes on a part of the evaluation set, beside the float32 and beside each other.
 
     Args:
-        store: the run directory.
-        executor: runs the jobs.
-        listener: is told how it goes.
-        model: the model.
+        shop: what to work with.
+        trials: does them.
         inputs: the run's inputs; their `check` part is what is evaluated on.
         floats: what the float32 predicts on the whole evaluation set, classes of shape (n,).
+        reference: the folder of the float32 build, with what it gives for that set.
     """
 
     def __init__(
-        self,
-        store: Store,
-        executor: Executor,
-        listener: Listener,
-        model: Model,
-        inputs: Inputs,
-        floats: Predictions,
+        self, shop: Workshop, trials: ModelTrials, inputs: Inputs, floats: Predictions, reference: Path
     ) -> None:
         self.targets = inputs.check.targets()
         self._floats = floats[inputs.check_places]
-        self._store = store
-        self._executor = executor
-        self._listener = listener
-        self._model = model
+        self._scores = scores(reference, inputs.task)[inputs.check_places]
+        self._shop = shop
+        self._trials = trials
         self._inputs = inputs
-        self._places = store.root / "diagnosis" / "places.npy"
-        self._places.parent.mkdir(exist_ok=True)
-        np.save(self._places, inputs.check_places)
+        self._predicted: dict[str, Predictions] = {}
 
     def measure(self, recipes: Sequence[Recipe], told: Callable[[Recipe, Answer], None]) -> None:
-        """Build and evaluate what an earlier run has not; `told` gets each answer, an error where it failed."""
-        planned: dict[str, Job] = {}
-        by_id = {recipe.id: recipe for recipe in recipes}
-        for recipe in by_id.values():
-            if (kept := self.read(recipe)) is not None:
-                told(recipe, kept)
-            else:
-                planned |= {each.id: each for each in self._jobs(recipe)}
+        """Build and evaluate recipes; `told` gets each answer, an error where it failed. No build is kept."""
 
-        def finished(done: Job, result: Result) -> Result:
-            self._store.watch.check()
-            self._listener.ended(done)
-            if done.function == "change":
-                recipe = by_id[done.subject]
-                if not isinstance(result, BitpickError):
-                    seal(self._file(recipe), self._key(recipe))
-                answer = result if isinstance(result, BitpickError) else self.read(recipe)
-                assert answer is not None
-                told(recipe, answer)
-            return result
+        def measured(trial: Trial, answer: TrialAnswer) -> None:
+            told(trial.recipe, answer if isinstance(answer, BitpickError) else self._change(trial, answer))
+            shutil.rmtree(trial.folder, ignore_errors=True)
 
-        schedule.run(list(planned.values()), self._executor, 1, self._listener.started, finished)
+        self._trials.run([self._trial(recipe) for recipe in {each.id: each for each in recipes}.values()], measured)
 
-    def read(self, recipe: Recipe) -> Change | None:
-        """What is known of a recipe; None where nothing is."""
-        if not is_sealed(self._file(recipe), self._key(recipe)):
-            return None
-        with np.load(self._file(recipe)) as f:
-            decibels, macs = float(f["sqnr_db"]), float(f["integer_macs"])
-            return self.change(recipe, f["predictions"], None if math.isnan(decibels) else decibels, macs)
+    def _trial(self, recipe: Recipe) -> Trial:
+        place = self._shop.directory.root / "diagnosis" / recipe.file_name
+        return Trial(
+            recipe,
+            place / "build",
+            calibration=self._inputs.calibration,
+            evaluation=self._inputs.check,
+            predictions=place / predictions_file("host"),
+            look="coverage",
+            ships=False,
+            subject=f"{recipe.id}, a change",
+        )
+
+    def _change(self, trial: Trial, measured: Measured) -> Change:
+        place = trial.folder.parent
+        self._predicted[trial.recipe.id] = predicted = predictions(place)
+        decibels = fidelity(self._scores, scores(place, self._inputs.task)).sqnr_db
+        macs = measured["inspect"].value["coverage"]["macs"]
+        return self.change(trial.recipe, predicted, decibels, macs)
 
     def change(self, recipe: Recipe, predicted: Predictions, decibels: float | None, macs: float | None) -> Change:
         """Predictions of shape (n,) beside the float32's."""
@@ -121,42 +103,7 @@ class Changes:
 
     def predictions(self, recipe: Recipe) -> Predictions:
         """What a recipe that was measured predicted: classes of shape (n,)."""
-        with np.load(self._file(recipe)) as file:
-            found: Predictions = file["predictions"]
-        return found
-
-    def _file(self, recipe: Recipe) -> Path:
-        return self._store.root / "diagnosis" / f"{recipe.file_name}.npz"
-
-    def _key(self, recipe: Recipe) -> str:
-        """What the predictions of a recipe depend on, beside the libraries: runs of other versions share no folder."""
-        return f"{recipe.id} {self._inputs.calibration.sha256} {self._inputs.check.sha256} {self._model.sha256}"
-
-    def _jobs(self, recipe: Recipe) -> list[Job]:
-        """The jobs of a row, of which the last three, in one, leave no build behind."""
-        given = [self._model.format, *(form for form in Format if form in self._store.run.model.forms)]
-        planned = plan.rows([Offer(recipe, frozenset())], self._model, self._inputs, self._store, given)
-        build = next(each for each in planned if each.function == "build")
-        payload = {
-            **{name: build.payload[name] for name in ("source", "recipe", "samples", "ranges")},
-            "evaluation": self._inputs.check,
-            "reference": self._store.build(baseline(recipe.engine).id) / predictions_file("host"),
-            "places": self._places,
-            "threads": self._inputs.threads,
-            "task": self._inputs.task,
-            "shapes": self._inputs.shapes,
-            "out": self._file(recipe),
-        }
-        change = Job(
-            f"change:{recipe.id}",
-            engine(recipe.engine).environment,
-            "change",
-            payload,
-            build.needs,
-            recipe.id,
-            jobs.FUNCTIONS,
-        )
-        return [*(each for each in planned if each.function == "calibrate"), change]
+        return self._predicted[recipe.id]
 
 
 def check(task: Task) -> None:

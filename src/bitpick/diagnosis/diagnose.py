@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bitpick.comparison.compare import Comparison
+from bitpick.comparison.rows import Rows
 from bitpick.diagnosis import advise, worst
 from bitpick.diagnosis import job as jobs
 from bitpick.diagnosis.candidates import noisiest
@@ -19,13 +20,13 @@ from bitpick.engines.registry import engine
 from bitpick.errors import RunError
 from bitpick.measures.fidelity import fidelity
 from bitpick.pipeline import examples
+from bitpick.pipeline.directory import write_whole
 from bitpick.pipeline.fit import LoadData
 from bitpick.pipeline.forms import start_form
 from bitpick.pipeline.inputs import Inputs
 from bitpick.pipeline.job import Job
-from bitpick.pipeline.request import offers
-from bitpick.pipeline.rows import Rows
-from bitpick.pipeline.store import write_whole
+from bitpick.pipeline.offers import offers
+from bitpick.pipeline.prepare import Preparation
 from bitpick.recipe import Recipe, baseline
 from bitpick.schema.diagnosis import Change, Diagnosis, Layer
 from bitpick.schema.run import Row, Run
@@ -62,27 +63,29 @@ class Diagnosing(Comparison):
             RunError: a conversion failed, or the recipe, or its baseline.
         """
         with self.recorded(overwrite):
-            inputs, model = self._preparation.prepare(load_data, lambda task, _: check(task))
-            self._listener.phase("building and evaluating")
-            rows = Rows(self.store, self._executor, self._parallel, self._listener, self._preparation, model, inputs)
-            rows.measure(offers(self.run.request, model, self._host))
+            shop = self._shop
+            inputs, model = Preparation(shop).prepare(load_data, lambda task, _: check(task))
+            shop.listener.phase("building and evaluating")
+            rows = Rows(shop, model, inputs)
+            rows.measure(offers(self.run.request, model, shop.host))
             rows.claim(self.run.request.alpha)
-            self.run.rows = rows.all
+            self.directory.update(rows=tuple(rows.all))
             row = self._row(recipe)
-            floats = rows.predicted[baseline(recipe.engine).id]
-            changes = Changes(self.store, self._executor, self._listener, model, inputs, floats)
             pair = (baseline(row.engine).id, row.id)
-            given = [scores(self.store.build(each), inputs.task)[inputs.check_places] for each in pair]
+            reference = self.directory.build(pair[0])
+            changes = Changes(shop, rows.trials, inputs, rows.predicted[pair[0]], reference)
+            given = [scores(self.directory.build(each), inputs.task)[inputs.check_places] for each in pair]
             predicted = rows.predicted[row.id][inputs.check_places]
             macs = row.coverage.macs if row.coverage else None
             whole = changes.change(recipe, predicted, fidelity(*given).sqnr_db, macs)
-            found = Diagnosis(recipe=row.id, samples=inputs.check.count, whole=whole, layers=[])
-            self.run.diagnosis = found
+            self.directory.update(
+                diagnosis=Diagnosis(recipe=row.id, samples=inputs.check.count, whole=whole, layers=())
+            )
             self._look_inside(recipe, inputs, model.format)
             failed = self._measure_layers(recipe, changes, most_layers)
             advice = [*self._told(row, recipe, changes), *failed]
             self._show_worst(row, inputs)
-            search = Search(changes, recipe, whole, predicted, found.layers)
+            search = Search(changes, recipe, whole, predicted, self._diagnosis.layers)
             chosen = self._search(search, row, advice)
             if chosen is not None and apply:
                 self._apply(chosen.recipe, row, rows, inputs)
@@ -103,20 +106,24 @@ class Diagnosing(Comparison):
         assert self.run.diagnosis is not None
         return self.run.diagnosis
 
+    def _know(self, **fields: object) -> None:
+        """Change what is known of the diagnosis."""
+        self.directory.update(diagnosis=self._diagnosis.model_copy(update=fields))
+
+    def _advise(self, text: str) -> None:
+        self._know(advice=(*self._diagnosis.advice, text))
+
     def _look_inside(self, recipe: Recipe, inputs: Inputs, model_format: Any) -> None:
         """The layers, with signal over noise in weights and activations."""
-        self._listener.phase("looking inside the build")
+        shop = self._shop
+        shop.listener.phase("looking inside the build")
         form = start_form(recipe, model_format)
         assert form is not None
         environment = engine(recipe.engine).environment
-        source = inputs.path(form, self.store)
+        source = inputs.path(form, self.directory)
 
         def told(function: str, **payload: Any) -> Any:
-            job = Job(f"{function}:{recipe.id}", environment, function, payload, (), recipe.id, jobs.FUNCTIONS)
-            self._listener.started(job)
-            found = self._executor.run(environment, job.path, payload).value
-            self._listener.ended(job)
-            return found
+            return shop.do(Job(f"{function}:{recipe.id}", environment, jobs.FUNCTIONS, function, payload)).value
 
         layers = [pair for pair in told("layers", source=source, recipe=recipe) if not recipe.excludes(pair[0])]
         inside = told(
@@ -124,36 +131,37 @@ class Diagnosing(Comparison):
             source=source,
             form=form,
             recipe=recipe,
-            folder=self.store.build(recipe.id),
+            folder=self.directory.build(recipe.id),
             samples=inputs.check.head(INSIDE_SAMPLES),
             names=[name for name, _ in layers],
         )
-        self._diagnosis.layers = [Layer(name=name, kind=kind, **inside.get(name, {})) for name, kind in layers]
-        self.store.save()
+        self._know(layers=tuple(Layer(name=name, kind=kind, **inside.get(name, {})) for name, kind in layers))
+        self.directory.save()
 
     def _measure_layers(self, recipe: Recipe, changes: Changes, most: int) -> list[str]:
         """What each layer does alone, in run.json as it comes; returns what went wrong, in words."""
-        self._listener.phase("one layer at a time")
+        self._shop.listener.phase("one layer at a time")
         layers = self._diagnosis.layers
         chosen = noisiest(layers, most)
-        self._diagnosis.left_out = [layer.name for layer in layers if layer not in chosen]
+        self._know(left_out=tuple(layer.name for layer in layers if layer not in chosen))
         names = [layer.name for layer in layers]
-        asked: dict[str, list[tuple[Layer, str]]] = {}
+        asked: dict[str, list[tuple[str, str]]] = {}
         recipes = []
         for layer in chosen:
             for field, each in (
                 ("only_quantized", only(recipe, layer.name, names)),
                 ("only_float", without(recipe, [layer.name])),
             ):
-                asked.setdefault(each.id, []).append((layer, field))
+                asked.setdefault(each.id, []).append((layer.name, field))
                 recipes.append(each)
         failed: list[str] = []
 
         def told(each: Recipe, answer: Answer) -> None:
             if isinstance(answer, Change):
-                for layer, field in asked[each.id]:
-                    setattr(layer, field, answer)
-                self.store.save()
+                changed = {name: {field: answer} for name, field in asked[each.id]}
+                known = self._diagnosis.layers
+                self._know(layers=tuple(each.model_copy(update=changed.get(each.name, {})) for each in known))
+                self.directory.save()
             else:
                 failed.append(str(answer))
 
@@ -174,53 +182,53 @@ class Diagnosing(Comparison):
         return advise.found(row.versus_baseline, row.samples, found.whole, found.samples, found.layers, shown)
 
     def _show_worst(self, row: Row, inputs: Inputs) -> None:
-        floats, own = (scores(self.store.build(each), inputs.task) for each in (baseline(row.engine).id, row.id))
+        floats, own = (scores(self.directory.build(each), inputs.task) for each in (baseline(row.engine).id, row.id))
         places = worst.harmed(floats, own, inputs.evaluation.targets())
         assert isinstance(inputs.task, Classification)  # it was checked
         predicted = {baseline(row.engine).id: floats.argmax(axis=1), row.id: own.argmax(axis=1)}
-        self._diagnosis.worst = examples.write(
-            places, inputs.evaluation, inputs.task, predicted, self.store.root, "diagnosis/worst"
+        shown = examples.write(
+            places, inputs.evaluation, inputs.task, predicted, self.directory.root, "diagnosis/worst"
         )
+        self._know(worst=tuple(shown))
 
     def _search(self, search: Search, row: Row, advice: Sequence[str]) -> Tried | None:
         """The next recipe, with what speaks for it, in run.json and in a file of its own."""
-        self._listener.phase("looking for the next recipe")
+        self._shop.listener.phase("looking for the next recipe")
         found = self._diagnosis
         assert row.versus_baseline is not None
         assert row.samples is not None
         chosen = None
         if row.versus_baseline.drop_interval[0] > 0 or search.whole.drop_interval[0] > 0:
             chosen = search.next()
-            found.tried = [each.change for each in search.tried]
+            self._know(tried=tuple(each.change for each in search.tried))
             told = advise.tried(search.tried, search.recipe)
             told.append(advise.next_recipe(chosen, search.recipe, search.whole, found.samples))
         else:
             told = [advise.nothing_to_mend(found.samples, row.samples)]
-        found.advice = [*advice, *told]
-        path = self.store.root / NEXT_FILE
+        self._know(advice=(*advice, *told))
+        path = self.directory.root / NEXT_FILE
         path.unlink(missing_ok=True)
         if chosen is not None:
-            found.next = chosen.recipe
+            self._know(next=chosen.recipe)
             write_whole(path, chosen.recipe.to_yaml())
-        self.store.save()
+        self.directory.save()
         return chosen
 
     def _apply(self, recipe: Recipe, before: Row, rows: Rows, inputs: Inputs) -> None:
         """Run the next recipe as a row, and say what it does beside the first one."""
-        self._listener.phase("applying the next recipe")
+        self._shop.listener.phase("applying the next recipe")
         rows.measure([Offer(recipe, frozenset())])
-        self.run.rows = rows.all  # no claim: it was chosen on samples that a claim would rest on
-        self._diagnosis.applied = recipe.id
+        # No claim: it was chosen on samples that a claim would rest on.
+        self.directory.update(rows=tuple(rows.all))
+        self._know(applied=recipe.id)
         row = self.run.row(recipe.id)
         if row is None or row.status != "ok":
-            self._diagnosis.advice.append(f"Applied, it failed: {row.reason if row else 'no row'}")
+            self._advise(f"Applied, it failed: {row.reason if row else 'no row'}")
             return
         everything = np.arange(len(rows.targets))
         unseen = np.setdiff1d(everything, inputs.check_places)
         if not len(unseen):
-            self._diagnosis.advice.append(
-                "All samples had a part in choosing it, which flatters it: --samples takes fewer."
-            )
+            self._advise("All samples had a part in choosing it, which flatters it: --samples takes fewer.")
         for places in (everything, unseen) if len(unseen) else (everything,):
             targets = rows.targets[places]
             floats, first, last = (
@@ -229,7 +237,7 @@ class Diagnosing(Comparison):
             lost, won = discordant(floats, last, targets)
             drop = (lost - won) / len(targets)
             back, interval = gain(first, last, targets)
-            self._diagnosis.advice.append(
+            self._advise(
                 advise.applied(
                     drop, tango_interval(lost, won, len(targets)), back, interval, len(targets), places is unseen
                 )

@@ -7,20 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from pydantic import validate_call
 
 from bitpick.datasets.dataset import Samples
-from bitpick.engines.engine import SessionSettings
 from bitpick.engines.registry import engine
-from bitpick.measures import coverage, outputs, sqnr
-from bitpick.measures.fidelity import fidelity
+from bitpick.measures import sqnr
 from bitpick.measures.sqnr import Noise
 from bitpick.models.model import Format
-from bitpick.pipeline.arrays import read_outputs
-from bitpick.pipeline.job import Shapes, open_build
+from bitpick.pipeline.build_job import open_build
 from bitpick.recipe import Recipe, baseline
-from bitpick.tasks.classification import Classification
 
 FUNCTIONS = __name__
 INSIDE_BATCH = 100  # at most: every layer's output of a batch, twice, is in memory
@@ -30,55 +25,6 @@ INSIDE_BATCH = 100  # at most: every layer's output of a batch, twice, is in mem
 def layers(source: Path, recipe: Recipe) -> list[tuple[str, str]]:
     """The layers that a recipe quantizes, see `Engine.layers`."""
     return engine(recipe.engine).layers(source, recipe)
-
-
-@validate_call
-def change(
-    source: Path,
-    recipe: Recipe,
-    samples: Samples,
-    ranges: Path | None,
-    evaluation: Samples,
-    reference: Path,
-    places: Path,
-    threads: int,
-    task: Classification,
-    shapes: Shapes,
-    out: Path,
-) -> None:
-    """Make a build, evaluate it, and keep what it predicted; the build itself is not kept.
-
-    Args:
-        source: the model, in the format that the recipe starts from.
-        recipe: the recipe.
-        samples: the calibration set.
-        ranges: the activation ranges, where recipes share them.
-        evaluation: the samples to evaluate on.
-        reference: the float32's predictions and outputs of the whole evaluation set.
-        places: where in it the samples are: an array of shape (evaluation.count,).
-        threads: threads inside one inference.
-        task: how builds are judged.
-        shapes: of one sample of each output.
-        out: file for `predictions` of shape (n,), int32; `sqnr_db` of the scores and `integer_macs`, which are NaN
-            where there is no number.
-    """
-    each = engine(recipe.engine)
-    with tempfile.TemporaryDirectory(prefix="bitpick-") as folder:
-        made = each.build(source, recipe, samples, ranges, Path(folder))
-        shares = coverage.coverage(each.inspect(made, next(evaluation.head(1).batches(1))))
-        with each.open(made, SessionSettings(threads)) as session:
-            predicted, found = outputs.answered(session, evaluation, shapes, task)
-    floats = read_outputs(reference)[task.output][np.load(places)]
-    decibels = fidelity(task.scores(floats), task.scores(found[task.output])).sqnr_db
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f"partial-{out.name}")
-    np.savez(
-        partial,
-        predictions=predicted,
-        sqnr_db=np.nan if decibels is None else decibels,
-        integer_macs=shares.macs,
-    )
-    partial.replace(out)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Outcome:
 
 
 class Executor(Protocol):
-    """Runs functions in named environments; each environment runs one at a time."""
+    """Runs functions in named environments."""
 
     def run(self, environment: str, function: str, payload: Payload) -> Outcome:
         """Call `function` (`package.module:name`) with the payload as keyword arguments.
@@ -34,6 +34,10 @@ class Executor(Protocol):
         Raises:
             BitpickError: what the function raised; a `WorkerError` where its process died.
         """
+        ...
+
+    def places(self, environment: str) -> int:
+        """How many calls may go on in an environment at once, as things are."""
         ...
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bitpick.datasets import pictures
 from bitpick.datasets.dataset import Samples
-from bitpick.pipeline.store import Store, outputs
+from bitpick.pipeline.directory import RunDirectory, outputs
 from bitpick.schema.diagnosis import Example
 from bitpick.schema.run import Row, Run
 from bitpick.tasks.classification import Classification, rows
@@ -20,7 +20,7 @@ from bitpick.tasks.task import Answers, Task
 COUNT = 12
 
 
-def examples(store: Store, answers: Mapping[str, Answers], evaluation: Samples, task: Task) -> list[Example]:
+def examples(store: RunDirectory, answers: Mapping[str, Answers], evaluation: Samples, task: Task) -> list[Example]:
     """The samples on which the build to ship and its float32 disagree, those that the float32 is surest of first.
 
     Args:

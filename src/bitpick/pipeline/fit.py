@@ -129,7 +129,7 @@ def record(found: Fitted, drawn: CalibrationDraw, seed: int) -> DataRecord:
     evaluation, dataset = found.evaluation, found.dataset
     return DataRecord(
         name=dataset.name,
-        notes=list(dataset.notes),
+        notes=tuple(dataset.notes),
         preprocessing="; ".join(dict.fromkeys(each.words for each in evaluation.preprocessing)),
         evaluation=EvaluationRecord(count=evaluation.count, sha256=evaluation.sha256),
         calibration=CalibrationRecord(

@@ -41,7 +41,7 @@ def convert(
     out: Path,
     shapes: list[tuple[int, ...]] | None = None,
 ) -> list[str]:
-    """Run one conversion hop; the file appears whole or not at all.
+    """Run one conversion hop.
 
     Args:
         source: the file to convert.
@@ -56,12 +56,8 @@ def convert(
     hops = route(source_format, target_format)
     assert hops is not None
     assert len(hops) == 1
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f"partial-{out.name}")
     sized = {"shapes": shapes} if hops[0].sized else {}
-    notes: list[str] | None = resolve(hops[0].convert)(str(source), str(partial), **sized)
-    for extra in out.parent.glob(f"{partial.stem}.*"):
-        extra.replace(out.with_name(extra.name.removeprefix("partial-")))
+    notes: list[str] | None = resolve(hops[0].convert)(str(source), str(out), **sized)
     return notes or []
 
 
@@ -89,9 +85,7 @@ def answer(
     """Keep what a form of the model answers as `.npy`: it is what is right, where there are no labels."""
     with _float_session(source, recipe, samples, threads) as session:
         found, _ = outputs.answered(session, samples, shapes, task, out.parent)
-    partial = out.with_name(f"partial-{out.name}")
-    np.save(partial, found)
-    partial.replace(out)
+    np.save(out, found)
 
 
 @contextmanager
@@ -142,18 +136,20 @@ def verify(
     return verification.compare(hops[0], read_outputs(reference), read_outputs(found), exact, classes)
 
 
-def describe(source: str) -> dict[str, Any]:
+@validate_call
+def describe(source: Path) -> dict[str, Any]:
     """What an ONNX or LiteRT file takes and gives, see `onnx_file.describe`."""
-    if source.endswith(Format.LITERT.suffix):
-        return litert_file.describe(source)
-    return onnx_file.describe(source)
+    reader = litert_file if source.suffix == Format.LITERT.suffix else onnx_file
+    described: dict[str, Any] = reader.describe(str(source))
+    return described
 
 
-def is_quantized(source: str) -> bool:
+@validate_call
+def is_quantized(source: Path) -> bool:
     """Whether an ONNX or LiteRT file was quantized."""
-    if source.endswith(Format.LITERT.suffix):
-        return litert_file.is_quantized(source)
-    return bool(traits(Path(source)).quantized)
+    if source.suffix == Format.LITERT.suffix:
+        return litert_file.is_quantized(str(source))
+    return bool(traits(source).quantized)
 
 
 @validate_call

@@ -10,9 +10,10 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Engine
 from bitpick.engines.registry import engine, engines
 from bitpick.errors import ModelError
-from bitpick.executors.executor import Executor
 from bitpick.models.model import Format, Signature, Tensor
 from bitpick.pipeline.form_job import FUNCTIONS
+from bitpick.pipeline.job import Job
+from bitpick.pipeline.running import Runner
 from bitpick.recipe import Recipe
 from bitpick.version import installed_version
 
@@ -43,9 +44,9 @@ def unreachable(recipe: Recipe, source: Format) -> str | None:
     return f"it starts from {wanted}, and no conversion goes there from {source}"
 
 
-def signature_of(raw: Path, executor: Executor, environment: str) -> Signature:
+def signature_of(raw: Path, runner: Runner, environment: str) -> Signature:
     """What an ONNX or LiteRT file takes and gives."""
-    told = executor.run(environment, f"{FUNCTIONS}:describe", {"source": str(raw)}).value
+    told = runner.run(Job("describe", environment, FUNCTIONS, "describe", {"source": raw})).value
 
     def tensors(side: str) -> tuple[Tensor, ...]:
         return tuple(
@@ -55,16 +56,17 @@ def signature_of(raw: Path, executor: Executor, environment: str) -> Signature:
     return Signature(tensors("inputs"), tensors("outputs"))
 
 
-def measured(samples: Samples, raw: Path, executor: Executor, environment: str) -> Samples:
+def measured(samples: Samples, raw: Path, runner: Runner, environment: str) -> Samples:
     """Samples that know how much memory a model takes for one of them.
 
     Args:
         samples: what the model takes.
         raw: the model, an ONNX or LiteRT file.
-        executor: runs it.
+        runner: runs it.
         environment: where.
     """
-    found = executor.run(environment, f"{FUNCTIONS}:activations", {"source": raw, "samples": samples.head(1)}).value
+    payload = {"source": raw, "samples": samples.head(1)}
+    found = runner.run(Job("activations", environment, FUNCTIONS, "activations", payload)).value
     return samples.model_copy(update={"activations": found and Activations.model_validate(found)})
 
 

@@ -13,8 +13,8 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines.registry import engine
 from bitpick.models.interface import Interface
 from bitpick.models.model import Format, Signature
+from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.forms import start_form
-from bitpick.pipeline.store import Store
 from bitpick.recipe import Recipe
 from bitpick.tasks.task import Task
 
@@ -67,6 +67,6 @@ class Inputs:
         """The shape of one sample of each output."""
         return [tensor.shape for tensor in self.signature.outputs]
 
-    def path(self, form: Format, store: Store) -> Path:
+    def path(self, form: Format, directory: RunDirectory) -> Path:
         """The file of a form: the user's own, or one that the run makes."""
-        return self.source if form == self.format else store.form(form)
+        return self.source if form == self.format else directory.form(form)

@@ -1,43 +1,14 @@
-"""A step of a comparison, and the functions that do the steps, each in a worker process.
-
-Everything they need crosses as JSON; everything large crosses as the path of a file.
-"""
+"""A step of a run."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import validate_call
-
-from bitpick.artifacts.watch import seal
-from bitpick.datasets.activations import Activations
-from bitpick.datasets.dataset import Samples
-from bitpick.deployment import shipped
-from bitpick.engines.engine import Build, SessionSettings
-from bitpick.engines.registry import engine
-from bitpick.errors import ModelError
 from bitpick.executors.executor import Payload
-from bitpick.measures import outputs, size
-from bitpick.models.interface import Interface
-from bitpick.models.model import sha256_of
-from bitpick.pipeline.arrays import save
-from bitpick.recipe import Recipe
-from bitpick.schema.evidence import Accuracy, Metric
-from bitpick.schema.run import File
-from bitpick.tasks.registry import AnyTask
 
-FUNCTIONS = __name__
 Shapes = list[tuple[int | None, ...] | None]
-RECIPE_FILE = "recipe.yaml"
-
-
-def predictions_file(target: str) -> str:
-    """The file beside a build that has what it predicted on a target; `host` is this machine."""
-    return "predictions.npz" if target == "host" else f"predictions@{target}.npz"
 
 
 @dataclass(frozen=True)
@@ -47,183 +18,30 @@ class Job:
     Attributes:
         id: names it, within one plan.
         environment: the worker that runs it.
-        function: one of this module's.
+        module: where the function is.
+        function: its name.
         payload: its keyword arguments.
-        needs: ids of the jobs that must have succeeded before.
+        makes: those of them that are files or folders that it writes.
+        needs: ids of the jobs that make what it reads.
         subject: the row or the hop that it serves.
-        module: where the function is; by default this module.
+        wanted: whether somebody reads what it gives, beside jobs that need it.
+        kept: whether what it gives depends on nothing but its payload, so that it need not be done twice.
+        stands: for parts of the payload what they come down to, where two that differ give the same.
     """
 
     id: str
     environment: str
+    module: str
     function: str
     payload: Payload
+    makes: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     subject: str = ""
-    module: str = FUNCTIONS
+    wanted: bool = True
+    kept: bool = True
+    stands: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
         """The function as executors take it."""
         return f"{self.module}:{self.function}"
-
-
-@validate_call
-def calibrate(source: Path, recipe: Recipe, samples: Samples, out: Path, key: str) -> None:
-    """Collect the activation ranges that several recipes share, and seal them with the key of what they depend on."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f"partial-{out.name}")
-    engine(recipe.engine).calibrate(source, recipe, samples, partial)
-    partial.replace(out)
-    seal(out, key)
-
-
-@dataclass(frozen=True)
-class Built:
-    """What `build` reports.
-
-    Attributes:
-        files: their paths relative to the run directory.
-        settings: of the session.
-        notes: what whoever asked for the build should know.
-    """
-
-    files: list[File]
-    settings: dict[str, str]
-    notes: list[str]
-
-
-@validate_call
-def build(
-    source: Path,
-    recipe: Recipe,
-    samples: Samples,
-    ranges: Path | None,
-    folder: Path,
-    root: Path,
-    interface: Interface | None = None,
-) -> Built:
-    """Make a build in a folder of its own, with the recipe beside it; the folder appears whole or not at all."""
-    import yaml
-
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix="partial-", dir=folder.parent))
-    try:
-        made = engine(recipe.engine).build(source, recipe, samples, ranges, partial)
-        ships: dict[str, Any] = {"files": {name: sha256_of(partial / name) for name in made.files}}
-        if made.settings:
-            ships["session"] = dict(made.settings)
-        if interface is not None:
-            ships["interface"] = interface.model_dump(mode="json", exclude_defaults=True)
-            shipped.write(engine(recipe.engine), made, interface)
-        if samples.activations is not None:
-            ships["activations"] = samples.activations.model_dump()
-        # The order of the files says which one a runtime opens.
-        (partial / RECIPE_FILE).write_text(recipe.to_yaml() + yaml.safe_dump(ships, sort_keys=False))
-        partial.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.replace(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    return Built(size.files(Build(recipe, folder, made.files), root), dict(made.settings), list(made.notes))
-
-
-def open_build(folder: Path) -> Build:
-    """The build in a folder that `build` made.
-
-    Raises:
-        ModelError: the folder holds no build, or its files are not those that were built.
-    """
-    import yaml
-
-    try:
-        fields = yaml.safe_load((folder / RECIPE_FILE).read_text())
-        digests = fields.pop("files")
-        files = tuple(digests)
-        settings = dict(fields.pop("session", {}))
-        interface, activations = fields.pop("interface", None), fields.pop("activations", None)
-        fields.pop("id")
-        if absent := [name for name in files if not (folder / name).is_file()]:
-            raise ValueError(f"{', '.join(absent)} is not there")
-        found = None if interface is None else Interface.model_validate(interface)
-        known_activations = None if activations is None else Activations.model_validate(activations)
-        made = Build(Recipe.model_validate(fields), folder, files, settings, found, activations=known_activations)
-        known = digests if isinstance(digests, dict) else {}  # builds of earlier versions have a list of names
-        changed = [name for name, digest in known.items() if sha256_of(folder / name) != digest]
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ModelError(f"{folder} holds no build: {error}", expected=f"a folder with a {RECIPE_FILE}") from error
-    if changed:
-        raise ModelError(
-            f"{', '.join(changed)} in the build {folder} changed since it was built",
-            expected=f"files with the digests in its {RECIPE_FILE}",
-            mend="make the build again, or measure the changed file as a model of its own",
-        )
-    return made
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """What `evaluate` reports: fields of a row."""
-
-    predictions_sha256: str | None
-    samples: int
-    metric: Metric
-    metrics: list[Metric] | None
-    accuracy: Accuracy | None
-
-
-@validate_call
-def evaluate(
-    recipe: Recipe,
-    folder: Path,
-    samples: Samples,
-    threads: int,
-    task: AnyTask,
-    shapes: Shapes,
-    predictions: Path | None,
-) -> Evaluated:
-    """Evaluate a build from its files; answers and outputs are kept in the file `predictions`, if named.
-
-    Args:
-        recipe: the build's recipe.
-        folder: where it is.
-        samples: the evaluation set.
-        threads: threads inside one inference.
-        task: how it is judged.
-        shapes: of one sample of each output; None is not checked.
-        predictions: file for `predictions`, the answers, and `output0` and so on.
-    """
-    made = open_build(folder)
-    assert made.recipe == recipe
-    with engine(recipe.engine).open(made, SessionSettings(threads)) as session:
-        beside = None if predictions is None else predictions.parent
-        answers, found = outputs.answered(session, samples, shapes, task, beside)
-    if predictions is not None:
-        save(predictions, {"predictions": answers} | {f"output{i}": each for i, each in enumerate(found)})
-    targets = outputs.targets_of(samples)
-    return Evaluated(
-        predictions_sha256=None if predictions is None else sha256_of(predictions),
-        samples=samples.count,
-        metric=task.metric(answers, targets),
-        metrics=task.metrics(answers, found, targets) or None,
-        accuracy=task.accuracy(answers, found, targets),
-    )
-
-
-@validate_call
-def run(recipe: Recipe, folder: Path, samples: Samples, threads: int, shapes: Shapes, out: Path) -> None:
-    """Keep what a build gives for samples, `output0` and so on, in the file `out`; see `evaluate`."""
-    with engine(recipe.engine).open(open_build(folder), SessionSettings(threads)) as session:
-        found = outputs.whole(session, samples, shapes, out.parent)
-    save(out, {f"output{i}": each for i, each in enumerate(found)})
-
-
-@validate_call
-def check_independence(
-    recipe: Recipe, folder: Path, samples: Samples, threads: int, names: list[str], model: str
-) -> None:
-    """Refuse a build whose answers depend on the batch, see `outputs.check_independence`."""
-    with engine(recipe.engine).open(open_build(folder), SessionSettings(threads)) as session:
-        outputs.check_independence(session, samples, names, model, outputs.QUANTIZED_LIMIT)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bitpick.artifacts.watch import is_sealed, seal
 from bitpick.errors import OutputError, RequestError
-from bitpick.executors.executor import Executor
 from bitpick.models.model import Signature
 from bitpick.models.source import Kind, Maker, Source
 from bitpick.pipeline.fit import LoadData
+from bitpick.pipeline.job import Job
+from bitpick.pipeline.running import Runner
 from bitpick.preprocessing import Preprocessing
 from bitpick.schema.run import RequestRecord
 
@@ -31,18 +31,17 @@ def place(source: Source, out: Path) -> Path:
     return out.absolute() if source.maker() or source.path is None else source.path.absolute()
 
 
-def make(source: Source, out: Path, executor: Executor, load_data: LoadData) -> tuple[Path, list[str]]:
+def make(source: Source, out: Path, runner: Runner, load_data: LoadData) -> tuple[Path, list[str]]:
     """Make that file, where it is not the user's own.
 
     Args:
         source: the model.
-        out: the file, or folder, to write; one that is there, unchanged since it was made from the same model, is
-            kept, or compared with what is made now.
-        executor: has the libraries.
+        out: the file, or folder, to write; one that code made before is compared with what it makes now.
+        runner: has the libraries; it is told what the file is.
         load_data: gives samples, for models that do not say what they take: as the data set has them.
 
     Returns:
-        Its place, and what was assumed about the model, or changed in it, in words; nothing of a file that was there.
+        Its place, and what was assumed about the model, or changed in it, in words.
 
     Raises:
         RequestError: the model cannot be opened, or does not take such samples; or what a function, or the code of a
@@ -51,38 +50,38 @@ def make(source: Source, out: Path, executor: Executor, load_data: LoadData) -> 
     """
     maker, made = source.maker(), place(source, out)
     if maker is None:
-        return made, []
-    key = source.sha256()
-    kept = is_sealed(made, key)
-    if kept and source.kind() not in _BY_CODE:
+        runner.name(made, source.sha256())
         return made, []
     made.parent.mkdir(parents=True, exist_ok=True)
-    partial = made.with_name(f"partial-{made.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    payload: dict[str, object] = {"out": partial, **maker.options}
+    payload: dict[str, object] = {"out": made, **maker.options}
     if maker.needs_samples and (samples := _samples(load_data, maker)) is not None:
         payload["inputs"] = example = made.with_name("example_inputs.npz")
         np.savez(example, *samples.values())
         if maker.describes:
             payload["names"] = list(samples)
-    told = executor.run(maker.environment, maker.function, payload).value
-    digest, notes = told["digest"], told["notes"]
+    module, _, function = maker.function.partition(":")
     note = made.with_name(f"{made.name}.sha256")  # of what the file means: its bytes differ each time
-    if kept and note.exists() and note.read_text() != digest:
-        partial.unlink()
-        raise OutputError(
-            f"the model {source.name} is not what it was when the run in {made.parent.parent} was made",
-            expected="code that makes the same weights each time",
-            mend="name another directory with --out, or replace that run with --overwrite",
-        )
-    if kept:
-        partial.unlink()
-        return made, notes
-    _remove(made)
-    partial.replace(made)
-    note.write_text(str(digest))
-    seal(made, key)
-    return made, notes
+    before = note.read_text() if made.exists() and note.exists() else None
+    by_code = source.kind() in _BY_CODE
+    if before is not None and by_code:  # compared with what the code makes now, before that takes its place
+        payload["out"] = made.with_name(f"now-{made.name}")
+    stands = {"source": source.sha256(), "state_dict": None}  # that digest is of all files of the source
+    job = Job("make", maker.environment, module, function, payload, ("out",), kept=not by_code, stands=stands)
+    told = runner.run(job).value
+    if before is not None and by_code:
+        now = made.with_name(f"now-{made.name}")
+        if before != told["digest"]:
+            _remove(now)
+            raise OutputError(
+                f"the model {source.name} is not what it was when the run in {made.parent.parent} was made",
+                expected="code that makes the same weights each time",
+                mend="name another directory with --out, or replace that run with --overwrite",
+            )
+        _remove(made)
+        now.rename(made)
+    note.write_text(str(told["digest"]))
+    runner.name(made, f"{source.sha256()} {told['digest']}")
+    return made, told["notes"]
 
 
 def _remove(path: Path) -> None:

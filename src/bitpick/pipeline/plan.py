@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bitpick.artifacts.watch import is_sealed
+from bitpick.artifacts.store import key_of
 from bitpick.conversion.hop import Hop
 from bitpick.conversion.route import route
 from bitpick.datasets.dataset import Samples
-from bitpick.engines.capability import Offer
-from bitpick.engines.engine import Engine
 from bitpick.engines.registry import engine
 from bitpick.models.model import Format, Model
-from bitpick.pipeline import form_job, inspect_job
+from bitpick.pipeline import build_job, form_job, inspect_job
+from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.forms import runner_of, start_form
 from bitpick.pipeline.inputs import Inputs
-from bitpick.pipeline.job import Job, predictions_file
-from bitpick.pipeline.store import Store
-from bitpick.recipe import Recipe
-from bitpick.targets.target import Target
-from bitpick.version import __version__, installed_version
+from bitpick.pipeline.job import Job
+
+if TYPE_CHECKING:
+    from bitpick.pipeline.trial import Trial
 
 VERIFICATION_SAMPLES = 128
 
 
-def conversions(targets: Sequence[Format], inputs: Inputs, store: Store, given: Sequence[Format] = ()) -> list[Job]:
+def conversions(
+    targets: Sequence[Format], inputs: Inputs, directory: RunDirectory, given: Sequence[Format] = ()
+) -> list[Job]:
     """Jobs that bring the model into other formats, each hop verified.
 
     Args:
         targets: the formats wanted.
         inputs: the run's inputs.
-        store: where the files go.
+        directory: where the files go.
         given: formats that are there, verified, beside the source.
 
     Returns:
@@ -43,259 +43,186 @@ def conversions(targets: Sequence[Format], inputs: Inputs, store: Store, given: 
     for target in targets:
         for hop in route(inputs.format, target) or ():
             if hop.target not in given:
-                jobs |= {job.id: job for job in _hop_jobs(hop, inputs, store, given)}
+                jobs |= {job.id: job for job in _hop_jobs(hop, inputs, directory, given)}
     return list(jobs.values())
 
 
-def _hop_jobs(hop: Hop, inputs: Inputs, store: Store, given: Sequence[Format]) -> list[Job]:
-    source, target = inputs.path(hop.source, store), inputs.path(hop.target, store)
+def convert(hop: Hop, source: Path, out: Path, samples: Samples | None, needs: tuple[str, ...] = ()) -> Job:
+    """The job that does a hop.
+
+    Args:
+        hop: the hop.
+        source: the file that it reads.
+        out: the file that it writes.
+        samples: have the shapes that a hop that is `sized` fixes; None is for others.
+        needs: jobs that make the source.
+    """
+    shapes = samples.shapes if samples is not None and hop.sized else None
+    payload = {
+        "source": source, "source_format": hop.source, "target_format": hop.target, "out": out, "shapes": shapes
+    }  # fmt: skip
+    made = {"makes": ("out",), "needs": needs, "subject": hop.name}
+    return Job(f"convert:{hop.target}", hop.environment, form_job.FUNCTIONS, "convert", payload, **made)  # type: ignore[arg-type]
+
+
+def _hop_jobs(hop: Hop, inputs: Inputs, directory: RunDirectory, given: Sequence[Format]) -> list[Job]:
+    source, target = inputs.path(hop.source, directory), inputs.path(hop.target, directory)
     made = hop.source not in given and hop.source != inputs.format
-    convert = Job(
-        f"convert:{hop.target}",
-        hop.environment,
-        "convert",
-        {
-            "source": source,
-            "source_format": hop.source,
-            "target_format": hop.target,
-            "out": target,
-            "shapes": inputs.calibration.shapes if hop.sized else None,
-        },
-        needs=(f"convert:{hop.source}",) if made else (),
-        subject=hop.name,
-        module=form_job.FUNCTIONS,
-    )
-    sides = [run_form(hop.target, inputs, store, needs=(convert.id,))]
-    if made or not store.outputs(hop.source).exists():
-        sides.append(run_form(hop.source, inputs, store, needs=(f"convert:{hop.source}",) if made else ()))
+    before = (f"convert:{hop.source}",) if made else ()
+    conversion = convert(hop, source, target, inputs.calibration, before)
+    sides = [
+        run_form(hop.target, inputs, directory, needs=(conversion.id,)),
+        run_form(hop.source, inputs, directory, needs=before),
+    ]
     verify = Job(
         f"verify:{hop.target}",
         sides[0].environment,
+        form_job.FUNCTIONS,
         "verify",
         {
             "source_format": hop.source,
             "target_format": hop.target,
-            "reference": store.outputs(hop.source),
-            "found": store.outputs(hop.target),
-            "graph": inputs.path(hop.target if hop.target == Format.RAW_ONNX else Format.ONNX, store),
+            "reference": directory.outputs(hop.source),
+            "found": directory.outputs(hop.target),
+            "graph": inputs.path(hop.target if hop.target == Format.RAW_ONNX else Format.ONNX, directory),
             "samples": inputs.calibration.head(VERIFICATION_SAMPLES),
             "classes": inputs.task.kind in ("classification", "agreement"),
         },
         needs=tuple(side.id for side in sides),
         subject=hop.name,
-        module=form_job.FUNCTIONS,
     )
-    return [convert, *sides, verify]
+    return [conversion, *sides, verify]
 
 
-def run_form(form: Format, inputs: Inputs, store: Store, needs: tuple[str, ...] = ()) -> Job:
+def run_form(form: Format, inputs: Inputs, directory: RunDirectory, needs: tuple[str, ...] = ()) -> Job:
     """The job that runs a form of the model on the samples that hops are verified on."""
     runner, recipe = runner_of(form)
     return Job(
         f"outputs:{form}",
         runner.environment,
+        form_job.FUNCTIONS,
         "run_form",
         {
-            "source": inputs.path(form, store),
+            "source": inputs.path(form, directory),
             "recipe": recipe,
             "samples": inputs.calibration.head(VERIFICATION_SAMPLES),
             "threads": inputs.threads,
             "shapes": inputs.shapes,
-            "out": store.outputs(form),
+            "out": directory.outputs(form),
         },
+        makes=("out",),
         needs=needs,
         subject=form,
-        module=form_job.FUNCTIONS,
+        wanted=False,
     )
 
 
-def rows(offers: Sequence[Offer], model: Model, inputs: Inputs, store: Store, given: Collection[Format]) -> list[Job]:
-    """Jobs that calibrate, build, inspect and evaluate what can be built. `evaluate:<row id>` is the last for each row.
+def measured(trial: Trial, inputs: Inputs, made: Sequence[Job]) -> list[Job]:
+    """Jobs that make a build, inspect and evaluate it. The last one comes after all others.
 
     Args:
-        offers: the recipes asked for.
+        trial: what is asked for.
+        inputs: the run's inputs.
+        made: those that make it, see `built`; none where it is there.
+    """
+    jobs = list(made)
+    for job in [*_looks(trial, inputs), *_evaluated(trial, inputs)]:
+        jobs.append(replace(job, needs=tuple(each.id for each in jobs[-1:])))
+    return jobs
+
+
+def built(trial: Trial, model: Model, inputs: Inputs, directory: RunDirectory, given: Collection[Format]) -> list[Job]:
+    """Jobs that make a build from a calibration set; the last one makes it.
+
+    Args:
+        trial: what is asked for; a conversion leads to the form that its recipe starts from.
         model: the model.
         inputs: the run's inputs.
-        store: where the files go.
+        directory: where the files go.
         given: the formats that are there, verified, the source among them.
     """
-    jobs: dict[str, Job] = {}
-    for offer in offers:
-        recipe = offer.recipe
-        if offer.unsupported or start_form(recipe, model.format) is None:
-            continue
-        folder = store.build(recipe.id)
-        made = _built(recipe, recipe.id, folder, model, inputs, store, given)
-        inspect = Job(
-            f"inspect:{recipe.id}",
-            engine(recipe.engine).environment,
-            "inspect",
-            {
-                "recipe": recipe,
-                "folder": folder,
-                "samples": inputs.check,
-                "threads": inputs.threads,
-                "shapes": inputs.shapes,
-            },
-            needs=(made[-1].id,),
-            subject=recipe.id,
-            module=inspect_job.FUNCTIONS,
-        )
-        looks = [inspect, *_rewritten(recipe, folder, inputs, inspect.id)]
-        evaluate = _evaluated(recipe, recipe.id, folder, folder / predictions_file("host"), inputs, looks[-1].id)
-        for job in (*made, *looks, evaluate):
-            jobs.setdefault(job.id, job)  # recipes can share a calibration
-    return list(jobs.values())
-
-
-def _rewritten(recipe: Recipe, folder: Path, inputs: Inputs, after: str) -> list[Job]:
-    """The job that runs a build without its runtime's rewriting too, where that can be."""
-    each = engine(recipe.engine)
-    if not each.optimizes or recipe.kind == "baseline":
-        return []
-    payload = {
-        "recipe": recipe,
-        "folder": folder,
-        "samples": inputs.rewriting,
-        "threads": inputs.threads,
-        "task": inputs.task,
-        "shapes": inputs.shapes,
-    }
-    return [
-        Job(
-            f"check_rewriting:{recipe.id}",
-            each.environment,
-            "check_rewriting",
-            payload,
-            needs=(after,),
-            subject=recipe.id,
-            module=inspect_job.FUNCTIONS,
-        )
-    ]
-
-
-def draw(
-    recipes: Sequence[Recipe], seed: int, model: Model, inputs: Inputs, store: Store, given: Collection[Format]
-) -> list[Job]:
-    """Jobs that build recipes from another calibration draw, and evaluate these builds.
-
-    Args:
-        recipes: recipes of which there is a row that is ok: what they execute is known.
-        seed: of the draw.
-        model: the model.
-        inputs: the run's inputs, with this draw as the calibration set.
-        store: where the files go.
-        given: the formats that are there, verified, the source among them.
-    """
-    jobs: dict[str, Job] = {}
-    for recipe in recipes:
-        place, subject = store.draw(seed, recipe.id), f"{recipe.id}, draw {seed}"
-        made = _built(recipe, subject, place / "build", model, inputs, store, given)
-        predicted = place / predictions_file("host")
-        evaluate = _evaluated(recipe, subject, place / "build", predicted, inputs, made[-1].id)
-        for job in (*made, evaluate):
-            jobs.setdefault(job.id, job)
-    return list(jobs.values())
-
-
-def _built(
-    recipe: Recipe, subject: str, folder: Path, model: Model, inputs: Inputs, store: Store, given: Collection[Format]
-) -> list[Job]:
-    """Jobs that make a build from the calibration set; the last one makes it."""
+    recipe, samples = trial.recipe, trial.calibration
+    assert samples is not None
     each, form = engine(recipe.engine), start_form(recipe, model.format)
     assert form is not None
-    source = inputs.path(form, store)
     needs = () if form in given else (f"verify:{form}",)
+    payload = {"source": inputs.path(form, directory), "recipe": recipe, "samples": samples}
     jobs, ranges = [], None
     if (key := each.calibration_key(recipe)) is not None:
-        made_from = _ranges_key(each, key, form, model, inputs.calibration)
-        ranges = store.ranges(made_from)
-        if is_sealed(ranges, made_from):
-            store.watch.add([ranges])
-        else:
-            calibrate = Job(
-                f"calibrate:{each.name}:{key}",
-                each.environment,
-                "calibrate",
-                {
-                    "source": source,
-                    "recipe": recipe,
-                    "samples": inputs.calibration,
-                    "out": ranges,
-                    "key": made_from,
-                },
-                needs=needs,
-                subject=subject,
-            )
-            jobs.append(calibrate)
-            needs = (calibrate.id,)
+        name = key_of([each.name, key, form, samples.sha256])[:16]
+        ranges = directory.ranges(name)
+        calibrate = Job(
+            f"calibrate:{name}",
+            each.environment,
+            build_job.FUNCTIONS,
+            "calibrate",
+            payload | {"out": ranges},
+            makes=("out",),
+            needs=needs,
+            wanted=False,
+            stands={"recipe": key},
+        )
+        jobs.append(calibrate)
+        needs = (calibrate.id,)
     build = Job(
-        f"build:{subject}",
+        f"build:{trial.name}",
         each.environment,
+        build_job.FUNCTIONS,
         "build",
-        {
-            "source": source,
-            "recipe": recipe,
-            "samples": inputs.calibration,
-            "ranges": ranges,
-            "interface": inputs.interface_of(recipe),
-            "folder": folder,
-            "root": store.root,
-        },
+        payload | {"ranges": ranges, "interface": inputs.interface_of(recipe), "folder": trial.folder},
+        makes=("folder",),
         needs=needs,
-        subject=subject,
+        subject=trial.name,
+        wanted=trial.ships,
     )
     return [*jobs, build]
 
 
-def _evaluated(recipe: Recipe, subject: str, folder: Path, predictions: Path, inputs: Inputs, after: str) -> Job:
-    return Job(
-        f"evaluate:{subject}",
-        engine(recipe.engine).environment,
-        "evaluate",
-        {
-            "recipe": recipe,
-            "folder": folder,
-            "samples": inputs.evaluation,
-            "threads": inputs.threads,
-            "task": inputs.task,
-            "shapes": inputs.shapes,
-            "predictions": predictions,
-        },
-        needs=(after,),
-        subject=subject,
-    )
+def _looks(trial: Trial, inputs: Inputs) -> list[Job]:
+    """The jobs that read what a runtime makes of a build, and run it without its runtime's rewriting, if it can."""
+    if trial.look == "nothing":
+        return []
+    each = engine(trial.recipe.engine)
+    payload = {
+        "recipe": trial.recipe,
+        "folder": trial.folder,
+        "threads": inputs.threads,
+        "shapes": inputs.shapes,
+    }
+    whole = trial.look != "coverage"
+    asked = {"samples": inputs.check, "asked_for": trial.look == "whole", "whole": whole}
+    jobs = [_look(trial, "inspect", payload | asked)]
+    if whole and each.optimizes and trial.recipe.kind != "baseline":
+        jobs.append(_look(trial, "check_rewriting", payload | {"samples": inputs.rewriting, "task": inputs.task}))
+    return jobs
 
 
-def on_target(target: Target, recipes: Sequence[Recipe], inputs: Inputs, store: Store) -> list[Job]:
-    """Jobs that evaluate builds on another CPU, on the samples for slow checks."""
+def _look(trial: Trial, function: str, payload: dict[str, object]) -> Job:
+    environment = engine(trial.recipe.engine).environment
+    name = f"{function}:{trial.name}"
+    return Job(name, environment, inspect_job.FUNCTIONS, function, payload, subject=trial.name)
+
+
+def _evaluated(trial: Trial, inputs: Inputs) -> list[Job]:
+    if trial.evaluation is None:
+        return []
+    environment = engine(trial.recipe.engine).environment
     return [
         Job(
-            f"evaluate:{recipe.id}@{target.name}",
-            f"{engine(recipe.engine).environment}@{target.name}",
+            f"evaluate:{trial.name}",
+            environment if trial.target == "host" else f"{environment}@{trial.target}",
+            build_job.FUNCTIONS,
             "evaluate",
             {
-                "recipe": recipe,
-                "folder": store.build(recipe.id),
-                "samples": inputs.check,
+                "recipe": trial.recipe,
+                "folder": trial.folder,
+                "samples": trial.evaluation,
                 "threads": inputs.threads,
                 "task": inputs.task,
                 "shapes": inputs.shapes,
-                "predictions": store.build(recipe.id) / predictions_file(target.name),
+                "predictions": trial.predictions,
             },
-            subject=f"{recipe.id}@{target.name}",
+            makes=("predictions",) if trial.predictions is not None else (),
+            subject=trial.name,
         )
-        for recipe in recipes
     ]
-
-
-def _ranges_key(each: Engine, key: str, form: Format, model: Model, samples: Samples) -> str:
-    """What a file of ranges depends on: method, graph, samples, and the code that made the graph and the ranges."""
-    versions = [f"{p} {installed_version(p)}" for p in each.packages]
-    parts = [each.name, key, form, model.sha256, samples.sha256, __version__, *versions]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
-
-
-def without(job: Job, done: Collection[str]) -> Job:
-    """The job without needs that are done."""
-    return replace(job, needs=tuple(need for need in job.needs if need not in done))

@@ -10,23 +10,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
-from bitpick.engines.capability import Offer
-from bitpick.engines.engine import Engine
-from bitpick.engines.registry import engine, engines
+from bitpick.engines.registry import engine, engines, outside_distributions
 from bitpick.errors import ModelError, RecipeError, RequestError
 from bitpick.executors.pool import Limits
-from bitpick.models.model import Format, Model
+from bitpick.models.model import Format
 from bitpick.models.source import Kind, Source
-from bitpick.recipe import PRESETS, Recipe, baseline, did_you_mean
+from bitpick.recipe import PRESETS, Recipe, did_you_mean
 from bitpick.schema.judging import Judging
-from bitpick.schema.run import RequestRecord, Selection
-from bitpick.selection.judge import margin_of
+from bitpick.schema.margin import margin_of
+from bitpick.schema.run import HostRecord, ModelRecord, RequestRecord, Run, Selection
 from bitpick.targets.host import Host
 from bitpick.targets.target import Target, target
 from bitpick.tasks.registry import checked
 from bitpick.tasks.task import Task
-from bitpick.version import __version__
+from bitpick.version import __version__, installed_version
 
+_LIBRARIES = ("numpy", "onnx", "onnxruntime")
 DEFAULT_PRESET = "standard"
 DEFAULT_ALPHA = 0.05
 DEFAULT_FLAG_DROP = 0.05
@@ -170,6 +169,28 @@ def make_request(
     return RequestRecord.model_validate(told), model_format
 
 
+def new_run(request: RequestRecord, model_format: Format, host: Host, threads: int, command: str) -> Run:
+    """The record of a run that has only been asked for."""
+    packages = sorted({*_LIBRARIES, *(p for e in engines().values() for p in e.packages)})
+    versions = {p: v for p in packages if (v := installed_version(p)) is not None} | outside_distributions()
+    return Run(
+        state="running",
+        command=command,
+        version=__version__,
+        request=request,
+        model=ModelRecord(source=request.model, format=model_format, sha256=request.model_sha256),
+        host=HostRecord(
+            cpu=host.cpu,
+            isa=list(host.isa),
+            cores=host.cores,
+            threads=threads,
+            platform=host.platform,
+            python=host.python,
+            versions=versions,
+        ),
+    )
+
+
 def refuse_quantized(name: str) -> NoReturn:
     """Refuse a model that was quantized already.
 
@@ -183,19 +204,18 @@ def refuse_quantized(name: str) -> NoReturn:
     )
 
 
-def settle(request: RequestRecord, task: Task) -> None:
-    """Fill in what was left to the task: the margin, and the least accuracy that a preset asks for.
+def settled(request: RequestRecord, task: Task) -> RequestRecord:
+    """A request with what was left to the task: the margin, and the least accuracy that a preset asks for.
 
     Raises:
         RequestError: something was asked for that there is not in this task.
     """
-    measure = task.measure
-    if not request.margin:
-        request.margin = task.default_margin
-    if measure.name == "accuracy" and request.min_accuracy is None:
-        request.min_accuracy = PRESET_MIN_ACCURACY.get(request.preset)
+    measure, least = task.measure, request.min_accuracy
+    if measure.name == "accuracy" and least is None:
+        least = PRESET_MIN_ACCURACY.get(request.preset)
     if measure.unit != "fraction" or not measure.higher_is_better:
-        _require(request.min_accuracy is None, f"builds are judged by {measure.label} here", "no --min-accuracy")
+        _require(least is None, f"builds are judged by {measure.label} here", "no --min-accuracy")
+    return request.model_copy(update={"margin": request.margin or task.default_margin, "min_accuracy": least})
 
 
 def job_limits(timeout: float | None, memory_limit: float | None) -> Limits:
@@ -254,55 +274,3 @@ def check_recipe(recipe: Recipe) -> None:
     """
     if refusal := engine(recipe.engine).refusal(recipe):
         raise RecipeError(f"{recipe.id}: {refusal}", mend="list each engine's recipes with: bitpick engines")
-
-
-def offers(request: RequestRecord, model: Model, host: Host) -> list[Offer]:
-    """The recipes a request asks for, baselines of the engines involved first."""
-    chosen: list[Offer] = []
-    asked = [request.recipe_fields.get(text) or Recipe.parse(text) for text in request.recipes]
-    for each in engines().values():
-        if request.engines and each.name not in request.engines:
-            continue
-        if asked:
-            mine = [r for r in asked if r.engine == each.name and r != baseline(each.name)]
-            if mine or baseline(each.name) in asked or each.name in request.engines:
-                chosen += [Offer(r, frozenset(), each.missing()) for r in (baseline(each.name), *mine)]
-        else:
-            chosen += _preset_offers(each, request.preset, model, host)
-    return sorted(chosen, key=lambda offer: offer.recipe.kind != "baseline")
-
-
-def check_offered(request: RequestRecord, model: Model, host: Host) -> None:
-    """Refuse a request that makes no quantized build, or none of an engine that it names.
-
-    Raises:
-        RecipeError: with the preset that has some, where one does.
-    """
-    asked = offers(request, model, host)
-    absent = [name for name in request.engines if name not in {offer.recipe.engine for offer in asked}]
-    if not absent and _quantizes(asked):
-        return
-    if request.recipes:
-        raise RecipeError("no quantized recipe is asked for", mend="name one beside the float32's, or none at all")
-    names = absent or request.engines
-    others = [
-        preset
-        for preset in PRESETS
-        if all(_quantizes(_preset_offers(engine(name), preset, model, host)) for name in names)
-    ]
-    raise RecipeError(
-        f"the preset {request.preset} has no quantized recipe of {', '.join(names)}",
-        mend=f"take --preset {' or '.join(others)}" if others else "name another engine beside it",
-    )
-
-
-def _quantizes(offered: Sequence[Offer]) -> bool:
-    """Whether a quantized build is among what is offered, if only to say why it cannot be made."""
-    return any(offer.recipe.kind == "quantized" or offer.unsupported for offer in offered)
-
-
-def _preset_offers(each: Engine, preset: str, model: Model, host: Host) -> list[Offer]:
-    mine = [offer for offer in each.recipes(model, host) if preset in offer.presets]
-    if mine and (missing := each.missing()):
-        return [Offer(baseline(each.name), mine[0].presets, missing)]
-    return mine

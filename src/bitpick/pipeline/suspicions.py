@@ -20,13 +20,11 @@ from bitpick.datasets.dataset import Samples
 from bitpick.datasets.options import PixelOptions
 from bitpick.datasets.sampling import part
 from bitpick.errors import DataError
-from bitpick.executors.executor import Executor
 from bitpick.pipeline import class_orders, float_model
 from bitpick.pipeline.arrays import read_outputs
 from bitpick.pipeline.class_orders import GAIN, LEVEL, Classes
 from bitpick.pipeline.inputs import Inputs
-from bitpick.pipeline.listener import Listener
-from bitpick.pipeline.store import Store
+from bitpick.pipeline.workshop import Workshop
 from bitpick.preprocessing import Preprocessing
 from bitpick.statistics import mcnemar_midp
 from bitpick.statistics.distributions import binomial_at_least
@@ -62,17 +60,15 @@ class _Better:
     gain: float
 
 
-def look(executor: Executor, store: Store, inputs: Inputs, macs: int | None, listener: Listener) -> None:
+def look(shop: Workshop, inputs: Inputs, macs: int | None) -> None:
     """Run the float model on some evaluation samples, and see whether it knows their classes.
 
     What is strange, if anything, is noted in the record of the data.
 
     Args:
-        executor: runs it.
-        store: has its reference graph.
+        shop: runs it.
         inputs: the run's; of tasks other than classification nothing is said.
         macs: multiply-accumulates for one sample, which say how many samples can be tried.
-        listener: is told what is strange.
 
     Raises:
         DataError: it guesses, and the request does not accept that.
@@ -81,24 +77,21 @@ def look(executor: Executor, store: Store, inputs: Inputs, macs: int | None, lis
     task = inputs.task
     if not isinstance(task, Classification) or task.kind != "classification" or inputs.evaluation.labels is None:
         return
-    listener.phase("seeing whether the float model makes sense of the data")
+    shop.listener.phase("seeing whether the float model makes sense of the data")
     count = min(MANY, max(FEW, MACS // macs)) if macs else FEW
-    samples, _ = part(inputs.evaluation, count, store.outputs(inputs.format).with_name("sense_indices.npy"))
-    found = suspicion(partial(_predicted, executor, store, inputs, task), samples, task.classes)
+    samples, _ = part(inputs.evaluation, count, shop.directory.indices("sense"))
+    found = suspicion(partial(_predicted, shop, inputs, task), samples, task.classes)
     if found is None:
         return
-    if found.grave and not store.run.request.accept_baseline:
+    if found.grave and not shop.run.request.accept_baseline:
         raise DataError(found.what, mend=f"{found.mend}; if it is what you mean: --accept-baseline")
-    assert store.run.data is not None
-    store.run.data.notes.append(found.line)
-    listener.note(found.line)
+    shop.remark(found.line)
 
 
-def _predicted(executor: Executor, store: Store, inputs: Inputs, task: Classification, samples: Samples) -> Classes:
+def _predicted(shop: Workshop, inputs: Inputs, task: Classification, samples: Samples) -> Classes:
     """The classes that the float model predicts."""
-    out = store.outputs(reference_of(inputs.format)).with_name("sense.npz")
-    told = {"threads": inputs.threads, "shapes": inputs.shapes, "out": out}
-    float_model.run(executor, store, inputs, "run_form", samples=samples, **told)
+    out = shop.directory.outputs(reference_of(inputs.format)).with_name("sense.npz")
+    float_model.run(shop, inputs, "run_form", samples=samples, threads=inputs.threads, shapes=inputs.shapes, out=out)
     found = read_outputs(out)
     return task.predicted(found[task.output]).astype(np.int64)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-_STRICT = ConfigDict(extra="forbid")
+_STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
 class EvaluationRecord(BaseModel):
@@ -53,6 +53,6 @@ class DataRecord(BaseModel):
 
     name: str
     preprocessing: str
-    notes: list[str] = []
+    notes: tuple[str, ...] = ()
     evaluation: EvaluationRecord
     calibration: CalibrationRecord

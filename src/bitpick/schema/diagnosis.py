@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bitpick.recipe import Recipe
 
-_STRICT = ConfigDict(extra="forbid")
+_STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
 class Example(BaseModel):
@@ -97,10 +97,10 @@ class Diagnosis(BaseModel):
     recipe: str
     samples: int
     whole: Change | None = None
-    layers: list[Layer]
-    left_out: list[str] = []
-    tried: list[Change] = []
-    worst: list[Example] = []
-    advice: list[str] = []
+    layers: tuple[Layer, ...]
+    left_out: tuple[str, ...] = ()
+    tried: tuple[Change, ...] = ()
+    worst: tuple[Example, ...] = ()
+    advice: tuple[str, ...] = ()
     next: Recipe | None = None
     applied: str | None = None

@@ -18,7 +18,7 @@ class Failure(BaseModel):
         logs: the folder with what libraries printed, relative to the run directory.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str
     what: str

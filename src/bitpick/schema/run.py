@@ -40,9 +40,9 @@ FlagCode = Literal[
 
 
 class Record(BaseModel):
-    """A part of run.json; unknown fields are refused, so that the file and this page cannot drift apart."""
+    """A part of run.json: a value that never changes. Unknown fields are refused, so that this page is the schema."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class File(Record):
@@ -160,8 +160,8 @@ class ModelRecord(Record):
     parameters: int | None = None
     macs: int | None = None
     forms: dict[str, FormRecord] = {}
-    hops: list[Hop] = []
-    notes: list[str] = []
+    hops: tuple[Hop, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class HostRecord(Record):
@@ -288,12 +288,12 @@ class Run(Record):
     model: ModelRecord
     data: DataRecord | None = None
     host: HostRecord
-    rows: list[Row] = []
+    rows: tuple[Row, ...] = ()
     recommendation: Recommendation | None = None
     speed: SpeedRecord | None = None
     diagnosis: Diagnosis | None = None
     examples: list[Example] | None = None
-    notes: list[str] = []
+    notes: tuple[str, ...] = ()
     seconds: dict[str, float] = {}
 
     def row(self, row_id: str) -> Row | None:

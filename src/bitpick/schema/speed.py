@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-_STRICT = ConfigDict(extra="forbid")
+_STRICT = ConfigDict(extra="forbid", frozen=True)
 
 Clock = Literal["cpu", "wall"]
 Verdict = Literal["faster", "slower", "no difference shown", "not resolvable here"]

@@ -12,7 +12,7 @@ from bitpick.engines.engine import Session, SessionSettings
 from bitpick.engines.registry import engine
 from bitpick.measures import latency, memory
 from bitpick.measures.clocks import Block
-from bitpick.pipeline.job import open_build
+from bitpick.pipeline.build_job import open_build
 
 FUNCTIONS = __name__
 

@@ -221,3 +221,10 @@ def with_speed(row: Row, speed: Speed) -> Row:
         flags.append(Flag(code="slower_than_float", text=text))
     measured = {"latency": latency, "throughput": speed.throughput, "memory_bytes": speed.memory_bytes}
     return row.model_copy(update=measured | {"flags": flags})
+
+
+def with_times_of(row: Row, earlier: Row) -> Row:
+    """A row with the times, and what follows from them, of another row of the same files."""
+    slow = [flag for flag in earlier.flags if flag.code == "slower_than_float"]
+    times = {name: getattr(earlier, name) for name in ("latency", "throughput", "memory_bytes")}
+    return row.model_copy(update=times | {"flags": [*row.faults, *slow]})

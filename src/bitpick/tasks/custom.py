@@ -53,6 +53,11 @@ class Custom(Resampled):
         return Measure(name=self.name, unit=self.unit, higher_is_better=self.higher_is_better)
 
     @property
+    def code(self) -> str | None:
+        """See `Task.code`: the file of the function."""
+        return digest(self.path)
+
+    @property
     def unsettled(self) -> bool:
         """See `Task.unsettled`: the function is tried before anything is built."""
         return True

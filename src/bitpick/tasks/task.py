@@ -63,6 +63,11 @@ class Task(BaseModel, ABC):
         return "1%" if self.measure.higher_is_better else "5%"
 
     @property
+    def code(self) -> str | None:
+        """The digest of code of the user's own that says how builds are judged; None where there is none."""
+        return None
+
+    @property
     def against_float(self) -> bool:
         """Whether what the float model answers is what is right."""
         return False

@@ -13,7 +13,7 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import SessionSettings
 from bitpick.engines.executed import Executed
 from bitpick.engines.registry import engine
-from bitpick.pipeline import job
+from bitpick.pipeline import build_job
 from bitpick.recipe import Recipe
 
 
@@ -67,18 +67,18 @@ def build(recipe: dict[str, Any], source: str, samples: dict[str, Any], folder: 
         ranges = out.parent / f"{each.name}-{key}.json"
         if not ranges.exists():
             each.calibrate(Path(source), parsed, calibration, ranges)
-    job.build(Path(source), parsed, calibration, ranges, out, out.parent)
+    build_job.build(Path(source), parsed, calibration, ranges, out)
 
 
 def inspect(folder: str, samples: dict[str, Any]) -> Executed:
     """What the engine says that its runtime executes."""
-    made = job.open_build(Path(folder))
+    made = build_job.open_build(Path(folder))
     return engine(made.recipe.engine).inspect(made, one(samples))
 
 
 def scores(folder: str, samples: dict[str, Any]) -> list[list[float]]:
     """What a build gives for a few samples."""
-    made = job.open_build(Path(folder))
+    made = build_job.open_build(Path(folder))
     batch = next(Samples.model_validate(samples).head(32).batches(32))
     with engine(made.recipe.engine).open(made, SessionSettings()) as session:
         found: list[list[float]] = session.outputs(session.run(session.prepare(batch)))[0].tolist()
@@ -94,7 +94,7 @@ def onnxruntime_kernels(folder: str, samples: dict[str, Any], out: str) -> list[
     """The operators whose kernels ONNX Runtime ran, in order; the graph it optimised is written to a file."""
     import onnxruntime as ort
 
-    made = job.open_build(Path(folder))
+    made = build_job.open_build(Path(folder))
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.optimized_model_filepath = out

@@ -65,7 +65,8 @@ def fed(model: Opened, sample: Arrays, axes: Sequence[int | None] = ()) -> tuple
 
 def _fed(sample: NDArray[Any], axis: int | None, shape: Shape) -> tuple[NDArray[Any], int]:
     """One sample as an input takes it, and how many times it takes it at once."""
-    rank = sample.ndim + (axis is not None) if shape is None else len(shape)
+    # A file that does not tell its shapes is TorchScript or compiled: a conversion made it, with the batch in front.
+    rank = sample.ndim + 1 if shape is None else len(shape)
     if rank == sample.ndim:
         return np.asarray(sample), 1
     place = _batch(sample.shape, axis or 0, shape)
@@ -74,10 +75,7 @@ def _fed(sample: NDArray[Any], axis: int | None, shape: Shape) -> tuple[NDArray[
 
 
 def _batch(sample: tuple[int, ...], axis: int, shape: Shape) -> int:
-    """Where an input has its batch: as in the user's model, or at the front, where a conversion moved it to.
-
-    A file that does not tell its shapes is TorchScript or compiled, which no user's model is: a conversion made it.
-    """
+    """Where an input has its batch: as in the user's model, or at the front, where a conversion moved it to."""
     if shape is None:
         return 0
     if axis == 0 or shape[axis] is None or shape[0] not in (None, 1):

@@ -9,7 +9,7 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Build
 from bitpick.engines.fake.engine import FakeEngine
 from bitpick.errors import ModelError
-from bitpick.pipeline.job import build, open_build
+from bitpick.pipeline.build_job import build, open_build
 from bitpick.recipe import Recipe
 
 RECIPE = Recipe.parse("fake:float32")
@@ -27,7 +27,7 @@ def made(fake_engine, tmp_path, monkeypatch):
     monkeypatch.setattr(FakeEngine, "build", two)
     np.save(tmp_path / "x.npy", np.zeros((1, 1), np.float32))
     samples = Samples(inputs=(tmp_path / "x.npy",), count=1, sha256="0")
-    build(tmp_path / "m.onnx", RECIPE, samples, None, tmp_path / "build", tmp_path)
+    build(tmp_path / "m.onnx", RECIPE, samples, None, tmp_path / "build")
     return tmp_path / "build"
 
 

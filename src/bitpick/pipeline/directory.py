@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from bitpick.artifacts.watch import Watch
-from bitpick.errors import ModelError, OutputError
-from bitpick.models.interface import Interface
-from bitpick.models.model import Format, sha256_of
+from bitpick.errors import OutputError
+from bitpick.models.model import Format
 from bitpick.pipeline.arrays import read_array, read_outputs
-from bitpick.pipeline.job import open_build, predictions_file
+from bitpick.pipeline.build_job import predictions_file
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import file_name
 from bitpick.schema.run import HostRecord, Row, Run
@@ -77,12 +74,18 @@ def outputs(folder: Path) -> Arrays:
     return read_outputs(folder / predictions_file("host"))
 
 
-class Store:
-    """The directory of the run that is going on.
+class RunDirectory:
+    """The directory of the run that is going on. Nobody else writes its run.json.
 
     Args:
         root: the run directory.
-        run: what is known so far; the store keeps it and writes it.
+        run: what is known so far.
+
+    Attributes:
+        run: what is known so far; each change is a new value.
+        previous: the earlier run that it continues.
+        watch: files that must stay as they are.
+        settled: whether the request has proved sound.
     """
 
     def __init__(self, root: Path, run: Run) -> None:
@@ -91,9 +94,7 @@ class Store:
         self.previous: Run | None = None
         self.watch = Watch()
         self._made: Path | None = None
-        self._other_data = False
         self.settled = False
-        self.interfaces: Sequence[Interface] = ()  # those that builds of this run may ship with, once they are known
         self._aside: Path | None = None
 
     def claim(self, overwrite: bool) -> None:
@@ -111,11 +112,8 @@ class Store:
             self.previous = self._earlier(overwrite)
         if self.previous is not None:
             # From the first write on the new record holds what the earlier one held.
-            self.run.rows = list(self.previous.rows)
-            self.run.model = self.previous.model.model_copy(deep=True)
-            self.run.data = self.previous.data
-            self.run.speed = self.previous.speed
-            self.run.diagnosis = self.previous.diagnosis
+            kept = ("rows", "data", "speed", "diagnosis")
+            self.update(**{name: getattr(self.previous, name) for name in kept})
         try:
             if not self.root.exists():
                 self._made = _first_missing(self.root)
@@ -186,14 +184,23 @@ class Store:
         """Keep every sample that was taken of a build's speed, beside it."""
         write_whole(self.build(recipe_id) / TIMINGS_FILE, json.dumps(raw) + "\n")
 
+    @property
+    def same_samples(self) -> bool:
+        """Whether the earlier run saw the samples that this one sees, prepared in the same way."""
+        both = [self.run.data, self.previous.data if self.previous is not None else None]
+        seen = [data and (data.preprocessing, data.evaluation, data.calibration) for data in both]
+        return seen[0] is not None and seen[0] == seen[1]
+
+    def update(self, **fields: Any) -> Run:
+        """Change what is known of the run; `save` writes it."""
+        self.run = self.run.model_copy(update=fields)
+        return self.run
+
     def put(self, row: Row) -> None:
         """Add a row, or replace the one with its id."""
         rows = self.run.rows
-        place = next((i for i, other in enumerate(rows) if other.id == row.id), None)
-        if place is None:
-            rows.append(row)
-        else:
-            rows[place] = row
+        place = next((i for i, other in enumerate(rows) if other.id == row.id), len(rows))
+        self.update(rows=(*rows[:place], row, *rows[place + 1 :]))
 
     # ---- where things are ----
 
@@ -229,9 +236,9 @@ class Store:
         """Which samples a part of the data set has, such as the calibration set, where these are not the first ones."""
         return self.root / "forms" / f"{part}_indices.npy"
 
-    def ranges(self, key: str) -> Path:
-        """The activation ranges with this key."""
-        return self.root / "ranges" / f"{key}.json"
+    def ranges(self, name: str) -> Path:
+        """Activation ranges that recipes share."""
+        return self.root / "ranges" / f"{name}.json"
 
     @property
     def examples(self) -> Path:
@@ -249,42 +256,6 @@ class Store:
     def draw(self, seed: int, recipe_id: str) -> Path:
         """What a recipe's build from a further calibration draw gave."""
         return self.draws(seed) / file_name(recipe_id)
-
-    # ---- what an earlier run of the same request left ----
-
-    def forget_earlier(self) -> None:
-        """Keep no row of an earlier run that was measured on other samples, or on samples prepared otherwise.
-
-        Nor what its forms gave: hops are verified on what this run's samples give.
-        """
-        for outputs_of_form in (self.root / "forms").glob("*.outputs.npz"):
-            outputs_of_form.unlink()
-        own, earlier = self.run.data, self.previous.data if self.previous is not None else None
-        if own is not None and earlier is not None:
-            samples = [(d.preprocessing, d.evaluation, d.calibration) for d in (own, earlier)]
-            self._other_data = samples[0] != samples[1]
-
-    def kept_row(self, row_id: str) -> Row | None:
-        """The earlier run's row, where it is ok, and what ships of it and what it predicted are unchanged."""
-        row = self.previous.row(row_id) if self.previous and not self._other_data else None
-        if row is None or row.status != "ok" or not row.files or row.samples is None:
-            return None
-        with contextlib.suppress(OSError, ValueError, KeyError, EOFError, BadZipFile, ModelError):
-            folder = (self.root / row.files[0].path).parent
-            made = open_build(folder)
-            known = not self.interfaces or made.interface in self.interfaces
-            unchanged = all(sha256_of(self.root / f.path) == f.sha256 for f in row.files)
-            if known and unchanged and (made.recipe, made.settings) == (row.quantization, row.settings or {}):
-                kept = sha256_of(folder / predictions_file(row.target)) == row.predictions_sha256
-                return row if kept and len(predictions(folder, row.target)) == row.samples else None
-        return None
-
-    def kept_form(self, form: Format) -> bool:
-        """Whether the earlier run's form is there, unchanged."""
-        record = self.previous.model.forms.get(form) if self.previous else None
-        with contextlib.suppress(OSError):
-            return record is not None and sha256_of(self.root / record.path) == record.sha256
-        return False
 
 
 def _comparable(earlier: HostRecord, now: HostRecord) -> bool:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from bitpick.comparison.compare import new_run
-from bitpick.engines.capability import Offer
+from bitpick.artifacts.store import Store
 from bitpick.engines.registry import engine
 from bitpick.errors import BitpickError, OutputError, RecipeError
 from bitpick.executors.executor import Executor
@@ -19,87 +18,56 @@ from bitpick.executors.pool import WorkerPool
 from bitpick.measures import size
 from bitpick.models.model import Format, Model
 from bitpick.models.source import Source
-from bitpick.pipeline import logs, plan, schedule, suspicions
+from bitpick.pipeline import hops, logs, plan, schedule, suspicions
+from bitpick.pipeline.build_job import open_build
+from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.fit import LoadData
-from bitpick.pipeline.forms import start_form, unreachable
+from bitpick.pipeline.forms import unreachable
 from bitpick.pipeline.inputs import Inputs
-from bitpick.pipeline.job import Job, open_build
+from bitpick.pipeline.job import Job
 from bitpick.pipeline.listener import Listener
 from bitpick.pipeline.prepare import Preparation
-from bitpick.pipeline.request import make_request
+from bitpick.pipeline.request import make_request, new_run
+from bitpick.pipeline.running import Runner
 from bitpick.pipeline.schedule import Result
-from bitpick.pipeline.store import Store
+from bitpick.pipeline.trial import Answer, ModelTrials, Trial
+from bitpick.pipeline.workshop import Workshop
 from bitpick.recipe import Recipe, did_you_mean
 from bitpick.schema.hop import Hop as HopRecord
 from bitpick.schema.run import File
 from bitpick.targets.host import this_host
 
-
-@dataclass(frozen=True)
-class _Bench:
-    store: Store
-    executor: Executor
-    preparation: Preparation
-    inputs: Inputs
-    model: Model
-    listener: Listener
-
-    @property
-    def given(self) -> list[Format]:
-        """The formats that are there, verified, the source among them."""
-        return [self.model.format, *(form for form in Format if form in self.store.run.model.forms)]
-
-    def run(self, jobs: list[Job]) -> dict[str, Result]:
-        """Run jobs; the first error ends it."""
-        results: dict[str, Result] = {}
-
-        def finished(job: Job, result: Result) -> Result:
-            result = self.preparation.converted(job, result, self.inputs)
-            if isinstance(result, BitpickError):
-                raise result
-            results[job.id] = result
-            return result
-
-        schedule.run(jobs, self.executor, 1, self.listener.started, finished)
-        return results
+Executors = Callable[..., Executor]
+"""Makes workers, from a folder for their logs and the number of their threads; see `WorkerPool`."""
 
 
 @contextmanager
-def _bench(
-    model: Source,
-    data: str,
-    load_data: LoadData,
-    listener: Listener,
-    recipes: tuple[Recipe, ...] = (),
-    calibration_size: int = 1000,
-    seed: int = 0,
-    accept_baseline: bool = False,
-) -> Iterator[_Bench]:
+def _prepared(
+    model: Source, data: str, load_data: LoadData, listener: Listener, executor: Executors, **asked: Any
+) -> Iterator[tuple[Workshop, Preparation, Inputs, Model]]:
     """The model brought to its reference graph, in a temporary run directory."""
     host = this_host()
-    request, model_format = make_request(
-        model,
-        data,
-        recipes=recipes,
-        calibration_size=calibration_size,
-        seed=seed,
-        bench_seconds=0,
-        accept_baseline=accept_baseline,
-    )
+    request, model_format = make_request(model, data, bench_seconds=0, **asked)
     with tempfile.TemporaryDirectory(prefix="bitpick-") as folder, logs.kept() as printed:
-        store = Store(Path(folder).absolute(), new_run(request, model_format, host, host.cores, "single"))
-        executor = WorkerPool(printed, threads=host.cores)
+        directory = RunDirectory(Path(folder).absolute(), new_run(request, model_format, host, host.cores, "single"))
+        workers = executor(printed, threads=host.cores)
+        shop = Workshop(directory, Runner(workers, Store.default(), directory.root), 1, listener, host)
         try:
-            preparation = Preparation(store, host, executor, 1, listener)
+            preparation = Preparation(shop)
             inputs = preparation.load(load_data, preparation.open(load_data))
-            reference = preparation.to_reference(inputs)
-            yield _Bench(store, executor, preparation, inputs, reference, listener)
+            yield shop, preparation, inputs, preparation.to_reference(inputs)
         finally:
-            executor.close()
+            workers.close()
 
 
 def convert(
-    model: Source, target: Format, out: Path, data: str, load_data: LoadData, listener: Listener
+    model: Source,
+    target: Format,
+    out: Path,
+    data: str,
+    load_data: LoadData,
+    listener: Listener,
+    executor: Executors = WorkerPool,
 ) -> list[HopRecord]:
     """Convert a model, each hop verified, and write the result.
 
@@ -111,11 +79,20 @@ def convert(
     if out.is_dir():
         raise OutputError(f"the output {out} is a directory", expected="the name of a file")
     # What a model is for does not matter to a conversion.
-    with _bench(model, data, load_data, listener) as bench:
-        bench.run(plan.conversions([target], bench.inputs, bench.store, bench.given))
+    with _prepared(model, data, load_data, listener, executor) as (shop, _, inputs, found):
+
+        def vital(job: Job, result: Result) -> Result:
+            result = hops.noted(shop, inputs, job, result)
+            if isinstance(result, BitpickError):
+                raise result
+            return result
+
+        given = [found.format, *map(Format, shop.run.model.forms)]
+        jobs = plan.conversions([target], inputs, shop.directory, given)
+        schedule.run(jobs, shop.runner, 1, listener.started, vital)
         with _in_place(out) as partial:
-            shutil.copyfile(bench.inputs.path(target, bench.store), partial)
-        return bench.store.run.model.hops
+            shutil.copyfile(inputs.path(target, shop.directory), partial)
+        return list(shop.run.model.hops)
 
 
 def quantize(
@@ -128,6 +105,7 @@ def quantize(
     calibration_size: int,
     seed: int,
     accept_baseline: bool = False,
+    executor: Executors = WorkerPool,
 ) -> list[File]:
     """Make one build in a new directory.
 
@@ -143,20 +121,24 @@ def quantize(
         raise OutputError(f"the output {out} exists and is not an empty directory", mend="name another with --out")
     if missing := engine(recipe.engine).missing():
         raise RecipeError(f"{recipe.id}: {missing}")
-    with _bench(model, data, load_data, listener, (recipe,), calibration_size, seed, accept_baseline) as bench:
-        if reason := unreachable(recipe, bench.model.format):
+    asked = {"recipes": (recipe,), "calibration_size": calibration_size, "seed": seed}
+    asked |= {"accept_baseline": accept_baseline}
+    with _prepared(model, data, load_data, listener, executor, **asked) as (shop, preparation, inputs, found):
+        if reason := unreachable(recipe, found.format):
             raise RecipeError(
                 f"{recipe.id}: {reason}", mend="name a recipe of another engine: bitpick engines lists them"
             )
-        inputs = bench.preparation.settled(bench.inputs)
-        suspicions.look(bench.executor, bench.store, inputs, bench.model.macs, listener)
-        form = start_form(recipe, bench.model.format)
-        wanted = [] if form is None or form in bench.given else [form]
-        jobs = plan.conversions(wanted, inputs, bench.store, bench.given)
-        jobs += plan.rows([Offer(recipe, frozenset())], bench.model, inputs, bench.store, bench.given)
-        bench.run([job for job in jobs if job.function not in ("inspect", "check_rewriting", "evaluate")])
+        settled = preparation.settled(inputs)
+        suspicions.look(shop, settled, found.macs)
+        folder = shop.directory.build(recipe.id)
+
+        def told(_: Trial, answer: Answer) -> None:
+            if isinstance(answer, BitpickError):
+                raise answer
+
+        ModelTrials(shop, found, settled).run([Trial(recipe, folder, calibration=settled.calibration)], told)
         with _in_place(out) as partial:
-            shutil.copytree(bench.store.build(recipe.id), partial)
+            shutil.copytree(folder, partial)
             if out.exists():
                 out.rmdir()  # it is empty
     return size.files(open_build(out), out)

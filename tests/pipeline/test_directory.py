@@ -5,27 +5,26 @@ import os
 import stat
 from pathlib import Path
 
-import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from bitpick.errors import OutputError
-from bitpick.models.model import Format, sha256_of
-from bitpick.pipeline import store as stores
-from bitpick.pipeline.store import Store, write_whole
-from bitpick.schema.evidence import Metric
+from bitpick.models.model import Format
+from bitpick.pipeline import directory as stores
+from bitpick.pipeline.directory import RunDirectory, write_whole
 from bitpick.schema.run import RequestRecord, Row
 from bitpick.targets.host import this_host
 from tests.conftest import lacks
 
 
-def store(root, digest="a" * 64) -> Store:
-    from bitpick.comparison.compare import new_run
+def store(root, digest="a" * 64) -> RunDirectory:
+    from bitpick.pipeline.request import new_run
 
     request = RequestRecord(
         model="m.onnx", model_sha256="0" * 64, data="tiny", preset="basic", recipes=[], engines=[], calibration_size=1,
         seed=0, margin="1%", alpha=0.05, flag_drop=0.05, sha256=digest,
     )  # fmt: skip
-    return Store(root, new_run(request, Format.RAW_ONNX, this_host(), 1, "compare"))
+    return RunDirectory(root, new_run(request, Format.RAW_ONNX, this_host(), 1, "compare"))
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
@@ -92,46 +91,23 @@ def test_a_directory_without_the_right_to_write(tmp_path):
         store(Path(place)).claim(overwrite=False)
 
 
-def test_rows_are_kept_only_with_their_files(tmp_path):
+def test_run_json_never_loses_the_rows_of_an_earlier_run(tmp_path):
     earlier = store(tmp_path)
     earlier.claim(overwrite=False)
-    (tmp_path / "f").write_bytes(b"abc")
-    shipped = "id: e:float32\nengine: e\ndtypes: float32\nfiles: [f]\n"
-    (tmp_path / "recipe.yaml").write_text(shipped)
-    np.savez(tmp_path / "predictions.npz", predictions=np.array([0, 1], np.int32))
-    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    row = Row(
-        id="e:float32", recipe="e:float32", engine="e", kind="baseline", status="ok",
-        files=[{"path": "f", "bytes": 3, "sha256": digest}],
-        metric=Metric(name="accuracy", value=1.0),
-        samples=2,
-        predictions_sha256=sha256_of(tmp_path / "predictions.npz"),
-    )  # fmt: skip
-    earlier.put(row)
-    earlier.put(row.model_copy(update={"id": "e:s8", "status": "failed"}))
+    earlier.put(Row(id="e:float32", recipe="e:float32", engine="e", kind="baseline", status="ok"))
     earlier.save()
     later = store(tmp_path)
     later.claim(overwrite=False)
-    assert later.kept_row("e:float32") == row
-    assert later.run.rows == earlier.run.rows  # and run.json never loses them
-    (tmp_path / "predictions.npz").rename(tmp_path / "elsewhere")
-    assert later.kept_row("e:float32") is None
-    (tmp_path / "predictions.npz").write_bytes(b"damaged")
-    assert later.kept_row("e:float32") is None
-    np.savez(tmp_path / "predictions.npz", predictions=np.array([1, 1], np.int32))  # as many, and others
-    assert later.kept_row("e:float32") is None
-    (tmp_path / "elsewhere").rename(tmp_path / "predictions.npz")
-    assert later.kept_row("e:float32") == row
-    assert later.kept_row("e:s8") is None
-    assert later.kept_row("unknown") is None
-    (tmp_path / "recipe.yaml").write_text(shipped + "session: {a: b}\n")  # settings ship too
-    assert later.kept_row("e:float32") is None
-    (tmp_path / "recipe.yaml").write_text(shipped)
-    assert later.kept_row("e:float32") == row
-    (tmp_path / "f").write_bytes(b"abd")
-    assert later.kept_row("e:float32") is None
-    (tmp_path / "f").unlink()
-    assert later.kept_row("e:float32") is None
+    assert stores.read(tmp_path).rows == later.run.rows == earlier.run.rows
+
+
+def test_what_is_known_is_a_value(tmp_path):
+    mine = store(tmp_path)
+    before = mine.run
+    mine.update(notes=("a",))
+    assert (before.notes, mine.run.notes) == ((), ("a",))
+    with pytest.raises(ValidationError, match="frozen"):
+        mine.run.state = "complete"
 
 
 def test_put_replaces_in_place(tmp_path):

@@ -1,0 +1,183 @@
+"""What is done to builds, each in a worker process: calibrated, made, run and evaluated.
+
+Everything these functions need crosses as JSON; everything large crosses as the path of a file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import validate_call
+
+from bitpick.datasets.activations import Activations
+from bitpick.datasets.dataset import Samples
+from bitpick.deployment import shipped
+from bitpick.engines.engine import Build, SessionSettings
+from bitpick.engines.registry import engine
+from bitpick.errors import ModelError
+from bitpick.measures import outputs, size
+from bitpick.models.interface import Interface
+from bitpick.models.model import sha256_of
+from bitpick.pipeline.arrays import save
+from bitpick.pipeline.job import Shapes
+from bitpick.recipe import Recipe
+from bitpick.schema.evidence import Accuracy, Metric
+from bitpick.schema.run import File
+from bitpick.tasks.registry import AnyTask
+
+FUNCTIONS = __name__
+RECIPE_FILE = "recipe.yaml"
+
+
+def predictions_file(target: str) -> str:
+    """The file beside a build that has what it predicted on a target; `host` is this machine."""
+    return "predictions.npz" if target == "host" else f"predictions@{target}.npz"
+
+
+@validate_call
+def calibrate(source: Path, recipe: Recipe, samples: Samples, out: Path) -> None:
+    """Collect the activation ranges that several recipes share."""
+    engine(recipe.engine).calibrate(source, recipe, samples, out)
+
+
+@dataclass(frozen=True)
+class Built:
+    """What `build` reports.
+
+    Attributes:
+        files: their paths relative to the build's folder.
+        settings: of the session.
+        notes: what whoever asked for the build should know.
+    """
+
+    files: list[File]
+    settings: dict[str, str]
+    notes: list[str]
+
+
+@validate_call
+def build(
+    source: Path,
+    recipe: Recipe,
+    samples: Samples,
+    ranges: Path | None,
+    folder: Path,
+    interface: Interface | None = None,
+) -> Built:
+    """Make a build in a folder of its own, with the recipe beside it."""
+    import yaml
+
+    folder.mkdir(parents=True)
+    made = engine(recipe.engine).build(source, recipe, samples, ranges, folder)
+    ships: dict[str, Any] = {"files": {name: sha256_of(folder / name) for name in made.files}}
+    if made.settings:
+        ships["session"] = dict(made.settings)
+    if interface is not None:
+        ships["interface"] = interface.model_dump(mode="json", exclude_defaults=True)
+        shipped.write(engine(recipe.engine), made, interface)
+    if samples.activations is not None:
+        ships["activations"] = samples.activations.model_dump()
+    # The order of the files says which one a runtime opens.
+    (folder / RECIPE_FILE).write_text(recipe.to_yaml() + yaml.safe_dump(ships, sort_keys=False))
+    return Built(size.files(Build(recipe, folder, made.files), folder), dict(made.settings), list(made.notes))
+
+
+def open_build(folder: Path) -> Build:
+    """The build in a folder that `build` made.
+
+    Raises:
+        ModelError: the folder holds no build, or its files are not those that were built.
+    """
+    import yaml
+
+    try:
+        fields = yaml.safe_load((folder / RECIPE_FILE).read_text())
+        digests = fields.pop("files")
+        files = tuple(digests)
+        settings = dict(fields.pop("session", {}))
+        interface, activations = fields.pop("interface", None), fields.pop("activations", None)
+        fields.pop("id")
+        if absent := [name for name in files if not (folder / name).is_file()]:
+            raise ValueError(f"{', '.join(absent)} is not there")
+        found = None if interface is None else Interface.model_validate(interface)
+        known_activations = None if activations is None else Activations.model_validate(activations)
+        made = Build(Recipe.model_validate(fields), folder, files, settings, found, activations=known_activations)
+        known = digests if isinstance(digests, dict) else {}  # builds of earlier versions have a list of names
+        changed = [name for name, digest in known.items() if sha256_of(folder / name) != digest]
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ModelError(f"{folder} holds no build: {error}", expected=f"a folder with a {RECIPE_FILE}") from error
+    if changed:
+        raise ModelError(
+            f"{', '.join(changed)} in the build {folder} changed since it was built",
+            expected=f"files with the digests in its {RECIPE_FILE}",
+            mend="make the build again, or measure the changed file as a model of its own",
+        )
+    return made
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What `evaluate` reports: fields of a row."""
+
+    predictions_sha256: str | None
+    samples: int
+    metric: Metric
+    metrics: list[Metric] | None
+    accuracy: Accuracy | None
+
+
+@validate_call
+def evaluate(
+    recipe: Recipe,
+    folder: Path,
+    samples: Samples,
+    threads: int,
+    task: AnyTask,
+    shapes: Shapes,
+    predictions: Path | None,
+) -> Evaluated:
+    """Evaluate a build from its files; answers and outputs are kept in the file `predictions`, if named.
+
+    Args:
+        recipe: the build's recipe.
+        folder: where it is.
+        samples: the evaluation set.
+        threads: threads inside one inference.
+        task: how it is judged.
+        shapes: of one sample of each output; None is not checked.
+        predictions: file for `predictions`, the answers, and `output0` and so on.
+    """
+    made = open_build(folder)
+    assert made.recipe == recipe
+    with engine(recipe.engine).open(made, SessionSettings(threads)) as session:
+        beside = None if predictions is None else predictions.parent
+        answers, found = outputs.answered(session, samples, shapes, task, beside)
+    if predictions is not None:
+        save(predictions, {"predictions": answers} | {f"output{i}": each for i, each in enumerate(found)})
+    targets = outputs.targets_of(samples)
+    return Evaluated(
+        predictions_sha256=None if predictions is None else sha256_of(predictions),
+        samples=samples.count,
+        metric=task.metric(answers, targets),
+        metrics=task.metrics(answers, found, targets) or None,
+        accuracy=task.accuracy(answers, found, targets),
+    )
+
+
+@validate_call
+def run(recipe: Recipe, folder: Path, samples: Samples, threads: int, shapes: Shapes, out: Path) -> None:
+    """Keep what a build gives for samples, `output0` and so on, in the file `out`; see `evaluate`."""
+    with engine(recipe.engine).open(open_build(folder), SessionSettings(threads)) as session:
+        found = outputs.whole(session, samples, shapes, out.parent)
+    save(out, {f"output{i}": each for i, each in enumerate(found)})
+
+
+@validate_call
+def check_independence(
+    recipe: Recipe, folder: Path, samples: Samples, threads: int, names: list[str], model: str
+) -> None:
+    """Refuse a build whose answers depend on the batch, see `outputs.check_independence`."""
+    with engine(recipe.engine).open(open_build(folder), SessionSettings(threads)) as session:
+        outputs.check_independence(session, samples, names, model, outputs.QUANTIZED_LIMIT)

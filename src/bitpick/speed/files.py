@@ -1,0 +1,45 @@
+"""Builds and model files, timed beside the first of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from bitpick.executors.pool import WorkerPool
+from bitpick.models.source import Source
+from bitpick.pipeline import fit, logs
+from bitpick.pipeline.builds import Executors
+from bitpick.pipeline.evaluating import opened, working
+from bitpick.pipeline.fit import LoadData
+from bitpick.pipeline.listener import Listener
+from bitpick.schema.speed import BenchRecord
+from bitpick.speed.bench import bench
+
+
+def bench_files(
+    builds: Sequence[Source], load_data: LoadData, listener: Listener, executor: Executors = WorkerPool, **options: int
+) -> BenchRecord:
+    """Time builds beside the first of them, see `bitpick.speed.bench`.
+
+    Args:
+        builds: folders of builds, or model files, each run in the engine that runs its format as it is.
+        load_data: gives the samples.
+        listener: is told how it goes.
+        executor: makes workers.
+        options: `batch`, `threads`, `processes`, `pairs`.
+
+    Raises:
+        RequestError: there is no such build, or it does not fit the data.
+        RunError: a build cannot be run.
+    """
+    with working(executor) as (folder, runner), logs.kept() as printed:
+        found = []
+        for number, each in enumerate(builds):
+            place = folder / str(number)
+            place.mkdir()
+            found.append(opened(each, place, runner, load_data, listener))
+        runner.close()  # nothing else runs while builds are timed
+        listener.phase("loading the data set")
+        fits = [fit.fitted(load_data, one.signature, each.name) for each, one in zip(builds, found, strict=True)]
+        fresh = partial(executor, printed, threads=options.get("threads", 1))
+        return bench([one.build for one in found], fits[0].evaluation, fresh, listener, **options)
