@@ -10,6 +10,7 @@ import argparse
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -106,9 +107,24 @@ def _function(name: str, function: Callable[..., Any]) -> str:
             parts.append(
                 listed if title == "Args" else f"**{title}**" + (f"\n\n{listed}" if named else f": {sections[title]}")
             )
+        if title == "Args" and name == "compare":
+            parts.append(_settings())
     if "Examples" in sections:
         parts.append(_examples(sections["Examples"]))
     return "\n\n".join(parts)
+
+
+def _settings() -> str:
+    """The options of a comparison, a table for each group."""
+    from bitpick.schema.groups import GROUPS
+    from bitpick.schema.option import options
+
+    tables = []
+    for group in GROUPS:
+        named = options(group)
+        rows = [(code([each.name]), _default(each.default), named[each.name].help) for each in fields(group)]
+        tables.append(f"{docstring(group.__doc__)[0]}\n\n{table(('', 'default', ''), rows)}")
+    return "\n\n".join(tables)
 
 
 def _examples(section: str) -> str:
@@ -177,7 +193,7 @@ def options() -> str:
 
 def presets() -> str:
     """Which recipes each preset has."""
-    from bitpick.pipeline.request import PRESETS
+    from bitpick.recipe import PRESETS
     from bitpick.targets.host import Host
 
     host = Host("any", "x86_64", ("avx512_bf16", "amx_bf16"), 1, "any", "any")  # one that has all that some CPUs have

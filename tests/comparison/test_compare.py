@@ -75,7 +75,7 @@ def compare(model_file, dataset, fake_engine, tmp_path):
         **fields,
     ):
         fields = {"calibration_size": 100, "targets": ("host",), "margin": "10", "bench_seconds": 0} | fields
-        request, form = make_request(model, "tiny", recipes=recipes, engine_names=engines, **fields)
+        request, form = make_request(model, "tiny", recipes=recipes, engines=engines, **fields)
         store = RunDirectory(tmp_path / out, new_run(request, form, this_host(), 1, "compare"))
         executor = Counting(stop_at, after)
         comparison = Comparison(store, this_host(), executor, 1, Silent(), InlineExecutor)
@@ -534,7 +534,7 @@ def test_an_engines_own_hop_that_fails_costs_its_rows_alone(model_file, dataset,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(routes, "hops", lambda: patched)
         request, form = make_request(
-            model_file, "tiny", engine_names=["fake", "picky"], calibration_size=50, bench_seconds=0
+            model_file, "tiny", engines=["fake", "picky"], calibration_size=50, bench_seconds=0
         )
         store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
         Comparison(store, this_host(), InlineExecutor(), 1, Silent(), InlineExecutor).compare(lambda _: dataset)

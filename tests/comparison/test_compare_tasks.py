@@ -75,9 +75,10 @@ def compare(fake_engine, tmp_path):
     """Run a comparison; gives the run, with what it tells in `told`."""
 
     def run(weights, inputs, labels, classes=(), judging=None, **fields):
+        judged = {} if judging is None else judging.model_dump(exclude={"metric_sha256"}, exclude_none=True)
         model = dense(tmp_path / "dense.onnx", *weights)
         fields = {"calibration_size": 50, "targets": ("host",), "bench_seconds": 0} | fields
-        request, form = make_request(model, "tiny", engine_names=("fake",), judging=judging, **fields)
+        request, form = make_request(model, "tiny", engines=("fake",), **judged, **fields)
         store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
         comparison = Comparison(store, this_host(), InlineExecutor(), 1, Silent(), InlineExecutor)
         comparison.compare(lambda _: data(tmp_path, inputs.astype(np.float32), labels, classes), False)
@@ -109,7 +110,7 @@ def answers(compare, row):
 
 def test_regression(compare):
     weight, inputs, labels = regression()
-    run = compare([weight], inputs, labels.astype(np.float32), judging=Judging(unit="°C"), flag_drop=0.5)
+    run = compare([weight], inputs, labels.astype(np.float32), judging=Judging(unit="°C"), flag_drop=50)
     assert run.task == "regression"
     assert run.request.margin == "5%"
     floats, build = run.row(FLOAT), run.row(TENSOR)
@@ -149,7 +150,7 @@ def test_a_build_that_is_shown_to_be_no_worse_is_chosen_and_a_bad_one_is_not(com
 def test_the_metric_that_is_asked_for_and_a_margin_in_its_unit(compare):
     weight, inputs, labels = regression()
     judging = Judging(metric="rmse", unit="K")
-    run = compare([weight], inputs, labels, judging=judging, margin="0.2", max_drop=0.1)
+    run = compare([weight], inputs, labels, judging=judging, margin="0.2", max_drop=10)
     assert run.row(TENSOR).metric.name == "rmse"
     assert run.row(TENSOR).versus_baseline.margin == 0.2
     assert "shown to be under 0.2000 K" in " ".join(run.recommendation.because)
@@ -424,7 +425,7 @@ def test_a_build_whose_scores_died_beside_boxes_is_flagged_and_never_recommended
     """One scale for the whole tensor leaves nothing of numbers from 0 to 1 beside numbers up to 640."""
     rng = np.random.default_rng(0)
     weight = np.abs(rng.normal(size=(8, 5))) * [640, 640, 640, 640, 1]
-    run = compare([weight], rng.random((2 * COUNT, 8)), None, judging=Judging(task="deviation"), flag_drop=2)
+    run = compare([weight], rng.random((2 * COUNT, 8)), None, judging=Judging(task="deviation"), flag_drop=100)
     row = run.row(TENSOR)
     assert [flag.code for flag in row.flags] == ["dead_channel"]
     told = "output (channel 4 of 5 on axis 1) is constant in this build but varies in the float32"

@@ -49,7 +49,7 @@ class Counting(InlineExecutor):
 def compare(model_file, dataset, fake_engine, tmp_path):
     def run(*recipes, seeds=4, stop_at="", break_at="", overwrite=False, **fields):
         request, form = make_request(
-            model_file, "tiny", recipes=recipes, engine_names=("fake",), calibration_seeds=seeds,
+            model_file, "tiny", recipes=recipes, engines=("fake",), calibration_seeds=seeds,
             **({"calibration_size": 100, "targets": ("host",), "margin": "20", "bench_seconds": 0} | fields),
         )  # fmt: skip
         store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))

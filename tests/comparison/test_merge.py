@@ -27,7 +27,7 @@ OTHER = "fake:s8u8-per_channel-minmax"
 def compare(model_file, dataset, fake_engine, tmp_path):
     def run():
         request, form = make_request(
-            model_file, "tiny", engine_names=["fake"], calibration_size=100, targets=["host"], margin="10",
+            model_file, "tiny", engines=["fake"], calibration_size=100, targets=["host"], margin="10",
             bench_seconds=0,
         )  # fmt: skip
         store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))

@@ -55,7 +55,7 @@ def other_cpu(tmp_path):
 def compare(model_file, dataset, fake_engine, tmp_path):
     def run(*recipes, targets=(), samples=200, data=dataset, host=None, broken="", margin="10"):
         request, form = make_request(
-            model_file, "tiny", recipes=recipes, engine_names=("fake",), calibration_size=100, targets=targets,
+            model_file, "tiny", recipes=recipes, engines=("fake",), calibration_size=100, targets=targets,
             target_samples=samples, margin=margin, bench_seconds=0,
         )  # fmt: skip
         host = host or this_host()

@@ -37,9 +37,7 @@ def compare(model_file, dataset, fake_engine, tmp_path, monkeypatch):
 
     def run(fresh=InlineExecutor, **fields):
         asked = {"calibration_size": 50, "targets": ("host",), "margin": "20", "bench_seconds": 20}
-        request, form = make_request(
-            model_file, "tiny", recipes=(PLAIN, OTHER), engine_names=("fake",), **(asked | fields)
-        )
+        request, form = make_request(model_file, "tiny", recipes=(PLAIN, OTHER), engines=("fake",), **(asked | fields))
         store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
         run.store = store
         comparison = Comparison(store, this_host(), InlineExecutor(), 1, Silent(), fresh)

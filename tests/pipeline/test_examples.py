@@ -23,7 +23,7 @@ PETS = Classification(classes=("cat", "dog"))
 @pytest.fixture
 def store(tmp_path, model_file):
     """A run of three rows over 40 samples; both quantized ones predict otherwise than the float32 on the last 20."""
-    request, form = make_request(model_file, "tiny", engine_names=["onnxruntime"], calibration_size=10)
+    request, form = make_request(model_file, "tiny", engines=["onnxruntime"], calibration_size=10)
     store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
     versus = {
         "baseline": OWN, "drop": 0.0, "drop_interval": (0, 0), "flips": 20, "only_baseline": 0, "only_row": 0,

@@ -10,7 +10,6 @@ from bitpick.pipeline.offers import check_offered, offers
 from bitpick.pipeline.request import check_recipe, make_request
 from bitpick.pipeline.request import settled as settled_by
 from bitpick.recipe import Recipe
-from bitpick.schema.judging import Judging
 from bitpick.targets.host import this_host
 from bitpick.tasks.classification import Classification
 from bitpick.tasks.deviation import Deviation
@@ -27,7 +26,7 @@ def model(form: Format) -> Model:
     ("fields", "says"),
     [
         ({"preset": "standart"}, "did you mean standard?"),
-        ({"engine_names": ["onnxruntme"]}, "did you mean onnxruntime?"),
+        ({"engines": ["onnxruntme"]}, "did you mean onnxruntime?"),
         ({"recipes": ["onnxruntme:float32"]}, "did you mean onnxruntime?"),
         ({"recipes": ["onnxruntime:s8u8"]}, "needs a granularity"),
         ({"recipes": ["onnxruntime:s8u8-per_channel-mse"]}, "calibration mse with s8u8: it has minmax, moving_average"),
@@ -51,8 +50,13 @@ def test_the_digest_is_of_what_changes_the_result(model_file, tmp_path):
     copy = tmp_path / "elsewhere.onnx"
     copy.write_bytes(model_file.read_bytes())
     assert digest(copy) == first
-    changes = [{"seed": 1}, {"preset": "basic"}, {"calibration_size": 5}, {"flag_drop": 0.1}, {"min_accuracy": 0.5}]
+    changes = [{"seed": 1}, {"preset": "basic"}, {"calibration_size": 5}, {"bench_seconds": 5}, {"target_samples": 7}]
     assert len({first, *(digest(**change) for change in changes)}) == len(changes) + 1
+    verdicts = [
+        {"flag_drop": 10}, {"min_accuracy": 0.5}, {"alpha": 0.01}, {"margin": "2%"}, {"selection": "cross-fit"},
+        {"max_drop": 1}, {"max_size": 100}, {"max_latency_ratio": 0.5}, {"jobs": 3}, {"timeout": 5},
+    ]  # fmt: skip
+    assert {digest(**verdict) for verdict in verdicts} == {first}
     copy.write_bytes(model_file.read_bytes() + b"\x00")
     assert digest(copy) != first
 
@@ -80,11 +84,11 @@ def test_the_margin_is_the_tasks_own_where_the_user_says_none(model_file):
 
 
 def test_how_builds_are_judged_is_part_of_the_request(model_file):
-    by = [make_request(model_file, "tiny", judging=each)[0] for each in (None, Judging(), Judging(metric="rmse"))]
-    assert by[0].sha256 == by[1].sha256 != by[2].sha256
-    assert by[2].judging.metric == "rmse"
+    plain, judged = make_request(model_file, "tiny")[0], make_request(model_file, "tiny", metric="rmse")[0]
+    assert plain.sha256 != judged.sha256
+    assert judged.judging.metric == "rmse"
     with pytest.raises(RequestError, match="no metric 'rsme'"):
-        make_request(model_file, "tiny", judging=Judging(metric="rsme"))
+        make_request(model_file, "tiny", metric="rsme")
 
 
 @pytest.fixture
@@ -129,7 +133,7 @@ def test_full_has_what_the_others_have(model_file, installed):
 
 
 def test_engines_narrow_a_preset(model_file, installed):
-    assert {i.partition(":")[0] for i in ids(model_file, preset="basic", engine_names=["keras"])} == {"keras"}
+    assert {i.partition(":")[0] for i in ids(model_file, preset="basic", engines=["keras"])} == {"keras"}
 
 
 def test_recipes_bring_the_baseline_of_their_engine_once(model_file):
@@ -162,13 +166,13 @@ def test_a_recipe_of_no_capability_is_refused():
 
 
 def test_an_engine_that_a_preset_has_no_recipe_of_is_named_with_the_presets_that_have(model_file):
-    asked, form = make_request(model_file, "tiny", preset="basic", engine_names=["onnxruntime", "litert"])
+    asked, form = make_request(model_file, "tiny", preset="basic", engines=["onnxruntime", "litert"])
     with pytest.raises(RecipeError, match="the preset basic has no quantized recipe of litert") as raised:
         check_offered(asked, model(form), this_host())
     assert raised.value.mend == "take --preset standard or full"
-    asked, form = make_request(model_file, "tiny", engine_names=["onnxruntime", "litert"])
+    asked, form = make_request(model_file, "tiny", engines=["onnxruntime", "litert"])
     check_offered(asked, model(form), this_host())
-    asked, form = make_request(model_file, "tiny", engine_names=["keras"])
+    asked, form = make_request(model_file, "tiny", engines=["keras"])
     with pytest.raises(RecipeError, match="the preset standard has no quantized recipe of keras") as raised:
         check_offered(asked, model(form), this_host())
     assert raised.value.mend == "name another engine beside it"

@@ -17,6 +17,7 @@ from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.listener import Listener, Silent
 from bitpick.pipeline.request import job_limits, new_run
 from bitpick.recipe import Recipe
+from bitpick.schema.groups import Work
 from bitpick.targets.host import this_host
 
 
@@ -87,7 +88,7 @@ def diagnose(
         data_options=read.options.said,
         accept_baseline=accept_baseline,
     )
-    limits = job_limits(timeout, memory_limit)
+    limits = job_limits(Work(timeout=timeout, memory_limit=memory_limit))
     host = this_host()
     folder = Path(out or Path("runs") / f"diagnose-{source.stem}-{asked.file_name}-{request.sha256[:8]}")
     # One engine, one worker: it has all the cores.

@@ -28,23 +28,6 @@ Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="The run directory; the same request continues in its own.")
 ]
 
-Task = Annotated[
-    str | None,
-    typer.Option(help="classification, multilabel, regression, reconstruction, anomaly, agreement or deviation."),
-]
-Metric = Annotated[
-    str | None, typer.Option(help="A metric of the task, such as rmse, or a function of yours, as module:function.")
-]
-Unit = Annotated[str | None, typer.Option(help="The unit of the metric's values.")]
-LowerIsBetter = Annotated[
-    bool | None, typer.Option("--lower-is-better/--higher-is-better", help="Which way a metric of yours goes.")
-]
-CalibrationSize = Annotated[
-    int, typer.Option(help="Number of calibration samples; by default 1,000, or all there are.")
-]
-Seed = Annotated[int, typer.Option(help="Seed of the calibration draw.")]
-Timeout = Annotated[float | None, typer.Option(help="End a job after so many seconds; its row fails.")]
-MemoryLimit = Annotated[float | None, typer.Option(help="End a job past so many gigabytes; its row fails.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace another request's run in --out.")]
 AcceptBaseline = Annotated[
     bool, typer.Option("--accept-baseline", help="Go on with a float model that makes no sense of the data.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import typing
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+
+from bitpick.commands.signatures import with_parameters
 
 DataSaid = Any
 """What a command gets: the options that were said, by name. Typer never sees it."""
@@ -40,19 +41,11 @@ def _flags(
 
 
 def reads_data(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command these options, which it gets as one: a dict `data_options` of those that were said."""
-    own, flags = inspect.signature(function), inspect.signature(_flags)
+    """Give a command these options, which it gets as one: a dict `data_options` of those that were given."""
+    hints = typing.get_type_hints(_flags, include_extras=True)
+    added = [each.replace(annotation=hints[name]) for name, each in inspect.signature(_flags).parameters.items()]
 
-    @functools.wraps(function)
-    def with_options(**given: Any) -> None:
-        said = {name: value for name in flags.parameters if (value := given.pop(name)) not in (None, False)}
-        function(**given, data_options=said)
+    def given(values: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in values.items() if value not in (None, False)}
 
-    hints = typing.get_type_hints(function, include_extras=True) | typing.get_type_hints(_flags, include_extras=True)
-    kept = [each for name, each in own.parameters.items() if name != "data_options"]
-    at = [each.name for each in kept].index("data") + 1
-    whole = [each.replace(annotation=hints[each.name]) for each in (*kept[:at], *flags.parameters.values(), *kept[at:])]
-    # Both are what typer reads.
-    with_options.__signature__ = own.replace(parameters=whole)  # type: ignore[attr-defined]
-    with_options.__annotations__ = {each.name: each.annotation for each in whole}
-    return with_options
+    return with_parameters(function, "data_options", "data", added, given)

@@ -9,24 +9,22 @@ import typer
 from bitpick.commands import printing
 from bitpick.commands.app import (
     AcceptBaseline,
-    CalibrationSize,
     Data,
     Json,
     KerasBuilder,
-    MemoryLimit,
     ModelPath,
     Out,
     Overwrite,
-    Seed,
     StateDict,
-    Timeout,
     TrustModel,
     command,
 )
 from bitpick.commands.data_options import DataSaid, reads_data
+from bitpick.commands.settings_options import Said, takes
 
 
 @command
+@takes("calibration_size", "seed", "timeout", "memory_limit")
 @reads_data
 def diagnose(
     model: ModelPath,
@@ -36,16 +34,13 @@ def diagnose(
     samples: Annotated[int, typer.Option(help="How many evaluation samples each layer is measured on.")] = 2000,
     layers: Annotated[int, typer.Option(help="How many layers get builds of their own, the noisiest ones.")] = 24,
     apply: Annotated[bool, typer.Option("--apply", help="Run the next recipe, too.")] = False,
-    calibration_size: CalibrationSize = 1000,
-    seed: Seed = 0,
-    timeout: Timeout = None,
-    memory_limit: MemoryLimit = None,
     overwrite: Overwrite = False,
     accept_baseline: AcceptBaseline = False,
     trust_model: TrustModel = False,
     keras_builder: KerasBuilder = None,
     state_dict: StateDict = None,
     json: Json = False,
+    settings: Said = None,
     data_options: DataSaid = None,
 ) -> None:
     """Find out which layers of a quantized build hurt, and what to try next."""
@@ -63,13 +58,10 @@ def diagnose(
             samples=samples,
             layers=layers,
             apply=apply,
-            calibration_size=calibration_size,
-            seed=seed,
-            timeout=timeout,
-            memory_limit=memory_limit,
             overwrite=overwrite,
             accept_baseline=accept_baseline,
             listener=listener,
             progress=printing.progress(),
+            **settings,
         )
     printing.show(done, json)

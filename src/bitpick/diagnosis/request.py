@@ -14,7 +14,9 @@ from bitpick.models.model import Format
 from bitpick.models.source import Source
 from bitpick.pipeline.request import make_request
 from bitpick.recipe import Recipe
+from bitpick.schema.groups import Builds, Calibration, Targets, Timing
 from bitpick.schema.run import RequestRecord
+from bitpick.schema.settings import Settings
 
 DEFAULT_SAMPLES = 2000
 DEFAULT_LAYERS = 24
@@ -57,18 +59,13 @@ def make_diagnosis(
     for what, value in (("samples", samples), ("layers", layers)):
         if value < 1:
             raise RequestError(f"the number of {what} {value} is out of range", expected="at least 1")
-    request, model_format = make_request(
-        model,
-        data,
-        recipes=(named,),
-        targets=("host",),
-        target_samples=samples,
-        calibration_size=calibration_size,
-        seed=seed,
-        bench_seconds=0,
-        data_options=data_options,
-        accept_baseline=accept_baseline,
+    settings = Settings(
+        builds=Builds(recipes=(named,)),
+        calibration=Calibration(calibration_size, seed),
+        targets=Targets(("host",), samples),
+        timing=Timing(0),
     )
+    request, model_format = make_request(model, data, settings, data_options, accept_baseline)
     check(recipe)
     digest = hashlib.sha256(f"diagnose {request.sha256}".encode()).hexdigest()
     return request.model_copy(update={"sha256": digest}), model_format

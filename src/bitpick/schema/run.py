@@ -16,6 +16,7 @@ from bitpick.schema.diagnosis import Diagnosis, Example
 from bitpick.schema.evidence import Accuracy, Fidelity, Finding, Metric, Unoptimized, VersusBaseline, VersusNative
 from bitpick.schema.failure import Failure
 from bitpick.schema.fingerprint import Coverage, Fingerprint
+from bitpick.schema.groups import Selection
 from bitpick.schema.hop import Hop
 from bitpick.schema.judging import Judging
 from bitpick.schema.robustness import Fold, OverDraws
@@ -26,7 +27,6 @@ SCHEMA_VERSION = 1
 State = Literal["running", "complete", "interrupted", "failed"]
 Status = Literal["ok", "failed", "unsupported"]
 Measured = Literal["native", "emulated", "imported"]
-Selection = Literal["simultaneous", "cross-fit"]
 FlagCode = Literal[
     "drop",
     "min_accuracy",

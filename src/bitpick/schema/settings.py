@@ -1,0 +1,90 @@
+"""All options of a comparison, as one value."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from bitpick.errors import RequestError
+from bitpick.recipe import did_you_mean
+from bitpick.schema.groups import GROUPS, Builds, Calibration, Claims, Flags, Limits, Metric, Targets, Timing, Work
+from bitpick.schema.option import Effect, Group, options
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All options of a comparison, in groups.
+
+    Raises:
+        RequestError: an option has a value that it cannot have.
+    """
+
+    builds: Builds = field(default_factory=Builds)
+    calibration: Calibration = field(default_factory=Calibration)
+    targets: Targets = field(default_factory=Targets)
+    metric: Metric = field(default_factory=Metric)
+    claims: Claims = field(default_factory=Claims)
+    limits: Limits = field(default_factory=Limits)
+    flags: Flags = field(default_factory=Flags)
+    timing: Timing = field(default_factory=Timing)
+    work: Work = field(default_factory=Work)
+
+    def __post_init__(self) -> None:
+        if self.limits.max_latency_ratio is not None and not self.timing.bench_seconds:
+            raise RequestError("a limit on latency ratios needs measured times", expected="no --no-bench beside it")
+
+    def __iter__(self) -> Iterator[Group]:
+        """The groups."""
+        return (getattr(self, each.name) for each in dataclasses.fields(self))
+
+    def but(self, **flat: Any) -> Self:
+        """These settings, with some options changed.
+
+        Args:
+            flat: the new values, by the names of the options; sequences become tuples.
+
+        Raises:
+            TypeError: there is no such option.
+            RequestError: an option has a value that it cannot have.
+        """
+        left = {name: tuple(value) if isinstance(value, (list, tuple)) else value for name, value in flat.items()}
+        changed: dict[str, Any] = {}
+        for each in dataclasses.fields(self):
+            group = getattr(self, each.name)
+            mine = {name: left.pop(name) for name in options(type(group)) if name in left}
+            if mine:
+                changed[each.name] = dataclasses.replace(group, **mine)
+        if left:
+            name, known = next(iter(left)), [name for group in GROUPS for name in options(group)]
+            raise TypeError(f"there is no option {name!r}: {did_you_mean(name, known)}")
+        return dataclasses.replace(self, **changed)
+
+    def recorded(self, *effects: Effect) -> Mapping[str, Any]:
+        """The values of the options with one of these effects, as run.json has them."""
+        return {
+            name: option.recorded(getattr(group, name))
+            for group in self
+            for name, option in options(type(group)).items()
+            if option.effect in effects
+        }
+
+
+def with_options(function: Callable[..., Any], names: Iterable[str] | None = None) -> inspect.Signature:
+    """The signature of a function with the options in the place of its last parameter, which takes any keyword.
+
+    Args:
+        function: the function.
+        names: of the options; by default all of them.
+    """
+    own = inspect.signature(function)
+    wanted = None if names is None else set(names)
+    found = [
+        inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=each.type)
+        for group in GROUPS
+        for each in dataclasses.fields(group)  # type: ignore[arg-type]
+        if wanted is None or each.name in wanted
+    ]
+    return own.replace(parameters=[*list(own.parameters.values())[:-1], *found])

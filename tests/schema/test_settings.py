@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import dataclasses
+import inspect
+
+import pytest
+import typer
+
+import bitpick
+from bitpick.cli import app
+from bitpick.errors import RequestError
+from bitpick.schema.groups import GROUPS, Claims
+from bitpick.schema.option import options
+from bitpick.schema.run import RequestRecord
+from bitpick.schema.settings import Settings
+
+NAMES = [name for group in GROUPS for name in options(group)]
+
+
+def test_each_option_is_declared_once():
+    assert len(NAMES) == len(set(NAMES))
+    assert all(option.help.endswith(".") for group in GROUPS for option in options(group).values())
+
+
+def test_the_command_line_and_the_signature_follow():
+    command = typer.main.get_command(app).commands["compare"]
+    said = {parameter.name: parameter for parameter in command.params}
+    assert set(NAMES) <= said.keys()
+    signature = inspect.signature(bitpick.compare)
+    assert set(NAMES) <= signature.parameters.keys()
+    for group in GROUPS:
+        for field in dataclasses.fields(group):
+            assert said[field.name].help == options(group)[field.name].help
+            assert signature.parameters[field.name].default == field.default
+            assert said[field.name].default in (field.default, None)
+
+
+def test_run_json_has_all_that_change_results():
+    recorded = Settings().recorded("builds", "verdict").keys()
+    judged = {"task", "metric", "unit", "lower_is_better"}
+    assert recorded - judged <= RequestRecord.model_fields.keys()
+    assert "jobs" not in recorded
+
+
+def test_units_of_people_become_those_of_run_json():
+    found = Settings().but(max_drop=0.5, max_size=100.0004, flag_drop=2, recipes=["a:b"]).recorded("builds", "verdict")
+    assert (found["max_drop"], found["max_size"], found["flag_drop"]) == (0.005, 100_000, 0.02)
+    assert found["recipes"] == ["a:b"]
+    assert found["min_accuracy"] is None
+
+
+def test_settings_are_a_value():
+    first = Settings()
+    second = first.but(alpha=0.01)
+    assert (first.claims.alpha, second.claims.alpha) == (0.05, 0.01)
+    assert second == Settings(claims=Claims(alpha=0.01))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        first.claims.alpha = 0.5
+
+
+@pytest.mark.parametrize(
+    ("flat", "says"),
+    [
+        ({"alpha": 0.7}, "the level 0.7 is out of range\nexpected: above 0, at most 0.5"),
+        ({"seed": -1}, "the seed -1 is negative"),
+        ({"calibration_seeds": 0}, "at least 1, the one draw that every build is made from"),
+        ({"selection": "cross_fit"}, "did you mean cross-fit?"),
+        ({"preset": "standart"}, "did you mean standard?"),
+        ({"max_size": -1.0}, "the largest size -1 is out of range"),
+        ({"flag_drop": 101.0}, "percentage points from 0 to 100"),
+        ({"min_accuracy": 1.5}, "a fraction from 0 to 1"),
+        ({"bench_seconds": float("inf")}, "the seconds for timing inf are out of range"),
+        ({"jobs": 0}, "the number of jobs 0 is out of range"),
+        ({"max_latency_ratio": 0.5, "bench_seconds": 0}, "a limit on latency ratios needs measured times"),
+    ],
+)
+def test_what_cannot_be_is_refused(flat, says):
+    with pytest.raises(RequestError) as error:
+        Settings().but(**flat)
+    assert says in str(error.value)
+
+
+def test_an_option_that_there_is_not():
+    with pytest.raises(TypeError, match="no option 'aplha': did you mean alpha"):
+        Settings().but(aplha=0.1)
