@@ -19,7 +19,7 @@ from bitpick.datasets.sampling import draw
 from bitpick.engines.registry import engine
 from bitpick.executors.pool import Worker
 from bitpick.models.model import Format
-from bitpick.pipeline.job import FUNCTIONS
+from bitpick.pipeline.build_job import FUNCTIONS
 from bitpick.recipe import Recipe
 from bitpick.targets.host import this_host
 from parts import pictures

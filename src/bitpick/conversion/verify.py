@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.conversion import rounding
-from bitpick.conversion.hop import Hop
 from bitpick.errors import ConversionError
 from bitpick.library_errors import telling_line
 from bitpick.preprocessing import Arrays
@@ -23,12 +22,16 @@ RunExact = Callable[[NDArray[np.int64]], Arrays]
 
 
 def compare(
-    hop: Hop, reference: Arrays, outputs: Arrays, run_exact: RunExact | None = None, classes: bool = False
+    sides: tuple[str, str],
+    reference: Arrays,
+    outputs: Arrays,
+    run_exact: RunExact | None = None,
+    classes: bool = False,
 ) -> HopRecord:
-    """Compare what both sides of a hop computed for the same samples.
+    """Compare what both sides of a hop, or of a pass, computed for the same samples.
 
     Args:
-        hop: the conversion.
+        sides: the forms that it leads from and to.
         reference: each output of its source, of shape (n, …), float32.
         outputs: those of its target, of the same shapes.
         run_exact: gives what the graph computes in float64 for some of the samples, the first of them at least; called
@@ -42,9 +45,9 @@ def compare(
     found = rounding.differences(reference, outputs)
     worst = max(found, key=lambda each: each.worst / each.bound)
     record = HopRecord(
-        name=hop.name,
-        source=hop.source,
-        target=hop.target,
+        name=" → ".join(sides),
+        source=sides[0],
+        target=sides[1],
         samples=len(reference[0]),
         max_abs_diff=_finite(worst.largest),
         rms_diff=_finite(worst.rms),
@@ -59,10 +62,10 @@ def compare(
     try:
         exact = run_exact(which)
         which = which[: len(exact[0])]
-        sides = rounding.exactness(tuple(e[which] for e in reference), tuple(e[which] for e in outputs), exact)
+        exactness = rounding.exactness(tuple(e[which] for e in reference), tuple(e[which] for e in outputs), exact)
     except Exception as error:  # noqa: BLE001 - no operator that is missing there may end a run that is sound
         return record.model_copy(update={"no_exact": telling_line(error)})
-    decisive = min(sides, key=lambda each: each.passed)
+    decisive = min(exactness, key=lambda each: each.passed)
     told = Exact(samples=len(which), source=decisive.reference, target=decisive.outputs)
     return record.model_copy(update={"exact": told, "passed": decisive.passed})
 

@@ -129,7 +129,7 @@ class Diagnosing(Comparison):
         inside = told(
             "insides",
             source=source,
-            form=form,
+            form=form.base,
             recipe=recipe,
             folder=self.directory.build(recipe.id),
             samples=inputs.check.head(INSIDE_SAMPLES),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bitpick.passes.registry import passes
 from bitpick.recipe import Recipe
 
 
@@ -52,7 +53,7 @@ class Capability:
             if has not in can:
                 return f"{what} {has or 'none'} with {recipe.dtypes}: it has {', '.join(c or 'none' for c in can)}"
         for option, value in recipe.options.items():
-            if option not in self.options:
+            if option not in self.options and option not in passes():
                 known = f"it has {', '.join(sorted(self.options))}" if self.options else "it has none"
                 return f"the option {option} with {recipe.dtypes}: {known}"
             if value:

@@ -19,6 +19,7 @@ from bitpick.engines.insides import Insides
 from bitpick.errors import EngineError
 from bitpick.models.interface import Interface
 from bitpick.models.model import Format, Model
+from bitpick.passes.registry import passes_of
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import DTYPES, Recipe, baseline
 from bitpick.schema.evidence import FindingCode
@@ -163,6 +164,8 @@ class Engine(ABC):
         """Why the engine cannot do a recipe, by its capabilities; None where it can."""
         if recipe == baseline(self.name):
             return None
+        if recipe.kind == "baseline" and (wanted := passes_of(recipe)):
+            return f"{recipe.dtypes} is the model as it is, and {wanted[0]} prepares it to be quantized"
         if recipe.exclude and recipe.kind == "baseline":
             return f"{recipe.dtypes} quantizes nothing: there is nothing to exclude"
         if recipe.exclude and not self.scopes:

@@ -39,6 +39,50 @@ class Format(StrEnum):
         }
         return suffixes.get(self, ".onnx")
 
+    @property
+    def base(self) -> Format:
+        """Itself: it is the form of a graph that no pass prepared, see `PreparedForm`."""
+        return self
+
+    @property
+    def passes(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+
+class PreparedForm(str):
+    """A form of a model whose graph passes prepared, as it is named in run.json: `onnx+equalize`."""
+
+    __slots__ = ()
+
+    @property
+    def base(self) -> Format:
+        """The format of its file."""
+        return Format(self.partition("+")[0])
+
+    @property
+    def passes(self) -> tuple[str, ...]:
+        """The passes, in the order in which they were applied."""
+        return tuple(self.split("+")[1:])
+
+    @property
+    def suffix(self) -> str:
+        """See `Format.suffix`."""
+        return self.base.suffix
+
+
+Form = Format | PreparedForm
+
+
+def form_of(name: str) -> Form:
+    """The form with this name."""
+    return PreparedForm(name) if "+" in name else Format(name)
+
+
+def prepared(form: Format, passes: Sequence[str]) -> Form:
+    """A form of the graph that passes prepared."""
+    return PreparedForm("+".join([form, *passes])) if passes else form
+
 
 @dataclass(frozen=True)
 class Tensor:

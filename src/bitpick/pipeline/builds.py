@@ -16,7 +16,7 @@ from bitpick.errors import BitpickError, OutputError, RecipeError
 from bitpick.executors.executor import Executor
 from bitpick.executors.pool import WorkerPool
 from bitpick.measures import size
-from bitpick.models.model import Format, Model
+from bitpick.models.model import Format, Model, form_of
 from bitpick.models.source import Source
 from bitpick.pipeline import hops, logs, plan, schedule, suspicions
 from bitpick.pipeline.build_job import open_build
@@ -87,7 +87,7 @@ def convert(
                 raise result
             return result
 
-        given = [found.format, *map(Format, shop.run.model.forms)]
+        given = [found.format, *map(form_of, shop.run.model.forms)]
         jobs = plan.conversions([target], inputs, shop.directory, given)
         schedule.run(jobs, shop.runner, 1, listener.started, vital)
         with _in_place(out) as partial:

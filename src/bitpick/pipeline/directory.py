@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from bitpick.artifacts.watch import Watch
 from bitpick.errors import OutputError
-from bitpick.models.model import Format
+from bitpick.models.model import Form
 from bitpick.pipeline.arrays import read_array, read_outputs
 from bitpick.pipeline.build_job import predictions_file
 from bitpick.preprocessing import Arrays
@@ -209,11 +209,11 @@ class RunDirectory:
         """What the workers printed."""
         return self.root / "logs"
 
-    def form(self, form: Format) -> Path:
+    def form(self, form: Form) -> Path:
         """The file of a form that this run makes."""
         return self.root / "forms" / f"{form}{form.suffix}"
 
-    def outputs(self, form: Format) -> Path:
+    def outputs(self, form: Form) -> Path:
         """What a form gave for the samples that its hops are verified on."""
         return self.root / "forms" / f"{form}.outputs.npz"
 

@@ -19,10 +19,13 @@ from bitpick.datasets.activations import Activations
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Session, SessionSettings
 from bitpick.engines.registry import engine
+from bitpick.errors import Unsupported
 from bitpick.executors.executor import resolve
 from bitpick.measures import outputs
 from bitpick.models.model import Format
 from bitpick.models.onnx_traits import traits
+from bitpick.passes.graph_pass import Applied
+from bitpick.passes.registry import passes
 from bitpick.pipeline.arrays import read_outputs, save
 from bitpick.pipeline.job import Shapes
 from bitpick.preprocessing import Arrays
@@ -59,6 +62,29 @@ def convert(
     sized = {"shapes": shapes} if hops[0].sized else {}
     notes: list[str] | None = resolve(hops[0].convert)(str(source), str(out), **sized)
     return notes or []
+
+
+@validate_call
+def apply_pass(source: Path, name: str, out: Path) -> list[str]:
+    """Prepare a graph by a pass.
+
+    Args:
+        source: the clean graph, or one that other passes prepared.
+        name: the pass.
+        out: the file to write.
+
+    Returns:
+        What it did, in words.
+
+    Raises:
+        Unsupported: it has nothing to do in this graph.
+    """
+    applied: Applied = resolve(passes()[name].apply)(str(source), str(out))
+    if not applied.changed:
+        raise Unsupported(
+            f"{name} changes nothing in this model: {applied.why_not}", mend=f"leave +{name} out of the recipe"
+        )
+    return [f"{name} changed {len(applied.changed)} layer{'' if len(applied.changed) == 1 else 's'}"]
 
 
 @validate_call
@@ -108,8 +134,7 @@ def trace(function: str, source: Path, target: Path, inputs: Path, out: Path) ->
 
 @validate_call
 def verify(
-    source_format: Format,
-    target_format: Format,
+    sides: tuple[str, str],
     reference: Path,
     found: Path,
     graph: Path,
@@ -119,21 +144,18 @@ def verify(
     """Compare what both sides of a hop gave for the same samples. Whether it passed is in the record.
 
     Args:
-        source_format: what the hop reads.
-        target_format: what it writes.
+        sides: the forms that it leads from and to.
         reference: the outputs of its source, see `run_form`.
         found: those of its target.
         graph: an ONNX file of the same network, which is run in float64 where the sides differ.
         samples: the samples.
         classes: whether the first output has the scores of classes.
     """
-    hops = route(source_format, target_format)
-    assert hops is not None
 
     def exact(which: NDArray[np.int64]) -> Arrays:
         return tuple(float64.for_samples(graph, samples.at(which), samples.at_once(float64.PIECE, kept=True)))
 
-    return verification.compare(hops[0], read_outputs(reference), read_outputs(found), exact, classes)
+    return verification.compare(sides, read_outputs(reference), read_outputs(found), exact, classes)
 
 
 @validate_call

@@ -10,7 +10,8 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Engine
 from bitpick.engines.registry import engine, engines
 from bitpick.errors import ModelError
-from bitpick.models.model import Format, Signature, Tensor
+from bitpick.models.model import Form, Format, Signature, Tensor, prepared
+from bitpick.passes.registry import passes_of
 from bitpick.pipeline.form_job import FUNCTIONS
 from bitpick.pipeline.job import Job
 from bitpick.pipeline.running import Runner
@@ -30,18 +31,24 @@ def runner_of(form: Format) -> tuple[Engine, Recipe]:
     )
 
 
-def start_form(recipe: Recipe, source: Format) -> Format | None:
-    """The format that a recipe starts from: the first it accepts that a route leads to; None where none does."""
-    accepted = engine(recipe.engine).form(recipe)
-    return next((form for form in accepted if route(source, form) is not None), None)
+def start_form(recipe: Recipe, source: Format) -> Form | None:
+    """The form that a recipe starts from: the first it accepts that a route leads to; None where none does.
+
+    Passes prepare the clean graph, so that a recipe with some starts from what that leads to.
+    """
+    accepted, wanted = engine(recipe.engine).form(recipe), passes_of(recipe)
+    if wanted and route(source, Format.ONNX) is None:
+        return None
+    start = Format.ONNX if wanted else source
+    return next((prepared(form, wanted) for form in accepted if route(start, form) is not None), None)
 
 
 def unreachable(recipe: Recipe, source: Format) -> str | None:
     """Why a recipe cannot start from a model of this format; None where it can."""
     if start_form(recipe, source) is not None:
         return None
-    wanted = " or ".join(engine(recipe.engine).form(recipe))
-    return f"it starts from {wanted}, and no conversion goes there from {source}"
+    wanted, start = " or ".join(engine(recipe.engine).form(recipe)), "the clean graph" if passes_of(recipe) else source
+    return f"it starts from {wanted}, and no conversion goes there from {start}"
 
 
 def signature_of(raw: Path, runner: Runner, environment: str) -> Signature:

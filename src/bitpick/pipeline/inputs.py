@@ -12,7 +12,7 @@ from bitpick.conversion.route import route
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.registry import engine
 from bitpick.models.interface import Interface
-from bitpick.models.model import Format, Signature
+from bitpick.models.model import Form, Format, Signature
 from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.forms import start_form
 from bitpick.recipe import Recipe
@@ -54,7 +54,8 @@ class Inputs:
     def interface_of(self, recipe: Recipe) -> Interface:
         """What a deployer must know of a recipe's build; one that is `sized` takes samples of one shape."""
         form = start_form(recipe, self.format)
-        sized = form is not None and any(hop.sized for hop in route(self.format, form) or ())
+        start = Format.ONNX if form is not None and form.passes else self.format
+        sized = form is not None and any(hop.sized for hop in route(start, form.base) or ())
         return self.interfaces[1 if sized or engine(recipe.engine).sized else 0]
 
     @property
@@ -67,6 +68,6 @@ class Inputs:
         """The shape of one sample of each output."""
         return [tensor.shape for tensor in self.signature.outputs]
 
-    def path(self, form: Format, directory: RunDirectory) -> Path:
+    def path(self, form: Form, directory: RunDirectory) -> Path:
         """The file of a form: the user's own, or one that the run makes."""
         return self.source if form == self.format else directory.form(form)

@@ -12,7 +12,7 @@ from bitpick.conversion.hop import Hop
 from bitpick.conversion.route import route
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.registry import engine
-from bitpick.models.model import Format, Model
+from bitpick.models.model import Form, Format, Model, prepared
 from bitpick.pipeline import build_job, form_job, inspect_job
 from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.forms import runner_of, start_form
@@ -26,25 +26,39 @@ VERIFICATION_SAMPLES = 128
 
 
 def conversions(
-    targets: Sequence[Format], inputs: Inputs, directory: RunDirectory, given: Sequence[Format] = ()
+    targets: Sequence[Form], inputs: Inputs, directory: RunDirectory, given: Sequence[Form] = ()
 ) -> list[Job]:
-    """Jobs that bring the model into other formats, each hop verified.
+    """Jobs that bring the model into other forms, each step verified.
 
     Args:
-        targets: the formats wanted.
+        targets: the forms wanted.
         inputs: the run's inputs.
         directory: where the files go.
-        given: formats that are there, verified, beside the source.
+        given: forms that are there, verified, beside the source.
 
     Returns:
-        The jobs. `verify:<format>` is the last for each hop; its subject is the hop's name.
+        The jobs. `verify:<form>` is the last for each step.
     """
     jobs: dict[str, Job] = {}
     for target in targets:
-        for hop in route(inputs.format, target) or ():
-            if hop.target not in given:
-                jobs |= {job.id: job for job in _hop_jobs(hop, inputs, directory, given)}
+        for source, form, hop in _steps(inputs.format, target):
+            if form not in given:
+                job = _step(source, form, hop, inputs, directory, given)
+                jobs |= {each.id: each for each in _verified(source, form, job, inputs, directory)}
     return list(jobs.values())
+
+
+def _steps(source: Format, target: Form) -> list[tuple[Form, Form, Hop | str]]:
+    """The way to a form: from where to where, by a hop or by the pass of that name."""
+    if not target.passes:
+        return [(hop.source, hop.target, hop) for hop in route(source, target.base) or ()]
+    steps = _steps(source, Format.ONNX)
+    for count, name in enumerate(target.passes):
+        sides = (prepared(Format.ONNX, target.passes[:done]) for done in (count, count + 1))
+        steps.append((next(sides), next(sides), name))
+    for hop in route(Format.ONNX, target.base) or ():
+        steps.append((prepared(hop.source, target.passes), prepared(hop.target, target.passes), hop))
+    return steps
 
 
 def convert(hop: Hop, source: Path, out: Path, samples: Samples | None, needs: tuple[str, ...] = ()) -> Job:
@@ -65,38 +79,50 @@ def convert(hop: Hop, source: Path, out: Path, samples: Samples | None, needs: t
     return Job(f"convert:{hop.target}", hop.environment, form_job.FUNCTIONS, "convert", payload, **made)  # type: ignore[arg-type]
 
 
-def _hop_jobs(hop: Hop, inputs: Inputs, directory: RunDirectory, given: Sequence[Format]) -> list[Job]:
-    source, target = inputs.path(hop.source, directory), inputs.path(hop.target, directory)
-    made = hop.source not in given and hop.source != inputs.format
-    before = (f"convert:{hop.source}",) if made else ()
-    conversion = convert(hop, source, target, inputs.calibration, before)
-    sides = [
-        run_form(hop.target, inputs, directory, needs=(conversion.id,)),
-        run_form(hop.source, inputs, directory, needs=before),
+def _step(
+    source: Form, target: Form, hop: Hop | str, inputs: Inputs, directory: RunDirectory, given: Sequence[Form]
+) -> Job:
+    """The job of one step."""
+    needs = () if source in given or source == inputs.format else (f"convert:{source}",)
+    start, out = inputs.path(source, directory), inputs.path(target, directory)
+    if isinstance(hop, str):
+        payload = {"source": start, "name": hop, "out": out}
+        environment = runner_of(Format.ONNX)[0].environment
+        job = Job("", environment, form_job.FUNCTIONS, "apply_pass", payload, ("out",), needs)
+    else:
+        job = convert(hop, start, out, inputs.calibration, needs)
+    return replace(job, id=f"convert:{target}", subject=f"{source} → {target}")
+
+
+def _verified(source: Form, target: Form, step: Job, inputs: Inputs, directory: RunDirectory) -> list[Job]:
+    """A step, and the jobs that compare what its sides compute."""
+    outputs = [
+        run_form(target, inputs, directory, needs=(step.id,)),
+        run_form(source, inputs, directory, needs=step.needs),
     ]
+    exact = Format.RAW_ONNX if target == Format.RAW_ONNX else Format.ONNX
     verify = Job(
-        f"verify:{hop.target}",
-        sides[0].environment,
+        f"verify:{target}",
+        outputs[0].environment,
         form_job.FUNCTIONS,
         "verify",
         {
-            "source_format": hop.source,
-            "target_format": hop.target,
-            "reference": directory.outputs(hop.source),
-            "found": directory.outputs(hop.target),
-            "graph": inputs.path(hop.target if hop.target == Format.RAW_ONNX else Format.ONNX, directory),
+            "sides": (source, target),
+            "reference": directory.outputs(source),
+            "found": directory.outputs(target),
+            "graph": inputs.path(exact, directory),
             "samples": inputs.calibration.head(VERIFICATION_SAMPLES),
             "classes": inputs.task.kind in ("classification", "agreement"),
         },
-        needs=tuple(side.id for side in sides),
-        subject=hop.name,
+        needs=tuple(each.id for each in outputs),
+        subject=step.subject,
     )
-    return [conversion, *sides, verify]
+    return [step, *outputs, verify]
 
 
-def run_form(form: Format, inputs: Inputs, directory: RunDirectory, needs: tuple[str, ...] = ()) -> Job:
+def run_form(form: Form, inputs: Inputs, directory: RunDirectory, needs: tuple[str, ...] = ()) -> Job:
     """The job that runs a form of the model on the samples that hops are verified on."""
-    runner, recipe = runner_of(form)
+    runner, recipe = runner_of(form.base)
     return Job(
         f"outputs:{form}",
         runner.environment,
@@ -131,7 +157,7 @@ def measured(trial: Trial, inputs: Inputs, made: Sequence[Job]) -> list[Job]:
     return jobs
 
 
-def built(trial: Trial, model: Model, inputs: Inputs, directory: RunDirectory, given: Collection[Format]) -> list[Job]:
+def built(trial: Trial, model: Model, inputs: Inputs, directory: RunDirectory, given: Collection[Form]) -> list[Job]:
     """Jobs that make a build from a calibration set; the last one makes it.
 
     Args:

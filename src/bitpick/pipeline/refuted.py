@@ -9,7 +9,7 @@ import numpy as np
 from bitpick.conversion import rounding, verify
 from bitpick.conversion.route import route
 from bitpick.errors import BitpickError, ConversionError
-from bitpick.models.model import Format
+from bitpick.models.model import Format, form_of
 from bitpick.pipeline import plan
 from bitpick.pipeline.arrays import read_outputs
 from bitpick.pipeline.form_job import FUNCTIONS
@@ -35,7 +35,7 @@ def explained(record: HopRecord, inputs: Inputs, shop: Workshop) -> ConversionEr
 def _unsteady(record: HopRecord, inputs: Inputs, shop: Workshop) -> str:
     """The form on a side of a hop that gives other outputs when it is run again; empty where both are steady."""
     outputs = shop.directory.outputs
-    for form in (Format(record.source), Format(record.target)):
+    for form in map(form_of, (record.source, record.target)):
         job = plan.run_form(form, inputs, shop.directory)
         again = outputs(form).with_suffix(".again.npz")
         try:
@@ -49,10 +49,11 @@ def _unsteady(record: HopRecord, inputs: Inputs, shop: Workshop) -> str:
 
 def _located(record: HopRecord, inputs: Inputs, shop: Workshop) -> tuple[str, float] | None:
     """The first node at which the sides of a failed hop differ, where it can be found."""
-    hops = route(Format(record.source), Format(record.target))
+    sides = form_of(record.source), form_of(record.target)
+    hops = route(sides[0].base, sides[1].base) if not sides[1].passes else None
     if not hops or hops[0].trace is None:
         return None
-    sides = []
+    computed = []
     batch = shop.directory.outputs(Format.ONNX).with_name("trace_inputs.npz")
     np.savez(batch, *next(inputs.calibration.head(4).batches(4)))
     for form, function in zip((hops[0].source, hops[0].target), hops[0].trace, strict=True):
@@ -70,5 +71,5 @@ def _located(record: HopRecord, inputs: Inputs, shop: Workshop) -> tuple[str, fl
         except BitpickError:
             return None
         with np.load(out) as arrays:
-            sides.append(dict(zip(names, (arrays[f"arr_{i}"] for i in range(len(names))), strict=True)))
-    return verify.first_difference(*sides)
+            computed.append(dict(zip(names, (arrays[f"arr_{i}"] for i in range(len(names))), strict=True)))
+    return verify.first_difference(*computed)

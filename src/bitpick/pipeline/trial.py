@@ -11,7 +11,7 @@ from typing import Literal
 from bitpick.datasets.dataset import Samples
 from bitpick.errors import BitpickError
 from bitpick.executors.executor import Outcome
-from bitpick.models.model import Format, Model
+from bitpick.models.model import Model, form_of
 from bitpick.pipeline import hops, plan, schedule
 from bitpick.pipeline.forms import start_form
 from bitpick.pipeline.inputs import Inputs
@@ -133,7 +133,7 @@ class ModelTrials:
 
     def run(self, trials: Sequence[Trial], told: Told) -> None:
         """Do trials, see `Trials.run`, with the conversions that they need before."""
-        given = [self._model.format, *map(Format, self._shop.run.model.forms)]
+        given = [self._model.format, *map(form_of, self._shop.run.model.forms)]
         recipes = [trial.recipe for trial in trials if trial.calibration is not None]
         wanted = {start_form(recipe, self._model.format): None for recipe in recipes}
         forms = [form for form in wanted if form is not None and form not in given]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bitpick.engines.capability import Capability
 from bitpick.engines.registry import engines
+from bitpick.passes.registry import passes
 from bitpick.recipe import Recipe
 
 _RANGES = {
@@ -30,7 +31,8 @@ def in_words(recipe: Recipe) -> str:
             parts.append("activations as 8-bit integers, in ranges found anew for every input while the model runs")
         else:
             parts.append(f"activations stay {recipe.activations}")
-    known = {name: text for block in _capabilities(recipe) for name, text in block.options.items()}
+    known = {name: each.help for name, each in passes().items()}
+    known |= {name: text for block in _capabilities(recipe) for name, text in block.options.items()}
     for name, value in sorted(recipe.options.items()):
         parts.append(f"{name}{f' = {value}' if value else ''}" + (f": {known[name]}" if name in known else ""))
     if recipe.exclude:

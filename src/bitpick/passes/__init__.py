@@ -1,0 +1,1 @@
+"""Float graphs that quantize better: one pass a file."""
