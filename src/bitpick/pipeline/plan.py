@@ -114,7 +114,7 @@ def _verified(source: Form, target: Form, step: Job, inputs: Inputs, directory: 
             "samples": inputs.calibration.head(VERIFICATION_SAMPLES),
             "classes": inputs.task.kind in ("classification", "agreement"),
         },
-        needs=tuple(each.id for each in outputs),
+        needs=(step.id, *(each.id for each in outputs)),
         subject=step.subject,
     )
     return [step, *outputs, verify]
