@@ -56,6 +56,7 @@ def test_every_recipe_in_the_docs_is_one(page):
 @pytest.mark.data
 @pytest.mark.frameworks
 @pytest.mark.usefixtures("no_emulator")
+@pytest.mark.shared_store
 def test_the_python_example_in_the_readme(cifar10, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (code,) = blocks(README, "python")

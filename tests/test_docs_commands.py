@@ -128,6 +128,7 @@ def test_a_command_parses(command):
 @pytest.mark.data
 @pytest.mark.frameworks
 @pytest.mark.parametrize("command", [each for each in COMMANDS if each not in (*PARSED, THE_RUN)])
+@pytest.mark.shared_store
 def test_a_command_runs(command, place):
     out = parsed(command).get("out")
     if out is not None and (place / out).exists():
@@ -169,6 +170,7 @@ TIMED = (
 @pytest.mark.frameworks
 @pytest.mark.usefixtures("no_emulator")
 @pytest.mark.parametrize("page", EXAMPLES)
+@pytest.mark.shared_store
 def test_a_python_example_runs(page, place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     for code in blocks(TEXTS[page], "python"):

@@ -84,6 +84,8 @@ TESTED_ELSEWHERE = {
     "commands/signatures": "schema/test_settings, test_cli_data",
     "commands/settings_options": "schema/test_settings",
     "api/caching": "test_cli",
+    "passes/graph_pass": "passes/test_registry",
+    "passes/graphs": "passes/test_equalize, passes/test_pool_as_mean",
     "schema/groups": "schema/test_settings",
     "schema/option": "schema/test_settings",
     "schema/margin": "pipeline/test_request",

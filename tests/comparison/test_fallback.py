@@ -65,7 +65,7 @@ def compare(model_file, dataset, use_engines, tmp_path):
     def run(engine, *recipes, preset="standard"):
         use_engines(OnnxRuntimeEngine(), engine)
         fields = {"calibration_size": 100, "targets": ("host",), "margin": "10", "bench_seconds": 0}
-        request, form = make_request(model_file, "tiny", preset, recipes, ("fake",), **fields)
+        request, form = make_request(model_file, "tiny", preset=preset, recipes=recipes, engines=("fake",), **fields)
         store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
         Comparison(store, this_host(), InlineExecutor(), 1, Silent()).compare(lambda _: dataset)
         return stores.read(store.root)

@@ -72,6 +72,7 @@ def drop(run: dict, row_id: str) -> float:
     return next(row for row in run["rows"] if row["id"] == row_id)["versus_baseline"]["drop"]
 
 
+@pytest.mark.shared_store
 def test_a_channel_that_takes_the_scale_of_all_others_gets_its_own(tmp_path):
     bad = sabotaged(tmp_path / "m.onnx", "first")
     recipe = "onnxruntime:u8u8-per_tensor-minmax+symmetric_weights"
@@ -89,6 +90,7 @@ def test_a_channel_that_takes_the_scale_of_all_others_gets_its_own(tmp_path):
     assert drop(done, found["applied"]) < 0.01
 
 
+@pytest.mark.shared_store
 def test_a_layer_that_no_scale_can_mend_is_left_in_float(tmp_path):
     bad = sabotaged(tmp_path / "m.onnx", "second")
     recipe = "onnxruntime:s8u8-per_channel-minmax"
@@ -112,6 +114,7 @@ def test_a_layer_that_no_scale_can_mend_is_left_in_float(tmp_path):
     assert rows[0]["flags"] == []
 
 
+@pytest.mark.shared_store
 def test_the_reference_model(mlperf_model, tmp_path):
     recipe = "onnxruntime:s8u8-per_channel-minmax"
     found = run("diagnose", mlperf_model, "--recipe", recipe, "--samples", 500, "--out", tmp_path / "r")["diagnosis"]

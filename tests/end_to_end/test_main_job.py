@@ -80,6 +80,7 @@ def test_signed_activations_say_which_convolutions_stay_in_float(basic):
     assert integer["flags"] == []
 
 
+@pytest.mark.shared_store
 def test_the_slow_row_is_flagged_and_explained(mlperf_model, tmp_path):
     slow, fast = "onnxruntime:s8s8-per_tensor-minmax+raw_graph", "onnxruntime:s8u8-per_channel-minmax+reduced_range"
     arguments = ("--recipe", slow, "--recipe", fast, "--target", "host", "--bench-seconds", 10)
@@ -117,6 +118,7 @@ def test_what_would_be_recommended_was_checked_on_a_cpu_without_vnni(basic):
     assert there[pick]["accuracy"]["total"] == 200
 
 
+@pytest.mark.shared_store
 def test_a_build_that_saturates_without_vnni_is_found_and_repaired(mlperf_model, tmp_path):
     from bitpick.targets.host import this_host
     from bitpick.targets.target import AVX2, VNNI
@@ -151,6 +153,7 @@ def test_the_model_is_described(basic):
     assert 12.4e6 < basic["model"]["macs"] < 12.6e6
 
 
+@pytest.mark.shared_store
 def test_a_recipe_is_judged_over_calibration_draws(mlperf_model, tmp_path):
     recipe = "onnxruntime:s8u8-per_channel-minmax"
     run = compare(
@@ -176,6 +179,7 @@ PUBLISHED = (
 )
 
 
+@pytest.mark.shared_store
 def test_the_published_comparison(basic, mlperf_model, tmp_path):
     """Keras's and PyTorch's rows of it are in `basic` too; test_request.py says what the preset has."""
     wanted = ("--preset", "reference", "--engine", "onnxruntime", "--target", "host")
@@ -286,6 +290,7 @@ def test_the_explanation_can_be_computed_again_from_the_run(bundled):
     assert f"{1e6 * pick['latency']['cpu_time']:.0f} µs of CPU time for one sample" in said
 
 
+@pytest.mark.shared_store
 def test_the_bundled_onnx_is_the_clean_graph_of_the_bundled_keras(bundled):
     """Two files of one model: their scores agree, and so does their accuracy in the table above."""
     from bitpick.api import bundled_model

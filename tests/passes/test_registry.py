@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from bitpick.engines.registry import engines
+from bitpick.executors.executor import resolve
+from bitpick.passes.registry import passes, passes_of
+from bitpick.recipe import Recipe
+
+
+def test_every_pass_can_be_applied_and_says_what_it_does():
+    assert set(passes()) >= {"equalize", "pool_as_mean"}
+    for name, each in passes().items():
+        assert each.name == name
+        assert callable(resolve(each.apply))
+        assert each.help
+        assert not each.help.endswith(".")
+
+
+def test_they_are_options_of_a_recipe():
+    recipe = Recipe.parse("onnxruntime:s8u8-per_channel-minmax+equalize+pool_as_mean+reduced_range")
+    assert passes_of(recipe) == ("equalize", "pool_as_mean")
+    assert passes_of(Recipe.parse("onnxruntime:s8u8-per_channel-minmax+reduced_range")) == ()
+
+
+@pytest.mark.parametrize("name", [name for name in engines() if name != "keras"])
+def test_every_engine_takes_them(name):
+    block = next(each for each in engines()[name].capabilities if "float32" not in each.dtypes)
+    dtypes = block.dtypes[0]
+    scheme = f"-{block.granularities[0]}-{block.calibrations[0]}" if block.granularities[0] else ""
+    recipe = Recipe.parse(f"{name}:{dtypes}{scheme}+equalize")
+    assert engines()[name].refusal(recipe) is None
+
+
+def test_the_float_model_is_not_prepared():
+    refusal = engines()["onnxruntime"].refusal(Recipe.parse("onnxruntime:float32+equalize"))
+    assert refusal == "float32 is the model as it is, and equalize prepares it to be quantized"
+
+
+def test_a_pass_is_a_flag():
+    refusal = engines()["onnxruntime"].refusal(Recipe.parse("onnxruntime:s8u8-per_channel-minmax+equalize=2"))
+    assert "a value for the option equalize, which is a flag" in refusal
