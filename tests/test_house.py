@@ -72,6 +72,7 @@ TESTED_ELSEWHERE = {
     "pipeline/plan": "comparison/test_compare",
     "pipeline/workshop": "comparison/test_compare",
     "pipeline/hops": "comparison/test_compare",
+    "pipeline/trials": "comparison/test_compare, comparison/test_draws",
     "pipeline/trial": "comparison/test_compare, comparison/test_draws",
     "pipeline/builds": "test_cli",
     "pipeline/evaluating": "test_cli, comparison/test_compare_tasks",

@@ -13,7 +13,8 @@ from bitpick.errors import BitpickError
 from bitpick.pipeline.build_job import predictions_file
 from bitpick.pipeline.directory import predictions
 from bitpick.pipeline.inputs import Inputs
-from bitpick.pipeline.trial import Answer, Trial
+from bitpick.pipeline.trial import Trial
+from bitpick.pipeline.trials import Answer
 from bitpick.pipeline.workshop import Workshop
 from bitpick.schema.robustness import Draw, OverDraws
 from bitpick.schema.run import Recommendation, Row

@@ -15,7 +15,8 @@ from bitpick.pipeline.directory import outputs, predictions
 from bitpick.pipeline.inputs import Inputs
 from bitpick.pipeline.reach import out_of_reach, with_reach
 from bitpick.pipeline.running import CANNOT
-from bitpick.pipeline.trial import Answer, Measured, ModelTrials, Trial
+from bitpick.pipeline.trial import Trial
+from bitpick.pipeline.trials import Answer, Measured, ModelTrials
 from bitpick.pipeline.workshop import Workshop
 from bitpick.recipe import baseline
 from bitpick.schema.run import Measured as How

@@ -14,8 +14,9 @@ from bitpick.measures.fidelity import fidelity
 from bitpick.pipeline.build_job import predictions_file
 from bitpick.pipeline.directory import outputs, predictions
 from bitpick.pipeline.inputs import Inputs
-from bitpick.pipeline.trial import Answer as TrialAnswer
-from bitpick.pipeline.trial import Measured, ModelTrials, Trial
+from bitpick.pipeline.trial import Trial
+from bitpick.pipeline.trials import Answer as TrialAnswer
+from bitpick.pipeline.trials import Measured, ModelTrials
 from bitpick.pipeline.workshop import Workshop
 from bitpick.recipe import Recipe
 from bitpick.schema.diagnosis import Change

@@ -30,7 +30,8 @@ from bitpick.pipeline.prepare import Preparation
 from bitpick.pipeline.request import make_request, new_run
 from bitpick.pipeline.running import Runner
 from bitpick.pipeline.schedule import Result
-from bitpick.pipeline.trial import Answer, ModelTrials, Trial
+from bitpick.pipeline.trial import Trial
+from bitpick.pipeline.trials import Answer, ModelTrials
 from bitpick.pipeline.workshop import Workshop
 from bitpick.recipe import Recipe, did_you_mean
 from bitpick.schema.hop import Hop as HopRecord

@@ -35,7 +35,8 @@ from bitpick.pipeline.job import Job
 from bitpick.pipeline.listener import Listener
 from bitpick.pipeline.running import Runner
 from bitpick.pipeline.schedule import Result
-from bitpick.pipeline.trial import Answer, Measured, Trial, Trials
+from bitpick.pipeline.trial import Trial
+from bitpick.pipeline.trials import Answer, Measured, Trials
 from bitpick.recipe import Kind
 from bitpick.schema.judging import Judging
 from bitpick.schema.run import Row

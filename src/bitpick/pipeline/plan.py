@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bitpick.artifacts.store import key_of
 from bitpick.conversion.hop import Hop
@@ -18,9 +17,7 @@ from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.forms import runner_of, start_form
 from bitpick.pipeline.inputs import Inputs
 from bitpick.pipeline.job import Job
-
-if TYPE_CHECKING:
-    from bitpick.pipeline.trial import Trial
+from bitpick.pipeline.trial import Trial
 
 VERIFICATION_SAMPLES = 128
 
