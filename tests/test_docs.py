@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+import onnx
 import pytest
 import yaml
+from onnx import TensorProto, helper
 
 from bitpick.api import bundled_model
 from bitpick.comparison.compare import Comparison
@@ -82,9 +84,28 @@ def test_the_engine_that_the_guide_adds(model_file, dataset, tmp_path, use_engin
     assert rows["onnx_reference:float16"].versus_baseline.drop < 0.01
 
 
-def test_the_model_card_says_what_the_files_are():
-    import onnx
+def test_the_pass_that_the_guide_adds(tmp_path):
+    (code,) = blocks(PAGES["docs/how-to/adding-a-pass.md"].read_text(encoding="utf-8"), "python")
+    space: dict = {}
+    exec(compile(code, "adding-a-pass.md", "exec"), space)
+    assert space["PASS"].name in code
+    nodes = [helper.make_node("Identity", ["x"], ["i"], "same"), helper.make_node("Relu", ["i"], ["y"], "relu")]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2]) for name in "xy"]
+    onnx.save(helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:])), tmp_path / "a.onnx")
+    assert space["apply"](str(tmp_path / "a.onnx"), str(tmp_path / "b.onnx")).changed == ["same"]
+    assert [node.op_type for node in onnx.load(tmp_path / "b.onnx").graph.node] == ["Relu"]
+    onnx.checker.check_model(tmp_path / "b.onnx")
+    assert space["apply"](str(tmp_path / "b.onnx"), str(tmp_path / "c.onnx")).changed == []
 
+
+def test_the_target_that_the_guide_adds():
+    (code,) = blocks(PAGES["docs/how-to/adding-a-target.md"].read_text(encoding="utf-8"), "python")
+    space: dict = {}
+    exec(compile(code, "adding-a-target.md", "exec"), space)
+    assert space["NEON"].missing(this_host()) is None or "qemu-user" in space["NEON"].missing(this_host())
+
+
+def test_the_model_card_says_what_the_files_are():
     card = bundled_model().with_suffix(".md").read_text()
     assert "8,934 of 10,000" in card
     graph = onnx.load(bundled_model().with_suffix(".onnx")).graph
