@@ -131,7 +131,9 @@ def _settled(
     payload = {"recipe": made.recipe, "folder": made.folder.absolute(), "threads": inputs.threads}
     names = {"names": [tensor.name for tensor in found.signature.outputs], "model": Path(model.name).name}
     function = "check_independence"
-    runner.run(Job(function, environment, FUNCTIONS, function, payload | {"samples": samples} | names))
+    stands = {"model": None}  # its name is for messages
+    whole = payload | {"samples": samples} | names
+    runner.run(Job(function, environment, FUNCTIONS, function, whole, stands=stands))
     if not fits.unsettled:
         return fits
     some, out = samples.head(CHECK_SAMPLES), folder / "some.npz"

@@ -31,4 +31,5 @@ def run(shop: Workshop, inputs: Inputs, function: str, **payload: object) -> Any
     runner, recipe = runner_of(reference)
     fields = {"source": inputs.path(reference, shop.directory), "recipe": recipe, **payload}
     makes = tuple({"out"} & payload.keys())
-    return shop.runner.run(Job(function, runner.environment, FUNCTIONS, function, fields, makes)).value
+    stands = {"model": None}  # its name is for messages
+    return shop.runner.run(Job(function, runner.environment, FUNCTIONS, function, fields, makes, stands=stands)).value
