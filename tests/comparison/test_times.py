@@ -109,3 +109,27 @@ def test_a_request_that_proves_wrong_late_loses_nothing(compare, monkeypatch):
     run = stores.read(compare.store.root)
     assert run.state == "failed"
     assert set(latencies(run)) == {"fake:float32", PLAIN, OTHER}
+
+
+def test_a_row_that_gave_way_is_not_timed_by_a_later_round_of_the_same_run(compare, monkeypatch):
+    """Repairs come late, and have the rest of the time to themselves."""
+    from bitpick.comparison import targets, times
+
+    asked = []
+    real, measure = times.measuring.measure, times.measure
+
+    def give_way(builds, reference, *others):
+        asked.append(set(builds))
+        found, untimed = real(builds, reference, *others)
+        found.pop(OTHER, None)
+        return found, untimed | {OTHER: "it gave way"}
+
+    monkeypatch.setattr(times.measuring, "measure", give_way)
+    check = targets.check
+    monkeypatch.setattr(
+        targets, "check", lambda rows, request, host, timed: (timed(), check(rows, request, host, timed))[1]
+    )
+    run = compare()
+    assert measure is times.measure
+    assert len(asked) == 1
+    assert run.speed.untimed == {OTHER: "it gave way"}
