@@ -108,7 +108,12 @@ class Comparison:
 
     @contextmanager
     def recorded(self, overwrite: bool) -> Iterator[None]:
-        """Claim the directory, and write how the run ended, whatever way. Nothing that was started outlives this."""
+        """Claim the directory, and write how the run ended, whatever way. Nothing that was started outlives this.
+
+        Raises:
+            RequestError: the request is wrong; the directory is as it was.
+            RunError: the run failed, or a request turned out to be wrong after results were written, which stay.
+        """
         began = time.perf_counter()
         self.directory.claim(overwrite)
         try:

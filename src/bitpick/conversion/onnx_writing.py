@@ -49,7 +49,11 @@ class Writing:
         return list(self.node.input)
 
     def keep_if(self, condition: bool) -> None:
-        """Leave the node as it is."""
+        """Leave the node as it is.
+
+        Raises:
+            Kept: the condition holds.
+        """
         if condition:
             raise Kept
 

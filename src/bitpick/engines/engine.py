@@ -197,7 +197,11 @@ class Engine(ABC):
         return None
 
     def calibrate(self, source: Path, recipe: Recipe, samples: Samples, out: Path) -> None:
-        """Write the activation ranges that recipes with the same calibration key share. Not called without a key."""
+        """Write the activation ranges that recipes with the same calibration key share. Not called without a key.
+
+        Raises:
+            NotImplementedError: the engine shares no ranges; no recipe of it has a key then.
+        """
         raise NotImplementedError
 
     @abstractmethod
@@ -237,6 +241,9 @@ class Engine(ABC):
 
         Returns:
             Name and operator type of each, in the graph's order. Each name is that of one layer.
+
+        Raises:
+            NotImplementedError: the engine does not do this; its `scopes` is false then.
         """
         raise NotImplementedError
 

@@ -17,7 +17,11 @@ GROUP = "bitpick.engines"
 
 @functools.cache
 def engines() -> Mapping[str, Engine]:
-    """Every engine by its name, in the order of their names. Loads no framework."""
+    """Every engine by its name, in the order of their names. Loads no framework.
+
+    Raises:
+        RuntimeError: an entry point has another name than its engine, or two engines have one name.
+    """
     found: dict[str, Engine] = {}
     for point in sorted(metadata.entry_points(group=GROUP), key=lambda p: p.name):
         engine = point.load()()

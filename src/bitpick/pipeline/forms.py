@@ -20,7 +20,11 @@ from bitpick.version import installed_version
 
 
 def runner_of(form: Format) -> tuple[Engine, Recipe]:
-    """The engine, and its recipe, that runs a form in float32."""
+    """The engine, and its recipe, that runs a form in float32.
+
+    Raises:
+        ModelError: no installed engine runs this form.
+    """
     for each in engines().values():
         recipe = each.float_recipe(form)
         if recipe is not None and each.missing() is None:
@@ -78,7 +82,11 @@ def measured(samples: Samples, raw: Path, runner: Runner, environment: str) -> S
 
 
 def check_installed(source: Format) -> None:
-    """Refuse a model whose conversion needs what is not installed."""
+    """Refuse a model whose conversion needs what is not installed.
+
+    Raises:
+        ModelError: a package is missing; the message says how to install it.
+    """
     for hop in route(source, Format.ONNX) or ():
         absent = [p for p in hop.packages if installed_version(p) is None]
         if absent:

@@ -34,6 +34,9 @@ def run(
 
     An exception from a callback, or a KeyboardInterrupt, leaves at once; the caller then closes the executor, which
     ends what still runs.
+
+    Raises:
+        ValueError: a job waits for one that is not in `jobs`, which is a mistake in the caller.
     """
     known = {job.id for job in jobs}
     if lost := [job.id for job in jobs if not known.issuperset(job.needs)]:

@@ -61,6 +61,9 @@ def mean_over_draws(losses: NDArray[np.number], added: int = 2) -> MeanOverDraws
     Args:
         losses: what each draw loses on each sample, of shape (draws, samples): 1, 0 or -1. At least 2 draws.
         added: 2 samples, as said above; 0 where losses are other numbers, which are seldom all alike.
+
+    Raises:
+        ValueError: there are fewer than two draws.
     """
     draws, count = losses.shape
     if draws < 2:

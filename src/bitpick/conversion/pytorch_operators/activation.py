@@ -130,6 +130,9 @@ def shrink(context: Context) -> fx.Node:
     """`nn.Hardshrink` or `nn.Softshrink`, else the sum of both sides with their offsets.
 
     Limits: integers.
+
+    Raises:
+        OperatorError: the input has integers.
     """
     import torch
     from torch import nn

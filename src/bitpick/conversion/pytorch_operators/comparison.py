@@ -33,6 +33,9 @@ def is_inf(context: Context) -> fx.Node:
     """`torch.isinf`, `torch.isposinf` or `torch.isneginf`.
 
     Limits: neither sign is asked for.
+
+    Raises:
+        OperatorError: both signs are switched off.
     """
     import torch
 
@@ -56,6 +59,9 @@ def cast(context: Context) -> fx.Node:
     """`Tensor.to` another type.
 
     Limits: strings, and types of 8 bits or fewer that are not integers.
+
+    Raises:
+        OperatorError: PyTorch has no such type, or it is an 8-bit float.
     """
     import onnx
     import torch

@@ -20,6 +20,10 @@ def slices(context: Context) -> fx.Node:
     """Indexing with slices; `torch.index_select` where a step is negative.
 
     Limits: computed bounds, unless from shapes; a negative step on an axis of a free size.
+
+    Raises:
+        OperatorError: the bounds are computed, or a step is negative on an axis of a free size or from a bound that is
+            free.
     """
     import torch
 
@@ -84,6 +88,9 @@ def gather_elements(context: Context) -> fx.Node:
     """`torch.gather`.
 
     Limits: an axis of a free size.
+
+    Raises:
+        OperatorError: the axis has a free size.
     """
     import torch
 
@@ -101,6 +108,9 @@ def gather_nd(context: Context) -> fx.Node:
     """Indexing with one tensor for each axis; axes of `batch_dims` are counted through with `torch.arange`.
 
     Limits: free sizes among `batch_dims`, but for the batch.
+
+    Raises:
+        OperatorError: one of `batch_dims` has a free size that is not the batch.
     """
     import torch
 
@@ -128,6 +138,9 @@ def scatter_elements(context: Context) -> fx.Node:
     """`torch.scatter`, or `torch.scatter_reduce` with a reduction.
 
     Limits: an axis of a free size.
+
+    Raises:
+        OperatorError: the axis has a free size.
     """
     import torch
 
@@ -148,6 +161,9 @@ def scatter_nd(context: Context) -> fx.Node:
     """`torch.index_put`.
 
     Limits: reductions other than `add`.
+
+    Raises:
+        OperatorError: there is a reduction other than `add`.
     """
     import torch
 
@@ -185,6 +201,9 @@ def grid_sample(context: Context) -> fx.Node:
     """`torch.nn.functional.grid_sample`.
 
     Limits: cubic on three spatial axes.
+
+    Raises:
+        OperatorError: the mode is cubic, and the input does not have two spatial axes.
     """
     from torch.nn import functional
 
@@ -214,6 +233,9 @@ def numbers(context: Context) -> fx.Node:
     """Known at import.
 
     Limits: computed bounds, unless from shapes; a range over the batch.
+
+    Raises:
+        OperatorError: always. Ranges with known bounds are computed at import and never get here.
     """
     raise context.unsupported("computed bounds")
 
@@ -223,6 +245,9 @@ def pad(context: Context) -> fx.Node:
     """`torch.nn.functional.pad`: constant, by reflection, by repetition or round the circle.
 
     Limits: computed sizes; axes other than the last three, and the first, in all modes but `constant`.
+
+    Raises:
+        OperatorError: the sizes are computed, or the mode cannot pad these axes.
     """
     from torch.nn import functional
 

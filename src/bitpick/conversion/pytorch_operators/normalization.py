@@ -18,6 +18,9 @@ def batch_normalization(context: Context) -> fx.Node:
     """`nn.BatchNorm1d`, `nn.BatchNorm2d` or `nn.BatchNorm3d` in inference form.
 
     Limits: training mode; computed statistics.
+
+    Raises:
+        OperatorError: the node is in training mode, or its statistics are computed.
     """
     import torch
     from torch import nn
@@ -36,6 +39,9 @@ def instance_normalization(context: Context) -> fx.Node:
     """`nn.InstanceNorm1d`, `nn.InstanceNorm2d` or `nn.InstanceNorm3d`.
 
     Limits: computed scales; more than three spatial axes.
+
+    Raises:
+        OperatorError: the input does not have one to three spatial axes, or the scales are computed.
     """
     from torch import nn
 
@@ -94,6 +100,9 @@ def local_response_normalization(context: Context) -> fx.Node:
     """`nn.LocalResponseNorm`.
 
     Limits: an even size.
+
+    Raises:
+        OperatorError: the size is even.
     """
     from torch import nn
 

@@ -80,6 +80,9 @@ def average_pool(context: Context) -> fx.Node:
     Such a padding, where it does not count, is divided out again behind the pooling.
 
     Limits: dilations; a free spatial size with a padding that does not count and whose sides differ.
+
+    Raises:
+        OperatorError: there are dilations, or the padding depends on a free size.
     """
     import torch
 
@@ -123,6 +126,9 @@ def lp_pool(context: Context) -> fx.Node:
     """`torch.abs`, a power, `nn.AvgPool…` times the size of a window, and the root.
 
     Limits: dilations.
+
+    Raises:
+        OperatorError: there are dilations.
     """
     import torch
 

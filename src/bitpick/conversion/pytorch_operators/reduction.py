@@ -24,6 +24,9 @@ def reduce(context: Context) -> fx.Node:
     """`torch.mean`, `torch.sum`, `torch.amax`, `torch.amin` or `torch.logsumexp`.
 
     Limits: computed axes; means of integers.
+
+    Raises:
+        OperatorError: the axes are computed, or it is a mean of integers.
     """
     import torch
 
@@ -50,6 +53,9 @@ def reduce_function(context: Context) -> fx.Node:
     """`torch.linalg.vector_norm`, or `torch.sum` behind a square or before a logarithm.
 
     Limits: computed axes; `noop_with_empty_axes` with no axes.
+
+    Raises:
+        OperatorError: the axes are computed, or there are none and `noop_with_empty_axes` is set.
     """
     import torch
 
@@ -83,6 +89,9 @@ def arg(context: Context) -> fx.Node:
     """`torch.argmax` or `torch.argmin`.
 
     Limits: `select_last_index` on an axis of a free size.
+
+    Raises:
+        OperatorError: `select_last_index` is set, and the axis has a free size.
     """
     import torch
 

@@ -20,6 +20,9 @@ def resize(context: Context) -> fx.Node:
 
     Limits: cubic in the coordinate modes of `nn.Upsample` alone (`half_pixel`, `align_corners`); `antialias`,
     `exclude_outside`, `tf_crop_and_resize`; other axes than spatial ones; aspect ratio policies.
+
+    Raises:
+        OperatorError: `nn.Upsample` has no such mode on these axes, or one of the limits above is met.
     """
     import torch
     from torch import nn

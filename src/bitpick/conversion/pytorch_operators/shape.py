@@ -30,6 +30,9 @@ def shape(context: Context) -> NDArray[Any]:
     """Known at import: numbers, and the batch where it is free.
 
     Limits: a size that is free beside the batch; a batch size that is added to, or computed with as a float.
+
+    Raises:
+        OperatorError: an axis other than the batch has a free size, or the result holds the square of the batch size.
     """
     found = context.shape(0)
     if context.kind == "Shape":
@@ -53,6 +56,9 @@ def reshape(context: Context) -> fx.Node:
     """`torch.flatten` where only the batch axis stays, else `torch.reshape`; the batch stays free.
 
     Limits: a computed target, unless from shapes; a fixed batch where it is free; two free sizes.
+
+    Raises:
+        OperatorError: the target is computed, has two free sizes, or fixes the batch where it is free.
     """
     import torch
 
@@ -151,6 +157,9 @@ def split(context: Context) -> tuple[fx.Node, ...]:
     """`torch.split`.
 
     Limits: computed sizes; a free size.
+
+    Raises:
+        OperatorError: the sizes are computed, or the axis has a free size and none are given.
     """
     import torch
 

@@ -71,6 +71,10 @@ def collected(source: Path, recipe: Recipe, manager: Any, samples: Samples) -> A
 
     The quantizer's own `calibrate` holds the whole set in memory, and knows moving averages alone: with 0.95 of the old
     and 0.05 of the new range at each sample, the last twenty samples decide.
+
+    Raises:
+        Unsupported: the model has a loop of which a result is not used, which litert-quantizer cannot read.
+        ValueError: litert-quantizer refuses the model for another reason.
     """
     from ai_edge_litert.interpreter import Interpreter
     from litert_quantizer import calibrator
