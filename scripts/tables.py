@@ -10,7 +10,6 @@ import argparse
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -107,24 +106,35 @@ def _function(name: str, function: Callable[..., Any]) -> str:
             parts.append(
                 listed if title == "Args" else f"**{title}**" + (f"\n\n{listed}" if named else f": {sections[title]}")
             )
-        if title == "Args" and name == "compare":
-            parts.append(_settings())
+        if title == "Args" and (names := _options(function)):
+            parts.append(_settings(names))
     if "Examples" in sections:
         parts.append(_examples(sections["Examples"]))
     return "\n\n".join(parts)
 
 
-def _settings() -> str:
-    """The options of a comparison, a table for each group."""
-    from bitpick.schema.groups import GROUPS
+def _options(function: Callable[..., Any]) -> dict[str, Any]:
+    """The options that a function takes by name without naming them itself, with their defaults."""
+    own = function.__code__.co_varnames[: function.__code__.co_argcount + function.__code__.co_kwonlyargcount]
+    found = inspect.signature(function).parameters.values()
+    return {each.name: each.default for each in found if each.name not in own and each.kind is each.KEYWORD_ONLY}
+
+
+def _settings(names: Mapping[str, Any]) -> str:
+    """The named options: a table for each group that is whole, one for all that are parts of groups."""
+    from bitpick.schema.groups import GROUPS, Depth, GateRules
     from bitpick.schema.option import options
 
-    tables = []
-    for group in GROUPS:
-        named = options(group)
-        rows = [(code([each.name]), _default(each.default), named[each.name].help) for each in fields(group)]
-        tables.append(f"{docstring(group.__doc__)[0]}\n\n{table(('', 'default', ''), rows)}")
-    return "\n\n".join(tables)
+    head, tables, others = ("", "default", ""), [], []
+    # The gate's rules have names that limits of a comparison have, too.
+    for group in (GateRules,) if names.keys() == options(GateRules).keys() else (Depth, *GROUPS):
+        told = options(group)
+        rows = [(code([name]), _default(names[name]), told[name].help) for name in told if name in names]
+        if len(rows) == len(told):
+            tables.append(f"{docstring(group.__doc__)[0]}\n\n{table(head, rows)}")
+        else:
+            others += rows
+    return "\n\n".join([*tables, *([table(head, others)] if others else [])])
 
 
 def _examples(section: str) -> str:

@@ -84,6 +84,8 @@ TESTED_ELSEWHERE = {
     "commands/caching": "test_cli",
     "commands/signatures": "schema/test_settings, test_cli_data",
     "commands/settings_options": "schema/test_settings",
+    "commands/model_options": "test_cli_models",
+    "commands/run_options": "test_cli",
     "api/caching": "test_cli",
     "passes/graph_pass": "passes/test_registry",
     "passes/graphs": "passes/test_equalize, passes/test_pool_as_mean",

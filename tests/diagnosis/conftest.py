@@ -18,6 +18,7 @@ from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.listener import Silent
 from bitpick.pipeline.request import new_run
 from bitpick.recipe import Recipe
+from bitpick.schema.groups import Calibration
 from bitpick.targets.host import this_host
 from tests.comparison.test_compare import Counting
 from tests.conftest import CLASSES, SIDE, split
@@ -97,7 +98,7 @@ def diagnose(fake_engine, tmp_path):
         data = labelled(tmp_path / "data", arrays)
         parsed = Recipe.named(recipe)
         # The network says one class nearly always, which is what most of the samples are.
-        said = {"samples": samples, "calibration_size": 50, "accept_baseline": True}
+        said = {"samples": samples, "calibration": Calibration(50), "accept_baseline": True}
         request, form = make_diagnosis(model, "tiny", parsed, recipe, **said)
         store = RunDirectory(tmp_path / out, new_run(request, form, this_host(), 1, "diagnose"))
         executor = Counting(stop_at)

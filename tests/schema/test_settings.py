@@ -9,10 +9,10 @@ import typer
 import bitpick
 from bitpick.cli import app
 from bitpick.errors import RequestError
-from bitpick.schema.groups import GROUPS, Claims
+from bitpick.schema.groups import GROUPS, Claims, GateRules
 from bitpick.schema.option import options
 from bitpick.schema.run import RequestRecord
-from bitpick.schema.settings import Settings
+from bitpick.schema.settings import Settings, only
 
 NAMES = [name for group in GROUPS for name in options(group)]
 
@@ -83,3 +83,38 @@ def test_what_cannot_be_is_refused(flat, says):
 def test_an_option_that_there_is_not():
     with pytest.raises(TypeError, match="no option 'aplha': did you mean alpha"):
         Settings().but(aplha=0.1)
+
+
+def test_a_function_takes_its_own_options_alone():
+    assert only(["seed"], {"seed": 3}) == Settings().but(seed=3)
+    with pytest.raises(TypeError, match="no option 'margin': choose one of calibration_size, seed"):
+        bitpick.quantize("model.onnx", "fake:float32", "build", margin="1%")
+    with pytest.raises(TypeError, match="no rule 'max_dorp': did you mean max_drop"):
+        bitpick.gate("run", max_dorp=1)
+
+
+@pytest.mark.parametrize("name", ["diagnose", "evaluate", "gate", "quantize"])
+def test_what_a_function_takes_by_name_is_in_its_signature_and_on_the_command_line(name):
+    signature = inspect.signature(getattr(bitpick, name))
+    assert not any(each.kind is each.VAR_KEYWORD for each in signature.parameters.values())
+    said = {parameter.name: parameter for parameter in typer.main.get_command(app).commands[name].params}
+    code = getattr(bitpick, name).__code__
+    own = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    taken = [each for each in signature.parameters.values() if each.name not in own]
+    assert taken
+    for each in taken:
+        assert said[each.name].default == each.default
+
+
+@pytest.mark.parametrize(
+    ("rules", "says"),
+    [
+        ({"max_drop": -0.5}, "the largest drop -0.5 is out of range\nexpected: a number from 0"),
+        ({"max_latency_ratio": float("inf")}, "the largest latency ratio inf is out of range"),
+        ({"min_coverage": 1.5}, "the coverage 1.5 is out of range\nexpected: a share from 0 to 1"),
+    ],
+)
+def test_a_rule_that_cannot_be_is_refused(rules, says):
+    with pytest.raises(RequestError) as error:
+        GateRules(**rules)
+    assert says in str(error.value)

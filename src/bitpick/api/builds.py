@@ -18,12 +18,18 @@ from bitpick.pipeline.build_job import RECIPE_FILE, open_build
 from bitpick.pipeline.fit import LoadData
 from bitpick.pipeline.listener import Listener, Silent
 from bitpick.recipe import Recipe
+from bitpick.schema import option
+from bitpick.schema.groups import Metric
 from bitpick.schema.hop import Hop
 from bitpick.schema.judging import Judging
 from bitpick.schema.run import File, Row
+from bitpick.schema.settings import only, with_options
 from bitpick.schema.speed import BenchRecord
 from bitpick.speed.files import bench_files
 from bitpick.tasks.registry import checked
+
+QUANTIZE_OPTIONS = ("calibration_size", "seed")
+EVALUATE_OPTIONS = tuple(option.options(Metric))
 
 
 def convert(
@@ -63,14 +69,10 @@ def convert(
     """
     target = making.target_format(to)
     read = data_source(data, data_options)
-    return making.convert(
-        source_of(model, read, example),
-        target,
-        Path(out),
-        read.name,
-        partial(read.load, progress=progress),
-        listener or Silent(),
+    given = making.Given(
+        source_of(model, read, example), read.name, partial(read.load, progress=progress), listener or Silent()
     )
+    return making.convert(given, target, Path(out))
 
 
 def quantize(
@@ -81,11 +83,10 @@ def quantize(
     *,
     example: Any = None,
     data_options: Options = None,
-    calibration_size: int = 1000,
-    seed: int = 0,
     accept_baseline: bool = False,
     listener: Listener | None = None,
     progress: Progress = silent,
+    **options: Any,
 ) -> list[File]:
     """Make one build.
 
@@ -96,11 +97,10 @@ def quantize(
         data: where the calibration samples come from, see `compare`.
         example: see `compare`.
         data_options: how it is read, see `bitpick.DataOptions`.
-        calibration_size: how many.
-        seed: of their draw.
         accept_baseline: go on with a float model that makes no sense of the data.
         listener: is told how it goes.
         progress: is told how far a download is.
+        options: single options by name: see the table below.
 
     Returns:
         The files that ship, their paths relative to `out`.
@@ -108,23 +108,21 @@ def quantize(
     Raises:
         RequestError: the request is wrong; nothing was written.
         RunError: the build failed; nothing was written.
+        TypeError: there is no such option.
 
     Examples:
         >>> [file.path for file in quantize(model, "onnxruntime:s8u8-per_channel-minmax", "build", (images, labels))]
         ['model.onnx']
     """
+    asked = only(QUANTIZE_OPTIONS, options)
     read = data_source(data, data_options)
-    return making.quantize(
-        source_of(model, read, example),
-        Recipe.named(recipe),
-        Path(out),
-        read.name,
-        partial(read.load, progress=progress),
-        listener or Silent(),
-        calibration_size,
-        seed,
-        accept_baseline,
+    given = making.Given(
+        source_of(model, read, example), read.name, partial(read.load, progress=progress), listener or Silent()
     )
+    return making.quantize(given, Recipe.named(recipe), Path(out), asked.calibration, accept_baseline)
+
+
+quantize.__signature__ = with_options(quantize, QUANTIZE_OPTIONS)  # type: ignore[attr-defined]  # for help()
 
 
 def evaluate(
@@ -132,40 +130,38 @@ def evaluate(
     data: Data = "cifar10",
     *,
     example: Any = None,
-    task: str | None = None,
-    metric: str | None = None,
-    unit: str | None = None,
-    lower_is_better: bool | None = None,
     data_options: Options = None,
     listener: Listener | None = None,
     progress: Progress = silent,
+    **options: Any,
 ) -> Row:
     """Evaluate a build, or a model in the engine that runs its format as it is.
 
     Args:
         model: the directory of a build, or a model.
         data: the data set, see `compare`.
-        task: see `compare`; so are `metric`, `unit` and `lower_is_better`.
-        metric: what it is judged by.
-        unit: of the metric.
-        lower_is_better: whether the metric of `module:function` is an error.
         example: see `compare`.
         data_options: how it is read, see `bitpick.DataOptions`.
         listener: is told how it goes.
         progress: is told how far a download is.
+        options: single options by name: see the table below.
 
     Raises:
         RequestError: there is no such model or build, or it does not fit the data.
         RunError: the evaluation failed.
+        TypeError: there is no such option.
 
     Examples:
         >>> evaluate(model, (images, labels)).metric.name
         'accuracy'
     """
-    judging = checked(Judging(task=task, metric=metric, unit=unit, lower_is_better=lower_is_better))
+    judging = checked(Judging(**only(EVALUATE_OPTIONS, options).metric.recorded()))
     read = data_source(data, data_options)
     source = source_of(model, read, example)
     return evaluating.evaluate(source, _reading(read, source, progress), listener or Silent(), judging)
+
+
+evaluate.__signature__ = with_options(evaluate, EVALUATE_OPTIONS)  # type: ignore[attr-defined]  # for help()
 
 
 def bench(

@@ -11,14 +11,18 @@ from bitpick.api.runs import Comparison, write_report
 from bitpick.datasets.load import Data, Options, data_source
 from bitpick.datasets.progress import Progress, silent
 from bitpick.diagnosis.diagnose import Diagnosing
-from bitpick.diagnosis.request import DEFAULT_LAYERS, DEFAULT_SAMPLES, make_diagnosis
+from bitpick.diagnosis.request import make_diagnosis
 from bitpick.executors.pool import WorkerPool
 from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.listener import Listener, Silent
 from bitpick.pipeline.request import job_limits, new_run
 from bitpick.recipe import Recipe
-from bitpick.schema.groups import Work
+from bitpick.schema import option
+from bitpick.schema.groups import GROUPS, Depth
+from bitpick.schema.settings import only, with_options
 from bitpick.targets.host import this_host
+
+OPTIONS = ("calibration_size", "seed", "timeout", "memory_limit")
 
 
 def diagnose(
@@ -29,17 +33,12 @@ def diagnose(
     example: Any = None,
     data_options: Options = None,
     out: str | Path | None = None,
-    samples: int = DEFAULT_SAMPLES,
-    layers: int = DEFAULT_LAYERS,
     apply: bool = False,
-    calibration_size: int = 1000,
-    seed: int = 0,
-    timeout: float | None = None,
-    memory_limit: float | None = None,
     overwrite: bool = False,
     accept_baseline: bool = False,
     listener: Listener | None = None,
     progress: Progress = silent,
+    **options: Any,
 ) -> Comparison:
     """Find out which layers of a quantized build hurt, and what to try next.
 
@@ -51,19 +50,14 @@ def diagnose(
         data_options: how it is read, see `bitpick.DataOptions`.
         out: the run directory; by default `runs/diagnose-<model>-<recipe>-<digest of the request>`, which the same
             request continues.
-        samples: how many evaluation samples the builds of single layers are evaluated on: the first ones where they
-            hold every class, else evenly spaced ones. The recipe itself, and with `apply` the next one, get all of
-            them.
-        layers: how many layers get builds of their own: those with the least signal over noise.
         apply: run the next recipe, too.
-        calibration_size: number of calibration samples.
-        seed: of their draw.
-        timeout: seconds after which a single job, such as one build, is ended.
-        memory_limit: gigabytes of memory past which a job is ended.
         overwrite: replace another request's run in `out`.
         accept_baseline: go on with a float model that makes no sense of the data.
         listener: is told how it goes.
         progress: is told how far a download is.
+        options: single options by name: see the table below. `samples` are the first ones of the evaluation set where
+            they hold every class, else evenly spaced ones; the recipe itself, and with `apply` the next one, get all
+            of them. `layers` are those with the least signal over noise.
 
     Returns:
         The finished run, with `run.diagnosis`; its directory holds `run.json`, `report.html`, `report.md`, and
@@ -72,7 +66,10 @@ def diagnose(
     Raises:
         RequestError: the request is wrong; nothing was written.
         RunError: the run failed, and run.json says how far it came.
+        TypeError: there is no such option.
     """
+    depth = Depth(**{name: options.pop(name) for name in option.options(Depth) if name in options})
+    settings = only(OPTIONS, options)
     asked = Recipe.named(recipe)
     read = data_source(data, data_options)
     source = source_of(model, read, example)
@@ -81,14 +78,12 @@ def diagnose(
         read.name,
         asked,
         asked.id if isinstance(recipe, Recipe) else str(recipe),
-        samples=samples,
-        layers=layers,
-        calibration_size=calibration_size,
-        seed=seed,
+        samples=depth.samples,
+        calibration=settings.calibration,
         data_options=read.options.said,
         accept_baseline=accept_baseline,
     )
-    limits = job_limits(Work(timeout=timeout, memory_limit=memory_limit))
+    limits = job_limits(settings.work)
     host = this_host()
     folder = Path(out or Path("runs") / f"diagnose-{source.stem}-{asked.file_name}-{request.sha256[:8]}")
     # One engine, one worker: it has all the cores.
@@ -99,7 +94,7 @@ def diagnose(
         run.diagnose(
             asked,
             partial(read.load, progress=progress),
-            most_layers=layers,
+            most_layers=depth.layers,
             apply=apply,
             overwrite=overwrite,
         )
@@ -107,3 +102,8 @@ def diagnose(
         if directory.run.state in ("complete", "failed", "interrupted"):
             write_report(directory.root, directory.run)
     return Comparison(folder, directory.run)
+
+
+diagnose.__signature__ = with_options(  # type: ignore[attr-defined]  # for help() and notebooks
+    diagnose, (*option.options(Depth), *OPTIONS), (Depth, *GROUPS)
+)

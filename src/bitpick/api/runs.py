@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bitpick.comparison import merge as merging
 from bitpick.errors import OutputError, RequestError
 from bitpick.pipeline import directory as directories
 from bitpick.pipeline import evaluation_set
-from bitpick.recipe import file_name
+from bitpick.recipe import did_you_mean, file_name
 from bitpick.reports import html, markdown, notebook
+from bitpick.schema.groups import GateRules
+from bitpick.schema.option import options
 from bitpick.schema.run import Recommendation, Row, Run
+from bitpick.schema.settings import with_options
 from bitpick.selection import gate as gates
 from bitpick.selection.gate import Check, Rules
 
@@ -101,52 +103,31 @@ def gate(
     folder: str | Path,
     *,
     rows: Sequence[str] = (),
-    max_drop: float | None = None,
-    max_size: float | None = None,
-    max_latency_ratio: float | None = None,
-    min_coverage: float | None = None,
-    max_class_drop: float | None = None,
-    noninferior: bool = False,
     against: str | Path | None = None,
     junit: str | Path | None = None,
+    **rules: Any,
 ) -> list[Check]:
     """Apply rules to a run's recommended row, or to named ones.
 
     Args:
         folder: a run directory.
         rows: ids of rows.
-        max_drop: the largest drop against the row's own float32, in percentage points.
-        max_size: the largest size, in kilobytes of 1,000 bytes.
-        max_latency_ratio: the largest share of the time of the run's reference.
-        min_coverage: the smallest share of multiply-accumulates on 8-bit integers, from 0 to 1.
-        max_class_drop: the largest drop of any one class, in percentage points.
-        noninferior: whether the drop must be shown to be under the run's margin.
         against: the directory of an earlier run, whose rows must not have been better.
         junit: a file to write the checks to, as JUnit's XML.
+        rules: the rules, by name: see the table below. A drop is against the row's own float32, and the time against
+            the run's reference; a kB is 1,000 bytes; coverage is the share of multiply-accumulates on 8-bit integers.
 
     Returns:
         Each check, with whether it passed.
 
     Raises:
-        RequestError: no such run or row.
+        RequestError: no such run or row, or a rule has a limit that it cannot have.
+        OutputError: the file for JUnit's XML cannot be written.
+        TypeError: there is no such rule.
     """
-    for name, limit in (
-        ("drop", max_drop), ("size", max_size), ("latency ratio", max_latency_ratio), ("class drop", max_class_drop)
-    ):  # fmt: skip
-        if limit is not None and not 0 <= limit < math.inf:
-            raise RequestError(f"the largest {name} {limit:g} is out of range", expected="a number from 0")
-    if min_coverage is not None and not 0 <= min_coverage <= 1:
-        raise RequestError(f"the coverage {min_coverage:g} is out of range", expected="a share from 0 to 1")
-    rules = Rules(
-        max_drop=None if max_drop is None else max_drop / 100,
-        max_size=None if max_size is None else round(1000 * max_size),
-        max_latency_ratio=max_latency_ratio,
-        min_coverage=min_coverage,
-        max_class_drop=None if max_class_drop is None else max_class_drop / 100,
-        noninferior=noninferior,
-    )
+    asked = _rules(rules)
     earlier = None if against is None else directories.read(Path(against))
-    checks = gates.gate(directories.read(Path(folder)), rules, rows, earlier)
+    checks = gates.gate(directories.read(Path(folder)), asked, rows, earlier)
     if junit is not None:
         try:
             directories.write_whole(Path(junit), gates.junit(checks))
@@ -155,6 +136,26 @@ def gate(
                 f"the file {junit} cannot be written: {error.strerror}", mend="name another file with --junit"
             ) from error
     return checks
+
+
+gate.__signature__ = with_options(gate, groups=(GateRules,))  # type: ignore[attr-defined]  # for help() and notebooks
+
+
+def _rules(said: Mapping[str, Any]) -> Rules:
+    """The rules, in the units of run.json."""
+    known = list(options(GateRules))
+    for name in said:
+        if name not in known:
+            raise TypeError(f"there is no rule {name!r}: {did_you_mean(name, known)}")
+    asked = GateRules(**said)
+    return Rules(
+        max_drop=None if asked.max_drop is None else asked.max_drop / 100,
+        max_size=None if asked.max_size is None else round(1000 * asked.max_size),
+        max_latency_ratio=asked.max_latency_ratio,
+        min_coverage=asked.min_coverage,
+        max_class_drop=None if asked.max_class_drop is None else asked.max_class_drop / 100,
+        noninferior=asked.noninferior,
+    )
 
 
 def samples(folder: str | Path, out: str | Path, count: int = 200) -> list[Path]:

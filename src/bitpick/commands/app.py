@@ -24,22 +24,7 @@ Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else there.")
 ]
 Data = Annotated[str, typer.Option("--data", help="cifar10; pictures, arrays, a table, a data.yaml.")]
-Out = Annotated[
-    Path | None, typer.Option("--out", "-o", help="The run directory; the same request continues in its own.")
-]
-
-Overwrite = Annotated[bool, typer.Option(help="Replace another request's run in --out.")]
-AcceptBaseline = Annotated[
-    bool, typer.Option("--accept-baseline", help="Go on with a float model that makes no sense of the data.")
-]
-
-
 ModelPath = Annotated[Path, typer.Argument(help="A model file or folder, or module:function, which returns a module.")]
-TrustModel = Annotated[bool, typer.Option("--trust-model", help="Open the model though it can run code.")]
-KerasBuilder = Annotated[
-    str | None, typer.Option(help="module:function that builds the Keras model of a file of weights alone.")
-]
-StateDict = Annotated[Path | None, typer.Option(help="The weights of the module that MODEL, a function, returns.")]
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:

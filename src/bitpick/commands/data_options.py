@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
-import typing
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
-from bitpick.commands.signatures import with_parameters
-
-DataSaid = Any
-"""What a command gets: the options that were said, by name. Typer never sees it."""
+from bitpick.commands.signatures import Command, parameters, passed_on
 
 
 def _flags(
@@ -40,12 +34,10 @@ def _flags(
     """Only its signature is used."""
 
 
-def reads_data(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command these options, which it gets as one: a dict `data_options` of those that were given."""
-    hints = typing.get_type_hints(_flags, include_extras=True)
-    added = [each.replace(annotation=hints[name]) for name, each in inspect.signature(_flags).parameters.items()]
+def reads_data(function: Command) -> Command:
+    """Give a command these options; the api gets those that were given as `data_options`."""
 
-    def given(values: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in values.items() if value not in (None, False)}
+    def said(values: dict[str, Any]) -> dict[str, Any]:
+        return {"data_options": {name: value for name, value in values.items() if value not in (None, False)}}
 
-    return with_parameters(function, "data_options", "data", added, given)
+    return passed_on(function, "data", parameters(_flags), said)

@@ -8,12 +8,17 @@ from typing import Annotated
 import typer
 
 from bitpick.commands import printing
-from bitpick.commands.app import Data, Json, TrustModel, command
-from bitpick.commands.data_options import DataSaid, reads_data
+from bitpick.commands.app import Data, Json, command
+from bitpick.commands.data_options import reads_data
+from bitpick.commands.model_options import opens_builds
+from bitpick.commands.settings_options import takes
+from bitpick.commands.signatures import Options
+from bitpick.schema.groups import GateRules
 
 
 @command
 @reads_data
+@opens_builds(after="pairs")
 def bench(
     builds: Annotated[list[Path], typer.Argument(help="Builds or models; the first is the reference.")],
     data: Data = "cifar10",
@@ -21,26 +26,24 @@ def bench(
     threads: Annotated[int, typer.Option(help="Threads inside one inference.")] = 1,
     processes: Annotated[int, typer.Option(help="How many times everything is opened anew.")] = 10,
     pairs: Annotated[int, typer.Option(help="Pairs of blocks in each process.")] = 20,
-    trust_model: TrustModel = False,
     json: Json = False,
-    data_options: DataSaid = None,
+    options: Options = None,
 ) -> None:
     """Time builds beside the first of them, and say what the times show."""
     from bitpick import api
-    from bitpick.models.source import Source
     from bitpick.reports import terminal
 
     with terminal.LiveRows(printing.stderr(), notes=True) as listener:
         done = api.bench(
-            *(Source(str(each), trust_model) for each in builds),
+            *builds,
             data=data,
-            data_options=data_options,
             batch=batch,
             threads=threads,
             processes=processes,
             pairs=pairs,
             listener=listener,
             progress=printing.progress(),
+            **options,
         )
     if json:
         printing.print_json(done.model_dump(exclude_none=True))
@@ -57,38 +60,21 @@ def report(run: Annotated[Path, typer.Argument(help="A run directory.")], json: 
 
 
 @command
+@takes(groups=(GateRules,), after="row")
 def gate(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
     row: Annotated[list[str] | None, typer.Option(help="The row; by default the recommended one. Repeat.")] = None,
-    max_drop: Annotated[
-        float | None, typer.Option(help="The largest drop, in points; of other metrics in percent of the float32's.")
-    ] = None,
-    max_size: Annotated[float | None, typer.Option(help="The largest size, in kB.")] = None,
-    max_latency_ratio: Annotated[float | None, typer.Option(help="The largest share of the reference's time.")] = None,
-    min_coverage: Annotated[float | None, typer.Option(help="The smallest integer share, from 0 to 1.")] = None,
-    max_class_drop: Annotated[float | None, typer.Option(help="The largest drop of any class, in points.")] = None,
-    noninferior: Annotated[bool, typer.Option(help="The drop must be shown to be under the run's margin.")] = False,
     against: Annotated[Path | None, typer.Option(help="An earlier run, which must not have been better.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit's XML to this file.")] = None,
     json: Json = False,
+    options: Options = None,
 ) -> None:
     """Pass or fail, for CI: exit 1 where a row breaks a rule, with one line a rule."""
     from dataclasses import asdict
 
     from bitpick import api
 
-    checks = api.gate(
-        run,
-        rows=row or (),
-        max_drop=max_drop,
-        max_size=max_size,
-        max_latency_ratio=max_latency_ratio,
-        min_coverage=min_coverage,
-        max_class_drop=max_class_drop,
-        noninferior=noninferior,
-        against=against,
-        junit=junit,
-    )
+    checks = api.gate(run, rows=row or (), against=against, junit=junit, **options)
     if json:
         printing.print_json([asdict(check) for check in checks])
     else:
@@ -148,12 +134,12 @@ def data(
     name: Annotated[str, typer.Argument(help="cifar10, or the path of a data set.")] = "cifar10",
     data: Annotated[Path | None, typer.Option("--data", help="A folder with your own copy.")] = None,
     json: Json = False,
-    data_options: DataSaid = None,
+    options: Options = None,
 ) -> None:
     """Fetch a data set, or read one, into the cache."""
     from bitpick import api
 
-    found = api.data(data or name, data_options=data_options, progress=printing.progress())
+    found = api.data(data or name, progress=printing.progress(), **options)
     told = {
         "name": found.name,
         "calibration": found.calibration.count,

@@ -1,42 +1,44 @@
-"""The options of a comparison on the command line, as `schema.settings` declares them."""
+"""The options on the command line that groups of options declare: those of a comparison, a diagnosis, the gate."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, get_origin
 
 import typer
 
-from bitpick.commands.signatures import with_parameters
+from bitpick.commands.signatures import Command, passed_on
 from bitpick.schema.groups import GROUPS
 from bitpick.schema.option import Group, options
 
-Said = Any
-"""What a command gets: the values of its options, by name. Typer never sees it."""
 
+def takes(*names: str, groups: Sequence[type[Group]] = GROUPS, after: str = "data") -> Callable[[Command], Command]:
+    """Give a command options of groups, by default all of a comparison, to pass on to the api.
 
-def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command these options, by default all of them, which it gets as one: a dict `settings`."""
-    added = [each for each in _parameters() if not names or each.name in names]
+    Args:
+        names: of the options; none is all of them.
+        groups: the groups that have them.
+        after: the parameter behind which they stand.
+    """
+    added = [each for each in _parameters(groups) if not names or each.name in names]
+    several = {name for group in groups for name, default in _defaults(group).items() if default == ()}
 
-    several = {name for group in GROUPS for name, default in _defaults(group).items() if default == ()}
-
-    def given(values: dict[str, Any]) -> dict[str, Any]:
+    def said(values: dict[str, Any]) -> dict[str, Any]:
         return {name: () if value is None and name in several else value for name, value in values.items()}
 
-    return lambda function: with_parameters(function, "settings", "data", added, given)
+    return lambda function: passed_on(function, after, added, said)
 
 
 def _defaults(group: type[Group]) -> dict[str, Any]:
     return {each.name: each.default for each in dataclasses.fields(group)}  # type: ignore[arg-type]
 
 
-def _parameters() -> list[inspect.Parameter]:
+def _parameters(groups: Sequence[type[Group]]) -> list[inspect.Parameter]:
     found = []
-    for group in GROUPS:
+    for group in groups:
         hints = typing.get_type_hints(group)
         for each in dataclasses.fields(group):  # type: ignore[arg-type]
             option = options(group)[each.name]

@@ -9,17 +9,14 @@ from typing import Any
 
 from bitpick.engines.engine import Engine
 from bitpick.engines.registry import engine, engines
-from bitpick.errors import RecipeError, RequestError
+from bitpick.errors import RecipeError
 from bitpick.models.model import Format
 from bitpick.models.source import Source
 from bitpick.pipeline.request import make_request
 from bitpick.recipe import Recipe
-from bitpick.schema.groups import Builds, Calibration, Targets, Timing
+from bitpick.schema.groups import Builds, Calibration, Depth, Targets, Timing
 from bitpick.schema.run import RequestRecord
 from bitpick.schema.settings import Settings
-
-DEFAULT_SAMPLES = 2000
-DEFAULT_LAYERS = 24
 
 
 def make_diagnosis(
@@ -28,10 +25,8 @@ def make_diagnosis(
     recipe: Recipe,
     named: str,
     *,
-    samples: int = DEFAULT_SAMPLES,
-    layers: int = DEFAULT_LAYERS,
-    calibration_size: int = 1000,
-    seed: int = 0,
+    samples: int = Depth.samples,
+    calibration: Calibration | None = None,
     data_options: Mapping[str, Any] | None = None,
     accept_baseline: bool = False,
 ) -> tuple[RequestRecord, Format]:
@@ -43,10 +38,7 @@ def make_diagnosis(
         recipe: the recipe.
         named: the recipe as the user named it, by id or by file.
         samples: how many evaluation samples each layer is measured on.
-        layers: how many layers get builds of their own; like whether the next recipe is applied it is not part of the
-            digest, so that a run goes on from what it has.
-        calibration_size: number of calibration samples.
-        seed: of their draw.
+        calibration: the calibration samples; by default those that everybody gets.
         data_options: how the data set is read, see `DataOptions.said`.
         accept_baseline: go on with a float model that makes no sense of the data.
 
@@ -56,12 +48,9 @@ def make_diagnosis(
     Raises:
         RequestError: no such model or recipe, or one that cannot be diagnosed.
     """
-    for what, value in (("samples", samples), ("layers", layers)):
-        if value < 1:
-            raise RequestError(f"the number of {what} {value} is out of range", expected="at least 1")
     settings = Settings(
         builds=Builds(recipes=(named,)),
-        calibration=Calibration(calibration_size, seed),
+        calibration=calibration or Calibration(),
         targets=Targets(("host",), samples),
         timing=Timing(0),
     )

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,42 +35,53 @@ from bitpick.pipeline.trial import Trial
 from bitpick.pipeline.trials import Answer, ModelTrials
 from bitpick.pipeline.workshop import Workshop
 from bitpick.recipe import Recipe, did_you_mean
+from bitpick.schema.groups import Builds, Calibration
 from bitpick.schema.hop import Hop as HopRecord
 from bitpick.schema.run import File
+from bitpick.schema.settings import Settings
 from bitpick.targets.host import this_host
 
 Executors = Callable[..., Executor]
 """Makes workers, from a folder for their logs and the number of their threads; see `WorkerPool`."""
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a conversion or a build is made from.
+
+    Attributes:
+        model: the model.
+        data: a data set, as users write it.
+        load_data: reads it.
+        listener: is told how it goes.
+        executor: makes workers.
+    """
+
+    model: Source
+    data: str
+    load_data: LoadData
+    listener: Listener
+    executor: Executors = WorkerPool
+
+
 @contextmanager
-def _prepared(
-    model: Source, data: str, load_data: LoadData, listener: Listener, executor: Executors, **asked: Any
-) -> Iterator[tuple[Workshop, Preparation, Inputs, Model]]:
+def _prepared(given: Given, **asked: Any) -> Iterator[tuple[Workshop, Preparation, Inputs, Model]]:
     """The model brought to its reference graph, in a temporary run directory."""
     host = this_host()
-    request, model_format = make_request(model, data, bench_seconds=0, **asked)
+    request, model_format = make_request(given.model, given.data, bench_seconds=0, **asked)
     with tempfile.TemporaryDirectory(prefix="bitpick-") as folder, logs.kept() as printed:
         directory = RunDirectory(Path(folder).absolute(), new_run(request, model_format, host, host.cores, "single"))
-        workers = executor(printed, threads=host.cores)
-        shop = Workshop(directory, Runner(workers, Store.default(), directory.root), 1, listener, host)
+        workers = given.executor(printed, threads=host.cores)
+        shop = Workshop(directory, Runner(workers, Store.default(), directory.root), 1, given.listener, host)
         try:
             preparation = Preparation(shop)
-            inputs = preparation.load(load_data, preparation.open(load_data))
+            inputs = preparation.load(given.load_data, preparation.open(given.load_data))
             yield shop, preparation, inputs, preparation.to_reference(inputs)
         finally:
             workers.close()
 
 
-def convert(
-    model: Source,
-    target: Format,
-    out: Path,
-    data: str,
-    load_data: LoadData,
-    listener: Listener,
-    executor: Executors = WorkerPool,
-) -> list[HopRecord]:
+def convert(given: Given, target: Format, out: Path) -> list[HopRecord]:
     """Convert a model, each hop verified, and write the result.
 
     Raises:
@@ -80,7 +92,7 @@ def convert(
     if out.is_dir():
         raise OutputError(f"the output {out} is a directory", expected="the name of a file")
     # What a model is for does not matter to a conversion.
-    with _prepared(model, data, load_data, listener, executor) as (shop, _, inputs, found):
+    with _prepared(given) as (shop, _, inputs, found):
 
         def vital(job: Job, result: Result) -> Result:
             result = hops.noted(shop, inputs, job, result)
@@ -88,25 +100,16 @@ def convert(
                 raise result
             return result
 
-        given = [found.format, *map(form_of, shop.run.model.forms)]
-        jobs = plan.conversions([target], inputs, shop.directory, given)
-        schedule.run(jobs, shop.runner, 1, listener.started, vital)
+        there = [found.format, *map(form_of, shop.run.model.forms)]
+        jobs = plan.conversions([target], inputs, shop.directory, there)
+        schedule.run(jobs, shop.runner, 1, given.listener.started, vital)
         with _in_place(out) as partial:
             shutil.copyfile(inputs.path(target, shop.directory), partial)
         return list(shop.run.model.hops)
 
 
 def quantize(
-    model: Source,
-    recipe: Recipe,
-    out: Path,
-    data: str,
-    load_data: LoadData,
-    listener: Listener,
-    calibration_size: int,
-    seed: int,
-    accept_baseline: bool = False,
-    executor: Executors = WorkerPool,
+    given: Given, recipe: Recipe, out: Path, calibration: Calibration, accept_baseline: bool = False
 ) -> list[File]:
     """Make one build in a new directory.
 
@@ -122,9 +125,8 @@ def quantize(
         raise OutputError(f"the output {out} exists and is not an empty directory", mend="name another with --out")
     if missing := engine(recipe.engine).missing():
         raise RecipeError(f"{recipe.id}: {missing}")
-    asked = {"recipes": (recipe,), "calibration_size": calibration_size, "seed": seed}
-    asked |= {"accept_baseline": accept_baseline}
-    with _prepared(model, data, load_data, listener, executor, **asked) as (shop, preparation, inputs, found):
+    settings = Settings(Builds(recipes=(recipe,)), calibration)
+    with _prepared(given, settings=settings, accept_baseline=accept_baseline) as (shop, preparation, inputs, found):
         if reason := unreachable(recipe, found.format):
             raise RecipeError(
                 f"{recipe.id}: {reason}", mend="name a recipe of another engine: bitpick engines lists them"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -72,19 +73,46 @@ class Settings:
         }
 
 
-def with_options(function: Callable[..., Any], names: Iterable[str] | None = None) -> inspect.Signature:
+def only(names: Collection[str], options: Mapping[str, Any]) -> Settings:
+    """The settings that a function goes by that takes some of the options alone.
+
+    Args:
+        names: of the options that it takes.
+        options: the values that it was given, by name.
+
+    Raises:
+        TypeError: it does not take one of them.
+        RequestError: an option has a value that it cannot have.
+    """
+    for name in options:
+        if name not in names:
+            raise TypeError(f"there is no option {name!r}: {did_you_mean(name, names)}")
+    return Settings().but(**options)
+
+
+def with_options(
+    function: Callable[..., Any], names: Collection[str] = (), groups: Iterable[type[Group]] = GROUPS
+) -> inspect.Signature:
     """The signature of a function with the options in the place of its last parameter, which takes any keyword.
 
     Args:
         function: the function.
-        names: of the options; by default all of them.
+        names: of the options; none is all of them.
+        groups: the groups that have them.
     """
     own = inspect.signature(function)
-    wanted = None if names is None else set(names)
     found = [
-        inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=each.type)
-        for group in GROUPS
+        inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=_plain(each.type))
+        for group in groups
         for each in dataclasses.fields(group)  # type: ignore[arg-type]
-        if wanted is None or each.name in wanted
+        if not names or each.name in names
     ]
     return own.replace(parameters=[*list(own.parameters.values())[:-1], *found])
+
+
+def _plain(annotation: Any) -> str:
+    """The type in the source of an annotation, without what `Annotated` adds to it."""
+    match ast.parse(annotation, mode="eval").body:
+        case ast.Subscript(value=ast.Name("Annotated"), slice=ast.Tuple(elts=[kind, *_])):
+            return ast.unparse(kind)
+    return str(annotation)

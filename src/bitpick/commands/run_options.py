@@ -1,0 +1,29 @@
+"""The options that say where a run goes, and what it goes on with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bitpick.commands.signatures import Command, parameters, passed_on
+
+
+def _flags(
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The run directory; the same request continues in its own.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace another request's run in --out.")] = False,
+    accept_baseline: Annotated[
+        bool, typer.Option("--accept-baseline", help="Go on with a float model that makes no sense of the data.")
+    ] = False,
+) -> None:
+    """Only its signature is used."""
+
+
+def run_options(*names: str, after: str) -> Callable[[Command], Command]:
+    """Give a command these of the options, behind another one, to pass on to the api."""
+    added = [each for each in parameters(_flags) if each.name in names]
+    return lambda function: passed_on(function, after, added)
