@@ -42,7 +42,6 @@ def convert(source: str, out: str) -> None:
         OperatorError: ONNX Runtime does not know an operator.
     """
     import onnx
-    import onnxruntime as ort
 
     original = onnx_file.load(Path(source))
     name = Path(source).name
@@ -59,13 +58,7 @@ def convert(source: str, out: str) -> None:
         original = _raised(original, name)
     onnx_passes.drop_stored_inputs(original)
     onnx_defaults.spell_out(original)
-    original = _freed(original)
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = out
-    options.log_severity_level = 3
-    onnx_file.opened(original, name, options)
-    model = onnx_file.load(Path(out))
+    model = _optimized(_freed(original), name, out)
     onnx_passes.pool_means(model)
     onnx_passes.fix_reshapes(model)
     onnx_passes.plain_biases(model)
@@ -73,6 +66,26 @@ def convert(source: str, out: str) -> None:
     onnx_indices.plain(model)
     onnx_passes.drop_dead(model)
     names = rename(model)
+    _plain_header(model)
+    onnx.checker.check_model(model)
+    onnx.save(model, out)
+    Path(out).with_suffix(".names.json").write_text(json.dumps(names))
+
+
+def _optimized(model: onnx.ModelProto, name: str, out: str) -> onnx.ModelProto:
+    """The model as ONNX Runtime folds it, by way of the file `out`."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = out
+    options.log_severity_level = 3
+    onnx_file.opened(model, name, options)
+    return onnx_file.load(Path(out))
+
+
+def _plain_header(model: onnx.ModelProto) -> None:
+    """Drop what the graph does not need: unused operator sets, stored shapes, and what tools wrote about themselves."""
     used = {"", *(node.domain for node in model.graph.node)}
     imports = [entry for entry in model.opset_import if entry.domain in used]
     del model.opset_import[:], model.metadata_props[:], model.graph.value_info[:]
@@ -80,9 +93,6 @@ def convert(source: str, out: str) -> None:
     model.producer_name, model.doc_string, model.graph.name, model.graph.doc_string = "bitpick", "", "model", ""
     for node in model.graph.node:
         node.doc_string = ""
-    onnx.checker.check_model(model)
-    onnx.save(model, out)
-    Path(out).with_suffix(".names.json").write_text(json.dumps(names))
 
 
 def _raised(model: onnx.ModelProto, name: str) -> onnx.ModelProto:

