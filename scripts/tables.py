@@ -122,8 +122,9 @@ def _options(function: Callable[..., Any]) -> dict[str, Any]:
 
 def _settings(names: Mapping[str, Any]) -> str:
     """The named options: a table for each group that is whole, one for all that are parts of groups."""
-    from bitpick.schema.groups import GROUPS, Depth, GateRules
+    from bitpick.schema.groups import GROUPS
     from bitpick.schema.option import options
+    from bitpick.schema.other_groups import Depth, GateRules
 
     head, tables, others = ("", "default", ""), [], []
     # The gate's rules have names that limits of a comparison have, too.

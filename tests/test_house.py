@@ -91,6 +91,7 @@ TESTED_ELSEWHERE = {
     "passes/graphs": "passes/test_equalize, passes/test_pool_as_mean",
     "schema/groups": "schema/test_settings",
     "schema/option": "schema/test_settings",
+    "schema/other_groups": "schema/test_settings, diagnosis/test_request",
     "schema/margin": "pipeline/test_request",
     "artifacts/files": "artifacts/test_store",
     "artifacts/code": "pipeline/test_running",

@@ -6,7 +6,8 @@ from bitpick.diagnosis.request import check, make_diagnosis
 from bitpick.errors import RecipeError, RequestError
 from bitpick.pipeline.request import make_request
 from bitpick.recipe import Recipe
-from bitpick.schema.groups import Calibration, Depth
+from bitpick.schema.groups import Calibration
+from bitpick.schema.other_groups import Depth
 
 NAME = "fake:s8u8-per_channel-minmax"
 

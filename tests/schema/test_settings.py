@@ -9,8 +9,9 @@ import typer
 import bitpick
 from bitpick.cli import app
 from bitpick.errors import RequestError
-from bitpick.schema.groups import GROUPS, Claims, GateRules
+from bitpick.schema.groups import GROUPS, Claims
 from bitpick.schema.option import options
+from bitpick.schema.other_groups import GateRules
 from bitpick.schema.run import RequestRecord
 from bitpick.schema.settings import Settings, only
 

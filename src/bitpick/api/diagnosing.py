@@ -18,7 +18,8 @@ from bitpick.pipeline.listener import Listener, Silent
 from bitpick.pipeline.request import job_limits, new_run
 from bitpick.recipe import Recipe
 from bitpick.schema import option
-from bitpick.schema.groups import GROUPS, Depth
+from bitpick.schema.groups import GROUPS
+from bitpick.schema.other_groups import Depth
 from bitpick.schema.settings import only, with_options
 from bitpick.targets.host import this_host
 

@@ -13,8 +13,8 @@ from bitpick.pipeline import directory as directories
 from bitpick.pipeline import evaluation_set
 from bitpick.recipe import did_you_mean, file_name
 from bitpick.reports import html, markdown, notebook
-from bitpick.schema.groups import GateRules
 from bitpick.schema.option import options
+from bitpick.schema.other_groups import GateRules
 from bitpick.schema.run import Recommendation, Row, Run
 from bitpick.schema.settings import with_options
 from bitpick.selection import gate as gates

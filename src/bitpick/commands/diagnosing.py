@@ -13,7 +13,7 @@ from bitpick.commands.model_options import opens_model
 from bitpick.commands.run_options import run_options
 from bitpick.commands.settings_options import takes
 from bitpick.commands.signatures import Options
-from bitpick.schema.groups import Depth
+from bitpick.schema.other_groups import Depth
 
 
 @command

@@ -13,7 +13,7 @@ from bitpick.commands.data_options import reads_data
 from bitpick.commands.model_options import opens_builds
 from bitpick.commands.settings_options import takes
 from bitpick.commands.signatures import Options
-from bitpick.schema.groups import GateRules
+from bitpick.schema.other_groups import GateRules
 
 
 @command

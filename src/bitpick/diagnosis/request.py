@@ -14,7 +14,8 @@ from bitpick.models.model import Format
 from bitpick.models.source import Source
 from bitpick.pipeline.request import make_request
 from bitpick.recipe import Recipe
-from bitpick.schema.groups import Builds, Calibration, Depth, Targets, Timing
+from bitpick.schema.groups import Builds, Calibration, Targets, Timing
+from bitpick.schema.other_groups import Depth
 from bitpick.schema.run import RequestRecord
 from bitpick.schema.settings import Settings
 

@@ -9,13 +9,9 @@ from typing import Annotated, Literal, get_args
 
 from bitpick.errors import RecipeError, RequestError
 from bitpick.recipe import PRESETS, Recipe, did_you_mean
-from bitpick.schema.option import Group, Option
+from bitpick.schema.option import Group, Option, at_least
 
 Selection = Literal["simultaneous", "cross-fit"]
-
-
-def _from(least: float) -> Callable[[float], bool]:
-    return lambda value: least <= value < math.inf
 
 
 def _above(least: float) -> Callable[[float], bool]:
@@ -54,7 +50,7 @@ class Calibration(Group):
         int,
         Option(
             "Seed of the calibration draw.",
-            holds=_from(0),
+            holds=at_least(0),
             wrong="the seed {} is negative",
             expected="a whole number from 0",
         ),
@@ -63,7 +59,7 @@ class Calibration(Group):
         int,
         Option(
             "Make the builds that matter from so many calibration draws, to judge their recipes.",
-            holds=_from(1),
+            holds=at_least(1),
             wrong="the number of calibration seeds {} is out of range",
             expected="at least 1, the one draw that every build is made from",
         ),
@@ -85,7 +81,7 @@ class Targets(Group):
         int,
         Option(
             "How many evaluation samples a target gets.",
-            holds=_from(1),
+            holds=at_least(1),
             wrong="the number of target samples {} is out of range",
             expected="at least 1",
         ),
@@ -223,7 +219,7 @@ class Timing(Group):
         float,
         Option(
             "How long speed may be measured, about.",
-            holds=_from(0),
+            holds=at_least(0),
             wrong="the seconds for timing {} are out of range",
             expected="0 or more",
         ),
@@ -239,7 +235,7 @@ class Work(Group):
         Option(
             "How many jobs at once; by default one a core.",
             "work",
-            holds=_from(1),
+            holds=at_least(1),
             wrong="the number of jobs {} is out of range",
             expected="at least 1",
         ),
@@ -268,85 +264,3 @@ class Work(Group):
 
 GROUPS: tuple[type[Group], ...] = (Builds, Calibration, Targets, Metric, Claims, Limits, Flags, Timing, Work)
 """The groups of a comparison."""
-
-
-@dataclass(frozen=True)
-class Depth(Group):
-    """How closely a diagnosis looks."""
-
-    samples: Annotated[
-        int,
-        Option(
-            "How many evaluation samples each layer is measured on.",
-            holds=_from(1),
-            wrong="the number of samples {} is out of range",
-            expected="at least 1",
-        ),
-    ] = 2000
-    layers: Annotated[
-        int,
-        Option(
-            "How many layers get builds of their own, the noisiest ones.",
-            "work",
-            holds=_from(1),
-            wrong="the number of layers {} is out of range",
-            expected="at least 1",
-        ),
-    ] = 24
-
-
-@dataclass(frozen=True)
-class GateRules(Group):
-    """What a row must keep to; what is not given is not checked."""
-
-    max_drop: Annotated[
-        float | None,
-        Option(
-            "The largest drop, in points; of other metrics in percent of the float32's.",
-            "verdict",
-            holds=_from(0),
-            wrong="the largest drop {} is out of range",
-            expected="a number from 0",
-        ),
-    ] = None
-    max_size: Annotated[
-        float | None,
-        Option(
-            "The largest size, in kB.",
-            "verdict",
-            holds=_from(0),
-            wrong="the largest size {} is out of range",
-            expected="a number from 0",
-        ),
-    ] = None
-    max_latency_ratio: Annotated[
-        float | None,
-        Option(
-            "The largest share of the reference's time.",
-            "verdict",
-            holds=_from(0),
-            wrong="the largest latency ratio {} is out of range",
-            expected="a number from 0",
-        ),
-    ] = None
-    min_coverage: Annotated[
-        float | None,
-        Option(
-            "The smallest integer share, from 0 to 1.",
-            "verdict",
-            holds=lambda value: 0 <= value <= 1,
-            wrong="the coverage {} is out of range",
-            expected="a share from 0 to 1",
-        ),
-    ] = None
-    max_class_drop: Annotated[
-        float | None,
-        Option(
-            "The largest drop of any class, in points.",
-            "verdict",
-            holds=_from(0),
-            wrong="the largest class drop {} is out of range",
-            expected="a number from 0",
-        ),
-    ] = None
-    noninferior: Annotated[bool, Option("The drop must be shown to be under the run's margin.", "verdict")] = False

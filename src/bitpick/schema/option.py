@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,3 +74,8 @@ def options(group: type[Group]) -> dict[str, Option]:
     """The options of a group, by their names."""
     hints = typing.get_type_hints(group, include_extras=True)
     return {each.name: get_args(hints[each.name])[1] for each in dataclasses.fields(group)}  # type: ignore[arg-type]
+
+
+def at_least(least: float) -> Callable[[float], bool]:
+    """A check for finite numbers that are not smaller."""
+    return lambda value: least <= value < math.inf
