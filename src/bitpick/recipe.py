@@ -262,5 +262,7 @@ def baseline(engine: str) -> Recipe:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint at the nearest known word, with all of them where none is near."""
     known = sorted(known)
+    if not known:
+        return ""
     near = get_close_matches(word, known, n=1)
     return f"did you mean {near[0]}?" if near else f"choose one of {', '.join(known)}"

@@ -116,7 +116,7 @@ def test_a_row_that_gave_way_is_not_timed_by_a_later_round_of_the_same_run(compa
     from bitpick.comparison import targets, times
 
     asked = []
-    real, measure = times.measuring.measure, times.measure
+    real = times.measuring.measure
 
     def give_way(builds, reference, *others):
         asked.append(set(builds))
