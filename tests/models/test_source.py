@@ -163,21 +163,6 @@ def test_the_digest_covers_all_that_a_model_is_made_from(tmp_path, monkeypatch):
     assert Source(str(folder), True).sha256() != before
 
 
-@pytest.mark.parametrize("file", ["project/nets.py", "project/nets/__init__.py"])
-@pytest.mark.parametrize("beside", [True, False])
-def test_the_digest_sees_the_module_of_a_function_in_a_package(tmp_path, monkeypatch, file, beside):
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path if beside else tmp_path / "here")
-    monkeypatch.syspath_prepend(str(tmp_path / "here" if beside else tmp_path))
-    (tmp_path / file).parent.mkdir(parents=True)
-    (tmp_path / "project" / "__init__.py").touch()
-    digests = set()
-    for text in ("def build(): ...", "def build(): pass"):
-        (tmp_path / file).write_text(text)
-        digests.add(Source("project.nets:build", True).sha256())
-    assert len(digests) == 2
-
-
 def test_kinds_of_onnx(tmp_path):
     def saved(shape: list, elements=TensorProto.FLOAT, op="Relu") -> str:
         graph = helper.make_graph(
