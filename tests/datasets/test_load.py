@@ -3,9 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bitpick.datasets import assembling
 from bitpick.datasets.load import data_source, load
-from bitpick.datasets.options import DataOptions
 from bitpick.errors import DataError
 from tests.datasets.conftest import takes
 
@@ -73,28 +71,3 @@ def test_a_yaml_file_that_is_not_there(tmp_path):
 def test_options_are_part_of_what_is_asked_for():
     assert data_source("cifar10", {"scale": "255"}).options.said == {"scale": 255.0}
     assert data_source("cifar10").options.said == {}
-
-
-def test_the_order_of_classes_that_is_asked_for_is_that_of_a_whole_data_set_too(dataset):
-    turned = assembling.whole(dataset, DataOptions(classes=("dog", "cow", "bee", "ant")))
-    assert turned.classes == ("dog", "cow", "bee", "ant")
-    for found, own in ((turned.calibration, dataset.calibration), (turned.evaluation, dataset.evaluation)):
-        assert found.paths == own.paths
-        assert found.sha256 != own.sha256
-        np.testing.assert_array_equal(found.labels, 3 - np.asarray(own.labels).astype(int))
-    assert assembling.whole(dataset, DataOptions()) is dataset
-    assert assembling.whole(dataset, DataOptions(classes=dataset.classes)) is dataset
-
-
-@pytest.mark.parametrize(
-    ("said", "says"),
-    [
-        ({"labels": "y.npy"}, "leave --labels out"),
-        ({"split": 0.5}, "leave --split out"),
-        ({"classes": ("ant", "bee", "cow")}, "'dog' is not one of the 3 classes"),
-    ],
-)
-def test_an_option_that_a_whole_data_set_has_no_use_for_is_refused(dataset, said, says):
-    with pytest.raises(DataError) as error:
-        assembling.whole(dataset, DataOptions(**said))
-    assert says in str(error.value)
