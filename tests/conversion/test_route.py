@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import itertools
-
-from bitpick.conversion.route import hops, reference_of, route
-from bitpick.executors.executor import resolve
+from bitpick.conversion.route import reference_of, route
 from bitpick.models.model import Format
 
 
@@ -16,14 +13,6 @@ def test_routes():
     assert names(Format.KERAS, Format.PYTORCH) == ["keras → raw_onnx", "raw_onnx → onnx", "onnx → pytorch"]
     assert names(Format.ONNX, Format.ONNX) == []
     assert names(Format.PYTORCH, Format.KERAS) is None
-
-
-def test_each_hop_is_there_once_and_its_functions_exist():
-    for first, second in itertools.combinations(hops(), 2):
-        assert (first.source, first.target) != (second.source, second.target)
-    for hop in hops():
-        assert callable(resolve(hop.convert))
-        assert all(callable(resolve(function)) for function in hop.trace or ())
 
 
 def test_every_source_leads_to_the_reference_and_every_form_comes_from_it_or_leads_there():
