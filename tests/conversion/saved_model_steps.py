@@ -1,4 +1,4 @@
-"""What workers do for `test_saved_model`: writing SavedModels that TensorFlow no longer writes, or opens, by itself."""
+"""What workers do for the tests of SavedModels: writing those that TensorFlow no longer writes, or opens, by itself."""
 
 from __future__ import annotations
 

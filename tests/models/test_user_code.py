@@ -25,7 +25,8 @@ def test_a_function_in_the_current_folder_is_called(here):
     assert user_code.call("my_nets:build") == "a net"
 
 
-def test_the_current_folder_hides_no_module_that_there_is(here):
+def test_the_current_folder_hides_no_module_that_there_is(here, monkeypatch):
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
     (here / "colorsys.py").write_text("def rgb_to_hls(*_): return 'another'\n")
     assert user_code.load("colorsys:rgb_to_hls")(0, 0, 0) == (0.0, 0.0, 0.0)
     before = list(sys.path)
