@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from bitpick.executors.executor import resolve
 from bitpick.executors.inline import InlineExecutor
 
 
@@ -18,9 +17,3 @@ def test_payloads_and_results_cross_json():
 def test_errors_come_through():
     with pytest.raises(TypeError):
         InlineExecutor().run("any", "json:dumps", {})
-
-
-def test_resolve_finds_functions_by_name():
-    assert resolve("os.path:join")("a", "b") == "a/b"
-    with pytest.raises(ModuleNotFoundError):
-        resolve("no_such_module:f")
