@@ -15,11 +15,24 @@ import pytest
 from hypothesis import settings
 from onnx import TensorProto, helper
 
+from bitpick.artifacts.store import Store
 from bitpick.datasets.dataset import Dataset, Split
 from bitpick.engines import registry
 from bitpick.engines.engine import Engine
 from bitpick.engines.fake.engine import FakeEngine
 from bitpick.engines.onnxruntime.engine import OnnxRuntimeEngine
+from bitpick.executors.inline import InlineExecutor
+from bitpick.models.model import Model
+from bitpick.pipeline.directory import RunDirectory
+from bitpick.pipeline.inputs import Inputs
+from bitpick.pipeline.job import Job
+from bitpick.pipeline.listener import Silent
+from bitpick.pipeline.prepare import Preparation
+from bitpick.pipeline.request import make_request, new_run
+from bitpick.pipeline.running import Runner
+from bitpick.pipeline.workshop import Workshop
+from bitpick.schema.run import Row
+from bitpick.targets.host import this_host
 from tests.kept import Kept
 
 settings.register_profile("shared", deadline=None)  # how long one example takes says more of the machine
@@ -133,6 +146,95 @@ def fake_engine(use_engines: Callable[..., None]) -> FakeEngine:
     engine = FakeEngine()
     use_engines(engine, OnnxRuntimeEngine())
     return engine
+
+
+class Counting(InlineExecutor):
+    """Counts what ran, and can be told to stop the run at one job, or to do something after another."""
+
+    def __init__(self, stop_at: str = "", after: tuple[str, Callable[[], None]] | None = None) -> None:
+        self.ran: list[str] = []
+        self.closed = False
+        self._stop_at = stop_at
+        self._after = after
+
+    def run(self, environment, function, payload):
+        name = function.rpartition(":")[2]
+        recipe = payload.get("recipe")
+        self.ran.append(f"{name} {recipe.id}" if recipe else name)
+        if self._stop_at and self.ran[-1].startswith(self._stop_at):
+            raise KeyboardInterrupt
+        outcome = super().run(environment, function, payload)
+        if self._after and self.ran[-1].startswith(self._after[0]):
+            self._after[1]()
+        return outcome
+
+    def close(self):
+        self.closed = True
+
+
+class Told(Silent):
+    """A listener that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.phases: list[str] = []
+        self.notes: list[str] = []
+        self.jobs: list[str] = []
+        self.rows: list[Row] = []
+
+    def phase(self, text: str) -> None:
+        self.phases.append(text)
+
+    def ended(self, job: Job) -> None:
+        self.jobs.append(job.id)
+
+    def row(self, row: Row) -> None:
+        self.rows.append(row)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run in this process, whose model and data are there, and nothing built."""
+
+    shop: Workshop
+    inputs: Inputs
+    model: Model
+    executor: Counting
+
+    @property
+    def told(self) -> Told:
+        """What its listener was told."""
+        assert isinstance(self.shop.listener, Told)
+        return self.shop.listener
+
+
+@pytest.fixture
+def new_shop(fake_engine: FakeEngine, model_file: Path, tmp_path: Path) -> Callable[..., Workshop]:
+    """Make what a stage of a run works with, before anything was done."""
+
+    def make(model: Path = model_file, executor: Counting | None = None, out: str = "run", **asked: Any) -> Workshop:
+        request, form = make_request(model, "tiny", **{"calibration_size": 50, "bench_seconds": 0} | asked)
+        directory = RunDirectory(tmp_path / out, new_run(request, form, this_host(), 1, "compare"))
+        directory.claim(overwrite=False)
+        runner = Runner(executor or Counting(), Store.default(), directory.root)
+        return Workshop(directory, runner, 1, Told(), this_host())
+
+    return make
+
+
+@pytest.fixture
+def prepared(new_shop: Callable[..., Workshop], dataset: Dataset) -> Callable[..., Prepared]:
+    """Prepare a run of a model."""
+
+    def make(data: Dataset = dataset, executor: Counting | None = None, **asked: Any) -> Prepared:
+        executor = executor or Counting()
+        shop = new_shop(executor=executor, **asked)
+        inputs, model = Preparation(shop).prepare(lambda _: data)
+        return Prepared(shop, inputs, model, executor)
+
+    return make
 
 
 @pytest.fixture(scope="session")

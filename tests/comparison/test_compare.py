@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,6 @@ from bitpick.errors import (
     RequestError,
     RunError,
     UnexpectedError,
-    raised_by_library,
 )
 from bitpick.executors.inline import InlineExecutor
 from bitpick.pipeline import directory as stores
@@ -30,66 +28,8 @@ from bitpick.pipeline.build_job import open_build
 from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.listener import Silent
 from bitpick.pipeline.request import make_request, new_run
-from bitpick.schema.fingerprint import Coverage, Grid
 from bitpick.targets.host import this_host
 from tests.conftest import linear_model
-
-
-class Counting(InlineExecutor):
-    """Counts what ran, and can be told to stop the run at one job, or to do something after another."""
-
-    def __init__(self, stop_at: str = "", after: tuple[str, Callable[[], None]] | None = None) -> None:
-        self.ran: list[str] = []
-        self.closed = False
-        self._stop_at = stop_at
-        self._after = after
-
-    def run(self, environment, function, payload):
-        name = function.rpartition(":")[2]
-        recipe = payload.get("recipe")
-        self.ran.append(f"{name} {recipe.id}" if recipe else name)
-        if self._stop_at and self.ran[-1].startswith(self._stop_at):
-            raise KeyboardInterrupt
-        outcome = super().run(environment, function, payload)
-        if self._after and self.ran[-1].startswith(self._after[0]):
-            self._after[1]()
-        return outcome
-
-    def close(self):
-        self.closed = True
-
-
-@pytest.fixture
-def compare(model_file, dataset, fake_engine, tmp_path):
-    """Run a comparison; returns its folder, and the executor that it ran on."""
-
-    def run(
-        *recipes,
-        stop_at="",
-        after=None,
-        model=model_file,
-        data=dataset,
-        out="run",
-        overwrite=False,
-        engines=("fake",),
-        **fields,
-    ):
-        fields = {"calibration_size": 100, "targets": ("host",), "margin": "10", "bench_seconds": 0} | fields
-        request, form = make_request(model, "tiny", recipes=recipes, engines=engines, **fields)
-        store = RunDirectory(tmp_path / out, new_run(request, form, this_host(), 1, "compare"))
-        executor = Counting(stop_at, after)
-        comparison = Comparison(store, this_host(), executor, 1, Silent(), InlineExecutor)
-        run.store, run.executor = store, executor
-
-        def load(_):
-            if stop_at == "load":
-                raise KeyboardInterrupt
-            return data
-
-        comparison.compare(load, overwrite)
-        return stores.read(store.root)
-
-    return run
 
 
 def test_rows_are_measured_on_their_files_and_one_is_recommended(compare, dataset):
@@ -130,33 +70,6 @@ def test_the_run_records_model_data_and_host(compare, dataset):
     assert "numpy" in run.host.versions
 
 
-@pytest.mark.parametrize(
-    ("option", "status", "says"),
-    [
-        ("error", "failed", "ArithmeticError"),
-        ("absent", "unsupported", "was asked to lack it"),
-        ("nan", "failed", "not finite, first for sample 0"),
-    ],
-)
-def test_a_row_fails_alone(compare, monkeypatch, option, status, says):
-    real = InlineExecutor.run
-
-    def as_a_worker_would(self, environment, function, payload):
-        try:
-            return real(self, environment, function, payload)
-        except (ArithmeticError, RuntimeError) as error:
-            raise raised_by_library(error) from error
-
-    monkeypatch.setattr(InlineExecutor, "run", as_a_worker_would)
-    run = compare(f"fake:s8u8-per_tensor-minmax+{option}", "fake:s8s8-per_tensor-minmax")
-    bad = run.row(f"fake:s8u8-per_tensor-minmax+{option}")
-    assert bad.status == status
-    assert says in bad.reason
-    assert run.row("fake:s8s8-per_tensor-minmax").status == "ok"
-    assert run.recommendation.id == "fake:s8s8-per_tensor-minmax"
-    assert not [p for p in (compare.store.root / "builds").iterdir() if p.name.startswith("partial")]
-
-
 def test_no_quantized_row_is_a_failed_run_that_is_recorded(compare):
     with pytest.raises(RunError, match="no quantized row is ok"):
         compare("fake:s8u8-per_tensor-minmax+absent")
@@ -180,35 +93,6 @@ def test_a_run_that_breaks_unforeseen_says_so_and_keeps_the_traceback(compare, m
     assert compare().error is None  # what failed once may go on
 
 
-@pytest.mark.parametrize(
-    ("option", "codes"), [("half_float", ["partly_float"]), ("other_granularity", ["not_as_requested"])]
-)
-def test_a_build_that_is_not_what_was_asked_for_is_flagged(compare, option, codes):
-    run = compare(f"fake:s8u8-per_channel-minmax+{option}", "fake:s8s8-per_tensor-minmax")
-    row = run.row(f"fake:s8u8-per_channel-minmax+{option}")
-    assert row.status == "ok"
-    assert [flag.code for flag in row.flags] == codes
-    assert row.coverage.macs == (0.5 if option == "half_float" else 1.0)
-    assert run.recommendation.id == "fake:s8s8-per_tensor-minmax"
-
-
-def test_a_build_in_which_nothing_that_was_asked_for_happened_fails(compare):
-    run = compare("fake:s8u8-per_channel-minmax+float", "fake:s8s8-per_tensor-minmax")
-    row = run.row("fake:s8u8-per_channel-minmax+float")
-    assert row.status == "failed"
-    assert row.reason.startswith("no part of this build runs as integers: the runtime executes Gemm dense")
-
-
-def test_the_fingerprint_of_a_row_and_of_its_baseline(compare):
-    run = compare("fake:s8u8-per_channel-minmax")
-    build, floats = run.row("fake:s8u8-per_channel-minmax"), run.row("fake:float32")
-    assert build.fingerprint.weights == Grid(dtype="s8", granularity="per_channel", symmetric=True, bits=8)
-    assert build.fingerprint.activations == Grid(dtype="u8", granularity="per_tensor", symmetric=False, bits=8)
-    assert build.coverage == Coverage(macs=1.0, weights=1.0, float_operators=[])
-    assert floats.fingerprint.weights == Grid(dtype="float32")
-    assert floats.coverage is None
-
-
 @pytest.mark.parametrize("selection", ["simultaneous", "cross-fit"])
 def test_how_the_choice_was_kept_honest_is_recorded(compare, selection):
     run = compare("fake:s8u8-per_channel-minmax", selection=selection)
@@ -223,16 +107,6 @@ def test_how_the_choice_was_kept_honest_is_recorded(compare, selection):
         assert found.because[0].startswith("Cross-fit: each half of the samples chooses fake:s8u8")
         assert found.held_out_drop == pytest.approx(run.row(found.id).versus_baseline.drop)
         assert found.by_use["accuracy"] == found.id
-
-
-def test_flags(compare):
-    run = compare(flag_drop=0.0, min_accuracy=0.999)
-    assert [f.code for f in run.row("fake:float32").flags] == ["min_accuracy"]
-    for row in run.rows:
-        if row.kind == "quantized" and row.status == "ok":
-            assert ("drop" in [f.code for f in row.flags]) == (row.versus_baseline.drop > 0)
-    assert run.recommendation.id is None
-    assert "flagged" in run.recommendation.because[0]
 
 
 def test_asked_recipes_replace_the_preset_and_the_baseline_runs_all_the_same(compare):

@@ -20,8 +20,7 @@ from bitpick.pipeline.request import new_run
 from bitpick.recipe import Recipe
 from bitpick.schema.groups import Calibration
 from bitpick.targets.host import this_host
-from tests.comparison.test_compare import Counting
-from tests.conftest import CLASSES, SIDE, split
+from tests.conftest import CLASSES, SIDE, Counting, split
 
 WIDTH = 16
 

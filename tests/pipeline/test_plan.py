@@ -1,0 +1,145 @@
+"""Which jobs there are, what they need, and who reads them; nothing is run here but the preparation."""
+
+from __future__ import annotations
+
+import pytest
+
+from bitpick.conversion import route as routes
+from bitpick.conversion.hop import Hop
+from bitpick.engines.fake.engine import FakeEngine
+from bitpick.models.model import Format, PreparedForm, prepared
+from bitpick.pipeline import plan
+from bitpick.pipeline.trial import Trial
+from bitpick.recipe import Recipe
+
+PLAIN = "fake:s8s8-per_tensor-minmax"
+EQUALIZED = prepared(Format.ONNX, ["equalize"])
+
+
+@pytest.fixture
+def run(prepared):
+    return prepared()
+
+
+def needs(jobs):
+    return {job.id: job.needs for job in jobs}
+
+
+def test_each_side_of_a_step_is_run_before_they_are_compared(run):
+    jobs = plan.conversions([Format.ONNX], run.inputs, run.shop.directory)
+    assert needs(jobs) == {
+        "convert:onnx": (),
+        "outputs:onnx": ("convert:onnx",),
+        "outputs:raw_onnx": (),
+        "verify:onnx": ("convert:onnx", "outputs:onnx", "outputs:raw_onnx"),
+    }
+    assert [job.subject for job in jobs] == ["raw_onnx → onnx", "onnx", "raw_onnx", "raw_onnx → onnx"]
+    assert [job.id for job in jobs if not job.wanted] == ["outputs:onnx", "outputs:raw_onnx"]
+    assert jobs[-1].payload["samples"].count == run.inputs.calibration.count < plan.VERIFICATION_SAMPLES
+
+
+def test_steps_of_several_ways_are_done_once_and_given_ones_not_at_all(run):
+    both = [Format.PYTORCH, EQUALIZED]
+    jobs = plan.conversions(both, run.inputs, run.shop.directory)
+    made = [job.id for job in jobs if job.id.startswith("convert")]
+    assert made == ["convert:onnx", "convert:pytorch", "convert:onnx+equalize"]
+    later = plan.conversions(both, run.inputs, run.shop.directory, given=[Format.RAW_ONNX, Format.ONNX])
+    assert [job.id for job in later if job.id.startswith("convert")] == made[1:]
+    assert needs(later)["convert:pytorch"] == needs(later)["convert:onnx+equalize"] == ()
+    assert plan.conversions(both, run.inputs, run.shop.directory, given=[Format.ONNX, *both]) == []
+
+
+def test_passes_are_applied_one_after_the_other_to_the_clean_graph(run):
+    target = prepared(Format.PYTORCH, ["equalize", "pool_as_mean"])
+    jobs = plan.conversions([target], run.inputs, run.shop.directory, given=[Format.RAW_ONNX, Format.ONNX])
+    steps = {job.id: job for job in jobs if job.function != "run_form"}
+    forms = ["onnx+equalize", "onnx+equalize+pool_as_mean", "pytorch+equalize+pool_as_mean"]
+    assert list(steps) == [f"{what}:{form}" for form in forms for what in ("convert", "verify")]
+    first, second, last = (steps[f"convert:{form}"] for form in forms)
+    assert [(job.function, job.payload.get("name")) for job in (first, second, last)] == [
+        ("apply_pass", "equalize"), ("apply_pass", "pool_as_mean"), ("convert", None),
+    ]  # fmt: skip
+    assert (first.needs, second.needs, last.needs) == ((), (first.id,), (second.id,))
+    assert [job.subject for job in (first, last)] == ["onnx → onnx+equalize", f"{forms[1]} → {forms[2]}"]
+    assert last.payload["source"] == second.payload["out"] == run.shop.directory.form(PreparedForm(forms[1]))
+    assert steps[f"verify:{forms[0]}"].payload["sides"] == ("onnx", "onnx+equalize")
+    # Exact outputs are those of the user's function, whatever a pass made of its graph.
+    assert {steps[f"verify:{form}"].payload["graph"] for form in forms} == {run.shop.directory.form(Format.ONNX)}
+
+
+def test_a_hop_that_fixes_sizes_is_told_those_of_the_samples(run, tmp_path):
+    free = Hop(Format.ONNX, Format.LITERT, "env", (), "m:f")
+    sized = Hop(Format.ONNX, Format.LITERT, "env", (), "m:f", sized=True)
+    source, out, samples = tmp_path / "a", tmp_path / "b", run.inputs.calibration
+    assert plan.convert(sized, source, out, samples).payload["shapes"] == [(4, 4, 3)]
+    assert plan.convert(free, source, out, samples).payload["shapes"] is None
+    assert plan.convert(sized, source, out, None).payload["shapes"] is None
+
+
+def trial(run, text, **fields):
+    return Trial(Recipe.parse(text), run.shop.directory.build(text), **fields)
+
+
+def built(run, one, given=(Format.RAW_ONNX, Format.ONNX)):
+    return plan.built(one, run.model, run.inputs, run.shop.directory, given)
+
+
+def test_a_build_waits_for_its_form_where_that_is_not_there(run):
+    one = trial(run, PLAIN, calibration=run.inputs.calibration)
+    assert needs(built(run, one)) == {f"build:{PLAIN}": ()}
+    assert needs(built(run, one, given=[Format.RAW_ONNX])) == {f"build:{PLAIN}": ("verify:onnx",)}
+    equalized = trial(run, f"{PLAIN}+equalize", calibration=run.inputs.calibration)
+    (job,) = built(run, equalized)
+    assert job.needs == ("verify:onnx+equalize",)
+    assert job.payload["source"] == run.shop.directory.form(EQUALIZED)
+
+
+def test_a_calibration_has_the_name_of_all_that_it_depends_on(run, monkeypatch):
+    monkeypatch.setattr(FakeEngine, "calibration_key", lambda self, recipe: recipe.calibration)
+
+    def calibration(text, samples=run.inputs.calibration):
+        calibrate, build = built(run, trial(run, text, calibration=samples))
+        assert build.needs == (calibrate.id,)
+        assert build.payload["ranges"] == calibrate.payload["out"]
+        assert calibrate.makes == ("out",)
+        assert not calibrate.wanted
+        return calibrate.id
+
+    name = calibration(PLAIN)
+    assert calibration("fake:s8u8-per_channel-minmax") == name
+    others = run.inputs.calibration.model_copy(update={"sha256": "another draw"})
+    assert len({name, calibration(PLAIN, others), calibration(f"{PLAIN}+equalize")}) == 3
+
+
+def test_what_a_build_ships_with_is_wanted_where_it_ships(run):
+    for ships in (True, False):
+        (job,) = built(run, trial(run, PLAIN, calibration=run.inputs.calibration, ships=ships))
+        assert job.wanted == ships
+        assert job.makes == ("folder",)
+
+
+def test_what_is_measured_of_a_build_comes_one_after_the_other(run, monkeypatch):
+    monkeypatch.setattr(FakeEngine, "optimizes", True)
+    one = trial(run, PLAIN, calibration=run.inputs.calibration, evaluation=run.inputs.check, look="whole")
+    jobs = plan.measured(one, run.inputs, built(run, one))
+    assert [job.id for job in jobs] == [
+        f"{what}:{PLAIN}" for what in ("build", "inspect", "check_rewriting", "evaluate")
+    ]
+    assert [job.needs for job in jobs[1:]] == [(job.id,) for job in jobs[:-1]]
+    assert {job.subject for job in jobs} == {PLAIN}
+    assert all(job.wanted for job in jobs)
+    baseline = trial(run, "fake:float32", look="whole")
+    assert [job.function for job in plan.measured(baseline, run.inputs, [])] == ["inspect"]
+
+
+def test_a_trial_on_a_target_is_evaluated_in_that_targets_worker(run, tmp_path):
+    here = trial(run, PLAIN, evaluation=run.inputs.check, predictions=tmp_path / "p.npz")
+    there = trial(run, PLAIN, evaluation=run.inputs.check, target="phone")
+    (one,), (other,) = (plan.measured(each, run.inputs, []) for each in (here, there))
+    assert (one.id, one.environment, one.makes) == (f"evaluate:{PLAIN}", "fake", ("predictions",))
+    assert (other.id, other.environment, other.makes) == (f"evaluate:{PLAIN}@phone", "fake@phone", ())
+
+
+def test_a_form_without_a_way_has_no_jobs(run, monkeypatch):
+    monkeypatch.setattr(routes, "hops", lambda: ())
+    assert plan.conversions([Format.LITERT], run.inputs, run.shop.directory) == []
