@@ -1,4 +1,4 @@
-"""Which jobs there are, what they need, and who reads them; nothing is run here but the preparation."""
+"""Which jobs there are, what they need, and who reads them; nothing is run here."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ EQUALIZED = prepared(Format.ONNX, ["equalize"])
 
 
 @pytest.fixture
-def run(prepared):
-    return prepared()
+def run(known, monkeypatch):
+    monkeypatch.setattr(FakeEngine, "runs", (Format.PYTORCH,))
+    return known
 
 
 def needs(jobs):
