@@ -18,9 +18,7 @@ from bitpick.datasets.dataset import Dataset, Split
 from bitpick.datasets.labels import encode
 from bitpick.errors import DataError, RequestError
 from bitpick.executors.inline import InlineExecutor
-from bitpick.models.source import Source
 from bitpick.pipeline import directory as stores
-from bitpick.pipeline import evaluating
 from bitpick.pipeline.build_job import open_build
 from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.listener import Silent
@@ -387,24 +385,6 @@ def test_cross_fit(compare):
     assert run.recommendation.id is not None
     assert "rise" in run.recommendation.because[1]
     assert run.recommendation.held_out_interval is not None
-
-
-@pytest.mark.frameworks
-def test_a_model_by_itself_is_judged_by_its_task(tmp_path):
-    weight, inputs, labels = regression()
-    model = Source.of(dense(tmp_path / "dense.onnx", weight))
-    given = data(tmp_path, inputs.astype(np.float32), labels)
-    row = evaluating.evaluate(model, lambda _: given, Silent(), Judging(metric="rmse"))
-    expected = np.sqrt(np.square(labels[COUNT:] - (inputs @ weight)[COUNT:, 0]).mean())
-    assert (row.metric.name, row.metric.value) == ("rmse", pytest.approx(expected, rel=1e-5))
-    assert {metric.name for metric in row.metrics} == {"mae", "r2"}
-    two = data(tmp_path, inputs.astype(np.float32), (labels > labels.mean()).astype(np.int64), ("low", "high"))
-    row = evaluating.evaluate(model, lambda _: two, Silent())
-    scores = (inputs @ weight)[COUNT:, 0]
-    threshold = 0.5 if scores.min() >= 0 and scores.max() <= 1 else 0
-    assert row.accuracy.correct == int(((scores > threshold) == (labels[COUNT:] > labels.mean())).sum())
-    with pytest.raises(DataError, match="has no labels"):
-        evaluating.evaluate(model, lambda _: data(tmp_path, inputs.astype(np.float32), None), Silent())
 
 
 def test_a_continued_run_ships_the_names_that_classes_have_now(compare):
