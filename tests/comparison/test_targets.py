@@ -220,28 +220,6 @@ def test_sorted_samples_are_taken_from_all_over(compare, other_cpu, dataset, tmp
     assert run.row(f"{S8}@other-cpu").versus_native.flips == 0
 
 
-@pytest.mark.parametrize(
-    ("word", "says"),
-    [
-        ("arm", "there is no target 'arm'"),
-        ("none.yaml", "cannot be read"),
-        ("odd.yaml", "holds no target: prefix Field required"),
-        ("host.yaml", "names its target 'host'"),
-        ("typo.yaml", "has the unknown field 'emulatd'"),
-        ("long.yaml", "names its target 'xxx"),
-    ],
-)
-def test_an_unknown_target_is_refused(compare, tmp_path, monkeypatch, word, says):
-    (tmp_path / "odd.yaml").write_text("name: odd\n")
-    (tmp_path / "host.yaml").write_text("name: host\nprefix: []\n")
-    target_file(tmp_path / "typo.yaml", "t", emulatd="true")
-    target_file(tmp_path / "long.yaml", "x" * 65)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(RequestError, match=says):
-        compare(targets=[word])
-    assert not (tmp_path / "run").exists()
-
-
 def test_another_definition_of_a_target_is_another_request(model_file, tmp_path, fake_engine):
     digests = set()
     for emulated in ("true", "false"):
