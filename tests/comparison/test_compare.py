@@ -222,14 +222,6 @@ def test_a_file_that_is_replaced_while_a_run_goes_on_ends_it(compare, tmp_path, 
     assert [row.id for row in run.rows if row.status == "ok"] == ["fake:float32"]
 
 
-def test_a_model_that_is_replaced_before_it_is_read_is_refused(compare, tmp_path):
-    def replace():
-        linear_model(tmp_path / "linear.onnx", seed=1)
-
-    with pytest.raises(ModelError, match="changed while it was being read"):
-        compare(after=("is_quantized", replace))
-
-
 def test_a_build_that_is_edited_before_it_is_measured_fails(compare, tmp_path):
     folder = tmp_path / "run" / "builds" / "fake__s8s8-per_tensor-minmax"
 
