@@ -43,12 +43,14 @@ def test_a_build_takes_the_size_that_a_conversion_on_its_way_fixed(free, monkeyp
     assert sizes(free, PLAIN) == sizes(free, EQUALIZED) == (4, 4, 3)
 
 
-def test_what_a_conversion_before_the_clean_graph_fixed_does_not_matter_to_a_graph_that_passes_prepared(
-    free, monkeypatch
-):
-    hops = [replace(hop, sized=hop.target == Format.ONNX) for hop in routes.hops()]
+def test_a_graph_that_passes_prepared_goes_another_way_than_the_users_own_file(free, monkeypatch):
+    direct = (Format.KERAS, Format.LITERT)
+    hops = [replace(hop, sized=(hop.source, hop.target) == direct) for hop in routes.hops()]
     monkeypatch.setattr(routes, "hops", lambda: hops)
-    assert sizes(free, PLAIN) == (4, 4, 3)
+    monkeypatch.setattr(FakeEngine, "accepts", (Format.LITERT,))
+    keras = replace(free, format=Format.KERAS)
+    assert sizes(keras, PLAIN) == (4, 4, 3)
+    assert sizes(keras, EQUALIZED) == (None, None, 3)
 
 
 def test_the_users_own_file_is_its_form_and_others_lie_in_the_run(known):
