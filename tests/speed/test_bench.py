@@ -48,7 +48,9 @@ def builds(fake_engine, model_file, dataset, tmp_path, monkeypatch):
 
 
 def test_builds_are_timed_in_pairs_in_random_order_in_fresh_processes(builds, dataset):
-    done = bench(builds, dataset.samples(dataset.evaluation), Counting, Silent(), batch=3, processes=3, pairs=10)
+    done = bench(
+        builds, [dataset.samples(dataset.evaluation)] * len(builds), Counting, Silent(), batch=3, processes=3, pairs=10
+    )
     assert (done.batch, done.processes, done.pairs) == (3, 3, 10)
     assert len(Counting.rounds) == 3
     for workers in Counting.rounds:
@@ -69,5 +71,5 @@ def test_builds_are_timed_in_pairs_in_random_order_in_fresh_processes(builds, da
 def test_workers_are_closed_where_a_build_does_not_open(builds, dataset):
     builds[1].main.unlink()
     with pytest.raises(ModelError, match=r"model\.npz is not there"):
-        bench(builds, dataset.samples(dataset.evaluation), Counting, Silent(), processes=2, pairs=2)
+        bench(builds, [dataset.samples(dataset.evaluation)] * len(builds), Counting, Silent(), processes=2, pairs=2)
     assert [workers.closed for workers in Counting.rounds] == [True]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+from bitpick.artifacts.files import bytes_in
 from bitpick.artifacts.store import Store, Usage, cache_root
 
 
@@ -22,5 +23,7 @@ def clear_cache() -> int:
     Raises:
         RequestError: `BITPICK_CACHE_LIMIT` is no size.
     """
-    shutil.rmtree(cache_root() / "data", ignore_errors=True)  # where earlier versions kept what they decoded
-    return Store.default().clear()
+    store, earlier = Store.default(), cache_root() / "data"  # where earlier versions kept what they decoded
+    freed = bytes_in(earlier)
+    shutil.rmtree(earlier, ignore_errors=True)
+    return freed + store.clear()

@@ -30,9 +30,10 @@ def hold(folder: Path, files: dict[str, dict[str, Any]]) -> bool:
     is hashed, if it is not too large.
     """
     stamps = {name: _stamp(folder / name) for name in files}
-    known: dict[str, list[int]] = {}
+    known: Any = None
     with suppress(OSError, ValueError):
         known = json.loads((folder / _STAMPS).read_text())
+    known = known if isinstance(known, dict) else {}
     if known == stamps:
         return True
     for name, told in files.items():

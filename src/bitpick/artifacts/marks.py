@@ -64,7 +64,7 @@ def claimed(folder: Path) -> bool:
     """Whether another process is about to remove an entry."""
     try:
         return any(lives(each, each.name.removeprefix(_CLAIM)) for each in folder.glob(f"{_CLAIM}*"))
-    except OSError:  # it is gone
+    except OSError:  # it is gone, which whoever opens its files finds out
         return True
 
 

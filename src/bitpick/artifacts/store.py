@@ -31,6 +31,7 @@ DEFAULT_LIMIT = "20 GB"
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _NOTE = "artifact.json"
 _WRITTEN, _REMOVED = "partial-", "gone-"
+_BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError)  # what a damaged note raises, whatever is in it
 _TRIES = 50  # of putting an entry where others remove theirs
 
 
@@ -134,7 +135,7 @@ class Store:
         """The entry with this key, which nobody removes while this process lives; None if there is none that holds."""
         for folder in _folders(self.folder / key):
             new = False
-            with suppress(OSError, ValueError, KeyError, TypeError):
+            with suppress(*_BROKEN):
                 new = marks.mark(folder)
                 note = json.loads((folder / _NOTE).read_text())
                 if not marks.claimed(folder) and files.hold(folder, note["files"]):

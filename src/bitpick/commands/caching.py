@@ -31,6 +31,6 @@ def cache(
     if freed is not None:
         typer.echo(f"removed {freed / 1e6:,.1f} MB")
     typer.echo(
-        f"{usage.folder}: {usage.artifacts:,} artifacts, {usage.bytes / 1e6:,.1f} MB "
+        f"{usage.folder}: {usage.artifacts:,} artifact{'' if usage.artifacts == 1 else 's'}, {usage.bytes / 1e6:,.1f} MB "
         f"of {usage.limit / 1e9:g} GB (BITPICK_CACHE_LIMIT)"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,8 +31,7 @@ class Graph:
                 self.readers[name].append(node)
             for name in node.output:
                 self.makers[name] = node
-        inner = (a.g for node in model.graph.node for a in node.attribute if a.HasField("g"))
-        self._inside = {name for graph in inner for node in graph.node for name in node.input}
+        self._inside = set(_read_inside(model.graph))
 
     def constant(self, name: str) -> NDArray[Any] | None:
         """The value of a stored tensor; None of any other."""
@@ -61,6 +61,16 @@ class Graph:
             return
         self.proto.initializer.append(proto)
         self._stored[name] = self.proto.initializer[-1]
+
+
+def _read_inside(graph: onnx.GraphProto) -> Iterator[str]:
+    """The tensors that graphs inside a graph read, however deep, and give."""
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from (name for each in inner.node for name in each.input)
+                yield from (value.name for value in inner.output)
+                yield from _read_inside(inner)
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:

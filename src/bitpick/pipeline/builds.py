@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bitpick.artifacts.store import Store
+from bitpick.conversion.route import route
 from bitpick.engines.registry import engine
 from bitpick.errors import BitpickError, OutputError, RecipeError
 from bitpick.executors.executor import Executor
@@ -100,6 +101,11 @@ def convert(given: Given, target: Format, out: Path) -> list[HopRecord]:
                 raise result
             return result
 
+        if target != found.format and route(found.format, target) is None:
+            raise RecipeError(
+                f"no conversion goes from {found.format} to {target}",
+                mend="give the model that this one was made from, or name another format with --to",
+            )
         there = [found.format, *map(form_of, shop.run.model.forms)]
         jobs = plan.conversions([target], inputs, shop.directory, there)
         schedule.run(jobs, shop.runner, 1, given.listener.started, vital)
@@ -163,7 +169,7 @@ def target_format(word: str) -> Format:
 
 def _check_writable(out: Path) -> None:
     """Refuse, before any work, an output that cannot be written."""
-    parent = next(p for p in out.absolute().parents if p.exists())
+    parent = next((p for p in out.absolute().parents if p.exists()), Path("/"))
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(
             f"the output {out} cannot be written: no permission to write in {parent}",

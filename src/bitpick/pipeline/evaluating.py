@@ -62,7 +62,7 @@ def evaluate(
     watch = Watch()
     if model.path is not None and model.path.exists():
         watch.add(model_files(model.path))
-    with working(executor) as (folder, runner):
+    with working(executor) as (folder, runner, _):
         found = opened(model, folder, runner, load_data, listener)
         listener.phase("loading the data set")
         fits = fit.fitted(load_data, found.signature, model.name, judging)
@@ -93,12 +93,12 @@ def evaluate(
 
 
 @contextmanager
-def working(executor: Executors) -> Iterator[tuple[Path, Runner]]:
-    """A folder that does not outlive what is done in it, and a runner for that."""
+def working(executor: Executors) -> Iterator[tuple[Path, Runner, Path]]:
+    """A folder that does not outlive what is done in it, a runner for that, and a folder for its logs."""
     with tempfile.TemporaryDirectory(prefix="bitpick-") as name, logs.kept() as printed:
         workers = executor(printed, threads=this_host().cores)
         try:
-            yield Path(name), Runner(workers, Store.default(), Path(name))
+            yield Path(name), Runner(workers, Store.default(), Path(name)), printed
         finally:
             workers.close()
 

@@ -43,9 +43,10 @@ class Workshop:
             BitpickError: what its function raised.
         """
         self.listener.started(job)
-        outcome = self.runner.run(job)
-        self.listener.ended(job)
-        return outcome
+        try:
+            return self.runner.run(job)
+        finally:
+            self.listener.ended(job)
 
     def note(self, text: str) -> None:
         """Keep what was assumed about the model, or changed in it, and tell it once."""

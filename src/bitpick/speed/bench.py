@@ -103,7 +103,7 @@ def ratio(times: Times, key: str, other: str, clock: Clock) -> Ratio:
 
 def bench(
     builds: Sequence[Build],
-    samples: Samples,
+    samples: Sequence[Samples],
     executor: Callable[[], Executor],
     listener: Listener,
     batch: int = 1,
@@ -121,7 +121,7 @@ def bench(
 
     Args:
         builds: the reference, then the others.
-        samples: where the input comes from.
+        samples: where the input of each of them comes from.
         executor: makes the workers of a round.
         listener: is told how it goes.
         batch: samples in one run.
@@ -132,6 +132,7 @@ def bench(
     """
     keys = [_REFERENCE, *(f"build {i}" for i in range(1, len(builds))), _CONTROL]
     held = dict(zip(keys, [*builds, builds[0]], strict=True))
+    given = dict(zip(keys, [*samples, samples[0]], strict=True))
     others = keys[1:]
     times: list[Times] = [{_REFERENCE: [], other: []} for other in others]
     rng = np.random.default_rng(seed)
@@ -141,7 +142,7 @@ def bench(
         listener.phase(f"timing, process {round_number + 1} of {processes}")
         with Round(executor, threads) as opened:
             for key in map(str, rng.permutation(list(held))):  # where a session lies in memory is luck, not a property
-                opened.open(key, held[key], samples.head(batch), WARM_SECONDS, apart if key == _CONTROL else "")
+                opened.open(key, held[key], given[key].head(batch), WARM_SECONDS, apart if key == _CONTROL else "")
             for team in times:
                 for part in team.values():
                     part.append([])

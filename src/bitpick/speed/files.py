@@ -7,7 +7,7 @@ from functools import partial
 
 from bitpick.executors.pool import WorkerPool
 from bitpick.models.source import Source
-from bitpick.pipeline import fit, logs
+from bitpick.pipeline import fit
 from bitpick.pipeline.builds import Executors
 from bitpick.pipeline.evaluating import opened, working
 from bitpick.pipeline.fit import LoadData
@@ -32,7 +32,7 @@ def bench_files(
         RequestError: there is no such build, or it does not fit the data.
         RunError: a build cannot be run.
     """
-    with working(executor) as (folder, runner), logs.kept() as printed:
+    with working(executor) as (folder, runner, printed):
         found = []
         for number, each in enumerate(builds):
             place = folder / str(number)
@@ -42,4 +42,5 @@ def bench_files(
         listener.phase("loading the data set")
         fits = [fit.fitted(load_data, one.signature, each.name) for each, one in zip(builds, found, strict=True)]
         fresh = partial(executor, printed, threads=options.get("threads", 1))
-        return bench([one.build for one in found], fits[0].evaluation, fresh, listener, **options)
+        samples = [each.evaluation for each in fits]  # each model has its inputs in its own order
+        return bench([one.build for one in found], samples, fresh, listener, **options)
