@@ -30,10 +30,11 @@ COMMANDS = list(dict.fromkeys(command for text in TEXTS.values() for command in 
 EVERYTHING = "every engine there is, timed: minutes"
 RESNET = "builds of a ResNet8: a minute and more"
 TIMED_BELOW = "timed at full length; the example of docs/reference/speed.md needs such a run, made shorter here"
-BUILDERS = "tests/test_cli_models.py has such functions"
+BUILDERS = "tests/commands/test_models.py has such functions"
+BENCH = "ten processes; tests/commands/test_finished.py times builds in fewer"
 COPY = "tests/datasets/test_cifar10.py opens such copies"
 PARSED = {
-    "bitpick bench run/builds/onnxruntime__float32 build": "ten processes; tests/test_cli.py times builds in fewer",
+    "bitpick bench run/builds/onnxruntime__float32 build": BENCH,
     "bitpick compare": EVERYTHING,
     "bitpick compare model.keras --data cifar10": EVERYTHING,
     "bitpick compare model.keras --preset basic --out run": RESNET,

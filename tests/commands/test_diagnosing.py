@@ -10,9 +10,7 @@ import time
 import psutil
 import pytest
 
-from tests.test_cli import COMMAND, PICTURES, bitpick, environment, left_in, place
-
-__all__ = ["place"]
+from tests.commands.command import COMMAND, PICTURES, bitpick, environment, left_in
 
 pytestmark = pytest.mark.frameworks
 RECIPE = "fake:s8s8-per_tensor-minmax"

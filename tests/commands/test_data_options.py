@@ -3,65 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from PIL import Image
 
-from tests import forked
-from tests.conftest import linear_model
-
-SHAPE, CLASSES = (8, 8, 3), ("ant", "bee", "cow", "dog")
-COUNT = 400
-
-
-def pictures(scores_of, count: int = COUNT) -> tuple[np.ndarray, np.ndarray]:
-    """Random pictures with the classes that a model gives them, one in ten wrong."""
-    rng = np.random.default_rng(4)
-    pixels = rng.integers(0, 256, (count, *SHAPE), dtype=np.uint8)
-    pixels = (pixels * np.linspace(0.3, 1, 3)).astype(np.uint8)  # colours that are not alike
-    labels = scores_of(pixels).argmax(axis=1)
-    wrong = rng.random(count) < 0.1
-    labels[wrong] = rng.integers(0, len(CLASSES), wrong.sum())
-    return pixels, labels
+from tests.commands.command import bitpick
+from tests.commands.photos import CLASSES, COUNT
 
 
 @pytest.fixture
-def place(tmp_path, fake_distribution):
-    """A working directory with a model that knows its pictures, in folders of classes and as arrays."""
-    model = onnx.load(linear_model(tmp_path / "model.onnx", SHAPE, len(CLASSES)))
-    weight = onnx.numpy_helper.to_array(model.graph.initializer[0])
-
-    def raw(pixels: np.ndarray) -> np.ndarray:
-        return pixels.reshape(len(pixels), -1).astype(np.float32) @ weight
-
-    # As many of each class, about: the bias takes off what is there on average.
-    sample = (np.random.default_rng(0).integers(0, 256, (500, *SHAPE)) * np.linspace(0.3, 1, 3)).astype(np.uint8)
-    middle = (-raw(sample).mean(axis=0)).astype(np.float32)
-    model.graph.initializer[1].CopyFrom(onnx.numpy_helper.from_array(middle, "b"))
-    work = tmp_path / "work"
-    work.mkdir()
-    onnx.save(model, work / "model.onnx")
-    pixels, labels = pictures(lambda pixels: raw(pixels) + middle)
-    for number, (picture, label) in enumerate(zip(pixels, labels, strict=True)):
-        folder = work / "photos" / CLASSES[label]
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(folder / f"{number:03}.png")
-    np.savez(work / "set.npz", image=pixels, labels=labels)
-    np.savez(work / "unlabelled.npz", image=pixels)
-    np.savez(work / "first.npz", image=pixels.transpose(0, 3, 1, 2), labels=labels)
-    np.savez(work / "lists.npz", image=pixels, classes_of_them=labels)
-    return work
-
-
-def bitpick(place: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join(filter(None, [str(place.parent / "site"), os.environ.get("PYTHONPATH")]))
-    environment = os.environ | {"PYTHONPATH": path, "COLUMNS": "120", "BITPICK_CACHE": str(place.parent / "cache")}
-    return forked.bitpick(arguments, place, environment)
+def place(album):
+    """A working directory with pictures in folders of classes and as arrays."""
+    return album
 
 
 def compare(place: Path, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -10,10 +10,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from bitpick.api import bundled_model
+from tests.commands.command import QUICK, bitpick
 from tests.conftest import lacks, linear_model
-from tests.test_cli import QUICK, bitpick, place
-
-__all__ = ["place"]
 
 pytestmark = pytest.mark.frameworks
 
