@@ -3,12 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bitpick.errors import RequestError
 from bitpick.recipe import baseline
 from bitpick.schema.evidence import Metric
 from bitpick.schema.run import RequestRecord, Row
 from bitpick.selection.claims import with_claims
-from bitpick.selection.judge import judge, margin_of
+from bitpick.selection.judge import judge
 from bitpick.selection.recommend import recommend
 from bitpick.tasks.classification import Classification
 
@@ -156,14 +155,6 @@ def test_p_value_looks_at_the_samples_on_which_the_two_differ():
     first[:1], second[1:8] = 1, 1
     assert TASK.versus(first, second, TARGETS).p_value == pytest.approx(0.0391, abs=5e-5)
     assert TASK.versus(first, first, TARGETS).p_value == 1.0
-
-
-def test_margins():
-    assert margin_of("1%", METRIC) == pytest.approx(0.008719)
-    assert margin_of("0.5", METRIC) == pytest.approx(0.005)
-    for text in ("", "0", "-1", "100", "x%", "nan", "1 %%"):
-        with pytest.raises(RequestError, match="the margin"):
-            margin_of(text, METRIC)
 
 
 def test_a_build_larger_than_its_float32_is_said_to_save_nothing():
