@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from bitpick.targets.host import this_host, usable_cores
-from bitpick.version import installed_version
 
 
 def test_this_host():
@@ -40,8 +39,3 @@ def test_cores_are_those_that_this_process_may_use():
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert int(told) == 1
     assert usable_cores() >= 1
-
-
-def test_installed_version():
-    assert installed_version("pytest") == pytest.__version__
-    assert installed_version("no-such-distribution") is None
