@@ -40,9 +40,7 @@ def test_it_says_where_it_is_how_much_there_is_and_how_much_there_may_be(place):
     assert not folder.exists()
     kept(place, "a", 3_000_000)
     kept(place, "b", 200_000)
-    assert bitpick(place, "cache", "info").stdout == (
-        f"{folder}: 2 artifacts, 3.2 MB of 20 GB (BITPICK_CACHE_LIMIT)\n"
-    )
+    assert bitpick(place, "cache", "info").stdout == (f"{folder}: 2 artifacts, 3.2 MB of 20 GB (BITPICK_CACHE_LIMIT)\n")
 
 
 def test_to_look_removes_nothing_and_json_is_in_bytes(place, monkeypatch):

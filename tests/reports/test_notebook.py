@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from bitpick.api.runs import Comparison
 from bitpick.reports import notebook
 from tests.reports.factory import PICK, full_run
 from tests.reports.test_markdown import run
@@ -28,20 +27,3 @@ def test_names_from_outside_are_text(tmp_path):
 @pytest.mark.parametrize("state", ["interrupted", "failed"])
 def test_a_run_that_did_not_end_well_says_so(state):
     assert f"This run is {state}" in notebook.render(run(state=state, recommendation=None), Path("x"))
-
-
-def test_a_comparison_shows_itself_and_where_its_build_is(tmp_path):
-    found = Comparison(tmp_path, full_run(tmp_path))
-    assert found._repr_html_().startswith('<div class="bitpick">')
-    assert repr(found) == f"Comparison(folder={str(tmp_path)!r}, rows={len(found.rows)}, recommended={PICK!r})"
-    assert found.build == tmp_path / "builds" / PICK.replace(":", "__")
-
-
-def test_rows_are_a_table_of_plain_units(tmp_path):
-    pytest.importorskip("pandas")
-    found = Comparison(tmp_path, full_run(tmp_path))
-    frame = found.to_pandas()
-    assert list(frame.index) == [row.id for row in found.rows]
-    assert frame.loc[PICK, "metric.value"] == 0.895
-    assert frame.loc[PICK, "versus_baseline.drop"] == pytest.approx(0.005)
-    assert frame.loc[PICK, "size_bytes"] == 100_000
