@@ -21,7 +21,7 @@ def test_json_is_the_run_and_nothing_else_is_on_standard_output(place):
 
 def test_in_a_pipe_no_id_is_folded(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "40")
-    name = "onnxruntime:s8u8-per_channel-percentile99.99+equalize+pool_as_mean+reduced_range"
+    name = "onnxruntime:s8u8-per_channel-percentile99.99+equalize+pool_as_mean+reduced_range+raw_graph@raspberry-pi-5"
     printing.stdout().print(name)
     assert capsys.readouterr().out == f"{name}\n"
 
