@@ -268,7 +268,7 @@ def test_calibration_seeds_judge_the_recipe_beside_its_file(place):
     assert "## Over calibration draws" in (place / "run" / "report.md").read_text()
     assert {p.name for p in (place / "run" / "draws").iterdir()} == {"seed-1", "seed-2"}
     assert not list((place / "run" / "draws").rglob("model.npz"))
-    record = place / "run" / "draws" / "seed-1" / recipe.replace(":", "__") / "draw.json"
+    record = place / "run" / "draws" / "seed-1" / recipe.replace(":", "__") / "predictions.npz"
     made = record.stat().st_mtime_ns
     assert compare(place, *wanted).returncode == 0
     assert record.stat().st_mtime_ns == made
