@@ -14,7 +14,6 @@ from bitpick.conversion.route import hops, route
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Engine
 from bitpick.engines.registry import engines
-from bitpick.errors import RecipeError
 from bitpick.models.model import Format, Model, Signature, Tensor
 from bitpick.pipeline.form_job import FUNCTIONS
 from bitpick.recipe import PRESETS, Recipe, baseline
@@ -98,13 +97,6 @@ def test_each_format_is_verified_by_one_engine():
     runs = [form for each in engines().values() for form in each.runs]
     assert sorted(runs) == sorted(set(runs))
     assert {hop.target for hop in hops()} <= set(runs)
-
-
-def test_an_unknown_engine_gets_a_hint():
-    from bitpick.engines.registry import engine
-
-    with pytest.raises(RecipeError, match="did you mean onnxruntime"):
-        engine("onnx_runtime")
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from bitpick.engines.executed import FLOAT32, Executed, Operator, activation_grid, weight_grid
+from bitpick.engines.executed import FLOAT32, Executed, Operator, weight_grid
 from bitpick.errors import EngineError
 from bitpick.measures import coverage
 from bitpick.recipe import Recipe
@@ -212,37 +210,6 @@ def test_a_build_that_is_some_of_what_was_asked_for_is_not():
     coverage.check(Recipe.parse(STATIC), of(Operator("a", "QLinearAdd", "u8"), Operator("s", "Softmax", "float32")))
     coverage.check(Recipe.parse("e:s8weights"), of(table(), dense()))
     coverage.check(Recipe.parse("e:float32"), of(dense()))
-
-
-@given(bits=st.sampled_from([7, 8]), signed=st.booleans(), channels=st.integers(1, 5), data=st.data())
-def test_the_bits_of_a_symmetric_grid_are_those_that_its_largest_weight_takes(bits, signed, channels, data):
-    top = 2 ** (bits - 1) - 1
-    values = data.draw(st.lists(st.integers(-top, top), min_size=channels, max_size=20).map(np.array))
-    values[0] = data.draw(st.sampled_from([-top, top]))  # a symmetric scale makes the largest weight the last place
-    middle = 0 if signed else 128
-    stored = (values + middle).astype(np.int8 if signed else np.uint8)
-    found = weight_grid(stored, np.full(channels, middle), channels, "s8" if signed else "u8")
-    assert (found.bits, found.symmetric) == (bits, True)
-    assert found.granularity == ("per_channel" if channels > 1 else "per_tensor")
-
-
-def test_the_bits_of_an_asymmetric_grid_are_those_between_its_ends():
-    found = weight_grid(np.array([0, 3, 255], np.uint8), 100, 1, "u8")
-    assert (found.bits, found.symmetric) == (8, False)
-    assert weight_grid(np.array([0, 3, 127], np.uint8), 50, 1, "u8").bits == 7
-
-
-def test_the_middle_of_an_unsigned_grid_of_seven_bits_is_64():
-    found = weight_grid(np.array([1, 64, 127], np.uint8), 64, 1, "u8")
-    assert (found.bits, found.symmetric) == (7, True)
-    assert not weight_grid(np.array([0, 64, 200], np.uint8), 64, 1, "u8").symmetric
-
-
-def test_an_activation_is_symmetric_around_the_middle_of_its_dtype():
-    assert activation_grid("u8", 128).symmetric
-    assert activation_grid("s8", 0).symmetric
-    assert not activation_grid("u8", 0).symmetric
-    assert not activation_grid("s8", -128).symmetric
 
 
 def test_negative_activations_may_be_signed_where_an_engine_says_so():
