@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from bitpick.measures import coverage
-from bitpick.models.model import Format
 from bitpick.recipe import Recipe
 from tests.engines.conftest import LAYERS, bits, sizes, weighted
 
@@ -138,59 +137,3 @@ def test_a_layer_that_the_recipe_leaves_in_float_is_float(builds, file, place):
 def test_a_layer_that_the_recipe_leaves_in_float_gets_no_flag(builds, file):
     recipe = scoped(builds, file, 0)
     assert coverage.flags(recipe, builds.executed(recipe), "s8") == []
-
-
-@pytest.fixture(scope="module")
-def unusual(builds, tmp_path_factory):
-    """A dense layer at 64 positions, a transposed convolution, a product of activations, and a dense layer."""
-    keras = builds.unusual(tmp_path_factory.mktemp("unusual") / "unusual.keras")
-    return builds.convert(keras, Format.KERAS, Format.LITERT)
-
-
-def test_work_is_counted_where_a_size_is_found_as_the_build_runs(builds, unusual):
-    dense = next(o for o in builds.executed(FLOAT, unusual).operators if o.kind == "FULLY_CONNECTED")
-    assert (dense.weights, dense.macs) == (3 * 12, 3 * 12 * 64)
-
-
-def test_a_transposed_convolution_computes_in_what_its_data_is(builds, unusual):
-    found = next(o for o in builds.executed(FLOAT, unusual).operators if o.kind == "TRANSPOSE_CONV")
-    assert (found.weights, found.macs) == (12 * 8 * 2 * 2, 12 * 8 * 2 * 2 * 8 * 8)
-    assert (found.arithmetic, found.activation.dtype) == ("float32", "float32")
-
-
-def test_a_product_of_activations_has_no_weights(builds, unusual):
-    executed = builds.executed(FLOAT, unusual)
-    assert [o.weights for o in executed.operators if o.kind == "BATCH_MATMUL"] == [0]
-
-
-def test_a_static_build_with_a_product_of_activations_is_read(builds, unusual):
-    assert coverage.coverage(builds.executed(STATIC, unusual)).macs == 1.0
-
-
-def test_arithmetic_on_shapes_is_neither_float_nor_quantized(builds, unusual):
-    executed = builds.executed(FLOAT, unusual)
-    assert {o.arithmetic for o in executed.operators} == {"float32"}
-    assert coverage.flags(Recipe.parse(FLOAT), executed, "float32") == []
-
-
-@pytest.fixture(scope="module")
-def control(builds, tmp_path_factory):
-    """Files with work in a loop, in a branch, and with weights in front of what they multiply."""
-    return builds.control(tmp_path_factory.mktemp("control"))
-
-
-@pytest.mark.parametrize(
-    ("name", "weights", "macs"),
-    [
-        ("loop", 64 * 64 + 64 * 4, 6 * 3 * 64 * 64 + 64 * 4),
-        ("branch", 64 * 64 + 64 * 4, 64 * 64 + 64 * 4),  # the sample takes the other one
-        ("front", 5 * 3 + 64 * 4, 5 * 3 * 64 + 64 * 4),
-    ],
-)
-def test_work_inside_loops_and_branches_and_weights_in_front_count(builds, control, name, weights, macs):
-    executed = builds.executed(FLOAT, control / f"{name}.tflite")
-    found = sizes(executed)
-    assert (sum(size for size, _ in found), sum(work for _, work in found)) == (weights, macs)
-    shares = coverage.coverage(executed)
-    assert (shares.macs, shares.uncounted) == (0.0, [])
-    assert coverage.failure(Recipe.parse(STATIC), executed) is not None

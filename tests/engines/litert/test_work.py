@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from bitpick.engines.litert.file import Graph, Op, turns
 from bitpick.engines.litert.work import MULTIPLIES, NO_WEIGHTS, TABLES
 
 # Nobody can tell what they do: they are listed as uncounted where they occur.
@@ -44,28 +43,3 @@ def test_work_is_that_of_the_loops_that_compute_it(kind):
 
 def test_a_product_with_a_side_transposed_sums_the_same():
     assert MULTIPLIES["BATCH_MATMUL"].macs([(3, 4), (3, 5)], (4, 5)) == 60
-
-
-def stored(*values):
-    return b"".join(value.to_bytes(4, "little") for value in values), "INT32"
-
-
-START, STEP, LIMIT = stored(2), stored(1), stored(6)
-
-
-def loop(limit=LIMIT, start=START, step=STEP, compare="LESS"):
-    """A WHILE that counts from 2 to 6."""
-    whole = Graph(0, (), (), (), _values={0: start})
-    condition = Graph(1, (Op(compare, (0, 1), (2,)),), (0,), (2,), _values={1: limit})
-    body = Graph(2, (Op("ADD", (0, 1), (2,)),), (0,), (2,), _values={1: step})
-    return Op("WHILE", (0,), (1,), (1, 2)), whole, condition, body
-
-
-def test_a_loop_that_counts_tells_how_often_it_turns():
-    assert turns(*loop()) == 4
-    assert turns(*loop(limit=stored(0))) == 0
-
-
-@pytest.mark.parametrize("odd", [{"compare": "GREATER"}, {"step": stored(2)}, {"start": (None, "INT32")}])
-def test_of_any_other_loop_nobody_knows(odd):
-    assert turns(*loop(**odd)) is None
