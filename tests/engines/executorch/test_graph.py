@@ -7,11 +7,10 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from bitpick.errors import Unsupported
 from bitpick.measures import coverage
 from bitpick.models.model import Format
 from bitpick.recipe import Recipe
-from tests.engines.conftest import LAYERS, MACS, WEIGHTS, codes, save, sizes, volume, weighted
+from tests.engines.conftest import LAYERS, MACS, WEIGHTS, codes, sizes, volume, weighted
 from tests.engines.graphs.torch_nets import odd
 
 pytestmark = pytest.mark.frameworks
@@ -121,18 +120,6 @@ def test_a_dynamic_build_leaves_its_convolutions_in_float(builds, kernels):
 def test_a_product_outside_the_delegate_has_its_weights(builds, tmp_path):
     source = builds.convert(volume(tmp_path / "volume.onnx"), Format.ONNX, Format.PYTORCH)
     assert sizes(builds.executed(FLOAT, source)) == [(12 * 3**3, 12 * 3**3 * 6 * 6)]
-
-
-def test_what_the_runtime_has_no_kernel_for_is_refused_for_that(builds, tmp_path):
-    nodes = [
-        onnx.helper.make_node("LRN", ["image"], ["x"], "norm", size=3),
-        onnx.helper.make_node("Flatten", ["x"], ["y"], "flat"),
-        onnx.helper.make_node("MatMul", ["y", "w"], ["scores"], "dense"),
-    ]
-    path = save(tmp_path / "norm.onnx", nodes, {"w": np.ones((192, 12), np.float32)})
-    source = builds.convert(path, Format.ONNX, Format.PYTORCH)
-    with pytest.raises(Unsupported, match=r"no kernel for aten::avg_pool3d\.out"):
-        builds.folder(FLOAT, source)
 
 
 @pytest.mark.filterwarnings("ignore")  # of the export, which says what it does with an LSTM

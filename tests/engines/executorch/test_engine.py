@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+from bitpick.engines.executorch.engine import ExecuTorchEngine
+from bitpick.errors import Unsupported
+from bitpick.models.model import Format
+from bitpick.recipe import Recipe
+from tests.engines.conftest import save
+
+ENGINE = ExecuTorchEngine()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("s8u8-per_channel-histogram", "dtypes s8u8: it has s8s8, s8dynamic, float32"),
+        ("s8s8-per_channel-minmax", "calibration minmax with s8s8: it has histogram"),
+        ("s8dynamic-per_channel-histogram", "granularity per_channel with s8dynamic: it has none"),
+    ],
+)
+def test_what_it_has_not_is_refused_with_what_it_has(text, told):
+    assert ENGINE.refusal(Recipe.parse(f"executorch:{text}")) == f"executorch does not have {told}"
+
+
+def test_the_users_own_program_is_taken_before_one_that_was_made_of_onnx():
+    assert ENGINE.form(Recipe.parse("executorch:float32")) == (Format.EXPORTED, Format.PYTORCH)
+
+
+def test_no_layer_can_be_left_out():
+    fields = {"exclude": ("dense",), "name": "scoped"}
+    recipe = Recipe.parse("executorch:s8dynamic").model_copy(update=fields)
+    assert ENGINE.refusal(recipe) == "executorch cannot leave single layers in float (exclude)"
+
+
+@pytest.mark.frameworks
+def test_what_the_runtime_has_no_kernel_for_is_refused_for_that(builds, tmp_path):
+    nodes = [
+        onnx.helper.make_node("LRN", ["image"], ["x"], "norm", size=3),
+        onnx.helper.make_node("Flatten", ["x"], ["y"], "flat"),
+        onnx.helper.make_node("MatMul", ["y", "w"], ["scores"], "dense"),
+    ]
+    path = save(tmp_path / "norm.onnx", nodes, {"w": np.ones((192, 12), np.float32)})
+    source = builds.convert(path, Format.ONNX, Format.PYTORCH)
+    with pytest.raises(Unsupported, match=r"no kernel for aten::avg_pool3d\.out"):
+        builds.folder("executorch:float32", source)
