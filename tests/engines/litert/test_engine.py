@@ -109,6 +109,30 @@ def test_a_layer_that_is_excluded_stays_in_float(build, left, runs):
 
 
 @frameworks
+def test_what_a_mask_blows_up_stays_in_float_and_is_told(tmp_path):
+    pytest.importorskip("litert_quantizer", reason="LiteRT is not installed: pip install 'bitpick[litert]'")
+    tensors = [Tensor("x", (1, 3)), stored("w", RNG.normal(size=(4, 3)).astype(np.float32))]
+    tensors += [stored("mask", np.float32([0, 0, -1e9, 0])), *(Tensor(name, (1, 4)) for name in ("s", "sum", "y"))]
+    ops = [
+        op("FULLY_CONNECTED", "x w - -> s"),
+        op("ADD", "s mask -> sum"),
+        op("SOFTMAX", "sum -> y", beta=1.0),
+    ]
+    signature = {"x": "input_0", "y": "output_0"}
+    path = write(tmp_path / "m.tflite", Graph(tensors, ops, "x", "y"), signature=signature)
+    np.save(tmp_path / "x.npy", RNG.normal(size=(60, 3)).astype(np.float32))
+    samples = Samples(inputs=(tmp_path / "x.npy",), count=60, sha256="0", preprocessing=(Preprocessing(),))
+    (tmp_path / "build").mkdir()
+    build = ENGINE.build(path, recipe(STATIC), samples, None, tmp_path / "build")
+    (told,) = build.notes
+    assert told.startswith("litert leaves ADD, SOFTMAX in float: ")
+    found = ENGINE.inspect(build, (np.ones((1, 3), np.float32),)).operators
+    assert {operator.kind: operator.integer for operator in found} == {
+        "FULLY_CONNECTED": True, "ADD": False, "SOFTMAX": False,
+    }  # fmt: skip
+
+
+@frameworks
 def test_a_pattern_that_matches_no_layer_is_refused(build):
     with pytest.raises(EngineError, match="called like 'third'") as caught:
         build(recipe("s8dynamic", "third"))

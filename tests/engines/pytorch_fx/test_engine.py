@@ -46,11 +46,11 @@ def test_the_other_back_ends_of_x86_are_rows_of_their_own_there(machine, others)
 @pytest.fixture
 def build(tmp_path):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'bitpick[pytorch]'")
-    torch.save(two_layers(), tmp_path / "m.pt")
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(60, 3, 4, 4)).astype(np.float32))
     samples = Samples(inputs=(tmp_path / "x.npy",), count=60, sha256="0", preprocessing=(Preprocessing(),))
 
-    def make(recipe):
+    def make(recipe, net=None):
+        torch.save(net or two_layers(), tmp_path / "m.pt")
         folder = tmp_path / recipe.file_name
         folder.mkdir()
         return ENGINE.build(tmp_path / "m.pt", recipe, samples, None, folder)
@@ -113,3 +113,24 @@ def test_a_back_end_that_this_pytorch_lacks_is_told_with_what_it_has(monkeypatch
     ):
         pass
     assert torch.backends.quantized.engine == before
+
+
+@marked
+def test_what_a_mask_blows_up_stays_in_float_and_is_told(build):
+    torch = pytest.importorskip("torch")
+
+    class Masked(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.dense = torch.nn.Linear(48, 4)
+            self.register_buffer("mask", torch.tensor([0, 0, -1e9, 0]))
+
+        def forward(self, x):
+            return torch.softmax(self.dense(torch.flatten(x, 1)) + self.mask, 1)
+
+    net = torch.fx.symbolic_trace(Masked().eval())
+    net.onnx_inputs = [("x", (None, 3, 4, 4), "float32")]
+    made = build(STATIC, net)
+    (told,) = made.notes
+    assert told.startswith("pytorch_fx leaves add, softmax in float: ")
+    assert integers(made) == [True]
