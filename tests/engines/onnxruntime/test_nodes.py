@@ -7,6 +7,7 @@ from onnx import TensorProto, helper
 from bitpick.engines.onnxruntime.graph import executed
 from bitpick.measures import coverage
 from bitpick.recipe import Recipe
+from tests.engines.conftest import positions, save, sizes, weighted
 from tests.engines.onnxruntime.graphs import ML, node, random, read, totals, write
 
 STATIC = Recipe.parse("onnxruntime:s8u8-per_channel-minmax")
@@ -133,3 +134,86 @@ def test_one_channel_has_no_granularity(tmp_path, channels, granularity):
     assert found.operators[0].weight.granularity == granularity
     flagged = coverage.flags(STATIC, found, "s8")
     assert [flag.code for flag in flagged] == ([] if channels == 1 else ["not_as_requested"])
+
+
+def of_image(path):
+    """What ONNX Runtime executes of a file that takes an image."""
+    return executed(path, {}, (np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3)).astype(np.float32),))
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_a_product_with_a_vector_at_each_position_works_at_every_position(tmp_path, axes):
+    assert sizes(of_image(positions(tmp_path / "vectors.onnx", axes))) == [(3 * 12, 3 * 12 * 64)]
+
+
+def test_an_activation_is_what_goes_into_a_product_not_what_comes_out(tmp_path):
+    nodes = [
+        helper.make_node("Transpose", ["image"], ["x"], "first", perm=[0, 3, 1, 2]),
+        helper.make_node("QuantizeLinear", ["x", "scale", "middle"], ["q"], "round"),
+        helper.make_node("QLinearConv", ["q", "scale", "middle", "w", "scale", "zero", "scale", "five"], ["y"], "conv"),
+        helper.make_node("DequantizeLinear", ["y", "scale", "five"], ["z"], "turn"),
+        helper.make_node("GlobalAveragePool", ["z"], ["p"], "pool"),
+        helper.make_node("Flatten", ["p"], ["scores"], "flat"),
+    ]
+    weights = {name: np.uint8(value) for name, value in (("middle", 128), ("five", 5))}
+    weights |= {"scale": np.float32(0.5), "zero": np.int8(0), "w": np.full((12, 3, 8, 8), 127, np.int8)}
+    (product,) = weighted(of_image(save(tmp_path / "ends.onnx", nodes, weights)))
+    assert (product.name, product.integer, product.activation.symmetric) == ("conv", True, True)
+
+
+def test_a_transposed_convolution_works_once_for_each_input_position(tmp_path):
+    nodes = [
+        helper.make_node("Transpose", ["image"], ["x"], "first", perm=[0, 3, 1, 2]),
+        helper.make_node("ConvTranspose", ["x", "w"], ["y"], "up", strides=[2, 2]),
+        helper.make_node("GlobalAveragePool", ["y"], ["z"], "pool"),
+        helper.make_node("Flatten", ["z"], ["scores"], "flat"),
+    ]
+    path = save(tmp_path / "up.onnx", nodes, {"w": np.ones((3, 12, 2, 2), np.float32)})
+    assert sizes(of_image(path)) == [(3 * 12 * 2 * 2, 3 * 12 * 2 * 2 * 8 * 8)]
+
+
+@pytest.mark.parametrize("kind", ["Mul", "BatchNormalization"])
+def test_a_scale_of_each_channel_that_runs_as_a_convolution_is_no_product(tmp_path, kind):
+    rng, scale = np.random.default_rng(0), np.linspace(0.5, 2, 16, dtype=np.float32)
+    weights = {"w": rng.normal(size=(16, 3, 1, 3)), "d": rng.normal(size=(16, 12)), "s": scale}
+    if kind == "Mul":
+        weights["s"], given = scale.reshape(16, 1, 1), ["s", "z"]
+    else:
+        weights, given = weights | dict.fromkeys(("shift", "mean", "variance"), scale), ["z", "s"]
+        given += ["shift", "mean", "variance"]
+    nodes = [
+        helper.make_node("Transpose", ["image"], ["x"], "first", perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["x", "w"], ["y"], "conv"),
+        helper.make_node("MaxPool", ["y"], ["z"], "pool", kernel_shape=[2, 2]),
+        helper.make_node(kind, given, ["u"], "scaled"),
+        helper.make_node("GlobalAveragePool", ["u"], ["v"], "mean"),
+        helper.make_node("Flatten", ["v"], ["f"], "flat"),
+        helper.make_node("MatMul", ["f", "d"], ["scores"], "dense"),
+    ]
+    stored = {name: np.asarray(values, np.float32) for name, values in weights.items()}
+    executed = of_image(save(tmp_path / "scaled.onnx", nodes, stored))
+    assert sizes(executed) == [(16 * 3 * 3, 16 * 3 * 3 * 8 * 6), (16 * 12, 16 * 12)]
+
+
+def test_a_name_with_the_optimisers_mark_in_it_is_whole(tmp_path):
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["x"], "flat"),
+        helper.make_node("MatMul", ["x", "w"], ["scores"], "class_token_mix"),
+    ]
+    path = save(tmp_path / "token.onnx", nodes, {"w": np.ones((192, 12), np.float32)})
+    assert [o.name for o in of_image(path).operators] == ["class_token_mix"]
+
+
+def test_arithmetic_on_shapes_is_neither_float_nor_quantized(tmp_path):
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["x"], "flat"),
+        helper.make_node("MatMul", ["x", "w"], ["y"], "dense"),
+        helper.make_node("Shape", ["image"], ["shape"], "shape"),
+        helper.make_node("ReduceProd", ["shape"], ["count"], "count", axes=[0], keepdims=1),
+        helper.make_node("Cast", ["count"], ["factor"], "cast", to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["y", "factor"], ["scores"], "scale"),
+    ]
+    weights = {"w": np.ones((192, 12), np.float32)}
+    executed = of_image(save(tmp_path / "shapes.onnx", nodes, weights))
+    assert coverage.coverage(executed).float_operators == ["MatMul dense", "Mul scale"]
+    assert coverage.flags(Recipe.parse("onnxruntime:float32"), executed, "float32") == []
