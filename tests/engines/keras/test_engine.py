@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import zipfile
 
-import h5py
 import pytest
 
 from bitpick.engines.keras.engine import KerasEngine
@@ -35,6 +34,11 @@ def build(tmp_path):
     return make
 
 
+@pytest.fixture
+def h5py():
+    return pytest.importorskip("h5py", reason="h5py is not installed: pip install 'bitpick[keras]'")
+
+
 def layer(dtype):
     return {"class_name": "Dense", "config": {"name": "dense", "dtype": dtype, "units": 4}}
 
@@ -47,7 +51,7 @@ def test_a_file_of_keras_3_ships_as_it_is(build, tmp_path):
     assert made.main.read_bytes() == (tmp_path / "mine.keras").read_bytes()
 
 
-def test_an_hdf5_file_of_keras_3_keeps_its_suffix(build, tmp_path):
+def test_an_hdf5_file_of_keras_3_keeps_its_suffix(build, h5py, tmp_path):
     with h5py.File(tmp_path / "mine.h5", "w") as file:
         file.attrs["keras_version"], file.attrs["model_config"] = "3.8.0", json.dumps(layer("float32"))
     made = build(tmp_path / "mine.h5")
@@ -56,7 +60,9 @@ def test_an_hdf5_file_of_keras_3_keeps_its_suffix(build, tmp_path):
 
 
 @pytest.mark.parametrize(("version", "dtype"), [("2.15.0", "float32"), ("3.8.0", "mixed_float16")])
-def test_what_keras_does_not_open_as_float32_by_itself_is_saved_again(build, tmp_path, monkeypatch, version, dtype):
+def test_what_keras_does_not_open_as_float32_by_itself_is_saved_again(
+    build, h5py, tmp_path, monkeypatch, version, dtype
+):
     class Model:
         def save(self, path):
             path.write_text("saved again")

@@ -12,6 +12,7 @@ from bitpick.recipe import Recipe, baseline
 from bitpick.targets.host import this_host
 from tests.engines.litert.files import Graph, Tensor, op, stored, write
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*experimental_preserve_all_tensors:UserWarning")
 ENGINE = LiteRtEngine()
 RNG = np.random.default_rng(0)
 STATIC = "s8s8-per_channel-minmax"
@@ -79,9 +80,6 @@ def integers(build):
     """Whether each product of a build runs on integers."""
     found = ENGINE.inspect(build, (np.ones((1, 3), np.float32),)).operators
     return [operator.integer for operator in found if operator.macs]
-
-
-pytestmark = pytest.mark.filterwarnings("ignore:.*experimental_preserve_all_tensors:UserWarning")
 
 
 @frameworks
