@@ -60,9 +60,7 @@ def test_an_hdf5_file_of_keras_3_keeps_its_suffix(build, h5py, tmp_path):
 
 
 @pytest.mark.parametrize(("version", "dtype"), [("2.15.0", "float32"), ("3.8.0", "mixed_float16")])
-def test_what_keras_does_not_open_as_float32_by_itself_is_saved_again(
-    build, h5py, tmp_path, monkeypatch, version, dtype
-):
+def test_what_keras_does_not_open_as_float32_is_saved_again(build, h5py, tmp_path, monkeypatch, version, dtype):
     class Model:
         def save(self, path):
             path.write_text("saved again")
