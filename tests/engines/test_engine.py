@@ -44,7 +44,6 @@ def test_a_refusal_says_what_the_engine_lacks(engine, recipe, told):
     assert engine.refusal(recipe).startswith(told)
 
 
-@pytest.mark.xfail(strict=True, reason="it says that the engine does not have float32, and then that it has")
 def test_an_option_of_the_baseline_is_refused_as_an_option():
     assert "the option wide" in PLAIN.refusal(Recipe.parse("plain:float32+wide"))
 

@@ -172,6 +172,9 @@ class Engine(ABC):
             return f"{self.name} cannot leave single layers in float (exclude)"
         if recipe.settings and not self.configures:
             return f"{self.name} takes no session settings (settings)"
+        if recipe.kind == "baseline" and not any(recipe.dtypes in each.dtypes for each in self.capabilities):
+            option = next(iter(recipe.options), "")
+            return f"{self.name} does not have the option {option} with {recipe.dtypes}: it has none"
         reasons = [capability.refusal(recipe) for capability in self.capabilities]
         if None in reasons:
             return None

@@ -94,7 +94,6 @@ def test_a_layer_that_one_of_the_builds_does_not_show_is_left_out(openvino, tmp_
         assert [name for name, *_ in opened.outputs(batch)] == ["conv", "grouped", "up", "dense"]
 
 
-@pytest.mark.xfail(strict=True, reason="OpenVINO adds no second result to a layer that is the model's own output")
 def test_a_layer_that_is_the_models_own_output_shifts_no_other(openvino, tmp_path):
     floats = network(openvino, tmp_path / "f.xml", False, ends_in_softmax=False)
     batch = (RNG.normal(size=(5, 3, 1, 1)).astype(np.float32),)

@@ -159,6 +159,7 @@ def quantize(
 ) -> None:
     """Quantize with the library's own static or dynamic quantizer."""
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
+    from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
     logging.getLogger().setLevel(logging.ERROR)  # it warns on the root logger, of graphs that are as clean as they get
     types = {"s8": QuantType.QInt8, "u8": QuantType.QUInt8}
@@ -167,6 +168,8 @@ def quantize(
         names = [*exclude, *(f"{name}_MatMul" for name in exclude)]
         quantize_dynamic(source, out, weight_type=types[recipe.weights], nodes_to_exclude=names)
         return
+    norms = _norms(source)
+    unnamed = {kind for name, kind in norms if not name}  # these can be left out by their type alone
     quantize_static(
         source,
         out,
@@ -178,19 +181,20 @@ def quantize(
         reduce_range=REDUCED in recipe.options,
         calibrate_method=_method(recipe)[0],
         calibration_cache_path=ranges,
-        nodes_to_exclude=[*exclude, *_norms(source)],
+        op_types_to_quantize=sorted({*QLinearOpsRegistry, *QDQRegistry} - unnamed) if unnamed else None,
+        nodes_to_exclude=[*exclude, *(name for name, _ in norms if name)],
         extra_options=_symmetry(recipe),
     )
 
 
-def _norms(source: Path) -> list[str]:
-    """The norms whose bias has several axes, which the quantizer takes for one number a channel (ONNX Runtime 1.32)."""
+def _norms(source: Path) -> list[tuple[str, str]]:
+    """Name and type of the norms whose bias has several axes, which the quantizer takes for one number a channel (ONNX Runtime 1.32)."""
     import onnx
 
     graph = onnx.load(source, load_external_data=False).graph
     axes = {each.name: len(each.dims) for each in graph.initializer}
     norms = (node for node in graph.node if node.op_type.endswith("Normalization") and len(node.input) > 2)
-    return [node.name for node in norms if node.name and axes.get(node.input[2], 1) > 1]
+    return [(node.name, node.op_type) for node in norms if axes.get(node.input[2], 1) > 1]
 
 
 def _method(recipe: Recipe) -> tuple[Any, dict[str, Any]]:

@@ -39,8 +39,10 @@ class OpenVinoInsides(Insides):
             ends = [_end(layers[name]) for name in names]
             model.add_outputs([end.output(0) for end in ends])
             compiled = openvino.Core().compile_model(model, "CPU", dict(configuration))
-            # The first results are the model's own.
-            self._runs.append((compiled, dict(zip(names, compiled.outputs[-len(names) :], strict=True))))
+            # An end that is the model's own output gets no second result.
+            gives = [result.input_value(0).get_node().get_friendly_name() for result in model.get_results()]
+            places = {name: gives.index(end.get_friendly_name()) for name, end in zip(names, ends, strict=True)}
+            self._runs.append((compiled, {name: compiled.outputs[place] for name, place in places.items()}))
 
     def weights(self) -> Iterator[Pair]:
         """See `Insides.weights`."""
