@@ -4,8 +4,10 @@ import dataclasses
 import inspect
 
 import pytest
+import typer
 
 import bitpick
+from bitpick.cli import app
 from bitpick.errors import RequestError
 from bitpick.schema.groups import GROUPS, Claims
 from bitpick.schema.option import options

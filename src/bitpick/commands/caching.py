@@ -30,7 +30,6 @@ def cache(
         return
     if freed is not None:
         typer.echo(f"removed {freed / 1e6:,.1f} MB")
-    typer.echo(
-        f"{usage.folder}: {usage.artifacts:,} artifact{'' if usage.artifacts == 1 else 's'}, {usage.bytes / 1e6:,.1f} MB "
-        f"of {usage.limit / 1e9:g} GB (BITPICK_CACHE_LIMIT)"
-    )
+    count = f"{usage.artifacts:,} artifact{'' if usage.artifacts == 1 else 's'}"
+    limit = f"{usage.limit / 1e9:g} GB (BITPICK_CACHE_LIMIT)"
+    typer.echo(f"{usage.folder}: {count}, {usage.bytes / 1e6:,.1f} MB of {limit}")

@@ -188,7 +188,7 @@ def quantize(
 
 
 def _norms(source: Path) -> list[tuple[str, str]]:
-    """Name and type of the norms whose bias has several axes, which the quantizer takes for one number a channel (ONNX Runtime 1.32)."""
+    """Name and type of norms whose bias has several axes: the quantizer takes it for one a channel (1.32)."""
     import onnx
 
     graph = onnx.load(source, load_external_data=False).graph
