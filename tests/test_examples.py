@@ -12,7 +12,7 @@ import pytest
 import bitpick
 from tests.conftest import linear_model
 
-MODULES = ("bitpick", "bitpick.api", "bitpick.api.builds", "bitpick.recipe", "bitpick.api.runs")
+MODULES = ("bitpick", "bitpick.api.builds", "bitpick.api.comparing", "bitpick.recipe", "bitpick.api.runs")
 
 
 @pytest.mark.frameworks

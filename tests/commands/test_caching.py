@@ -81,7 +81,7 @@ def test_another_action_is_refused_with_what_may_be_meant(place):
     assert "there is no action 'claer'" in done.stderr
     assert "did you mean clear?" in done.stderr
     assert done.stdout == ""
-    assert "1 artifacts" in bitpick(place, "cache").stdout
+    assert "1 artifact," in bitpick(place, "cache").stdout
 
 
 def test_a_limit_that_is_no_size_is_a_wrong_request_and_removes_nothing(place, monkeypatch):

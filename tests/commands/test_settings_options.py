@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from bitpick.cli import app
 from bitpick.commands.settings_options import takes
+from bitpick.commands.signatures import Options
 from bitpick.schema.groups import GROUPS
 from bitpick.schema.option import options
 from bitpick.schema.settings import Settings
@@ -19,8 +20,8 @@ def given(names: tuple[str, ...], *words: str) -> dict[str, Any]:
     """What a command that takes these options gets from these words."""
     seen = []
 
-    def function(data: str = "d", settings: Any = None) -> None:
-        seen.append(settings)
+    def function(data: str = "d", options: Options = None) -> None:
+        seen.append(options)
 
     small = typer.Typer()
     small.command()(takes(*names)(function))

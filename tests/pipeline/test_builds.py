@@ -12,8 +12,10 @@ from bitpick.models.model import Format
 from bitpick.models.source import Source
 from bitpick.pipeline import builds
 from bitpick.pipeline.build_job import open_build
+from bitpick.pipeline.builds import Given
 from bitpick.pipeline.listener import Silent
 from bitpick.recipe import Recipe
+from bitpick.schema.groups import Calibration
 
 PLAIN = Recipe.parse("fake:s8s8-per_tensor-minmax")
 
@@ -45,7 +47,8 @@ def workers():
 @pytest.fixture
 def convert(fake_engine, model_file, dataset, workers):
     def run(target, out):
-        return builds.convert(Source.of(model_file), target, out, "tiny", lambda _: dataset, Silent(), workers)
+        given = Given(Source.of(model_file), "tiny", lambda _: dataset, Silent(), workers)
+        return builds.convert(given, target, out)
 
     return run
 
@@ -53,9 +56,8 @@ def convert(fake_engine, model_file, dataset, workers):
 @pytest.fixture
 def quantize(fake_engine, model_file, dataset, workers):
     def run(recipe, out, model=model_file, **asked):
-        asked = {"calibration_size": 50, "seed": 0} | asked
-        model = Source.of(model)
-        return builds.quantize(model, recipe, out, "tiny", lambda _: dataset, Silent(), executor=workers, **asked)
+        given = Given(Source.of(model), "tiny", lambda _: dataset, Silent(), workers)
+        return builds.quantize(given, recipe, out, Calibration(**{"calibration_size": 50} | asked))
 
     return run
 

@@ -13,7 +13,9 @@ from bitpick.executors.inline import InlineExecutor
 from bitpick.models.source import Source
 from bitpick.pipeline import builds, evaluating
 from bitpick.pipeline.build_job import build
+from bitpick.pipeline.builds import Given
 from bitpick.recipe import Recipe
+from bitpick.schema.groups import Calibration
 from bitpick.schema.judging import Judging
 from tests.conftest import Told, linear_model
 
@@ -36,9 +38,8 @@ def evaluate(fake_engine, dataset):
 @pytest.fixture
 def quantized(fake_engine, model_file, dataset, tmp_path):
     """A build's folder."""
-    asked = {"calibration_size": 50, "seed": 0, "executor": inline}
-    recipe, source = Recipe.parse(PLAIN), Source.of(model_file)
-    builds.quantize(source, recipe, tmp_path / "build", "tiny", lambda _: dataset, Told(), **asked)
+    given = Given(Source.of(model_file), "tiny", lambda _: dataset, Told(), inline)
+    builds.quantize(given, Recipe.parse(PLAIN), tmp_path / "build", Calibration(calibration_size=50))
     return tmp_path / "build"
 
 

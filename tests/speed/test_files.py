@@ -9,7 +9,9 @@ from bitpick.executors.inline import InlineExecutor
 from bitpick.measures import latency
 from bitpick.models.source import Source
 from bitpick.pipeline import builds
+from bitpick.pipeline.builds import Given
 from bitpick.recipe import Recipe
+from bitpick.schema.groups import Calibration
 from bitpick.speed import bench
 from bitpick.speed.files import bench_files
 from tests.conftest import Told, linear_model
@@ -47,9 +49,8 @@ def time(fake_engine, dataset, monkeypatch):
 
 @pytest.fixture
 def quantized(fake_engine, model_file, dataset, tmp_path):
-    asked = {"calibration_size": 50, "seed": 0, "executor": Worker}
-    recipe, source = Recipe.parse(PLAIN), Source.of(model_file)
-    builds.quantize(source, recipe, tmp_path / "build", "tiny", lambda _: dataset, Told(), **asked)
+    given = Given(Source.of(model_file), "tiny", lambda _: dataset, Told(), Worker)
+    builds.quantize(given, Recipe.parse(PLAIN), tmp_path / "build", Calibration(calibration_size=50))
     return tmp_path / "build"
 
 
