@@ -59,9 +59,9 @@ def peak(recipe: Recipe, source: Path, samples: Samples, folder: Path) -> int:
     try:
         if each.calibration_key(recipe) is not None:
             ranges = folder / f"{recipe.file_name}_{samples.count}.json"
-            payload = {"source": source, "recipe": recipe, "samples": samples, "out": ranges, "key": ""}
+            payload = {"source": source, "recipe": recipe, "samples": samples, "out": ranges}
             worker.run(f"{FUNCTIONS}:calibrate", payload)
-        payload = {"source": source, "recipe": recipe, "samples": samples, "ranges": ranges, "root": folder}
+        payload = {"source": source, "recipe": recipe, "samples": samples, "ranges": ranges}
         worker.run(f"{FUNCTIONS}:build", payload | {"folder": folder / f"{recipe.file_name}_{samples.count}"})
         status = Path(f"/proc/{worker.pid}/status").read_text()
     finally:
