@@ -14,10 +14,10 @@ KINDS = sorted(errors._descendants(BitpickError).items())
 
 @pytest.mark.parametrize(("name", "kind"), KINDS)
 def test_every_error_crosses_a_pipe_and_comes_back_as_itself(name, kind):
-    sent = kind("it broke", expected="that it works", mend="mend it")
+    sent = kind("it broke", expected="that it works", fix="fix it")
     back = BitpickError.from_dict(sent.to_dict())
     assert type(back) is kind
-    assert str(back) == str(sent) == "it broke\nexpected: that it works\nto fix it: mend it"
+    assert str(back) == str(sent) == "it broke\nexpected: that it works\nto fix it: fix it"
 
 
 def test_exit_codes_tell_a_wrong_request_from_a_failed_run():
@@ -30,7 +30,7 @@ def test_exit_codes_tell_a_wrong_request_from_a_failed_run():
 
 
 def test_an_error_of_a_newer_worker_is_an_engine_error():
-    back = BitpickError.from_dict({"kind": "FutureError", "what": "x", "expected": "", "mend": ""})
+    back = BitpickError.from_dict({"kind": "FutureError", "what": "x", "expected": "", "fix": ""})
     assert type(back) is EngineError
 
 
@@ -58,12 +58,12 @@ def test_what_nobody_foresaw_becomes_an_error_that_says_how_to_fix_it(error, kin
     told = errors.unexpected(error)
     assert type(told) is kind
     assert says in told.what
-    assert told.mend
+    assert told.fix
     assert told.exit_code == 3
 
 
 def test_where_logs_and_report_are_is_no_part_of_a_rows_reason():
-    error = RunError("it broke", mend="mend it")
+    error = RunError("it broke", fix="fix it")
     error.logs, error.report = Path("run/logs"), Path("run/report.html")
     assert str(error).splitlines()[2:] == ["the logs are in run/logs", "the report is run/report.html"]
-    assert error.line == "it broke; to fix it: mend it"
+    assert error.line == "it broke; to fix it: fix it"

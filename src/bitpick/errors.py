@@ -36,18 +36,18 @@ class BitpickError(Exception):
     Attributes:
         what: what happened, and where.
         expected: what was expected instead; empty where that goes without saying.
-        mend: how to fix it; empty if unknown.
+        fix: how to fix it; empty if unknown.
         logs: the folder with what libraries printed until then; None where nothing was kept.
         report: the report of the run that failed; None where there is none.
     """
 
     exit_code: ClassVar[int] = 3
 
-    def __init__(self, what: str, *, expected: str = "", mend: str = "") -> None:
+    def __init__(self, what: str, *, expected: str = "", fix: str = "") -> None:
         super().__init__(what)
         self.what = what
         self.expected = expected
-        self.mend = mend
+        self.fix = fix
         self.logs: Path | None = None
         self.report: Path | None = None
 
@@ -70,19 +70,19 @@ class BitpickError(Exception):
         lines = [self.what]
         if self.expected:
             lines.append(f"expected: {self.expected}")
-        if self.mend:
-            lines.append(f"to fix it: {self.mend}")
+        if self.fix:
+            lines.append(f"to fix it: {self.fix}")
         return lines
 
     def to_dict(self) -> dict[str, str]:
         """The error as JSON, to cross from a worker to its parent."""
-        return {"kind": type(self).__name__, "what": self.what, "expected": self.expected, "mend": self.mend}
+        return {"kind": type(self).__name__, "what": self.what, "expected": self.expected, "fix": self.fix}
 
     @staticmethod
     def from_dict(fields: dict[str, str]) -> BitpickError:
         """The inverse of `to_dict`; a kind this version does not know becomes an `EngineError`."""
         kind = _descendants(BitpickError).get(fields["kind"], EngineError)
-        return kind(fields["what"], expected=fields["expected"], mend=fields["mend"])
+        return kind(fields["what"], expected=fields["expected"], fix=fields["fix"])
 
 
 class RequestError(BitpickError):
@@ -151,7 +151,7 @@ def raised_by_library(error: Exception) -> RunError:
         module = error.name.partition(".")[0]
         return EngineError(
             typed_line(error),
-            mend=f"install the package that has {module}: pip install 'bitpick[all]' installs all that bitpick uses",
+            fix=f"install the package that has {module}: pip install 'bitpick[all]' installs all that bitpick uses",
         )
     return EngineError(typed_line(error))
 
@@ -160,14 +160,14 @@ def unexpected(error: Exception) -> RunError:
     """An exception from outside this tree, as one of its own: memory, space on a disk, or else a defect of bitpick."""
     if is_out_of_memory(error):
         return MemoryLimitError(
-            f"out of memory: {typed_line(error)}", mend="free some memory, or use fewer samples (--calibration-size)"
+            f"out of memory: {typed_line(error)}", fix="free some memory, or use fewer samples (--calibration-size)"
         )
     if isinstance(error, OSError) and error.errno in _NO_SPACE:
         where = f" ({error.filename})" if error.filename else ""
-        return RunError(f"no space is left on the disk{where}", mend="free some space and run the same command again")
+        return RunError(f"no space is left on the disk{where}", fix="free some space and run the same command again")
     return UnexpectedError(
         f"an unexpected error: {typed_line(error)}",
-        mend="unless code of your own raised it, this is a defect of bitpick: please report it with the log",
+        fix="unless code of your own raised it, this is a defect of bitpick: please report it with the log",
     )
 
 

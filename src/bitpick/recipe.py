@@ -173,7 +173,7 @@ class Recipe(BaseModel):
         except OSError as error:
             raise RecipeError(
                 f"the recipe {path} cannot be read: {error.strerror}",
-                mend="check the path: a name that ends in .yaml or .yml is a file",
+                fix="check the path: a name that ends in .yaml or .yml is a file",
             ) from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise RecipeError(f"{path} is not YAML: {' '.join(str(error).split())}", expected=expected) from error
@@ -189,7 +189,7 @@ class Recipe(BaseModel):
             reasons = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['msg']}".strip() for e in error.errors())
             raise RecipeError(f"{path} holds no recipe: {reasons}", expected=expected) from error
         if text and recipe.id != text:
-            raise RecipeError(f"{path} says it is {text}, and its fields say {recipe.id}", mend="leave one of them out")
+            raise RecipeError(f"{path} says it is {text}, and its fields say {recipe.id}", fix="leave one of them out")
         return recipe
 
     @classmethod
@@ -220,7 +220,7 @@ class Recipe(BaseModel):
             raise RecipeError(
                 f"{text!r} is not a recipe id",
                 expected="<engine>:<dtypes>-<granularity>-<calibration>, e.g. onnxruntime:s8u8-per_channel-minmax",
-                mend="list each engine's recipes with: bitpick engines",
+                fix="list each engine's recipes with: bitpick engines",
             )
         options = (o.partition("=") for o in match["options"].split("+")[1:])
         try:
@@ -234,7 +234,7 @@ class Recipe(BaseModel):
         except ValidationError as error:
             reasons = "; ".join(e["msg"].removeprefix("Value error, ") for e in error.errors())
             raise RecipeError(
-                f"{text!r} is not a recipe: {reasons}", mend="list each engine's recipes with: bitpick engines"
+                f"{text!r} is not a recipe: {reasons}", fix="list each engine's recipes with: bitpick engines"
             ) from error
 
 

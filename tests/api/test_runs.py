@@ -67,7 +67,7 @@ def test_a_report_that_cannot_be_written_says_what_to_do(folder):
     (folder / "report.md").mkdir()
     with pytest.raises(OutputError, match="the report cannot be written in") as error:
         api.report(folder)
-    assert f"bitpick report {folder}" in error.value.mend
+    assert f"bitpick report {folder}" in error.value.fix
 
 
 def test_limits_are_in_points_and_kilobytes(folder):
@@ -102,7 +102,7 @@ def test_checks_are_written_for_ci_and_a_file_that_cannot_be_is_named(folder, tm
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
     with pytest.raises(OutputError, match=r"no/gate\.xml cannot be written: No such file") as error:
         api.gate(folder, junit=tmp_path / "no" / "gate.xml")
-    assert "--junit" in error.value.mend
+    assert "--junit" in error.value.fix
 
 
 def test_an_earlier_run_is_read_from_its_directory(folder, tmp_path):

@@ -104,13 +104,13 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-def test_a_first_mistake_is_named_with_its_mend(place, case):
-    arguments, mistake, mend = MISTAKES[case]
+def test_a_first_mistake_is_named_with_its_fix(place, case):
+    arguments, mistake, fix = MISTAKES[case]
     done = compare(place, *arguments)
     assert done.returncode == 2, done.stderr
     told, _, rest = done.stderr.removeprefix("bitpick: ").partition("\n")
     assert mistake in told
-    assert mend in rest
+    assert fix in rest
     assert not (place / "run").exists()
 
 

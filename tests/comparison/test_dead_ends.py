@@ -18,7 +18,7 @@ def test_the_commonest_reasons_are_told_with_their_engines_and_the_next_step():
         "  and 2 other reasons",
         "  No builds of c (no way there).",
     ]
-    assert error.mend == "leave out --engine, so that every engine is tried; or try more recipes with --preset full"
+    assert error.fix == "leave out --engine, so that every engine is tried; or try more recipes with --preset full"
 
 
 def test_an_engine_that_is_not_installed_is_told_though_nothing_quantized_was_asked_of_it():
@@ -28,7 +28,7 @@ def test_an_engine_that_is_not_installed_is_told_though_nothing_quantized_was_as
 
 
 def test_recipes_that_were_named_can_be_left_out():
-    assert "leave out --recipe" in no_quantized_row([], request().model_copy(update={"recipes": ["a:s8dynamic"]})).mend
+    assert "leave out --recipe" in no_quantized_row([], request().model_copy(update={"recipes": ["a:s8dynamic"]})).fix
 
 
 def test_where_builds_were_made_the_next_step_is_a_command():

@@ -167,7 +167,7 @@ def test_rows_that_are_selected_are_refused_with_where_to_cut():
         ModelError, match="the output y of m does not have one row for each sample: NonZero y"
     ) as raised:
         module.find(found, [X], "m")
-    assert "cut the graph before NonZero y" in raised.value.mend
+    assert "cut the graph before NonZero y" in raised.value.fix
 
 
 def test_an_output_of_another_shape_for_each_sample_is_refused():

@@ -166,4 +166,4 @@ def test_a_file_for_one_kind_of_cpu_is_refused(tmp_path):
     onnx.save(helper.make_model(graph, opset_imports=domains, ir_version=8), tmp_path / "m.onnx")
     with pytest.raises(ModelError, match="one kind of CPU") as error:
         onnx_file.load(tmp_path / "m.onnx")
-    assert "extended or basic" in error.value.mend
+    assert "extended or basic" in error.value.fix

@@ -158,7 +158,7 @@ def test_the_array_that_is_taken_as_the_labels_is_told(tmp_path):
 def test_two_arrays_with_names_of_labels_have_to_be_told_apart(tmp_path):
     with pytest.raises(DataError, match="could be the labels: label, target") as error:
         arrays_of(tmp_path, features=X, label=Y, target=Y)
-    assert "--labels label or --labels target" in error.value.mend
+    assert "--labels label or --labels target" in error.value.fix
     found = arrays_of(tmp_path, {"labels": "target"}, features=X, label=1 - Y, target=Y)
     np.testing.assert_array_equal(both(found)[1], Y[np.argsort(X[:, 0])])
     assert "not used: label, as the model has no input of that name" in found.notes
@@ -187,13 +187,13 @@ def test_inputs_that_only_their_order_tells_apart_are_told(tmp_path):
 def test_an_array_of_words_has_the_name_that_the_user_gave_it(tmp_path):
     with pytest.raises(DataError, match=r"the array species in .*a\.npz holds words") as error:
         arrays_of(tmp_path, species=np.array(["a", "b"] * 10))
-    assert "--labels species" in error.value.mend
+    assert "--labels species" in error.value.fix
     found = arrays_of(tmp_path, {"labels": "species"}, x=X, species=np.array(["b", "a"] * 10))
     assert found.classes == ("a", "b")
     np.savez(tmp_path / "objects.npz", x=X, y=np.array(["a", "b"] * 10, object))
     with pytest.raises(DataError, match=r"y in .*objects\.npz holds Python objects") as error:
         load(tmp_path / "objects.npz", MODEL)
-    assert "words.astype(str)" in error.value.mend
+    assert "words.astype(str)" in error.value.fix
 
 
 def test_a_single_value_is_there_for_each_sample(tmp_path):

@@ -90,7 +90,7 @@ def test_without_the_library_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(arrow, "installed_version", lambda package: None)
     with pytest.raises(DataError) as error:
         load(tmp_path / "a.parquet", takes(2))
-    assert error.value.mend == "pip install 'bitpick[arrow]'"
+    assert error.value.fix == "pip install 'bitpick[arrow]'"
 
 
 def pictures(datasets, count: int):

@@ -81,7 +81,7 @@ def test_splits_of_other_names_are_refused_with_those_that_are_known(found):
 def test_labels_are_in_both_splits_or_in_none(found):
     with pytest.raises(DataError, match="the split test of mine has no labels, but the other one does") as error:
         made({"train": found(Y, x=X), "test": found(x=X)})
-    assert "bitpick divides it into two sets" in error.value.mend
+    assert "bitpick divides it into two sets" in error.value.fix
     assert made({"train": found(x=X), "test": found(x=X)}).evaluation.labels is None
 
 

@@ -59,7 +59,7 @@ def test_what_a_living_process_uses_stays(monkeypatch):
     folder, _ = entry("a")
     with pytest.raises(DataError, match="other running commands use") as error:
         entry("b")
-    assert "BITPICK_CACHE_LIMIT" in error.value.mend
+    assert "BITPICK_CACHE_LIMIT" in error.value.fix
     used_by_nobody(folder)
     entry("b")
     assert not folder.exists()

@@ -176,7 +176,7 @@ def test_a_split_without_classes_is_not_taken_beside_one_with_them(photos):
     root = photos({"train/a": 4, "train/b": 4, "test": 3}, name="two")
     with pytest.raises(DataError, match=r"the pictures in .*test are not in class folders") as error:
         load(root, MODEL)
-    assert "give only the split with class folders" in error.value.mend
+    assert "give only the split with class folders" in error.value.fix
     (root / "data.yaml").write_text("calibration: test\nevaluation: train\n")
     with pytest.raises(DataError, match=r"the pictures in .*test are not in class folders"):
         load(root / "data.yaml", MODEL)

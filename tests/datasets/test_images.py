@@ -90,7 +90,7 @@ def test_a_damaged_file_is_named(cut):
     with pytest.raises(DataError) as error:
         images.decode(io.BytesIO(content[:cut]), SAME, "cat/1.jpg")
     assert "the image cat/1.jpg cannot be decoded" in error.value.what
-    assert "--skip-damaged" in error.value.mend
+    assert "--skip-damaged" in error.value.fix
 
 
 def test_pictures_are_written_in_order_and_damaged_ones_left_out_where_asked(tmp_path):

@@ -49,7 +49,7 @@ def test_where_two_fit_the_user_is_asked(names, size, told):
     with pytest.raises(DataError, match=f"more than one column of a.csv could be the labels: {told}\n") as error:
         label_choice.guessed(parts(names, size))
     first, second = told.split(", ")[:2]
-    assert f"--labels {first} or --labels {second}" in error.value.mend
+    assert f"--labels {first} or --labels {second}" in error.value.fix
 
 
 def test_what_the_model_takes_by_name_is_no_label():
@@ -67,4 +67,4 @@ def test_what_the_source_says_goes_before_names():
 def test_a_name_that_is_not_there():
     with pytest.raises(DataError, match="has no column 'lable' for the labels") as error:
         label_choice.named(parts("a label", 1), "lable")
-    assert "did you mean label?" in error.value.mend
+    assert "did you mean label?" in error.value.fix

@@ -93,7 +93,7 @@ def test_as_many_numbers_as_the_model_has_scores_are_the_names_of_its_classes(gi
 def test_1_and_2_beside_one_number_may_be_classes_or_values():
     with pytest.raises(DataError, match="the labels are 1 and 2") as error:
         labels.encode({"": np.array([1, 2, 2])}, signature=takes(4, classes=1))
-    assert "--classes 1,2" in error.value.mend
+    assert "--classes 1,2" in error.value.fix
     found = labels.encode({"": np.array([1, 2, 2])}, asked=("1", "2"), signature=takes(4, classes=1))
     assert list(found.labels[""]) == [0, 1, 1]
 
@@ -177,7 +177,7 @@ def test_names_that_are_numbers_are_names_where_the_source_says_so():
 def test_labels_that_are_hidden():
     with pytest.raises(DataError, match="go from -1 to -1, but the data set names 3 classes") as error:
         labels.encode({"": np.array([-1, -1])}, known=("a", "b", "c"))
-    assert "evaluate on a split with labels" in error.value.mend
+    assert "evaluate on a split with labels" in error.value.fix
 
 
 def test_numbers_of_classes_that_a_model_gives_make_classes_of_the_labels():

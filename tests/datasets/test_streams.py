@@ -134,7 +134,7 @@ def test_a_generator_is_never_held_whole():
     np.testing.assert_array_equal(np.load(found.inputs["input"])[:, 0, 0], np.arange(50))
 
 
-def test_a_stream_that_outgrows_the_cache_ends_with_a_mend(monkeypatch):
+def test_a_stream_that_outgrows_the_cache_ends_with_a_fix(monkeypatch):
     monkeypatch.setenv("BITPICK_CACHE_LIMIT", "100 kB")
     monkeypatch.setattr(streams, "_ROOM", 0)
 
@@ -144,7 +144,7 @@ def test_a_stream_that_outgrows_the_cache_ends_with_a_mend(monkeypatch):
 
     with pytest.raises(DataError, match=r"the cache may have 0\.1 MB") as error:
         streams.keep(endless, checked({}))
-    assert "BITPICK_CACHE_LIMIT" in error.value.mend
+    assert "BITPICK_CACHE_LIMIT" in error.value.fix
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_coordinate_is_no_label_and_another_column_has_to_be_named():
     columns = {name: FRAME[name] for name in "xyz"} | {"speed": X[:, 1, 1]}
     with pytest.raises(DataError, match="could be the labels: y, z, speed") as error:
         load(columns, takes(3))
-    assert "--labels y or --labels z" in error.value.mend
+    assert "--labels y or --labels z" in error.value.fix
     assert load(columns, takes(4)).evaluation.labels is None
 
 

@@ -114,8 +114,8 @@ def test_several_inputs_that_nothing_tells_apart(tmp_path):
 def test_columns_that_the_model_does_not_take_may_be_the_labels(tmp_path):
     with pytest.raises(DataError, match="bitpick cannot tell whether kind in") as error:
         load({"a": np.arange(9.0), "b": np.arange(9.0), "kind": np.array(["x"] * 9)}, takes(2))
-    assert "--labels kind" in error.value.mend
-    assert "inputs: {image: [a, b]}" in error.value.mend
+    assert "--labels kind" in error.value.fix
+    assert "inputs: {image: [a, b]}" in error.value.fix
 
 
 def test_labels_of_another_kind_beside_those_that_are_named(tmp_path):
@@ -132,7 +132,7 @@ def test_a_split_without_the_column_of_the_labels(tmp_path):
         DataError, match=r"the split test of .* has no column 'kind' for the labels, and train has"
     ) as e:
         load(tmp_path, takes(2), {"labels": "kind"})
-    assert e.value.mend.endswith("train.csv")
+    assert e.value.fix.endswith("train.csv")
 
 
 def test_true_and_false_are_1_and_0(tmp_path):

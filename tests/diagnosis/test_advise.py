@@ -36,7 +36,7 @@ def test_what_is_not_shown_is_not_claimed():
     assert "no drop is shown" in lines
     assert "No layer is shown to lose accuracy" in lines
     assert "of them" not in lines
-    assert "More than 1,000 samples" in advise.nothing_to_mend(1000, 1000)
+    assert "More than 1,000 samples" in advise.nothing_to_fix(1000, 1000)
     assert advise.next_recipe(None, PLAIN, change(0.1), 1000).endswith("left to you.")
     assert "--samples gives more" in advise.next_recipe(None, PLAIN, change(0.001), 1000)
 

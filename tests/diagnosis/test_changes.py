@@ -118,4 +118,4 @@ def test_a_task_without_classes_is_refused_with_what_to_do():
     check(Classification(classes=("a", "b")))
     with pytest.raises(RequestError, match="the task regression predicts no classes") as raised:
         check(Regression())
-    assert "bitpick compare --recipe FILE" in raised.value.mend
+    assert "bitpick compare --recipe FILE" in raised.value.fix

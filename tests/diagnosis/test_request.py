@@ -37,7 +37,7 @@ def test_what_has_no_layers_to_look_at_is_refused_with_what_to_do():
     with pytest.raises(RecipeError, match="cannot leave single layers in float") as caught:
         check(Recipe.parse("executorch:s8s8-per_channel-histogram"))
     assert "litert, onnxruntime" in caught.value.expected
-    assert "diagnose the same dtypes with one of them" in caught.value.mend
+    assert "diagnose the same dtypes with one of them" in caught.value.fix
 
 
 def test_what_is_not_installed_is_said(monkeypatch):

@@ -23,7 +23,7 @@ def say(text):
 
 
 def fail_on_purpose():
-    raise DataError("no data", expected="data", mend="bring some")
+    raise DataError("no data", expected="data", fix="bring some")
 
 
 def fail_by_accident():

@@ -50,7 +50,7 @@ def test_errors_come_back_as_what_they_were(worker):
         worker.run("functions:exhaust_memory", {})
     with pytest.raises(EngineError, match=r"^ModuleNotFoundError: No module named 'no_such_library'") as error:
         worker.run("functions:import_what_is_absent", {})
-    assert "install the package that has no_such_library: pip install 'bitpick[all]'" in error.value.mend
+    assert "install the package that has no_such_library: pip install 'bitpick[all]'" in error.value.fix
     assert "second line" in worker.log.read_text()
 
 
@@ -75,7 +75,7 @@ def test_a_worker_that_dies_says_how_and_is_started_again(worker, function, payl
 def test_the_last_line_of_a_worker_that_died_is_told_and_no_earlier_one(worker):
     with pytest.raises(WorkerError, match="which ends with: Check failed: a < b") as error:
         worker.run("functions:die", {"code": 7, "words": "starting\nCheck failed: a < b\n\n"})
-    assert error.value.mend == "look into that log"
+    assert error.value.fix == "look into that log"
     with pytest.raises(WorkerError) as error:
         worker.run("functions:die", {"code": 7})
     assert "ends with" not in error.value.what

@@ -194,14 +194,14 @@ def test_a_build_that_is_nothing_of_what_was_asked_for_is_refused(recipe, operat
 def test_a_refused_build_says_why_and_what_to_do(recipe, operators, says, do):
     with pytest.raises(EngineError, match=says) as caught:
         coverage.check(Recipe.parse(recipe), of(*operators))
-    assert do in caught.value.mend
+    assert do in caught.value.fix
 
 
 def test_a_recipe_that_excludes_all_layers_is_told_so():
     recipe = Recipe.parse(STATIC).model_copy(update={"exclude": ("*",)})
     with pytest.raises(EngineError, match="the recipe leaves all layers in float") as caught:
         coverage.check(recipe, of(dense(), conv(weight=FLOAT32, arithmetic="float32")))
-    assert "exclude" in caught.value.mend
+    assert "exclude" in caught.value.fix
 
 
 def test_a_build_that_is_some_of_what_was_asked_for_is_not():

@@ -94,7 +94,7 @@ def test_what_can_run_code_is_opened_for_those_who_trust_it_alone(tmp_path, name
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ModelError, match=because) as error:
         Source(str(tmp_path / name)).kind()
-    assert "--trust-model" in error.value.mend
+    assert "--trust-model" in error.value.fix
     assert error.value.exit_code == 2
     assert Source(str(tmp_path / name), trusted=True).kind()
 
@@ -191,7 +191,7 @@ def test_a_model_that_is_not_there_is_looked_for_beside_it(tmp_path):
     (tmp_path / "shapes.keras").touch()
     with pytest.raises(ModelError, match="does not exist") as raised:
         Source(str(tmp_path / "shapes.kears")).kind()
-    assert raised.value.mend == "did you mean shapes.keras?"
+    assert raised.value.fix == "did you mean shapes.keras?"
     with pytest.raises(ModelError) as raised:
         Source(str(tmp_path / "other.onnx")).kind()
-    assert raised.value.mend == ""
+    assert raised.value.fix == ""

@@ -35,7 +35,7 @@ def test_the_current_folder_hides_no_module_that_there_is(here, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("text", "says", "mend"),
+    ("text", "says", "fix"),
     [
         ("import no_such_part", "cannot be imported: No module named 'no_such_part'", "or set PYTHONPATH"),
         ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero", ""),
@@ -43,14 +43,14 @@ def test_the_current_folder_hides_no_module_that_there_is(here, monkeypatch):
         ("build = 3\ndef make(): ...", "names no function: my_nets has none of that name", "choose one of make"),
     ],
 )
-def test_what_gives_no_function_says_why(here, text, says, mend):
+def test_what_gives_no_function_says_why(here, text, says, fix):
     (here / "my_nets.py").write_text(text + "\n")
     with pytest.raises(ModelError) as error:
         user_code.load("my_nets:build")
     assert error.value.what.startswith("my_nets:build ")
     assert says in error.value.what
-    assert error.value.mend.endswith(mend)
-    assert bool(error.value.mend) == bool(mend)
+    assert error.value.fix.endswith(fix)
+    assert bool(error.value.fix) == bool(fix)
 
 
 def test_the_error_is_about_what_the_function_is_for(here):

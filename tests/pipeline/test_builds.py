@@ -107,7 +107,7 @@ def test_a_build_may_go_into_a_folder_that_is_empty_and_into_no_other(quantize, 
             taken.write_text("mine")
         with pytest.raises(OutputError, match="exists and is not an empty directory") as raised:
             quantize(PLAIN, taken)
-        assert raised.value.mend == "name another with --out"
+        assert raised.value.fix == "name another with --out"
     assert workers.made == []
 
 
@@ -147,6 +147,6 @@ def test_a_word_names_a_format_that_is_converted_to():
     assert builds.target_format("litert") is Format.LITERT
     with pytest.raises(RecipeError, match="there is no conversion to 'onx'") as raised:
         builds.target_format("onx")
-    assert raised.value.mend == "did you mean onnx?"
+    assert raised.value.fix == "did you mean onnx?"
     with pytest.raises(RecipeError):
         builds.target_format("keras")  # a format, and nothing leads there

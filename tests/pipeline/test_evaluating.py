@@ -120,7 +120,7 @@ def test_what_was_guessed_is_told(evaluate, quantized):
 def test_without_labels_one_model_has_nothing_to_agree_with(evaluate, quantized, dataset):
     with pytest.raises(DataError, match="one model by itself has nothing to agree with") as raised:
         evaluate(quantized, dataset.without_labels())
-    assert raised.value.mend.startswith("name them with --labels")
+    assert raised.value.fix.startswith("name them with --labels")
 
 
 def test_classes_in_another_order_are_told(evaluate, quantized, dataset, tmp_path):

@@ -73,7 +73,7 @@ def test_samples_of_another_shape_are_refused_with_both_shapes(made):
 def test_channels_in_the_wrong_place_are_said_to_be(made):
     with pytest.raises(DataError) as error:
         fitted(made(x=((8, 8, 3), "uint8")), Tensor("x", (3, 8, 8)))
-    assert "--layout channels-first" in error.value.mend
+    assert "--layout channels-first" in error.value.fix
 
 
 def test_without_labels_the_question_is_agreement(made):

@@ -35,7 +35,7 @@ def test_the_engine_that_runs_a_form_is_one_that_is_installed(use_engines):
     use_engines(FakeEngine(), Picky())
     with pytest.raises(ModelError, match="no engine that is installed runs pytorch models") as raised:
         forms.runner_of(Format.PYTORCH)
-    assert raised.value.mend == "no-such-distribution is not installed: pip install 'bitpick[picky]'"
+    assert raised.value.fix == "no-such-distribution is not installed: pip install 'bitpick[picky]'"
 
 
 def test_a_recipe_starts_from_the_first_form_that_there_is_a_way_to(use_engines):
@@ -87,5 +87,5 @@ def test_a_conversion_whose_libraries_are_not_here_is_refused_with_the_line_that
         ModelError, match="keras → raw_onnx needs no-such-distribution, which is not installed"
     ) as error:
         forms.check_installed(Format.KERAS)
-    assert error.value.mend == "pip install 'bitpick[keras]', or give the model as .onnx"
+    assert error.value.fix == "pip install 'bitpick[keras]', or give the model as .onnx"
     forms.check_installed(Format.RAW_ONNX)

@@ -113,7 +113,7 @@ def test_code_that_makes_another_model_than_before_is_refused_and_nothing_is_los
     Code.says = "two"
     with pytest.raises(OutputError, match="the model nets:build is not what it was when the run in") as raised:
         make(kind=kind)
-    assert "--overwrite" in raised.value.mend
+    assert "--overwrite" in raised.value.fix
     assert path.read_text() == "one; []; None"
     assert sorted(each.name for each in path.parent.iterdir()) == ["m.pt2", "m.pt2.sha256"]
 

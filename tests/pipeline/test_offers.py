@@ -90,20 +90,20 @@ def test_an_engine_that_a_preset_has_no_recipe_of_is_named_with_the_presets_that
     asked, form = make_request(model_file, "tiny", preset="basic", engines=["onnxruntime", "litert"])
     with pytest.raises(RecipeError, match="the preset basic has no quantized recipe of litert") as raised:
         check_offered(asked, model(form), this_host())
-    assert raised.value.mend == "take --preset standard or full"
+    assert raised.value.fix == "take --preset standard or full"
     asked, form = make_request(model_file, "tiny", engines=["onnxruntime", "litert"])
     check_offered(asked, model(form), this_host())
     asked, form = make_request(model_file, "tiny", engines=["keras"])
     with pytest.raises(RecipeError, match="the preset standard has no quantized recipe of keras") as raised:
         check_offered(asked, model(form), this_host())
-    assert raised.value.mend == "name another engine beside it"
+    assert raised.value.fix == "name another engine beside it"
 
 
 def test_a_request_of_the_float32_alone_is_refused_with_what_to_name(model_file):
     asked, form = make_request(model_file, "tiny", recipes=["onnxruntime:float32"])
     with pytest.raises(RecipeError, match="no quantized recipe is asked for") as raised:
         check_offered(asked, model(form), this_host())
-    assert raised.value.mend == "name one beside the float32's, or none at all"
+    assert raised.value.fix == "name one beside the float32's, or none at all"
 
 
 def test_a_recipe_that_no_id_expresses_is_the_one_that_was_written_down(model_file, tmp_path):

@@ -68,7 +68,7 @@ def test_what_is_right_raises_no_suspicion(tmp_path, trained):
 
 
 @pytest.mark.parametrize(
-    ("trained", "given_", "mend"),
+    ("trained", "given_", "fix"),
     [
         (UNIT, RAW, "--scale 255 gives"),
         (RAW, UNIT, "leaving --scale, --mean and --std out gives"),
@@ -76,23 +76,23 @@ def test_what_is_right_raises_no_suspicion(tmp_path, trained):
         (IMAGENET, RAW, "--scale 255 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 gives"),
     ],
 )
-def test_values_on_another_scale_are_named_with_the_mend(tmp_path, trained, given_, mend):
+def test_values_on_another_scale_are_named_with_the_fix(tmp_path, trained, given_, fix):
     model = Model(trained)
     found = suspicions.suspicion(model, data(tmp_path, model, given_), CLASSES)
     assert found.grave
     assert found.what.startswith("the values seem to be on the wrong scale: the float model gets")
-    assert found.mend.startswith(mend)
+    assert found.fix.startswith(fix)
 
 
-@pytest.mark.parametrize(("given_", "mend"), [(True, "--channels rgb gives 9"), (False, "--channels bgr gives 9")])
-def test_swapped_channels_are_named(tmp_path, given_, mend):
+@pytest.mark.parametrize(("given_", "fix"), [(True, "--channels rgb gives 9"), (False, "--channels bgr gives 9")])
+def test_swapped_channels_are_named(tmp_path, given_, fix):
     model = Model(UNIT.model_copy(update={"reverse_channels": not given_}))
     found = suspicions.suspicion(
         model, data(tmp_path, model, UNIT.model_copy(update={"reverse_channels": given_})), CLASSES
     )
     assert found.grave
     assert found.what.startswith("the channels look swapped: the float model gets")
-    assert found.mend.startswith(mend)
+    assert found.fix.startswith(fix)
 
 
 @given(st.permutations(range(4)))
@@ -103,7 +103,7 @@ def test_classes_in_another_order_are_named_in_the_order_of_the_model(tmp_path_f
         assert found is None
         return
     assert found.what.startswith("the classes seem to be in a different order from the model's: the float model gets")
-    assert f"--classes {','.join(CLASSES[i] for i in order)}, gives 9" in found.mend
+    assert f"--classes {','.join(CLASSES[i] for i in order)}, gives 9" in found.fix
     assert found.grave
 
 
@@ -122,10 +122,10 @@ def test_who_follows_the_advice_gets_what_it_promises_and_no_other_advice(tmp_pa
     if list(order) == [0, 1, 2, 3]:
         assert found is None
         return
-    said = shlex.split(found.mend.partition("--classes ")[2])[0].rstrip(",")
+    said = shlex.split(found.fix.partition("--classes ")[2])[0].rstrip(",")
     followed = labels.encode({"": words}, asked=checked({"classes": said}).class_names)
     np.save(folder / "y.npy", followed.labels[""])
-    promised = float(found.mend.rpartition("gives ")[2].rstrip("%"))
+    promised = float(found.fix.rpartition("gives ")[2].rstrip("%"))
     assert 100 * (model(samples) == samples.targets()).mean() == pytest.approx(promised, abs=3)
     assert suspicions.suspicion(model, samples, followed.classes) is None
 
@@ -157,7 +157,7 @@ def test_a_model_that_guesses_gets_a_list_to_look_at_unless_there_are_too_few_sa
     found = suspicions.suspicion(guesses, data(tmp_path, model, RAW, count), CLASSES)
     assert found.grave is grave
     assert "no more than by chance" in found.what
-    assert "--scale, --mean, --std" in found.mend
+    assert "--scale, --mean, --std" in found.fix
 
 
 @given(st.integers(0, 2**32))

@@ -188,7 +188,7 @@ def test_a_pass_without_effect_is_an_unsupported_answer_of_its_trials_alone(prep
         assert isinstance(found[text], Unsupported)
         assert isinstance(found[text], CANNOT)
         assert found[text].what.startswith("equalize changes nothing in this model: no two convolutions follow")
-        assert found[text].mend == "leave +equalize out of the recipe"
+        assert found[text].fix == "leave +equalize out of the recipe"
     assert list(found[PLAIN]) == ["build"]
     assert "onnx+equalize" not in run.shop.run.model.forms
 

@@ -4,8 +4,8 @@ from bitpick.errors import OperatorError, RequestError
 from bitpick.schema.failure import Failure
 
 
-def test_an_error_is_told_with_its_kind_and_its_mend():
-    found = Failure.of(RequestError("it is wrong", expected="right", mend="turn it round"), "logs")
+def test_an_error_is_told_with_its_kind_and_its_fix():
+    found = Failure.of(RequestError("it is wrong", expected="right", fix="turn it round"), "logs")
     assert found.model_dump() == {
         "kind": "RequestError", "what": "it is wrong", "expected": "right", "fix": "turn it round", "logs": "logs",
     }  # fmt: skip

@@ -116,7 +116,7 @@ def test_the_class_of_anomalies_is_the_second_one(kind):
     for names in (("-1", "1"), ("abnormal", "normal")):
         with pytest.raises(DataError, match=f"class {names[0]} worse than those of {names[1]}") as error:
             kind(worse[0].astype(np.float32), picture, labels, names)
-        assert error.value.mend == f"--classes {names[1]},{names[0]}"
+        assert error.value.fix == f"--classes {names[1]},{names[0]}"
     assert kind(worse[1].astype(np.float32), picture, labels, ("normal", "abnormal")) == "anomaly"
 
 

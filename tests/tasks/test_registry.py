@@ -185,7 +185,7 @@ def test_whole_numbers_on_both_sides_are_classes_or_amounts_and_the_user_says_wh
     for dtype in ("int32", "int64"):
         with pytest.raises(DataError, match="whole numbers, and so are the answers") as caught:
             made(outputs, labels, dtype=dtype, **more)
-        assert f"--task {task}" in caught.value.mend
+        assert f"--task {task}" in caught.value.fix
         found = made(outputs, labels, dtype=dtype, task=task, **more)
         assert (found.kind, found.numbers) == (task, True)
         assert made(outputs, labels, dtype=dtype, task="regression", **more).kind == "regression"

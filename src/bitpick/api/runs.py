@@ -79,7 +79,7 @@ class Comparison:
         try:
             import pandas as pd
         except ImportError as error:
-            raise RequestError("pandas is not installed", mend="pip install 'bitpick[pandas]'") from error
+            raise RequestError("pandas is not installed", fix="pip install 'bitpick[pandas]'") from error
         records = [row.model_dump(mode="json", exclude_none=True) for row in self.rows]
         return pd.json_normalize(records).set_index("id")
 
@@ -133,7 +133,7 @@ def gate(
             directories.write_whole(Path(junit), gates.junit(checks))
         except OSError as error:
             raise OutputError(
-                f"the file {junit} cannot be written: {error.strerror}", mend="name another file with --junit"
+                f"the file {junit} cannot be written: {error.strerror}", fix="name another file with --junit"
             ) from error
     return checks
 
@@ -209,5 +209,5 @@ def write_report(folder: Path, run: Run) -> None:
     except OSError as error:
         raise OutputError(
             f"the report cannot be written in {folder}: {error.strerror}",
-            mend=f"free some space, or get the right to write there, and run: bitpick report {folder}",
+            fix=f"free some space, or get the right to write there, and run: bitpick report {folder}",
         ) from error

@@ -37,7 +37,7 @@ class Watch:
                 raise RequestError(
                     f"{file} changed while it was in use",
                     expected="the same files from the start of a command to its end",
-                    mend="run the command again when nothing writes to that file any more",
+                    fix="run the command again when nothing writes to that file any more",
                 )
 
 

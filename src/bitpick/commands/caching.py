@@ -21,7 +21,7 @@ def cache(
     from bitpick.recipe import did_you_mean
 
     if action not in (known := ("info", "clear")):
-        raise RequestError(f"there is no action {action!r}", expected="info or clear", mend=did_you_mean(action, known))
+        raise RequestError(f"there is no action {action!r}", expected="info or clear", fix=did_you_mean(action, known))
     freed = api.clear_cache() if action == "clear" else None
     usage = api.cache_usage()
     if json:

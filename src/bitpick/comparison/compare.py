@@ -125,7 +125,7 @@ class Comparison:
                 self.directory.discard()
                 raise
             # Too late to undo: what was measured stays.
-            raise self._failed(RunError(error.what, expected=error.expected, mend=error.mend)) from error
+            raise self._failed(RunError(error.what, expected=error.expected, fix=error.fix)) from error
         except BitpickError as error:
             self._failed(error)
             raise

@@ -32,7 +32,7 @@ def no_quantized_row(rows: Sequence[Row], request: RequestRecord) -> RunError:
         lines.append(f"  and {more} other reason{'s' if more > 1 else ''}")
     if others := left_out(rows):
         lines.append(f"  {others}")
-    return RunError("\n".join(["no quantized row is ok", *lines]), mend="; or ".join(_wider(request)))
+    return RunError("\n".join(["no quantized row is ok", *lines]), fix="; or ".join(_wider(request)))
 
 
 def next_steps(rows: Sequence[Row], request: RequestRecord, task: Task) -> list[str]:

@@ -59,7 +59,7 @@ def merge(root: Path, files: Sequence[Path], target: str, overwrite: bool = Fals
     """
     run = directory.read(root)
     if run.state == "running":
-        raise OutputError(f"the run in {root} still goes on", mend="wait for its end, or run it again if it was killed")
+        raise OutputError(f"the run in {root} still goes on", fix="wait for its end, or run it again if it was killed")
     check_name(target, "--target is")
     if any(row.target == target and row.measured != "imported" for row in run.rows):
         raise RequestError(f"the run measured {target} itself", expected="a new name with --target")
@@ -94,7 +94,7 @@ def _row(
     device = found.device(sha256_of(path))
     if before is not None and before.device != device and not overwrite:
         raise OutputError(
-            f"{before.id} was imported before, from other results than {path}", mend="replace it with --overwrite"
+            f"{before.id} was imported before, from other results than {path}", fix="replace it with --overwrite"
         )
     there, given = _answers(work, native)
     places = _places(found, known, path)
@@ -124,7 +124,7 @@ def _answers(work: RunDirectory, row: Row) -> tuple[Answers, Arrays]:
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise OutputError(
             f"the run no longer has what the build in {folder} gave here: {error}",
-            mend="run the same bitpick compare again, which keeps the rest",
+            fix="run the same bitpick compare again, which keeps the rest",
         ) from error
 
 
@@ -135,7 +135,7 @@ def _build_of(found: Results, work: RunDirectory, path: Path) -> Row:
         raise DataError(
             f"{path} is of the build {found.recipe}, which this run does not have",
             expected="results of one of its builds",
-            mend="name the run that the build was copied from",
+            fix="name the run that the build was copied from",
         )
     folder = work.build(row.recipe)
     has = {(work.root / file.path).relative_to(folder).as_posix(): file.sha256 for file in row.files}
@@ -143,7 +143,7 @@ def _build_of(found: Results, work: RunDirectory, path: Path) -> Row:
         what = next((name for name in sorted(has) if found.files.get(name) != has[name]), "the session settings")
         raise DataError(
             f"{path} is of another build than the run's {row.id}: {what} {'are' if ' ' in what else 'is'} not the same",
-            mend=f"copy {folder} to the device, and run it again",
+            fix=f"copy {folder} to the device, and run it again",
         )
     return row
 
@@ -169,7 +169,7 @@ def _outputs(found: Results, native: Arrays, path: Path) -> Arrays:
         outputs = found.outputs
     except (ValueError, TypeError) as error:
         raise DataError(
-            f"the outputs in {path} cannot be read: {error}", mend="copy the file from the device again"
+            f"the outputs in {path} cannot be read: {error}", fix="copy the file from the device again"
         ) from error
     has, wants = [each.shape[1:] for each in outputs], [each.shape[1:] for each in native]
     if has != wants:
@@ -177,6 +177,6 @@ def _outputs(found: Results, native: Arrays, path: Path) -> Arrays:
     if not all(np.isfinite(each).all() for each in outputs):
         raise DataError(
             f"{path} has outputs that are not finite, and the build's outputs here are finite",
-            mend="run run.py on the device again; if they are still not finite, the build does not work on that device",
+            fix="run run.py on the device again; if they are still not finite, the build does not work on that device",
         )
     return outputs

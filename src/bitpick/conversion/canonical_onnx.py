@@ -49,7 +49,7 @@ def convert(source: str, out: str) -> None:
         raise ModelError(
             f"the model {name} is quantized already: {quantized[0]} and {len(quantized) - 1} more nodes say so",
             expected="the trained float32 model",
-            mend="give the float model that it was made from",
+            fix="give the float model that it was made from",
         )
     training_mode.refuse(name, training_mode.of_onnx(original), training_mode.EXPORT)
     if not onnx_file.opset_of(original):  # it has operators of other sets alone; quantizers look for this one
@@ -107,7 +107,7 @@ def _raised(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     told = telling_line(refused)
     raise OperatorError(
         f"{name} is of opset {onnx_file.opset_of(model)} and cannot be brought to opset {MINIMUM_OPSET}: {told}",
-        mend=f"export the model again, in opset {MINIMUM_OPSET} or newer",
+        fix=f"export the model again, in opset {MINIMUM_OPSET} or newer",
     ) from refused
 
 

@@ -124,7 +124,7 @@ def _size(program: ExportedProgram, inputs: Sequence[int | None], name: str) -> 
         raise ModelError(
             f"the inputs of {name} take different numbers of samples at once: {told}",
             expected="one number of samples for all inputs, and one sample where an input has no batch axis",
-            mend="export the program with a batch axis in all its inputs",
+            fix="export the program with a batch axis in all its inputs",
         )
     return next(iter(fixed), None)
 
@@ -208,5 +208,5 @@ def _exported(
     except Exception as error:
         raise OperatorError(
             f"torch.export cannot express {name} with its batch first: {telling_line(error)}",
-            mend="export it from a module that takes the batch as the first axis of every input",
+            fix="export it from a module that takes the batch as the first axis of every input",
         ) from error

@@ -63,8 +63,8 @@ def make(
             original = _script(source) if kind == "TORCHSCRIPT" else _module(source, kind, state_dict).eval()
             plain = _traced(original, batch, source) if kind == "TORCHSCRIPT" else original
             program = exported_program.export(plain, batch, source)
-            mend = _EVALUATE if kind == "TORCHSCRIPT" else _ASK
-            training_mode.refuse(source, training_mode.of_program(program.graph), mend)
+            fix = _EVALUATE if kind == "TORCHSCRIPT" else _ASK
+            training_mode.refuse(source, training_mode.of_program(program.graph), fix)
             _refuse(source, program)
             _check(source, original, program, batch)
     torch.export.save(program, out)
@@ -89,7 +89,7 @@ def _refuse(source: str, program: torch.export.ExportedProgram) -> None:
         raise ModelError(
             f"the model {source} keeps the state of {', '.join(kept)} from one call to the next",
             expected="a model whose answer depends on its inputs alone",
-            mend="make the states inputs and outputs, and export it again",
+            fix="make the states inputs and outputs, and export it again",
         )
     stored = {each.dtype for each in program.state_dict.values() if each.dtype.is_floating_point}
     others = sorted(str(dtype).removeprefix("torch.") for dtype in stored if dtype.itemsize != _FLOAT32_BYTES)
@@ -97,7 +97,7 @@ def _refuse(source: str, program: torch.export.ExportedProgram) -> None:
         raise ModelError(
             f"the model {source} stores numbers in {', '.join(others)}",
             expected="a PyTorch model in float32",
-            mend="call model.float(), and export or save it again with samples in float32",
+            fix="call model.float(), and export or save it again with samples in float32",
         )
 
 
@@ -159,7 +159,7 @@ def _unpickled(source: str) -> torch.nn.Module:
     except Exception as error:
         raise ModelError(
             f"PyTorch cannot read {source}: {telling_line(error)}",
-            mend="start bitpick where the module's class can be imported, or save it with torch.export.save",
+            fix="start bitpick where the module's class can be imported, or save it with torch.export.save",
         ) from error
     if not isinstance(module, torch.nn.Module):
         raise ModelError(
@@ -176,7 +176,7 @@ def _script(source: str) -> torch.jit.ScriptModule:
         script: torch.jit.ScriptModule = torch.jit.load(source, map_location="cpu").eval()  # type: ignore[no-untyped-call]
     except Exception as error:
         raise ModelError(
-            f"PyTorch cannot read {source}: {telling_line(error)}", mend="check that the file was copied whole"
+            f"PyTorch cannot read {source}: {telling_line(error)}", fix="check that the file was copied whole"
         ) from error
     return script
 
@@ -192,7 +192,7 @@ def _traced(script: Any, batch: tuple[torch.Tensor, ...], source: str) -> torch.
     except Exception as error:
         raise OperatorError(
             f"torch.export cannot express the TorchScript model {source}: {telling_line(error)}",
-            mend="export the module that it was made from with torch.export.export, or to ONNX",
+            fix="export the module that it was made from with torch.export.export, or to ONNX",
         ) from error
     # A traced model has the general operator, which quantizers do not look for.
     plain = {3: torch.ops.aten.conv1d, 4: torch.ops.aten.conv2d, 5: torch.ops.aten.conv3d}
@@ -214,7 +214,7 @@ def _check(source: str, original: Any, program: torch.export.ExportedProgram, ba
         raise ModelError(
             f"the model {source} gives different outputs when it is run twice on the same samples",
             expected="the same outputs for the same samples",
-            mend="export it in evaluation mode (model.eval()) and without random numbers",
+            fix="export it in evaluation mode (model.eval()) and without random numbers",
         )
     outputs = exported_program.arrays(exported_program.module(program), fitting)
     verify.check(sides[0], outputs, f"exporting {source}")

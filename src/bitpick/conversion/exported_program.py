@@ -34,7 +34,7 @@ def load(path: Path) -> ExportedProgram:
         raise ModelError(
             f"PyTorch cannot read {path}: {told}",
             expected="a program that torch.export.save wrote",
-            mend="save it with the installed version of PyTorch, or check that the file was copied whole",
+            fix="save it with the installed version of PyTorch, or check that the file was copied whole",
         ) from error
 
 
@@ -127,7 +127,7 @@ def export(original: torch.nn.Module, batch: Sequence[torch.Tensor], name: str) 
         told = telling_line(error)
         raise OperatorError(
             f"torch.export cannot express {name}: {told}",
-            mend="export it yourself with torch.export.export and torch.export.save, or give the model as .onnx",
+            fix="export it yourself with torch.export.export and torch.export.save, or give the model as .onnx",
         ) from error
 
 

@@ -51,7 +51,7 @@ def load(path: Path, float32: bool = True) -> Any:
         raise ModelError(
             f"Keras cannot read {path}: {told}",
             expected="a model saved whole (architecture and weights), of Keras's own layers",
-            mend="export it with model.export('folder') and give the folder, or check that the file was copied whole",
+            fix="export it with model.export('folder') and give the folder, or check that the file was copied whole",
         ) from error
     training_mode.refuse(str(path), training_mode.of_keras(model), EVALUATE)
     _refuse_states(path, model)
@@ -66,7 +66,7 @@ def _refuse_states(path: Path, model: Any) -> None:
         raise ModelError(
             f"the model {path} keeps the state of {', '.join(kept)} from one call to the next",
             expected="a model whose answer depends on its inputs alone",
-            mend="build it with stateful=False and load the weights into it, or make the states inputs and outputs",
+            fix="build it with stateful=False and load the weights into it, or make the states inputs and outputs",
         )
 
 

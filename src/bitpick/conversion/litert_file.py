@@ -35,7 +35,7 @@ def load(path: Path) -> Any:
         raise ModelError(
             f"LiteRT cannot {'run' if foreign else 'read'} {path}: {told}",
             expected="a file with LiteRT's own operators alone" if foreign else "",
-            mend="convert the model again without custom operators and SELECT_TF_OPS, or cut it before them"
+            fix="convert the model again without custom operators and SELECT_TF_OPS, or cut it before them"
             if foreign
             else "check that the file was copied whole",
         ) from error
@@ -68,7 +68,7 @@ def _refuse_states(path: Path) -> None:
         raise ModelError(
             f"the model {path} keeps a state from one run to the next (ASSIGN_VARIABLE)",
             expected="a model whose answer depends on its inputs alone",
-            mend="convert it again with its states as inputs and outputs",
+            fix="convert it again with its states as inputs and outputs",
         )
 
 

@@ -38,5 +38,5 @@ def convert(source: str, out: str) -> None:
         told = telling_line(error)
         raise OperatorError(
             f"litert-torch cannot convert the model to LiteRT: {told}",
-            mend="convert it to a float .tflite file yourself and run bitpick on that, or leave LiteRT out",
+            fix="convert it to a float .tflite file yourself and run bitpick on that, or leave LiteRT out",
         ) from error

@@ -41,5 +41,5 @@ def convert(source: str, out: str, shapes: Sequence[Sequence[int]] | None = None
         told = telling_line(error)
         raise OperatorError(
             f"TensorFlow cannot convert {Path(source).name} to LiteRT: {told}",
-            mend="convert it to a float .tflite file yourself and run bitpick on that, or leave LiteRT out",
+            fix="convert it to a float .tflite file yourself and run bitpick on that, or leave LiteRT out",
         ) from error

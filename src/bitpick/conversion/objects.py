@@ -60,7 +60,7 @@ def _saved_keras(model: Any, folder: Path) -> Source:
     if keras.backend.backend() != "tensorflow":
         raise ModelError(
             f"the model {model.name} has layers of its own, and Keras exports these with TensorFlow alone",
-            mend="set KERAS_BACKEND=tensorflow before Keras is imported",
+            fix="set KERAS_BACKEND=tensorflow before Keras is imported",
         )
     model.export(str(folder / model.name), format="tf_saved_model", verbose=False)
     return Source(str(folder / model.name), trusted=True)
@@ -74,7 +74,7 @@ def _saved_torch(model: Any, folder: Path, example: Any) -> Source:
     name = type(model).__name__
     if example is None:
         raise ModelError(
-            f"the module {name} does not say what it takes", mend="give it some inputs: example=(x,), of shape (n, …)"
+            f"the module {name} does not say what it takes", fix="give it some inputs: example=(x,), of shape (n, …)"
         )
     inputs = tuple(torch.as_tensor(each) for each in (example if isinstance(example, (tuple, list)) else (example,)))
     training = model.training

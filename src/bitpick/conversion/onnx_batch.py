@@ -53,7 +53,7 @@ def find(model: onnx.ModelProto, samples: Sequence[NDArray[Any]] | None, name: s
         raise ModelError(
             f"ONNX Runtime cannot run {name} on {'a sample' if size == 1 else f'{size} samples'}: {trial.refusal}",
             expected="; ".join(f"{value.name} {_words(shape)}" for value, shape in takes),
-            mend="check the shape, the dtype and the range of the samples",
+            fix="check the shape, the dtype and the range of the samples",
         )
     if ran is None:  # made-up numbers prove nothing
         ranks = tuple(len(declared(value) or ()) for value in trial.outputs)
@@ -74,7 +74,7 @@ def _refuse_groups(trial: Trial, name: str) -> None:
                 f"the input {value.name} of {name} has size {size} along axis {axis}, which cannot be the "
                 "batch: the other inputs take one sample at a time",
                 expected=f"an array of shape {_words(shape)} in each sample for {value.name}",
-                mend="store the whole array with each sample",
+                fix="store the whole array with each sample",
             )
 
 
@@ -115,7 +115,7 @@ def _refuse_selections(trial: Trial, axes: Sequence[int | None], name: str) -> N
         raise ModelError(
             f"the output {value.name} of {name} does not have one row for each sample: {why}",
             expected="outputs whose first axis is the batch, and whose other axes are the same for all samples",
-            mend=f"cut the graph before {step or 'the step that does this'} (onnx.utils.extract_model), and do that "
+            fix=f"cut the graph before {step or 'the step that does this'} (onnx.utils.extract_model), and do that "
             "step after the model",
         )
 

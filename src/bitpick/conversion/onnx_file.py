@@ -40,7 +40,7 @@ def load(path: Path) -> onnx.ModelProto:
     except Exception as error:
         told = telling_line(error)
         raise ModelError(
-            f"{path} is not a valid ONNX model: {told}", mend="check that the file was copied whole"
+            f"{path} is not a valid ONNX model: {told}", fix="check that the file was copied whole"
         ) from error
     return model
 
@@ -147,7 +147,7 @@ def opened(
         raise OperatorError(
             f"ONNX Runtime cannot load {name} (opset {opset_of(model)}): {telling_line(error)}",
             expected="a model of standard ONNX operators that ONNX Runtime runs",
-            mend="export the model again without what the message names, or give the model that it was exported from",
+            fix="export the model again without what the message names, or give the model that it was exported from",
         ) from error
 
 

@@ -53,7 +53,7 @@ def convert(source: str, out: str) -> None:
         told = telling_line(error)
         raise OperatorError(
             f"PyTorch cannot convert {Path(source).name} to ONNX: {told}",
-            mend="convert it to .onnx yourself, and run bitpick on that",
+            fix="convert it to .onnx yourself, and run bitpick on that",
         ) from error
     assert made is not None
     model = made.model_proto

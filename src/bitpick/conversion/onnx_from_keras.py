@@ -49,7 +49,7 @@ def convert(source: str, out: str) -> list[str]:
         told = telling_line(error)
         raise OperatorError(
             f"tf2onnx cannot convert {Path(source).name} to opset {OPSET}: {told}",
-            mend="convert it to .onnx yourself, and run bitpick on that",
+            fix="convert it to .onnx yourself, and run bitpick on that",
         ) from error
     onnx_passes.spell_out_erfc(made)
     onnx.save(made, out)

@@ -56,7 +56,7 @@ def convert(source: str, out: str) -> list[str]:
         told = telling_line(error)
         raise OperatorError(
             f"tf2onnx cannot convert {Path(source).name} to opset {OPSET}: {told}",
-            mend="convert it to .onnx yourself, and run bitpick on that",
+            fix="convert it to .onnx yourself, and run bitpick on that",
         ) from error
     _drop_inputs(made, captured)
     for node in made.graph.node:

@@ -83,7 +83,7 @@ def _refuse_others(model: onnx.ModelProto, name: str) -> None:
             raise ModelError(
                 f"{value.name} of {name} is {what}",
                 expected="inputs and outputs that are tensors of numbers",
-                mend="leave it out of the graph (onnx.utils.extract_model), or export the model without it",
+                fix="leave it out of the graph (onnx.utils.extract_model), or export the model without it",
             )
 
 

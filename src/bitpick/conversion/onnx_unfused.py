@@ -52,7 +52,7 @@ def _spell_out_graph(
             raise ModelError(
                 f"{name} was saved by ONNX Runtime's optimizer for one kind of CPU: it has nodes of {node.domain}",
                 expected="a graph that other runtimes and CPUs can read",
-                mend="give the original model, or save it at the optimization level extended or basic, not all",
+                fix="give the original model, or save it at the optimization level extended or basic, not all",
             )
         for inner in subgraphs(node):
             _spell_out_graph(inner, opset, stored, ranks, name)

@@ -216,7 +216,7 @@ class _Import:
                 f"the node {node.name} is a {node.domain + '.' if node.domain else ''}{node.op_type} "
                 f"(opset {self._opset}), which the PyTorch importer does not know",
                 expected=f"one of the {len(known)} operators that docs/reference/importer.md lists",
-                mend="add a converter for it (docs/architecture.md), or compare only engines that start from ONNX",
+                fix="add a converter for it (docs/architecture.md), or compare only engines that start from ONNX",
             )
         return known[node.op_type]
 

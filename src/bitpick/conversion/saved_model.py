@@ -129,7 +129,7 @@ def load(path: Path, float32: bool = True) -> SavedModel:
         raise ModelError(
             f"TensorFlow cannot read the SavedModel {path}: {telling_line(error)}",
             expected="a folder that the installed version of TensorFlow can load",
-            mend="check that the folder was copied whole"
+            fix="check that the folder was copied whole"
             if incomplete
             else "save it again where it was made, with model.export('folder') or tf.saved_model.save",
         ) from error
@@ -140,7 +140,7 @@ def load(path: Path, float32: bool = True) -> SavedModel:
         raise ModelError(
             f"the SavedModel {path} has the signatures {', '.join(sorted(found)) or 'none'}",
             expected=f"{_USUAL}, or one alone",
-            mend="save it with model.export('folder'), or with signatures= given to tf.saved_model.save",
+            fix="save it with model.export('folder'), or with signatures= given to tf.saved_model.save",
         )
     function = found.get(_USUAL) or next(iter(found.values()))
     _refuse_states(path, function)
@@ -162,7 +162,7 @@ def _refuse_states(path: Path, function: Any) -> None:
         raise ModelError(
             f"the SavedModel {path} keeps a state from one call to the next ({', '.join(written)})",
             expected="a model whose answer depends on its inputs alone",
-            mend="make the states inputs and outputs of its signature; of a Keras model leave out stateful=True",
+            fix="make the states inputs and outputs of its signature; of a Keras model leave out stateful=True",
         )
 
 

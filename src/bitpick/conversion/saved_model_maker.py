@@ -48,7 +48,7 @@ def make(out: str, source: str, builder: str | None) -> Made:
     except Exception as error:
         raise ModelError(
             f"Keras cannot run or export {source}: {telling_line(error)}",
-            mend="export it with model.export('folder') where it was made, and give the folder",
+            fix="export it with model.export('folder') where it was made, and give the folder",
         ) from error
     reference, outputs = (tuple(np.asarray(each) for each in side) for side in (expected, found))
     verify.check(reference, outputs, f"exporting {source}")
@@ -65,7 +65,7 @@ def _whole(source: str) -> Any:
     except Exception as error:
         raise ModelError(
             f"Keras cannot read {source}: {telling_line(error)}",
-            mend="export it with model.export('folder') where it was made, and give the folder",
+            fix="export it with model.export('folder') where it was made, and give the folder",
         ) from error
 
 

@@ -15,13 +15,13 @@ EXPORT = "export it again in evaluation mode: call model.eval() first, and leave
 _EXPECTED = "a model in evaluation mode, which gives one answer for each sample"
 
 
-def refuse(name: str, found: Iterable[str], mend: str) -> None:
+def refuse(name: str, found: Iterable[str], fix: str) -> None:
     """Refuse a model with operators in training mode.
 
     Args:
         name: the model, as messages call it.
         found: these operators, in words.
-        mend: what to do about it.
+        fix: what to do about it.
 
     Raises:
         ModelError: there are such operators.
@@ -32,7 +32,7 @@ def refuse(name: str, found: Iterable[str], mend: str) -> None:
         raise ModelError(
             f"the model {name} is in training mode: {', '.join(operators[:_SHOWN])}{more}",
             expected=_EXPECTED,
-            mend=mend,
+            fix=fix,
         )
 
 

@@ -138,14 +138,14 @@ def failure(record: HopRecord, where: tuple[str, float] | None, unsteady: str = 
             f"the conversion {record.name} cannot be verified: the {unsteady} model gives different outputs when it is "
             "run twice on the same samples",
             expected="the same outputs for the same samples",
-            mend="export it in evaluation mode (model.eval(), or training=False in Keras) and without random numbers",
+            fix="export it in evaluation mode (model.eval(), or training=False in Keras) and without random numbers",
         )
     agree = "" if record.top1_agreement is None else f" {record.top1_agreement:.1%} of the top-1 classes agree."
     node = f" The first node that differs is {where[0]}, by up to {where[1]:.3g}." if where else ""
     return ConversionError(
         f"the conversion {record.name} changed the model: over {record.samples} samples {_apart(record)}.{agree}{node}",
         expected=f"at most {record.bound:.0e} of the outputs' size, or both sides equally near to exact arithmetic",
-        mend="the model is probably fine and the converter wrong: please report it"
+        fix="the model is probably fine and the converter wrong: please report it"
         + (", with the node named above" if where else ""),
     )
 

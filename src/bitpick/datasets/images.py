@@ -75,7 +75,7 @@ def decode(file: Path | IO[bytes], how: Decoding, name: str) -> NDArray[np.uint8
                 raise DataError(
                     f"the image {name} has more than 8 bits a channel",
                     expected="8 bits a channel",
-                    mend="give such pictures as arrays: .npy or .npz",
+                    fix="give such pictures as arrays: .npy or .npz",
                 )
             image = opened.convert("RGBA") if "transparency" in opened.info else opened
             fitted = _fitted(image.convert("RGB" if how.channels == 3 else "L"), how)
@@ -84,7 +84,7 @@ def decode(file: Path | IO[bytes], how: Decoding, name: str) -> NDArray[np.uint8
         told = " ".join(str(error).replace(str(file), "it").split())
         raise DataError(
             f"the image {name} cannot be decoded: {told or type(error).__name__}",
-            mend="replace or remove that file, or leave such files out with --skip-damaged",
+            fix="replace or remove that file, or leave such files out with --skip-damaged",
         ) from error
 
 

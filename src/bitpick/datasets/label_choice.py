@@ -63,7 +63,7 @@ def named(parts: Parts, asked: str) -> Choice:
         raise DataError(
             f"{parts.where} has no {parts.kind} {asked!r} for the labels",
             expected=f"--labels with one of {', '.join(parts.names)}",
-            mend=did_you_mean(asked, tuple(parts.names)),
+            fix=did_you_mean(asked, tuple(parts.names)),
         )
     return Choice(asked)
 
@@ -115,7 +115,7 @@ def _several(parts: Parts, names: Sequence[str]) -> DataError:
     return DataError(
         f"more than one {parts.kind} of {parts.where} could be the labels: {shown}",
         expected=f"one {parts.kind} of labels",
-        mend=f"say which: {' or '.join(f'--labels {name}' for name in names[:2])}; to go without labels, name the "
+        fix=f"say which: {' or '.join(f'--labels {name}' for name in names[:2])}; to go without labels, name the "
         "inputs in a data.yaml",
     )
 
@@ -125,5 +125,5 @@ def none_taken(where: str, names: Sequence[str], inputs: str) -> DataError:
     shown = " or ".join(names[:5]) + (" …" if len(names) > 5 else "")
     return DataError(
         f"bitpick cannot tell whether {shown} in {where} are the labels",
-        mend=f"say --labels {names[-1]}; to go without labels, name the inputs in a data.yaml: inputs: {inputs}",
+        fix=f"say --labels {names[-1]}; to go without labels, name the inputs in a data.yaml: inputs: {inputs}",
     )

@@ -97,7 +97,7 @@ def _column(path: Path, table: CsvTable, column: str) -> str:
     """The column of the labels in a CSV file: the one that is named, else the only one."""
     if not column and len(table.columns) != 1:
         told = ", ".join(table.columns)
-        raise DataError(f"{path} has the columns {told}", mend=f"name one of them: --labels {path}:COLUMN")
+        raise DataError(f"{path} has the columns {told}", fix=f"name one of them: --labels {path}:COLUMN")
     if column and column not in table.columns:
         raise DataError(f"{path} has no column {column!r}", expected=", ".join(table.columns))
     return column or table.columns[0]

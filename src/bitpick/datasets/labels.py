@@ -99,7 +99,7 @@ def _plain(labels: Labels) -> Labels:
 def _finite(labels: Labels) -> None:
     if not np.isfinite(labels).all():
         row = int(np.argwhere(~np.isfinite(labels))[0][0])
-        raise DataError(f"the label of sample {row} is no finite number", mend="leave that sample out, or label it")
+        raise DataError(f"the label of sample {row} is no finite number", fix="leave that sample out, or label it")
 
 
 def _numbers(labels: Labels) -> Labels | None:
@@ -182,7 +182,7 @@ def _no_class(label: str, classes: Sequence[str]) -> DataError:
     return DataError(
         f"the label {label!r} is not one of the {len(classes)} classes given",
         expected=_list(classes),
-        mend="name every class with --classes, in the order of the model's scores",
+        fix="name every class with --classes, in the order of the model's scores",
     )
 
 
@@ -226,7 +226,7 @@ def _indices(labels: Labels, count: int) -> NDArray[np.int64]:
         raise DataError(
             f"the labels go from {found.min()} to {found.max()}, but the data set names {count} classes",
             expected=f"labels 0 to {count - 1}",
-            mend=hidden,
+            fix=hidden,
         )
     return found
 
@@ -290,7 +290,7 @@ def _numbered(
         raise DataError(
             "the labels are 1 and 2, and the model gives one number, which can be a value or the score of a class",
             expected="0 and 1 for two classes",
-            mend="say --classes 1,2, or store them as 0 and 1",
+            fix="say --classes 1,2, or store them as 0 and 1",
         )
     # Values, or what a metric of the user's own knows: without an output of one number nothing else compares with them.
     return Encoded({split: each.astype(np.float32) if scores.one else each for split, each in numbers.items()})

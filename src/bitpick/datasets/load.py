@@ -158,7 +158,7 @@ def _folder(path: Path, options: DataOptions, signature: Signature | None, progr
     raise DataError(
         f"the folder {path} holds no data set: " + (f"it has {_told(path, there[:6])}" if there else "it is empty"),
         expected=KINDS,
-        mend=f"name the file: --data {path / readable[0]}" if readable else "",
+        fix=f"name the file: --data {path / readable[0]}" if readable else "",
     )
 
 
@@ -212,7 +212,7 @@ def _same_labels(name: str, files: Mapping[str, Path], options: DataOptions) -> 
         raise DataError(
             f"the split {without[0]} of {name} has no column {options.labels!r} for the labels, and {labelled[0]} has",
             expected="labels in both",
-            mend=f"give only the one with labels, and bitpick divides it: --data {files[labelled[0]]}",
+            fix=f"give only the one with labels, and bitpick divides it: --data {files[labelled[0]]}",
         )
 
 
@@ -263,4 +263,4 @@ def _missing(path: Path) -> DataError:
     hint = did_you_mean(missing, there) if there else f"{parent} is empty"
     if not near.startswith("did you mean"):
         near = hint if hint.startswith("did you mean") else f"{parent} has no {missing!r}"
-    return DataError(f"there is no data set {str(path)!r}", expected=KINDS, mend=near)
+    return DataError(f"there is no data set {str(path)!r}", expected=KINDS, fix=near)

@@ -65,7 +65,7 @@ class Writer:
             raise DataError(
                 f"sample {self.count} of {self.name} is {rows.dtype}, but those before it are {dtype}",
                 expected="samples of one dtype",
-                mend="give all of them one, e.g. np.asarray(sample, 'float32')",
+                fix="give all of them one, e.g. np.asarray(sample, 'float32')",
             )
         np.ascontiguousarray(rows, dtype).tofile(self._file)
         self.count += len(rows)
@@ -130,7 +130,7 @@ def check_numbers(dtype: np.dtype[Any], name: str) -> None:
         raise DataError(
             f"{name} holds Python objects, which can run code when they are opened",
             expected="an array of numbers, or of words for labels",
-            mend="save it with a dtype of its own: numbers as np.stack(samples).astype('float32'), words as "
+            fix="save it with a dtype of its own: numbers as np.stack(samples).astype('float32'), words as "
             "words.astype(str)",
         )
     if dtype.kind not in "biuf":
@@ -148,7 +148,7 @@ def header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)
     except (ValueError, EOFError, SyntaxError) as error:
-        raise DataError(f"{name} is no .npy array: {' '.join(str(error).split())}", mend="save it again") from error
+        raise DataError(f"{name} is no .npy array: {' '.join(str(error).split())}", fix="save it again") from error
     return shape, dtype
 
 
@@ -183,7 +183,7 @@ def opened(path: Path) -> NDArray[Any]:
     try:
         found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError) as error:
-        raise DataError(f"{path} is damaged: {' '.join(str(error).split())}", mend="save or copy it again") from error
+        raise DataError(f"{path} is damaged: {' '.join(str(error).split())}", fix="save or copy it again") from error
     return found
 
 

@@ -188,7 +188,7 @@ def checked(fields: Mapping[str, Any], where: str = "the data options") -> DataO
             raise DataError(
                 f"{where}: there is no option {name!r}",
                 expected=", ".join(known),
-                mend=did_you_mean(name, tuple(known)),
+                fix=did_you_mean(name, tuple(known)),
             ) from None
         given = first["input"]
         told = first["msg"].removeprefix("Value error, ")

@@ -87,7 +87,7 @@ def decoding(options: PixelOptions, tensor: Tensor | None) -> Decoding:
         raise DataError(
             "nothing says what size the pictures get"
             + (f": the model takes {tensor}" if tensor else ", without a model"),
-            mend="give it as --resize HEIGHTxWIDTH",
+            fix="give it as --resize HEIGHTxWIDTH",
         )
     fit, side = options.fit, options.resize if isinstance(options.resize, int) else None
     if fit is None:
@@ -101,7 +101,7 @@ def decoding(options: PixelOptions, tensor: Tensor | None) -> Decoding:
     if isinstance(options.resize, tuple) and (height, width) != options.resize:
         raise DataError(
             f"--resize {options.resize[0]}x{options.resize[1]} is not the size {height}x{width} that the model takes",
-            mend="leave it out; to crop the middle, give the length of the shorter side: --resize 256",
+            fix="leave it out; to crop the middle, give the length of the shorter side: --resize 256",
         )
     shorter = side if fit == "crop" and side is not None and side != min(height, width) else None
     kind: Literal[1, 3] = 1 if channels == 1 else 3
@@ -206,7 +206,7 @@ def _first(options: PixelOptions, tensor: Tensor | None) -> bool:
     if options.layout != shown and (shape[0] in few) != (shape[2] in few):
         raise DataError(
             f"the model takes {tensor}, which is {shown}, and --layout says {options.layout}",
-            mend=f"leave --layout out, or say {shown}; samples that are stored otherwise are turned",
+            fix=f"leave --layout out, or say {shown}; samples that are stored otherwise are turned",
         )
     return options.layout == "channels-first"
 

@@ -86,7 +86,7 @@ def draw(dataset: Dataset, size: int, seed: int, names: tuple[str, ...] = ()) ->
         raise DataError(
             f"cannot draw {size:,} calibration samples from the {count:,} of {dataset.name}'s calibration split",
             expected=f"--calibration-size from 1 to {count}",
-            mend="give a larger calibration set; where one set is divided, a smaller --split leaves it more samples",
+            fix="give a larger calibration set; where one set is divided, a smaller --split leaves it more samples",
         )
     stored = dataset.calibration.labels
     # Without classes every sample is as good as any other; names may also be those of labels of which several hold.

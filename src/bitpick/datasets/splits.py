@@ -57,7 +57,7 @@ def divide(
         raise DataError(
             f"{count} samples cannot be divided into two sets with {share:g} of them to evaluate on",
             expected="at least one sample in each",
-            mend="give more samples, or two sets, in folders or files named train and test: builds are not calibrated "
+            fix="give more samples, or two sets, in folders or files named train and test: builds are not calibrated "
             "with what they are evaluated on",
         )
     chosen = stratified(np.zeros(count, np.int64) if labels is None else labels, size, seed)

@@ -199,13 +199,13 @@ def _array(data: Any, name: str) -> NDArray[Any]:
             raise DataError(
                 f"sample {other} of {name} is {found.flat[other]!r}, but others are words",
                 expected="a word for each sample",
-                mend="fill in such samples, or leave them out",
+                fix="fill in such samples, or leave them out",
             )
     if found.dtype.kind not in "biufSU":
         raise DataError(
             f"{name} has the dtype {found.dtype}",
             expected="arrays of numbers of one shape, or words for labels",
-            mend="hand over numbers as np.stack(samples).astype('float32'), words as words.astype(str)",
+            fix="hand over numbers as np.stack(samples).astype('float32'), words as words.astype(str)",
         )
     return found.astype(np.float32) if found.dtype == np.float64 else found
 

@@ -121,7 +121,7 @@ def _inputs(
             for column in columns:
                 if column not in table.columns:
                     hint = did_you_mean(column, table.columns)
-                    raise DataError(f"{table.name} has no column {column!r} for the input {name}", mend=hint)
+                    raise DataError(f"{table.name} has no column {column!r} for the input {name}", fix=hint)
         return named, []
     free = [column for column in table.columns if column != label]
     tensors = signature.inputs if signature else (Tensor("features", None),)
@@ -135,14 +135,14 @@ def _inputs(
         raise DataError(
             f"the model takes the inputs {names}, but nothing says which columns of {table.name} each of them takes",
             expected=f"columns {tensors[0].name}.0, {tensors[0].name}.1 and so on",
-            mend=f"in a data.yaml: inputs: {{{tensors[0].name}: [{', '.join(free[:2])}], …}}",
+            fix=f"in a data.yaml: inputs: {{{tensors[0].name}: [{', '.join(free[:2])}], …}}",
         )
     features = [column for column in free if column in table.features]
     others = [column for column in features if not label_choice.says_labels(column)]
     if label is not None and len(others) == _size(tensors[0]) != len(features):
         features = others  # beside the labels that were named there are labels of another kind
     if not features:
-        raise DataError(f"{table.name} has no column of numbers", expected="numbers", mend="encode words as numbers")
+        raise DataError(f"{table.name} has no column of numbers", expected="numbers", fix="encode words as numbers")
     if _size(tensors[0]) not in (None, len(features)) and len(features) > 1:
         raise _another_number(table, tensors[0], features, label)
     left = [column for column in free if column not in features]
@@ -162,7 +162,7 @@ def _another_number(table: Table, tensor: Tensor, features: Sequence[str], label
     return DataError(
         f"the model takes {tensor}, and {table.name} has {count} columns {beside}",
         expected=f"{size} columns",
-        mend="; ".join([say, *table.notes]),
+        fix="; ".join([say, *table.notes]),
     )
 
 
@@ -187,7 +187,7 @@ def _labelled(table: Table, column: str, cells: NDArray[Any], row: int) -> NDArr
         place = int(np.argmax(cells == ""))
         raise DataError(
             f"{table.name}, row {row + place + 1}: the label in the column {column} is empty",
-            mend="label it, or leave the row out",
+            fix="label it, or leave the row out",
         )
     return cells
 
@@ -248,7 +248,7 @@ def _numbers(table: Table, column: str, cells: NDArray[Any], row: int) -> NDArra
             raise DataError(
                 f"{table.name}, row {row + place + 1}: the column {column} {what}",
                 expected="a number in each cell of each feature",
-                mend="encode words and fill empty cells as the model expects; leave the column out with inputs: in a "
+                fix="encode words and fill empty cells as the model expects; leave the column out with inputs: in a "
                 f"data.yaml; or, if these are the labels, say --labels {column}",
             ) from None
     if cells.dtype.kind == "f" and not np.isfinite(cells).all():
@@ -256,7 +256,7 @@ def _numbers(table: Table, column: str, cells: NDArray[Any], row: int) -> NDArra
         raise DataError(
             f"{table.name}, row {row + place + 1}: the column {column} has no finite number",
             expected="a number in each cell",
-            mend="fill such cells as you did when you trained the model, or leave the row out",
+            fix="fill such cells as you did when you trained the model, or leave the row out",
         )
     return cells
 

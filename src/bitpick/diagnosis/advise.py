@@ -62,7 +62,7 @@ def _noise(layers: Sequence[Layer], whole: Change) -> list[str]:
     return [" ".join(lines) if len(lines) > 1 else f"{lines[0]} No single layer in float takes much of it away."]
 
 
-def nothing_to_mend(samples: int, total: int) -> str:
+def nothing_to_fix(samples: int, total: int) -> str:
     """Where no drop is shown."""
     more = f" More than {total:,} samples might show one." if samples == total else ""
     return f"No drop is shown: there is nothing to win back that these samples could show.{more}"

@@ -116,7 +116,7 @@ def check(task: Task) -> None:
     if not isinstance(task, Classification):
         raise RequestError(
             f"a diagnosis counts predictions that change, and the task {task.kind} predicts no classes",
-            mend="compare recipes with exclude in a recipe file: bitpick compare --recipe FILE",
+            fix="compare recipes with exclude in a recipe file: bitpick compare --recipe FILE",
         )
 
 

@@ -97,7 +97,7 @@ class Diagnosing(Comparison):
             row = self.run.row(each.id)
             if row is None or row.status != "ok":
                 why = f"could not be built: {row.reason}" if row else "was not built"
-                raise RunError(f"{each.id} {why}", mend="diagnose a recipe that bitpick compare shows as ok")
+                raise RunError(f"{each.id} {why}", fix="diagnose a recipe that bitpick compare shows as ok")
         assert row is not None
         return row
 
@@ -204,7 +204,7 @@ class Diagnosing(Comparison):
             told = advise.tried(search.tried, search.recipe)
             told.append(advise.next_recipe(chosen, search.recipe, search.whole, found.samples))
         else:
-            told = [advise.nothing_to_mend(found.samples, row.samples)]
+            told = [advise.nothing_to_fix(found.samples, row.samples)]
         self._know(advice=(*advice, *told))
         path = self.directory.root / NEXT_FILE
         path.unlink(missing_ok=True)

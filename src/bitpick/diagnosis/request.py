@@ -77,7 +77,7 @@ def check(recipe: Recipe) -> None:
         raise RecipeError(
             f"{recipe.id} cannot be diagnosed: {each.name} cannot leave single layers in float",
             expected=f"an engine that can, with {recipe.dtypes}: {others}",
-            mend="diagnose the same dtypes with one of them: layers that hurt there are likely to hurt here",
+            fix="diagnose the same dtypes with one of them: layers that hurt there are likely to hurt here",
         )
     if missing := each.missing():
         raise RecipeError(f"{recipe.id}: {missing}")

@@ -67,13 +67,13 @@ class Search:
             recipe = base.recipe if base else self.recipe
             tried = self._try(alternatives(recipe, self.layers, engine(recipe.engine)))
             if best := max(tried, key=_right, default=None):
-                if self._mended(best):
+                if self._fixed(best):
                     return best
                 if best.shown and (base is None or _right(best) > _right(base)):
                     base = best
         chosen = self._leaving_out(base.recipe if base else self.recipe)
-        if mended := next((each for each in chosen if self._mended(each)), None):
-            return mended
+        if fixed := next((each for each in chosen if self._fixed(each)), None):
+            return fixed
         most = max(self.tried, key=_right, default=None)
         # Half of the drop won back is worth a try, though the samples may not show it.
         worth = most is not None and (most.shown or (most.gain > 0 and most.gain >= self.whole.drop / 2))
@@ -86,7 +86,7 @@ class Search:
         found: list[Tried] = []
         for count in range(1, min(len(order), MOST_LAYERS) + 1):
             found += self._try([(without(base, order[:count]), why)])
-            if len(found) < count or self._mended(found[-1]) or (found[-1].change.integer_macs or 1.0) < _FLOAT:
+            if len(found) < count or self._fixed(found[-1]) or (found[-1].change.integer_macs or 1.0) < _FLOAT:
                 break
             if count > 1 and not any(now > before for now, before in zip(*map(_right, found[:-3:-1]), strict=True)):
                 break
@@ -104,7 +104,7 @@ class Search:
         self.tried += found
         return found
 
-    def _mended(self, tried: Tried) -> bool:
+    def _fixed(self, tried: Tried) -> bool:
         """Whether no drop is shown any more, and little of it is there."""
         return tried.gain > 0 and tried.change.drop_interval[0] <= 0 and tried.change.drop <= _REST * self.whole.drop
 

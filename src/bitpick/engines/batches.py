@@ -82,7 +82,7 @@ def joined(parts: Sequence[Arrays], count: int, size: int | None = None) -> Arra
             raise EngineError(
                 f"output {name} has the shape {each.shape} for {size or count} samples",
                 expected="a first axis that is the batch",
-                mend="give a model whose outputs have one row for each sample",
+                fix="give a model whose outputs have one row for each sample",
             )
     for number, arrays in enumerate(zip(*parts, strict=True)):
         first = arrays[0].shape
@@ -90,7 +90,7 @@ def joined(parts: Sequence[Arrays], count: int, size: int | None = None) -> Arra
             raise EngineError(
                 f"output {number + 1} has the shape {first} for some samples, and {other} for others",
                 expected="outputs of one shape, whatever the sample",
-                mend="fill up the output to its largest size, or cut the model before the step that makes it vary",
+                fix="fill up the output to its largest size, or cut the model before the step that makes it vary",
             )
     if len(parts) == 1:
         return tuple(np.asarray(each[:count], dtype=np.float32) for each in parts[0])

@@ -85,7 +85,7 @@ def excluded(recipe: Recipe, layers: Iterable[str]) -> list[str]:
             raise EngineError(
                 f"no layer of this model is called like {pattern!r}",
                 expected=f"a pattern that matches one of {', '.join(known[:_SHOWN])}{more}",
-                mend="change the recipe's exclude",
+                fix="change the recipe's exclude",
             )
     return [layer for layer in known if recipe.excludes(layer)]
 
@@ -271,7 +271,7 @@ class Engine(ABC):
         """What makes the kernels of a recipe's build slow on this machine, in words; empty where nothing is known."""
         return ""
 
-    def mend(self, recipe: Recipe, code: FindingCode) -> str:  # noqa: ARG002 - some engines know something
+    def fix(self, recipe: Recipe, code: FindingCode) -> str:  # noqa: ARG002 - some engines know something
         """What to change about a finding of a recipe's build, in words; empty where nothing is known."""
         return ""
 

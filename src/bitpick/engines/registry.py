@@ -50,7 +50,7 @@ def engine(name: str) -> Engine:
         raise RecipeError(
             f"there is no engine {name!r}",
             expected=f"one of {', '.join(engines())}",
-            mend=did_you_mean(name, engines()),
+            fix=did_you_mean(name, engines()),
         ) from None
 
 

@@ -217,7 +217,7 @@ class Worker:
         if reason is not None:
             return WorkerError(
                 f"the job {reason}, and its worker process {self.name} was ended",
-                mend="raise the limit (--timeout, --memory-limit)",
+                fix="raise the limit (--timeout, --memory-limit)",
             )
         code = process.returncode
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
@@ -225,16 +225,16 @@ class Worker:
         if code == -signal.SIGILL:
             return InstructionError(
                 f"the build has instructions that this CPU does not have (SIGILL in the worker process {self.name})",
-                mend="make it on the CPU that is to run it",
+                fix="make it on the CPU that is to run it",
             )
         what = f"the worker process {self.name} {how}{where}"
         if code == -signal.SIGKILL:
             return WorkerError(
                 f"{what}. This usually means that the system ran out of memory",
-                mend="free some memory, or run fewer jobs at once (--jobs 1)",
+                fix="free some memory, or run fewer jobs at once (--jobs 1)",
             )
         ends = f", which ends with: {last}" if (last := self._last_words()) else ""
-        return WorkerError(f"{what}{ends}", mend="look into that log" if self.log else "")
+        return WorkerError(f"{what}{ends}", fix="look into that log" if self.log else "")
 
     def _last_words(self) -> str:
         """The last line that the child printed in this call; empty where it printed nothing."""

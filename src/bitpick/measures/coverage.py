@@ -72,8 +72,8 @@ def check(recipe: Recipe, executed: Executed) -> None:
         EngineError: nothing of that happened.
     """
     if why := failure(recipe, executed):
-        cause, mend = _cause(recipe, executed)
-        raise EngineError(f"{why}; {cause}", mend=mend)
+        cause, fix = _cause(recipe, executed)
+        raise EngineError(f"{why}; {cause}", fix=fix)
 
 
 def flags(recipe: Recipe, executed: Executed, kept_as: str, signs: bool = False) -> list[Flag]:

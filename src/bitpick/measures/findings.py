@@ -40,7 +40,7 @@ def findings(
     found = [*_slow(recipe, executed), *_big(executed, constants, size)] if recipe.kind == "quantized" else []
     if kernels := each.slow_kernels(recipe):
         found.append(Finding(code="slow_kernels", about="slow", text=kernels))
-    return [finding.model_copy(update={"mend": each.mend(recipe, finding.code) or finding.mend}) for finding in found]
+    return [finding.model_copy(update={"mend": each.fix(recipe, finding.code) or finding.mend}) for finding in found]
 
 
 def weight_bytes(executed: Executed) -> int:

@@ -125,21 +125,21 @@ def check_independence(
                     f"the output {name} of {source} does not have one row for each sample: its shape is {many.shape} "
                     f"for {count} samples, and {one.shape} for one",
                     expected="outputs whose first axis is the batch, and whose other axes are the same for all samples",
-                    mend="cut the model before the step that selects or joins rows, and do that step after it",
+                    fix="cut the model before the step that selects or joins rows, and do that step after it",
                 )
             difference = _distance(many[place : place + 1], one, many)
             if difference > limit and _distance(many, repeated, many) > limit:
                 raise ModelError(
                     f"{source} gives a different answer each time: {name} {_apart(difference)} for the same samples",
                     expected="a model in evaluation mode, without random numbers",
-                    mend="call model.eval() (PyTorch) or pass training=False (Keras) before you export it",
+                    fix="call model.eval() (PyTorch) or pass training=False (Keras) before you export it",
                 )
             if difference > limit:
                 raise ModelError(
                     f"the answer of {source} for a sample depends on the other samples in its batch: alone, {name} of "
                     f"sample {place} {_apart(difference)}",
                     expected="a model whose answer for a sample does not depend on the others",
-                    mend="call model.eval() (PyTorch) or pass training=False (Keras) before you export it; statistics "
+                    fix="call model.eval() (PyTorch) or pass training=False (Keras) before you export it; statistics "
                     "over the batch cannot be used once a model is deployed",
                 )
 

@@ -35,5 +35,5 @@ def check(alone: Arrays, together: Arrays, threads: int, names: Sequence[str]) -
                 f"the runtime gives different answers on one thread and on {threads}: {name} differs by "
                 f"{100 * difference / size:.2g}% of its size (root mean square)",
                 expected="the same answers on any number of threads",
-                mend="this is a defect of the runtime: use another recipe or engine",
+                fix="this is a defect of the runtime: use another recipe or engine",
             )

@@ -151,7 +151,7 @@ class Source:
         if kind in _RUNS_CODE and not self.trusted:
             raise ModelError(
                 f"the model {self.name} is a {kind}, and opening it can run code: {_RUNS_CODE[kind]}",
-                mend="if you trust where it comes from, say so with --trust-model",
+                fix="if you trust where it comes from, say so with --trust-model",
             )
         return kind
 
@@ -159,13 +159,13 @@ class Source:
         if kind is Kind.KERAS_WEIGHTS and self.keras_builder is None:
             raise ModelError(
                 f"{self.name} holds the weights of a Keras model without its architecture",
-                mend="name the function that builds the model with --keras-builder module:function, "
+                fix="name the function that builds the model with --keras-builder module:function, "
                 "or give the whole model, saved with model.save('model.keras')",
             )
         if self.keras_builder is not None:
             if kind is not Kind.KERAS_WEIGHTS:
                 raise ModelError(
-                    f"the model {self.name} is a {kind}: it needs no --keras-builder", mend="leave --keras-builder out"
+                    f"the model {self.name} is a {kind}: it needs no --keras-builder", fix="leave --keras-builder out"
                 )
             _check_function(self.keras_builder, "--keras-builder")
         if self.state_dict is not None:
@@ -228,11 +228,11 @@ def _kind(path: Path) -> Kind:
             return Kind.SAVED_MODEL
         raise ModelError(f"model {path} is a directory without saved_model.pb", expected=READABLE)
     if not path.is_file():
-        raise ModelError(f"model {path} does not exist", expected=f"the path of {READABLE}", mend=_near(path))
+        raise ModelError(f"model {path} does not exist", expected=f"the path of {READABLE}", fix=_near(path))
     with path.open("rb") as file:
         head = file.read(8)
     if not head:
-        raise ModelError(f"model {path} is empty", expected=READABLE, mend="save or copy the model again")
+        raise ModelError(f"model {path} is empty", expected=READABLE, fix="save or copy the model again")
     suffix = path.suffix.lower()
     magic: dict[str, tuple[bytes, ...]] = {
         ".keras": (_ZIP,),
@@ -275,7 +275,7 @@ def _kind_of_torch(path: Path, head: bytes) -> Kind:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except zipfile.BadZipFile as error:
-        raise ModelError(f"model {path} is damaged: {error}", mend="check that the file was copied whole") from error
+        raise ModelError(f"model {path} is damaged: {error}", fix="check that the file was copied whole") from error
     inside = {name.partition("/")[2] for name in names}
     if "constants.pkl" in inside:
         return Kind.TORCHSCRIPT
@@ -285,7 +285,7 @@ def _kind_of_torch(path: Path, head: bytes) -> Kind:
         if _only_tensors(path, next(name for name in names if name.endswith("/data.pkl"))):
             raise ModelError(
                 f"{path} holds the weights of a PyTorch module without the module",
-                mend=f"give the function that returns the module: my_project.nets:build --state-dict {path}",
+                fix=f"give the function that returns the module: my_project.nets:build --state-dict {path}",
             )
         return Kind.PICKLE
     raise ModelError(f"model {path} is no PyTorch program: its archive holds {', '.join(names[:3])}", expected=READABLE)
@@ -303,4 +303,4 @@ def _zipped(path: Path, name: str) -> bytes:
         with zipfile.ZipFile(path) as archive:
             return archive.read(name)
     except (zipfile.BadZipFile, KeyError) as error:
-        raise ModelError(f"model {path} is damaged: {error}", mend="check that the file was copied whole") from error
+        raise ModelError(f"model {path} is damaged: {error}", fix="check that the file was copied whole") from error

@@ -37,14 +37,14 @@ def load(name: str, refusal: type[RequestError] = ModelError) -> Callable[..., A
     except ModuleNotFoundError as error:
         raise refusal(
             f"{name} cannot be imported: {error}",
-            mend="start bitpick in the folder that holds the module, or set PYTHONPATH",
+            fix="start bitpick in the folder that holds the module, or set PYTHONPATH",
         ) from error
     except Exception as error:
         raise refusal(f"{name} cannot be imported: {typed_line(error)}") from error
     found = getattr(module, function, None)
     if not callable(found):
         known = [each for each, value in vars(module).items() if callable(value) and not each.startswith("_")]
-        raise refusal(f"{name} names no function: {place} has none of that name", mend=did_you_mean(function, known))
+        raise refusal(f"{name} names no function: {place} has none of that name", fix=did_you_mean(function, known))
     return found  # type: ignore[no-any-return]  # any callable will do
 
 

@@ -112,7 +112,7 @@ def open_build(folder: Path) -> Build:
         raise ModelError(
             f"{', '.join(changed)} in the build {folder} changed since it was built",
             expected=f"files with the digests in its {RECIPE_FILE}",
-            mend="make the build again, or measure the changed file as a model of its own",
+            fix="make the build again, or measure the changed file as a model of its own",
         )
     return made
 

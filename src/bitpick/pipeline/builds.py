@@ -104,7 +104,7 @@ def convert(given: Given, target: Format, out: Path) -> list[HopRecord]:
         if target != found.format and route(found.format, target) is None:
             raise RecipeError(
                 f"no conversion goes from {found.format} to {target}",
-                mend="give the model that this one was made from, or name another format with --to",
+                fix="give the model that this one was made from, or name another format with --to",
             )
         there = [found.format, *map(form_of, shop.run.model.forms)]
         jobs = plan.conversions([target], inputs, shop.directory, there)
@@ -128,14 +128,14 @@ def quantize(
     """
     _check_writable(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError(f"the output {out} exists and is not an empty directory", mend="name another with --out")
+        raise OutputError(f"the output {out} exists and is not an empty directory", fix="name another with --out")
     if missing := engine(recipe.engine).missing():
         raise RecipeError(f"{recipe.id}: {missing}")
     settings = Settings(Builds(recipes=(recipe,)), calibration)
     with _prepared(given, settings=settings, accept_baseline=accept_baseline) as (shop, preparation, inputs, found):
         if reason := unreachable(recipe, found.format):
             raise RecipeError(
-                f"{recipe.id}: {reason}", mend="name a recipe of another engine: bitpick engines lists them"
+                f"{recipe.id}: {reason}", fix="name a recipe of another engine: bitpick engines lists them"
             )
         settled = preparation.settled(inputs)
         suspicions.look(shop, settled, found.macs)
@@ -162,7 +162,7 @@ def target_format(word: str) -> Format:
     known = [Format.ONNX.value, Format.PYTORCH.value, Format.LITERT.value]
     if word not in known:
         raise RecipeError(
-            f"there is no conversion to {word!r}", expected=f"one of {', '.join(known)}", mend=did_you_mean(word, known)
+            f"there is no conversion to {word!r}", expected=f"one of {', '.join(known)}", fix=did_you_mean(word, known)
         )
     return Format(word)
 
@@ -173,7 +173,7 @@ def _check_writable(out: Path) -> None:
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(
             f"the output {out} cannot be written: no permission to write in {parent}",
-            mend="name another place with --out",
+            fix="name another place with --out",
         )
 
 

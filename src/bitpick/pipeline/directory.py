@@ -60,7 +60,7 @@ def read(folder: Path) -> Run:
     except ValidationError as error:
         raise OutputError(
             f"this version of bitpick cannot read {path}: {error.errors()[0]['msg']}",
-            mend="use the version that wrote it, or make the run again",
+            fix="use the version that wrote it, or make the run again",
         ) from error
 
 
@@ -124,7 +124,7 @@ class RunDirectory:
 
     def _unwritable(self, why: str | None) -> OutputError:
         what = f"the output directory {self.root} cannot be written: {why}"
-        return OutputError(what, mend="name another directory with --out")
+        return OutputError(what, fix="name another directory with --out")
 
     def _earlier(self, overwrite: bool) -> Run | None:
         try:
@@ -133,13 +133,13 @@ class RunDirectory:
             if not overwrite or not (self.root / RUN_FILE).exists():
                 raise OutputError(
                     f"the output directory {self.root} is not empty and holds no run",
-                    mend="name another directory with --out",
+                    fix="name another directory with --out",
                 ) from None
             earlier = None
         if earlier is not None and earlier.request.sha256 != self.run.request.sha256 and not overwrite:
             raise OutputError(
                 f"the output directory {self.root} holds another request's run",
-                mend="name another directory with --out, or replace that run with --overwrite",
+                fix="name another directory with --out, or replace that run with --overwrite",
             )
         for leftover in self.root.glob(".replaced-*"):  # of a run that was killed
             shutil.rmtree(leftover, ignore_errors=True)

@@ -78,7 +78,7 @@ def evaluate(
             raise DataError(
                 f"{fits.dataset.name} has no labels, and one model by itself has nothing to agree with",
                 expected="labels",
-                mend="name them with --labels; without labels run bitpick compare with the float model, which "
+                fix="name them with --labels; without labels run bitpick compare with the float model, which "
                 "judges every quantized build by how far it agrees with that",
             )
         for note in fits.notes:
@@ -239,7 +239,7 @@ def opened(source: Source, folder: Path, runner: Runner, load_data: LoadData, li
     if missing := engine(made.recipe.engine).missing():
         raise RecipeError(f"{made.recipe.id}: {missing}")
     if made.interface is None:
-        raise ModelError(f"the build {path} does not say what it takes", mend="make it again with this version")
+        raise ModelError(f"the build {path} does not say what it takes", fix="make it again with this version")
     return Opened(made, made.interface.signature)
 
 

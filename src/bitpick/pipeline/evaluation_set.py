@@ -56,7 +56,7 @@ class EvaluationSet:
                 return found
         raise DataError(
             f"the samples that the run was evaluated on are no longer in {self.samples.inputs[0].parent}",
-            mend="run bitpick compare again with the same data",
+            fix="run bitpick compare again with the same data",
         )
 
     def inputs(self, places: NDArray[np.int64]) -> Arrays:
@@ -101,7 +101,7 @@ def read(path: Path, sha256: str) -> EvaluationSet:
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise OutputError(
             f"the run does not say which samples it was evaluated on: {error}",
-            mend="run the same bitpick compare again, which keeps what was measured and writes the rest",
+            fix="run the same bitpick compare again, which keeps what was measured and writes the rest",
         ) from error
 
 
@@ -120,7 +120,7 @@ def export(known: EvaluationSet, out: Path, count: int) -> list[Path]:
     if not count >= 1:
         raise RequestError(f"the number of samples {count} is out of range", expected="at least 1")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError(f"the output {out} exists and is not an empty directory", mend="name another with --out")
+        raise OutputError(f"the output {out} exists and is not an empty directory", fix="name another with --out")
     places = np.linspace(0, total - 1, min(count, total)).astype(np.int64)
     found = known.stored(places)
     written = []
@@ -135,6 +135,6 @@ def export(known: EvaluationSet, out: Path, count: int) -> list[Path]:
             written.append(file)
     except OSError as error:
         raise OutputError(
-            f"the samples cannot be written in {out}: {error.strerror}", mend="name another directory with --out"
+            f"the samples cannot be written in {out}: {error.strerror}", fix="name another directory with --out"
         ) from error
     return written

@@ -211,11 +211,11 @@ def _check(samples: Samples, signature: Signature, source: str) -> None:
             raise DataError(
                 f"the model {source} takes {tensor}, and the samples have shape {batch.shape[1:]}",
                 expected=f"samples of shape {_words(tensor.shape)}",
-                mend=_mend(tensor, batch.shape[1:]),
+                fix=_fix(tensor, batch.shape[1:]),
             )
 
 
-def _mend(tensor: Tensor, shape: tuple[int, ...]) -> str:
+def _fix(tensor: Tensor, shape: tuple[int, ...]) -> str:
     """What would make samples fit, where one thing would."""
     wanted = tensor.shape
     if wanted is None or len(wanted) != len(shape) or len(shape) < 2:

@@ -82,7 +82,7 @@ def apply_pass(source: Path, name: str, out: Path) -> list[str]:
     applied: Applied = resolve(passes()[name].apply)(str(source), str(out))
     if not applied.changed:
         raise Unsupported(
-            f"{name} changes nothing in this model: {applied.why_not}", mend=f"leave +{name} out of the recipe"
+            f"{name} changes nothing in this model: {applied.why_not}", fix=f"leave +{name} out of the recipe"
         )
     return [f"{name} changed {len(applied.changed)} layer{'' if len(applied.changed) == 1 else 's'}"]
 

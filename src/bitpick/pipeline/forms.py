@@ -31,7 +31,7 @@ def runner_of(form: Format) -> tuple[Engine, Recipe]:
             return each, recipe
     reasons = [each.missing() for each in engines().values() if each.float_recipe(form) is not None]
     raise ModelError(
-        f"no engine that is installed runs {form} models", mend="; or ".join(reason for reason in reasons if reason)
+        f"no engine that is installed runs {form} models", fix="; or ".join(reason for reason in reasons if reason)
     )
 
 
@@ -92,5 +92,5 @@ def check_installed(source: Format) -> None:
         if absent:
             raise ModelError(
                 f"the conversion {hop.name} needs {', '.join(absent)}, which is not installed",
-                mend=f"pip install 'bitpick[{hop.environment}]', or give the model as .onnx",
+                fix=f"pip install 'bitpick[{hop.environment}]', or give the model as .onnx",
             )

@@ -87,7 +87,7 @@ def _exchange(source: Source, made: Path, again: Path, same: bool) -> None:
         raise OutputError(
             f"the model {source.name} is not what it was when the run in {made.parent.parent} was made",
             expected="code that makes the same weights each time",
-            mend="name another directory with --out, or replace that run with --overwrite",
+            fix="name another directory with --out, or replace that run with --overwrite",
         )
     _remove(made)
     again.rename(made)

@@ -41,7 +41,7 @@ def check_offered(request: RequestRecord, model: Model, host: Host) -> None:
     if not absent and _quantizes(asked):
         return
     if request.recipes:
-        raise RecipeError("no quantized recipe is asked for", mend="name one beside the float32's, or none at all")
+        raise RecipeError("no quantized recipe is asked for", fix="name one beside the float32's, or none at all")
     names = absent or request.engines
     others = [
         preset
@@ -50,7 +50,7 @@ def check_offered(request: RequestRecord, model: Model, host: Host) -> None:
     ]
     raise RecipeError(
         f"the preset {request.preset} has no quantized recipe of {', '.join(names)}",
-        mend=f"take --preset {' or '.join(others)}" if others else "name another engine beside it",
+        fix=f"take --preset {' or '.join(others)}" if others else "name another engine beside it",
     )
 
 

@@ -106,7 +106,7 @@ class Preparation:
         if making.source_of(request).sha256() != request.model_sha256:
             raise ModelError(
                 f"the model {request.model} changed while it was being read",
-                mend="run the command again when nothing writes to it any more",
+                fix="run the command again when nothing writes to it any more",
             )
 
     def load(self, load_data: LoadData, signature: Signature) -> Inputs:

@@ -114,7 +114,7 @@ def _recipes(builds: Builds) -> list[Recipe]:
             raise RecipeError(
                 f"the recipe {recipe.id} is for the engine {recipe.engine}, which --engine leaves out",
                 expected=f"recipes of {', '.join(builds.engines)}",
-                mend=f"leave out --engine, or add --engine {recipe.engine}",
+                fix=f"leave out --engine, or add --engine {recipe.engine}",
             )
     return named
 
@@ -150,7 +150,7 @@ def refuse_quantized(name: str) -> NoReturn:
     raise ModelError(
         f"the model {name} is quantized already",
         expected="the trained float32 model",
-        mend=f"give the float model that it was made from; with labels, bitpick evaluate {name} measures this one",
+        fix=f"give the float model that it was made from; with labels, bitpick evaluate {name} measures this one",
     )
 
 
@@ -187,7 +187,7 @@ def _targets(words: Sequence[str]) -> dict[str, Target]:
     found: dict[str, Target] = {}
     for each in (target(word) for word in words if word != "host"):
         if found.setdefault(each.name, each) != each:
-            raise RequestError(f"two targets have the name {each.name}", mend="give one of them another name")
+            raise RequestError(f"two targets have the name {each.name}", fix="give one of them another name")
     return found
 
 
@@ -198,4 +198,4 @@ def check_recipe(recipe: Recipe) -> None:
         RecipeError: no such engine, or outside its capabilities.
     """
     if refusal := engine(recipe.engine).refusal(recipe):
-        raise RecipeError(f"{recipe.id}: {refusal}", mend="list each engine's recipes with: bitpick engines")
+        raise RecipeError(f"{recipe.id}: {refusal}", fix="list each engine's recipes with: bitpick engines")

@@ -42,21 +42,21 @@ class Suspicion:
     """What does not look right, and what to do about it."""
 
     what: str
-    mend: str
+    fix: str
     grave: bool
 
     @property
     def line(self) -> str:
         """In one line."""
-        return f"{self.what}; {self.mend}"
+        return f"{self.what}; {self.fix}"
 
 
 @dataclass(frozen=True)
 class _Better:
-    """What makes the float model better: the mistake that it shows, its mend, and the gain in accuracy."""
+    """What makes the float model better: the mistake that it shows, its fix, and the gain in accuracy."""
 
     mistake: str
-    mend: str
+    fix: str
     gain: float
 
 
@@ -84,7 +84,7 @@ def look(shop: Workshop, inputs: Inputs, macs: int | None) -> None:
     if found is None:
         return
     if found.grave and not shop.run.request.accept_baseline:
-        raise DataError(found.what, mend=f"{found.mend}; if it is what you mean: --accept-baseline")
+        raise DataError(found.what, fix=f"{found.fix}; if it is what you mean: --accept-baseline")
     shop.remark(found.line)
 
 
@@ -113,11 +113,11 @@ def suspicion(predict: Predict, samples: Samples, classes: tuple[str, ...]) -> S
     better = [_prepared_otherwise(predict, samples, right), _ordered_otherwise(predicted, targets, classes)]
     best = max((each for each in better if each is not None), key=lambda each: each.gain, default=None)
     if best is not None:
-        return Suspicion(f"{best.mistake}: {told}", best.mend, guesses or best.gain >= GAIN)
+        return Suspicion(f"{best.mistake}: {told}", best.fix, guesses or best.gain >= GAIN)
     if not guesses:
         return None
-    mend = "look at the scale (--scale, --mean, --std), and the order of channels (--channels) and classes (--classes)"
-    return Suspicion(told, mend, len(targets) >= FEW // 2)
+    fix = "look at the scale (--scale, --mean, --std), and the order of channels (--channels) and classes (--classes)"
+    return Suspicion(told, fix, len(targets) >= FEW // 2)
 
 
 def by_chance(predicted: Classes, targets: Classes) -> float:
@@ -205,7 +205,7 @@ def _choices(own: Preprocessing, stored: NDArray[Any], colours: bool) -> Iterato
 def other_order(predicted: Classes, targets: Classes, classes: tuple[str, ...]) -> str:
     """That the classes seem to be in a different order, with the option that gives the model's; else nothing."""
     found = _ordered_otherwise(predicted, targets, classes)
-    return "" if found is None else f"{found.mistake}; {found.mend}"
+    return "" if found is None else f"{found.mistake}; {found.fix}"
 
 
 def _ordered_otherwise(predicted: Classes, targets: Classes, classes: tuple[str, ...]) -> _Better | None:

@@ -204,8 +204,8 @@ def _beside_the_rows(run: Run) -> list[RenderableType]:
         slow = finding.about == "slow"
         concerned = [row.id for row in rows if (row.slower if slow else row.id == pick)]
         if concerned:
-            mend = f" To fix it: {words.sentence(finding.mend)}" if finding.mend else ""
-            told.append(f"Why {finding.about}: {words.sentence(finding.text)}{mend} In {', '.join(concerned)}.")
+            fix = f" To fix it: {words.sentence(finding.mend)}" if finding.mend else ""
+            told.append(f"Why {finding.about}: {words.sentence(finding.text)}{fix} In {', '.join(concerned)}.")
     if findings:
         told.append("What makes each build slow or big is in the reports, with the names.")
     told += [words.sentence(advice) for advice in (run.diagnosis.advice if run.diagnosis else [])]

@@ -29,5 +29,5 @@ class Failure(BaseModel):
     @classmethod
     def of(cls, error: BitpickError, logs: str | None = None) -> Failure:
         """What an error says."""
-        told = {"expected": error.expected or None, "fix": error.mend or None}
+        told = {"expected": error.expected or None, "fix": error.fix or None}
         return cls(kind=type(error).__name__, what=error.what, logs=logs, **told)

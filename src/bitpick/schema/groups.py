@@ -35,7 +35,7 @@ class Builds(Group):
             raise RecipeError(
                 f"there is no preset {self.preset!r}",
                 expected=f"one of {', '.join(PRESETS)}",
-                mend=did_you_mean(self.preset, PRESETS),
+                fix=did_you_mean(self.preset, PRESETS),
             )
 
 
@@ -141,7 +141,7 @@ class Claims(Group):
             raise RequestError(
                 f"there is no selection {self.selection!r}",
                 expected=" or ".join(known),
-                mend=did_you_mean(self.selection, known),
+                fix=did_you_mean(self.selection, known),
             )
 
 

@@ -65,7 +65,7 @@ def gate(run: Run, rules: Rules, row_ids: Sequence[str] = (), against: Run | Non
         why = f": {run.error.what}" if run.error else ""
         fix = (run.error.fix if run.error else None) or "run the same command again: it continues from there"
         became = "failed" if run.state == "failed" else f"is {run.state}"
-        raise RequestError(f"the run {became}{why}", expected="a complete run", mend=fix)
+        raise RequestError(f"the run {became}{why}", expected="a complete run", fix=fix)
     if against is not None:
         _comparable(run, against)
     chosen = list(row_ids) or ([run.recommendation.id] if run.recommendation and run.recommendation.id else [])
@@ -75,7 +75,7 @@ def gate(run: Run, rules: Rules, row_ids: Sequence[str] = (), against: Run | Non
     for row_id in chosen:
         row = run.row(row_id)
         if row is None:
-            raise RequestError(f"the run has no row {row_id}", mend=did_you_mean(row_id, [r.id for r in run.rows]))
+            raise RequestError(f"the run has no row {row_id}", fix=did_you_mean(row_id, [r.id for r in run.rows]))
         if row.metric is None:
             checks.append(Check(row_id, "measured", False, f"{row.status}: {row.reason}"))
             continue
@@ -95,14 +95,14 @@ def _comparable(run: Run, earlier: Run) -> None:
         raise RequestError(
             f"the earlier run is {earlier.state}",
             expected="a complete run",
-            mend="run its command again, or name another",
+            fix="run its command again, or name another",
         )
     ours, theirs = (each.data.evaluation.sha256 if each.data is not None else None for each in (run, earlier))
     if ours != theirs:
         raise RequestError(
             "the earlier run was evaluated on other samples",
             expected="the same evaluation set in both",
-            mend="make the earlier run again on these samples",
+            fix="make the earlier run again on these samples",
         )
     ours, theirs = (next((row.metric.label for row in each.rows if row.metric), None) for each in (run, earlier))
     if ours != theirs and theirs is not None:

@@ -58,7 +58,7 @@ class Replicates:
             raise DataError(
                 f"the metric is undefined on {self.undefined:,} of {len(self.drawn):,} resamples",
                 expected=f"at most {100 * _MOST_UNDEFINED:g}%",
-                mend="evaluate on more samples of what is rare, or with a metric that does without",
+                fix="evaluate on more samples of what is rare, or with a metric that does without",
             )
         return self
 

@@ -131,7 +131,7 @@ class Case:
         return DataError(
             f"{self.gives}, and the labels have the shape ({shape})",
             expected="labels of the shape of an output, or class numbers of that shape without the axis of the scores",
-            mend="give a metric of your own with --metric module:function",
+            fix="give a metric of your own with --metric module:function",
         )
 
 

@@ -84,7 +84,7 @@ class Custom(Resampled):
             raise DataError(
                 f"the metric {self.path} fails on {len(targets):,} samples: {typed_line(error)}",
                 expected=f"a function of outputs {_shapes(parts)} and targets {targets.shape} that returns a number",
-                mend="the same call on arrays of these shapes shows where it fails",
+                fix="the same call on arrays of these shapes shows where it fails",
             ) from error
 
 

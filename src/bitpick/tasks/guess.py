@@ -113,7 +113,7 @@ def _anomaly(case: Case, numbers: bool, otherwise: Guess | None) -> Guess:
         raise DataError(
             f"the model reconstructs samples of the class {first} worse than those of {second}",
             expected="the normal class first, and the anomalies second",
-            mend=f"--classes {second},{first}",
+            fix=f"--classes {second},{first}",
         )
     if case.one_class:
         return one_class
@@ -126,7 +126,7 @@ def _anomaly(case: Case, numbers: bool, otherwise: Guess | None) -> Guess:
         raise DataError(
             f"{told}, and {alike}, but does not reproduce it ({_left(case)})",
             expected="an output that the labels can be compared with",
-            mend="say what the model is for with --task",
+            fix="say what the model is for with --task",
         )
     return otherwise
 
@@ -224,7 +224,7 @@ def _of_many(case: Case) -> Guess:
         raise DataError(
             "the labels are one-hot: one 1 in each row",
             expected="class numbers, of shape (samples,)",
-            mend="store labels.argmax(axis=1), or say --task multilabel",
+            fix="store labels.argmax(axis=1), or say --task multilabel",
         )
     return Guess("multilabel", "the labels are several, each 0 or 1, and the model gives a score for each")
 
@@ -234,7 +234,7 @@ def _class_or_amount(case: Case, task: str) -> DataError:
     return DataError(
         f"the labels are whole numbers, and so are the answers: {case.gives}",
         expected="to know whether they are numbers of classes, which are right or wrong, or amounts",
-        mend=f"say --task {task} for classes, or --task regression for amounts",
+        fix=f"say --task {task} for classes, or --task regression for amounts",
     )
 
 

@@ -54,7 +54,7 @@ def checked(judging: Judging) -> Judging:
     task, metric = judging.task, judging.metric
     if task is not None and task not in METRICS:
         known = ", ".join(METRICS)
-        raise RequestError(f"there is no task {task!r}", expected=f"one of {known}", mend=did_you_mean(task, METRICS))
+        raise RequestError(f"there is no task {task!r}", expected=f"one of {known}", fix=did_you_mean(task, METRICS))
     if _own(metric):
         return judging.model_copy(update={"metric_sha256": custom.digest(str(metric))})
     metrics = METRICS[task] if task else tuple(dict.fromkeys(each for some in METRICS.values() for each in some))
@@ -62,7 +62,7 @@ def checked(judging: Judging) -> Judging:
         raise RequestError(
             f"there is no metric {metric!r}{f' of the task {task}' if task else ''}",
             expected=f"one of {', '.join(metrics)}, or a function of yours, as module:function",
-            mend=did_you_mean(metric, metrics),
+            fix=did_you_mean(metric, metrics),
         )
     if judging.lower_is_better is not None:
         raise RequestError(
@@ -99,13 +99,13 @@ def choose(case: Case) -> Chosen:
     guessed = guess(case) if asked is None else None
     kind = asked or guessed.kind if guessed else str(asked)
     if case.labels is None and kind not in WITHOUT_LABELS:
-        raise DataError(f"the task {kind} needs labels, and the data set has none", mend="give them with --labels")
+        raise DataError(f"the task {kind} needs labels, and the data set has none", fix="give them with --labels")
     metric = case.judging.metric
     if metric is not None and metric not in METRICS[kind]:
         raise RequestError(
             f"the model {case.source} and the data set suggest the task {kind}, which is not judged by {metric}",
             expected=f"one of {', '.join(METRICS[kind])}",
-            mend="" if asked else "say what the model is for with --task",
+            fix="" if asked else "say what the model is for with --task",
         )
     task = _MAKERS[kind](case)
     if guessed is None:
@@ -135,7 +135,7 @@ def _classification(case: Case) -> Classification:
         raise DataError(
             f"the model {case.source} gives {count} scores, and the data set has {len(classes)} classes",
             expected="as many of each",
-            mend="where the data set has only some of the model's classes, name all of them in its order: --classes",
+            fix="where the data set has only some of the model's classes, name all of them in its order: --classes",
         )
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= count:
@@ -164,7 +164,7 @@ def _scores(case: Case) -> int:
         raise ModelError(
             f"{case.gives}, and no score per class",
             expected=f"shape (batch, {len(case.classes) or 'classes'})",
-            mend="" if case.labels is not None else "take another --task",
+            fix="" if case.labels is not None else "take another --task",
         )
     return next((i for i in places if case.counts[i] == len(case.classes)), places[0])
 
@@ -260,7 +260,7 @@ def _custom(case: Case) -> Custom:
     asked = case.judging
     path = str(asked.metric)
     if case.labels is None:
-        raise DataError(f"the metric {path} needs labels, and the data set has none", mend="give them with --labels")
+        raise DataError(f"the metric {path} needs labels, and the data set has none", fix="give them with --labels")
     function = custom.load(path)
     higher = bool(getattr(function, "higher_is_better", True))
     return Custom(

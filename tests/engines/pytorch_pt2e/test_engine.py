@@ -43,9 +43,9 @@ def test_the_repair_of_saturating_products_is_a_narrower_range_once():
     assert ENGINE.repairs(baseline("pytorch_pt2e")) == []
 
 
-def test_a_finding_that_is_not_the_engines_has_no_mend():
-    assert "choose another engine" in ENGINE.mend(STATIC, "container")
-    assert ENGINE.mend(STATIC, "unfused") == ""
+def test_a_finding_that_is_not_the_engines_has_no_fix():
+    assert "choose another engine" in ENGINE.fix(STATIC, "container")
+    assert ENGINE.fix(STATIC, "unfused") == ""
 
 
 @pytest.mark.parametrize("asked", [STATIC, baseline("pytorch_pt2e")], ids=lambda each: each.id)
@@ -55,7 +55,7 @@ def test_without_a_compiler_a_build_is_refused_with_the_line_that_installs_one(m
         Unsupported, match=r"no C\+\+ compiler on the PATH \(one of c\+\+, g\+\+, clang\+\+\)"
     ) as caught:
         ENGINE.build(tmp_path / "m.pt2", asked, None, None, tmp_path)
-    assert "apt-get install g++" in caught.value.mend
+    assert "apt-get install g++" in caught.value.fix
 
 
 def test_an_exported_program_ships_as_it_is_where_it_runs_as_it_is(monkeypatch, tmp_path):

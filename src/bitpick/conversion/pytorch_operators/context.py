@@ -139,7 +139,7 @@ class Context:
         return OperatorError(
             f"the node {self.node.name} ({self.kind}, opset {self.opset}) has {what}, "
             "which the PyTorch importer does not support",
-            mend="compare only engines that start from ONNX, or give the PyTorch model that it was exported from",
+            fix="compare only engines that start from ONNX, or give the PyTorch model that it was exported from",
         )
 
     # ---- what the converter adds ----

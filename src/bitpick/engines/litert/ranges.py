@@ -99,7 +99,7 @@ def collected(source: Path, recipe: Recipe, manager: Any, samples: Samples) -> A
                 raise
             raise Unsupported(
                 "litert-quantizer cannot collect the ranges of a model with a loop of which a result is not used",
-                mend="take litert:s8dynamic or litert:s8weights, which need no ranges",
+                fix="take litert:s8dynamic or litert:s8weights, which need no ranges",
             ) from error
     found = collector.get_model_qsvs()
     for each in found.values():

@@ -138,7 +138,7 @@ class OnnxRuntimeEngine(Engine):
                 raise Unsupported(
                     "ONNX Runtime has no kernels for half precision on this CPU: as it opens the file it would turn "
                     "the weights back to float32",
-                    mend="make and measure it on a CPU that has them",
+                    fix="make and measure it on a CPU that has them",
                 )
             quantizer.halve(source, folder / _FILE, exclude)
         elif recipe.dtypes == "s8weights":
@@ -178,8 +178,8 @@ class OnnxRuntimeEngine(Engine):
             return "the weights are unsigned, and on x86 ONNX Runtime multiplies signed ones faster"
         return ""
 
-    def mend(self, recipe: Recipe, code: FindingCode) -> str:
-        """See `Engine.mend`."""
+    def fix(self, recipe: Recipe, code: FindingCode) -> str:
+        """See `Engine.fix`."""
         raw = _RAW in recipe.options
         if code in ("unfused", "float_operators", "transposes") and raw:
             return f"leave out +{_RAW}: on the clean graph batch normalisations are part of the convolutions"

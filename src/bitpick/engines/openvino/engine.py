@@ -83,7 +83,7 @@ class OpenVinoEngine(Engine):
         if recipe.dtypes == "bfloat16" and not _BFLOAT16 & set(this_host().isa):
             raise Unsupported(
                 f"this CPU does not compute in bfloat16: it has none of {', '.join(sorted(_BFLOAT16))}",
-                mend="make and measure it on a CPU that has one of them",
+                fix="make and measure it on a CPU that has one of them",
             )
         # Unlike read_model it folds what hides the biases, without which NNCF corrects none.
         model = openvino.convert_model(source)
@@ -123,8 +123,8 @@ class OpenVinoEngine(Engine):
 
         return graph.constants(openvino.Core().read_model(build.main))
 
-    def mend(self, recipe: Recipe, code: FindingCode) -> str:  # noqa: ARG002 - the same for all recipes
-        """See `Engine.mend`."""
+    def fix(self, recipe: Recipe, code: FindingCode) -> str:  # noqa: ARG002 - the same for all recipes
+        """See `Engine.fix`."""
         return "compress what you ship: the .xml is text, and shrinks by nine tenths" if code == "container" else ""
 
 

@@ -243,7 +243,7 @@ def _backend(recipe: Recipe) -> Iterator[None]:
             has = ", ".join(e for e in torch.backends.quantized.supported_engines if e != "none")
             raise Unsupported(
                 f"the installed PyTorch {torch.__version__} has no {wanted} back-end: it has {has}",
-                mend=f"install a PyTorch that was built with {wanted}",
+                fix=f"install a PyTorch that was built with {wanted}",
             )
         torch.backends.quantized.engine = wanted
     try:

@@ -83,7 +83,7 @@ class PyTorchPt2eEngine(Engine):
         if _EAGER not in recipe.options and not any(shutil.which(name) for name in _COMPILERS):
             raise Unsupported(
                 f"there is no C++ compiler on the PATH (one of {', '.join(_COMPILERS)}), and these builds are compiled",
-                mend="install one, for instance with: apt-get install g++",
+                fix="install one, for instance with: apt-get install g++",
             )
         import torch
         from torch._inductor import aoti_compile_and_package, aoti_load_package
@@ -142,8 +142,8 @@ class PyTorchPt2eEngine(Engine):
         batch = package.loader.get_metadata().get(_BATCH, "")
         return _PyTorchSession(package, int(batch) if batch else None, settings)
 
-    def mend(self, recipe: Recipe, code: FindingCode) -> str:  # noqa: ARG002 - the same for all recipes
-        """See `Engine.mend`."""
+    def fix(self, recipe: Recipe, code: FindingCode) -> str:  # noqa: ARG002 - the same for all recipes
+        """See `Engine.fix`."""
         return "choose another engine where size counts: a package is compiled code" if code == "container" else ""
 
     def inspect(self, build: Build, sample: Arrays) -> Executed:  # noqa: ARG002 - it tells before it runs
@@ -235,7 +235,7 @@ def _check(outputs: Arrays, compiled: Arrays) -> None:
             raise Unsupported(
                 f"PyTorch {torch.__version__} compiles this model wrongly: the outputs of the package differ from the "
                 f"graph's by a mean square of {noise:.2g}, and their variance is {signal:.2g}",
-                mend="ship a build of another engine, or try another version of PyTorch",
+                fix="ship a build of another engine, or try another version of PyTorch",
             )
 
 
