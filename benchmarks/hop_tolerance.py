@@ -60,7 +60,7 @@ class Network:
             names.append(each if isinstance(each, str) else f"{name}.{place}")
         outputs = [name, *(f"{name}:{i}" for i in range(1, count))]
         node = helper.make_node(kind, names, outputs, name, **attributes)
-        self.known |= dict(zip(outputs, onnx_file.computed(node, self.known, 17), strict=True))
+        self.known |= dict(zip(outputs, onnx_file.run_node(node, self.known, 17), strict=True))
         self.nodes.append(node)
         return name
 

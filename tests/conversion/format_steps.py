@@ -267,7 +267,7 @@ def run_exported(source: str, inputs: list[str], out: str) -> dict[str, Any]:
     np.savez(out, *(each.numpy() for each in found))
     return {
         "layers": pytorch_file.layers(module),
-        "computing": pytorch_file.computing(module),
+        "computing": pytorch_file.computing_layers(module),
         "batch": pytorch_file.fixed_batch(module),
     }
 

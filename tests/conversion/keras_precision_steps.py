@@ -47,7 +47,7 @@ def read(source: str, inputs: str) -> dict[str, Any]:
         "outputs": np.asarray(model(np.load(inputs), training=False)).tolist(),
         "computes": sorted({layer.compute_dtype for layer in model._flatten_layers()}),
         "weights": sorted({str(weight.dtype) for weight in model.weights}),
-        "named": keras_precision.other(Path(source)),
+        "named": keras_precision.other_precisions(Path(source)),
     }
 
 
@@ -59,4 +59,4 @@ def ship(source: str, out: str) -> list[str]:
 
     Path(out).mkdir()
     build = KerasEngine().build(Path(source), baseline("keras"), None, None, Path(out))
-    return keras_precision.other(build.main)
+    return keras_precision.other_precisions(build.main)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bitpick.conversion.batch_axes import Axes, possible
+from bitpick.conversion.batch_axes import Axes, possible_axes
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from bitpick.conversion.batch_axes import Axes, possible
     ],
 )
 def test_the_axes_that_a_sample_leaves_over(shape, sample, axes):
-    assert possible(shape, sample) == axes
+    assert possible_axes(shape, sample) == axes
 
 
 def test_notes_tell_what_is_not_as_usual():

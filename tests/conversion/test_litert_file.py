@@ -50,10 +50,11 @@ def test_a_file_is_described_in_the_order_in_which_it_is_run(monkeypatch):
     told = litert_file.describe("m.tflite")
     assert [shape for _, shape, _ in told["inputs"]] == [[None, 2], [None, 3], [None, 4]]
     assert [shape for _, shape, _ in told["outputs"]] == [[None, 2], [None, 3]]
-    assert [each["index"] for side in litert_file.ends(Interpreter()) for each in side] == [0, 1, 2, 10, 11]
+    inputs, outputs = litert_file.inputs_and_outputs(Interpreter())
+    assert [each["index"] for each in (*inputs, *outputs)] == [0, 1, 2, 10, 11]
 
 
 def test_without_numbers_in_its_signature_a_file_keeps_its_own_order():
     interpreter = Interpreter()
     interpreter.names = ("z", "b", "c"), ("output_0", "output_1")
-    assert [each["index"] for side in litert_file.ends(interpreter) for each in side] == [1, 2, 0, 11, 10]
+    assert [each["index"] for side in litert_file.inputs_and_outputs(interpreter) for each in side] == [1, 2, 0, 11, 10]

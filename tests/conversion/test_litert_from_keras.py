@@ -24,7 +24,7 @@ def test_several_inputs_and_outputs_keep_their_order(pool, files, tmp_path):
     convert = "bitpick.conversion.litert_from_keras:convert"
     pool.run("keras", convert, {"source": files / "two.keras", "out": tmp_path / "m.tflite"})
     interpreter = litert_file.load(tmp_path / "m.tflite")
-    inputs, outputs = litert_file.ends(interpreter)
+    inputs, outputs = litert_file.inputs_and_outputs(interpreter)
     assert [each["shape"].tolist() for each in outputs] == [[1, 2], [1, 3]]
     x = np.random.default_rng(0).normal(size=(2, 1, 3)).astype(np.float32)
     np.save(tmp_path / "a.npy", x[0])

@@ -44,7 +44,7 @@ def wrapped():
 
 def test_what_a_gather_does_by_itself_is_left_to_it():
     found, before = wrapped(), wrapped()
-    onnx_indices.plain(found)
+    onnx_indices.simplify(found)
     gather = found.graph.node[-1]
     assert list(gather.input) == ["table", "x"]
     x = np.array([0, 4, -1, -5, 2], np.int32)
@@ -55,12 +55,12 @@ def test_what_a_gather_does_by_itself_is_left_to_it():
 @pytest.mark.parametrize(("shift", "same"), [(ROWS, True), (0, True), (1, False), (-2 * ROWS, True)])
 def test_only_indices_of_the_same_rows_are_taken(shift, same):
     found = model([helper.make_node("Add", ["x", "s"], ["i"])], {"s": np.array(shift, np.int32)})
-    onnx_indices.plain(found)
+    onnx_indices.simplify(found)
     assert (found.graph.node[-1].input[1] == "x") == same
 
 
 def test_indices_that_are_not_computed_number_by_number_stay():
     nodes = [helper.make_node("Add", ["x", "s"], ["i"])]
     found = model(nodes, {"s": np.array([ROWS, 0], np.int32)})
-    onnx_indices.plain(found)
+    onnx_indices.simplify(found)
     assert found.graph.node[-1].input[1] == "i"

@@ -145,7 +145,7 @@ def test_stored_tensors_and_inputs_that_are_outputs_get_a_node():
 def test_a_gemm_has_a_bias_of_one_axis(bias, transposed):
     weights = {"w": np.ones((2, 3) if transposed else (3, 2), np.float32), "b": np.full(bias, 5, np.float32)}
     found = model([helper.make_node("Gemm", ["x", "w", "b"], ["y"], transB=transposed)], weights, ["n", 3], ["n", 2])
-    module.plain_biases(found)
+    module.flatten_biases(found)
     stored = {each.name: each.dims for each in found.graph.initializer}
     assert list(stored[found.graph.node[0].input[2]]) == [2]
     assert np.array_equal(
@@ -159,7 +159,7 @@ def test_a_bias_for_each_row_is_added_behind_the_gemm(bias):
     found = model([helper.make_node("Gemm", ["x", "w", "b"], ["y"], "g", beta=0.5)], weights, [4, 3], [4, 2])
     x = np.ones((4, 3), np.float32)
     (expected,) = ReferenceEvaluator(found).run(None, {"x": x})
-    module.plain_biases(found)
+    module.flatten_biases(found)
     onnx.checker.check_model(found, full_check=True)
     assert [node.op_type for node in found.graph.node] == ["Gemm", "Add"]
     assert np.array_equal(ReferenceEvaluator(found).run(None, {"x": x})[0], expected)

@@ -99,10 +99,10 @@ def test_the_node_that_selects_rows_is_found_behind_an_output():
     ]
     found = model(nodes, {"x": (FLOAT, ["n", 4])}, {"y": (INT64, [2, "m"]), "z": (FLOAT, ["n", 4])})
     trial = Trial(found, None)
-    selecting = trial.selects(trial.outputs[0])
+    selecting = trial.selecting_node(trial.outputs[0])
     assert selecting is not None
     assert selecting.op_type == "NonZero"
-    assert trial.selects(trial.outputs[1]) is None
+    assert trial.selecting_node(trial.outputs[1]) is None
 
 
 def test_weights_that_a_file_lists_among_its_inputs_are_not_fed():

@@ -91,7 +91,7 @@ def test_the_samples_that_differ_most_come_first():
     outputs = REFERENCE.copy()
     outputs[9] += 1
     outputs[4] += 2
-    assert rounding.odd_samples((REFERENCE,), (outputs,), 2).tolist() == [4, 9]
+    assert rounding.worst_samples((REFERENCE,), (outputs,), 2).tolist() == [4, 9]
 
 
 def test_rounding_is_about_as_far_from_exact_on_both_sides():

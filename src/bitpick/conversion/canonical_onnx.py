@@ -1,4 +1,4 @@
-"""ONNX → the clean float graph that is the reference: batch norm and constants folded, dynamic batch, short names."""
+"""ONNX → the clean float reference graph: batch norm and constants folded, dynamic batch, short names."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ HOP = Hop(
 
 
 def convert(source: str, out: str) -> None:
-    """Write the clean form of an ONNX file, and beside it which tensor was which (`.names.json`).
+    """Write the clean form of an ONNX file, and beside it the original name of each tensor (`.names.json`).
 
-    ONNX Runtime's basic optimisations fold batch norm and constants; they depend on no hardware.
+    ONNX Runtime's basic optimisations fold batch norm and constants; they do not depend on the hardware.
 
     Raises:
-        ModelError: the file is no valid ONNX model, or one that was quantized already.
+        ModelError: the file is not a valid ONNX model, or the model is quantized already.
         OperatorError: ONNX Runtime does not know an operator.
     """
     import onnx
@@ -52,40 +52,40 @@ def convert(source: str, out: str) -> None:
             fix="give the float model that it was made from",
         )
     training_mode.refuse(name, training_mode.of_onnx(original), training_mode.EXPORT)
-    if not onnx_file.opset_of(original):  # it has operators of other sets alone; quantizers look for this one
+    if not onnx_file.opset_of(original):  # all its operators are from other sets; quantizers expect this one
         original.opset_import.add(domain="", version=CURRENT_OPSET)
     if onnx_file.opset_of(original) < MINIMUM_OPSET:
-        original = _raised(original, name)
+        original = _with_newer_opset(original, name)
     onnx_passes.drop_stored_inputs(original)
     onnx_defaults.spell_out(original)
-    model = _optimized(_freed(original), name, out)
+    model = _optimized(_with_free_batch(original), name, out)
     onnx_passes.pool_means(model)
     onnx_passes.fix_reshapes(model)
-    onnx_passes.plain_biases(model)
-    onnx_passes.name_outputs(model)  # folded, they are stored
-    onnx_indices.plain(model)
+    onnx_passes.flatten_biases(model)
+    onnx_passes.name_outputs(model)  # folding may have turned an output into a stored tensor
+    onnx_indices.simplify(model)
     onnx_passes.drop_dead(model)
     names = rename(model)
-    _plain_header(model)
+    _clear_metadata(model)
     onnx.checker.check_model(model)
     onnx.save(model, out)
     Path(out).with_suffix(".names.json").write_text(json.dumps(names))
 
 
 def _optimized(model: onnx.ModelProto, name: str, out: str) -> onnx.ModelProto:
-    """The model as ONNX Runtime folds it, by way of the file `out`."""
+    """Return the model as ONNX Runtime folds it, by way of the file `out`."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = out
     options.log_severity_level = 3
-    onnx_file.opened(model, name, options)
+    onnx_file.open_session(model, name, options)
     return onnx_file.load(Path(out))
 
 
-def _plain_header(model: onnx.ModelProto) -> None:
-    """Drop what the graph does not need: unused operator sets, stored shapes, and what tools wrote about themselves."""
+def _clear_metadata(model: onnx.ModelProto) -> None:
+    """Drop what the graph does not need: unused operator sets, stored shapes, and metadata of tools."""
     used = {"", *(node.domain for node in model.graph.node)}
     imports = [entry for entry in model.opset_import if entry.domain in used]
     del model.opset_import[:], model.metadata_props[:], model.graph.value_info[:]
@@ -95,24 +95,24 @@ def _plain_header(model: onnx.ModelProto) -> None:
         node.doc_string = ""
 
 
-def _raised(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
-    """The model in a newer operator set, for what quantizers need."""
+def _with_newer_opset(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """Return the model in a newer opset, which quantizers need."""
     import onnx
 
     for opset in (CURRENT_OPSET, MINIMUM_OPSET):
         try:
             return onnx.version_converter.convert_version(model, opset)
-        except Exception as error:  # noqa: BLE001 - the converter raises what it likes
-            refused = error
-    told = telling_line(refused)
+        except Exception as error:  # noqa: BLE001 - the converter raises any type of error
+            failure = error
+    reason = telling_line(failure)
     raise OperatorError(
-        f"{name} is of opset {onnx_file.opset_of(model)} and cannot be brought to opset {MINIMUM_OPSET}: {told}",
+        f"{name} is of opset {onnx_file.opset_of(model)} and cannot be brought to opset {MINIMUM_OPSET}: {reason}",
         fix=f"export the model again, in opset {MINIMUM_OPSET} or newer",
-    ) from refused
+    ) from failure
 
 
-def _freed(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with a free batch; as it was where its graph depends on the size that an exporter fixed."""
+def _with_free_batch(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model with a free batch, or as it was if its graph depends on the size that an exporter fixed."""
     import onnx
 
     free = onnx.ModelProto()
@@ -121,14 +121,14 @@ def _freed(model: onnx.ModelProto) -> onnx.ModelProto:
     if size is None:
         return free
     if any(node.op_type in onnx_passes.BRANCHING for node in model.graph.node):
-        return model  # one branch may be taken for a whole batch
+        return model  # the graph may choose a branch for the whole batch
     inputs = onnx_file.random_inputs(model, size)
-    more = [np.concatenate([each, each[:1]]) for each in inputs]
+    larger = [np.concatenate([each, each[:1]]) for each in inputs]
     try:
         expected = onnx_file.run(model, inputs)
-        grown = onnx_file.run(free, more)
+        grown = onnx_file.run(free, larger)
         sides = [onnx_file.run(free, inputs), [each[:size] for each in grown]]
-    except Exception:  # noqa: BLE001 - whatever the runtime says of it, the graph has a size of its own
+    except Exception:  # noqa: BLE001 - whatever the error, the graph depends on the size
         return model
     reference, *others = (tuple(np.asarray(each, np.float32) for each in side) for side in (expected, *sides))
     grows = all(len(each) == size + 1 for each in grown)
@@ -136,13 +136,13 @@ def _freed(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def trace_source(source: str, target: str, inputs: str) -> dict[str, Any]:
-    """What the raw graph computes at each tensor that the clean graph still has, under the clean graph's names."""
+    """Return the raw graph's value of each tensor that the clean graph still has, under the clean graph's names."""
     names: dict[str, str] = json.loads(Path(target).with_suffix(".names.json").read_text())
     clean = {original: name for name, original in names.items()}
     computed = onnx_file.intermediates(onnx_file.load(Path(source)), onnx_file.read_inputs(inputs))
     return {clean[name]: value for name, value in computed.items() if name in clean}
 
 
-def trace_target(source: str, target: str, inputs: str) -> dict[str, Any]:  # noqa: ARG001 - the form of a trace
-    """What the clean graph computes at each tensor."""
+def trace_target(source: str, target: str, inputs: str) -> dict[str, Any]:  # noqa: ARG001 - the signature of a trace
+    """Return the clean graph's value of each tensor."""
     return onnx_file.intermediates(onnx_file.load(Path(target)), onnx_file.read_inputs(inputs))

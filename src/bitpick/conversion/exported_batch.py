@@ -1,4 +1,4 @@
-"""Where a program of `torch.export` has its batch, by what samples fit, and the program with that axis first."""
+"""Find the batch axis of a `torch.export` program from sample shapes, and move it to the front."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.conversion import exported_program, verify
-from bitpick.conversion.batch_axes import Axes, possible
+from bitpick.conversion.batch_axes import Axes, possible_axes
 from bitpick.errors import ModelError, OperatorError
 from bitpick.library_errors import telling_line
 
@@ -20,53 +20,54 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 
-def arranged(
+def with_batch_first(
     program: ExportedProgram, samples: Mapping[str, NDArray[Any]], name: str
 ) -> tuple[ExportedProgram, list[str]]:
-    """The program with its batch first in all that it takes and gives, and free where that can be.
+    """Return the program with its batch first in all inputs and outputs, and free if possible.
 
-    Where it has no batch, it takes a first axis of one.
+    If it has no batch, it gets a first axis of size one.
 
     Args:
-        program: the program. It is left as it is.
-        samples: a few, an array of shape (m, …) for each input, by its name or in the order of the inputs.
-        name: what messages call it.
+        program: the program; not modified.
+        samples: a few samples, an array of shape (m, …) for each input, by name or in the order of the inputs.
+        name: the program's name in messages.
 
     Returns:
-        The program, and what was done, in words. Where the samples fit no reading of it, its first axis is the batch.
+        The program, and notes for the user. If the samples do not fit it, its first axis counts as the batch.
 
     Raises:
-        ModelError: it does not take the samples, or takes several at once beside an input without a batch.
-        OperatorError: `torch.export` cannot express it with its batch first.
-        ConversionError: it computes something else then.
+        ModelError: the program does not accept the samples, or takes several samples at once although one of its inputs
+            has no batch.
+        OperatorError: `torch.export` cannot express the program with its batch first.
+        ConversionError: the new program computes something else.
     """
-    batch = _given(program, samples)
-    inputs = _inputs(program, batch) if batch is not None else None
+    batch = _batch_of(program, samples)
+    inputs = _input_axes(program, batch) if batch is not None else None
     if batch is None or inputs is None:
-        return exported_program.freed(program), []
+        return exported_program.with_free_batch(program), []
     size = _size(program, inputs, name)
     if set(inputs) == {0} and size not in (None, 1):
-        return exported_program.freed(program), []
-    alone = size is None and exported_program.branches(program)
-    axes, expected = _run(program, inputs, batch, 1 if alone else size)
-    axes = replace(axes, branches=alone)
+        return exported_program.with_free_batch(program), []
+    branches = size is None and exported_program.branches(program)
+    axes, expected = _run(program, inputs, batch, 1 if branches else size)
+    axes = replace(axes, branches=branches)
     if size is None and None in axes.outputs:
         axes, expected = _run(program, inputs, batch, 1)
-    if axes.first and not alone:
-        return exported_program.freed(program), []
-    fitting = exported_program.sized(batch, axes.size or 2)
-    made = _exported(_edited(program, axes), fitting, _free(program, axes), name)
-    found = exported_program.arrays(exported_program.module(made), fitting)
+    if axes.first and not branches:
+        return exported_program.with_free_batch(program), []
+    example = exported_program.sized(batch, axes.size or 2)
+    result = _export(_edit(program, axes), example, _free(program, axes), name)
+    actual = exported_program.arrays(exported_program.module(result), example)
     pairs = zip(expected, axes.outputs, strict=True)
-    wanted = tuple((each[None] if a is None else each.movedim(a, 0)).numpy() for each, a in pairs)
-    verify.check(wanted, found, f"reading {name} with its batch first")
-    takes, gives = exported_program.user_inputs(program), _user_outputs(program)
-    notes = axes.notes([node.name for node in takes], [node.name for node in gives])
-    return made if alone or None in axes.inputs + axes.outputs else exported_program.freed(made), notes
+    expected_first = tuple((each[None] if a is None else each.movedim(a, 0)).numpy() for each, a in pairs)
+    verify.check(expected_first, actual, f"reading {name} with its batch first")
+    input_nodes, output_nodes = exported_program.user_inputs(program), _user_outputs(program)
+    notes = axes.notes([node.name for node in input_nodes], [node.name for node in output_nodes])
+    return result if branches or None in axes.inputs + axes.outputs else exported_program.with_free_batch(result), notes
 
 
-def _given(program: ExportedProgram, samples: Mapping[str, NDArray[Any]]) -> tuple[torch.Tensor, ...] | None:
-    """The samples in the order of the inputs, in their dtypes; None where they are those of another model."""
+def _batch_of(program: ExportedProgram, samples: Mapping[str, NDArray[Any]]) -> tuple[torch.Tensor, ...] | None:
+    """Return the samples in the order and dtypes of the inputs; None if they belong to another model."""
     import torch
 
     nodes = exported_program.user_inputs(program)
@@ -79,27 +80,26 @@ def _given(program: ExportedProgram, samples: Mapping[str, NDArray[Any]]) -> tup
     return tuple(torch.from_numpy(np.ascontiguousarray(samples[n])).to(node.meta["val"].dtype) for n, node in pairs)
 
 
-def _inputs(program: ExportedProgram, batch: Sequence[torch.Tensor]) -> list[int | None] | None:
-    """The axis of the batch in each input, None for one without; None where samples fit no reading.
+def _input_axes(program: ExportedProgram, batch: Sequence[torch.Tensor]) -> list[int | None] | None:
+    """Return the batch axis of each input, or None for an input without one; None if the samples do not fit.
 
-    Of several axes that fit, it is one whose size all outputs have, and that leaves no free size to the sample; of
-    these the first.
+    If several axes fit, prefer one whose size all outputs have, then one with a free size, then the first.
     """
-    outputs = [_names(node) for node in _user_outputs(program)]
-    found = []
-    for node, shape, each in zip(exported_program.user_inputs(program), _shapes(program), batch, strict=True):
-        fitting = possible(shape, each.shape[1:])
-        if not fitting:
+    outputs = [_size_names(node) for node in _user_outputs(program)]
+    axes = []
+    for node, shape, samples in zip(exported_program.user_inputs(program), _shapes(program), batch, strict=True):
+        possible = possible_axes(shape, samples.shape[1:])
+        if not possible:
             return None
-        own = [axis for axis in fitting if axis is not None]
-        shared = [axis for axis in own if all(_names(node)[axis] in names for names in outputs)] or own
+        fits = [axis for axis in possible if axis is not None]
+        shared = [axis for axis in fits if all(_size_names(node)[axis] in names for names in outputs)] or fits
         free = [axis for axis in shared if shape[axis] is None] or shared
-        found.append(free[0] if free else None)
-    return found
+        axes.append(free[0] if free else None)
+    return axes
 
 
-def _names(node: fx.Node) -> list[str]:
-    """The sizes of a tensor, free ones by their names."""
+def _size_names(node: fx.Node) -> list[str]:
+    """Return the sizes of a tensor as strings, with the names of free sizes."""
     return list(map(str, node.meta["val"].shape))
 
 
@@ -109,20 +109,20 @@ def _user_outputs(program: ExportedProgram) -> list[fx.Node]:
 
 
 def _shapes(program: ExportedProgram) -> list[list[int | None]]:
-    """The shapes of the inputs, None for free sizes."""
+    """Return the shapes of the inputs, with None for free sizes."""
     values = [node.meta["val"] for node in exported_program.user_inputs(program)]
     return [[size if isinstance(size, int) else None for size in value.shape] for value in values]
 
 
 def _size(program: ExportedProgram, inputs: Sequence[int | None], name: str) -> int | None:
-    """How many samples the program takes at once; None for any number."""
+    """Return how many samples the program takes at once; None if it takes any number."""
     sizes = [shape[axis] for shape, axis in zip(_shapes(program), inputs, strict=True) if axis is not None]
     fixed = {size for size in sizes if size is not None} | ({1} if None in inputs else set())
     if len(fixed) > 1:
         nodes = exported_program.user_inputs(program)
-        told = "; ".join(f"{node.name} {tuple(node.meta['val'].shape)}" for node in nodes)
+        text = "; ".join(f"{node.name} {tuple(node.meta['val'].shape)}" for node in nodes)
         raise ModelError(
-            f"the inputs of {name} take different numbers of samples at once: {told}",
+            f"the inputs of {name} take different numbers of samples at once: {text}",
             expected="one number of samples for all inputs, and one sample where an input has no batch axis",
             fix="export the program with a batch axis in all its inputs",
         )
@@ -132,34 +132,34 @@ def _size(program: ExportedProgram, inputs: Sequence[int | None], name: str) -> 
 def _run(
     program: ExportedProgram, inputs: Sequence[int | None], batch: Sequence[torch.Tensor], size: int | None
 ) -> tuple[Axes, list[torch.Tensor]]:
-    """Where the batch is in the outputs, and these, for `size` samples; for two where any number will do."""
-    ran = []
-    for count in [2, 3] if size is None else [size]:  # an axis of two may be another one
-        fitting = exported_program.sized(batch, count)
-        own = [each[0] if a is None else each.movedim(0, a) for each, a in zip(fitting, inputs, strict=True)]
-        ran.append((count, exported_program.run(exported_program.module(program), own)))
-    outputs = ran[0][1]
-    found = [
-        next((a for a in range(each.dim()) if all(several[i].shape[a] == n for n, several in ran)), None)
+    """Run the program on `size` samples, or on two if it takes any number; return its batch axes and the outputs."""
+    runs = []
+    for count in [2, 3] if size is None else [size]:  # another axis may also have size two
+        samples = exported_program.sized(batch, count)
+        arguments = [each[0] if a is None else each.movedim(0, a) for each, a in zip(samples, inputs, strict=True)]
+        runs.append((count, exported_program.run(exported_program.module(program), arguments)))
+    outputs = runs[0][1]
+    axes = [
+        next((a for a in range(each.dim()) if all(results[i].shape[a] == n for n, results in runs)), None)
         for i, each in enumerate(outputs)
     ]
-    if None in inputs:  # a size of one that is not the first is the output's own
-        found = [0 if axis == 0 else None for axis in found]
-    return Axes(tuple(inputs), tuple(found), tuple(each.dim() for each in outputs), size), outputs
+    if None in inputs:  # a size of one on a later axis belongs to the output itself
+        axes = [0 if axis == 0 else None for axis in axes]
+    return Axes(tuple(inputs), tuple(axes), tuple(each.dim() for each in outputs), size), outputs
 
 
 def _free(program: ExportedProgram, axes: Axes) -> list[list[int]]:
-    """The axes of each input that are free, as they are once the batch is first."""
-    found = []
+    """Return the free axes of each input, counted with the batch first."""
+    free_axes = []
     for shape, axis in zip(_shapes(program), axes.inputs, strict=True):
-        rest = [size for place, size in enumerate(shape) if place != axis]
+        rest = [size for index, size in enumerate(shape) if index != axis]
         batch = [0] if axes.size is None else []
-        found.append(batch + [place for place, size in enumerate(rest, 1) if size is None])
-    return found
+        free_axes.append(batch + [index for index, size in enumerate(rest, 1) if size is None])
+    return free_axes
 
 
-def _edited(program: ExportedProgram, axes: Axes) -> fx.GraphModule:
-    """The module of a program, with steps that bring the batch where the program has it, and back to the front."""
+def _edit(program: ExportedProgram, axes: Axes) -> fx.GraphModule:
+    """Return the program as a module that moves the batch from the front to the program's own axis, and back."""
     import torch
 
     squeeze, unsqueeze, move = torch.ops.aten.squeeze.dim, torch.ops.aten.unsqueeze.default, torch.ops.aten.movedim.int
@@ -189,20 +189,20 @@ def _edited(program: ExportedProgram, axes: Axes) -> fx.GraphModule:
 
 
 def _outputs(graph: fx.Graph) -> list[fx.Node]:
-    """The tensors that a graph gives; it can also give None, or sizes."""
+    """Return the nodes of a graph's output tensors; a graph can also return None or sizes."""
     import torch
 
     nodes = [each for each in graph.output_node().args[0] if isinstance(each, torch.fx.Node)]  # type: ignore[union-attr]
     return [node for node in nodes if not isinstance(node.meta.get("val"), (int, float, torch.SymInt, torch.SymFloat))]
 
 
-def _exported(
+def _export(
     module: fx.GraphModule, batch: Sequence[torch.Tensor], free: Sequence[Sequence[int]], name: str
 ) -> ExportedProgram:
-    """Export a module again, with these axes free."""
+    """Export a module with these axes free."""
     import torch
 
-    shapes = tuple(dict.fromkeys(axes, torch.export.Dim.AUTO) for axes in free)
+    shapes = tuple(dict.fromkeys(free_axes, torch.export.Dim.AUTO) for free_axes in free)
     try:
         return torch.export.export(module, tuple(batch), dynamic_shapes=shapes)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""PyTorch models of every kind → a program of `torch.export`, its batch free where that can be."""
+"""PyTorch models of every kind → a `torch.export` program, with a free batch if possible."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bitpick.conversion import exported_batch, exported_program, rounding, training_mode, verify
-from bitpick.conversion.made import Made
+from bitpick.conversion.made import MakerResult
 from bitpick.errors import ModelError, OperatorError
 from bitpick.library_errors import telling_line
 from bitpick.models import user_code
@@ -30,24 +30,24 @@ def make(
     state_dict: str | None = None,
     inputs: str | None = None,
     names: list[str] | None = None,
-) -> Made:
-    """Write the exported program of a model that the user trusts; it is run on a batch beside the original.
+) -> MakerResult:
+    """Write the exported program of a model that the user trusts, and check it against the original on a batch.
 
     Args:
         out: the `.pt2` file to write.
         source: a file, or `module:function`.
-        kind: `PROGRAM`, which says what it takes, or `TORCHSCRIPT`, `PICKLE` or `FACTORY`.
+        kind: `PROGRAM`, which describes its own inputs, or `TORCHSCRIPT`, `PICKLE` or `FACTORY`.
         state_dict: a file with the weights of the module that the function returns.
-        inputs: a `.npz` file with two samples or more, an array for each input. A program can do without: they tell
-            where its batch is.
+        inputs: an `.npz` file with two or more samples, an array for each input. Optional for a program, whose batch
+            axis they show.
         names: the names of these inputs; for a program.
 
     Returns:
-        With the digest of its graph and its weights; that of the file differs each time.
+        The result, with the digest of the graph and its weights: the file's own digest differs each time.
 
     Raises:
-        ModelError: it cannot be opened, or does not take such samples.
-        OperatorError: `torch.export` cannot express it.
+        ModelError: the model cannot be opened, or does not accept the samples.
+        OperatorError: `torch.export` cannot express the model.
         ConversionError: the exported program computes something else.
     """
     import torch
@@ -55,39 +55,39 @@ def make(
     notes: list[str] = []
     with torch.no_grad():
         if kind == "PROGRAM":
-            program, notes = _own(source, inputs, names or [])
+            program, notes = _user_program(source, inputs, names or [])
         else:
             assert inputs is not None
             with np.load(inputs) as arrays:
                 batch = tuple(torch.from_numpy(arrays[name]) for name in arrays.files)
-            original = _script(source) if kind == "TORCHSCRIPT" else _module(source, kind, state_dict).eval()
-            plain = _traced(original, batch, source) if kind == "TORCHSCRIPT" else original
-            program = exported_program.export(plain, batch, source)
+            original = _load_script(source) if kind == "TORCHSCRIPT" else _module(source, kind, state_dict).eval()
+            module = _convert_script(original, batch, source) if kind == "TORCHSCRIPT" else original
+            program = exported_program.export(module, batch, source)
             fix = _EVALUATE if kind == "TORCHSCRIPT" else _ASK
             training_mode.refuse(source, training_mode.of_program(program.graph), fix)
             _refuse(source, program)
             _check(source, original, program, batch)
     torch.export.save(program, out)
-    return Made(_digest(program), tuple(notes))
+    return MakerResult(_digest(program), tuple(notes))
 
 
-def _own(source: str, inputs: str | None, names: list[str]) -> tuple[torch.export.ExportedProgram, list[str]]:
-    """The user's own program, its batch first, and free where that can be; and what was done for that, in words."""
-    loaded = exported_program.load(Path(source))
-    training_mode.refuse(source, training_mode.of_program(loaded.graph), _EVALUATE)
-    _refuse(source, loaded)
+def _user_program(source: str, inputs: str | None, names: list[str]) -> tuple[torch.export.ExportedProgram, list[str]]:
+    """Return the user's program with its batch first, and free if possible; and notes for the user."""
+    program = exported_program.load(Path(source))
+    training_mode.refuse(source, training_mode.of_program(program.graph), _EVALUATE)
+    _refuse(source, program)
     if inputs is None:
-        return exported_program.freed(loaded), []
+        return exported_program.with_free_batch(program), []
     with np.load(inputs) as arrays:
         samples = dict(zip(names, (arrays[each] for each in arrays.files), strict=True))
-    return exported_batch.arranged(loaded, samples, Path(source).name)
+    return exported_batch.with_batch_first(program, samples, Path(source).name)
 
 
 def _refuse(source: str, program: torch.export.ExportedProgram) -> None:
-    """Refuse a program whose answer depends on the calls before, or that is not in float32."""
-    if kept := _written(program):
+    """Refuse a program whose outputs depend on earlier calls, or that is not in float32."""
+    if buffers := _written_buffers(program):
         raise ModelError(
-            f"the model {source} keeps the state of {', '.join(kept)} from one call to the next",
+            f"the model {source} keeps the state of {', '.join(buffers)} from one call to the next",
             expected="a model whose answer depends on its inputs alone",
             fix="make the states inputs and outputs, and export it again",
         )
@@ -101,29 +101,29 @@ def _refuse(source: str, program: torch.export.ExportedProgram) -> None:
         )
 
 
-def _written(program: torch.export.ExportedProgram) -> list[str]:
-    """The names of the buffers that a program writes to: by operators of its graph, or, in newer forms, at its end."""
+def _written_buffers(program: torch.export.ExportedProgram) -> list[str]:
+    """Return the names of the buffers that a program writes to, by operators or, in newer programs, at its end."""
     buffers = program.graph_signature.inputs_to_buffers
-    found = set(program.graph_signature.buffers_to_mutate.values())
+    names = set(program.graph_signature.buffers_to_mutate.values())
     for node in program.graph.nodes:
         schema = getattr(node.target, "_schema", None)
         if schema is not None and schema.is_mutable:
-            found |= {buffers[each.name] for each in node.all_input_nodes[:1] if each.name in buffers}
-    return sorted(found)
+            names |= {buffers[each.name] for each in node.all_input_nodes[:1] if each.name in buffers}
+    return sorted(names)
 
 
 def _digest(program: torch.export.ExportedProgram) -> str:
     import torch
 
-    found = hashlib.sha256(program.graph_module.code.encode())
-    for name, each in sorted({**program.state_dict, **program.constants}.items()):
-        if isinstance(each, torch.Tensor):
-            found.update(f"{name} {each.dtype} {tuple(each.shape)}".encode())
-            found.update(each.detach().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
+    digest = hashlib.sha256(program.graph_module.code.encode())
+    for name, tensor in sorted({**program.state_dict, **program.constants}.items()):
+        if isinstance(tensor, torch.Tensor):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
-def _fitting(program: torch.export.ExportedProgram, batch: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+def _resized(program: torch.export.ExportedProgram, batch: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
     return exported_program.sized(batch, exported_program.fixed_batch(program))
 
 
@@ -169,7 +169,7 @@ def _unpickled(source: str) -> torch.nn.Module:
     return module
 
 
-def _script(source: str) -> torch.jit.ScriptModule:
+def _load_script(source: str) -> torch.jit.ScriptModule:
     import torch
 
     try:
@@ -181,8 +181,8 @@ def _script(source: str) -> torch.jit.ScriptModule:
     return script
 
 
-def _traced(script: Any, batch: tuple[torch.Tensor, ...], source: str) -> torch.fx.GraphModule:
-    """A TorchScript model as a graph of the operators that `torch.export` has, by PyTorch's own converter."""
+def _convert_script(script: Any, batch: tuple[torch.Tensor, ...], source: str) -> torch.fx.GraphModule:
+    """Convert a TorchScript model to a graph of `torch.export`'s operators, with PyTorch's own converter."""
     import torch
     from torch._export.converter import TS2EPConverter
 
@@ -194,27 +194,27 @@ def _traced(script: Any, batch: tuple[torch.Tensor, ...], source: str) -> torch.
             f"torch.export cannot express the TorchScript model {source}: {telling_line(error)}",
             fix="export the module that it was made from with torch.export.export, or to ONNX",
         ) from error
-    # A traced model has the general operator, which quantizers do not look for.
-    plain = {3: torch.ops.aten.conv1d, 4: torch.ops.aten.conv2d, 5: torch.ops.aten.conv3d}
+    # A traced model uses the general operator, which quantizers do not recognise.
+    convolutions = {3: torch.ops.aten.conv1d, 4: torch.ops.aten.conv2d, 5: torch.ops.aten.conv3d}
     for node in module.graph.nodes:
         if str(node.target) == "aten.convolution.default":
             data, weight, bias, stride, padding, dilation, transposed, _, groups = node.args
             if not transposed:
-                node.target = plain[node.meta["val"].dim()].default
+                node.target = convolutions[node.meta["val"].dim()].default
                 node.args = (data, weight, bias, stride, padding, dilation, groups)
     module.recompile()
     return module
 
 
 def _check(source: str, original: Any, program: torch.export.ExportedProgram, batch: tuple[torch.Tensor, ...]) -> None:
-    """Compare both on the samples."""
-    fitting = _fitting(program, batch)
-    sides = [exported_program.arrays(original, fitting) for _ in range(2)]
+    """Compare the original with its exported program on the samples."""
+    resized = _resized(program, batch)
+    sides = [exported_program.arrays(original, resized) for _ in range(2)]
     if not rounding.alike(*sides):
         raise ModelError(
             f"the model {source} gives different outputs when it is run twice on the same samples",
             expected="the same outputs for the same samples",
             fix="export it in evaluation mode (model.eval()) and without random numbers",
         )
-    outputs = exported_program.arrays(exported_program.module(program), fitting)
+    outputs = exported_program.arrays(exported_program.module(program), resized)
     verify.check(sides[0], outputs, f"exporting {source}")

@@ -1,4 +1,4 @@
-"""Files of TensorFlow 2's Keras (Keras 2), whose descriptions of a model Keras 3 refuses in parts."""
+"""Read files of Keras 2 (TensorFlow 2's Keras), whose model configurations Keras 3 partly refuses."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-# What layers of Keras 2 say of themselves, though it means nothing for them, and their namesakes do not take.
+# Fields that Keras 2 writes for layers that do not use them, and that Keras 3's layers refuse.
 _MEANINGLESS: dict[tuple[str, ...], dict[str, object]] = {
     ("Depthwise", "Separable", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"): {"groups": 1},
     ("LSTM", "GRU", "SimpleRNN"): {"time_major": False},
 }
-# What matters in training alone.
+# Fields that matter only in training.
 _TRAINING = {"Separable": ("kernel_initializer", "kernel_regularizer", "kernel_constraint")}
-# TensorFlow functions that Keras 2 saved as layers of this class, and the ones of `keras.ops` that do the same.
+# TensorFlow functions that Keras 2 saved as layers of this class, and the equivalents in `keras.ops`.
 _FUNCTION_LAYER = "TFOpLambda"
 _FUNCTIONS = {
     "__operators__.add": "add",
@@ -36,7 +36,7 @@ _CONSTANT = "_CONSTANT_VALUE"
 
 
 def is_legacy(path: Path) -> bool:
-    """Whether a Keras file was written by Keras 2 or older, which wrote HDF5 files alone."""
+    """Return whether a file was written by Keras 2 or older, which wrote only HDF5 files."""
     if path.suffix.lower() == ".keras":
         return False
     import h5py
@@ -48,9 +48,9 @@ def is_legacy(path: Path) -> bool:
 
 
 def load(path: Path) -> Any:
-    """The `keras.Model` in such a file, read from a copy that describes it in Keras 3's words.
+    """Load the `keras.Model` of a legacy file, from a copy whose configuration Keras 3 accepts.
 
-    Saved again, it is a file that Keras 3 opens by itself.
+    If the model is saved again, Keras 3 opens the file by itself.
     """
     import h5py
     import keras
@@ -61,7 +61,7 @@ def load(path: Path) -> Any:
         copy.chmod(0o600)
         with h5py.File(copy, "r+") as file:
             config = json.dumps(modernized(json.loads(file.attrs["model_config"])))
-            # Over 64 kB an attribute is stored apart, which the library does by itself.
+            # h5py stores attributes over 64 kB separately, by itself.
             file.attrs["model_config"] = config
         function = function_layer()
         model = keras.saving.load_model(copy, compile=False, safe_mode=True, custom_objects={_FUNCTION_LAYER: function})
@@ -69,10 +69,10 @@ def load(path: Path) -> Any:
 
 
 def modernized(config: Any) -> Any:
-    """A model's configuration as Keras 3 takes it.
+    """Return a model's configuration in the form that Keras 3 accepts.
 
     Args:
-        config: the configuration, or a part of it, as JSON has it; it is changed.
+        config: the configuration, or a part of it, as parsed JSON; modified in place.
     """
     names = {name: name.replace("/", ".") for name in _names(config) if "/" in name}  # Keras 3 allows no slash
     return _renamed(_modernized(config), names)
@@ -83,33 +83,33 @@ def _modernized(part: Any) -> Any:
         return [_modernized(each) for each in part]
     if not isinstance(part, dict):
         return part
-    kind, fields = part.get("class_name"), part.get("config")
-    if kind == "Policy" and isinstance(fields, dict):
-        return fields["name"]  # of precision, which Keras 3 takes by its name
-    if isinstance(kind, str) and isinstance(fields, dict):
-        _modernize_fields(kind, fields)
-        if kind == _FUNCTION_LAYER and len(part.get("inbound_nodes", ())) == 1:
+    class_name, fields = part.get("class_name"), part.get("config")
+    if class_name == "Policy" and isinstance(fields, dict):
+        return fields["name"]  # a precision policy, which Keras 3 takes by name
+    if isinstance(class_name, str) and isinstance(fields, dict):
+        _modernize_fields(class_name, fields)
+        if class_name == _FUNCTION_LAYER and len(part.get("inbound_nodes", ())) == 1:
             _take_operands(part)
     return {key: _modernized(value) for key, value in part.items()}
 
 
-def _modernize_fields(kind: str, fields: dict[str, Any]) -> None:
-    """What a layer says of itself, in Keras 3's words."""
+def _modernize_fields(class_name: str, fields: dict[str, Any]) -> None:
+    """Change the fields of a layer to what Keras 3 accepts, in place."""
     for prefixes, meaningless in _MEANINGLESS.items():
         for key, value in meaningless.items():
-            if kind.startswith(prefixes) and fields.get(key) == value:
+            if class_name.startswith(prefixes) and fields.get(key) == value:
                 del fields[key]
     for prefix, keys in _TRAINING.items():
-        for key in keys if kind.startswith(prefix) else ():
+        for key in keys if class_name.startswith(prefix) else ():
             fields.pop(key, None)
-    if kind == "BatchNormalization" and isinstance(fields.get("axis"), list) and len(fields["axis"]) == 1:
-        (fields["axis"],) = fields["axis"]  # Keras 3 does that itself, but not inside a wrapper such as TimeDistributed
+    if class_name == "BatchNormalization" and isinstance(fields.get("axis"), list) and len(fields["axis"]) == 1:
+        (fields["axis"],) = fields["axis"]  # Keras 3 does this too, but not inside wrappers such as TimeDistributed
 
 
 def _take_operands(layer: dict[str, Any]) -> None:
-    """Move the constants among a function's operands from the graph to the layer's own configuration.
+    """Move the constants among a function's operands from the graph to the layer's configuration.
 
-    A node of such a layer is `[layer, node, tensor, {"y": …}]`, where `y` is a constant or such a triple again.
+    A node of this layer is `[layer, node, tensor, {"y": …}]`, where `y` is a constant or another such triple.
     """
     *first, others = layer["inbound_nodes"][0]
     operands = [first, *(value for key, value in others.items() if key != "name")]
@@ -120,16 +120,16 @@ def _take_operands(layer: dict[str, Any]) -> None:
 
 
 def function_layer() -> type[Any]:
-    """The layer that stands for Keras 2's `TFOpLambda` until `inlined`; a class of Keras, loaded in workers alone."""
+    """Return the layer class that replaces Keras 2's `TFOpLambda` until `inlined` removes it. Loads Keras."""
     import keras
 
     class Function(keras.layers.Layer):  # type: ignore[misc]
-        """A function of `keras.ops`, of tensors and constants.
+        """A `keras.ops` function of tensors and constants.
 
         Args:
-            function: its name in TensorFlow.
-            constants: for each operand its value, or None for the next tensor.
-            options: those of every layer.
+            function: the function's name in TensorFlow.
+            constants: the value of each operand, or None for the next tensor.
+            options: options that every layer has.
         """
 
         def __init__(self, function: str, constants: list[float | None], **options: Any) -> None:
@@ -147,7 +147,7 @@ def function_layer() -> type[Any]:
 
 
 def inlined(model: Any, function: type[Any]) -> Any:
-    """A `keras.Model` that calls `keras.ops` itself where it had layers of this class; it shares the others."""
+    """Return a copy of the model that calls `keras.ops` instead of these layers, and shares all other layers."""
     import keras
 
     def call(layer: Any, *inputs: Any, **options: Any) -> Any:
@@ -157,14 +157,14 @@ def inlined(model: Any, function: type[Any]) -> Any:
 
 
 def _names(part: Any) -> set[str]:
-    """The names of all layers."""
+    """Return the names of all layers in a configuration."""
     if isinstance(part, list):
         return {name for each in part for name in _names(each)}
     if not isinstance(part, dict):
         return set()
-    own = part.get("config")
-    mine = {own["name"]} if isinstance(own, dict) and isinstance(own.get("name"), str) else set()
-    return mine | {name for value in part.values() for name in _names(value)}
+    config = part.get("config")
+    names = {config["name"]} if isinstance(config, dict) and isinstance(config.get("name"), str) else set()
+    return names | {name for value in part.values() for name in _names(value)}
 
 
 def _renamed(part: Any, names: dict[str, str]) -> Any:

@@ -1,8 +1,8 @@
-"""Keras models in other precisions than float32, read in float32.
+"""Read Keras models of other precisions in float32.
 
-Under the policies mixed_float16 and mixed_bfloat16 the weights are float32, and the rest is for GPUs and TPUs in
-training; pure float16, bfloat16 and float64 become float32. The float32 model is the one to compare builds with, as it
-is for ONNX models in float16.
+Under the policies mixed_float16 and mixed_bfloat16 the weights are float32, and half precision serves to train on GPUs
+and TPUs; pure float16, bfloat16 and float64 become float32. Builds are compared with the float32 model, as they are for
+ONNX models in float16.
 """
 
 from __future__ import annotations
@@ -19,42 +19,42 @@ from typing import Any
 
 import numpy as np
 
-_OTHER = re.compile(r"(mixed_)?b?float16|float64")
-# Keys whose values name a precision, of layers, of tensors between them, and of maps of policies.
+_OTHER_PRECISION = re.compile(r"(mixed_)?b?float16|float64")
+# Keys whose values name the precision of a layer, of a tensor between layers, or of a policy map.
 _KEYS = ("dtype", "compute_dtype", "variable_dtype", "default_policy")
 _CONFIG = "config.json"
 _ATTRIBUTE = "model_config"
 
 
-def other(path: Path) -> list[str]:
-    """The precisions of a `.keras` or `.h5` file beside float32, e.g. `mixed_float16`, in alphabetical order."""
-    found = _named(_config(path))
-    return sorted(found - {name.removeprefix("mixed_") for name in found if name.startswith("mixed_")})
+def other_precisions(path: Path) -> list[str]:
+    """Return the precisions in a `.keras` or `.h5` file other than float32, e.g. `mixed_float16`, sorted by name."""
+    names = _other_precisions(_config(path))
+    return sorted(names - {name.removeprefix("mixed_") for name in names if name.startswith("mixed_")})
 
 
-def note(path: Path) -> list[str]:
-    """What a user must know of such a file, as notes of a run; none where it is float32 all through."""
-    return told(other(path))
+def file_notes(path: Path) -> list[str]:
+    """Return the notes for the user about a file's precisions; none if all of it is float32."""
+    return notes(other_precisions(path))
 
 
-def told(found: Sequence[str]) -> list[str]:
-    """The same of precisions that were found."""
-    return [f"the model is in {', '.join(found)}: it is read and compared in float32"] if found else []
+def notes(precisions: Sequence[str]) -> list[str]:
+    """Return the notes for the user about precisions other than float32."""
+    return [f"the model is in {', '.join(precisions)}: it is read and compared in float32"] if precisions else []
 
 
-def coarsest(found: Sequence[str]) -> Any:
-    """The dtype among precisions that rounds most, float32 among them."""
+def coarsest(precisions: Sequence[str]) -> Any:
+    """Return the dtype of the coarsest precision; float32 if there is none coarser."""
     import ml_dtypes
 
-    named = [name.removeprefix("mixed_") for name in found]
-    return ml_dtypes.bfloat16 if "bfloat16" in named else np.float16 if "float16" in named else np.float32
+    names = [name.removeprefix("mixed_") for name in precisions]
+    return ml_dtypes.bfloat16 if "bfloat16" in names else np.float16 if "float16" in names else np.float32
 
 
 @contextmanager
 def in_float32(path: Path) -> Iterator[Path]:
-    """The file, or a copy of it in float32 where it names another precision."""
+    """Yield the file, or a float32 copy of it if it names another precision."""
     config = _config(path)
-    if not _named(config):
+    if not _other_precisions(config):
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="bitpick-") as folder:
@@ -64,43 +64,43 @@ def in_float32(path: Path) -> Iterator[Path]:
 
 
 def set_float32(model: Any) -> list[str]:
-    """Let the layers of a `keras.Model` compute in float32; the names of their policies that were others, once each.
+    """Make the layers of a `keras.Model` compute in float32; return the names of their other policies.
 
     Their weights stay as they are.
     """
     import keras
 
-    found = set()
-    for layer in model._flatten_layers():  # noqa: SLF001 - nothing public tells the layers of layers
-        if _OTHER.fullmatch(layer.dtype_policy.name):
-            found.add(layer.dtype_policy.name)
+    policies = set()
+    for layer in model._flatten_layers():  # noqa: SLF001 - no public API lists nested layers
+        if _OTHER_PRECISION.fullmatch(layer.dtype_policy.name):
+            policies.add(layer.dtype_policy.name)
             layer.dtype_policy = keras.DTypePolicy("float32")
-    return sorted(found)
+    return sorted(policies)
 
 
 def widened(part: Any) -> Any:
-    """A model's configuration, or a part of it, with float32 in the place of other precisions of floats."""
+    """Return a model's configuration, or a part of it, with float32 in place of other float precisions."""
     if isinstance(part, list):
         return [widened(each) for each in part]
     if not isinstance(part, dict):
         return part
-    return {key: "float32" if _names(part, key) else widened(value) for key, value in part.items()}
+    return {key: "float32" if _is_other_precision(part, key) else widened(value) for key, value in part.items()}
 
 
-def _named(part: Any) -> set[str]:
-    """The other precisions in a configuration."""
+def _other_precisions(part: Any) -> set[str]:
+    """Return the precisions other than float32 in a configuration."""
     if isinstance(part, list):
-        return {name for each in part for name in _named(each)}
+        return {name for each in part for name in _other_precisions(each)}
     if not isinstance(part, dict):
         return set()
-    own = {value for key, value in part.items() if _names(part, key)}
-    return own | {name for value in part.values() for name in _named(value)}
+    here = {value for key, value in part.items() if _is_other_precision(part, key)}
+    return here | {name for value in part.values() for name in _other_precisions(value)}
 
 
-def _names(part: dict[str, Any], key: str) -> bool:
-    """Whether an entry names another precision: a `dtype`, or the name of a policy."""
+def _is_other_precision(part: dict[str, Any], key: str) -> bool:
+    """Return whether an entry names a precision other than float32: as a `dtype`, or as a policy's name."""
     value = part[key]
-    if not isinstance(value, str) or not _OTHER.fullmatch(value):
+    if not isinstance(value, str) or not _OTHER_PRECISION.fullmatch(value):
         return False
     return key in _KEYS or (key == "name" and set(part) <= {"name", "loss_scale"})
 
@@ -126,4 +126,4 @@ def _write(path: Path, copy: Path, config: str) -> None:
     shutil.copyfile(path, copy)
     copy.chmod(0o600)
     with h5py.File(copy, "r+") as file:
-        file.attrs[_ATTRIBUTE] = config  # over 64 kB an attribute is stored apart, which the library does by itself
+        file.attrs[_ATTRIBUTE] = config  # h5py stores attributes over 64 kB separately, by itself

@@ -1,4 +1,4 @@
-"""LiteRT files: opening them, what they take and give."""
+"""Open LiteRT files; read their inputs, outputs and costs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from bitpick.errors import ModelError
 from bitpick.library_errors import telling_line
 from bitpick.preprocessing import Arrays
 
-_CONVERTED = re.compile(r"^serving_default_|:\d+$")  # what TensorFlow's converter puts around the name of an input
+_CONVERTED = re.compile(r"^serving_default_|:\d+$")  # what TensorFlow's converter adds to an input's name
 
 
 def load(path: Path) -> Any:
-    """An interpreter for a LiteRT file.
+    """Return an interpreter for a LiteRT file.
 
     Raises:
-        ModelError: LiteRT cannot read it, or it keeps a state.
+        ModelError: LiteRT cannot read the file, or the model keeps a state.
     """
     from ai_edge_litert.interpreter import Interpreter
 
@@ -30,10 +30,10 @@ def load(path: Path) -> Any:
         interpreter = Interpreter(model_path=str(path))
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        told = telling_line(error)
-        foreign = "custom op" in told or "Select TensorFlow op" in told
+        reason = telling_line(error)
+        foreign = "custom op" in reason or "Select TensorFlow op" in reason
         raise ModelError(
-            f"LiteRT cannot {'run' if foreign else 'read'} {path}: {told}",
+            f"LiteRT cannot {'run' if foreign else 'read'} {path}: {reason}",
             expected="a file with LiteRT's own operators alone" if foreign else "",
             fix="convert the model again without custom operators and SELECT_TF_OPS, or cut it before them"
             if foreign
@@ -43,7 +43,7 @@ def load(path: Path) -> Any:
 
 
 def _refuse_states(path: Path) -> None:
-    """Refuse a file that writes to a variable as it runs: its answer depends on the runs before.
+    """Refuse a file that writes to a variable as it runs: its outputs depend on earlier runs.
 
     Variables that are filled once, before the first run, are weights.
     """
@@ -54,15 +54,15 @@ def _refuse_states(path: Path) -> None:
         once, writing = set(), set()
         for number in range(model.SubgraphsLength()):
             graph = model.Subgraphs(number)
-            for op in (graph.Operators(place) for place in range(graph.OperatorsLength())):
-                kind = model.OperatorCodes(op.OpcodeIndex()).BuiltinCode()
-                if kind == schema.BuiltinOperator.ASSIGN_VARIABLE:
+            for op in (graph.Operators(index) for index in range(graph.OperatorsLength())):
+                code = model.OperatorCodes(op.OpcodeIndex()).BuiltinCode()
+                if code == schema.BuiltinOperator.ASSIGN_VARIABLE:
                     writing.add(number)
-                elif kind == schema.BuiltinOperator.CALL_ONCE:
-                    told = schema.CallOnceOptions()
-                    told.Init(op.BuiltinOptions().Bytes, op.BuiltinOptions().Pos)
-                    once.add(told.InitSubgraphIndex())
-    except Exception:  # noqa: BLE001 - it is no such file: the interpreter says so in words
+                elif code == schema.BuiltinOperator.CALL_ONCE:
+                    options = schema.CallOnceOptions()
+                    options.Init(op.BuiltinOptions().Bytes, op.BuiltinOptions().Pos)
+                    once.add(options.InitSubgraphIndex())
+    except Exception:  # noqa: BLE001 - not a LiteRT file: the interpreter reports that
         return
     if writing - once:
         raise ModelError(
@@ -72,26 +72,26 @@ def _refuse_states(path: Path) -> None:
         )
 
 
-def ends(interpreter: Any) -> tuple[list[Any], list[Any]]:
-    """The inputs and outputs of a file in the model's order: by their numbers in its signature, where it has some."""
+def inputs_and_outputs(interpreter: Any) -> tuple[list[Any], list[Any]]:
+    """Return the inputs and outputs in the model's order: by the numbers in the signature's names, if there are any."""
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     signatures = interpreter.get_signature_list()
     if len(signatures) != 1 or (len(inputs) == 1 and len(outputs) == 1):
         return inputs, outputs
     runner = interpreter.get_signature_runner(next(iter(signatures)))
-    found = []
-    for details, known in ((runner.get_input_details(), inputs), (runner.get_output_details(), outputs)):
+    ordered = []
+    for details, tensors in ((runner.get_input_details(), inputs), (runner.get_output_details(), outputs)):
         numbers = {name: re.search(r"_(\d+)$", name) for name in details}
         if not all(numbers.values()):
             return inputs, outputs
         order = sorted(details, key=lambda name: int(numbers[name][1]))  # type: ignore[index]  # all of them have one
-        by_index = {each["index"]: each for each in known}
-        found.append([by_index.get(details[name]["index"], details[name]) for name in order])
-    return found[0], found[1]
+        by_index = {each["index"]: each for each in tensors}
+        ordered.append([by_index.get(details[name]["index"], details[name]) for name in order])
+    return ordered[0], ordered[1]
 
 
 def describe(source: str) -> dict[str, Any]:
-    """What a LiteRT file takes and gives, in the form of `onnx_file.describe`."""
+    """Describe the inputs and outputs of a LiteRT file, in the form of `onnx_file.describe`."""
     interpreter = load(Path(source))
 
     def tensors(details: Any, names: list[str]) -> list[tuple[str, list[int | None], str]]:
@@ -99,21 +99,21 @@ def describe(source: str) -> dict[str, Any]:
         pairs = zip(names, details, strict=True)
         return [(name, [None, *(int(n) for n in d["shape"][1:])], _dtype(d)) for name, d in pairs]
 
-    inputs, outputs = ends(interpreter)
+    inputs, outputs = inputs_and_outputs(interpreter)
     names = [each["name"] for each in inputs]
-    plain = [_CONVERTED.sub("", name) for name in names]  # as the user's model calls them
-    takes = plain if all(plain) and len({*plain}) == len(plain) else names
-    return {"inputs": tensors(inputs, takes), "outputs": tensors(outputs, [each["name"] for each in outputs])}
+    short_names = [_CONVERTED.sub("", name) for name in names]  # as the user's model calls them
+    input_names = short_names if all(short_names) and len({*short_names}) == len(short_names) else names
+    return {"inputs": tensors(inputs, input_names), "outputs": tensors(outputs, [each["name"] for each in outputs])}
 
 
 def is_quantized(source: str) -> bool:
-    """Whether a LiteRT file has integers with a scale in it."""
+    """Return whether a LiteRT file has integer tensors with a scale."""
     details = load(Path(source)).get_tensor_details()
     return any(np.issubdtype(d["dtype"], np.integer) and d["quantization_parameters"]["scales"].size for d in details)
 
 
 def parameters(source: str) -> int:
-    """The number of floats that a LiteRT file stores, in its graph and in those inside it."""
+    """Count the floats that a LiteRT file stores, in its graph and its subgraphs."""
     from ai_edge_litert import schema_py_generated as schema
 
     load(Path(source))
@@ -129,28 +129,28 @@ def parameters(source: str) -> int:
 
 
 def activations(path: Path, sample: Arrays) -> Activations:
-    """The memory that the tensors of a file take for a sample of its inputs, arrays of shape (1, …)."""
+    """Measure the memory that the tensors of a file take for one sample, given as arrays of shape (1, …)."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # they hide what is inside
-    interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=plain)
-    inputs, outputs = ends(interpreter)
-    together = int(inputs[0]["shape"][0])
+    resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # delegates hide the inner tensors
+    interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=resolver)
+    inputs, outputs = inputs_and_outputs(interpreter)
+    count = int(inputs[0]["shape"][0])
     for end, array in zip(inputs, sample, strict=True):
-        interpreter.resize_tensor_input(end["index"], (together, *array.shape[1:]))
+        interpreter.resize_tensor_input(end["index"], (count, *array.shape[1:]))
     interpreter.allocate_tensors()
-    operators = interpreter._get_ops_details()  # noqa: SLF001 - nothing public tells the operators
+    operators = interpreter._get_ops_details()  # noqa: SLF001 - no public API lists the operators
     steps = [([str(int(i)) for i in op["inputs"]], [str(int(i)) for i in op["outputs"]]) for op in operators]
-    known = {name for _, writes in steps for name in writes} | {str(end["index"]) for end in inputs}
+    names = {name for _, writes in steps for name in writes} | {str(end["index"]) for end in inputs}
     sizes = {
         name: math.prod(map(int, tensor["shape"])) * np.dtype(tensor["dtype"]).itemsize
         for tensor in interpreter.get_tensor_details()
-        if (name := str(tensor["index"])) in known
+        if (name := str(tensor["index"])) in names
     }
-    return of_graph(steps, sizes, [str(end["index"]) for end in outputs], together)
+    return of_graph(steps, sizes, [str(end["index"]) for end in outputs], count)
 
 
 def _dtype(details: Any) -> str:
-    """What numbers a tensor stands for: integers with a scale are floats, written in another way."""
+    """Return the dtype of the values that a tensor represents: integers with a scale represent floats."""
     scale, _ = details["quantization"]
     return "float32" if scale else str(details["dtype"].__name__)

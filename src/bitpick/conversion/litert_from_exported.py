@@ -1,4 +1,4 @@
-"""A program of `torch.export` → LiteRT, by litert-torch, from the user's own program."""
+"""The user's `torch.export` program → LiteRT, by litert-torch."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ HOP = Hop(
 
 
 def convert(source: str, out: str, shapes: Sequence[Sequence[int]] | None = None) -> None:
-    """Write the LiteRT form of a `.pt2` file, for one sample at a time, or for as many as it takes at once.
+    """Write the LiteRT form of a `.pt2` file, for one sample at a time or as many as the program takes at once.
 
     Args:
-        source: the program.
+        source: the `.pt2` file.
         out: the file to write.
-        shapes: of one sample of each input, see `Hop.sized`.
+        shapes: the shape of one sample of each input, see `Hop.sized`.
 
     Raises:
         OperatorError: litert-torch cannot express an operator.
@@ -44,8 +44,8 @@ def convert(source: str, out: str, shapes: Sequence[Sequence[int]] | None = None
         example = tuple(torch.zeros(count, *size, dtype=v.dtype) for v, size in zip(values, sizes, strict=True))
         litert_torch.convert(exported_program.module(program), example).export(out)
     except Exception as error:
-        told = telling_line(error)
+        reason = telling_line(error)
         raise OperatorError(
-            f"litert-torch cannot convert the model to LiteRT: {told}",
+            f"litert-torch cannot convert the model to LiteRT: {reason}",
             fix="convert it to a float .tflite file yourself and run bitpick on that, or leave LiteRT out",
         ) from error

@@ -1,4 +1,4 @@
-"""Keras → LiteRT, by TensorFlow's own converter: the float model, its batch left free, other sizes fixed."""
+"""Keras → LiteRT, by TensorFlow's own converter: the float model, with a free batch and all other sizes fixed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def convert(source: str, out: str, shapes: Sequence[Sequence[int]] | None = None
     Args:
         source: the Keras file.
         out: the file to write.
-        shapes: of one sample of each input, see `Hop.sized`.
+        shapes: the shape of one sample of each input, see `Hop.sized`.
 
     Raises:
         OperatorError: the converter cannot express a layer.
@@ -43,15 +43,15 @@ def convert(source: str, out: str, shapes: Sequence[Sequence[int]] | None = None
     try:
         if len(model.inputs) == len(model.outputs) == 1 and sized == specs and not recurrent:
             content = tf.lite.TFLiteConverter.from_keras_model(model).convert()
-        else:  # numbered names: the converter sorts its own, and their order is all that tells tensors apart
-            keeper = tf.Module()
-            # Of a Keras model alone it does not see the weights: they would stay variables that nobody ever sets.
-            keeper.weights = [variable.value for variable in model.variables]
-            content = saved_model.as_litert(keras_file.flat(model), sized, keeper)
+        else:  # numbered names: the converter sorts tensors by name, and only their order tells them apart
+            holder = tf.Module()
+            # The converter does not find the weights of a Keras model: they would stay unset variables.
+            holder.weights = [variable.value for variable in model.variables]
+            content = saved_model.as_litert(keras_file.flat(model), sized, holder)
     except Exception as error:
-        told = telling_line(error)
+        reason = telling_line(error)
         raise OperatorError(
-            f"TensorFlow cannot convert {Path(source).name} to LiteRT: {told}",
+            f"TensorFlow cannot convert {Path(source).name} to LiteRT: {reason}",
             fix="convert it to a float .tflite file yourself and run bitpick on that, or leave LiteRT out",
         ) from error
     Path(out).write_bytes(content)

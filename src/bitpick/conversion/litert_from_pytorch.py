@@ -1,4 +1,4 @@
-"""PyTorch → LiteRT, by litert-torch: the way of models that were not trained in Keras."""
+"""PyTorch → LiteRT, by litert-torch: the route for models that were not trained in Keras."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ HOP = Hop(
 
 
 def convert(source: str, out: str) -> None:
-    """Write the LiteRT form of a module that the importer made.
+    """Write the LiteRT form of an imported module.
 
-    It is for one sample at a time, or for as many as the module takes at once.
+    It takes one sample at a time, or as many as the module takes at once.
 
     Raises:
         OperatorError: litert-torch cannot express an operator.
@@ -35,8 +35,8 @@ def convert(source: str, out: str) -> None:
     try:
         litert_torch.convert(module, example).export(out)
     except Exception as error:
-        told = telling_line(error)
+        reason = telling_line(error)
         raise OperatorError(
-            f"litert-torch cannot convert the model to LiteRT: {told}",
+            f"litert-torch cannot convert the model to LiteRT: {reason}",
             fix="convert it to a float .tflite file yourself and run bitpick on that, or leave LiteRT out",
         ) from error

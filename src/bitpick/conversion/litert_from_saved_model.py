@@ -24,9 +24,9 @@ def convert(source: str, out: str, shapes: Sequence[Sequence[int]] | None = None
     """Write the LiteRT form of a SavedModel.
 
     Args:
-        source: the folder.
+        source: the folder of the SavedModel.
         out: the file to write.
-        shapes: of one sample of each input, see `Hop.sized`.
+        shapes: the shape of one sample of each input, see `Hop.sized`.
 
     Raises:
         OperatorError: the converter cannot express an operator.
@@ -38,8 +38,8 @@ def convert(source: str, out: str, shapes: Sequence[Sequence[int]] | None = None
         specs = saved_model.sized(model.specs, shapes)
         Path(out).write_bytes(saved_model.as_litert(model.call, specs, model.loaded))
     except Exception as error:
-        told = telling_line(error)
+        reason = telling_line(error)
         raise OperatorError(
-            f"TensorFlow cannot convert {Path(source).name} to LiteRT: {told}",
+            f"TensorFlow cannot convert {Path(source).name} to LiteRT: {reason}",
             fix="convert it to a float .tflite file yourself and run bitpick on that, or leave LiteRT out",
         ) from error

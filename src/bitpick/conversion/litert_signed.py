@@ -1,4 +1,4 @@
-"""LiteRT files as quantizers take them: with a signature, and with float32 weights."""
+"""Prepare LiteRT files for quantizers: add a signature, and widen float16 weights."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ SIGNATURE = "serving_default"
 
 @contextmanager
 def prepared(path: Path) -> Iterator[Path]:
-    """A float file itself, or a copy of it that has a signature and float32 weights.
+    """Yield a float file, or a copy of it that has a signature and float32 weights.
 
-    Without a signature the quantizer cannot calibrate. Weights in float16 stand behind a DEQUANTIZE, where it does not
-    see that they are weights; widened they are the same numbers.
+    Without a signature the quantizer cannot calibrate. Float16 weights go through a DEQUANTIZE, so the quantizer does
+    not recognise them as weights; widening does not change their values.
     """
     from ai_edge_litert.tools import flatbuffer_utils
 
@@ -35,7 +35,7 @@ def prepared(path: Path) -> Iterator[Path]:
 
 
 def has_half_weights(path: Path) -> bool:
-    """Whether a file has weights in float16, behind a DEQUANTIZE."""
+    """Return whether a file has float16 weights that go through a DEQUANTIZE."""
     from ai_edge_litert.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model(str(path))
@@ -43,19 +43,19 @@ def has_half_weights(path: Path) -> bool:
 
 
 def _sign(model: Any) -> bool:
-    """Give a model one whose names have the numbers of its inputs and outputs, if it has none; whether it had none."""
+    """Add a signature with numbered inputs and outputs to a model without one; return whether it was added."""
     from ai_edge_litert import schema_py_generated as schema
 
     if model.signatureDefs:
         return False
 
     def named(kind: str, tensors: Any) -> list[Any]:
-        found = []
+        entries = []
         for number, index in enumerate(tensors):
-            end = schema.TensorMapT()
-            end.name, end.tensorIndex = f"{kind}_{number}", int(index)
-            found.append(end)
-        return found
+            entry = schema.TensorMapT()
+            entry.name, entry.tensorIndex = f"{kind}_{number}", int(index)
+            entries.append(entry)
+        return entries
 
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = SIGNATURE, 0
@@ -66,7 +66,7 @@ def _sign(model: Any) -> bool:
 
 
 def _half_weights(graph: Any, model: Any) -> list[Any]:
-    """The operators that do nothing but widen stored float16 numbers."""
+    """Return the operators that only widen stored float16 weights."""
     from ai_edge_litert import schema_py_generated as schema
 
     def widens(operator: Any) -> bool:
@@ -80,40 +80,40 @@ def _half_weights(graph: Any, model: Any) -> list[Any]:
 
 
 def _widen_weights(graph: Any, model: Any) -> bool:
-    """Store these numbers as float32 instead; whether there were any."""
+    """Store float16 weights as float32 instead; return whether there were any."""
     from ai_edge_litert import schema_py_generated as schema
 
-    found = _half_weights(graph, model)
-    narrow = set()
-    for operator in found:
+    widening = _half_weights(graph, model)
+    sources = set()
+    for operator in widening:
         source, target = graph.tensors[operator.inputs[0]], graph.tensors[operator.outputs[0]]
         values = np.frombuffer(bytes(model.buffers[source.buffer].data), np.float16).astype(np.float32)
         stored = schema.BufferT()
         stored.data = np.frombuffer(values.tobytes(), np.uint8)
         model.buffers.append(stored)
         target.buffer = len(model.buffers) - 1
-        narrow.add(int(operator.inputs[0]))
-    gone = {id(operator) for operator in found}
-    graph.operators = [operator for operator in graph.operators or () if id(operator) not in gone]
-    left = {int(index) for operator in graph.operators for index in operator.inputs}
-    _drop_tensors(graph, model, narrow - left)
-    return bool(found)
+        sources.add(int(operator.inputs[0]))
+    removed = {id(operator) for operator in widening}
+    graph.operators = [operator for operator in graph.operators or () if id(operator) not in removed]
+    read = {int(index) for operator in graph.operators for index in operator.inputs}
+    _drop_tensors(graph, model, sources - read)
+    return bool(widening)
 
 
-def _drop_tensors(graph: Any, model: Any, gone: set[int]) -> None:
-    """Take tensors that nothing reads out of a graph, and their numbers out of the model's buffers."""
-    kept = [index for index in range(len(graph.tensors)) if index not in gone]
-    place = {old: new for new, old in enumerate(kept)} | {-1: -1}  # an optional input that is not there
-    for index in gone:
+def _drop_tensors(graph: Any, model: Any, removed: set[int]) -> None:
+    """Remove unread tensors from a graph, and their data from the model's buffers."""
+    kept = [index for index in range(len(graph.tensors)) if index not in removed]
+    new_index = {old: new for new, old in enumerate(kept)} | {-1: -1}  # -1 is an omitted optional input
+    for index in removed:
         model.buffers[graph.tensors[index].buffer].data = None
     graph.tensors = [graph.tensors[index] for index in kept]
-    for each in (graph, *graph.operators):
-        each.inputs = [place[int(index)] for index in each.inputs]
-        each.outputs = [place[int(index)] for index in each.outputs]
+    for part in (graph, *graph.operators):
+        part.inputs = [new_index[int(index)] for index in part.inputs]
+        part.outputs = [new_index[int(index)] for index in part.outputs]
     for operator in graph.operators:
         if operator.intermediates is not None:
-            operator.intermediates = [place[int(index)] for index in operator.intermediates]
+            operator.intermediates = [new_index[int(index)] for index in operator.intermediates]
     for signature in model.signatureDefs or ():
         if model.subgraphs[signature.subgraphIndex] is graph:
-            for end in (*signature.inputs, *signature.outputs):
-                end.tensorIndex = place[end.tensorIndex]
+            for entry in (*signature.inputs, *signature.outputs):
+                entry.tensorIndex = new_index[entry.tensorIndex]

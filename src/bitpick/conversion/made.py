@@ -1,4 +1,4 @@
-"""What a maker, which writes the form that a run starts from, tells of it."""
+"""What a maker reports about the file it wrote. Makers write the form that a run starts from."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Made:
-    """What a maker tells of the file that it wrote.
+class MakerResult:
+    """What a maker reports about the file it wrote.
 
     Attributes:
-        digest: of what the file means, for files whose bytes differ each time; empty for the others.
-        notes: what was assumed about the model, or changed in it, in words.
+        digest: the digest of the file's content, if its bytes differ each time it is written; empty for other files.
+        notes: what the user should know: what was assumed about the model, or changed in it.
     """
 
     digest: str = ""

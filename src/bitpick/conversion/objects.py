@@ -1,4 +1,4 @@
-"""Models that are objects of a running program: written to a file that a run can start from."""
+"""Write models that are objects of a running program to files that a run can start from."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from bitpick.models.source import Source
 def save(model: object, folder: Path, example: Any = None) -> Source:
     """Write a model to a file.
 
-    The object was made by the program that calls, so that the file is trusted.
+    The calling program made the object, so the file is trusted.
 
     Args:
-        model: a `keras.Model`, or a `torch.nn.Module`, which is exported as it computes in evaluation mode.
-        folder: where the file goes.
-        example: inputs of a `torch.nn.Module`: an array or a tensor of shape (n, …), or a tuple of them, one for each
+        model: a `keras.Model`, or a `torch.nn.Module`, which is exported in evaluation mode.
+        folder: where to write the file.
+        example: inputs for a `torch.nn.Module`: an array or a tensor of shape (n, …), or a tuple with one for each
             input.
 
     Returns:
-        The file, as a model that a run takes.
+        The file as a source that a run accepts.
 
     Raises:
-        ModelError: it is neither, the example is missing, or the model does not take it.
-        OperatorError: `torch.export` cannot express it.
+        ModelError: the model is of neither class, the example is missing, or the model does not accept it.
+        OperatorError: `torch.export` cannot express the model.
     """
-    # An object of a framework that was never imported is none of its.
+    # If a framework was never imported, the object cannot be one of its models.
     keras, torch = sys.modules.get("keras"), sys.modules.get("torch")
     if keras is not None and isinstance(model, keras.Model):
-        return _saved_keras(model, folder)
+        return _save_keras(model, folder)
     if torch is not None and isinstance(model, torch.nn.Module):
-        return _saved_torch(model, folder, example)
+        return _save_torch(model, folder, example)
     raise ModelError(
         f"the model is a {type(model).__module__}.{type(model).__qualname__}",
         expected="a path, a keras.Model or a torch.nn.Module",
@@ -41,20 +41,20 @@ def save(model: object, folder: Path, example: Any = None) -> Source:
 
 
 def needs_example(model: object) -> bool:
-    """Whether a model does not say itself what it takes."""
+    """Return whether a model does not describe its own inputs, so that the user must give example inputs."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(model, torch.nn.Module)
 
 
-def _saved_keras(model: Any, folder: Path) -> Source:
-    """As a `.keras` file; one that needs the caller's own classes as a SavedModel, which does not."""
+def _save_keras(model: Any, folder: Path) -> Source:
+    """Write a `.keras` file; a SavedModel if the model has custom layers, because that needs no classes."""
     import keras
 
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{model.name}.keras"
     model.save(path)
-    own = [layer for layer in model._flatten_layers() if not type(layer).__module__.startswith("keras.")]  # noqa: SLF001
-    if not own and not any(isinstance(layer, keras.layers.Lambda) for layer in model._flatten_layers()):  # noqa: SLF001
+    custom = [layer for layer in model._flatten_layers() if not type(layer).__module__.startswith("keras.")]  # noqa: SLF001
+    if not custom and not any(isinstance(layer, keras.layers.Lambda) for layer in model._flatten_layers()):  # noqa: SLF001
         return Source(str(path), trusted=True)
     path.unlink()
     if keras.backend.backend() != "tensorflow":
@@ -66,7 +66,7 @@ def _saved_keras(model: Any, folder: Path) -> Source:
     return Source(str(folder / model.name), trusted=True)
 
 
-def _saved_torch(model: Any, folder: Path, example: Any) -> Source:
+def _save_torch(model: Any, folder: Path, example: Any) -> Source:
     import torch
 
     from bitpick.conversion import exported_program, verify
@@ -82,8 +82,8 @@ def _saved_torch(model: Any, folder: Path, example: Any) -> Source:
         model.eval()
         with torch.no_grad():
             program = exported_program.export(model, inputs, name)
-            fitting = exported_program.sized(inputs, exported_program.fixed_batch(program))
-            sides = [exported_program.arrays(each, fitting) for each in (model, exported_program.module(program))]
+            batch = exported_program.sized(inputs, exported_program.fixed_batch(program))
+            sides = [exported_program.arrays(each, batch) for each in (model, exported_program.module(program))]
     finally:
         model.train(training)
     verify.check(sides[0], sides[1], f"exporting the module {name}")

@@ -1,6 +1,6 @@
-"""Whether an ONNX graph decides by the numbers that it is given which branch to take, or when to end a loop.
+"""Find out whether the values of an ONNX graph's inputs decide which branch runs, or when a loop ends.
 
-It decides once for all samples in a batch.
+Such a decision is made once for all samples in a batch.
 """
 
 from __future__ import annotations
@@ -13,45 +13,45 @@ from bitpick.conversion import onnx_passes
 if TYPE_CHECKING:
     import onnx
 
-_OF_SHAPES = ("Shape", "Size")  # what they give depends on no number
+_OF_SHAPES = ("Shape", "Size")  # their outputs do not depend on values
 
 
 def decides(nodes: Iterable[onnx.NodeProto], inputs: Collection[str]) -> bool:
-    """Whether anything is decided by numbers.
+    """Return whether the values of the inputs decide anything.
 
     Args:
-        nodes: of the graph, in an order in which they can run.
-        inputs: the names of what it is given.
+        nodes: the nodes of the graph, in an order in which they can run.
+        inputs: the names of the graph's inputs.
     """
-    return _followed(nodes, set(inputs))[1]
+    return _follow(nodes, set(inputs))[1]
 
 
-def _followed(nodes: Iterable[onnx.NodeProto], given: set[str]) -> tuple[set[str], bool]:
-    """The tensors that depend on numbers that are given, and whether any of them decides something."""
-    found = set(given)
+def _follow(nodes: Iterable[onnx.NodeProto], inputs: set[str]) -> tuple[set[str], bool]:
+    """Return the tensors that depend on the values of the inputs, and whether any of them decides something."""
+    dependent = set(inputs)
     for node in nodes:
         if node.op_type == "Loop":
-            decided = _of_loop(node, found)
+            decided = _loop_decides(node, dependent)
         else:
-            decided = node.op_type == "If" and node.input[0] in found
+            decided = node.op_type == "If" and node.input[0] in dependent
             for body in onnx_passes.subgraphs(node):
-                inner = {each.name for each in body.input} if found.intersection(node.input) else set()
-                decided = decided or _followed(body.node, found | inner)[1]
+                inner = {value.name for value in body.input} if dependent.intersection(node.input) else set()
+                decided = decided or _follow(body.node, dependent | inner)[1]
         if decided:
-            return found, True
-        if node.op_type not in _OF_SHAPES and found & onnx_passes.reads(node):
-            found.update(node.output)
-    return found, False
+            return dependent, True
+        if node.op_type not in _OF_SHAPES and dependent & onnx_passes.reads(node):
+            dependent.update(node.output)
+    return dependent, False
 
 
-def _of_loop(node: onnx.NodeProto, found: set[str]) -> bool:
-    """Whether a loop ends by numbers that are given, or something in it is decided by them."""
+def _loop_decides(node: onnx.NodeProto, dependent: set[str]) -> bool:
+    """Return whether the values of the inputs decide when a loop ends, or anything inside it."""
     (body,) = onnx_passes.subgraphs(node)
-    states, ends = [each.name for each in body.input][2:], [each.name for each in body.output]
-    inner = found | {state for state, start in zip(states, node.input[2:], strict=True) if start in found}
+    states, ends = [value.name for value in body.input][2:], [value.name for value in body.output]
+    inner = dependent | {state for state, start in zip(states, node.input[2:], strict=True) if start in dependent}
     while True:
-        known, decided = _followed(body.node, inner)
-        more = {state for state, end in zip(states, ends[1:], strict=False) if end in known} - inner
-        if decided or not more:
-            return decided or ends[0] in known or bool(found.intersection(node.input[:2]))
-        inner |= more
+        reached, decided = _follow(body.node, inner)
+        new_states = {state for state, end in zip(states, ends[1:], strict=False) if end in reached} - inner
+        if decided or not new_states:
+            return decided or ends[0] in reached or bool(dependent.intersection(node.input[:2]))
+        inner |= new_states

@@ -1,4 +1,4 @@
-"""Attributes that ONNX's shape inference takes for something else where they are left out."""
+"""Write out default attributes that ONNX's shape inference gets wrong if they are missing."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import onnx
 
-# By the operator: the attribute, and what it is by default. STFT without `onesided` gets a shape with both sides
-# (onnx 1.23), which ONNX Runtime's quantizer writes down, and ONNX Runtime then refuses.
+# For each operator, the attribute and its default. Shape inference gives an STFT without `onesided` both sides
+# (onnx 1.23); ONNX Runtime's quantizer stores that shape, and ONNX Runtime then refuses the graph.
 _DEFAULTS = {"STFT": ("onesided", 1)}
 
 
 def spell_out(model: onnx.ModelProto) -> None:
-    """Write such attributes down where they are left out."""
+    """Set these attributes to their defaults wherever they are missing."""
     import onnx
 
     for node in model.graph.node:

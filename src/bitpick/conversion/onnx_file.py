@@ -1,4 +1,4 @@
-"""ONNX files: opening them, what they take and give, what they cost, what they compute inside."""
+"""Open ONNX files; read their inputs, outputs and costs; run them, also for the values inside."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _FLOATS = (1, 10, 11, 16)  # TensorProto's numbers of float32, float16, float64 
 
 
 def load(path: Path) -> onnx.ModelProto:
-    """Read and check an ONNX file; nodes that are out of order are sorted, fused operators of ONNX Runtime written out.
+    """Read and check an ONNX file; sort its nodes, and write out fused operators of ONNX Runtime.
 
     Raises:
-        ModelError: it is no valid ONNX model, or one for one kind of CPU.
+        ModelError: it is not a valid ONNX model, or it was saved for one kind of CPU.
     """
     import onnx
 
@@ -38,26 +38,26 @@ def load(path: Path) -> onnx.ModelProto:
     except ModelError:
         raise
     except Exception as error:
-        told = telling_line(error)
+        reason = telling_line(error)
         raise ModelError(
-            f"{path} is not a valid ONNX model: {told}", fix="check that the file was copied whole"
+            f"{path} is not a valid ONNX model: {reason}", fix="check that the file was copied whole"
         ) from error
     return model
 
 
 def fixed_batch(model: onnx.ModelProto) -> int | None:
-    """The batch size that a model was exported for, by its first input; None where any will do."""
+    """Return the batch size that a model was exported for, taken from its first input; None if it accepts any."""
     dims = model.graph.input[0].type.tensor_type.shape.dim if model.graph.input else ()
     return dims[0].dim_value or None if dims else None
 
 
 def opset_of(model: onnx.ModelProto) -> int:
-    """The version of the standard operators that a model uses."""
+    """Return the opset of the standard domain that a model uses."""
     return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
 
 
 def describe(source: str) -> dict[str, Any]:
-    """What an ONNX file takes and gives: `{"inputs": …, "outputs": …}`, each a list of `(name, shape, dtype)`.
+    """Describe the inputs and outputs of an ONNX file: `{"inputs": …, "outputs": …}`, lists of `(name, shape, dtype)`.
 
     Unknown dimensions are None.
     """
@@ -66,19 +66,19 @@ def describe(source: str) -> dict[str, Any]:
     model = onnx.shape_inference.infer_shapes(load(Path(source)))
 
     def tensors(values: Iterable[Any]) -> list[tuple[str, list[int | None] | None, str]]:
-        return [(value.name, _sizes(value), dtype_name(value.type.tensor_type.elem_type)) for value in values]
+        return [(value.name, _fixed_sizes(value), dtype_name(value.type.tensor_type.elem_type)) for value in values]
 
     return {"inputs": tensors(inputs_of(model.graph)), "outputs": tensors(model.graph.output)}
 
 
-def _sizes(value: onnx.ValueInfoProto) -> list[int | None] | None:
-    """The declared shape, with None for a free dimension; None where none is declared."""
+def _fixed_sizes(value: onnx.ValueInfoProto) -> list[int | None] | None:
+    """Return the declared shape, with None for a free dimension; None if no shape is declared."""
     sizes = declared(value)
     return None if sizes is None else [size if isinstance(size, int) else None for size in sizes]
 
 
 def parameters(source: str) -> int:
-    """The number of floats that an ONNX file stores, in its graph and in those inside it."""
+    """Count the floats that an ONNX file stores, in its graph and its subgraphs."""
     import onnx
 
     def stored(graph: onnx.GraphProto) -> int:
@@ -90,51 +90,51 @@ def parameters(source: str) -> int:
 
 
 def activations(path: Path, sample: Sequence[np.ndarray]) -> Activations:
-    """The memory that the tensors of a graph take for a sample, found by running it.
+    """Measure the memory that the tensors of a graph take for one sample, by running it.
 
     Args:
-        path: the file.
+        path: the ONNX file.
         sample: an array of shape (1, …) for each input.
     """
     model = load(path)
-    together = fixed_batch(model) or 1
-    batch = [np.repeat(each, together, axis=0) for each in sample]
+    count = fixed_batch(model) or 1
+    batch = [np.repeat(each, count, axis=0) for each in sample]
     sizes = {name: array.nbytes for name, array in intermediates(model, batch).items()}
     sizes |= {value.name: array.nbytes for value, array in zip(inputs_of(model.graph), batch, strict=True)}
     steps = [(node.input, node.output) for node in model.graph.node]
-    return of_graph(steps, sizes, [value.name for value in model.graph.output], together)
+    return of_graph(steps, sizes, [value.name for value in model.graph.output], count)
 
 
 def intermediates(model: onnx.ModelProto, inputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """Every float tensor that a graph computes for a batch, in the graph's order, without any optimisation."""
+    """Return every float tensor that a graph computes for a batch, in the graph's order, without any optimisation."""
     return next(all_intermediates(model, [inputs]))
 
 
 def all_intermediates(
     model: onnx.ModelProto, batches: Iterable[Sequence[np.ndarray]]
 ) -> Iterator[dict[str, np.ndarray]]:
-    """The same for one batch after the other."""
+    """Yield the `intermediates` of one batch after another."""
     import onnx
 
     model = onnx.shape_inference.infer_shapes(model)
-    given = {v.name for v in model.graph.output}
+    outputs = {v.name for v in model.graph.output}
     floats = {v.name for v in model.graph.value_info if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
-    model.graph.output.extend(v for v in model.graph.value_info if v.name in floats - given)
-    names = [name for node in model.graph.node for name in node.output if name in floats | given]
+    model.graph.output.extend(v for v in model.graph.value_info if v.name in floats - outputs)
+    names = [name for node in model.graph.node for name in node.output if name in floats | outputs]
     session = _session(model)
     for inputs in batches:
-        yield dict(zip(names, session.run(names, _fed(session, inputs)), strict=True))
+        yield dict(zip(names, session.run(names, _feed(session, inputs)), strict=True))
 
 
-def opened(
+def open_session(
     model: onnx.ModelProto, name: str, options: onnxruntime.SessionOptions | None = None
 ) -> onnxruntime.InferenceSession:
-    """A session of ONNX Runtime that runs a model.
+    """Open a model in ONNX Runtime.
 
     Args:
         model: the model.
-        name: what messages call it.
-        options: of the session.
+        name: the model's name in messages.
+        options: the session's options.
 
     Raises:
         OperatorError: ONNX Runtime does not know an operator, or refuses the graph.
@@ -152,10 +152,10 @@ def opened(
 
 
 def run(model: onnx.ModelProto, inputs: Sequence[np.ndarray], names: Sequence[str] | None = None) -> list[np.ndarray]:
-    """The outputs of a model for a batch, all or those of some names, without any optimisation."""
+    """Run a model on a batch without any optimisation; return all outputs, or those with the given names."""
     session = _session(model)
-    found: list[np.ndarray] = session.run(names, _fed(session, inputs))
-    return found
+    outputs: list[np.ndarray] = session.run(names, _feed(session, inputs))
+    return outputs
 
 
 def _session(model: onnx.ModelProto) -> Any:
@@ -167,56 +167,56 @@ def _session(model: onnx.ModelProto) -> Any:
     return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def _fed(session: Any, inputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def _feed(session: Any, inputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     return {source.name: array for source, array in zip(session.get_inputs(), inputs, strict=True)}
 
 
-def computed(node: onnx.NodeProto, known: Mapping[str, np.ndarray], opset: int) -> tuple[np.ndarray, ...]:
-    """What a node computes, by ONNX's own reference implementation.
+def run_node(node: onnx.NodeProto, values: Mapping[str, np.ndarray], opset: int) -> tuple[np.ndarray, ...]:
+    """Compute the outputs of a node with ONNX's own reference implementation.
 
     Args:
         node: the node, of the standard domain.
-        known: arrays by the names of tensors, all those that it reads among them.
-        opset: version of its operator set.
+        values: arrays by tensor name, including all inputs of the node.
+        opset: the version of its operator set.
 
     Returns:
-        Each of its outputs that has a name.
+        Each output that has a name.
     """
     import onnx
     from onnx.reference import ReferenceEvaluator
 
     helper = onnx.helper
-    given = {name: known[name] for name in node.input if name}
+    inputs = {name: values[name] for name in node.input if name}
     graph = helper.make_graph(
         [node],
         "one",
         [
             helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
-            for name, array in given.items()
+            for name, array in inputs.items()
         ],
         [helper.make_tensor_value_info(name, onnx.TensorProto.UNDEFINED, None) for name in node.output if name],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
-    return tuple(np.asarray(each) for each in ReferenceEvaluator(model).run(None, given))
+    return tuple(np.asarray(each) for each in ReferenceEvaluator(model).run(None, inputs))
 
 
 def random_inputs(model: onnx.ModelProto, free: int) -> list[np.ndarray]:
-    """An array for each input of a model, whose inputs are not stored ones: normal, or zeros where it takes integers.
+    """Return an array for each input of a model without stored inputs: normal floats, or zeros for integers.
 
     Args:
         model: the model.
         free: the size of its free dimensions.
     """
     rng = np.random.default_rng(0)
-    found = []
+    arrays = []
     for value in model.graph.input:
-        kind = np.dtype(dtype_name(value.type.tensor_type.elem_type))
-        shape = [free if size is None else size for size in _sizes(value) or ()]
-        found.append((rng.normal(size=shape) if np.issubdtype(kind, np.floating) else np.zeros(shape)).astype(kind))
-    return found
+        dtype = np.dtype(dtype_name(value.type.tensor_type.elem_type))
+        shape = [free if size is None else size for size in _fixed_sizes(value) or ()]
+        arrays.append((rng.normal(size=shape) if np.issubdtype(dtype, np.floating) else np.zeros(shape)).astype(dtype))
+    return arrays
 
 
 def read_inputs(path: str) -> list[np.ndarray]:
-    """The batch in an `.npz` file, an array for each input in the graph's order."""
+    """Read the batch in an `.npz` file: an array for each input, in the graph's order."""
     with np.load(path) as file:
         return [file[f"arr_{i}"] for i in range(len(file.files))]

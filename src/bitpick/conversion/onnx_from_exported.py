@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import onnx
     from torch import fx
 
-OPSET = 18  # the one that the exporter's own rules are written in
+OPSET = 18  # the opset that the exporter's own rules target
 
 HOP = Hop(
     Format.EXPORTED,
@@ -31,7 +31,7 @@ HOP = Hop(
 
 
 def convert(source: str, out: str) -> None:
-    """Write the ONNX form of a `.pt2` file; its batch stays free where it is.
+    """Write the ONNX form of a `.pt2` file; a free batch stays free.
 
     Raises:
         OperatorError: the exporter cannot express an operator.
@@ -42,39 +42,41 @@ def convert(source: str, out: str) -> None:
     from bitpick.conversion import exported_program
 
     program = exported_program.load(Path(source))
-    _plain_pooling(program.graph)
+    _pooling_to_mean(program.graph)
     names = [node.name for node in exported_program.user_inputs(program)]
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that are not needed
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns about packages that are not needed
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            made = torch.onnx.export(program, (), dynamo=True, input_names=names, opset_version=OPSET, verbose=False)
+            exported = torch.onnx.export(
+                program, (), dynamo=True, input_names=names, opset_version=OPSET, verbose=False
+            )
     except Exception as error:
-        told = telling_line(error)
+        reason = telling_line(error)
         raise OperatorError(
-            f"PyTorch cannot convert {Path(source).name} to ONNX: {told}",
+            f"PyTorch cannot convert {Path(source).name} to ONNX: {reason}",
             fix="convert it to .onnx yourself, and run bitpick on that",
         ) from error
-    assert made is not None
-    model = made.model_proto
+    assert exported is not None
+    model = exported.model_proto
     _name_nodes(model.graph)
     onnx.save(model, out)
 
 
-def _plain_pooling(graph: fx.Graph) -> None:
-    """Make pooling to one value a mean: the exporter writes it as a gather from computed places, batch by batch."""
+def _pooling_to_mean(graph: fx.Graph) -> None:
+    """Replace pooling to one value by a mean: the exporter writes it as a gather from computed positions."""
     import torch
 
     for node in graph.nodes:
-        found = re.fullmatch(r"aten\.adaptive_avg_pool(\d)d\.default", str(node.target))
-        sizes = node.args[1] if found else ()
-        if found and all(size == 1 for size in (sizes if isinstance(sizes, (list, tuple)) else (sizes,))):
+        match = re.fullmatch(r"aten\.adaptive_avg_pool(\d)d\.default", str(node.target))
+        sizes = node.args[1] if match else ()
+        if match and all(size == 1 for size in (sizes if isinstance(sizes, (list, tuple)) else (sizes,))):
             node.target = torch.ops.aten.mean.dim
-            node.args = (node.args[0], [-1 - i for i in range(int(found[1]))], True)
+            node.args = (node.args[0], [-1 - i for i in range(int(match[1]))], True)
 
 
 def _name_nodes(graph: onnx.GraphProto) -> None:
-    """Name nodes after the user's modules: a node with a stored weight after its owner, others after where they ran."""
+    """Name nodes after the user's modules: a node with a stored weight after its owner, others after their scope."""
     stored = {initializer.name for initializer in graph.initializer}
     taken: set[str] = set()
     for node in graph.node:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from bitpick.conversion.saved_model import SavedModel
 
-# The steps of a node's path that say it was called from a saved function.
+# Steps of a node's path that stand for the call of a saved function.
 _CALLS = re.compile(r"(Stateful)?PartitionedCall(_\d+)?/")
 
 HOP = Hop(
@@ -33,11 +33,11 @@ HOP = Hop(
 
 
 def convert(source: str, out: str) -> list[str]:
-    """Write the ONNX form of a SavedModel; returns notes for the user, see `Hop.convert`.
+    """Write the ONNX form of a SavedModel; return notes for the user, see `Hop.convert`.
 
     Raises:
         OperatorError: tf2onnx cannot express an operator.
-        ConversionError: in float32 the model computes something else than in the precision that it was saved in.
+        ConversionError: in float32 the model computes something else than in its saved precision.
     """
     from bitpick.conversion import saved_model, saved_model_copy
 
@@ -49,20 +49,20 @@ def convert(source: str, out: str) -> list[str]:
     signature = [tf.TensorSpec(s.shape, s.dtype, name=s.name) for s in model.specs]
     function = tf.function(model.call, autograph=False)
     try:
-        made, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
-        refuse_foreign(made)
+        converted, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+        refuse_foreign(converted)
         captured = {tensor.name for _, tensor in function.get_concrete_function(*signature).graph.captures}
     except Exception as error:
-        told = telling_line(error)
+        reason = telling_line(error)
         raise OperatorError(
-            f"tf2onnx cannot convert {Path(source).name} to opset {OPSET}: {told}",
+            f"tf2onnx cannot convert {Path(source).name} to opset {OPSET}: {reason}",
             fix="convert it to .onnx yourself, and run bitpick on that",
         ) from error
-    _drop_inputs(made, captured)
-    for node in made.graph.node:
+    _drop_inputs(converted, captured)
+    for node in converted.graph.node:
         node.name = _CALLS.sub("", node.name)
-    onnx_passes.spell_out_erfc(made)
-    onnx.save(made, out)
+    onnx_passes.spell_out_erfc(converted)
+    onnx.save(converted, out)
     if not saved_model_copy.is_mixed(Path(source)):
         return []
     _check(Path(source), model)
@@ -70,21 +70,21 @@ def convert(source: str, out: str) -> list[str]:
 
 
 def _drop_inputs(model: onnx.ModelProto, names: set[str]) -> None:
-    """Drop the inputs for constants that the function captured: tf2onnx declares them, though it stores the values."""
+    """Drop inputs for captured constants: tf2onnx declares them as inputs although it stores their values."""
     kept = [each for each in model.graph.input if each.name not in names]
     del model.graph.input[:]
     model.graph.input.extend(kept)
 
 
 def _check(path: Path, model: SavedModel) -> None:
-    """Compare a model that was read in float32 with what it is, on random inputs."""
+    """Compare a model that was read in float32 with the one in its own precision, on random inputs."""
     import ml_dtypes
     import tensorflow as tf
 
     from bitpick.conversion import keras_file, saved_model, verify
 
     batch = [tf.constant(each) for each in keras_file.random_inputs(model.specs)]
-    both = (each.call(*batch) for each in (saved_model.load(path, float32=False), model))
-    reference, outputs = (tuple(np.asarray(each, np.float32) for each in side) for side in both)
+    sides = (each.call(*batch) for each in (saved_model.load(path, float32=False), model))
+    reference, outputs = (tuple(np.asarray(each, np.float32) for each in side) for side in sides)
     if all(np.isfinite(each).all() for each in reference):  # half precision overflows early
         verify.check(reference, outputs, f"reading {path.name} in float32", ml_dtypes.bfloat16)

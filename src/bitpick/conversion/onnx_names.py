@@ -1,4 +1,4 @@
-"""Short names for an ONNX graph that still say which layer they are."""
+"""Give the nodes and tensors of an ONNX graph short names that still say which layer they belong to."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 def rename(model: onnx.ModelProto) -> dict[str, str]:
     """Give nodes, weights and tensors short names; the graph's inputs and outputs keep theirs.
 
-    Converters write paths such as `model_1/conv2d_1/convolution/ReadVariableOp:0`, several times a node; in an 8-bit
-    file of 80 kB such names are tens of kilobytes.
+    Converters write paths such as `model_1/conv2d_1/convolution/ReadVariableOp:0`, several per node; in an 8-bit file
+    of 80 kB these names take tens of kilobytes.
 
     Returns:
-        The original name of each tensor, by its new one.
+        The original name of each tensor, by its new name.
     """
     graph = model.graph
-    kept = {v.name for v in (*graph.input, *graph.output)}
+    fixed = {v.name for v in (*graph.input, *graph.output)}
     stored = {i.name for i in graph.initializer}
-    # Names inside subgraphs stay; a tensor has the name of its node, so nodes keep clear of all of these.
-    taken = kept | {name for node in graph.node for name in _inner_names(node)}
+    # Names inside subgraphs stay. A tensor gets the name of its node, so no node may take one of these names.
+    taken = fixed | {name for node in graph.node for name in _inner_names(node)}
     layers = layer_names([(node.name or node.output[0], node.op_type) for node in graph.node], taken)
     taken.update(layers)
 
-    new = {name: name for name in kept}
+    new = {name: name for name in fixed}
     for node, layer in zip(graph.node, layers, strict=True):
         node.name = layer
-        for name, wish in _wishes(node, layer, stored):
+        for name, preferred in _preferred_names(node, layer, stored):
             if name and name not in new:
-                new[name] = wish if wish == layer else _free(wish, taken)
+                new[name] = preferred if preferred == layer else _claim(preferred, taken)
     for name in stored - new.keys():  # read only inside a subgraph
-        new[name] = _free(name, taken)
+        new[name] = _claim(name, taken)
     for node in graph.node:
         rename_reads(node, new)
         node.output[:] = [new[name] if name else "" for name in node.output]
@@ -46,8 +46,8 @@ def rename(model: onnx.ModelProto) -> dict[str, str]:
     return {short: original for original, short in new.items()}
 
 
-def _wishes(node: onnx.NodeProto, layer: str, stored: Collection[str]) -> Iterator[tuple[str, str]]:
-    """The names that the outputs and the stored inputs of a node would like to have."""
+def _preferred_names(node: onnx.NodeProto, layer: str, stored: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield the preferred name of each output and each stored input of a node."""
     for i, name in enumerate(node.output):
         yield name, layer if i == 0 else f"{layer}.{i}"
     roles = ("input", "weight", "bias") if node.op_type in _WEIGHTED else ()
@@ -56,8 +56,8 @@ def _wishes(node: onnx.NodeProto, layer: str, stored: Collection[str]) -> Iterat
             yield name, f"{layer}.{roles[i] if i < len(roles) else f'constant{i}'}"
 
 
-def _free(name: str, taken: set[str]) -> str:
-    """The name, or with the first number behind it that makes it free; it is taken from then on."""
+def _claim(name: str, taken: set[str]) -> str:
+    """Claim a free name: this one, or this one with the first free number appended."""
     candidate, attempt = name, 2
     while candidate in taken:
         candidate, attempt = f"{name}_{attempt}", attempt + 1
@@ -66,7 +66,7 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def _inner_names(node: onnx.NodeProto) -> set[str]:
-    """The names that the subgraphs of a node define."""
+    """Return the names that the subgraphs of a node define."""
     names: set[str] = set()
     for graph in subgraphs(node):
         names.update(v.name for v in (*graph.input, *graph.output, *graph.initializer))
@@ -77,19 +77,19 @@ def _inner_names(node: onnx.NodeProto) -> set[str]:
 
 
 def layer_names(nodes: list[tuple[str, str]], reserved: Collection[str] = ()) -> list[str]:
-    """Short unique names from converters' paths.
+    """Make short unique names from converters' paths.
 
     Args:
         nodes: path and operator of each node, e.g. `("model_1/dense_1/MatMul/MatMulAddFusion", "Gemm")`.
-        reserved: names that are not to be given.
+        reserved: names that must not be used.
 
     Returns:
-        A name for each: the path without what all share and without its last step, which repeats the operator
-        (`dense_1`). Where several nodes claim one name, it goes to the first with weights, and the others have their
-        operator behind it.
+        A name for each node: its path without the steps that all paths share and without the last step, which repeats
+        the operator (`dense_1`). If several nodes claim one name, the first with weights gets it, and the others append
+        their operator.
     """
     paths = [[step for step in path.strip("/").split("/") if step] or [operator] for path, operator in nodes]
-    deep = [path for path in paths if len(path) > 1]  # what a converter added has no path
+    deep = [path for path in paths if len(path) > 1]  # nodes that a converter added have no path
     shared = 0
     while deep and all(len(path) > shared + 1 and path[shared] == deep[0][shared] for path in deep):
         shared += 1

@@ -1,4 +1,4 @@
-"""Rewrites of an ONNX graph that keep what it computes. Whether they did is verified afterwards, on real samples."""
+"""Rewrite ONNX graphs without changing what they compute, which is verified afterwards on real samples."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import onnx
 
 BRANCHING = frozenset({"If", "Loop"})
-"""Operators whose numbers decide which nodes run."""
+"""Operators that choose by the value of an input which nodes run."""
 
 
 def drop_stored_inputs(model: onnx.ModelProto) -> None:
-    """Take weights out of the graph's inputs, where old exporters list them and so keep them from being folded."""
+    """Remove weights from the graph's inputs: old exporters list them there, which keeps them from being folded."""
     stored = {initializer.name for initializer in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in stored]
     del model.graph.input[:]
@@ -26,7 +26,7 @@ def drop_stored_inputs(model: onnx.ModelProto) -> None:
 
 
 def spell_out_erfc(model: onnx.ModelProto) -> None:
-    """Write 1 - Erf where tf2onnx writes Erfc, which is no ONNX operator: what exact GELUs are made of."""
+    """Replace Erfc by 1 - Erf: tf2onnx writes it for exact GELUs, but it is not an ONNX operator."""
     import onnx
 
     nodes = list(model.graph.node)
@@ -46,10 +46,10 @@ def spell_out_erfc(model: onnx.ModelProto) -> None:
 
 
 def free_batch(model: onnx.ModelProto) -> int | None:
-    """Make the leading dimension of inputs and outputs a free one, also where an exporter fixed it at one size.
+    """Free the leading dimension of inputs and outputs, also if an exporter fixed its size.
 
     Returns:
-        That size; None where the batch was free already.
+        The size it was fixed at; None if the batch was free already.
     """
     import onnx
 
@@ -60,7 +60,7 @@ def free_batch(model: onnx.ModelProto) -> int | None:
             d[0].dim_param = "batch"
     if not leading:
         return None
-    del model.graph.value_info[:]  # shapes at the size that was fixed
+    del model.graph.value_info[:]  # these shapes hold the fixed size
     stored = {i.name: i for i in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type != "Reshape" or node.input[1] not in stored:
@@ -68,18 +68,18 @@ def free_batch(model: onnx.ModelProto) -> int | None:
         target = onnx.numpy_helper.to_array(stored[node.input[1]]).copy()
         if target.size and target[0] in leading:
             target[0] = 0 if -1 in target[1:] else -1
-            name = f"{node.output[0]}.shape"  # its own: another node may read the old one
+            name = f"{node.output[0]}.shape"  # a new tensor: another node may read the old one
             model.graph.initializer.append(onnx.numpy_helper.from_array(target, name))
             node.input[1] = name
     return int(min(leading))
 
 
 def fix_sizes(model: onnx.ModelProto, shapes: Sequence[Sequence[int]]) -> None:
-    """Fix the axes of inputs that are free beside the batch, such as height, width and the length of a sequence.
+    """Fix all free axes of inputs but the batch, such as height, width and sequence length.
 
     Args:
         model: a graph whose inputs have a leading batch axis.
-        shapes: of one sample of each input, without the batch axis, in the graph's order.
+        shapes: the shape of one sample of each input, without the batch axis, in the graph's order.
     """
     stored = {initializer.name for initializer in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in stored]
@@ -88,81 +88,81 @@ def fix_sizes(model: onnx.ModelProto, shapes: Sequence[Sequence[int]]) -> None:
         if len(dims) == len(shape):
             for dim, size in zip(dims, shape, strict=True):
                 dim.dim_value = dim.dim_value if dim.HasField("dim_value") else size
-    del model.graph.value_info[:]  # shapes at sizes that were free
+    del model.graph.value_info[:]  # these shapes hold the free sizes
 
 
 def sort_nodes(model: onnx.ModelProto) -> None:
-    """Put nodes after those that they read from: some converters append nodes where they end up last.
+    """Sort nodes so that each comes after those it reads from: some converters append nodes out of order.
 
-    A graph with a cycle stays as it is; the checker of ONNX says so.
+    A graph with a cycle stays as it is, and ONNX's checker reports it.
     """
 
     def sort(graph: onnx.GraphProto) -> None:
         for node in graph.node:
             for inner in subgraphs(node):
                 sort(inner)
-        makers = {name: place for place, node in enumerate(graph.node) for name in node.output if name}
+        makers = {name: index for index, node in enumerate(graph.node) for name in node.output if name}
         before = {p: {makers[name] for name in reads(node) if name in makers} for p, node in enumerate(graph.node)}
-        if all(place > max(needs, default=-1) for place, needs in before.items()):
+        if all(index > max(sources, default=-1) for index, sources in before.items()):
             return
         with contextlib.suppress(CycleError):
             order = list(TopologicalSorter(before).static_order())
             nodes = [type(node).FromString(node.SerializeToString()) for node in graph.node]
             del graph.node[:]
-            graph.node.extend(nodes[place] for place in order)
+            graph.node.extend(nodes[index] for index in order)
 
     sort(model.graph)
 
 
 def name_outputs(model: onnx.ModelProto) -> None:
-    """Have a node compute each output, also where a stored tensor, or an input, is one."""
+    """Make sure that a node computes each output, even if the output is a stored tensor or an input."""
     import onnx
 
     graph = model.graph
-    made = {name for node in graph.node for name in node.output}
-    taken = made | {each.name for each in (*graph.initializer, *graph.input, *graph.output)}
+    computed = {name for node in graph.node for name in node.output}
+    taken = computed | {each.name for each in (*graph.initializer, *graph.input, *graph.output)}
     for value in graph.output:
-        if value.name in made:
+        if value.name in computed:
             continue
-        inside = next(name for i in itertools.count(1) if (name := f"{value.name}.stored{i}") not in taken)
-        taken.add(inside)
-        own = {value.name: inside}
-        given = next((each for each in graph.input if each.name == value.name), None)
-        if given is not None:  # its name is the user's: another one is made for the output
-            inside, value.name = value.name, f"{value.name}.output"
+        inner = next(name for i in itertools.count(1) if (name := f"{value.name}.stored{i}") not in taken)
+        taken.add(inner)
+        renamed = {value.name: inner}
+        graph_input = next((each for each in graph.input if each.name == value.name), None)
+        if graph_input is not None:  # the input's name is the user's, so the output gets a new one
+            inner, value.name = value.name, f"{value.name}.output"
         else:
             for initializer in graph.initializer:
-                initializer.name = own.get(initializer.name, initializer.name)
+                initializer.name = renamed.get(initializer.name, initializer.name)
             for node in graph.node:
-                rename_reads(node, own)
-        graph.node.append(onnx.helper.make_node("Identity", [inside], [value.name], value.name))
+                rename_reads(node, renamed)
+        graph.node.append(onnx.helper.make_node("Identity", [inner], [value.name], value.name))
 
 
-def open_maps(model: onnx.ModelProto) -> None:
-    """Give the tensor of scores where scikit-learn's converter gives a list of dictionaries made of it."""
+def unwrap_zipmaps(model: onnx.ModelProto) -> None:
+    """Replace ZipMap, with which scikit-learn's converter makes dictionaries of the scores, by the tensor of scores."""
     import onnx
 
     graph = model.graph
-    made = {name: node for node in graph.node for name in node.output}
+    producers = {name: node for node in graph.node for name in node.output}
     for value in graph.output:
-        node = made.get(value.name)
+        node = producers.get(value.name)
         if node is not None and node.op_type == "ZipMap":
             node.CopyFrom(onnx.helper.make_node("Identity", list(node.input), list(node.output), node.name))
             value.type.CopyFrom(onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, [None, None]))
 
 
 def free_dims(model: onnx.ModelProto) -> None:
-    """Make dimensions free that an exporter wrote as -1 or 0, as ONNX Runtime takes them."""
+    """Free the dimensions that an exporter wrote as -1 or 0, as ONNX Runtime does."""
     for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
         for dim in value.type.tensor_type.shape.dim:
             if dim.HasField("dim_value") and dim.dim_value < 1:
                 dim.ClearField("dim_value")
 
 
-def plain_biases(model: onnx.ModelProto) -> None:
-    """Give each Gemm a bias of one number for each output, as quantizers read it, or an Add behind it.
+def flatten_biases(model: onnx.ModelProto) -> None:
+    """Give each Gemm a bias with one number per output, as quantizers expect, or move the bias to an Add after it.
 
-    A MatMul with an Add becomes a Gemm, whose stored bias may have the shape (1, N), or one for each row, (M, 1).
+    A MatMul with an Add becomes a Gemm, whose stored bias may have the shape (1, N), or (M, 1), one for each row.
     """
     import onnx
 
@@ -172,17 +172,17 @@ def plain_biases(model: onnx.ModelProto) -> None:
         nodes.append(node)
         if node.op_type != "Gemm" or len(node.input) < 3 or node.input[2] not in stored or node.input[1] not in stored:
             continue
-        given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-        count = stored[node.input[1]].dims[0 if given.get("transB") else 1]
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        count = stored[node.input[1]].dims[0 if attributes.get("transB") else 1]
         bias = onnx.numpy_helper.to_array(stored[node.input[2]])
         if bias.shape == (count,):
             continue
-        name = f"{node.output[0]}.bias"  # its own: another node may read the old one
+        name = f"{node.output[0]}.bias"  # a new tensor: another node may read the old one
         if bias.size in (1, count) and bias.shape[:-1] in ((), (1,)):
             bias = np.broadcast_to(bias.reshape(-1), count).copy()
             node.input[2] = name
         else:
-            bias = bias * np.float32(given.get("beta", 1))
+            bias = bias * np.float32(attributes.get("beta", 1))
             product, sink = f"{node.output[0]}.product", node.output[0]
             del node.input[2]
             node.output[0] = product
@@ -193,7 +193,7 @@ def plain_biases(model: onnx.ModelProto) -> None:
 
 
 def rename_reads(node: onnx.NodeProto, new: Mapping[str, str]) -> None:
-    """Rename what a node reads, its subgraphs included."""
+    """Rename the tensors that a node reads, including those its subgraphs read."""
     node.input[:] = [new.get(name, name) for name in node.input]
     for graph in subgraphs(node):
         for inner in graph.node:
@@ -201,10 +201,10 @@ def rename_reads(node: onnx.NodeProto, new: Mapping[str, str]) -> None:
 
 
 def fix_reshapes(model: onnx.ModelProto) -> None:
-    """Give each Reshape its target as a constant, where converters compute it from the shape of a tensor.
+    """Replace the target of each Reshape by a constant, if converters compute it from the shape of a tensor.
 
-    Shape → Slice → Concat → Reshape is how they keep the batch free; a constant with one -1 does too, and importers and
-    quantizers understand it. tf2onnx folds it itself in some runs and not in others, for the same model.
+    They write Shape → Slice → Concat → Reshape to keep the batch free; a constant with one -1 does too, and importers
+    and quantizers understand it. For the same model, tf2onnx folds this itself in some runs and not in others.
     """
     import onnx
 
@@ -230,7 +230,7 @@ def fix_reshapes(model: onnx.ModelProto) -> None:
 
 
 def pool_means(model: onnx.ModelProto) -> None:
-    """Make a mean over all places of a picture the pooling that it is: quantizers know that one as an operator."""
+    """Replace a mean over height and width by GlobalAveragePool, which quantizers know as an operator."""
     import onnx
 
     inferred = onnx.shape_inference.infer_shapes(model)
@@ -245,23 +245,23 @@ def pool_means(model: onnx.ModelProto) -> None:
         nodes.append(node)
         if node.op_type != "ReduceMean" or ranks.get(node.input[0]) != 4:
             continue
-        given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-        axes = given.get("axes", ())
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        axes = attributes.get("axes", ())
         if len(node.input) > 1:
             axes = onnx.numpy_helper.to_array(stored[node.input[1]]).tolist() if node.input[1] in stored else ()
         if sorted(axis % 4 for axis in axes) != [2, 3]:
             continue
-        keeps = given.get("keepdims", 1)
-        pooled = node.output[0] if keeps else f"{node.output[0]}.pooled"
+        keepdims = attributes.get("keepdims", 1)
+        pooled = node.output[0] if keepdims else f"{node.output[0]}.pooled"
         nodes[-1] = onnx.helper.make_node("GlobalAveragePool", [node.input[0]], [pooled], node.name)
-        if not keeps:
+        if not keepdims:
             nodes.append(onnx.helper.make_node("Flatten", [pooled], node.output[:1], f"{node.name}/Flatten"))
     del model.graph.node[:]
     model.graph.node.extend(nodes)
 
 
 def _drop_allowzero(node: onnx.NodeProto, target: onnx.TensorProto) -> None:
-    """Drop what says how a zero is meant, where there is none: not every importer knows the word."""
+    """Drop the attribute `allowzero` if the target has no zero: not every importer knows it."""
     import onnx
 
     if 0 not in onnx.numpy_helper.to_array(target):
@@ -271,9 +271,9 @@ def _drop_allowzero(node: onnx.NodeProto, target: onnx.TensorProto) -> None:
 
 
 def drop_dead(model: onnx.ModelProto) -> None:
-    """Remove nodes whose results nobody reads, which ONNX Runtime keeps, and the weights that only they read.
+    """Remove nodes whose outputs nothing reads, which ONNX Runtime keeps, and the weights that only they read.
 
-    Weights are put in the order in which they are read, so that the same model gives the same file.
+    Sort weights in the order in which they are read, so that the same model gives the same file.
     """
     graph = model.graph
     read = {value.name for value in graph.output}
@@ -291,7 +291,7 @@ def drop_dead(model: onnx.ModelProto) -> None:
 
 
 def reads(node: onnx.NodeProto) -> set[str]:
-    """The tensors that a node reads, its subgraphs (of If, Loop) included."""
+    """Return the tensors that a node reads, including those that its subgraphs (of If, Loop) read."""
     names = set(node.input)
     for graph in subgraphs(node):
         for inner in graph.node:
@@ -301,5 +301,5 @@ def reads(node: onnx.NodeProto) -> set[str]:
 
 
 def subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
-    """The graphs inside a node, of If and Loop."""
+    """Return the subgraphs of a node, as If and Loop have them."""
     return [g for a in node.attribute for g in (*a.graphs, *([a.g] if a.HasField("g") else []))]

@@ -1,4 +1,4 @@
-"""The float types of an ONNX graph, changed for others."""
+"""Change the float types of an ONNX graph."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def to_float32(model: onnx.ModelProto) -> None:
-    """Make all that is another float float32: weights, constants, casts, inputs and outputs."""
+    """Convert every other float type to float32: weights, constants, casts, inputs and outputs."""
     from onnx import TensorProto
 
     for other in (TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE):
@@ -20,12 +20,12 @@ def to_float32(model: onnx.ModelProto) -> None:
 
 
 def widen(model: onnx.ModelProto, narrow: int, wide: int) -> None:
-    """Make all that is of one float type another: weights, constants, casts, inputs and outputs.
+    """Convert one float type to another everywhere: weights, constants, casts, inputs and outputs.
 
     Args:
-        model: the model; it is changed.
+        model: the model; modified in place.
         narrow: the element type to replace, of `onnx.TensorProto`.
-        wide: the one to put in its place.
+        wide: the element type to replace it by.
     """
     _widen_graph(model.graph, narrow, wide)
     for function in model.functions:

@@ -1,4 +1,4 @@
-"""Nodes that take the place of a fused one, as they are written."""
+"""Build the standard nodes that replace a fused node."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 _ACTIVATIONS = ("Relu", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid", "Clip")
 
 
-class Kept(Exception):  # noqa: N818 - no error: the node is left as it is
-    """A form of an operator that has no simple equivalent."""
+class KeepNode(Exception):  # noqa: N818 - not an error: the node stays as it is
+    """Raised for a form of an operator that has no simple equivalent."""
 
 
-class Writing:
-    """What a fused node becomes: standard nodes; the last one gives its first output.
+class Expansion:
+    """The standard nodes that replace a fused node; the last one computes its first output.
 
     Args:
         node: the fused node.
-        opset: version of the standard operators.
+        opset: the version of the standard operators.
         stored: the stored tensors, by name.
-        ranks: numbers of axes of other tensors, where they are known.
+        ranks: the number of axes of other tensors, if known, by name.
     """
 
     def __init__(
@@ -40,36 +40,36 @@ class Writing:
         self.initializers: list[onnx.TensorProto] = []
         self._stored = stored
 
-    def input(self, place: int) -> str:
-        """The name of an input; empty where it is left out."""
-        return self.node.input[place] if place < len(self.node.input) else ""
+    def input(self, index: int) -> str:
+        """Return the name of an input; empty if it is omitted."""
+        return self.node.input[index] if index < len(self.node.input) else ""
 
     def inputs(self) -> list[str]:
-        """All names of inputs."""
+        """Return the names of all inputs."""
         return list(self.node.input)
 
     def keep_if(self, condition: bool) -> None:
-        """Leave the node as it is.
+        """Keep the fused node if a condition holds.
 
         Raises:
-            Kept: the condition holds.
+            KeepNode: the condition holds.
         """
         if condition:
-            raise Kept
+            raise KeepNode
 
-    def alone(self, *places: int) -> None:
-        """Leave the node as it is where it gives more than its first output, and these."""
-        self.keep_if(any(name and place not in (0, *places) for place, name in enumerate(self.node.output)))
+    def keep_if_outputs_beyond(self, *indices: int) -> None:
+        """Keep the fused node if it has outputs other than the first one and these."""
+        self.keep_if(any(name and index not in (0, *indices) for index, name in enumerate(self.node.output)))
 
     def array(self, name: str) -> np.ndarray:
-        """A stored tensor."""
+        """Return a stored tensor; keep the fused node if the tensor is computed."""
         import onnx
 
         self.keep_if(name not in self._stored)
         return onnx.numpy_helper.to_array(self._stored[name])
 
     def constant(self, values: Any, dtype: type = np.float32) -> str:
-        """A new stored tensor."""
+        """Add a stored tensor; return its name."""
         import onnx
 
         name = f"{self.node.output[0]}.stored{len(self.initializers)}"
@@ -77,51 +77,51 @@ class Writing:
         return name
 
     def add(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        """Add a node; returns the name of its output."""
+        """Add a node; return the name of its output."""
         import onnx
 
-        main = not self.nodes and self.node.op_type.endswith(operator)
-        name = self.node.name if main else f"{self.node.name or self.node.output[0]}/{operator}{len(self.nodes)}"
-        made = output or f"{self.node.output[0]}.{operator}{len(self.nodes)}"
-        self.nodes.append(onnx.helper.make_node(operator, list(inputs), [made], name, **attributes))
-        return made
+        is_main = not self.nodes and self.node.op_type.endswith(operator)
+        name = self.node.name if is_main else f"{self.node.name or self.node.output[0]}/{operator}{len(self.nodes)}"
+        result = output or f"{self.node.output[0]}.{operator}{len(self.nodes)}"
+        self.nodes.append(onnx.helper.make_node(operator, list(inputs), [result], name, **attributes))
+        return result
 
-    def activation(self, x: str, name: str, parameters: list[float]) -> None:
-        """Add an activation function by the name that an attribute has for it."""
+    def add_activation(self, x: str, name: str, parameters: list[float]) -> None:
+        """Add an activation function, by the name that attributes use for it."""
         self.keep_if(name not in _ACTIVATIONS)
         if name == "Clip":
             self.add(name, x, *map(self.constant, parameters))
         elif name in ("LeakyRelu", "HardSigmoid"):
-            named: dict[str, Any] = dict(zip(("alpha", "beta"), parameters, strict=False))
-            self.add(name, x, **named)
+            options: dict[str, Any] = dict(zip(("alpha", "beta"), parameters, strict=False))
+            self.add(name, x, **options)
         else:
             self.add(name, x)
 
-    def mean(self, x: str) -> str:
-        """The mean over the last axis, which stays."""
+    def add_mean(self, x: str) -> str:
+        """Add a mean over the last axis, which stays with size 1; return the name of its output."""
         if self.opset >= 18:
             return self.add("ReduceMean", x, self.constant([-1], np.int64))
         return self.add("ReduceMean", x, axes=[-1])
 
-    def normalized(self, x: str, scale: str, bias: str, epsilon: float) -> None:
-        """Layer normalization over the last axis."""
+    def add_layer_norm(self, x: str, scale: str, bias: str, epsilon: float) -> None:
+        """Add a layer normalization over the last axis."""
         if self.opset >= 17:
             self.add("LayerNormalization", *filter(None, (x, scale, bias)), axis=-1, epsilon=epsilon)
             return
-        centred = self.add("Sub", x, self.mean(x))
-        variance = self.mean(self.add("Mul", centred, centred))
+        centred = self.add("Sub", x, self.add_mean(x))
+        variance = self.add_mean(self.add("Mul", centred, centred))
         deviation = self.add("Sqrt", self.add("Add", variance, self.constant(epsilon)))
-        scaled = self.add("Mul", self.add("Div", centred, deviation), scale)
+        product = self.add("Mul", self.add("Div", centred, deviation), scale)
         if bias:
-            self.add("Add", scaled, bias)
+            self.add("Add", product, bias)
 
-    def scaled(self, x: str, scale: str, epsilon: float) -> None:
-        """Root mean square normalization over the last axis."""
-        square = self.mean(self.add("Mul", x, x))
+    def add_rms_norm(self, x: str, scale: str, epsilon: float) -> None:
+        """Add a root mean square normalization over the last axis."""
+        square = self.add_mean(self.add("Mul", x, x))
         root = self.add("Sqrt", self.add("Add", square, self.constant(epsilon)))
         self.add("Mul", self.add("Div", x, root), scale)
 
 
-def word(value: Any) -> str:
-    """An attribute that is a word, as ONNX has it in bytes or as a string."""
+def text(value: Any) -> str:
+    """Return a text attribute as a string: ONNX stores it as bytes."""
     return value.decode() if isinstance(value, bytes) else str(value)

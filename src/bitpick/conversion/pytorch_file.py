@@ -1,4 +1,4 @@
-"""PyTorch models that engines start from: the user's own exported program, or the module of the importer."""
+"""Open the PyTorch models that engines start from: the user's exported program, or the imported module."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def load(path: Path) -> torch.nn.Module:
-    """The module in a file. Both kinds hold pickles: open only files that this run made."""
+    """Load a module. Both kinds of file hold pickles: load only files that this run made."""
     if path.suffix != Format.EXPORTED.suffix:
         return pytorch_from_onnx.load(path)
     program = exported_program.load(path)
@@ -27,7 +27,7 @@ def _is_exported(module: torch.nn.Module) -> bool:
 
 
 def fixed_batch(module: torch.nn.Module) -> int | None:
-    """The batch size that the module was made for; None where any will do."""
+    """Return the batch size that the module was made for; None if it accepts any."""
     if not _is_exported(module):
         return pytorch_from_onnx.fixed_batch(module)
     size: int | None = getattr(module, "meta", {})["batch"]
@@ -35,26 +35,26 @@ def fixed_batch(module: torch.nn.Module) -> int | None:
 
 
 def layers(module: torch.nn.Module) -> list[str]:
-    """The names of the modules inside a module that have none inside them."""
+    """Return the names of the innermost modules."""
     if _is_exported(module):
-        return list(dict(_called(module)))
+        return list(dict(_traced_modules(module)))
     return pytorch_from_onnx.layers(module)
 
 
-def computing(module: torch.nn.Module) -> list[tuple[str, str]]:
-    """The names of those of them that compute, each with its type: not what passes numbers on, or is fused."""
+def computing_layers(module: torch.nn.Module) -> list[tuple[str, str]]:
+    """Return name and type of the innermost modules that compute: not those that only pass values on, or are fused."""
     if _is_exported(module):
-        return [(name, kind) for name, kind in _called(module) if not kind.endswith(pytorch_from_onnx.PASSING)]
-    return pytorch_from_onnx.computing(module)
+        return [(name, kind) for name, kind in _traced_modules(module) if not kind.endswith(pytorch_from_onnx.PASSING)]
+    return pytorch_from_onnx.computing_layers(module)
 
 
-def _called(module: Any) -> list[tuple[str, str]]:
-    """The user's innermost modules that a program has operators of, each with its type."""
+def _traced_modules(module: Any) -> list[tuple[str, str]]:
+    """Return name and type of the user's innermost modules that a program has operators of."""
     modules = dict(module.named_modules()).keys() - {""}
-    found: dict[str, str] = {}
+    kinds: dict[str, str] = {}
     for node in module.graph.nodes:
         stack = list((node.meta.get("nn_module_stack") or {}).values())
         if node.op == "call_function" and stack and stack[-1][0] in modules:
             path, kind = stack[-1]
-            found.setdefault(path, str(kind if isinstance(kind, str) else kind.__name__).rpartition(".")[2])
-    return list(found.items())
+            kinds.setdefault(path, str(kind if isinstance(kind, str) else kind.__name__).rpartition(".")[2])
+    return list(kinds.items())

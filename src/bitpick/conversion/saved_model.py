@@ -1,4 +1,4 @@
-"""TensorFlow SavedModels: opening them, what they take and give."""
+"""Open TensorFlow SavedModels; read their inputs and outputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bitpick.conversion.keras_file import use_tensorflow
 from bitpick.errors import ModelError
 from bitpick.library_errors import telling_line
 
-_USUAL = "serving_default"
+_DEFAULT_SIGNATURE = "serving_default"
 _WRITING = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp", "ResourceScatterUpdate")
 
 
@@ -25,11 +25,11 @@ class SavedModel:
     """An open SavedModel.
 
     Attributes:
-        call: the function of its signature: inputs to a list of outputs, both in the order of their names.
+        call: the function of its signature, from inputs to a list of outputs, both in the order of their names.
         specs: a `tf.TensorSpec` for each input.
-        stored: its weights, a `tf.Variable` each, or a `tf.Tensor` for a constant that its function captured.
-        loaded: what holds them; it must outlive `call`.
-        copy: the folder that it was opened from, where that is a copy; files of it may be read later.
+        stored: the weights: a `tf.Variable` each, or a `tf.Tensor` for a constant that the function captured.
+        loaded: the object that holds the weights; it must outlive `call`.
+        copy: the temporary folder that it was opened from, if any; its files may be read later.
         signed: whether it has a signature.
     """
 
@@ -42,36 +42,36 @@ class SavedModel:
 
     @property
     def fixed_batch(self) -> int | None:
-        """The batch size that the model was saved for; None where any will do."""
+        """The batch size that the model was saved for; None if it accepts any."""
         sizes = [spec.shape[0] for spec in self.specs if spec.shape.rank]
         return next((int(size) for size in sizes if size is not None), None)
 
     @property
     def weights(self) -> int:
-        """The number of its weights."""
+        """The number of weights."""
         return sum(math.prod(each.shape) for each in self.stored)
 
 
 def numbered(call: Callable[..., list[Any]], specs: Iterable[Any]) -> Any:
-    """A function as a concrete one with numbered names: converters sort names, and the order is to stay."""
+    """Return a concrete function with numbered names: converters sort by name, and this keeps the order."""
     import tensorflow as tf
 
-    named = tf.function(lambda *inputs: {f"output_{i}": y for i, y in enumerate(call(*inputs))}, autograph=False)
-    return named.get_concrete_function(*(tf.TensorSpec(s.shape, s.dtype, f"input_{i}") for i, s in enumerate(specs)))
+    function = tf.function(lambda *inputs: {f"output_{i}": y for i, y in enumerate(call(*inputs))}, autograph=False)
+    return function.get_concrete_function(*(tf.TensorSpec(s.shape, s.dtype, f"input_{i}") for i, s in enumerate(specs)))
 
 
-def as_litert(call: Callable[..., list[Any]], specs: Sequence[Any], keeper: Any) -> bytes:
-    """The LiteRT form of a function: for any batch, or for one sample if a loop in it must know the size of its state.
+def as_litert(call: Callable[..., list[Any]], specs: Sequence[Any], holder: Any) -> bytes:
+    """Convert a function to LiteRT: for any batch, or for one sample if a loop in it needs a fixed size of its state.
 
     Args:
-        call: the function, of inputs to a list of outputs.
+        call: the function, from inputs to a list of outputs.
         specs: a `tf.TensorSpec` for each input.
-        keeper: what holds its weights.
+        holder: the object that holds the weights.
     """
     import tensorflow as tf
 
-    def converted(own: Sequence[Any]) -> bytes:
-        content: bytes = tf.lite.TFLiteConverter.from_concrete_functions([numbered(call, own)], keeper).convert()
+    def converted(call_specs: Sequence[Any]) -> bytes:
+        content: bytes = tf.lite.TFLiteConverter.from_concrete_functions([numbered(call, call_specs)], holder).convert()
         return content
 
     try:
@@ -83,18 +83,20 @@ def as_litert(call: Callable[..., list[Any]], specs: Sequence[Any], keeper: Any)
 
 
 def sized(specs: Sequence[Any], shapes: Sequence[Sequence[int]] | None) -> list[Any]:
-    """Specs of inputs with the axes that are free beside the batch fixed.
+    """Return the specs of inputs with all free axes but the batch fixed.
 
     Args:
         specs: a `tf.TensorSpec` for each input.
-        shapes: of one sample of each input, without the batch axis; None leaves them free.
+        shapes: the shape of one sample of each input, without the batch axis; None leaves the axes free.
     """
     import tensorflow as tf
 
     def fixed(spec: Any, shape: Sequence[int]) -> Any:
         if spec.shape.rank is None:
             return tf.TensorSpec([None, *shape], spec.dtype, spec.name)
-        sizes = [own if own is not None else size for own, size in zip(spec.shape[1:], shape, strict=True)]
+        sizes = [
+            declared if declared is not None else size for declared, size in zip(spec.shape[1:], shape, strict=True)
+        ]
         return tf.TensorSpec([*spec.shape[:1], *sizes], spec.dtype, spec.name)
 
     if shapes is None:
@@ -103,16 +105,16 @@ def sized(specs: Sequence[Any], shapes: Sequence[Sequence[int]] | None) -> list[
 
 
 def load(path: Path, float32: bool = True) -> SavedModel:
-    """Open a SavedModel, by the signature `serving_default` or the only one it has; without one, by its own call.
+    """Open a SavedModel by the signature `serving_default` or its only signature; without one, by the model's call.
 
     A TensorFlow graph can read and write files: open only models that the user trusts.
 
     Args:
         path: the folder.
-        float32: whether half precision is read as float32, where the weights are float32.
+        float32: whether to read half precision as float32, if the weights are float32.
 
     Raises:
-        ModelError: TensorFlow cannot read it, or it has neither, or it keeps a state.
+        ModelError: TensorFlow cannot read it, it has no such signature or call, or it keeps a state.
     """
     use_tensorflow()
     import tensorflow as tf
@@ -133,16 +135,16 @@ def load(path: Path, float32: bool = True) -> SavedModel:
             if incomplete
             else "save it again where it was made, with model.export('folder') or tf.saved_model.save",
         ) from error
-    found = dict(loaded.signatures)
-    if not found and (own := _own_call(loaded)) is not None:
-        return SavedModel(*own, loaded, copy, signed=False)
-    if _USUAL not in found and len(found) != 1:
+    signatures = dict(loaded.signatures)
+    if not signatures and (parts := _model_call(loaded)) is not None:
+        return SavedModel(*parts, loaded, copy, signed=False)
+    if _DEFAULT_SIGNATURE not in signatures and len(signatures) != 1:
         raise ModelError(
-            f"the SavedModel {path} has the signatures {', '.join(sorted(found)) or 'none'}",
-            expected=f"{_USUAL}, or one alone",
+            f"the SavedModel {path} has the signatures {', '.join(sorted(signatures)) or 'none'}",
+            expected=f"{_DEFAULT_SIGNATURE}, or one alone",
             fix="save it with model.export('folder'), or with signatures= given to tf.saved_model.save",
         )
-    function = found.get(_USUAL) or next(iter(found.values()))
+    function = signatures.get(_DEFAULT_SIGNATURE) or next(iter(signatures.values()))
     _refuse_states(path, function)
     specs = function.structured_input_signature[1]
     names, outputs = _ordered(specs), _ordered(function.structured_outputs)
@@ -155,23 +157,23 @@ def load(path: Path, float32: bool = True) -> SavedModel:
 
 
 def _refuse_states(path: Path, function: Any) -> None:
-    """Refuse a function that writes to a variable: its answer depends on the calls before."""
+    """Refuse a function that writes to a variable: its outputs depend on earlier calls."""
     graph = function.graph.as_graph_def()
     nodes = [*graph.node, *(node for inner in graph.library.function for node in inner.node_def)]
-    if written := sorted({node.op for node in nodes if node.op in _WRITING}):
+    if writing := sorted({node.op for node in nodes if node.op in _WRITING}):
         raise ModelError(
-            f"the SavedModel {path} keeps a state from one call to the next ({', '.join(written)})",
+            f"the SavedModel {path} keeps a state from one call to the next ({', '.join(writing)})",
             expected="a model whose answer depends on its inputs alone",
             fix="make the states inputs and outputs of its signature; of a Keras model leave out stateful=True",
         )
 
 
 def write(path: Path, out: Path) -> None:
-    """Write a SavedModel as TensorFlow opens it without bitpick: a copy, without slot variables, with a signature.
+    """Write a copy of a SavedModel that TensorFlow opens without bitpick: no slot variables, and with a signature.
 
     Args:
         path: the folder.
-        out: the folder to make.
+        out: the folder to create.
     """
     model = load(path)
     if not model.signed:
@@ -184,43 +186,42 @@ def write(path: Path, out: Path) -> None:
         shutil.copytree(path, out)
 
 
-def _own_call(loaded: Any) -> tuple[Callable[..., list[Any]], list[Any], list[Any]] | None:
-    """What a model without signatures is called by: function, specs and weights, as in `SavedModel`.
+def _model_call(loaded: Any) -> tuple[Callable[..., list[Any]], list[Any], list[Any]] | None:
+    """Return function, specs and weights, as in `SavedModel`, for the call of a model without signatures.
 
-    None where there is no such function, or more than one.
-
-    What it was traced with for training does not count, and a free batch counts before a fixed one.
+    None if it has no such function, or more than one. Functions traced for training do not count, and those with a free
+    batch take precedence.
     """
     import tensorflow as tf
 
-    found = []
+    functions = []
     for function in getattr(loaded.__call__, "concrete_functions", ()) if callable(loaded) else ():
         structure = function.structured_input_signature
         leaves = tf.nest.flatten(structure)
         specs = [leaf for leaf in leaves if isinstance(leaf, tf.TensorSpec)]
         if specs and not any(leaf is True for leaf in leaves):
-            found.append((function, structure, leaves, specs))
-    free = [each for each in found if all(s.shape.rank and s.shape[0] is None for s in each[3])]
-    if len(chosen := free or found) != 1:
+            functions.append((function, structure, leaves, specs))
+    free = [each for each in functions if all(s.shape.rank and s.shape[0] is None for s in each[3])]
+    if len(chosen := free or functions) != 1:
         return None
     function, structure, leaves, specs = chosen[0]
-    named = [tf.TensorSpec(s.shape, s.dtype, s.name or f"input_{i}") for i, s in enumerate(specs)]
+    named_specs = [tf.TensorSpec(s.shape, s.dtype, s.name or f"input_{i}") for i, s in enumerate(specs)]
 
     def call(*inputs: Any) -> list[Any]:
         tensors = iter(inputs)
-        given = [next(tensors) if isinstance(leaf, tf.TensorSpec) else leaf for leaf in leaves]
-        args, kwargs = tf.nest.pack_sequence_as(structure, given)
+        arguments = [next(tensors) if isinstance(leaf, tf.TensorSpec) else leaf for leaf in leaves]
+        args, kwargs = tf.nest.pack_sequence_as(structure, arguments)
         return list(tf.nest.flatten(function(*args, **kwargs)))
 
-    return call, named, _stored(function)
+    return call, named_specs, _stored(function)
 
 
 def _stored(function: Any) -> list[Any]:
-    """The numbers that a function reads and is not given: variables, and constants that it captured."""
+    """Return the weights of a function: its variables, and the float constants that it captured."""
     constants = [each for each in function.captured_inputs if each.dtype.is_floating]
     return [*function.variables, *constants]
 
 
 def _ordered(names: Iterable[str]) -> list[str]:
-    """Names in the order of the alphabet, and of the numbers in them: a signature has names and no order."""
+    """Sort names by letters and by the numbers in them: a signature has names but no order."""
     return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])

@@ -1,7 +1,7 @@
-"""SavedModels that are opened from a copy: without an optimizer's slot variables, and in float32.
+"""Copy SavedModels without the optimizer's slot variables, and in float32, so that TensorFlow can open them.
 
-Every model that Keras 2 saved as a folder after it was compiled and trained has slot variables, and TensorFlow without
-Keras 2 cannot open it. One that was trained in mixed precision has float32 weights and computes in half precision.
+Every model that Keras 2 compiled, trained and saved as a folder has slot variables; TensorFlow without Keras 2 cannot
+open it. A model trained in mixed precision has float32 weights and computes in half precision.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ _FILE = "saved_model.pb"
 
 
 def needed(path: Path) -> bool:
-    """Whether the SavedModel in a folder has slot variables, or computes in half precision with float32 weights."""
-    model = _parsed(path)
+    """Return whether a SavedModel has slot variables, or computes in half precision with float32 weights."""
+    model = _parse(path)
     return bool(list(_slots(model))) or _is_mixed(model)
 
 
 def is_mixed(path: Path) -> bool:
-    """Whether it computes in half precision with float32 weights."""
-    return _is_mixed(_parsed(path))
+    """Return whether a SavedModel computes in half precision with float32 weights."""
+    return _is_mixed(_parse(path))
 
 
 def write(path: Path, out: Path, float32: bool = True) -> None:
-    """Write a SavedModel without slot variables, which matter in training alone, and in float32.
+    """Write a SavedModel without slot variables, which matter only in training, and in float32.
 
     Args:
-        path: its folder.
-        out: another folder that exists.
-        float32: whether half precision becomes float32, where the weights are.
+        path: the folder of the SavedModel.
+        out: another folder, which must exist.
+        float32: whether half precision becomes float32, if the weights are float32.
     """
-    model = _parsed(path)
+    model = _parse(path)
     for node in _slots(model):
         del node.slot_variables[:]
     if float32 and _is_mixed(model):
-        for part in _typed(model):
+        for part in _typed_parts(model):
             _widen(part)
     shutil.copytree(path, out, dirs_exist_ok=True)
-    written = out / _FILE
-    written.chmod(0o600)
-    written.write_bytes(model.SerializeToString())
+    target = out / _FILE
+    target.chmod(0o600)
+    target.write_bytes(model.SerializeToString())
 
 
-def _parsed(path: Path) -> Any:
+def _parse(path: Path) -> Any:
     from tensorflow.core.protobuf import saved_model_pb2
 
     model = saved_model_pb2.SavedModel()
@@ -54,13 +54,13 @@ def _parsed(path: Path) -> Any:
 
 
 def _slots(model: Any) -> Iterator[Any]:
-    """The objects with slot variables."""
+    """Yield the objects with slot variables."""
     for graph in model.meta_graphs:
         yield from (node for node in graph.object_graph_def.nodes if node.slot_variables)
 
 
-def _typed(model: Any) -> Iterator[Any]:
-    """The parts of a model that name the types of tensors."""
+def _typed_parts(model: Any) -> Iterator[Any]:
+    """Yield the parts of a model that name the dtypes of tensors."""
     for graph in model.meta_graphs:
         yield graph.graph_def
         yield graph.object_graph_def
@@ -78,7 +78,7 @@ def _is_mixed(model: Any) -> bool:
 
 
 def _nodes(model: Any) -> Iterator[Any]:
-    """The nodes of all graphs and functions."""
+    """Yield the nodes of all graphs and functions."""
     for graph in model.meta_graphs:
         yield from graph.graph_def.node
         for function in graph.graph_def.library.function:
@@ -92,7 +92,7 @@ def _halves() -> set[int]:
 
 
 def _widen(message: Any) -> None:
-    """Replace half precision by float32 wherever a message, or one inside it, names a type of tensors."""
+    """Replace half precision by float32 wherever a message, or one inside it, names a dtype of tensors."""
     from tensorflow.core.framework import tensor_pb2, types_pb2
 
     halves = _halves()
@@ -109,12 +109,12 @@ def _widen(message: Any) -> None:
             else:
                 value[:] = [types_pb2.DT_FLOAT if each in halves else each for each in value]
         elif field.message_type is not None:
-            for inner in _inside(field, value):
+            for inner in _inner_messages(field, value):
                 _widen(inner)
 
 
-def _inside(field: Any, value: Any) -> list[Any]:
-    """The messages that are the value of a field: one, several, or those of a map."""
+def _inner_messages(field: Any, value: Any) -> list[Any]:
+    """Return the messages in the value of a field: one, several, or those of a map."""
     if field.message_type.GetOptions().map_entry:
-        return [each for each in value.values() if hasattr(each, "ListFields")]
+        return [item for item in value.values() if hasattr(item, "ListFields")]
     return [value] if hasattr(value, "ListFields") else list(value)

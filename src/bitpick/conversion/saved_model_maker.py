@@ -1,4 +1,4 @@
-"""Keras models that need the user's own code → a SavedModel, which needs none."""
+"""Keras models that need the user's code → a SavedModel, which needs none."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ from typing import Any
 import numpy as np
 
 from bitpick.conversion import keras_file, keras_precision, saved_model, training_mode, verify
-from bitpick.conversion.made import Made
+from bitpick.conversion.made import MakerResult
 from bitpick.errors import ModelError
 from bitpick.library_errors import telling_line
 from bitpick.models import user_code
 
 
-def make(out: str, source: str, builder: str | None) -> Made:
-    """Write the SavedModel of a Keras model that the user trusts; it is run on random inputs beside the original.
+def make(out: str, source: str, builder: str | None) -> MakerResult:
+    """Write the SavedModel of a Keras model that the user trusts, and check it against the original on random inputs.
 
     Args:
         out: the folder to write.
-        source: the Keras file: a whole model, or the weights for what the builder returns.
+        source: the Keras file: a whole model, or the weights for the model that the builder returns.
         builder: `module:function` that returns the model; None for a whole model.
 
     Raises:
-        ModelError: it cannot be opened or run.
+        ModelError: the model cannot be opened or run.
         ConversionError: the SavedModel computes something else.
     """
     keras_file.use_tensorflow()
     import tensorflow as tf
 
     if builder is None:
-        model, notes = _whole(source), keras_precision.note(Path(source))
+        model, notes = _load_model(source), keras_precision.file_notes(Path(source))
     else:
-        model = _built(source, builder)
-        notes = keras_precision.told(keras_precision.set_float32(model))
+        model = _build_model(source, builder)
+        notes = keras_precision.notes(keras_precision.set_float32(model))
     training_mode.refuse(source, training_mode.of_keras(model), keras_file.EVALUATE)
     batch = keras_file.random_inputs(model.inputs)
     try:
         call = keras_file.flat(model)
         expected = call(*batch)
         holder = tf.Module()
-        holder.model = model  # what holds the variables is saved with the function
+        holder.model = model  # the owner of the variables must be saved with the function
         tf.saved_model.save(holder, out, signatures=saved_model.numbered(call, keras_file.specs(model)))
-        found = saved_model.load(Path(out)).call(*batch)
+        actual = saved_model.load(Path(out)).call(*batch)
     except ModelError:
         raise
     except Exception as error:
@@ -50,12 +50,12 @@ def make(out: str, source: str, builder: str | None) -> Made:
             f"Keras cannot run or export {source}: {telling_line(error)}",
             fix="export it with model.export('folder') where it was made, and give the folder",
         ) from error
-    reference, outputs = (tuple(np.asarray(each) for each in side) for side in (expected, found))
+    reference, outputs = (tuple(np.asarray(each) for each in side) for side in (expected, actual))
     verify.check(reference, outputs, f"exporting {source}")
-    return Made(notes=tuple(notes))
+    return MakerResult(notes=tuple(notes))
 
 
-def _whole(source: str) -> Any:
+def _load_model(source: str) -> Any:
     import keras
 
     try:
@@ -69,7 +69,7 @@ def _whole(source: str) -> Any:
         ) from error
 
 
-def _built(source: str, builder: str) -> Any:
+def _build_model(source: str, builder: str) -> Any:
     import keras
 
     model = user_code.call(builder)

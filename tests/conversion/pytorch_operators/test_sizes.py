@@ -31,7 +31,7 @@ def test_what_is_no_multiple_of_the_batch_is_not_computed(text):
 
 def folded(operator, *inputs, **attributes):
     node = helper.make_node(operator, [f"x{i}" for i in range(len(inputs))], ["y"], **attributes)
-    found = module.folded(node, [module.packed(each) for each in inputs], 17)
+    found = module.fold(node, [module.packed(each) for each in inputs], 17)
     return None if found is None else found[0].tolist()
 
 

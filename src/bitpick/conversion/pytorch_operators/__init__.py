@@ -1,1 +1,1 @@
-"""ONNX operators as PyTorch modules: one family a file, each converter found by the operator it is registered for."""
+"""Convert ONNX operators to PyTorch: one family per file, each converter registered for its operators."""

@@ -1,4 +1,4 @@
-"""Activations, softmax among them."""
+"""Activations, including softmax."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @operator("Relu", "Sigmoid", "Tanh", "HardSwish", "Softplus", "Softsign", "Mish")
 def plain(context: Context) -> fx.Node:
-    """The module of that name, such as `nn.ReLU`."""
+    """The module of the same name, such as `nn.ReLU`."""
     from torch import nn
 
     name = {"Relu": "ReLU", "HardSwish": "Hardswish"}.get(context.kind, context.kind)
@@ -38,7 +38,7 @@ def elu(context: Context) -> fx.Node:
 
 @operator("Selu")
 def selu(context: Context) -> fx.Node:
-    """`nn.SELU`, or `nn.ELU` and a factor where the constants are others."""
+    """`nn.SELU`, or `nn.ELU` times a factor for other constants."""
     import torch
     from torch import nn
 
@@ -59,7 +59,7 @@ def gelu(context: Context) -> fx.Node:
 
 @operator("HardSigmoid")
 def hard_sigmoid(context: Context) -> fx.Node:
-    """`nn.Hardsigmoid` where the slope is 1/6, else a scaled and shifted `nn.Hardtanh`."""
+    """`nn.Hardsigmoid` if the slope is 1/6, else a scaled and shifted `nn.Hardtanh`."""
     import torch
     from torch import nn
 
@@ -80,14 +80,14 @@ def thresholded_relu(context: Context) -> fx.Node:
 
 @operator("PRelu")
 def prelu(context: Context) -> fx.Node:
-    """`nn.PReLU` with one slope, or one a channel; `torch.where` for other or computed slopes."""
+    """`nn.PReLU` with one slope, or one per channel; `torch.where` for other or computed slopes."""
     import torch
     from torch import nn
 
     if context.is_stored(1) and context.rank(0) > 1:
         slope = context.stored(1, "slope")
         shape = context.shape(0)
-        # Broadcast from the right, as ONNX does: one slope a channel has all other axes of size 1.
+        # Broadcast from the right, as ONNX does: with one slope per channel, all other axes have size 1.
         aligned = [1] * (len(shape) - slope.ndim) + list(slope.shape)
         if slope.size == 1 or aligned == [shape[1] if axis == 1 else 1 for axis in range(len(shape))]:
             module = nn.PReLU(slope.size)
@@ -99,7 +99,7 @@ def prelu(context: Context) -> fx.Node:
 
 @operator("Clip")
 def clip(context: Context) -> fx.Node:
-    """`nn.ReLU6` or `nn.ReLU` where the bounds are theirs, else `torch.clamp`; bounds may be computed."""
+    """`nn.ReLU6` or `nn.ReLU` if the bounds match, else `torch.clamp`; bounds may be computed."""
     import torch
     from torch import nn
 
@@ -118,7 +118,7 @@ def clip(context: Context) -> fx.Node:
 
 @operator("Softmax", "LogSoftmax")
 def softmax(context: Context) -> fx.Node:
-    """`nn.Softmax` or `nn.LogSoftmax`, along one axis as since opset 13."""
+    """`nn.Softmax` or `nn.LogSoftmax` along one axis, as in opset 13 and later."""
     from torch import nn
 
     module = nn.Softmax if context.kind == "Softmax" else nn.LogSoftmax
@@ -127,12 +127,12 @@ def softmax(context: Context) -> fx.Node:
 
 @operator("Shrink")
 def shrink(context: Context) -> fx.Node:
-    """`nn.Hardshrink` or `nn.Softshrink`, else the sum of both sides with their offsets.
+    """`nn.Hardshrink` or `nn.Softshrink`, else `torch.where` with a shifted input.
 
     Limits: integers.
 
     Raises:
-        OperatorError: the input has integers.
+        OperatorError: the input holds integers.
     """
     import torch
     from torch import nn
@@ -146,5 +146,5 @@ def shrink(context: Context) -> fx.Node:
         return context.module(nn.Softshrink(limit))
     x = context.value(0)
     beyond = context.call(torch.gt, context.call(torch.abs, x), limit)
-    moved = context.call(torch.sub, x, context.call(torch.mul, context.call(torch.sign, x), bias))
-    return context.call(torch.where, beyond, moved, 0.0)
+    shifted = context.call(torch.sub, x, context.call(torch.mul, context.call(torch.sign, x), bias))
+    return context.call(torch.where, beyond, shifted, 0.0)

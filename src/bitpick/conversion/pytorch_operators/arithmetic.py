@@ -1,4 +1,4 @@
-"""Arithmetic, element by element; shapes broadcast."""
+"""Elementwise arithmetic with broadcasting."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @operator("Add", "Sub", "Mul", "Div", "Pow")
 def binary(context: Context) -> fx.Node:
-    """The function of that name: `torch.add`, `torch.sub`, `torch.mul`, `torch.div`, `torch.pow`.
+    """The function of the same name: `torch.add`, `torch.sub`, `torch.mul`, `torch.div`, `torch.pow`.
 
-    Either side may be stored. Integers are divided towards zero.
+    Either operand may be stored. Integer division rounds towards zero.
     """
     import torch
 
@@ -24,8 +24,8 @@ def binary(context: Context) -> fx.Node:
     first, second = context.value(0), context.operand(1)
     if context.kind in ("Add", "Mul") and context.is_stored(0):
         first, second = context.value(1), context.operand(0)  # a number goes second
-    whole = not context.dtype(0).is_floating_point
-    if context.kind == "Div" and whole:
+    integers = not context.dtype(0).is_floating_point
+    if context.kind == "Div" and integers:
         return context.call(torch.div, first, second, rounding_mode="trunc")
     if context.kind == "Pow" and context.dtype(0) != context.dtype(1):
         return context.method("to", context.call(torch.pow, first, context.value(1)), context.dtype(0))
@@ -34,7 +34,7 @@ def binary(context: Context) -> fx.Node:
 
 @operator("Mod")
 def modulo(context: Context) -> fx.Node:
-    """`torch.remainder`, or `torch.fmod` where `fmod` is set."""
+    """`torch.remainder`, or `torch.fmod` if `fmod` is set."""
     import torch
 
     function = torch.fmod if context.attribute("fmod", 0) else torch.remainder
@@ -43,7 +43,7 @@ def modulo(context: Context) -> fx.Node:
 
 @operator("Max", "Min", "Sum", "Mean")
 def variadic(context: Context) -> fx.Node:
-    """`torch.maximum`, `torch.minimum` or `torch.add` from input to input; a mean is divided in the end."""
+    """`torch.maximum`, `torch.minimum` or `torch.add`, input by input; a mean is divided at the end."""
     import torch
 
     function = {"Max": torch.maximum, "Min": torch.minimum}.get(context.kind, torch.add)
@@ -58,7 +58,7 @@ def variadic(context: Context) -> fx.Node:
     "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh",
 )  # fmt: skip
 def unary(context: Context) -> fx.Node:
-    """The function of that name in `torch`."""
+    """The function of the same name in `torch`."""
     import torch
 
     return context.call(getattr(torch, context.kind.lower()), context.value(0))

@@ -1,4 +1,4 @@
-"""Comparisons, logic, and changes of type."""
+"""Comparisons, logic, and casts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FUNCTIONS = {
 
 
 @operator(*_FUNCTIONS)
-def compared(context: Context) -> fx.Node:
+def compare(context: Context) -> fx.Node:
     """`torch.eq`, `torch.gt`, `torch.ge`, `torch.lt`, `torch.le`, `torch.logical_…`, `torch.isnan`."""
     import torch
 
@@ -32,18 +32,18 @@ def compared(context: Context) -> fx.Node:
 def is_inf(context: Context) -> fx.Node:
     """`torch.isinf`, `torch.isposinf` or `torch.isneginf`.
 
-    Limits: neither sign is asked for.
+    Limits: no sign to detect.
 
     Raises:
-        OperatorError: both signs are switched off.
+        OperatorError: both `detect_negative` and `detect_positive` are off.
     """
     import torch
 
-    wanted = context.attribute("detect_negative", 1), context.attribute("detect_positive", 1)
+    signs = context.attribute("detect_negative", 1), context.attribute("detect_positive", 1)
     functions = {(1, 1): torch.isinf, (0, 1): torch.isposinf, (1, 0): torch.isneginf}
-    if wanted not in functions:
+    if signs not in functions:
         raise context.unsupported("neither sign to look for")
-    return context.call(functions[wanted], context.value(0))
+    return context.call(functions[signs], context.value(0))
 
 
 @operator("Where")
@@ -56,12 +56,12 @@ def where(context: Context) -> fx.Node:
 
 @operator("Cast", "CastLike")
 def cast(context: Context) -> fx.Node:
-    """`Tensor.to` another type.
+    """`Tensor.to` another dtype.
 
-    Limits: strings, and types of 8 bits or fewer that are not integers.
+    Limits: strings; 8-bit and smaller types other than integers.
 
     Raises:
-        OperatorError: PyTorch has no such type, or it is an 8-bit float.
+        OperatorError: PyTorch has no such dtype, or it is an 8-bit float.
     """
     import onnx
     import torch

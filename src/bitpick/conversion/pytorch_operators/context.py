@@ -1,4 +1,4 @@
-"""What a converter works with: one ONNX node, and the PyTorch graph that it adds to."""
+"""The context of a converter: one ONNX node, and the PyTorch graph that it adds to."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 class Context:
-    """One ONNX node.
+    """One ONNX node, and the graph that its converter adds to.
 
     Args:
         node: the ONNX node.
         name: its name in the PyTorch graph.
-        opset: version of its operator set.
+        opset: the version of its operator set.
         assembly: the graph under construction.
         values: the `fx.Node` of each ONNX tensor computed so far, by name.
-        known: each tensor that is stored or was computed at import, by name.
-        readers: the nodes that read each tensor, by its name; None stands for the graph's own outputs.
+        constants: each tensor that is stored or was computed at import, by name.
+        readers: the nodes that read each tensor, by its name; None stands for the graph's outputs.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Context:
         opset: int,
         assembly: Assembly,
         values: dict[str, fx.Node],
-        known: Mapping[str, NDArray[Any]],
+        constants: Mapping[str, NDArray[Any]],
         readers: Mapping[str, list[onnx.NodeProto | None]],
     ) -> None:
         import onnx as onnx_library
@@ -53,70 +53,74 @@ class Context:
         self.assembly = assembly
         self.absorbed: onnx.NodeProto | None = None
         self._values = values
-        self._known = known
+        self._constants = constants
         self._readers = readers
 
-    # ---- what the node has ----
+    # ---- properties of the node ----
 
     def attribute(self, name: str, default: Any = None) -> Any:
-        """An attribute, or its default."""
+        """Return an attribute, or its default."""
         value = self.attributes.get(name, default)
         return value.decode() if isinstance(value, bytes) else value
 
     def has(self, index: int) -> bool:
-        """Whether the optional input is there."""
+        """Return whether an optional input is present."""
         return index < len(self.inputs) and bool(self.inputs[index])
 
     def reads(self, index: int) -> bool:
-        """Whether anything reads the output."""
+        """Return whether anything reads an output."""
         return index < len(self.node.output) and bool(self._readers.get(self.node.output[index]))
 
     def is_stored(self, index: int) -> bool:
-        """Whether an input is known without running anything."""
-        return self.has(index) and self.inputs[index] in self._known and not has_batch(self._known[self.inputs[index]])
+        """Return whether an input is constant, and does not depend on the batch size."""
+        return (
+            self.has(index)
+            and self.inputs[index] in self._constants
+            and not has_batch(self._constants[self.inputs[index]])
+        )
 
     def stored(self, index: int, what: str) -> NDArray[Any]:
-        """A stored input, as an array.
+        """Return a stored input as an array.
 
         Raises:
             OperatorError: the input is computed.
         """
         if not self.is_stored(index):
             raise self.unsupported(f"a computed {what}")
-        return self._known[self.inputs[index]]
+        return self._constants[self.inputs[index]]
 
     def integers(self, index: int, what: str) -> list[int]:
-        """A stored input, as a list of integers."""
+        """Return a stored input as a list of integers."""
         return [int(each) for each in self.stored(index, what).reshape(-1)]
 
     def sizes(self, index: int, what: str) -> list[Size]:
-        """An input that has sizes, each a number or a multiple of the batch.
+        """Return an input that holds sizes, each a number or a multiple of the batch.
 
         Raises:
-            OperatorError: they are computed from something else.
+            OperatorError: the sizes are computed from values other than shapes.
         """
         name = self.inputs[index]
-        if name not in self._known:
+        if name not in self._constants:
             raise self.unsupported(f"a computed {what}")
-        return sizes(self._known[name])
+        return sizes(self._constants[name])
 
     def axes(self, index: int = 1) -> list[int] | None:
-        """Axes, counted from the first one: an attribute in older opsets, an input in newer ones."""
+        """Return the axes, made non-negative: an attribute in older opsets, an input in newer ones."""
         axes = self.integers(index, "list of axes") if self.has(index) else self.attribute("axes")
         return [axis % max(self.rank(0), 1) for axis in axes] if axes is not None else None
 
     def axis(self, default: int | None = None) -> int:
-        """The attribute `axis`, counted from the first one."""
+        """Return the attribute `axis`, made non-negative."""
         axis = self.attribute("axis", default)
         return int(axis) % max(self.rank(0), 1)
 
     def shape(self, index: int) -> list[Size | None]:
-        """Shape of an input: numbers, multiples of the batch, None for what is free beside it."""
+        """Return the shape of an input: numbers, multiples of the batch, and None for other free axes."""
         name = self.inputs[index]
-        return list(self._known[name].shape) if name in self._known else self.assembly.shape(self._values[name])
+        return list(self._constants[name].shape) if name in self._constants else self.assembly.shape(self._values[name])
 
     def fixed_shape(self, index: int, first: int = 0) -> list[int]:
-        """Shape of an input from some axis on.
+        """Return the shape of an input from axis `first` on.
 
         Raises:
             OperatorError: one of these axes is free.
@@ -127,76 +131,76 @@ class Context:
         return shape
 
     def rank(self, index: int) -> int:
-        """The number of axes of an input."""
+        """Return the number of axes of an input."""
         return len(self.shape(index))
 
     def dtype(self, index: int) -> torch.dtype:
-        """Type of an input's elements."""
+        """Return the dtype of an input."""
         return self.assembly.dtype(self.value(index))
 
     def unsupported(self, what: str) -> OperatorError:
-        """The error for a form of the operator that its converter does not know."""
+        """Return the error for a form of the operator that its converter does not support."""
         return OperatorError(
             f"the node {self.node.name} ({self.kind}, opset {self.opset}) has {what}, "
             "which the PyTorch importer does not support",
             fix="compare only engines that start from ONNX, or give the PyTorch model that it was exported from",
         )
 
-    # ---- what the converter adds ----
+    # ---- what the converter adds to the graph ----
 
     def value(self, index: int) -> fx.Node:
-        """An input as a node of the graph; a stored one becomes a buffer.
+        """Return an input as a node of the graph; a stored one becomes a buffer.
 
         Raises:
-            OperatorError: it is a number computed from the batch size.
+            OperatorError: the input is computed from the batch size.
         """
         name = self.inputs[index]
         if name not in self._values:
             if not self.is_stored(index):
                 raise self.unsupported(f"the input {name}, which is computed from the batch size")
-            self._values[name] = self.assembly.buffer(f"{self.name}_constant{index}", self._known[name])
+            self._values[name] = self.assembly.buffer(f"{self.name}_constant{index}", self._constants[name])
         return self._values[name]
 
     def operand(self, index: int) -> Any:
-        """An input as a plain number where it is one stored number that broadcasts away, else as a node."""
+        """Return an input as a plain number if it is a single stored number that adds no axes, else as a node."""
         if self.is_stored(index):
-            array = self._known[self.inputs[index]]
+            array = self._constants[self.inputs[index]]
             others = [self.rank(i) for i in range(len(self.inputs)) if i != index]
             if array.size == 1 and array.ndim <= max(others, default=0):
                 return array.reshape(-1)[0].item()
         return self.value(index)
 
     def dimension(self, size: Size) -> Any:
-        """A size as an argument of a call."""
+        """Return a size as an argument for a call."""
         return self.assembly.batch(size) if isinstance(size, Batch) else size
 
     def module(self, module: nn.Module, *inputs: fx.Node, suffix: str = "") -> fx.Node:
-        """Call a module on nodes; by default on the first input."""
+        """Call a module on nodes, by default on the first input."""
         return self.assembly.module(self.name + suffix, module, *(inputs or (self.value(0),)))
 
     def call(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> fx.Node:
-        """Call a function on nodes and plain values."""
+        """Call a function; arguments are nodes and plain values."""
         return self.assembly.function(self.name, function, *arguments, **keywords)
 
     def method(self, method: str, *arguments: Any) -> fx.Node:
-        """Call a method of a tensor, the first argument."""
+        """Call a method of a tensor; the first argument is the tensor."""
         return self.assembly.method(self.name, method, *arguments)
 
     def item(self, node: fx.Node, index: Any) -> fx.Node:
-        """An element of a tuple, or a part of a tensor."""
+        """Return an element of a tuple, or a part of a tensor."""
         return self.call(operator.getitem, node, index)
 
     def absorb_bias(self, size: int) -> NDArray[Any] | None:
-        """The stored bias that an Add puts on the output, if that is all that reads it; the Add is done with then.
+        """Return the stored bias that an Add adds to the output, if nothing else reads the output; absorb that Add.
 
         Args:
-            size: of the last axis, along which the bias goes.
+            size: the size of the last axis, along which the bias lies.
         """
         readers = self._readers.get(self.node.output[0], [])
         if len(readers) != 1 or readers[0] is None or readers[0].op_type != "Add":
             return None
         (other,) = [name for name in readers[0].input if name != self.node.output[0]] or [""]
-        bias = self._known.get(other)
+        bias = self._constants.get(other)
         if (
             bias is None
             or has_batch(bias)
@@ -210,7 +214,7 @@ class Context:
 
 
 def parameter(array: NDArray[Any]) -> torch.nn.Parameter:
-    """A stored array as a parameter that is not trained further."""
+    """Return a stored array as a parameter without gradients."""
     import torch
 
     return torch.nn.Parameter(torch.from_numpy(np.array(array, order="C")), requires_grad=False)

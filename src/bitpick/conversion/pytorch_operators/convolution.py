@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @operator("Conv")
 def convolution(context: Context) -> fx.Node:
-    """`nn.Conv1d`, `nn.Conv2d` or `nn.Conv3d`, behind a zero padding of its own where the sides differ.
+    """`nn.Conv1d`, `nn.Conv2d` or `nn.Conv3d`, after a zero padding module if the padding is uneven.
 
     Limits: computed weights; more than three spatial axes.
     """
@@ -27,15 +27,15 @@ def convolution(context: Context) -> fx.Node:
 
 @operator("ConvTranspose")
 def transposed_convolution(context: Context) -> fx.Node:
-    """`nn.ConvTranspose1d`, `nn.ConvTranspose2d` or `nn.ConvTranspose3d`, and a cut where the sides differ.
+    """`nn.ConvTranspose1d`, `nn.ConvTranspose2d` or `nn.ConvTranspose3d`, then a slice if the padding is uneven.
 
-    Limits: computed weights; more than three spatial axes; an `output_shape` larger than what there is.
+    Limits: computed weights; more than three spatial axes; an `output_shape` larger than the full output.
     """
     weight = context.stored(1, "weight")
     pads, extra = _transposed_pads(context)
-    if all(more <= after for (_, after), more in zip(pads, extra, strict=True)):
-        # Less is cut off then, which comes to the same; LiteRT's converter knows no output padding.
-        pads = [(before, after - more) for (before, after), more in zip(pads, extra, strict=True)]
+    if all(added <= after for (_, after), added in zip(pads, extra, strict=True)):
+        # Cut off less instead, which is equivalent: LiteRT's converter does not support output padding.
+        pads = [(before, after - added) for (before, after), added in zip(pads, extra, strict=True)]
         extra = [0] * len(extra)
     sides = [max(min(pair), 0) for pair in pads]
     channels = weight.shape[0], weight.shape[1] * context.attribute("group", 1)
@@ -46,7 +46,7 @@ def transposed_convolution(context: Context) -> fx.Node:
 
 
 def _steps(context: Context) -> tuple[list[int], list[int]]:
-    """Strides and dilations."""
+    """Return strides and dilations."""
     ones = [1] * (context.rank(1) - 2)
     return context.attribute("strides", ones), context.attribute("dilations", ones)
 
@@ -75,22 +75,22 @@ def _module(context: Context, kind: str, channels: tuple[int, int], **options: A
 
 
 def _transposed_pads(context: Context) -> tuple[Pads, list[int]]:
-    """What to cut off before and after each spatial axis, and what to add behind it before."""
+    """Return how much to cut off before and after each spatial axis, and the output padding to add first."""
     kernel = list(context.stored(1, "weight").shape[2:])
     rank = len(kernel)
     strides, dilations = _steps(context)
     extra = list(context.attribute("output_padding", [0] * rank))
-    mode, wanted = context.attribute("auto_pad", "NOTSET"), context.attribute("output_shape")
-    if wanted is None and not mode.startswith("SAME"):
+    mode, output_shape = context.attribute("auto_pad", "NOTSET"), context.attribute("output_shape")
+    if output_shape is None and not mode.startswith("SAME"):
         pads = context.attribute("pads", [0] * 2 * rank) if mode == "NOTSET" else [0] * 2 * rank
         return list(zip(pads[:rank], pads[rank:], strict=True)), extra
     sizes = context.fixed_shape(0, 2)
-    found: Pads = []
+    cuts: Pads = []
     for i, size in enumerate(sizes):
-        whole = strides[i] * (size - 1) + extra[i] + (kernel[i] - 1) * dilations[i] + 1
-        total = whole - (wanted[-rank:][i] if wanted is not None else size * strides[i])
+        full = strides[i] * (size - 1) + extra[i] + (kernel[i] - 1) * dilations[i] + 1
+        total = full - (output_shape[-rank:][i] if output_shape is not None else size * strides[i])
         if total < 0:
             raise context.unsupported(f"an output that is {-total} larger than its own")
         small, large = total // 2, total - total // 2
-        found.append((small, large) if mode == "SAME_UPPER" else (large, small))
-    return found, extra
+        cuts.append((small, large) if mode == "SAME_UPPER" else (large, small))
+    return cuts, extra

@@ -1,4 +1,4 @@
-"""Operators that take some elements."""
+"""Operators that select, scatter or pad elements."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ if TYPE_CHECKING:
 
 @operator("Slice")
 def slices(context: Context) -> fx.Node:
-    """Indexing with slices; `torch.index_select` where a step is negative.
+    """Indexing with slices; `torch.index_select` for a negative step.
 
-    Limits: computed bounds, unless from shapes; a negative step on an axis of a free size.
+    Limits: bounds computed from values other than shapes; a negative step on an axis of a free size.
 
     Raises:
-        OperatorError: the bounds are computed, or a step is negative on an axis of a free size or from a bound that is
-            free.
+        OperatorError: the bounds are computed, or a step is negative and the axis or a bound is free.
     """
     import torch
 
@@ -46,7 +45,7 @@ def slices(context: Context) -> fx.Node:
 
 
 def _bound(context: Context, bound: Size, size: Size | None) -> Any:
-    """A bound of a slice; None where that is the end of the axis, at whatever size."""
+    """Return a bound of a slice; None if it is the end of the axis, whatever the size."""
     if bound == 0 or bound == size or (isinstance(bound, int) and abs(bound) >= np.iinfo(np.int32).max):
         return None
     return context.dimension(bound)
@@ -54,7 +53,7 @@ def _bound(context: Context, bound: Size, size: Size | None) -> Any:
 
 @operator("Gather")
 def gather(context: Context) -> fx.Node:
-    """`nn.Embedding` where rows of a stored table are taken, else `torch.select`, `torch.index_select` or indexing.
+    """`nn.Embedding` for rows of a stored table, else `torch.select`, `torch.index_select` or indexing.
 
     Limits: negative indices into a stored table.
     """
@@ -98,19 +97,19 @@ def gather_elements(context: Context) -> fx.Node:
     size = context.shape(0)[axis]
     if not isinstance(size, int):
         raise context.unsupported("an axis of a free size")
-    # PyTorch's counts from the start alone.
+    # PyTorch's version takes no negative indices.
     indices = context.call(torch.remainder, context.method("to", context.value(1), torch.int64), size)
     return context.call(torch.gather, context.value(0), axis, indices)
 
 
 @operator("GatherND")
 def gather_nd(context: Context) -> fx.Node:
-    """Indexing with one tensor for each axis; axes of `batch_dims` are counted through with `torch.arange`.
+    """Indexing with one tensor per axis; `torch.arange` makes the indices for the axes of `batch_dims`.
 
-    Limits: free sizes among `batch_dims`, but for the batch.
+    Limits: free sizes other than the batch among `batch_dims`.
 
     Raises:
-        OperatorError: one of `batch_dims` has a free size that is not the batch.
+        OperatorError: one of `batch_dims` has a free size other than the batch.
     """
     import torch
 
@@ -119,14 +118,14 @@ def gather_nd(context: Context) -> fx.Node:
     for axis, size in enumerate(context.shape(1)[:lead]):
         if size is None:
             raise context.unsupported("a free size among batch_dims")
-        places = context.call(torch.arange, context.dimension(size))
+        positions = context.call(torch.arange, context.dimension(size))
         shape = (*[1] * axis, -1, *[1] * (rank - 2 - axis))
-        index.append(context.call(torch.reshape, places, shape))
+        index.append(context.call(torch.reshape, positions, shape))
     return context.item(context.value(0), (*index, *_coordinates(context)))
 
 
 def _coordinates(context: Context) -> list[fx.Node]:
-    """The indices that lie side by side on the last axis of the second input, one for each axis that they go along."""
+    """Split the last axis of the second input into one index tensor for each indexed axis."""
     import torch
 
     (count,) = context.fixed_shape(1, context.rank(1) - 1)
@@ -188,12 +187,12 @@ def one_hot(context: Context) -> fx.Node:
     shape[axis] = depth
     classes = context.assembly.buffer(f"{context.name}_classes", np.arange(depth).reshape(shape))
     wide = context.call(torch.unsqueeze, context.value(0), axis)
-    # From -depth on indices count from the end; others are no class at all.
-    same = context.call(torch.eq, wide, classes)
-    ends = context.call(torch.eq, context.call(torch.add, wide, depth), classes)
-    chosen = context.call(torch.logical_or, same, ends)
-    off, on = (context.call(torch.select, context.value(2), 0, i) for i in range(2))
-    return context.call(torch.where, chosen, on, off)
+    # Indices from -depth to -1 count from the end; all others match no class.
+    direct = context.call(torch.eq, wide, classes)
+    from_end = context.call(torch.eq, context.call(torch.add, wide, depth), classes)
+    chosen = context.call(torch.logical_or, direct, from_end)
+    off_value, on_value = (context.call(torch.select, context.value(2), 0, i) for i in range(2))
+    return context.call(torch.where, chosen, on_value, off_value)
 
 
 @operator("GridSample")
@@ -232,7 +231,7 @@ def triangle(context: Context) -> fx.Node:
 def numbers(context: Context) -> fx.Node:
     """Known at import.
 
-    Limits: computed bounds, unless from shapes; a range over the batch.
+    Limits: bounds computed from values other than shapes; a range over the batch.
 
     Raises:
         OperatorError: always. Ranges with known bounds are computed at import and never get here.
@@ -242,9 +241,9 @@ def numbers(context: Context) -> fx.Node:
 
 @operator("Pad")
 def pad(context: Context) -> fx.Node:
-    """`torch.nn.functional.pad`: constant, by reflection, by repetition or round the circle.
+    """`torch.nn.functional.pad`: constant, reflect, replicate or circular.
 
-    Limits: computed sizes; axes other than the last three, and the first, in all modes but `constant`.
+    Limits: computed sizes; in all modes but `constant`, axes other than the last three, and the first axis.
 
     Raises:
         OperatorError: the sizes are computed, or the mode cannot pad these axes.
@@ -259,7 +258,7 @@ def pad(context: Context) -> fx.Node:
     name = context.attribute("mode", "constant")
     mode = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}[name]
     value = context.stored(2, "value").item() if mode == "constant" and context.has(2) else 0
-    if mode != "constant":  # PyTorch pads all axes behind the first or the second this way, and at most three
+    if mode != "constant":  # in these modes PyTorch pads all axes after the first or the second, at most three
         lead = next((n for n in (2, 1) if 1 <= rank - n <= 3 and set(pairs[:n]) == {(0, 0)}), None)
         if lead is None:
             raise context.unsupported(f"the mode {name} on these axes")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @operator("Gemm")
 def gemm(context: Context) -> fx.Node:
-    """`nn.Linear` where the second factor is stored, else `torch.matmul`; a bias that is no vector is added behind."""
+    """`nn.Linear` if the second factor is stored, else `torch.matmul`; `torch.add` for a bias that is not a vector."""
     import torch
 
     x = context.value(0)
@@ -35,12 +35,12 @@ def gemm(context: Context) -> fx.Node:
         result = result if alpha == 1 else context.call(torch.mul, result, float(alpha))
     if bias is not None or not context.has(2):
         return result
-    added = context.value(2) if beta == 1 else context.call(torch.mul, context.value(2), float(beta))
-    return context.call(torch.add, result, added)
+    addend = context.value(2) if beta == 1 else context.call(torch.mul, context.value(2), float(beta))
+    return context.call(torch.add, result, addend)
 
 
 def _vector(context: Context, size: int) -> NDArray[Any] | None:
-    """The bias of a Gemm where it is stored and the same for each row."""
+    """Return the bias of a Gemm if it is stored and the same for each row, else None."""
     if not context.has(2) or not context.is_stored(2):
         return None
     bias = context.stored(2, "bias")
@@ -51,7 +51,7 @@ def _vector(context: Context, size: int) -> NDArray[Any] | None:
 
 @operator("MatMul")
 def matmul(context: Context) -> fx.Node:
-    """`nn.Linear` where the second factor is a stored matrix, with the bias of an Add behind; else `torch.matmul`."""
+    """`nn.Linear` if the second factor is a stored matrix, with the bias of the next Add; else `torch.matmul`."""
     import torch
 
     if context.is_stored(1) and context.rank(1) == 2:

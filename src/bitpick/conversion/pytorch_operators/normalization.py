@@ -31,7 +31,7 @@ def batch_normalization(context: Context) -> fx.Node:
     kind = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[context.rank(0)]
     norm = kind(len(mean), eps=context.attribute("epsilon", 1e-5))
     norm.running_mean, norm.running_var = torch.from_numpy(mean.copy()), torch.from_numpy(variance.copy())
-    return context.module(_scaled(context, norm))
+    return context.module(_with_scale(context, norm))
 
 
 @operator("InstanceNormalization")
@@ -50,7 +50,7 @@ def instance_normalization(context: Context) -> fx.Node:
         raise context.unsupported(f"an input of {context.rank(0)} axes")
     channels = len(context.stored(1, "scale"))
     norm = kinds[context.rank(0)](channels, eps=context.attribute("epsilon", 1e-5), affine=True)
-    return context.module(_scaled(context, norm))
+    return context.module(_with_scale(context, norm))
 
 
 @operator("GroupNormalization")
@@ -63,12 +63,12 @@ def group_normalization(context: Context) -> fx.Node:
 
     channels = context.fixed_shape(0, 1)[0]
     norm = nn.GroupNorm(context.attribute("num_groups"), channels, eps=context.attribute("epsilon", 1e-5))
-    return context.module(_scaled(context, norm))
+    return context.module(_with_scale(context, norm))
 
 
 @operator("LayerNormalization", "RMSNormalization")
 def layer_normalization(context: Context) -> fx.Node | tuple[fx.Node, ...]:
-    """`nn.LayerNorm` or `nn.RMSNorm`; scales that are computed or of another shape are multiplied behind it.
+    """`nn.LayerNorm` or `nn.RMSNorm`; `torch.mul` afterwards if the scale is computed or of another shape.
 
     Limits: free sizes on the normalized axes.
     """
@@ -77,14 +77,14 @@ def layer_normalization(context: Context) -> fx.Node | tuple[fx.Node, ...]:
 
     axis = context.axis(-1)
     shape, epsilon = context.fixed_shape(0, axis), context.attribute("epsilon", 1e-5)
-    plain = all(context.is_stored(i) and list(context.shape(i)) == shape for i in (1, 2) if context.has(i))
+    stored_scales = all(context.is_stored(i) and list(context.shape(i)) == shape for i in (1, 2) if context.has(i))
     norm: Any
     if context.kind == "RMSNormalization":
-        norm = nn.RMSNorm(shape, eps=epsilon, elementwise_affine=plain)
+        norm = nn.RMSNorm(shape, eps=epsilon, elementwise_affine=stored_scales)
     else:
-        norm = nn.LayerNorm(shape, eps=epsilon, elementwise_affine=plain, bias=plain and context.has(2))
-    result = context.module(_scaled(context, norm) if plain else norm)
-    if not plain:
+        norm = nn.LayerNorm(shape, eps=epsilon, elementwise_affine=stored_scales, bias=stored_scales and context.has(2))
+    result = context.module(_with_scale(context, norm) if stored_scales else norm)
+    if not stored_scales:
         result = context.call(torch.mul, result, context.value(1))
         result = context.call(torch.add, result, context.value(2)) if context.has(2) else result
     if not (context.reads(1) or context.reads(2)):
@@ -115,7 +115,7 @@ def local_response_normalization(context: Context) -> fx.Node:
 
 @operator("MeanVarianceNormalization")
 def mean_variance_normalization(context: Context) -> fx.Node:
-    """`torch.mean`, and a division by the deviation."""
+    """`torch.mean`, then a division by the standard deviation."""
     import torch
 
     axes, x = list(context.attribute("axes", [0, 2, 3])), context.value(0)
@@ -133,12 +133,12 @@ def lp_normalization(context: Context) -> fx.Node:
     return context.call(functional.normalize, context.value(0), p=float(p), dim=axis)
 
 
-def _scaled(context: Context, norm: Any) -> nn.Module:
-    """The module with the node's scale and shift."""
+def _with_scale(context: Context, norm: Any) -> nn.Module:
+    """Set the node's scale and shift on a module, and return it."""
     for index, name in ((1, "weight"), (2, "bias")):
         if context.has(index):
             stored = context.stored(index, "scale")
-            # Until opset 20 a group normalization had one for each group.
+            # Up to opset 20, a group normalization had one scale per group.
             repeats = norm.num_channels // len(stored) if context.kind == "GroupNormalization" else 1
             setattr(norm, name, parameter(np.repeat(stored, repeats, axis=0)))
     return norm  # type: ignore[no-any-return]

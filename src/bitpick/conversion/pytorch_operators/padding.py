@@ -1,4 +1,4 @@
-"""Padding as convolutions and poolings have it."""
+"""Padding for convolutions and pooling."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ Pads = list[tuple[int, int]]
 
 
 def spatial_pads(context: Context, kernel: list[int], strides: list[int], dilations: list[int]) -> Pads:
-    """Padding before and after each spatial axis, also where it is given as `auto_pad`."""
+    """Return the padding before and after each spatial axis, also if it is stated as `auto_pad`."""
     mode = context.attribute("auto_pad", "NOTSET")
     rank = len(kernel)
     if mode in ("NOTSET", "VALID"):
         pads = context.attribute("pads", [0] * 2 * rank) if mode == "NOTSET" else [0] * 2 * rank
         return list(zip(pads[:rank], pads[rank:], strict=True))
-    found = []
+    same_pads = []
     for size, k, stride, dilation in zip(context.fixed_shape(0, 2), kernel, strides, dilations, strict=True):
         total = max((-(-size // stride) - 1) * stride + (k - 1) * dilation + 1 - size, 0)
         small, large = total // 2, total - total // 2
-        found.append((small, large) if mode == "SAME_UPPER" else (large, small))
-    return found
+        same_pads.append((small, large) if mode == "SAME_UPPER" else (large, small))
+    return same_pads
 
 
 def padded(context: Context, pads: Pads, value: float) -> tuple[fx.Node, tuple[int, ...]]:
-    """The first input, behind a padding module of its own where the sides of an axis differ.
+    """Return the first input, padded by a separate module if the two sides of an axis differ.
 
     Args:
         context: the node.
-        pads: padding before and after each spatial axis.
-        value: what to pad with.
+        pads: the padding before and after each spatial axis.
+        value: the value to pad with.
 
     Returns:
-        The node, and the padding that is left for the operator itself to do on both sides of each axis.
+        The node, and the padding of both sides of each axis that is left to the operator itself.
     """
     if all(before == after for before, after in pads):
         return context.value(0), tuple(before for before, _ in pads)
@@ -44,7 +44,7 @@ def padded(context: Context, pads: Pads, value: float) -> tuple[fx.Node, tuple[i
 
 
 def pad_module(context: Context, x: fx.Node, pads: Pads, value: float) -> fx.Node:
-    """A padding module on the spatial axes; a negative padding cuts off."""
+    """Add a padding module for the spatial axes; negative padding cuts off."""
     from torch import nn
 
     x, pads = trimmed(context, x, pads, first=2)
@@ -56,19 +56,19 @@ def pad_module(context: Context, x: fx.Node, pads: Pads, value: float) -> fx.Nod
 
 
 def trimmed(context: Context, x: fx.Node, pads: Pads, first: int = 0) -> tuple[fx.Node, Pads]:
-    """A node with what a negative padding cuts off cut off, as a slice, which every runtime knows.
+    """Apply negative padding as a slice, which every runtime supports.
 
     Args:
         context: the node.
-        x: what is padded.
-        pads: padding before and after each axis.
+        x: the tensor to pad.
+        pads: the padding before and after each axis.
         first: the axis of the first pair.
 
     Returns:
-        The node, and the padding that is left.
+        The sliced node, and the remaining padding.
     """
     if all(side >= 0 for pair in pads for side in pair):
         return x, pads
     kept = (slice(-before if before < 0 else None, after if after < 0 else None) for before, after in pads)
-    left = [(max(before, 0), max(after, 0)) for before, after in pads]
-    return context.item(x, (*[slice(None)] * first, *kept)), left
+    remaining = [(max(before, 0), max(after, 0)) for before, after in pads]
+    return context.item(x, (*[slice(None)] * first, *kept)), remaining

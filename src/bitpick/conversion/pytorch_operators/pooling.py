@@ -1,4 +1,4 @@
-"""Pooling, over windows and over all spatial axes."""
+"""Pooling over windows and over all spatial axes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Windows:
-    """Where the windows of a pooling are. Lists have an element for each spatial axis."""
+    """The windows of a pooling operator. Lists have one element per spatial axis."""
 
     kernel: list[int]
     strides: list[int]
@@ -27,20 +27,20 @@ class _Windows:
     ceil: bool
 
     @property
-    def plain(self) -> bool:
-        """Whether PyTorch's poolings pad that way themselves: as much on both sides, at most half a window."""
+    def native(self) -> bool:
+        """Whether PyTorch's pooling supports this padding: equal on both sides, at most half a window."""
         return all(b == a and 2 * b <= k for (b, a), k in zip(self.pads, self.kernel, strict=True))
 
-    def reaching(self, sizes: list[int]) -> Pads:
-        """The padding with what the last windows need beyond it when sizes are rounded up."""
-        found = []
+    def extended_pads(self, sizes: list[int]) -> Pads:
+        """Return the padding, extended to cover the last windows when output sizes are rounded up."""
+        extended = []
         for i, size in enumerate(sizes):
             before, after = self.pads[i]
-            reach, padded = (self.kernel[i] - 1) * self.dilations[i] + 1, size + sum(self.pads[i])
-            count = -(-(padded - reach) // self.strides[i]) + 1
-            count -= (count - 1) * self.strides[i] >= size + before  # it would start behind the input
-            found.append((before, after + max((count - 1) * self.strides[i] + reach - padded, 0)))
-        return found
+            span, padded = (self.kernel[i] - 1) * self.dilations[i] + 1, size + sum(self.pads[i])
+            count = -(-(padded - span) // self.strides[i]) + 1
+            count -= (count - 1) * self.strides[i] >= size + before  # that window would start after the input
+            extended.append((before, after + max((count - 1) * self.strides[i] + span - padded, 0)))
+        return extended
 
 
 def _windows(context: Context) -> _Windows:
@@ -52,12 +52,12 @@ def _windows(context: Context) -> _Windows:
 
 
 def _pads(context: Context, windows: _Windows) -> Pads:
-    return windows.reaching(context.fixed_shape(0, 2)) if windows.ceil else windows.pads
+    return windows.extended_pads(context.fixed_shape(0, 2)) if windows.ceil else windows.pads
 
 
 @operator("MaxPool")
 def max_pool(context: Context) -> fx.Node:
-    """`nn.MaxPool1d`, `nn.MaxPool2d` or `nn.MaxPool3d`, behind a padding of its own where the sides differ.
+    """`nn.MaxPool1d`, `nn.MaxPool2d` or `nn.MaxPool3d`, after a padding module if the padding is uneven.
 
     Limits: the output `Indices`.
     """
@@ -66,7 +66,7 @@ def max_pool(context: Context) -> fx.Node:
     windows = _windows(context)
     kind: Any = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)[len(windows.kernel) - 1]
     shape = tuple(windows.kernel), tuple(windows.strides)
-    if windows.plain:
+    if windows.native:
         sides = tuple(before for before, _ in windows.pads)
         return context.module(kind(*shape, sides, tuple(windows.dilations), ceil_mode=windows.ceil))
     x = pad_module(context, context.value(0), _pads(context, windows), float("-inf"))
@@ -75,11 +75,11 @@ def max_pool(context: Context) -> fx.Node:
 
 @operator("AveragePool")
 def average_pool(context: Context) -> fx.Node:
-    """`nn.AvgPool1d`, `nn.AvgPool2d` or `nn.AvgPool3d`, behind a padding of its own where the sides differ.
+    """`nn.AvgPool1d`, `nn.AvgPool2d` or `nn.AvgPool3d`, after a padding module if the padding is uneven.
 
-    Such a padding, where it does not count, is divided out again behind the pooling.
+    If that padding must not count, a division after the pooling removes its effect.
 
-    Limits: dilations; a free spatial size with a padding that does not count and whose sides differ.
+    Limits: dilations; a free spatial size with an uneven padding that does not count.
 
     Raises:
         OperatorError: there are dilations, or the padding depends on a free size.
@@ -90,7 +90,7 @@ def average_pool(context: Context) -> fx.Node:
     if any(step != 1 for step in windows.dilations):
         raise context.unsupported("dilations")
     counted = bool(context.attribute("count_include_pad", 0))
-    if windows.plain:
+    if windows.native:
         sides = tuple(before for before, _ in windows.pads)
         return context.module(_average(windows, sides, windows.ceil, counted))
     pads = _pads(context, windows)
@@ -109,21 +109,21 @@ def _average(windows: _Windows, sides: tuple[int, ...] | int = 0, ceil: bool = F
 
 
 def _share(context: Context, windows: _Windows, pads: Pads, counted: bool) -> NDArray[np.float32]:
-    """The share of each window that counts."""
+    """Return the share of each window that counts."""
     import torch
 
     inside = np.ones((1, 1, *context.fixed_shape(0, 2)), np.float32)
     if counted:
         inside = np.pad(inside, [(0, 0), (0, 0), *windows.pads], constant_values=1)
-        pads = [(0, after - own) for (_, after), (_, own) in zip(pads, windows.pads, strict=True)]
-    whole = np.pad(inside, [(0, 0), (0, 0), *pads])
-    share: NDArray[np.float32] = _average(windows)(torch.from_numpy(whole)).numpy()
+        pads = [(0, after - original) for (_, after), (_, original) in zip(pads, windows.pads, strict=True)]
+    padded = np.pad(inside, [(0, 0), (0, 0), *pads])
+    share: NDArray[np.float32] = _average(windows)(torch.from_numpy(padded)).numpy()
     return share
 
 
 @operator("LpPool")
 def lp_pool(context: Context) -> fx.Node:
-    """`torch.abs`, a power, `nn.AvgPool…` times the size of a window, and the root.
+    """`torch.abs`, `torch.pow`, `nn.AvgPool…` times the window's size, and the root.
 
     Limits: dilations.
 
@@ -146,7 +146,7 @@ def lp_pool(context: Context) -> fx.Node:
 
 @operator("GlobalAveragePool")
 def global_average_pool(context: Context) -> fx.Node:
-    """`nn.AdaptiveAvgPool…` to one element a channel."""
+    """`nn.AdaptiveAvgPool…` to one element per channel."""
     from torch import nn
 
     kinds: Any = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
@@ -155,7 +155,7 @@ def global_average_pool(context: Context) -> fx.Node:
 
 @operator("GlobalMaxPool")
 def global_max_pool(context: Context) -> fx.Node:
-    """`torch.amax` over the spatial axes: unlike `nn.AdaptiveMaxPool…`, every exporter knows it."""
+    """`torch.amax` over the spatial axes: unlike `nn.AdaptiveMaxPool…`, every exporter supports it."""
     import torch
 
     return context.call(torch.amax, context.value(0), tuple(range(2, context.rank(0))), True)

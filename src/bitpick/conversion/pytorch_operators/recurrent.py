@@ -12,20 +12,20 @@ from bitpick.conversion.pytorch_operators.registry import operator
 if TYPE_CHECKING:
     from torch import fx, nn
 
-# The gates in PyTorch's order, as numbers in ONNX's.
+# For each gate in PyTorch's order, its index in ONNX's order.
 _GATES = {"LSTM": [0, 2, 3, 1], "GRU": [1, 0, 2], "RNN": [0]}
-_MOST_STEPS = 256  # each is a dozen nodes
+_MOST_STEPS = 256  # each step adds a dozen nodes
 _ACTIVATIONS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
 
 
 @operator("LSTM", "GRU", "RNN")
 def recurrent(context: Context) -> tuple[fx.Node, ...]:
-    """`nn.LSTM`, `nn.GRU` or `nn.RNN` of one layer, in one direction or both.
+    """`nn.LSTM`, `nn.GRU` or `nn.RNN` with one layer, in one direction or both.
 
-    A GRU that resets before its product (`linear_before_reset` of 0) is written out step by step, as `nn.GRU` has none.
+    `nn.GRU` cannot reset before its product (`linear_before_reset` of 0): such a GRU is written out step by step.
 
-    Limits: computed weights; peepholes; sequence lengths; other activations than the usual ones; `clip`; `layout`;
-    `input_forget`; a GRU that is written out and has a free length or more than 256 steps.
+    Limits: computed weights; peepholes; sequence lengths; activations other than the default ones; `clip`; `layout`;
+    `input_forget`; a GRU with `linear_before_reset` of 0 and a free length or more than 256 steps.
     """
     import torch
 
@@ -46,14 +46,14 @@ def recurrent(context: Context) -> tuple[fx.Node, ...]:
 
 
 def _refuse(context: Context) -> None:
-    for name, usual in (("layout", 0), ("clip", None), ("input_forget", 0)):
-        if context.attribute(name, usual) != usual:
+    for name, default in (("layout", 0), ("clip", None), ("input_forget", 0)):
+        if context.attribute(name, default) != default:
             raise context.unsupported(f"the attribute {name}")
-    named = [each.decode() for each in context.attribute("activations", [])]
+    activations = [name_bytes.decode() for name_bytes in context.attribute("activations", [])]
     directions = len(context.stored(1, "weight"))
-    plain = context.kind == "RNN" and set(named) == {"Relu"}
-    if named and not plain and named != _ACTIVATIONS[context.kind] * directions:
-        raise context.unsupported(f"the activations {', '.join(named)}")
+    relu_only = context.kind == "RNN" and set(activations) == {"Relu"}
+    if activations and not relu_only and activations != _ACTIVATIONS[context.kind] * directions:
+        raise context.unsupported(f"the activations {', '.join(activations)}")
     if context.has(4):
         raise context.unsupported("sequence lengths")
     if context.has(7):
@@ -89,7 +89,7 @@ def _module(context: Context) -> nn.Module:
 
 
 def _steps(context: Context) -> tuple[fx.Node, ...]:
-    """A GRU whose state is reset before its product, step by step.
+    """Write out, step by step, a GRU whose state is reset before its product.
 
     ONNX, operator GRU: z = σ(x·Wz + h·Rz + bz), r = σ(x·Wr + h·Rr + br), n = tanh(x·Wn + (r ∘ h)·Rn + bn),
     and the next h is (1 - z) ∘ n + z ∘ h.
@@ -101,44 +101,46 @@ def _steps(context: Context) -> tuple[fx.Node, ...]:
         steps = f"more than {_MOST_STEPS} steps" if isinstance(length, int) else "a free number of steps"
         raise context.unsupported(f"linear_before_reset of 0, and {steps}")
     reverse, directions = context.attribute("direction", "forward") == "reverse", len(context.stored(1, "weight"))
-    states = [_direction(context, each, length, reverse or each == 1) for each in range(directions)]
-    y = [context.call(torch.stack, each) for each in states]
-    last = [each[0 if reverse or place == 1 else -1] for place, each in enumerate(states)]
+    states = [_direction(context, index, length, reverse or index == 1) for index in range(directions)]
+    y = [context.call(torch.stack, sequence) for sequence in states]
+    last = [sequence[0 if reverse or index == 1 else -1] for index, sequence in enumerate(states)]
     return context.call(torch.stack, y, 1), context.call(torch.stack, last)
 
 
-def _direction(context: Context, place: int, length: int, backwards: bool) -> list[fx.Node]:
-    """The state after each step of one direction, in the order of time, each of shape (batch, size)."""
+def _direction(context: Context, index: int, length: int, backwards: bool) -> list[fx.Node]:
+    """Return the state after each step of one direction, in time order, each of shape (batch, size)."""
     import torch
     from torch.nn import functional
 
-    weights, recurrences = context.stored(1, "weight")[place], context.stored(2, "recurrence")[place]
+    weights, recurrences = context.stored(1, "weight")[index], context.stored(2, "recurrence")[index]
     size = recurrences.shape[1]
     bias = np.zeros((2, 3 * size), np.float32)
     if context.has(3):
-        bias = context.stored(3, "bias")[place].reshape(2, -1)
+        bias = context.stored(3, "bias")[index].reshape(2, -1)
     stored = {
         "weight": weights, "bias": bias.sum(axis=0), "gates": recurrences[: 2 * size], "new": recurrences[2 * size :],
     }  # fmt: skip
-    weight, added, gates, new = (
-        context.assembly.buffer(f"{context.name}_{name}{place}", each) for name, each in stored.items()
+    weight, offset, gates, new = (
+        context.assembly.buffer(f"{context.name}_{name}{index}", each) for name, each in stored.items()
     )
-    state = context.item(context.value(5), place) if context.has(5) else None
-    found: dict[int, fx.Node] = {}
+    state = context.item(context.value(5), index) if context.has(5) else None
+    states: dict[int, fx.Node] = {}
     for step in reversed(range(length)) if backwards else range(length):
-        # At each step a product of two axes: PyTorch compiles no integer one whose batch is in the middle.
-        now = context.call(functional.linear, context.item(context.value(0), step), weight, added)
-        both, candidate = (context.item(now, (slice(None), part)) for part in (slice(2 * size), slice(2 * size, None)))
+        # Multiply step by step, with two axes: PyTorch cannot compile an integer product whose batch is in the middle.
+        projected = context.call(functional.linear, context.item(context.value(0), step), weight, offset)
+        gate_values, candidate = (
+            context.item(projected, (slice(None), part)) for part in (slice(2 * size), slice(2 * size, None))
+        )
         if state is not None:
-            both = context.call(torch.add, both, context.call(functional.linear, state, gates))
-        both = context.call(torch.sigmoid, both)
-        update, reset = (context.item(both, (slice(None), part)) for part in (slice(size), slice(size, None)))
+            gate_values = context.call(torch.add, gate_values, context.call(functional.linear, state, gates))
+        gate_values = context.call(torch.sigmoid, gate_values)
+        update, reset = (context.item(gate_values, (slice(None), part)) for part in (slice(size), slice(size, None)))
         if state is not None:
-            kept = context.call(torch.mul, reset, state)
-            candidate = context.call(torch.add, candidate, context.call(functional.linear, kept, new))
+            reset_state = context.call(torch.mul, reset, state)
+            candidate = context.call(torch.add, candidate, context.call(functional.linear, reset_state, new))
         candidate = context.call(torch.tanh, candidate)
-        rest = context.call(torch.mul, update, candidate)
+        correction = context.call(torch.mul, update, candidate)
         if state is not None:
-            rest = context.call(torch.sub, rest, context.call(torch.mul, update, state))
-        state = found[step] = context.call(torch.sub, candidate, rest)
-    return [found[step] for step in range(length)]
+            correction = context.call(torch.sub, correction, context.call(torch.mul, update, state))
+        state = states[step] = context.call(torch.sub, candidate, correction)
+    return [states[step] for step in range(length)]

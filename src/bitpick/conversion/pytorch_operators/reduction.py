@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def _axes(context: Context) -> list[int] | None:
-    """The axes to reduce, all where none are given; None where that means to do nothing."""
+    """Return the axes to reduce: all axes by default; None if the node does nothing without axes."""
     axes = context.axes()
     if not axes:
         return None if context.attribute("noop_with_empty_axes", 0) else list(range(context.rank(0)))
@@ -42,7 +42,7 @@ def reduce(context: Context) -> fx.Node:
         return context.value(0)
     if context.kind == "ReduceMean" and not context.dtype(0).is_floating_point:
         raise context.unsupported("means of integers")
-    # PyTorch adds integers up as 64-bit ones unless it is told.
+    # By default PyTorch sums integers as 64-bit ones.
     options = {"dtype": context.dtype(0)} if context.kind == "ReduceSum" else {}
     keep = bool(context.attribute("keepdims", 1))
     return context.call(functions[context.kind], context.value(0), axes, keepdim=keep, **options)
@@ -50,7 +50,7 @@ def reduce(context: Context) -> fx.Node:
 
 @operator("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum")
 def reduce_function(context: Context) -> fx.Node:
-    """`torch.linalg.vector_norm`, or `torch.sum` behind a square or before a logarithm.
+    """`torch.linalg.vector_norm`, or `torch.sum` after a square or before a logarithm.
 
     Limits: computed axes; `noop_with_empty_axes` with no axes.
 
@@ -102,13 +102,13 @@ def arg(context: Context) -> fx.Node:
     size = context.shape(0)[axis]
     if not isinstance(size, int):
         raise context.unsupported("select_last_index on an axis of a free size")
-    found = context.call(function, context.call(torch.flip, context.value(0), [axis]), axis, keep)
-    return context.call(torch.rsub, found, size - 1)
+    flipped_index = context.call(function, context.call(torch.flip, context.value(0), [axis]), axis, keep)
+    return context.call(torch.rsub, flipped_index, size - 1)
 
 
 @operator("TopK")
 def top_k(context: Context) -> tuple[fx.Node, ...]:
-    """`torch.topk`; which of equal elements it takes is not defined.
+    """`torch.topk`; its choice among equal elements is undefined.
 
     Limits: a computed `k`.
     """
@@ -116,13 +116,13 @@ def top_k(context: Context) -> tuple[fx.Node, ...]:
 
     (k,) = context.integers(1, "k")
     largest, ordered = bool(context.attribute("largest", 1)), bool(context.attribute("sorted", 1))
-    both = context.call(torch.topk, context.value(0), k, context.axis(-1), largest, ordered)
-    return context.item(both, 0), context.item(both, 1)
+    result = context.call(torch.topk, context.value(0), k, context.axis(-1), largest, ordered)
+    return context.item(result, 0), context.item(result, 1)
 
 
 @operator("CumSum")
 def cumulated(context: Context) -> fx.Node:
-    """`torch.cumsum`, flipped before and after where it is reversed.
+    """`torch.cumsum`, flipped before and after if reversed.
 
     Limits: a computed axis.
     """

@@ -1,4 +1,4 @@
-"""Which converter handles which operator, and what the importer knows by it."""
+"""Register converters for ONNX operators, and list the operators that the importer supports."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
     from bitpick.conversion.pytorch_operators.context import Context
 
-# What a node computes: one output or several; one that is known without running anything is an array.
+# A converter returns one output or several; an output that is constant is an array.
 Converter = Callable[["Context"], "fx.Node | NDArray[Any] | tuple[fx.Node, ...]"]
 
 _converters: dict[str, Converter] = {}
 
 
 def operator(*names: str) -> Callable[[Converter], Converter]:
-    """Register a converter for ONNX operators of the standard domain; a second one for the same operator is refused.
+    """Register a converter for ONNX operators of the standard domain; refuse a second one for the same operator.
 
-    The first line of its docstring says what it makes; a paragraph that starts with "Limits:" says what it refuses.
+    The first line of the converter's docstring says what it builds; a paragraph "Limits:" says what it refuses.
     """
 
     def register(converter: Converter) -> Converter:
@@ -41,21 +41,21 @@ def operator(*names: str) -> Callable[[Converter], Converter]:
 
 
 def converters() -> Mapping[str, Converter]:
-    """Every registered converter, by operator."""
+    """Return every registered converter, by operator."""
     for info in pkgutil.iter_modules(pytorch_operators.__path__):
         importlib.import_module(f"{pytorch_operators.__name__}.{info.name}")
     return _converters
 
 
 @dataclass(frozen=True)
-class Covered:
-    """An ONNX operator that the importer knows.
+class SupportedOperator:
+    """An ONNX operator that the importer supports.
 
     Attributes:
-        operator: its name.
+        operator: the operator's name.
         family: the file that holds its converter.
-        form: what it becomes in PyTorch.
-        limits: the forms of it that are refused; empty where there are none.
+        form: what the operator becomes in PyTorch.
+        limits: the forms of it that are refused; empty if there are none.
     """
 
     operator: str
@@ -64,12 +64,12 @@ class Covered:
     limits: str
 
 
-def coverage() -> list[Covered]:
-    """Every operator that the importer knows, as its converter's docstring tells, by family and name."""
-    found = []
+def coverage() -> list[SupportedOperator]:
+    """Return every supported operator, as its converter's docstring describes it, sorted by family and name."""
+    operators = []
     for name, converter in converters().items():
         form, *paragraphs = [" ".join(text.split()) for text in (inspect.getdoc(converter) or "").split("\n\n")]
         limits = next((text for text in paragraphs if text.startswith("Limits: ")), "").removeprefix("Limits: ")
         family = converter.__module__.rpartition(".")[2]
-        found.append(Covered(name, family, form.rstrip("."), limits.rstrip(".")))
-    return sorted(found, key=lambda each: (each.family, each.operator))
+        operators.append(SupportedOperator(name, family, form.rstrip("."), limits.rstrip(".")))
+    return sorted(operators, key=lambda each: (each.family, each.operator))

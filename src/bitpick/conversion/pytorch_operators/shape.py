@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @operator("Identity", "Dropout")
 def identity(context: Context) -> fx.Node:
-    """The input itself; dropout does nothing in inference.
+    """The input itself: dropout does nothing in inference.
 
     Limits: the output `mask` of a dropout.
     """
@@ -27,21 +27,21 @@ def identity(context: Context) -> fx.Node:
 
 @operator("Shape", "Size")
 def shape(context: Context) -> NDArray[Any]:
-    """Known at import: numbers, and the batch where it is free.
+    """Known at import: numbers, and multiples of a free batch.
 
-    Limits: a size that is free beside the batch; a batch size that is added to, or computed with as a float.
+    Limits: a free size other than the batch; addition to the batch size, or floating-point arithmetic with it.
 
     Raises:
-        OperatorError: an axis other than the batch has a free size, or the result holds the square of the batch size.
+        OperatorError: a size other than the batch is free, or the result contains the square of the batch size.
     """
-    found = context.shape(0)
+    sizes = context.shape(0)
     if context.kind == "Shape":
-        found = found[slice(context.attribute("start", 0), context.attribute("end"))]
-    if None in found:
+        sizes = sizes[slice(context.attribute("start", 0), context.attribute("end"))]
+    if None in sizes:
         raise context.unsupported(f"a free size in the shape of its input {context.inputs[0]}")
     if context.kind == "Shape":
-        return packed(found)
-    numbers, batches = _factors(found)
+        return packed(sizes)
+    numbers, batches = _factors(sizes)
     if len(batches) > 1:
         raise context.unsupported("a square of the batch size")
     return packed(math.prod(numbers) * (batches[0] if batches else 1))
@@ -53,24 +53,24 @@ def _factors(sizes: list[Any]) -> tuple[list[int], list[Batch]]:
 
 @operator("Reshape")
 def reshape(context: Context) -> fx.Node:
-    """`torch.flatten` where only the batch axis stays, else `torch.reshape`; the batch stays free.
+    """`torch.flatten` if only the batch axis stays, else `torch.reshape`; the batch stays free.
 
-    Limits: a computed target, unless from shapes; a fixed batch where it is free; two free sizes.
+    Limits: a target computed from values other than shapes; a fixed size for a free batch; two free sizes.
 
     Raises:
-        OperatorError: the target is computed, has two free sizes, or fixes the batch where it is free.
+        OperatorError: the target is computed from values other than shapes, has two free sizes, or fixes a free batch.
     """
     import torch
 
-    given, wanted = context.shape(0), context.sizes(1, "target")
+    source, requested = context.shape(0), context.sizes(1, "target")
     zeros = bool(context.attribute("allowzero", 0))
-    target: list[Any] = [given[i] if size == 0 and not zeros else size for i, size in enumerate(wanted)]
-    if target.count(-1) == 1 and None not in given and None not in target:
-        target[target.index(-1)] = _rest(context, given, target)
+    target: list[Any] = [source[i] if size == 0 and not zeros else size for i, size in enumerate(requested)]
+    if target.count(-1) == 1 and None not in source and None not in target:
+        target[target.index(-1)] = _remaining_size(context, source, target)
     free = [i for i, size in enumerate(target) if not isinstance(size, int) or size == -1]
-    if not free and any(isinstance(size, Batch) for size in given):
+    if not free and any(isinstance(size, Batch) for size in source):
         raise context.unsupported(f"the fixed batch {target[0]}" if target else "no axes")
-    if len(target) == 2 and len(given) > 1 and free == [0] and target[0] == given[0] and None not in given[1:]:
+    if len(target) == 2 and len(source) > 1 and free == [0] and target[0] == source[0] and None not in source[1:]:
         return context.call(torch.flatten, context.value(0), 1)
     if len(free) == 1:
         target[free[0]] = -1
@@ -79,21 +79,21 @@ def reshape(context: Context) -> fx.Node:
     return context.call(torch.reshape, context.value(0), tuple(context.dimension(size) for size in target))
 
 
-def _rest(context: Context, given: list[Any], target: list[Any]) -> Size:
-    """The size that -1 stands for."""
-    numbers, batches = _factors(given)
-    others, used = _factors([size for size in target if size != -1])
-    whole = math.prod(numbers) * math.prod(each.factor for each in batches)
-    part = math.prod(others) * math.prod(each.factor for each in used)
-    left = len(batches) - len(used)
-    if part == 0 or whole % part or left not in (0, 1):
-        raise context.unsupported(f"the target {target} for the shape {given}")
-    return Batch(whole // part) if left else whole // part
+def _remaining_size(context: Context, source: list[Any], target: list[Any]) -> Size:
+    """Return the size that -1 stands for."""
+    numbers, batches = _factors(source)
+    others, used_batches = _factors([size for size in target if size != -1])
+    total = math.prod(numbers) * math.prod(each.factor for each in batches)
+    divisor = math.prod(others) * math.prod(each.factor for each in used_batches)
+    batches_left = len(batches) - len(used_batches)
+    if divisor == 0 or total % divisor or batches_left not in (0, 1):
+        raise context.unsupported(f"the target {target} for the shape {source}")
+    return Batch(total // divisor) if batches_left else total // divisor
 
 
 @operator("Flatten")
 def flatten(context: Context) -> fx.Node:
-    """`torch.flatten` from the second axis, `torch.reshape` to two axes from another one."""
+    """`torch.flatten` from the second axis on, else `torch.reshape` to two axes."""
     import torch
 
     axis = context.attribute("axis", 1)
@@ -159,7 +159,7 @@ def split(context: Context) -> tuple[fx.Node, ...]:
     Limits: computed sizes; a free size.
 
     Raises:
-        OperatorError: the sizes are computed, or the axis has a free size and none are given.
+        OperatorError: the sizes are computed, or there are none and the axis has a free size.
     """
     import torch
 
@@ -170,28 +170,28 @@ def split(context: Context) -> tuple[fx.Node, ...]:
         size = context.shape(0)[axis]
         if not isinstance(size, int):
             raise context.unsupported("a free size to split")
-        each = -(-size // count)
-        parts = [each] * (count - 1) + [size - each * (count - 1)]
-    both = context.call(torch.split, context.value(0), parts, axis)
-    return tuple(context.item(both, i) for i in range(count))
+        size_each = -(-size // count)
+        parts = [size_each] * (count - 1) + [size - size_each * (count - 1)]
+    pieces = context.call(torch.split, context.value(0), parts, axis)
+    return tuple(context.item(pieces, i) for i in range(count))
 
 
 @operator("Expand")
 def expand(context: Context) -> fx.Node:
     """`torch.broadcast_to`.
 
-    Limits: a computed target, unless from shapes.
+    Limits: a target computed from values other than shapes.
     """
     import torch
 
-    wanted, given = context.sizes(1, "target"), context.shape(0)
-    rank = max(len(wanted), len(given))
-    pairs = zip([1] * (rank - len(given)) + given, [1] * (rank - len(wanted)) + wanted, strict=True)
+    requested, source = context.sizes(1, "target"), context.shape(0)
+    rank = max(len(requested), len(source))
+    pairs = zip([1] * (rank - len(source)) + source, [1] * (rank - len(requested)) + requested, strict=True)
     target = tuple(
-        -1 if own == size or (size == 1 and i >= rank - len(given)) else context.dimension(size)
-        for i, (own, size) in enumerate(pairs)
+        -1 if old_size == size or (size == 1 and i >= rank - len(source)) else context.dimension(size)
+        for i, (old_size, size) in enumerate(pairs)
     )
-    first = rank - len(given)  # PyTorch takes no -1 for an axis that is new
+    first = rank - len(source)  # PyTorch does not accept -1 for a new axis
     target = tuple(1 if size == -1 and i < first else size for i, size in enumerate(target))
     return context.call(torch.broadcast_to, context.value(0), target)
 
@@ -200,7 +200,7 @@ def expand(context: Context) -> fx.Node:
 def tile(context: Context) -> fx.Node:
     """`torch.tile`.
 
-    Limits: computed repeats, unless from shapes.
+    Limits: repeats computed from values other than shapes.
     """
     import torch
 
@@ -210,9 +210,9 @@ def tile(context: Context) -> fx.Node:
 
 @operator("ConstantOfShape")
 def constant_of_shape(context: Context) -> fx.Node:
-    """Known at import, or `torch.full` where the batch is free.
+    """Known at import, or `torch.full` if the batch is free.
 
-    Limits: a computed shape, unless from shapes.
+    Limits: a shape computed from values other than shapes.
     """
     import onnx
     import torch
@@ -225,7 +225,7 @@ def constant_of_shape(context: Context) -> fx.Node:
 
 @operator("DepthToSpace", "SpaceToDepth")
 def depth_and_space(context: Context) -> fx.Node:
-    """`nn.PixelShuffle` in the mode CRD, else `torch.reshape`, `torch.permute`, `torch.reshape`.
+    """`nn.PixelShuffle` in mode CRD, else `torch.reshape`, `torch.permute`, `torch.reshape`.
 
     Limits: free spatial sizes.
     """
@@ -237,10 +237,10 @@ def depth_and_space(context: Context) -> fx.Node:
         return context.module(nn.PixelShuffle(block))
     channels, height, width = context.fixed_shape(0, 1)
     if context.kind == "DepthToSpace":
-        apart, order = (block, block, channels // block**2, height, width), (0, 3, 4, 1, 5, 2)
-        together = (channels // block**2, height * block, width * block)
+        split_shape, order = (block, block, channels // block**2, height, width), (0, 3, 4, 1, 5, 2)
+        merged_shape = (channels // block**2, height * block, width * block)
     else:
-        apart, order = (channels, height // block, block, width // block, block), (0, 3, 5, 1, 2, 4)
-        together = (channels * block**2, height // block, width // block)
-    moved = context.call(torch.permute, context.call(torch.reshape, context.value(0), (-1, *apart)), order)
-    return context.call(torch.reshape, moved, (-1, *together))
+        split_shape, order = (channels, height // block, block, width // block, block), (0, 3, 5, 1, 2, 4)
+        merged_shape = (channels * block**2, height // block, width // block)
+    moved = context.call(torch.permute, context.call(torch.reshape, context.value(0), (-1, *split_shape)), order)
+    return context.call(torch.reshape, moved, (-1, *merged_shape))

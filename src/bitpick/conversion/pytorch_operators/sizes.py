@@ -1,7 +1,7 @@
-"""Arithmetic on shapes, done while the graph is imported: only the batch is not a number then.
+"""Do arithmetic on shapes while the graph is imported; only the batch size is not a number yet.
 
-Exporters compute the target of a Reshape or an Expand from the shape of a tensor, to keep the batch free. What they
-compute is known but for the batch, so an array of such sizes is one of Python integers and of multiples of `Batch`.
+To keep the batch free, exporters compute the target of a Reshape or an Expand from the shape of a tensor. All of that
+is known at import except the batch, so an array of sizes holds Python integers and multiples of `Batch`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from bitpick.conversion import onnx_file
 if TYPE_CHECKING:
     import onnx
 
-# Two sizes of the batch at which each tensor's shape is looked at: what differs depends on the batch.
+# Two batch sizes at which to compute each tensor's shape: a size that differs depends on the batch.
 PROBES = (2, 3)
-# The same for another free dimension; the two stay different where it is halved several times.
+# The same for other free dimensions; the two stay different when halved several times.
 FREE = (160, 224)
 
 
@@ -48,7 +48,7 @@ Size = int | Batch
 
 
 def size_of(small: int, large: int) -> Size | None:
-    """The size of an axis from what it is at both `PROBES`; None where it is no multiple of the batch."""
+    """Return the size of an axis from its sizes at both `PROBES`; None if it is not a multiple of the batch."""
     if small == large:
         return small
     factor, rest = divmod(small, PROBES[0])
@@ -56,12 +56,12 @@ def size_of(small: int, large: int) -> Size | None:
 
 
 def sizes(array: NDArray[Any]) -> list[Size]:
-    """The elements of an array of sizes."""
+    """Return the elements of an array of sizes as a list."""
     return [each if isinstance(each, Batch) else int(each) for each in array.reshape(-1).tolist()]
 
 
 def packed(values: Any) -> NDArray[Any]:
-    """An array of sizes: of numbers where all of them are."""
+    """Return an array of sizes; a numeric one if all are numbers."""
     array = np.array(values, dtype=object)
     if any(isinstance(each, Batch) for each in array.flat):
         return array
@@ -69,7 +69,7 @@ def packed(values: Any) -> NDArray[Any]:
 
 
 def has_batch(array: NDArray[Any]) -> bool:
-    """Whether an array of sizes depends on the batch."""
+    """Return whether an array of sizes depends on the batch."""
     return array.dtype == object
 
 
@@ -79,7 +79,7 @@ def _slice(attributes: dict[str, Any], data: Any, starts: Any, ends: Any, axes: 
 
 
 def _larger(a: Size, b: Size) -> Size:
-    """The larger of two sizes; a batch has at least one sample."""
+    """Return the larger of two sizes; a batch has at least one sample."""
     if isinstance(a, Batch) or isinstance(b, Batch):
         batch, other = (a, b) if isinstance(a, Batch) else (b, a)
         if other == batch or (isinstance(other, int) and other <= 1):
@@ -92,7 +92,7 @@ def _axes(data: Any, axes: Any) -> tuple[int, ...] | None:
     return None if axes is None else tuple(int(axis) % max(data.ndim, 1) for axis in axes)
 
 
-# What exporters do with shapes, on arrays that may hold a Batch: attributes and inputs to the result.
+# The operators that exporters apply to shapes: functions of attributes and of arrays that may hold a Batch.
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Cast": lambda _, data: data,
     "Identity": lambda _, data: data,
@@ -107,28 +107,28 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Max": lambda _, *each: functools.reduce(np.frompyfunc(_larger, 2, 1), each),
     "Equal": lambda _, a, b: a == b,
     "Where": lambda _, condition, a, b: np.where(condition, a, b),
-    "ReduceProd": lambda _, data, axes=None: np.array([np.prod(data)], dtype=object),  # noqa: ARG005 - of one axis
+    "ReduceProd": lambda _, data, axes=None: np.array([np.prod(data)], dtype=object),  # noqa: ARG005 - sizes have one axis
     "Shape": lambda _, data: np.array(data.shape),
     "Size": lambda _, data: np.array(data.size),
 }
 
 
-def folded(node: onnx.NodeProto, inputs: Sequence[NDArray[Any] | None], opset: int) -> tuple[NDArray[Any], ...] | None:
-    """What a node computes from inputs that are all known; None where that depends on the batch in no simple way.
+def fold(node: onnx.NodeProto, inputs: Sequence[NDArray[Any] | None], opset: int) -> tuple[NDArray[Any], ...] | None:
+    """Compute a node whose inputs are all known; return None if the result is not a simple function of the batch.
 
     Args:
         node: the ONNX node.
-        inputs: its inputs; None for one that is left out.
-        opset: version of its operator set.
+        inputs: the node's inputs; None for an omitted one.
+        opset: the version of its operator set.
     """
     import onnx
 
-    given = {name: array for name, array in zip(node.input, inputs, strict=True) if array is not None}
-    if any(has_batch(array) for array in given.values()):
+    arrays = {name: array for name, array in zip(node.input, inputs, strict=True) if array is not None}
+    if any(has_batch(array) for array in arrays.values()):
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         function = _FUNCTIONS.get(node.op_type)
         try:
             return None if function is None else (packed(function(attributes, *inputs)),)
         except TypeError:  # a sum, say: not a multiple of the batch
             return None
-    return onnx_file.computed(node, given, opset)
+    return onnx_file.run_node(node, arrays, opset)

@@ -58,7 +58,7 @@ class KerasEngine(Engine):
             return Build(recipe, folder, (_SAVED_MODEL, *(name for name in files if name != _SAVED_MODEL)))
         from bitpick.conversion import keras_file, keras_legacy, keras_precision
 
-        if keras_legacy.is_legacy(source) or keras_precision.other(source):
+        if keras_legacy.is_legacy(source) or keras_precision.other_precisions(source):
             keras_file.load(source).save(folder / "model.keras")
             return Build(recipe, folder, ("model.keras",))
         name = f"model{source.suffix}"

@@ -176,7 +176,7 @@ class _LiteRtSession(Session):
 
         self._opened = opened
         self.interpreter = opened()
-        self._inputs, self._outputs = litert_file.ends(self.interpreter)
+        self._inputs, self._outputs = litert_file.inputs_and_outputs(self.interpreter)
         self._batch = self._own = int(self._inputs[0]["shape"][0])
         self._resizes, self._compared = True, False
 

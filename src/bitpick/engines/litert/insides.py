@@ -62,7 +62,7 @@ def _open(build: Build) -> Any:
 
 
 def _run(interpreter: Any, batch: Arrays) -> None:
-    sources = litert_file.ends(interpreter)[0]
+    sources = litert_file.inputs_and_outputs(interpreter)[0]
     for source, array in zip(sources, batch, strict=True):
         interpreter.resize_tensor_input(source["index"], array.shape)
     interpreter.allocate_tensors()

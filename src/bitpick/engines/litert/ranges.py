@@ -35,7 +35,7 @@ def blown_up(source: Path, _: str, samples: Samples) -> dict[str, str]:
         experimental_preserve_all_tensors=True,
     )
     interpreter.allocate_tensors()
-    inputs = litert_file.ends(interpreter)[0]
+    inputs = litert_file.inputs_and_outputs(interpreter)[0]
     names = {int(tensor["index"]): tensor["name"] for tensor in interpreter.get_tensor_details()}
     operators = interpreter._get_ops_details()  # noqa: SLF001 - nothing public tells the operators
     made = {int(i) for op in operators for i in op["outputs"]} & names.keys()  # of a loop, not all are there
@@ -84,7 +84,7 @@ def collected(source: Path, recipe: Recipe, manager: Any, samples: Samples) -> A
     signature = next(iter(interpreter.get_signature_list()))
     details = interpreter.get_signature_runner(signature).get_input_details()
     by_index = {each["index"]: name for name, each in details.items()}
-    inputs = litert_file.ends(interpreter)[0]
+    inputs = litert_file.inputs_and_outputs(interpreter)[0]
     names = [by_index[each["index"]] for each in inputs]
     updates = {"minmax": qsv_utils.min_max_update, "moving_average": qsv_utils.moving_average_update}
     assert recipe.calibration is not None

@@ -102,7 +102,7 @@ class PyTorchFxEngine(Engine):
         """See `Engine.layers`; additions are quantized too, and have no name."""
         from bitpick.conversion import pytorch_file
 
-        return pytorch_file.computing(pytorch_file.load(source))
+        return pytorch_file.computing_layers(pytorch_file.load(source))
 
     def insides(self, floats: Build, build: Build) -> Insides:
         """See `Engine.insides`."""

@@ -126,7 +126,7 @@ class PyTorchPt2eEngine(Engine):
         """See `Engine.layers`: those with weights."""
         from bitpick.conversion import pytorch_file
 
-        found = pytorch_file.computing(pytorch_file.load(source))
+        found = pytorch_file.computing_layers(pytorch_file.load(source))
         return [(name, kind) for name, kind in found if kind.startswith(("Conv", "Linear"))]
 
     def open(self, build: Build, settings: SessionSettings) -> Session:
