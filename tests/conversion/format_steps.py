@@ -143,8 +143,8 @@ def run_legacy_functions(out: str) -> list[float]:
         "output_layers": [["tf.times", 0, 0]],
     }
     layer = keras_legacy.function_layer()
-    model = keras.Model.from_config(keras_legacy.modernized(config), custom_objects={"TFOpLambda": layer})
-    keras_legacy.inlined(model, layer).save(out)
+    model = keras.Model.from_config(keras_legacy.modernize(config), custom_objects={"TFOpLambda": layer})
+    keras_legacy.inline_functions(model, layer).save(out)
     model = keras.saving.load_model(out, safe_mode=True)
     found: list[float] = np.asarray(model(np.array([[0.0], [1.0], [2.0]], np.float32)))[:, 0].tolist()
     return found

@@ -18,9 +18,9 @@ pytestmark = pytest.mark.frameworks
 
 def test_a_batch_is_cut_or_begins_again():
     batch = (torch.arange(3), torch.arange(6).reshape(3, 2))
-    assert [each.tolist() for each in exported_program.sized(batch, 2)] == [[0, 1], [[0, 1], [2, 3]]]
-    assert exported_program.sized(batch, 5)[0].tolist() == [0, 1, 2, 0, 1]
-    assert exported_program.sized(batch, None) == batch
+    assert [each.tolist() for each in exported_program.take_samples(batch, 2)] == [[0, 1], [[0, 1], [2, 3]]]
+    assert exported_program.take_samples(batch, 5)[0].tolist() == [0, 1, 2, 0, 1]
+    assert exported_program.take_samples(batch, None) == batch
 
 
 def test_outputs_come_out_of_whatever_holds_them():

@@ -51,14 +51,14 @@ def layer(kind, **config):
 )
 def test_layers_are_described_as_keras_3_has_them(old, new):
     wrapped = layer("TimeDistributed", layer=old)
-    found = keras_legacy.modernized({"layers": [wrapped]})
+    found = keras_legacy.modernize({"layers": [wrapped]})
     assert found["layers"][0]["config"]["layer"]["config"] == new
 
 
 def test_slashes_in_names_become_dots_wherever_the_name_is():
     dense = layer("Dense", name="block/dense", units=3) | {"inbound_nodes": [[["in/put", 0, 0, {}]]]}
     config = {"layers": [layer("InputLayer", name="in/put"), dense], "output_layers": [["block/dense", 0, 0]]}
-    found = keras_legacy.modernized(config | {"note": "a/b"})
+    found = keras_legacy.modernize(config | {"note": "a/b"})
     assert found["output_layers"] == [["block.dense", 0, 0]]
     assert found["layers"][1]["inbound_nodes"] == [[["in.put", 0, 0, {}]]]
     assert found["note"] == "a/b"
@@ -67,7 +67,7 @@ def test_slashes_in_names_become_dots_wherever_the_name_is():
 def test_constants_of_a_function_move_from_the_graph_into_its_layer():
     node = ["_CONSTANT_VALUE", -1, 2.0, {"y": ["x", 0, 0], "name": None}]
     function = layer("TFOpLambda", name="minus", function="math.subtract") | {"inbound_nodes": [node]}
-    found = keras_legacy.modernized(function)
+    found = keras_legacy.modernize(function)
     assert found["config"]["constants"] == [2.0, None]
     assert found["inbound_nodes"] == [[["x", 0, 0, {}]]]
 

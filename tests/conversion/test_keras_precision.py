@@ -20,7 +20,7 @@ def test_policies_of_keras_2_and_3_and_dtypes_are_widened():
             {"config": {"dtype": {"config": {"default_policy": "float16", "policy_map": {}}}}},
         ]
     }
-    assert keras_precision.widened(config) == {
+    assert keras_precision.widen(config) == {
         "layers": [
             {"class_name": "Dense", "config": {"dtype": {"class_name": "Policy", "config": {"name": "float32"}}}},
             {"config": {"dtype": {"class_name": "DTypePolicy", "config": {"name": "float32"}}}},

@@ -55,7 +55,7 @@ def with_batch_first(
         axes, expected = _run(program, inputs, batch, 1)
     if axes.first and not branches:
         return exported_program.with_free_batch(program), []
-    example = exported_program.sized(batch, axes.size or 2)
+    example = exported_program.take_samples(batch, axes.size or 2)
     result = _export(_edit(program, axes), example, _free(program, axes), name)
     actual = exported_program.arrays(exported_program.module(result), example)
     pairs = zip(expected, axes.outputs, strict=True)
@@ -135,7 +135,7 @@ def _run(
     """Run the program on `size` samples, or on two if it takes any number; return its batch axes and the outputs."""
     runs = []
     for count in [2, 3] if size is None else [size]:  # another axis may also have size two
-        samples = exported_program.sized(batch, count)
+        samples = exported_program.take_samples(batch, count)
         arguments = [each[0] if a is None else each.movedim(0, a) for each, a in zip(samples, inputs, strict=True)]
         runs.append((count, exported_program.run(exported_program.module(program), arguments)))
     outputs = runs[0][1]

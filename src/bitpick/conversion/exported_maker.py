@@ -124,7 +124,7 @@ def _digest(program: torch.export.ExportedProgram) -> str:
 
 
 def _resized(program: torch.export.ExportedProgram, batch: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-    return exported_program.sized(batch, exported_program.fixed_batch(program))
+    return exported_program.take_samples(batch, exported_program.fixed_batch(program))
 
 
 def _module(source: str, kind: str, state_dict: str | None) -> torch.nn.Module:

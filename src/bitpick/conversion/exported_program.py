@@ -95,7 +95,7 @@ def arrays(function: Callable[..., Any], batch: Sequence[torch.Tensor]) -> Array
     return tuple(each.detach().numpy() for each in run(function, batch))
 
 
-def sized(batch: Sequence[torch.Tensor], size: int | None) -> tuple[torch.Tensor, ...]:
+def take_samples(batch: Sequence[torch.Tensor], size: int | None) -> tuple[torch.Tensor, ...]:
     """Return `size` samples of a batch, starting over if it has fewer; the batch itself if `size` is None."""
     import torch
 
@@ -122,7 +122,7 @@ def export(original: torch.nn.Module, batch: Sequence[torch.Tensor], name: str) 
     import torch
 
     try:
-        return torch.export.export(original, sized(batch, 1))
+        return torch.export.export(original, take_samples(batch, 1))
     except Exception as error:
         reason = telling_line(error)
         raise OperatorError(
@@ -189,7 +189,7 @@ def _export_with_free_batch(
     import torch
 
     # Two samples, not one: an export specializes on a size of one.
-    example = sized(batch, 2)
+    example = take_samples(batch, 2)
     try:
         free = tuple(dict.fromkeys([0, *axes], torch.export.Dim.AUTO) for axes in others or [()] * len(example))
         program = torch.export.export(original, example, dynamic_shapes=free)
@@ -202,7 +202,7 @@ def _export_with_free_batch(
 
 def _equivalent(original: Any, exported: Any, batch: Sequence[torch.Tensor], size: int) -> bool:
     """Return whether both compute the same at the original's size, and `exported` also at another size."""
-    same_size, one_more = sized(batch, size), sized(batch, size + 1)
+    same_size, one_more = take_samples(batch, size), take_samples(batch, size + 1)
     try:
         cut = tuple(each[:size] for each in arrays(exported, one_more))
         sides = [arrays(original, same_size), arrays(exported, same_size), cut]

@@ -60,27 +60,27 @@ def load(path: Path) -> Any:
         shutil.copyfile(path, copy)
         copy.chmod(0o600)
         with h5py.File(copy, "r+") as file:
-            config = json.dumps(modernized(json.loads(file.attrs["model_config"])))
+            config = json.dumps(modernize(json.loads(file.attrs["model_config"])))
             # h5py stores attributes over 64 kB separately, by itself.
             file.attrs["model_config"] = config
         function = function_layer()
         model = keras.saving.load_model(copy, compile=False, safe_mode=True, custom_objects={_FUNCTION_LAYER: function})
-        return inlined(model, function) if _FUNCTION_LAYER in config else model
+        return inline_functions(model, function) if _FUNCTION_LAYER in config else model
 
 
-def modernized(config: Any) -> Any:
+def modernize(config: Any) -> Any:
     """Return a model's configuration in the form that Keras 3 accepts.
 
     Args:
         config: the configuration, or a part of it, as parsed JSON; modified in place.
     """
     names = {name: name.replace("/", ".") for name in _names(config) if "/" in name}  # Keras 3 allows no slash
-    return _renamed(_modernized(config), names)
+    return _rename(_modernize_part(config), names)
 
 
-def _modernized(part: Any) -> Any:
+def _modernize_part(part: Any) -> Any:
     if isinstance(part, list):
-        return [_modernized(each) for each in part]
+        return [_modernize_part(each) for each in part]
     if not isinstance(part, dict):
         return part
     class_name, fields = part.get("class_name"), part.get("config")
@@ -90,7 +90,7 @@ def _modernized(part: Any) -> Any:
         _modernize_fields(class_name, fields)
         if class_name == _FUNCTION_LAYER and len(part.get("inbound_nodes", ())) == 1:
             _take_operands(part)
-    return {key: _modernized(value) for key, value in part.items()}
+    return {key: _modernize_part(value) for key, value in part.items()}
 
 
 def _modernize_fields(class_name: str, fields: dict[str, Any]) -> None:
@@ -120,7 +120,7 @@ def _take_operands(layer: dict[str, Any]) -> None:
 
 
 def function_layer() -> type[Any]:
-    """Return the layer class that replaces Keras 2's `TFOpLambda` until `inlined` removes it. Loads Keras."""
+    """Return the layer class that replaces Keras 2's `TFOpLambda` until `inline_functions` removes it. Loads Keras."""
     import keras
 
     class Function(keras.layers.Layer):  # type: ignore[misc]
@@ -146,7 +146,7 @@ def function_layer() -> type[Any]:
     return Function
 
 
-def inlined(model: Any, function: type[Any]) -> Any:
+def inline_functions(model: Any, function: type[Any]) -> Any:
     """Return a copy of the model that calls `keras.ops` instead of these layers, and shares all other layers."""
     import keras
 
@@ -167,11 +167,11 @@ def _names(part: Any) -> set[str]:
     return names | {name for value in part.values() for name in _names(value)}
 
 
-def _renamed(part: Any, names: dict[str, str]) -> Any:
+def _rename(part: Any, names: dict[str, str]) -> Any:
     if isinstance(part, str):
         return names.get(part, part)
     if isinstance(part, list):
-        return [_renamed(each, names) for each in part]
+        return [_rename(each, names) for each in part]
     if isinstance(part, dict):
-        return {key: _renamed(value, names) for key, value in part.items()}
+        return {key: _rename(value, names) for key, value in part.items()}
     return part

@@ -59,7 +59,7 @@ def in_float32(path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="bitpick-") as folder:
         copy = Path(folder) / path.name
-        _write(path, copy, json.dumps(widened(config)))
+        _write(path, copy, json.dumps(widen(config)))
         yield copy
 
 
@@ -78,13 +78,13 @@ def set_float32(model: Any) -> list[str]:
     return sorted(policies)
 
 
-def widened(part: Any) -> Any:
+def widen(part: Any) -> Any:
     """Return a model's configuration, or a part of it, with float32 in place of other float precisions."""
     if isinstance(part, list):
-        return [widened(each) for each in part]
+        return [widen(each) for each in part]
     if not isinstance(part, dict):
         return part
-    return {key: "float32" if _is_other_precision(part, key) else widened(value) for key, value in part.items()}
+    return {key: "float32" if _is_other_precision(part, key) else widen(value) for key, value in part.items()}
 
 
 def _other_precisions(part: Any) -> set[str]:

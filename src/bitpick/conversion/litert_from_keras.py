@@ -38,16 +38,16 @@ def convert(source: str, out: str, shapes: Sequence[Sequence[int]] | None = None
     import tensorflow as tf
 
     specs = keras_file.specs(model)
-    sized = saved_model.sized(specs, shapes)
+    fixed_specs = saved_model.with_fixed_shapes(specs, shapes)
     recurrent = any(isinstance(layer, keras.layers.RNN) for layer in model._flatten_layers())  # noqa: SLF001
     try:
-        if len(model.inputs) == len(model.outputs) == 1 and sized == specs and not recurrent:
+        if len(model.inputs) == len(model.outputs) == 1 and fixed_specs == specs and not recurrent:
             content = tf.lite.TFLiteConverter.from_keras_model(model).convert()
         else:  # numbered names: the converter sorts tensors by name, and only their order tells them apart
             holder = tf.Module()
             # The converter does not find the weights of a Keras model: they would stay unset variables.
             holder.weights = [variable.value for variable in model.variables]
-            content = saved_model.as_litert(keras_file.flat(model), sized, holder)
+            content = saved_model.to_litert(keras_file.flat(model), fixed_specs, holder)
     except Exception as error:
         reason = telling_line(error)
         raise OperatorError(

@@ -35,8 +35,8 @@ def convert(source: str, out: str, shapes: Sequence[Sequence[int]] | None = None
 
     model = saved_model.load(Path(source))
     try:
-        specs = saved_model.sized(model.specs, shapes)
-        Path(out).write_bytes(saved_model.as_litert(model.call, specs, model.loaded))
+        specs = saved_model.with_fixed_shapes(model.specs, shapes)
+        Path(out).write_bytes(saved_model.to_litert(model.call, specs, model.loaded))
     except Exception as error:
         reason = telling_line(error)
         raise OperatorError(

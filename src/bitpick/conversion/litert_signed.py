@@ -49,7 +49,7 @@ def _sign(model: Any) -> bool:
     if model.signatureDefs:
         return False
 
-    def named(kind: str, tensors: Any) -> list[Any]:
+    def numbered(kind: str, tensors: Any) -> list[Any]:
         entries = []
         for number, index in enumerate(tensors):
             entry = schema.TensorMapT()
@@ -59,8 +59,8 @@ def _sign(model: Any) -> bool:
 
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = SIGNATURE, 0
-    signature.inputs = named("input", model.subgraphs[0].inputs)
-    signature.outputs = named("output", model.subgraphs[0].outputs)
+    signature.inputs = numbered("input", model.subgraphs[0].inputs)
+    signature.outputs = numbered("output", model.subgraphs[0].outputs)
     model.signatureDefs = [signature]
     return True
 

@@ -82,7 +82,7 @@ def _save_torch(model: Any, folder: Path, example: Any) -> Source:
         model.eval()
         with torch.no_grad():
             program = exported_program.export(model, inputs, name)
-            batch = exported_program.sized(inputs, exported_program.fixed_batch(program))
+            batch = exported_program.take_samples(inputs, exported_program.fixed_batch(program))
             sides = [exported_program.arrays(each, batch) for each in (model, exported_program.module(program))]
     finally:
         model.train(training)

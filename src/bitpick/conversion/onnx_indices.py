@@ -12,21 +12,10 @@ from bitpick.conversion import onnx_file
 if TYPE_CHECKING:
     import onnx
 
-# Elementwise operators.
+# Operators that treat each element independently.
 _ELEMENTWISE = {
-    "Add",
-    "Sub",
-    "Mul",
-    "Cast",
-    "Less",
-    "LessOrEqual",
-    "Greater",
-    "GreaterOrEqual",
-    "Equal",
-    "Not",
-    "And",
-    "Or",
-}
+    "Add", "Sub", "Mul", "Cast", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "Not", "And", "Or",
+}  # fmt: skip
 _ELEMENTWISE |= {"Where", "Mod", "Identity"}
 _MOST_ROWS = 1_000_000  # largest table of which every index is tried
 

@@ -139,7 +139,7 @@ def name_outputs(model: onnx.ModelProto) -> None:
 
 
 def unwrap_zipmaps(model: onnx.ModelProto) -> None:
-    """Replace ZipMap, with which scikit-learn's converter makes dictionaries of the scores, by the tensor of scores."""
+    """Replace ZipMap by its input, the tensor of scores: scikit-learn's converter adds it to return dictionaries."""
     import onnx
 
     graph = model.graph

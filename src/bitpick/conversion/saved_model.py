@@ -52,7 +52,7 @@ class SavedModel:
         return sum(math.prod(each.shape) for each in self.stored)
 
 
-def numbered(call: Callable[..., list[Any]], specs: Iterable[Any]) -> Any:
+def with_numbered_names(call: Callable[..., list[Any]], specs: Iterable[Any]) -> Any:
     """Return a concrete function with numbered names: converters sort by name, and this keeps the order."""
     import tensorflow as tf
 
@@ -60,7 +60,7 @@ def numbered(call: Callable[..., list[Any]], specs: Iterable[Any]) -> Any:
     return function.get_concrete_function(*(tf.TensorSpec(s.shape, s.dtype, f"input_{i}") for i, s in enumerate(specs)))
 
 
-def as_litert(call: Callable[..., list[Any]], specs: Sequence[Any], holder: Any) -> bytes:
+def to_litert(call: Callable[..., list[Any]], specs: Sequence[Any], holder: Any) -> bytes:
     """Convert a function to LiteRT: for any batch, or for one sample if a loop in it needs a fixed size of its state.
 
     Args:
@@ -70,19 +70,21 @@ def as_litert(call: Callable[..., list[Any]], specs: Sequence[Any], holder: Any)
     """
     import tensorflow as tf
 
-    def converted(call_specs: Sequence[Any]) -> bytes:
-        content: bytes = tf.lite.TFLiteConverter.from_concrete_functions([numbered(call, call_specs)], holder).convert()
+    def convert(call_specs: Sequence[Any]) -> bytes:
+        content: bytes = tf.lite.TFLiteConverter.from_concrete_functions(
+            [with_numbered_names(call, call_specs)], holder
+        ).convert()
         return content
 
     try:
-        return converted(specs)
+        return convert(specs)
     except Exception as error:
         if "requires element_shape to be static" not in str(error):
             raise
-        return converted([tf.TensorSpec([1, *spec.shape[1:]], spec.dtype, spec.name) for spec in specs])
+        return convert([tf.TensorSpec([1, *spec.shape[1:]], spec.dtype, spec.name) for spec in specs])
 
 
-def sized(specs: Sequence[Any], shapes: Sequence[Sequence[int]] | None) -> list[Any]:
+def with_fixed_shapes(specs: Sequence[Any], shapes: Sequence[Sequence[int]] | None) -> list[Any]:
     """Return the specs of inputs with all free axes but the batch fixed.
 
     Args:
@@ -91,17 +93,15 @@ def sized(specs: Sequence[Any], shapes: Sequence[Sequence[int]] | None) -> list[
     """
     import tensorflow as tf
 
-    def fixed(spec: Any, shape: Sequence[int]) -> Any:
+    def fix(spec: Any, shape: Sequence[int]) -> Any:
         if spec.shape.rank is None:
             return tf.TensorSpec([None, *shape], spec.dtype, spec.name)
-        sizes = [
-            declared if declared is not None else size for declared, size in zip(spec.shape[1:], shape, strict=True)
-        ]
+        sizes = [old if old is not None else size for old, size in zip(spec.shape[1:], shape, strict=True)]
         return tf.TensorSpec([*spec.shape[:1], *sizes], spec.dtype, spec.name)
 
     if shapes is None:
         return list(specs)
-    return [fixed(spec, shape) for spec, shape in zip(specs, shapes, strict=True)]
+    return [fix(spec, shape) for spec, shape in zip(specs, shapes, strict=True)]
 
 
 def load(path: Path, float32: bool = True) -> SavedModel:
@@ -147,7 +147,7 @@ def load(path: Path, float32: bool = True) -> SavedModel:
     function = signatures.get(_DEFAULT_SIGNATURE) or next(iter(signatures.values()))
     _refuse_states(path, function)
     specs = function.structured_input_signature[1]
-    names, outputs = _ordered(specs), _ordered(function.structured_outputs)
+    names, outputs = _sorted(specs), _sorted(function.structured_outputs)
 
     def call(*inputs: Any) -> list[Any]:
         results = function(**dict(zip(names, inputs, strict=True)))
@@ -179,7 +179,7 @@ def write(path: Path, out: Path) -> None:
     if not model.signed:
         import tensorflow as tf
 
-        tf.saved_model.save(model.loaded, str(out), signatures=numbered(model.call, model.specs))
+        tf.saved_model.save(model.loaded, str(out), signatures=with_numbered_names(model.call, model.specs))
     elif model.copy is not None:
         shutil.copytree(model.copy.name, out)
     else:
@@ -222,6 +222,6 @@ def _stored(function: Any) -> list[Any]:
     return [*function.variables, *constants]
 
 
-def _ordered(names: Iterable[str]) -> list[str]:
+def _sorted(names: Iterable[str]) -> list[str]:
     """Sort names by letters and by the numbers in them: a signature has names but no order."""
     return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])

@@ -41,7 +41,7 @@ def make(out: str, source: str, builder: str | None) -> MakerResult:
         expected = call(*batch)
         holder = tf.Module()
         holder.model = model  # the owner of the variables must be saved with the function
-        tf.saved_model.save(holder, out, signatures=saved_model.numbered(call, keras_file.specs(model)))
+        tf.saved_model.save(holder, out, signatures=saved_model.with_numbered_names(call, keras_file.specs(model)))
         actual = saved_model.load(Path(out)).call(*batch)
     except ModelError:
         raise

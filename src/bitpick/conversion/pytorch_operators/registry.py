@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from bitpick.conversion.pytorch_operators.context import Context
 
-# A converter returns one output or several; an output that is constant is an array.
+# A converter returns one output or several; a constant output is an array.
 Converter = Callable[["Context"], "fx.Node | NDArray[Any] | tuple[fx.Node, ...]"]
 
 _converters: dict[str, Converter] = {}
