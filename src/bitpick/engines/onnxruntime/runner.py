@@ -28,8 +28,8 @@ class Build:
         self.session = onnxruntime.InferenceSession(folder / files[0], options, providers=["CPUExecutionProvider"])
         inputs = self.session.get_inputs()
         self.names = [each.name for each in inputs]
-        leading = inputs[0].shape[0] if inputs[0].shape else None
-        self.batch = leading if isinstance(leading, int) else 1  # how many samples the graph takes at once
+        batch_axis = inputs[0].shape[0] if inputs[0].shape else None
+        self.batch = batch_axis if isinstance(batch_axis, int) else 1  # how many samples the graph takes at once
 
     def prepare(self, inputs: list[np.ndarray]) -> Any:
         return dict(zip(self.names, inputs, strict=True))
