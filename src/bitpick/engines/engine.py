@@ -172,12 +172,10 @@ class Engine(ABC):
             return f"{self.name} cannot leave single layers in float (exclude)"
         if recipe.settings and not self.configures:
             return f"{self.name} takes no session settings (settings)"
-        if recipe.kind == "baseline" and not any(
-            recipe.dtypes in capability.dtypes for capability in self.capabilities
-        ):
+        if recipe.kind == "baseline" and not any(recipe.dtypes in c.dtypes for c in self.capabilities):
             option = next(iter(recipe.options), "")
             return f"{self.name} does not have the option {option} with {recipe.dtypes}: it has none"
-        reasons = [capability.refusal(recipe) for capability in self.capabilities]
+        reasons = [c.refusal(recipe) for c in self.capabilities]
         if None in reasons:
             return None
         nearest = [r for c, r in zip(self.capabilities, reasons, strict=True) if recipe.dtypes in c.dtypes]

@@ -133,11 +133,11 @@ def left_in_float(steps: Sequence[Step], spreads: Spreads) -> list[Step]:
     no_grid = spreads.no_grid
     wide = spreads.blown_up - (_fused_away(steps) - no_grid)
 
-    def carries(step: Step) -> bool:
-        wide_tensors = no_grid if _MULTIPLIES.search(step.kind) else wide
-        return not wide_tensors.isdisjoint(step.reads + step.writes)
+    def is_wide(step: Step) -> bool:
+        bad_tensors = no_grid if _MULTIPLIES.search(step.kind) else wide
+        return not bad_tensors.isdisjoint(step.reads + step.writes)
 
-    in_float = {step for step in steps if carries(step)}
+    in_float = {step for step in steps if is_wide(step)}
     makers = {name: step for step in steps for name in step.writes}
     pending = [makers[name] for name in spreads.masks if name in makers]
     seen = set(pending)

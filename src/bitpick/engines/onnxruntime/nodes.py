@@ -79,16 +79,16 @@ class Nodes:
             if node.op_type not in _PLUMBING:
                 operators += self._of_node(node, scope, inside_loop)
             in_loop = inside_loop or node.op_type != "If"
-            branches = [
+            bodies = [
                 (graph, self._of_scope(Scope(graph, inferred.get(name, graph), scope, node), in_loop))
                 for name, graph in subgraphs(node)
             ]
             operators += (
-                self._one_branch(branches) if node.op_type == "If" else [o for _, part in branches for o in part]
+                self._count_one_branch(bodies) if node.op_type == "If" else [o for _, part in bodies for o in part]
             )
         return operators
 
-    def _one_branch(self, branches: Sequence[tuple[onnx.GraphProto, list[Operator]]]) -> list[Operator]:
+    def _count_one_branch(self, branches: Sequence[tuple[onnx.GraphProto, list[Operator]]]) -> list[Operator]:
         """Return the operators of all branches; unless all branches ran, only those of the largest count as work."""
         has_run = [any(node.name in self._events for node in every_node(graph)) for graph, _ in branches]
         work = [sum(operator.macs for operator in part) for _, part in branches]

@@ -16,7 +16,7 @@ class Build:
     def __init__(self, folder: Path, files: list[str], settings: dict[str, str], threads: int) -> None:
         import os
 
-        os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # by default it reports to Microsoft
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # by default it sends telemetry to Microsoft
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

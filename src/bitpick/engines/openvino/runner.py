@@ -17,7 +17,7 @@ class Build:
         import sys
 
         modules: dict[str, Any] = sys.modules
-        modules["openvino_telemetry"] = None  # with it, openvino reports to its maker
+        modules["openvino_telemetry"] = None  # otherwise openvino sends telemetry
         import openvino
 
         configuration = {**settings, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
