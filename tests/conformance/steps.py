@@ -155,7 +155,9 @@ def build_and_run(recipe: str, source: str, samples: dict, folder: str, out: str
         "untouched": bool((batch[0] == before).all()),
         "refuses": each.refusal(parsed),
         "nothing": coverage.failure(parsed, executed),
-        "flags": [flag.text for flag in coverage.flags(parsed, executed, each.kept_as(parsed), each.signs)],
+        "flags": [
+            flag.text for flag in coverage.flags(parsed, executed, each.weight_dtype(parsed), each.signed_activations)
+        ],
         "weights": sum(o.weights for o in executed.operators),
         "unoptimized": None if unoptimized is None else float(np.abs(unoptimized - whole).max()),
     }

@@ -5,7 +5,7 @@ import pytest
 
 from bitpick.datasets.activations import BATCH_BYTES, Activations
 from bitpick.datasets.dataset import Samples
-from bitpick.engines.batches import calibration_batches, calibration_size, joined, pieces
+from bitpick.engines.batches import calibration_batches, calibration_size, join, pieces
 from bitpick.errors import EngineError
 
 
@@ -34,7 +34,7 @@ def test_a_calibration_batch_is_the_largest_part_of_a_full_one_that_fits(tmp_pat
 
 def test_outputs_of_pieces_are_put_together_and_cut_to_the_samples():
     parts = [(np.full((2, 3), i), np.full(2, i)) for i in range(3)]
-    matrix, row = joined(parts, 5, 2)
+    matrix, row = join(parts, 5, 2)
     assert matrix.shape == (5, 3)
     assert row.tolist() == [0, 0, 1, 1, 2]
     assert row.dtype == np.float32
@@ -44,10 +44,10 @@ def test_outputs_of_pieces_are_put_together_and_cut_to_the_samples():
 def test_outputs_with_another_number_of_rows_than_samples_are_refused(rows, count, size):
     parts = [(np.zeros((size or count, 1)), np.zeros(rows))] * (1 if size is None else -(-count // size))
     with pytest.raises(EngineError, match=rf"output 2 has the shape \({rows},\) for {size or count} samples"):
-        joined(parts, count, size)
+        join(parts, count, size)
 
 
 def test_outputs_of_other_sizes_from_sample_to_sample_are_refused():
     parts = [(np.zeros((1, 4)),), (np.zeros((1, 6)),)]
     with pytest.raises(EngineError, match=r"output 1 has the shape \(1, 4\) for some samples, and \(1, 6\) for others"):
-        joined(parts, 2, 1)
+        join(parts, 2, 1)

@@ -66,7 +66,7 @@ def test_samples_that_must_not_see_each_other_are_run_one_by_one(dataset):
         return batch.reshape(len(batch), -1)[:, :4] / batch.max()
 
     session = Fixed(scaled)
-    session.alone = True
+    session.one_at_a_time = True
     samples = dataset.samples(dataset.evaluation).head(20)
     (found,) = whole(session, samples, [(4,)])
     assert sizes == {1}

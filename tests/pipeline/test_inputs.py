@@ -31,7 +31,7 @@ def test_a_build_takes_any_size_where_the_model_does(free):
 
 
 def test_a_build_of_an_engine_that_fixes_sizes_takes_that_of_the_samples(free, monkeypatch):
-    monkeypatch.setattr(FakeEngine, "sized", True)
+    monkeypatch.setattr(FakeEngine, "fixed_shapes", True)
     assert sizes(free, PLAIN) == (4, 4, 3)
 
 

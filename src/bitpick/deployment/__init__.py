@@ -1,1 +1,1 @@
-"""What a deployer gets beside a build's files, and what comes back from the device."""
+"""What ships beside a build's files, and the results that come back from the device."""

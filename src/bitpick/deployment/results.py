@@ -1,4 +1,4 @@
-"""What `run.py` writes on a device, read again."""
+"""Read the results that `run.py` writes on a device."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from bitpick.schema.speed import Device
 
 
 class Sample(BaseModel):
-    """What a build gave for one sample.
+    """The outputs of a build for one sample.
 
     Attributes:
-        name: of its file, for people.
-        digest: of the stored sample, see `sampling.digest`.
-        outputs: the numbers of each output, in nested lists.
+        name: the name of the sample's file, for people.
+        digest: the digest of the stored sample, see `sampling.digest`.
+        outputs: the values of each output, as nested lists.
     """
 
     name: str
@@ -28,12 +28,12 @@ class Sample(BaseModel):
 
 
 class Times(BaseModel):
-    """How long each run took.
+    """The time of each run.
 
     Attributes:
-        nanoseconds: of each, after runs that were not timed.
-        batch: samples in one run.
-        threads: inside one inference.
+        nanoseconds: the time of each run, after untimed warm-up runs.
+        batch: number of samples in one run.
+        threads: number of threads inside one inference.
     """
 
     nanoseconds: list[int] = Field(min_length=1)
@@ -49,16 +49,16 @@ class Machine(BaseModel):
 
 
 class Results(BaseModel):
-    """`results.json`. Whatever else a program of one's own writes into it is left out.
+    """The content of `results.json`. Other fields, which a user's own program may write, are ignored.
 
     Attributes:
-        recipe: of the build.
-        files: SHA-256 of each of its files, by their names.
-        settings: of the session.
-        samples: what it gave.
-        latency: how long that took; None where it was not timed.
+        recipe: the recipe of the build.
+        files: SHA-256 of each of the build's files, by name.
+        settings: the session settings.
+        samples: the outputs for each sample.
+        latency: the times of the runs; None if they were not timed.
         machine: the device.
-        versions: of the libraries that ran it.
+        versions: versions of the libraries that ran the build.
     """
 
     schema_version: Literal[1]
@@ -81,22 +81,22 @@ class Results(BaseModel):
         return tuple(np.asarray(column, dtype=np.float32) for column in columns)
 
     def device(self, sha256: str) -> Device:
-        """The device and its times, as the row has them that comes of a file with this digest."""
-        found = Device(
+        """Return the device and its times, as stored in the row that is made from the results file with this digest."""
+        device = Device(
             cpu=self.machine.cpu, platform=self.machine.platform, versions=self.versions, results_sha256=sha256
         )
         if self.latency is None:
-            return found
+            return device
         seconds = np.asarray(self.latency.nanoseconds) / 1e9
         times = {"p50": float(np.quantile(seconds, 0.5)), "p90": float(np.quantile(seconds, 0.9)), "runs": len(seconds)}
-        return found.model_copy(update=times | {"batch": self.latency.batch, "threads": self.latency.threads})
+        return device.model_copy(update=times | {"batch": self.latency.batch, "threads": self.latency.threads})
 
 
 def read(path: Path) -> Results:
-    """The results in a file.
+    """Return the results in a file.
 
     Raises:
-        DataError: it cannot be read, or holds no results.
+        DataError: the file cannot be read, or holds no results.
     """
     expected = "what the run.py of a build writes with --results"
     try:

@@ -1,4 +1,4 @@
-"""What a deployer finds beside the files of a build: labels, a program that runs it, and what its engine adds."""
+"""What a deployer finds beside the files of a build: labels, a program that runs it, and extras of its engine."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ RUN_FILE = "run.py"
 
 
 def write(engine: Engine, build: Build, interface: Interface) -> None:
-    """Write into a build's folder what a deployer needs beside its files. None of it counts to the build's size.
+    """Write the extra files that a deployer needs into a build's folder. They do not count towards the build's size.
 
     Args:
         engine: the build's engine.
-        build: the build; its files are there.
-        interface: what goes in and comes out.
+        build: the build, with its files written.
+        interface: the model's inputs and outputs.
     """
     texts: dict[str, str] = {}
     if interface.classes:
         texts[LABELS_FILE] = "".join(f"{' '.join(name.split())}\n" for name in interface.classes)
     if engine.runner is not None and all(each.shape is not None for each in interface.inputs):
         texts[RUN_FILE] = run_py(engine.runner, build, interface)
-        more = getattr(importlib.import_module(engine.runner), "companions", None)
-        texts |= {} if more is None else more(build.main)
+        companions = getattr(importlib.import_module(engine.runner), "companions", None)
+        texts |= {} if companions is None else companions(build.main)
     for name, text in texts.items():
         (build.folder / name).write_text(text, encoding="utf-8")
 
 
 def run_py(runner: str, build: Build, interface: Interface) -> str:
-    """A program that runs a build with its runtime alone.
+    """Return the source of a program that runs a build with nothing but its runtime.
 
     Args:
-        runner: the module of `Engine.runner`.
+        runner: the module named by `Engine.runner`.
         build: the build.
-        interface: what goes in and comes out.
+        interface: the model's inputs and outputs.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -51,7 +51,7 @@ def run_py(runner: str, build: Build, interface: Interface) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - Python, of which every value is a literal
+        autoescape=False,  # noqa: S701 - the output is Python, and every value is a literal
     )
     environment.filters["literal"] = literal
     opens = importlib.import_module(runner).Build
@@ -69,7 +69,7 @@ def run_py(runner: str, build: Build, interface: Interface) -> str:
         threshold=interface.threshold,
         decoding=decoding,
         steps={step for each in inputs for step in each},
-        sample=_words(interface.inputs, decoding is not None),
+        sample=_sample_description(interface.inputs, decoding is not None),
         needs=_needs(["numpy", *opens.packages], decoding is not None),
         opens=inspect.getsource(opens),
     )
@@ -77,7 +77,7 @@ def run_py(runner: str, build: Build, interface: Interface) -> str:
 
 
 def literal(value: Any) -> str:
-    """A value as Python writes it, with the quotes of this code."""
+    """Return a value as Python source, with double quotes."""
     if isinstance(value, str):
         return json.dumps(value)
     if isinstance(value, Mapping):
@@ -89,55 +89,55 @@ def literal(value: Any) -> str:
     return repr(value)
 
 
-def _needs(packages: Sequence[str], pictures: bool) -> str:
-    """What must be installed, with the versions that made the build."""
-    found = [f"{name} {version}" for name in packages if (version := installed_version(name))]
-    return ", ".join(found) + (", and Pillow for pictures" if pictures else "")
+def _needs(packages: Sequence[str], images: bool) -> str:
+    """Return the packages that must be installed, with the versions that made the build."""
+    requirements = [f"{name} {version}" for name in packages if (version := installed_version(name))]
+    return ", ".join(requirements) + (", and Pillow for pictures" if images else "")
 
 
-def _words(inputs: Sequence[Input], pictures: bool) -> str:
-    """What a sample is."""
+def _sample_description(inputs: Sequence[Input], images: bool) -> str:
+    """Describe a sample file."""
     if len(inputs) > 1:
         return "a .npz file with an array for each input, by its name"
-    return "a .npy file or a picture" if pictures else "a .npy file"
+    return "a .npy file or a picture" if images else "a .npy file"
 
 
-def _stored_shape(each: Input) -> tuple[int | None, ...]:
-    """The shape of a stored sample of an input."""
-    if each.preprocessing.shape is not None and each.stored_shape is not None:
-        return each.stored_shape
-    shape = _channels_last(each)
-    return (*shape[-1:], *shape[:-1]) if each.preprocessing.stored_channels_first else shape
+def _stored_shape(input_: Input) -> tuple[int | None, ...]:
+    """Return the shape of a stored sample of an input."""
+    if input_.preprocessing.shape is not None and input_.stored_shape is not None:
+        return input_.stored_shape
+    shape = _channels_last(input_)
+    return (*shape[-1:], *shape[:-1]) if input_.preprocessing.stored_channels_first else shape
 
 
-def _channels_last(each: Input) -> tuple[int | None, ...]:
-    """The shape of a sample of an input with its channels last, as the steps have it."""
-    assert each.shape is not None
-    first = each.preprocessing.channels_first and len(each.shape) > 1
-    return (*each.shape[1:], each.shape[0]) if first else each.shape
+def _channels_last(input_: Input) -> tuple[int | None, ...]:
+    """Return the shape of a sample of an input with its channels last, as in the preprocessing steps."""
+    assert input_.shape is not None
+    channels_first = input_.preprocessing.channels_first and len(input_.shape) > 1
+    return (*input_.shape[1:], input_.shape[0]) if channels_first else input_.shape
 
 
-def _input(each: Input) -> dict[str, Any]:
-    """What `run.py` must know of an input."""
-    shape = _stored_shape(each)
-    return {"name": each.name, "shape": shape, "dtype": each.preprocessing.dtype} | _steps(each.preprocessing)
+def _input(input_: Input) -> dict[str, Any]:
+    """Return what `run.py` must know about an input."""
+    shape = _stored_shape(input_)
+    return {"name": input_.name, "shape": shape, "dtype": input_.preprocessing.dtype} | _steps(input_.preprocessing)
 
 
 def _steps(preprocessing: Preprocessing) -> dict[str, Any]:
-    """The steps that a sample takes, with their numbers."""
+    """Return the preprocessing steps of a sample, with their parameters."""
     steps: dict[str, Any] = {} if preprocessing.shape is None else {"arranged": preprocessing.shape}
     if (preprocessing.offset, preprocessing.scale) != (0.0, 1.0):
         steps |= {"offset": preprocessing.offset, "scale": preprocessing.scale}
-    moves = ("stored_channels_first", "reverse_channels", "channels_first")
-    return steps | {name: True for name in moves if getattr(preprocessing, name)}
+    flags = ("stored_channels_first", "reverse_channels", "channels_first")
+    return steps | {name: True for name in flags if getattr(preprocessing, name)}
 
 
 def _decoding(inputs: Sequence[Input]) -> Decoding | None:
-    """How a picture becomes a sample; where nobody said, and samples are pixels, it is stretched to their size."""
-    known = inputs[0].preprocessing.decoding
+    """Return how an image becomes a sample; by default it is stretched to the size of samples that are pixels."""
+    decoding = inputs[0].preprocessing.decoding
     shape = _channels_last(inputs[0])
-    if known is not None or len(inputs) > 1 or len(shape) != 3:
-        return known if len(inputs) == 1 else None
+    if decoding is not None or len(inputs) > 1 or len(shape) != 3:
+        return decoding if len(inputs) == 1 else None
     height, width, channels = shape
     if inputs[0].stored != "uint8" or height is None or width is None or channels not in (1, 3):
         return None

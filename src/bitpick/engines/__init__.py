@@ -1,1 +1,1 @@
-"""Runtimes with their quantizers: one engine a file, behind one contract."""
+"""Runtimes with their quantizers: one engine a folder, all behind one contract."""

@@ -1,4 +1,4 @@
-"""Batches for graphs that take a number of samples of their own."""
+"""Batches for graphs with a fixed batch size."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ from bitpick.preprocessing import Arrays
 
 
 def calibration_size(samples: Samples, size: int | None, kept: bool = False) -> int:
-    """How many samples a calibration batch has, see `calibration_batches`: the largest part of a full one that fits."""
+    """Return the size of calibration batches: the largest divisor of a full batch that fits into memory."""
     step = size or 1
     full = max(1, CALIBRATION_BATCH // step) * step
     fits = max(step, samples.at_once(full, kept))
-    return next(part for part in range(full, 0, -step) if part <= fits and full % part == 0)
+    return next(divisor for divisor in range(full, 0, -step) if divisor <= fits and full % divisor == 0)
 
 
 def calibration_batches(samples: Samples, size: int | None, kept: bool = False) -> Iterator[Arrays]:
-    """Calibration samples, some at a time, each of them once: 50, or fewer where a sample's activations are large.
+    """Yield the calibration samples once, in batches of 50, or fewer if a sample's activations are large.
 
     Args:
         samples: the calibration set.
-        size: the number of samples that a graph takes at once; None where any will do. Every batch is a multiple of it:
-            the last one is filled up with the first samples, which distorts what is seen less than one sample that is
-            repeated.
-        kept: whether all activations of a batch are kept while it is looked at.
+        size: the fixed batch size of the graph; None if it takes any. Every batch is a multiple of it: the last one is
+            filled up with the first samples, which distorts the ranges less than repeating one sample.
+        kept: whether all activations of a batch stay in memory while it is calibrated.
     """
     if size is None:
         yield from samples.batches(calibration_size(samples, size, kept))
@@ -43,38 +42,38 @@ def calibration_batches(samples: Samples, size: int | None, kept: bool = False) 
 
 
 def example(samples: Samples, size: int | None, count: int) -> Arrays:
-    """The first samples: so many, or as many as a graph takes at once.
+    """Return the first samples as one batch that the graph takes.
 
     Args:
-        samples: a set.
-        size: the number of samples that a graph takes at once; None where any will do.
-        count: how many, in that case.
+        samples: the samples.
+        size: the fixed batch size of the graph; None if it takes any.
+        count: number of samples if the graph takes any.
     """
     number = size or count
     return pieces(next(samples.head(number).batches(number)), size)[0]
 
 
 def pieces(batch: Arrays, size: int | None) -> list[Arrays]:
-    """A batch in pieces of the size that a graph takes, the last one filled up; whole where any size will do."""
+    """Split a batch into pieces of a graph's fixed batch size, the last one filled up; one piece if `size` is None."""
     if size is None:
         return [batch]
     count = len(batch[0])
-    found = [tuple(array[i : i + size] for array in batch) for i in range(0, count, size)]
-    if short := size - len(found[-1][0]):
-        found[-1] = tuple(np.concatenate([array, np.repeat(array[-1:], short, axis=0)]) for array in found[-1])
-    return found
+    parts = [tuple(array[i : i + size] for array in batch) for i in range(0, count, size)]
+    if short := size - len(parts[-1][0]):
+        parts[-1] = tuple(np.concatenate([array, np.repeat(array[-1:], short, axis=0)]) for array in parts[-1])
+    return parts
 
 
-def joined(parts: Sequence[Arrays], count: int, size: int | None = None) -> Arrays:
-    """The outputs of pieces, put together again and cut to so many samples, as float32.
+def join(parts: Sequence[Arrays], count: int, size: int | None = None) -> Arrays:
+    """Concatenate the outputs of the pieces, cut them to the number of samples, and return them as float32.
 
     Args:
         parts: the outputs of each piece.
         count: the number of samples.
-        size: the number of samples of each piece; None where there is one piece, which has all of them.
+        size: the number of samples in each piece; None if a single piece has all of them.
 
     Raises:
-        EngineError: an output does not have a row for each sample of its piece, or other sizes in one than in another.
+        EngineError: an output does not have one row for each sample of its piece, or its shape differs between pieces.
     """
     for number, each in enumerate(each for part in parts for each in part):
         if each.shape[:1] != (size or count,):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-LARGEST = 4_000_000  # bytes: more than such a program has room for, and its text is five times as long
-_A_LINE = 16
+LARGEST = 4_000_000  # bytes: more than such a program has room for; the source text is five times as long
+_BYTES_PER_LINE = 16
 
 _HEADER = """\
 #ifndef MODEL_DATA_H_
@@ -26,8 +26,8 @@ alignas(16) const unsigned char g_model_data[] = {{
 
 
 def sources(content: bytes) -> dict[str, str]:
-    """`model_data.cc` and `model_data.h`, by their names, which define `g_model_data` and `g_model_data_size`."""
-    lines = (content[start : start + _A_LINE] for start in range(0, len(content), _A_LINE))
+    """Return `model_data.h` and `model_data.cc` by name; they define `g_model_data` and `g_model_data_size`."""
+    lines = (content[start : start + _BYTES_PER_LINE] for start in range(0, len(content), _BYTES_PER_LINE))
     text = "\n".join(f"    {' '.join(f'0x{byte:02x},' for byte in line)}" for line in lines)
     return {
         "model_data.h": _HEADER.format(size=len(content)),

@@ -1,4 +1,4 @@
-"""What an engine says it can do: the recipes that it offers, and those that it has."""
+"""What an engine can do: the recipes that it offers and the recipes that it covers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Offer:
 
     Attributes:
         recipe: the recipe.
-        presets: the presets it belongs to.
-        unsupported: why the engine cannot do it; None where it can. Such an offer becomes a row that says so, for the
-            recipes that people look for.
+        presets: the presets that include it.
+        unsupported: why the engine cannot do it; None if it can. An unsupported offer becomes a row with this reason,
+            for recipes that people look for.
     """
 
     recipe: Recipe
@@ -27,14 +27,14 @@ class Offer:
 
 @dataclass(frozen=True)
 class Capability:
-    """A block of the recipe space that an engine covers: every combination of what is listed.
+    """A block of the recipe space: an engine covers every combination of the listed values.
 
     Attributes:
         dtypes: weights then activations, as in a recipe id.
-        granularities: of the weights' scales.
-        calibrations: ways to find activation ranges.
-        options: each option with what it does.
-        conflicts: sets of options of which a recipe may have one.
+        granularities: granularities of the weights' scales.
+        calibrations: methods that find activation ranges.
+        options: each option with a description of what it does.
+        conflicts: sets of options that exclude each other.
     """
 
     dtypes: tuple[str, ...]
@@ -44,21 +44,23 @@ class Capability:
     conflicts: tuple[frozenset[str], ...] = ()
 
     def refusal(self, recipe: Recipe) -> str | None:
-        """Why this block does not cover a recipe; None where it does."""
-        for what, has, can in (
+        """Return why this block does not cover a recipe; None if it does."""
+        for field_, wanted, known in (
             ("dtypes", recipe.dtypes, self.dtypes),
             ("granularity", recipe.granularity, self.granularities),
             ("calibration", recipe.calibration, self.calibrations),
         ):
-            if has not in can:
-                return f"{what} {has or 'none'} with {recipe.dtypes}: it has {', '.join(c or 'none' for c in can)}"
+            if wanted not in known:
+                return (
+                    f"{field_} {wanted or 'none'} with {recipe.dtypes}: it has {', '.join(c or 'none' for c in known)}"
+                )
         for option, value in recipe.options.items():
             if option not in self.options and option not in passes():
-                known = f"it has {', '.join(sorted(self.options))}" if self.options else "it has none"
-                return f"the option {option} with {recipe.dtypes}: {known}"
+                alternatives = f"it has {', '.join(sorted(self.options))}" if self.options else "it has none"
+                return f"the option {option} with {recipe.dtypes}: {alternatives}"
             if value:
                 return f"a value for the option {option}, which is a flag"
-        for together in self.conflicts:
-            if len(chosen := sorted(together & recipe.options.keys())) > 1:
+        for exclusive in self.conflicts:
+            if len(chosen := sorted(exclusive & recipe.options.keys())) > 1:
                 return f"{' and '.join(chosen)} at once"
         return None

@@ -1,4 +1,4 @@
-"""The contract: what an engine can do with a recipe."""
+"""The contract of an engine: a runtime together with its quantizer."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class SessionSettings:
     """How a build is run.
 
     Attributes:
-        threads: inside one inference.
-        optimize: whether the runtime may rewrite the graph. Only engines whose `optimizes` is true can do without.
+        threads: number of threads inside one inference.
+        optimize: whether the runtime may optimize the graph. Only engines with `optimizes` can turn this off.
     """
 
     threads: int = 1
@@ -45,16 +45,16 @@ class SessionSettings:
 
 @dataclass(frozen=True)
 class Build:
-    """The files that a recipe gave.
+    """The files and session settings that a recipe produced.
 
     Attributes:
         recipe: the recipe.
-        folder: where they are.
-        files: their names; the first is the one that a runtime opens.
-        settings: what the runtime must be told when it opens them; part of what ships.
-        interface: what goes in and comes out; None where nobody said.
-        notes: what whoever asked for it should know, in words.
-        activations: the memory that the float model takes for a sample; None where nobody knows.
+        folder: the folder that holds the files.
+        files: file names; the runtime opens the first one.
+        settings: session settings that the runtime needs to open the build; they ship with it.
+        interface: the model's inputs and outputs; None if unknown.
+        notes: remarks for the user.
+        activations: memory that the float model's activations take for one sample; None if unknown.
     """
 
     recipe: Recipe
@@ -67,74 +67,74 @@ class Build:
 
     @property
     def main(self) -> Path:
-        """The file that a runtime opens."""
+        """The file that the runtime opens."""
         return self.folder / self.files[0]
 
 
 def excluded(recipe: Recipe, layers: Iterable[str]) -> list[str]:
-    """The layers that a recipe leaves in float.
+    """Return the layers that a recipe leaves in float.
 
     Raises:
-        EngineError: one of its patterns matches no layer.
+        EngineError: one of the recipe's patterns matches no layer.
     """
-    known = list(layers)
-    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    names = list(layers)
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     for pattern in recipe.exclude:
-        alone = recipe.model_copy(update={"exclude": (pattern,)})
-        if not any(alone.excludes(layer) for layer in known):
+        one_pattern = recipe.model_copy(update={"exclude": (pattern,)})
+        if not any(one_pattern.excludes(layer) for layer in names):
             raise EngineError(
                 f"no layer of this model is called like {pattern!r}",
-                expected=f"a pattern that matches one of {', '.join(known[:_SHOWN])}{more}",
+                expected=f"a pattern that matches one of {', '.join(names[:_SHOWN])}{more}",
                 fix="change the recipe's exclude",
             )
-    return [layer for layer in known if recipe.excludes(layer)]
+    return [layer for layer in names if recipe.excludes(layer)]
 
 
 class Session(AbstractContextManager["Session"]):
-    """A build, opened from its files. The three steps are apart so that only the middle one is timed.
+    """A build, opened from its files. Inference is split into three steps so that only the middle one is timed.
 
     Attributes:
-        alone: whether it is judged on one sample at a time, because what it answers for a sample depends on the others
-            in its batch: a scale that is found for a whole batch does that.
+        one_at_a_time: whether to evaluate the build on one sample at a time, because its output for a sample depends
+            on the rest of the batch. This happens when a scale is computed over the whole batch.
     """
 
-    alone: bool = False
+    one_at_a_time: bool = False
 
     @abstractmethod
     def prepare(self, batch: Arrays) -> Any:
-        """Turn a batch, an array of shape (n, …) for each input of the model, into what the runtime takes."""
+        """Convert a batch, one array of shape (n, …) for each model input, to the runtime's own inputs."""
 
     @abstractmethod
     def run(self, native: Any) -> Any:
-        """Run the build on prepared inputs."""
+        """Run the build on inputs from `prepare`."""
 
     @abstractmethod
     def outputs(self, native: Any) -> Arrays:
-        """The outputs of the model in its order, each of shape (n, …), float32, dequantized."""
+        """Return the model's outputs in the model's order, each of shape (n, …), dequantized to float32."""
 
     def __exit__(self, *_: object) -> None:
-        """Release what the runtime holds. Nothing, by default."""
+        """Release what the runtime holds; nothing by default."""
 
 
 class Engine(ABC):
-    """A runtime with its quantizer. One file an engine; nothing else learns its name.
+    """A runtime with its quantizer. Each engine has a folder of its own; no other code refers to it by name.
 
     Attributes:
-        name: as users write it.
+        name: the engine's name, as users write it.
         environment: the worker environment it runs in; engines of one framework share one.
         packages: the distributions that must be installed.
         extra: the extra of the bitpick distribution that installs them.
         accepts: the formats it can start from, best first.
-        runs: the formats whose conversions are verified by running them in this engine; each has one engine.
-        capabilities: the recipes it covers beside `float32`, which every engine has.
-        deprecated: why nobody should start with it today, where that is so: its rows are measured and never
-            recommended.
-        scopes: whether it can leave layers in float.
-        configures: whether a recipe can name session settings for its runtime.
-        signs: whether activations that can be negative are signed, also where a recipe has unsigned ones.
-        optimizes: whether its runtime rewrites the graph when it opens a build, and can be told not to.
-        sized: whether its builds take samples of the data's own shape alone, also where the model leaves axes free.
-        runner: the module whose `Build` opens a build in its `run.py`, see `engines.runners`; None ships none.
+        runs: the formats that it runs to verify conversions; each format has one such engine.
+        capabilities: the recipes it covers in addition to `float32`, which every engine has.
+        deprecated: why nobody should start using it today; None if it is not deprecated. The builds of a deprecated
+            engine are measured but never recommended.
+        scopes: whether a recipe can leave layers in float.
+        configures: whether a recipe can set session settings of the runtime.
+        signed_activations: whether activations that can be negative are signed even if the recipe says unsigned.
+        optimizes: whether the runtime optimizes the graph when it opens a build, and can be told not to.
+        fixed_shapes: whether a build takes only samples of the data set's shape, even if the model has free axes.
+        runner: the module whose `Build` class goes into the build's `run.py`; None if the engine ships no `run.py`.
     """
 
     name: ClassVar[str]
@@ -147,13 +147,13 @@ class Engine(ABC):
     deprecated: ClassVar[str | None] = None
     scopes: ClassVar[bool] = False
     configures: ClassVar[bool] = False
-    signs: ClassVar[bool] = False
+    signed_activations: ClassVar[bool] = False
     optimizes: ClassVar[bool] = False
-    sized: ClassVar[bool] = False
+    fixed_shapes: ClassVar[bool] = False
     runner: ClassVar[str | None] = None
 
     def missing(self) -> str | None:
-        """What is not installed and the line that installs it; None where nothing is missing."""
+        """Return which packages are missing and the command that installs them; None if none is."""
         absent = [p for p in self.packages if installed_version(p) is None]
         if not absent:
             return None
@@ -161,49 +161,49 @@ class Engine(ABC):
         return f"{' and '.join(absent)} {verb} not installed: pip install 'bitpick[{self.extra}]'"
 
     def refusal(self, recipe: Recipe) -> str | None:
-        """Why the engine cannot do a recipe, by its capabilities; None where it can."""
+        """Return why the engine's capabilities do not cover a recipe; None if they do."""
         if recipe == baseline(self.name):
             return None
-        if recipe.kind == "baseline" and (wanted := passes_of(recipe)):
-            return f"{recipe.dtypes} is the model as it is, and {wanted[0]} prepares it to be quantized"
+        if recipe.kind == "baseline" and (pass_names := passes_of(recipe)):
+            return f"{recipe.dtypes} is the model as it is, and {pass_names[0]} prepares it to be quantized"
         if recipe.exclude and recipe.kind == "baseline":
             return f"{recipe.dtypes} quantizes nothing: there is nothing to exclude"
         if recipe.exclude and not self.scopes:
             return f"{self.name} cannot leave single layers in float (exclude)"
         if recipe.settings and not self.configures:
             return f"{self.name} takes no session settings (settings)"
-        if recipe.kind == "baseline" and not any(recipe.dtypes in each.dtypes for each in self.capabilities):
+        if recipe.kind == "baseline" and not any(recipe.dtypes in c.dtypes for c in self.capabilities):
             option = next(iter(recipe.options), "")
             return f"{self.name} does not have the option {option} with {recipe.dtypes}: it has none"
-        reasons = [capability.refusal(recipe) for capability in self.capabilities]
+        reasons = [c.refusal(recipe) for c in self.capabilities]
         if None in reasons:
             return None
         nearest = [r for c, r in zip(self.capabilities, reasons, strict=True) if recipe.dtypes in c.dtypes]
-        known = {d for c in self.capabilities for d in c.dtypes} | {"float32"}
-        by_dtypes = f"dtypes {recipe.dtypes}: it has {', '.join(d for d in DTYPES if d in known)}"
-        return f"{self.name} does not have {nearest[0] if nearest else by_dtypes}"
+        dtypes = {d for c in self.capabilities for d in c.dtypes} | {"float32"}
+        dtypes_reason = f"dtypes {recipe.dtypes}: it has {', '.join(d for d in DTYPES if d in dtypes)}"
+        return f"{self.name} does not have {nearest[0] if nearest else dtypes_reason}"
 
-    def form(self, recipe: Recipe) -> tuple[Format, ...]:  # noqa: ARG002 - some engines look
-        """The formats a recipe can start from, best first."""
+    def form(self, recipe: Recipe) -> tuple[Format, ...]:  # noqa: ARG002 - some engines use it
+        """Return the formats that a recipe can start from, best first."""
         return self.accepts
 
     def float_recipe(self, source: Format) -> Recipe | None:
-        """The recipe that runs a format as it is, in float32; None where verifying it is not this engine's part."""
+        """Return the recipe that runs a format unchanged in float32; None if another engine verifies that format."""
         return baseline(self.name) if source in self.runs else None
 
     @abstractmethod
     def recipes(self, model: Model, host: Host) -> list[Offer]:
-        """The recipes worth trying on a model, on a host, each with its presets; the baseline first."""
+        """Return the recipes worth trying for a model on a host, with their presets; the baseline comes first."""
 
-    def calibration_key(self, recipe: Recipe) -> str | None:  # noqa: ARG002 - some engines look
-        """Recipes with the same key share one calibration; None where a recipe calibrates, if at all, as it builds."""
+    def calibration_key(self, recipe: Recipe) -> str | None:  # noqa: ARG002 - some engines use it
+        """Return a key that recipes with the same calibration share; None if calibration is part of the build."""
         return None
 
     def calibrate(self, source: Path, recipe: Recipe, samples: Samples, out: Path) -> None:
-        """Write the activation ranges that recipes with the same calibration key share. Not called without a key.
+        """Write the activation ranges that recipes with the same calibration key share. Called only if there is a key.
 
         Raises:
-            NotImplementedError: the engine shares no ranges; no recipe of it has a key then.
+            NotImplementedError: the engine shares no ranges; then none of its recipes has a key.
         """
         raise NotImplementedError
 
@@ -212,14 +212,14 @@ class Engine(ABC):
         """Write a build.
 
         Args:
-            source: the model, in the format that `form` asked for.
-            recipe: a recipe that `refusal` does not refuse.
+            source: the model, in the format that `form` returned.
+            recipe: a recipe that `refusal` accepts.
             samples: the calibration set.
-            ranges: what `calibrate` wrote, where the recipe has a calibration key.
+            ranges: the file that `calibrate` wrote; None if the recipe has no calibration key.
             folder: an empty folder for the files.
 
         Raises:
-            Unsupported: this installation cannot do the recipe after all.
+            Unsupported: this installation cannot build the recipe.
         """
 
     @abstractmethod
@@ -228,53 +228,53 @@ class Engine(ABC):
 
     @abstractmethod
     def inspect(self, build: Build, sample: Arrays) -> Executed:
-        """Read off what the runtime really executes when it opens a build on this machine.
+        """Return the graph that the runtime executes when it opens a build on this machine.
 
         Args:
             build: the build.
-            sample: a batch of one sample, for runtimes that only tell while they run.
+            sample: a batch of one sample, for runtimes that show their graph only when they run.
         """
 
     def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:
-        """The layers that a recipe quantizes and that its `exclude` can name. Not called where `scopes` is false.
+        """Return the layers that a recipe quantizes and that `exclude` can name. Called only if `scopes` is true.
 
         Args:
-            source: the model, in the format that `form` asked for.
-            recipe: a quantized recipe; what it excludes does not matter.
+            source: the model, in the format that `form` returned.
+            recipe: a quantized recipe; its `exclude` is ignored.
 
         Returns:
-            Name and operator type of each, in the graph's order. Each name is that of one layer.
+            Name and operator type of each layer, in graph order. The names are unique.
 
         Raises:
-            NotImplementedError: the engine does not do this; its `scopes` is false then.
+            NotImplementedError: the engine cannot leave layers in float; then `scopes` is false.
         """
         raise NotImplementedError
 
-    def insides(self, floats: Build, build: Build) -> Insides | None:  # noqa: ARG002 - some runtimes show them
-        """Look at the weights and the activations inside two builds; None where the runtime shows neither.
+    def insides(self, floats: Build, build: Build) -> Insides | None:  # noqa: ARG002 - some engines use it
+        """Open two builds side by side to compare weights and activations; None if the runtime shows neither.
 
         Args:
-            floats: the float32 build that was made from the same file.
+            floats: the float32 build of the same model file.
             build: a quantized build.
         """
         return None
 
-    def kept_as(self, recipe: Recipe) -> str:
-        """The dtype that the runtime, once it has opened a recipe's build, should keep the weights in."""
+    def weight_dtype(self, recipe: Recipe) -> str:
+        """Return the dtype in which the runtime should hold a build's weights once it has opened the build."""
         return recipe.weights
 
-    def constants(self, build: Build) -> Iterator[tuple[str, NDArray[Any]]]:  # noqa: ARG002 - some engines can tell
-        """The constants in a build's files, by name; none where the files do not tell them apart."""
+    def constants(self, build: Build) -> Iterator[tuple[str, NDArray[Any]]]:  # noqa: ARG002 - some engines use it
+        """Yield name and value of each constant in a build's files; nothing if the files do not list constants."""
         return iter(())
 
-    def slow_kernels(self, recipe: Recipe) -> str:  # noqa: ARG002 - some engines know something
-        """What makes the kernels of a recipe's build slow on this machine, in words; empty where nothing is known."""
+    def slow_kernels(self, recipe: Recipe) -> str:  # noqa: ARG002 - some engines use it
+        """Return why the kernels of a recipe's build are slow on this machine; empty if no reason is known."""
         return ""
 
-    def fix(self, recipe: Recipe, code: FindingCode) -> str:  # noqa: ARG002 - some engines know something
-        """What to change about a finding of a recipe's build, in words; empty where nothing is known."""
+    def fix(self, recipe: Recipe, code: FindingCode) -> str:  # noqa: ARG002 - some engines use it
+        """Return how to fix a finding about a recipe's build; empty if no fix is known."""
         return ""
 
-    def repairs(self, recipe: Recipe) -> list[Recipe]:  # noqa: ARG002 - some engines have one
-        """Recipes like this one whose 8-bit products do not saturate on x86 CPUs without VNNI, the likeliest first."""
+    def repairs(self, recipe: Recipe) -> list[Recipe]:  # noqa: ARG002 - some engines use it
+        """Return variants of a recipe that do not saturate on x86 CPUs without VNNI, the most promising first."""
         return []

@@ -1,4 +1,4 @@
-"""What a runtime really executes, as an engine reads it off the runtime's own graph."""
+"""The executed graph: what a runtime really runs, read from the runtime's own graph."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ FLOAT32 = Grid(dtype="float32")
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator that the runtime executes. What counts as a weight, and as work, is in `counting`.
+    """An operator that the runtime executes. `counting` defines what counts as a weight and as work.
 
     Attributes:
-        name: as the executed graph, or the graph that it was made from, names it.
-        kind: the operator's type, in the runtime's own word.
-        arithmetic: the dtype of its products or, where it multiplies nothing, of its numbers: one of `Grid.dtype`.
-        weight: the grid in which its weights are kept; None where it has none.
-        activation: the grid of what its weights are multiplied with; None where they are a table of rows.
-        weights: number of its weights; 0 where an operator before it has counted the same ones.
+        name: its name in the executed graph, or in the graph that the runtime compiled.
+        kind: the operator's type, as the runtime calls it.
+        arithmetic: the dtype of its products or, if it multiplies nothing, of its data: one of `Grid.dtype`.
+        weight: the grid in which its weights are stored; None if it has no weights.
+        activation: the grid of the data that its weights are multiplied with; None if the weights are a lookup table.
+        weights: number of its weights; 0 if an earlier operator shares them and has counted them.
         macs: multiply-accumulates for one sample.
-        layers: other names that a recipe may know it by.
-        uncounted: whether it has weights or products that could not be counted; `weights` and `macs` are then what
-            is known.
+        layers: other names by which a recipe may refer to it.
+        uncounted: whether it has weights or products that could not be counted; `weights` and `macs` then hold what
+            was counted.
     """
 
     name: str
@@ -46,12 +46,12 @@ class Operator:
 
     @property
     def multiplies(self) -> bool:
-        """Whether it computes with weights, and does not just look up rows of them."""
+        """Whether it computes with its weights rather than looking up rows of them."""
         return self.weight is not None and self.activation is not None
 
     @property
     def integer(self) -> bool:
-        """Whether it computes on integers."""
+        """Whether it computes in integers."""
         return self.arithmetic in INTEGERS
 
 
@@ -60,12 +60,12 @@ class Executed:
     """The graph that a runtime executes.
 
     Attributes:
-        operators: in the runtime's order, without those that only convert between number formats, move data, or compute
-            on shapes.
+        operators: the operators in the runtime's order, without those that only convert number formats, move data, or
+            compute shapes.
         input: dtype of the build's input.
         output: dtype of the build's output.
-        conversions: type and name of each operator that only converts numbers from one format to another.
-        transposes: type and name of each operator that only brings numbers into another order in memory.
+        conversions: type and name of each operator that only converts number formats.
+        transposes: type and name of each operator that only reorders data in memory.
     """
 
     operators: tuple[Operator, ...]
@@ -78,26 +78,26 @@ class Executed:
 def weight_grid(
     values: NDArray[np.integer], zero_point: ArrayLike, scales: int, dtype: str, channels: int | None = None
 ) -> Grid:
-    """The grid of stored integer weights.
+    """Return the grid of stored integer weights.
 
     Args:
         values: the stored integers.
-        zero_point: their zero points: one, or one for each channel.
+        zero_point: one zero point, or one for each channel.
         scales: number of scales.
         dtype: `s8` or `u8`.
-        channels: number of output channels; None where that is not known. With one channel the granularity is None: a
-            scale for each channel and a scale for all are the same.
+        channels: number of output channels; None if unknown. With one channel the granularity is None, because
+            per-channel and per-tensor scales are then the same.
 
     Returns:
-        The grid. Its bits are those that the stored integers span: a symmetric scale is found so that the largest
-        weight takes the last place of the grid, an asymmetric one so that both ends are taken.
+        The grid. Its bits are derived from the range of the stored integers: a symmetric scale maps the largest weight
+        to the end of the grid, an asymmetric one maps the extremes to both ends.
     """
     zeros = np.asarray(zero_point).astype(np.int64)
-    whole = values.astype(np.int64)
+    integers = values.astype(np.int64)
     # The middle of an unsigned grid of 7 bits is 64.
-    middle = 0 if dtype == "s8" else 64 if (zeros == 64).all() and whole.max() <= 128 else 128
+    middle = 0 if dtype == "s8" else 64 if (zeros == 64).all() and integers.max() <= 128 else 128
     symmetric = bool((zeros == middle).all())
-    levels = 2 * int(np.abs(whole - middle).max()) + 1 if symmetric else int(whole.max() - whole.min()) + 1
+    levels = 2 * int(np.abs(integers - middle).max()) + 1 if symmetric else int(integers.max() - integers.min()) + 1
     return Grid(
         dtype=dtype,
         granularity="per_channel" if scales > 1 else None if channels == 1 else "per_tensor",
@@ -107,10 +107,10 @@ def weight_grid(
 
 
 def dynamic_grid(dtype: str) -> Grid:
-    """The grid of an activation whose one scale is found as the model runs."""
+    """Return the grid of an activation whose single scale is computed at run time."""
     return Grid(dtype=dtype, granularity="per_tensor", bits=8, dynamic=True)
 
 
 def activation_grid(dtype: str, zero_point: int, bits: int | None = 8) -> Grid:
-    """The grid of an activation with one scale."""
+    """Return the grid of an activation with one scale."""
     return Grid(dtype=dtype, granularity="per_tensor", symmetric=zero_point == (128 if dtype == "u8" else 0), bits=bits)

@@ -1,4 +1,4 @@
-"""PyTorch 2 export quantization, the steps that every engine built on it shares: export, observe, convert."""
+"""PyTorch 2 export quantization: the steps that every engine built on it shares (export, observe, convert)."""
 
 from __future__ import annotations
 
@@ -19,56 +19,56 @@ def quantize(
 
     Args:
         module: a plain `torch.nn.Module` that takes inputs of shape (n, …).
-        quantizer: a torchao quantizer, configured.
-        samples: the calibration set; its observers see all of it, batch by batch.
-        rewrite: changes the exported program before it is observed.
+        quantizer: a configured torchao quantizer.
+        samples: the calibration set; the observers see all of it, batch by batch.
+        rewrite: called to change the exported program before it is observed.
 
     Returns:
-        The quantized `torch.fx.GraphModule`, ready to be exported again; and the operators that it leaves in float
-        because of what they compute, see `spread`.
+        The quantized `torch.fx.GraphModule`, ready to be exported again, and the operators that it leaves in float
+        because their ranges are blown up, see `spread`.
     """
     import torch
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     fixed = pytorch_file.fixed_batch(module)
-    # The example is of another size than the calibration batches: only then does the batch stay free.
-    numbers = tuple(map(torch.from_numpy, example(samples, fixed, 2)))
-    free = tuple({0: torch.export.Dim("batch")} for _ in numbers) if fixed is None else None
-    exported = torch.export.export(module, numbers, dynamic_shapes=free)
+    # The example's batch size differs from the calibration batches'; otherwise export would fix the batch axis.
+    inputs = tuple(map(torch.from_numpy, example(samples, fixed, 2)))
+    dynamic_shapes = tuple({0: torch.export.Dim("batch")} for _ in inputs) if fixed is None else None
+    exported = torch.export.export(module, inputs, dynamic_shapes=dynamic_shapes)
     program = exported.module(check_guards=False)
     if rewrite is not None:
         rewrite(program)
-    left: list[str] = []
-    prepared = prepare_pt2e(program, _sound(quantizer, spread.batches(samples, fixed), left))
+    in_float: list[str] = []
+    prepared = prepare_pt2e(program, _drop_unsound(quantizer, spread.batches(samples, fixed), in_float))
     with torch.no_grad():
         for batch in calibration_batches(samples, fixed):
             for part in pieces(batch, fixed):
                 prepared(*map(torch.from_numpy, part))
-        return convert_pt2e(prepared), left
+        return convert_pt2e(prepared), in_float
 
 
-def _sound(quantizer: Any, looked_at: Iterable[Arrays], left: list[str]) -> Any:
-    """The quantizer, some of its annotations taken back.
+def _drop_unsound(quantizer: Any, inputs: Iterable[Arrays], in_float: list[str]) -> Any:
+    """Make a quantizer drop annotations that would do harm.
 
-    These are the annotations of integer arithmetic, as of token ids and masks, and of operators with tensors whose
-    ranges are blown up; the names of the latter go to `left`.
+    It drops those of integer arithmetic, such as on token ids and masks, and those of operators with tensors whose
+    ranges are blown up; the names of the latter are appended to `in_float`.
     """
     annotate = quantizer.annotate
 
-    def annotated(program: Any) -> Any:
-        wide = spread.of_nodes(program, looked_at)
+    def annotate_soundly(program: Any) -> Any:
+        wide = spread.of_nodes(program, inputs)
         program = annotate(program)
         for node in program.graph.nodes:
-            found = node.meta.get("quantization_annotation")
-            if found is None:
+            annotation = node.meta.get("quantization_annotation")
+            if annotation is None:
                 continue
-            if node in wide and (found.input_qspec_map or found.output_qspec is not None):
-                left.append(node.name)
-            if node in wide or not all(map(_is_float, (node, *found.input_qspec_map))):
+            if node in wide and (annotation.input_qspec_map or annotation.output_qspec is not None):
+                in_float.append(node.name)
+            if node in wide or not all(map(_is_float, (node, *annotation.input_qspec_map))):
                 del node.meta["quantization_annotation"]
         return program
 
-    quantizer.annotate = annotated
+    quantizer.annotate = annotate_soundly
     return quantizer
 
 

@@ -1,4 +1,4 @@
-"""What PyTorch modules give, as arrays."""
+"""Outputs of PyTorch modules as NumPy arrays."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from bitpick.preprocessing import Arrays
 
 
 def arrays(native: Any) -> Arrays:
-    """The outputs of a module, one tensor or several in a tuple or a list, as float32 arrays."""
-    found = native if isinstance(native, (tuple, list)) else (native,)
-    return tuple(np.asarray(each.numpy(), dtype=np.float32) for each in found)
+    """Return the outputs of a module, one tensor or a tuple or list of tensors, as float32 arrays."""
+    tensors = native if isinstance(native, (tuple, list)) else (native,)
+    return tuple(np.asarray(each.numpy(), dtype=np.float32) for each in tensors)

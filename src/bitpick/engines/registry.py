@@ -1,4 +1,4 @@
-"""The engines there are: bitpick's own and other distributions', through the entry points `bitpick.engines`."""
+"""The registry of engines: bitpick's own and those of other distributions, from the entry points `bitpick.engines`."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ GROUP = "bitpick.engines"
 
 @functools.cache
 def engines() -> Mapping[str, Engine]:
-    """Every engine by its name, in the order of their names. Loads no framework.
+    """Return every engine by name, in alphabetical order, without loading a framework.
 
     Raises:
-        RuntimeError: an entry point has another name than its engine, or two engines have one name.
+        RuntimeError: the name of an entry point is not that of its engine, or two engines share a name.
     """
-    found: dict[str, Engine] = {}
-    for point in sorted(metadata.entry_points(group=GROUP), key=lambda p: p.name):
+    by_name: dict[str, Engine] = {}
+    for point in sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name):
         engine = point.load()()
-        if engine.name != point.name or engine.name in found:
+        if engine.name != point.name or engine.name in by_name:
             raise RuntimeError(f"the entry point {point.name} = {point.value} names an engine {engine.name!r}")
-        found[engine.name] = engine
-    return found
+        by_name[engine.name] = engine
+    return by_name
 
 
 @functools.cache
 def outside_distributions() -> dict[str, str]:
-    """The version of each other distribution that adds an engine, by its name."""
+    """Return name and version of each distribution other than bitpick that adds an engine."""
     points = metadata.entry_points(group=GROUP)
     return {p.dist.name: p.dist.version for p in points if p.dist is not None and p.dist.name != "bitpick"}
 
 
 def engine(name: str) -> Engine:
-    """The engine with this name.
+    """Return the engine with this name.
 
     Raises:
-        RecipeError: there is none.
+        RecipeError: there is no such engine.
     """
     try:
         return engines()[name]
@@ -55,19 +55,21 @@ def engine(name: str) -> Engine:
 
 
 EngineRow = dict[str, Any]
-"""What `engine_table` tells of one engine; plain JSON."""
+"""One entry of `engine_table`; plain JSON."""
 
 
 def engine_table() -> list[EngineRow]:
-    """What each engine can do on this machine."""
+    """Describe what each engine can do on this machine."""
     return [
         {
             "name": each.name,
             "missing": each.missing(),
             "deprecated": each.deprecated,
             "versions": {p: v for p in each.packages if (v := installed_version(p)) is not None},
-            "starts_from": [form.value for form in each.accepts],
-            "recipe_files": [w for w, can in (("exclude", each.scopes), ("settings", each.configures)) if can],
+            "starts_from": [format_.value for format_ in each.accepts],
+            "recipe_files": [
+                key for key, supported in (("exclude", each.scopes), ("settings", each.configures)) if supported
+            ],
             "capabilities": [
                 {
                     "dtypes": list(c.dtypes),

@@ -1,4 +1,4 @@
-"""Tensors whose ranges a mask or an infinity blows up, so that 8 bits have no room for their other numbers."""
+"""Find tensors whose range a mask or an infinity blows up, so that 8 bits cannot resolve their other numbers."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines.batches import pieces
 from bitpick.preprocessing import Arrays
 
-_LOOKED_AT = 128  # samples; masks come with the length of a sequence, which differs among them
-_AT_ONCE = 4  # of these, at most: every tensor of a graph is in memory
-# Powers of two. A mask is -1e4 or more, and far from what it is added to; 8 bits reach over less than such a distance.
+_LOOKED_AT = 128  # samples; masks depend on the sequence length, which differs between samples
+_AT_ONCE = 4  # samples in a batch, at most: every tensor of the graph is held in memory
+# Powers of two. A mask is at least 1e4 in magnitude, far above what it is added to; 8 bits cannot span that distance.
 _LARGE, _FAR, _ABSURD, _MILLION = 12, 7, 64, 20
 _MULTIPLIES = re.compile(r"conv|mat_?mul|gemm|linear|fully_connected|lstm|gru|rnn|einsum|mm$", re.IGNORECASE)
 _CLIPS = re.compile(r"(?:relu_?|relu_?6|relu_n1_to_1|clip|clamp|hard_?tanh)_?(?:\.\w+)?", re.IGNORECASE)
 _SHIFTS = re.compile(r"add|batch_?norm", re.IGNORECASE)
 DTYPE = "bitpick_dtype"
 _SHOWN = 6  # layers named in a note
-# Numbers below 2**_SMALL are far from what is large, and which powers they have makes no difference.
+# Numbers below 2**_SMALL are far from any large number, so their exact powers make no difference.
 _SMALL, _POWERS = _LARGE - _FAR - 1, 160
 
 
 class Spread:
-    """The magnitudes of a tensor's numbers, by powers of two."""
+    """The magnitudes of a tensor's numbers, as powers of two."""
 
     def __init__(self) -> None:
-        self._seen = np.zeros(_POWERS, np.bool_)  # the first is of all small numbers but zeros
+        self._seen = np.zeros(_POWERS, np.bool_)  # the first entry stands for all small numbers except zero
         self._finite = True
 
     def add(self, numbers: NDArray[np.floating]) -> None:
-        """Note which magnitudes numbers have, an array of any shape."""
+        """Record the magnitudes in an array of any shape."""
         if not numbers.size:
             return
         low, high = float(numbers.min()), float(numbers.max())
         if math.isfinite(low) and math.isfinite(high) and max(-low, high) < 2.0**_SMALL:
-            self._seen[0] |= low != 0 or high != 0  # most tensors end here: two passes over their numbers
+            self._seen[0] |= low != 0 or high != 0  # most tensors end here, after two passes over their numbers
             return
         finite = numbers[np.isfinite(numbers)]
         self._finite = self._finite and finite.size == numbers.size
@@ -53,18 +53,18 @@ class Spread:
 
     @property
     def blown_up(self) -> bool:
-        """Whether some numbers are not finite, or no activations at all, or large and far above all others."""
+        """Whether some numbers are large and far above all others, or `is_mask` or `no_grid` holds."""
         far = any(high >= _LARGE and high - low > _FAR for low, high in pairwise(self._powers))
-        return far or self.bare or self.no_grid
+        return far or self.is_mask or self.no_grid
 
     @property
     def no_grid(self) -> bool:
-        """Whether no scale fits at all: some numbers are not finite, or too large for any activation."""
+        """Whether no scale fits: some numbers are not finite, or too large for any activation."""
         return not self._finite or bool(self._powers and self._powers[-1] >= _ABSURD)
 
     @property
-    def bare(self) -> bool:
-        """Whether it has nothing but zeros and numbers of a million and more, as a mask has that is yet to be added."""
+    def is_mask(self) -> bool:
+        """Whether all numbers are zero or at least a million in magnitude, as in a mask that is not yet added."""
         return bool(self._powers) and self._powers[0] >= _MILLION
 
     @property
@@ -79,36 +79,36 @@ class Spreads:
         self._by_name: dict[str, Spread] = {}
 
     def add(self, tensors: Mapping[str, NDArray[np.generic]] | Iterable[tuple[str, NDArray[np.generic]]]) -> None:
-        """Count what tensors are for a batch, those of them that are floats."""
+        """Record the magnitudes of the float tensors of a batch, by name."""
         for name, numbers in dict(tensors).items():
             if np.issubdtype(numbers.dtype, np.floating):
                 self._by_name.setdefault(name, Spread()).add(np.asarray(numbers))
 
     @property
     def blown_up(self) -> set[str]:
-        """The tensors whose ranges are blown up."""
+        """The names of the tensors whose ranges are blown up."""
         return {name for name, spread in self._by_name.items() if spread.blown_up}
 
     @property
     def no_grid(self) -> set[str]:
-        """Those of them that no scale fits at all."""
+        """The names of the tensors that no scale fits."""
         return {name for name, spread in self._by_name.items() if spread.no_grid}
 
     @property
-    def bare(self) -> set[str]:
-        """The tensors that are masks by themselves, see `Spread.bare`."""
-        return {name for name, spread in self._by_name.items() if spread.bare}
+    def masks(self) -> set[str]:
+        """The names of the tensors that are masks, see `Spread.is_mask`."""
+        return {name for name, spread in self._by_name.items() if spread.is_mask}
 
 
 @dataclass(frozen=True)
 class Step:
-    """A node of a graph, whatever kind of graph it is.
+    """A node of a graph, independent of the graph's format.
 
     Attributes:
-        name: as the engine calls the node.
-        kind: its operator.
-        reads: names of tensors.
-        writes: names of tensors.
+        name: the engine's name for the node.
+        kind: its operator type.
+        reads: names of its input tensors.
+        writes: names of its output tensors.
     """
 
     name: str
@@ -117,91 +117,92 @@ class Step:
     writes: tuple[str, ...]
 
 
-def left_in_float(steps: Sequence[Step], found: Spreads) -> list[Step]:
-    """The steps of a graph that must stay in float.
+def left_in_float(steps: Sequence[Step], spreads: Spreads) -> list[Step]:
+    """Return the steps of a graph that must stay in float.
 
-    These read or write a tensor whose range is blown up, or compute a mask: (1 - kept) · -3.4e38 is 0 only where 1 is
-    exactly 1, and it is not on every grid. Products with weights, where any scale fits, are quantized all the same:
-    columns of a table on unlike scales need not matter alike, and what is lost is measured. So is a ReLU behind one:
-    engines compute both at once, and never hold what is between them.
+    A step must stay in float if it reads or writes a tensor whose range is blown up, or if it computes a mask:
+    (1 - kept) · -3.4e38 is 0 only if 1 is represented exactly, which not every grid does. Products with weights are
+    quantized anyway as long as some scale fits: columns of a table may have very different scales without mattering
+    equally, and the loss is measured. So is a ReLU that follows such a product: engines fuse both, so that the tensor
+    between them never exists.
 
     Args:
-        steps: in any order.
-        found: the magnitudes of the graph's tensors.
+        steps: the steps, in any order.
+        spreads: the magnitudes of the graph's tensors.
     """
-    no_grid = found.no_grid
-    wide = found.blown_up - (_fused_away(steps) - no_grid)
+    no_grid = spreads.no_grid
+    wide = spreads.blown_up - (_fused_away(steps) - no_grid)
 
-    def carries(step: Step) -> bool:
-        bad = no_grid if _MULTIPLIES.search(step.kind) else wide
-        return not bad.isdisjoint(step.reads + step.writes)
+    def is_wide(step: Step) -> bool:
+        bad_tensors = no_grid if _MULTIPLIES.search(step.kind) else wide
+        return not bad_tensors.isdisjoint(step.reads + step.writes)
 
-    left = {step for step in steps if carries(step)}
-    made_by = {name: step for step in steps for name in step.writes}
-    ahead = [made_by[name] for name in found.bare if name in made_by]
-    seen = set(ahead)
-    while ahead:
-        makers = {made_by[name] for name in ahead.pop().reads if name in made_by} - seen
-        makers = {step for step in makers if not _MULTIPLIES.search(step.kind)}
-        seen |= makers
-        left |= makers
-        ahead += makers
-    return [step for step in steps if step in left]
+    in_float = {step for step in steps if is_wide(step)}
+    makers = {name: step for step in steps for name in step.writes}
+    pending = [makers[name] for name in spreads.masks if name in makers]
+    seen = set(pending)
+    while pending:
+        sources = {makers[name] for name in pending.pop().reads if name in makers} - seen
+        sources = {step for step in sources if not _MULTIPLIES.search(step.kind)}
+        seen |= sources
+        in_float |= sources
+        pending += sources
+    return [step for step in steps if step in in_float]
 
 
 def _fused_away(steps: Sequence[Step]) -> set[str]:
-    """The tensors between a product with weights and the ReLU or clip behind it, with a bias or a BatchNorm between."""
-    made_by = {name: step for step in steps for name in step.writes}
+    """Return the tensors between a product with weights and the ReLU or clip after it, past a bias or a BatchNorm."""
+    makers = {name: step for step in steps for name in step.writes}
     readers = Counter(name for step in steps for name in set(step.reads))
-    away: set[str] = set()
+    fused: set[str] = set()
     for clip in steps:
         step, between = clip, set[str]()
         while step is clip or _SHIFTS.search(step.kind):
-            computed = [name for name in step.reads if name in made_by]
+            computed = [name for name in step.reads if name in makers]
             if not _CLIPS.fullmatch(clip.kind) or len(computed) != 1 or readers[computed[0]] != 1:
                 break
             between.update(computed)
-            step = made_by[computed[0]]
+            step = makers[computed[0]]
         if _MULTIPLIES.search(step.kind):
-            away |= between
-    return away
+            fused |= between
+    return fused
 
 
 def batches(samples: Samples, size: int | None = None) -> Iterator[Arrays]:
-    """Some calibration samples to look at every tensor with, a few at a time.
+    """Yield the calibration samples for which every tensor is examined, in small batches.
 
     Args:
         samples: the calibration set.
-        size: the number of samples that the graph takes at once; None where any will do.
+        size: the fixed batch size of the graph; None if it takes any.
     """
     for batch in samples.head(_LOOKED_AT).batches(size or samples.at_once(_AT_ONCE, kept=True)):
         yield from pieces(batch, size)
 
 
-def of_nodes(module: Any, looked_at: Iterable[Arrays]) -> set[Any]:
-    """The nodes of a `torch.fx.GraphModule` that must stay in float, see `left_in_float`.
+def of_nodes(module: Any, inputs: Iterable[Arrays]) -> set[Any]:
+    """Return the nodes of a `torch.fx.GraphModule` that must stay in float, see `left_in_float`.
 
-    Each node gets the dtype of what it computed in its `meta`, under `DTYPE`.
+    Writes the dtype of each node's result into its `meta`, under `DTYPE`.
 
     Args:
         module: the module.
-        looked_at: batches of its inputs.
+        inputs: batches of its inputs.
     """
     import torch
 
-    found = Spreads()
+    spreads = Spreads()
 
-    class Looking(torch.fx.Interpreter):
+    class Recorder(torch.fx.Interpreter):
         def run_node(self, n: torch.fx.Node) -> Any:
-            computed = super().run_node(n)
-            n.meta[DTYPE] = getattr(computed, "dtype", None)
-            if isinstance(computed, torch.Tensor) and computed.dtype == torch.float32:
-                found.add({n.name: computed.detach().numpy()})
-            return computed
+            result = super().run_node(n)
+            n.meta[DTYPE] = getattr(result, "dtype", None)
+            if isinstance(result, torch.Tensor) and result.dtype == torch.float32:
+                spreads.add({n.name: result.detach().numpy()})
+            return result
 
     with torch.no_grad():
-        for batch in looked_at:
-            Looking(module).run(*map(torch.from_numpy, batch))
+        for batch in inputs:
+            Recorder(module).run(*map(torch.from_numpy, batch))
     nodes = {node.name: node for node in module.graph.nodes if node.op.startswith("call_")}
     kinds = {name: str(getattr(node.target, "__name__", node.target)) for name, node in nodes.items()}
     modules = {name: module.get_submodule(node.target) for name, node in nodes.items() if node.op == "call_module"}
@@ -210,11 +211,11 @@ def of_nodes(module: Any, looked_at: Iterable[Arrays]) -> set[Any]:
         Step(name, kinds[name], tuple(each.name for each in node.all_input_nodes), (name,))
         for name, node in nodes.items()
     ]
-    return {nodes[step.name] for step in left_in_float(steps, found)}
+    return {nodes[step.name] for step in left_in_float(steps, spreads)}
 
 
 def note(engine: str, layers: Iterable[str]) -> tuple[str, ...]:
-    """What to tell about layers that an engine leaves in float; nothing where there are none."""
+    """Return a note about the layers that an engine leaves in float; empty if there are none."""
     names = list(dict.fromkeys(layers))
     if not names:
         return ()

@@ -45,7 +45,7 @@ def batches(session: Session, samples: Samples, shapes: Shapes) -> Iterator[tupl
         EngineError: the build gives outputs of another shape, or numbers that are not finite.
     """
     done = 0
-    for inputs in samples.batches(1 if session.alone else samples.at_once(EVALUATION_BATCH)):
+    for inputs in samples.batches(1 if session.one_at_a_time else samples.at_once(EVALUATION_BATCH)):
         outputs = session.outputs(session.run(session.prepare(inputs)))
         count = len(inputs[0])
         _check(outputs, shapes, count, done)
@@ -112,7 +112,7 @@ def check_independence(
     Raises:
         ModelError: an output does not have a row for each sample, or another one in a batch than alone.
     """
-    if session.alone:
+    if session.one_at_a_time:
         return
     count = min(samples.count, max(2, samples.at_once(_TOGETHER)))
     batch = next(samples.head(count).batches(count))

@@ -1,1 +1,1 @@
-"""Float graphs that quantize better: one pass a file."""
+"""Passes that rewrite a float graph so that it quantizes better: one pass a file."""

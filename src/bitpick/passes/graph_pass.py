@@ -1,4 +1,4 @@
-"""The contract: from the clean float graph to one that quantizes better."""
+"""The contract of a pass: it rewrites the clean float graph so that it quantizes better."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class GraphPass:
     """One pass. A module in this room that defines `PASS` adds one.
 
     Attributes:
-        name: the option of a recipe that asks for it.
-        help: what it does, in a sentence without its subject.
-        apply: `module:function`, called with `source: str, out: str`, the files of the graph to read and to write;
+        name: the recipe option that requests it.
+        help: what it does, as a sentence without a subject.
+        apply: `module:function`, called with `source: str, out: str`, the `.onnx` files to read and to write;
             returns `Applied`.
-        promise: it `preserves` the function, up to rounding, which is verified on real samples like a conversion; or it
-            `tunes` it, and what that does to the float model is measured and reported.
-        needs: what it needs beside the graph: nothing, calibration samples, or training samples and time.
-        grid: the weight dtype whose grid it rounds to; None of a pass that rounds nothing.
+        promise: `preserves` if it keeps the function up to rounding, which is verified on real samples like a
+            conversion; `tunes` if it changes the function, and its effect on the float model is measured and reported.
+        needs: what it needs besides the graph: nothing, calibration samples, or training samples and time.
+        grid: the weight dtype to whose grid it rounds; None if it does not round.
     """
 
     name: str
@@ -37,8 +37,8 @@ class Applied:
     """What a pass did to a graph.
 
     Attributes:
-        changed: the names of the nodes that it changed; none if it has nothing to do here.
-        why_not: why it has nothing to do, in words, where that is so.
+        changed: the names of the nodes that it changed; empty if it had nothing to do.
+        why_not: why it had nothing to do.
     """
 
     changed: list[str]

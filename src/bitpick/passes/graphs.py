@@ -1,4 +1,4 @@
-"""What passes ask of a graph: who makes and who reads a tensor, and its constants."""
+"""A graph for passes to change, with lookups: producers and readers of tensors, and constants."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Graph:
-    """A graph that is being changed.
+    """A graph to change.
 
     Args:
-        model: the model, whose main graph it is.
+        model: the model with this main graph.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -31,28 +31,28 @@ class Graph:
                 self.readers[name].append(node)
             for name in node.output:
                 self.makers[name] = node
-        self._inside = set(_read_inside(model.graph))
+        self._subgraph_tensors = set(_used_in_subgraphs(model.graph))
 
     def constant(self, name: str) -> NDArray[Any] | None:
-        """The value of a stored tensor; None of any other."""
+        """Return the value of a stored tensor; None if the tensor is computed."""
         import onnx
 
         stored = self._stored.get(name)
         return None if stored is None else onnx.numpy_helper.to_array(stored)
 
     def only_reader(self, tensor: str) -> onnx.NodeProto | None:
-        """The node that reads a tensor, where nothing else does."""
+        """Return the only node that reads a tensor; None if anything else uses the tensor."""
         readers = self.readers[tensor]
-        alone = len(readers) == 1 and tensor not in self.outputs and tensor not in self._inside
-        return readers[0] if alone and list(readers[0].input).count(tensor) == 1 else None
+        only_one = len(readers) == 1 and tensor not in self.outputs and tensor not in self._subgraph_tensors
+        return readers[0] if only_one and list(readers[0].input).count(tensor) == 1 else None
 
     def owned(self, node: onnx.NodeProto, place: int) -> bool:
-        """Whether an input of a node is stored, and read by that node alone."""
+        """Return whether an input of a node is stored and no other node reads it."""
         name = node.input[place] if len(node.input) > place else ""
-        return name in self._stored and len(self.readers[name]) == 1 and name not in self._inside
+        return name in self._stored and len(self.readers[name]) == 1 and name not in self._subgraph_tensors
 
     def store(self, name: str, value: NDArray[Any]) -> None:
-        """Give a stored tensor another value, or store a new one."""
+        """Set the value of a stored tensor, or add a new one."""
         import onnx
 
         proto = onnx.numpy_helper.from_array(np.ascontiguousarray(value), name)
@@ -63,25 +63,25 @@ class Graph:
         self._stored[name] = self.proto.initializer[-1]
 
 
-def _read_inside(graph: onnx.GraphProto) -> Iterator[str]:
-    """The tensors that graphs inside a graph read, however deep, and give."""
+def _used_in_subgraphs(graph: onnx.GraphProto) -> Iterator[str]:
+    """Yield the tensors that subgraphs at any depth read or return."""
     for node in graph.node:
         for attribute in node.attribute:
             for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
                 yield from (name for each in inner.node for name in each.input)
                 yield from (value.name for value in inner.output)
-                yield from _read_inside(inner)
+                yield from _used_in_subgraphs(inner)
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    """The attributes of a node, by their names."""
+    """Return the attributes of a node by name."""
     import onnx
 
     return {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
 
 
 def shapes(model: onnx.ModelProto) -> dict[str, list[int | None]]:
-    """The shape of each tensor that shape inference knows; None for a free axis."""
+    """Return the inferred shape of each tensor; free axes are None."""
     import onnx
 
     graph = onnx.shape_inference.infer_shapes(model).graph

@@ -1,4 +1,4 @@
-"""The passes there are."""
+"""The registry of passes."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 
-from bitpick import passes as room
+from bitpick import passes as package
 from bitpick.passes.graph_pass import GraphPass
 from bitpick.recipe import Recipe
 
 
 @functools.cache
 def passes() -> Mapping[str, GraphPass]:
-    """Every pass by its name, in the order of their names: each module of this room that defines `PASS`."""
-    names = (info.name for info in pkgutil.iter_modules(room.__path__))
+    """Return every pass by name, in alphabetical order: one for each module of this package that defines `PASS`."""
+    names = (info.name for info in pkgutil.iter_modules(package.__path__))
     modules = (importlib.import_module(f"bitpick.passes.{name}") for name in names)
-    found = {module.PASS.name: module.PASS for module in modules if hasattr(module, "PASS")}
-    return dict(sorted(found.items()))
+    by_name = {module.PASS.name: module.PASS for module in modules if hasattr(module, "PASS")}
+    return dict(sorted(by_name.items()))
 
 
 def passes_of(recipe: Recipe) -> tuple[str, ...]:
-    """The passes that a recipe asks for, in the order in which they are applied."""
+    """Return the names of the passes that a recipe requests, in the order in which they are applied."""
     return tuple(name for name in passes() if name in recipe.options)

@@ -56,7 +56,7 @@ class Inputs:
         form = start_form(recipe, self.format)
         start = Format.ONNX if form is not None and form.passes else self.format
         sized = form is not None and any(hop.sized for hop in route(start, form.base) or ())
-        return self.interfaces[1 if sized or engine(recipe.engine).sized else 0]
+        return self.interfaces[1 if sized or engine(recipe.engine).fixed_shapes else 0]
 
     @property
     def interfaces(self) -> tuple[Interface, Interface]:

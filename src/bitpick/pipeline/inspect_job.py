@@ -69,7 +69,7 @@ def inspect(
     return Inspected(
         fingerprint=coverage.fingerprint(executed),
         coverage=None if recipe.kind == "baseline" and asked_for else coverage.coverage(executed),
-        flags=coverage.flags(recipe, executed, each.kept_as(recipe), each.signs) if asked_for else [],
+        flags=coverage.flags(recipe, executed, each.weight_dtype(recipe), each.signed_activations) if asked_for else [],
         findings=findings.findings(recipe, each, executed, each.constants(made), size.total(made)) or None,
         weight_bytes=findings.weight_bytes(executed),
     )

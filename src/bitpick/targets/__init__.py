@@ -1,1 +1,1 @@
-"""Where builds run: this machine, and others."""
+"""The machines that builds run on: this one, and other targets."""

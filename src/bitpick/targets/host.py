@@ -7,8 +7,8 @@ import os
 import platform
 from dataclasses import dataclass
 
-# What decides how 8-bit products are computed, and which reduced precisions a runtime may pick by itself.
-_INTERESTING_ISA = (
+# Extensions that decide how 8-bit products are computed, and which reduced precisions a runtime may use by default.
+_RELEVANT_ISA = (
     "sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx_vnni_int8", "avx512_bf16", "amx_int8",
     "amx_bf16", "neon", "asimddp", "i8mm", "bf16", "sve", "sve2", "fphp", "asimdhp",
 )  # fmt: skip
@@ -22,9 +22,9 @@ class Host:
         cpu: the CPU's name.
         machine: its architecture: `x86_64`, `arm64`, `aarch64`.
         isa: the instruction-set extensions that matter to quantized arithmetic.
-        cores: how many this process may use.
+        cores: number of cores that this process may use.
         platform: operating system and release.
-        python: version of the interpreter.
+        python: version of the Python interpreter.
     """
 
     cpu: str
@@ -36,22 +36,21 @@ class Host:
 
     @property
     def x86(self) -> bool:
-        """Whether it is a 64-bit x86, under either of its names."""
+        """Whether it is a 64-bit x86 machine, under either name of that architecture."""
         return self.machine.lower() in ("x86_64", "amd64")
 
 
 @functools.cache
 def this_host() -> Host:
-    """The machine this process runs on."""
+    """Return the machine that this process runs on."""
     import archspec.cpu
 
-    # What the CPU says, not the named microarchitecture that it comes nearest to: a virtual one often hides a feature
-    # or two.
+    # Use the features that the CPU reports, not those of the closest microarchitecture: virtual CPUs often hide some.
     features = archspec.cpu.detect.detected_info().features
     return Host(
         cpu=archspec.cpu.brand_string() or platform.processor() or platform.machine(),
         machine=platform.machine(),
-        isa=tuple(f for f in _INTERESTING_ISA if f in features),
+        isa=tuple(f for f in _RELEVANT_ISA if f in features),
         cores=usable_cores(),
         platform=platform.platform(terse=True),
         python=platform.python_version(),
@@ -59,7 +58,7 @@ def this_host() -> Host:
 
 
 def usable_cores() -> int:
-    """Number of cores this process may run on; at least 1."""
+    """Return the number of cores that this process may run on; at least 1."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""A CPU that builds are measured for beside this one."""
+"""CPUs other than this machine's that builds are measured on."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from bitpick.targets.host import Host
 
 @dataclass(frozen=True)
 class Target:
-    """A CPU that builds are measured for beside this one, through workers that a command starts.
+    """Another CPU that builds are measured on, by workers that a command starts.
 
     Attributes:
-        name: stands after `@` in the ids of its rows.
-        prefix: the command put before the interpreter: an emulator, a remote shell.
-        interpreter: the Python that runs there, with bitpick in it; None is this one.
-        emulated: whether it is imitated: its accuracy counts, its times do not.
-        saturates: whether its sums of 8-bit products saturate, as on x86 CPUs without VNNI.
-        machine: the architecture that this machine must have; empty where any will do.
-        package: the Debian package that brings the command.
+        name: the name after `@` in the ids of its rows.
+        prefix: the command before the interpreter, such as an emulator or a remote shell.
+        interpreter: the Python interpreter on the target, with bitpick installed; None for the current one.
+        emulated: whether the CPU is emulated: its accuracy counts, its times do not.
+        saturates: whether sums of 8-bit products saturate, as on x86 CPUs without VNNI.
+        machine: the architecture that this machine must have; empty if any works.
+        package: the Debian package that provides the command.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Target:
     package: str = ""
 
     def missing(self, host: Host) -> str | None:
-        """Why nothing can be measured for it from here; None where it can."""
+        """Return why this machine cannot reach the target; None if it can."""
         if self.machine and self.machine != ("x86_64" if host.x86 else host.machine.lower()):
             return f"it takes a {self.machine} machine, and this one is {host.machine}"
         if self.prefix and shutil.which(self.prefix[0]) is None:
@@ -57,10 +57,10 @@ VNNI = frozenset({"avx512_vnni", "avx_vnni"})
 
 
 def target(word: str) -> Target:
-    """The target that a user names: one that bitpick knows, or a YAML file with the fields of one.
+    """Return the target that the user names: a built-in one, or a YAML file with the fields of one.
 
     Raises:
-        RequestError: there is none.
+        RequestError: there is no such target, or the file does not describe one.
     """
     if word in TARGETS:
         return TARGETS[word]
@@ -74,7 +74,7 @@ def target(word: str) -> Target:
 
     try:
         fields = yaml.safe_load(Path(word).read_text(encoding="utf-8"))
-        found = TypeAdapter(Target).validate_python(fields)
+        custom = TypeAdapter(Target).validate_python(fields)
     except OSError as error:
         raise RequestError(f"the target {word} cannot be read: {error.strerror}", expected=expected) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -84,15 +84,19 @@ def target(word: str) -> Target:
         raise RequestError(f"{word} holds no target: {reasons}", expected=expected) from error
     if unknown := sorted(set(fields) - {field.name for field in dataclasses.fields(Target)}):
         raise RequestError(f"{word} has the unknown field {unknown[0]!r}", expected=expected)
-    check_name(found.name, f"{word} names its target")
-    return found
+    check_name(custom.name, f"{word} names its target")
+    return custom
 
 
-def check_name(name: str, told: str) -> None:
-    """Refuse a name that no target of the user's own can have, told in the words that come before it.
+def check_name(name: str, message: str) -> None:
+    """Refuse a name that a user's target cannot have.
+
+    Args:
+        name: the name.
+        message: the start of the error message, before the name.
 
     Raises:
-        RequestError: it is taken, or cannot stand in the id of a row.
+        RequestError: the name is taken, or is not valid in the id of a row.
     """
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name) or name in ("host", *TARGETS):
-        raise RequestError(f"{told} {name!r}", expected="a new name of up to 64 letters, digits, ., - and _")
+        raise RequestError(f"{message} {name!r}", expected="a new name of up to 64 letters, digits, ., - and _")

@@ -52,7 +52,7 @@ def test_a_graph_without_a_mask_is_quantized_as_a_whole(tmp_path):
 
 def collected(path, calibration, given):
     recipe = Recipe.parse(f"litert:s8s8-per_channel-{calibration}")
-    return ranges.collected(path, recipe, _recipe_manager(recipe), given)
+    return ranges.collect(path, recipe, _recipe_manager(recipe), given)
 
 
 def test_minima_and_maxima_are_those_of_every_sample_and_moving_averages_forget(tmp_path):

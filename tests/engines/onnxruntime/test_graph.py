@@ -216,7 +216,7 @@ def test_the_precise_kernels_get_unsigned_weights(builds, ran):
         grid = coverage.fingerprint(builds.executed(recipe)).weights
         assert (grid.dtype, grid.symmetric, grid.bits) == (dtype, True, 8)
     parsed = Recipe.parse(PRECISE)
-    assert coverage.flags(parsed, builds.executed(PRECISE), engine("onnxruntime").kept_as(parsed)) == []
+    assert coverage.flags(parsed, builds.executed(PRECISE), engine("onnxruntime").weight_dtype(parsed)) == []
     assert codes(coverage.flags(parsed, builds.executed(PRECISE), "s8")) == ["not_as_requested"]
 
 

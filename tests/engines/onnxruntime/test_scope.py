@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from bitpick.engines.onnxruntime.scope import Scope, every_node, handed_on
+from bitpick.engines.onnxruntime.scope import Scope, every_node, loop_invariants
 from bitpick.measures import coverage
 from bitpick.recipe import Recipe
 from tests.engines.onnxruntime.graphs import random, read, totals
@@ -43,18 +43,18 @@ def test_a_loop_hands_on_what_comes_out_as_it_went_in():
         ["d", "t", "u", "k"],
     )
     loop = helper.make_node("Loop", ["trips", "", "x", "W", "K"], ["a", "b", "e"], body=body)
-    assert handed_on(loop, body) == {"w": "W", "k": "K"}
+    assert loop_invariants(loop, body) == {"w": "W", "k": "K"}
 
 
 def test_a_scan_hands_on_states_and_not_what_it_walks_over():
     body = graph(["Add: s e -> t", "Identity: w -> v"], ["w", "s", "e"], ["v", "t", "e"])
     scan = helper.make_node("Scan", ["W", "x", "steps"], ["a", "b", "y"], body=body, num_scan_inputs=1)
-    assert handed_on(scan, body) == {"w": "W"}
+    assert loop_invariants(scan, body) == {"w": "W"}
 
 
 def test_a_branch_takes_nothing():
     inner = graph(["Identity: x -> y"], outputs=["y"])
-    assert handed_on(helper.make_node("If", ["c"], ["z"], then_branch=inner, else_branch=inner), inner) == {}
+    assert loop_invariants(helper.make_node("If", ["c"], ["z"], then_branch=inner, else_branch=inner), inner) == {}
 
 
 def test_integers_are_found_with_their_scales_behind_what_only_rearranges_them():

@@ -1,4 +1,4 @@
-"""ExecuTorch with the XNNPACK delegate: PyTorch's way to phones, run here on the CPU."""
+"""ExecuTorch with the XNNPACK delegate: PyTorch's runtime for phones, run here on the CPU."""
 
 from bitpick.engines.executorch.engine import ExecuTorchEngine
 

@@ -1,4 +1,4 @@
-"""ExecuTorch with the XNNPACK delegate: PyTorch's way to phones, run here on the CPU."""
+"""ExecuTorch with the XNNPACK delegate: PyTorch's runtime for phones, run here on the CPU."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from bitpick.datasets.dataset import Samples
 from bitpick.engines import pt2e, spread
-from bitpick.engines.batches import example, joined, pieces
+from bitpick.engines.batches import example, join, pieces
 from bitpick.engines.capability import Capability, Offer
 from bitpick.engines.engine import Build, Engine, Session, SessionSettings
 from bitpick.engines.executed import Executed
@@ -22,14 +22,14 @@ _FILE = "model.pte"
 
 
 class ExecuTorchEngine(Engine):
-    """Quantizes with XNNPACK's own quantizer; a build ships as a program for one sample at a time."""
+    """Quantizes with XNNPACK's own quantizer; a build is a program with the model's fixed batch size, or 1."""
 
     name = "executorch"
     environment = "executorch"
     packages = ("executorch", "torchao", "torch")
     extra = "executorch"
     accepts = (Format.EXPORTED, Format.PYTORCH)
-    sized = True
+    fixed_shapes = True
     runner = "bitpick.engines.executorch.runner"
     capabilities = (
         Capability(("s8dynamic",)),
@@ -62,42 +62,42 @@ class ExecuTorchEngine(Engine):
         from bitpick.conversion import pytorch_file
 
         module: Any = pytorch_file.load(source)
-        one = tuple(map(torch.from_numpy, example(samples, pytorch_file.fixed_batch(module), 1)))
-        wide: list[str] = []
+        inputs = tuple(map(torch.from_numpy, example(samples, pytorch_file.fixed_batch(module), 1)))
+        in_float: list[str] = []
         if recipe.kind != "baseline":
-            module, wide = pt2e.quantize(module, _quantizer(recipe), samples)
-        program = torch.export.export(module, one)
+            module, in_float = pt2e.quantize(module, _quantizer(recipe), samples)
+        program = torch.export.export(module, inputs)
         lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
-        made = lowered.to_executorch()
-        _check_kernels(made.executorch_program)
-        (folder / _FILE).write_bytes(made.buffer)
-        return Build(recipe, folder, (_FILE,), notes=spread.note(self.name, wide))
+        compiled = lowered.to_executorch()
+        _check_kernels(compiled.executorch_program)
+        (folder / _FILE).write_bytes(compiled.buffer)
+        return Build(recipe, folder, (_FILE,), notes=spread.note(self.name, in_float))
 
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
         return _ExecuTorchSession(build.main, settings)
 
-    def inspect(self, build: Build, sample: Arrays) -> Executed:  # noqa: ARG002 - it tells before it runs
+    def inspect(self, build: Build, sample: Arrays) -> Executed:  # noqa: ARG002 - it needs no run
         """See `Engine.inspect`."""
         return graph.executed(build.main.read_bytes())
 
 
 def _check_kernels(program: Any) -> None:
-    """Refuse a program that the runtime cannot run: it would only say a number.
+    """Refuse a program that the runtime cannot run; the runtime itself would report only an error number.
 
     Raises:
         Unsupported: the runtime has no kernel for an operator that XNNPACK leaves to it.
     """
     from executorch.runtime import Runtime
 
-    known = Runtime.get().operator_registry.operator_names
-    wanted = {
+    available = Runtime.get().operator_registry.operator_names
+    required = {
         f"{operator.name}.{operator.overload}" if operator.overload else operator.name
         for plan in program.execution_plan
         for operator in plan.operators
     }
-    if absent := sorted(wanted - known):
-        raise Unsupported(f"ExecuTorch's Python runtime has no kernel for {', '.join(absent)}")
+    if missing := sorted(required - available):
+        raise Unsupported(f"ExecuTorch's Python runtime has no kernel for {', '.join(missing)}")
 
 
 def _quantizer(recipe: Recipe) -> Any:
@@ -116,23 +116,23 @@ class _ExecuTorchSession(Session):
         from executorch.runtime import Runtime
 
         torch.set_num_threads(settings.threads)
-        # Its own pool has as many threads as the machine has cores, and Runtime has no word for it.
+        # The runtime's own pool has one thread for each core, and Runtime has no setting for it.
         if portable_lib._threadpool_get_thread_count() != settings.threads:  # noqa: SLF001 - there is no public way
             portable_lib._unsafe_reset_threadpool(settings.threads)  # noqa: SLF001
         self._torch = torch
         self._program = Runtime.get().load_program(path)
         self._method = self._program.load_method("forward")
-        self._size = int(self._method.metadata.input_tensor_meta(0).sizes()[0])
+        self._fixed_batch = int(self._method.metadata.input_tensor_meta(0).sizes()[0])
 
     def prepare(self, batch: Arrays) -> tuple[int, list[list[Any]]]:
-        parts = pieces(batch, self._size)
+        parts = pieces(batch, self._fixed_batch)
         return len(batch[0]), [[self._torch.from_numpy(each) for each in part] for part in parts]
 
     def run(self, native: tuple[int, list[list[Any]]]) -> tuple[int, list[Arrays]]:
         count, parts = native
-        # An output is a view of the program's memory, which the next run writes to.
+        # An output is a view of the program's memory, which the next run overwrites.
         return count, [tuple(each.numpy().copy() for each in self._method.execute(part)) for part in parts]
 
     def outputs(self, native: tuple[int, list[Arrays]]) -> Arrays:
         count, parts = native
-        return joined(parts, count, self._size)
+        return join(parts, count, self._fixed_batch)

@@ -1,4 +1,4 @@
-"""What ExecuTorch executes: the operators of a program, and the graphs of the XNNPACK delegates in it."""
+"""The graph that ExecuTorch executes: a program's operators, and those inside its XNNPACK delegates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bitpick.engines import aten_work, counting
 from bitpick.engines.executed import FLOAT32, Executed, Operator, activation_grid, dynamic_grid, weight_grid
 from bitpick.schema.fingerprint import Grid
 
-# They only move numbers, or write them in another format.
+# Operators that only move data or convert its format.
 _PLUMBING = {
     "XNNStaticReshape", "XNNStaticConstantPad", "XNNStaticSlice", "XNNCopy",
     "XNNConcatenate2", "XNNConcatenate3", "XNNConcatenate4", "XNNConcatenate5",
@@ -25,20 +25,20 @@ _TRANSPOSES = re.compile(r"(permute|transpose)_copy$|^XNNStaticTranspose$")
 _MOVES = re.compile(
     r"(_copy|^XNNStaticTranspose|^XNNConvert|quantize_per_\w+|::clone|::_clone_dim_order|::view|::cat)$"
 )
-_TAKEN, _GIVEN = 1, 2  # flags of the delegate's values that come from outside, and go there
+_EXTERNAL_INPUT, _EXTERNAL_OUTPUT = 1, 2  # flags of values that enter and leave the delegate
 _INTEGER = {"xnn_datatype_qint8", "xnn_datatype_qcint8"}
 _DYNAMIC = {"xnn_datatype_qdint8", "xnn_datatype_qpint8"}
 
 
 def executed(program: bytes) -> Executed:
-    """Read off what a `.pte` program executes."""
+    """Return what a `.pte` program executes."""
     from executorch.exir._serialize._program import deserialize_pte_binary
 
     file = deserialize_pte_binary(program)
     plan = file.program.execution_plan[0]
     operators: list[Operator] = []
     counted: set[Any] = set()
-    origins: dict[int, int] = {}  # of stored tensors that are only copied in another order
+    origins: dict[int, int] = {}  # maps each reordered copy to the stored tensor it was made from
     for instruction in plan.chains[0].instructions:
         call = instruction.instr_args
         if hasattr(call, "delegate_index"):
@@ -58,14 +58,14 @@ def executed(program: bytes) -> Executed:
 
 
 def _portable(plan: Any, call: Any, number: int, counted: set[Any], origins: dict[int, int]) -> Operator:
-    """An operator outside the delegate: a portable kernel runs it, in float.
+    """Return an operator outside the delegate, which a portable kernel runs in float.
 
     Args:
-        plan: what the program does.
-        call: the operator.
-        number: its place.
-        counted: the weights of operators before it; its own are added.
-        origins: by the copies of stored tensors, those tensors; a copy that it makes is added.
+        plan: the program's execution plan.
+        call: the call of the operator.
+        number: its position in the program.
+        counted: the weights of earlier operators; its own are added.
+        origins: maps copies of stored tensors to those tensors; if it makes a copy, that is added.
     """
     kind = plan.operators[call.op_index].name
     if _MOVES.search(kind):
@@ -92,22 +92,22 @@ def _portable(plan: Any, call: Any, number: int, counted: set[Any], origins: dic
 
 
 def _copies(graph: dict[str, Any]) -> Iterator[tuple[int, int]]:
-    """What a delegate gives that is only what it takes, in another order: the places of both among its arguments."""
+    """Yield argument positions (output, input) of each delegate output that is only a reordered input."""
     external = {}
     for value in graph["xvalues"]:
         fields = value["xvalue_union"]
         tensor = fields.get("tensor_value", fields)
         external[tensor["id_out"]] = tensor["external_id"], tensor["flags"]
-    made = {
+    sources = {
         node["xnode_union"]["output_id"]: node["xnode_union"]["input_id"]
         for node in graph["xnodes"]
         if node["xnode_union_type"] in ("XNNStaticTranspose", "XNNStaticReshape", "XNNCopy")
     }
-    for output in made:
+    for output in sources:
         source = output
-        while source in made:
-            source = made[source]
-        if external[output][1] & _GIVEN and external[source][1] & _TAKEN:
+        while source in sources:
+            source = sources[source]
+        if external[output][1] & _EXTERNAL_OUTPUT and external[source][1] & _EXTERNAL_INPUT:
             yield external[output][0], external[source][0]
 
 
@@ -117,20 +117,20 @@ def _delegate(graph: dict[str, Any], file: Any, counted: set[Any]) -> list[Opera
         fields = value["xvalue_union"]
         tensor = fields.get("tensor_value", fields)
         values[tensor["id_out"]] = (tensor, fields.get("quant_params", {}))
-    found = []
+    operators = []
     for number, node in enumerate(graph["xnodes"]):
         kind, fields = node["xnode_union_type"], node["xnode_union"]
         if kind in _PLUMBING:
             continue
         if _MOVES.search(kind):
-            found.append(Operator(f"{kind.removeprefix('XNN')}_{number}", kind, "float32"))
+            operators.append(Operator(f"{kind.removeprefix('XNN')}_{number}", kind, "float32"))
             continue
         data, scheme = values[next(fields[key] for key in ("input_id", "input1_id", "query_id") if key in fields)]
-        name = f"{kind.removeprefix('XNN')}_{number}"  # the delegate's graph names nothing
+        name = f"{kind.removeprefix('XNN')}_{number}"  # the delegate's graph has no names
         dtype = "s8" if data["datatype"] in _INTEGER | _DYNAMIC else "float32"
         output = values[fields["output_id"]][0]["dims"] if "output_id" in fields else []
         if "filter_id" not in fields:
-            found.append(_product(name, kind, dtype, fields, values, output, counted))
+            operators.append(_product(name, kind, dtype, fields, values, output, counted))
             continue
         weight, weight_scheme = values[fields["filter_id"]]
         size = int(np.prod(weight["dims"]))
@@ -148,17 +148,17 @@ def _delegate(graph: dict[str, Any], file: Any, counted: set[Any]) -> list[Opera
         else:
             activation = Grid(dtype="float32")
         key = graph["constant_data"][weight["constant_buffer_idx"]]["named_key"]
-        own = 0 if key in counted else size
+        new_weights = 0 if key in counted else size
         counted.add(key)
         positions = int(np.prod((data["dims"] if "ConvTranspose" in kind else output)[:-1]))
-        found.append(Operator(name, kind, dtype, grid, activation, own, size * positions))
-    return found
+        operators.append(Operator(name, kind, dtype, grid, activation, new_weights, size * positions))
+    return operators
 
 
 def _product(
     name: str, kind: str, dtype: str, fields: dict[str, Any], values: dict[int, Any], output: Any, counted: set[Any]
 ) -> Operator:
-    """An operator of the delegate without a filter: a product of two operands, attention, or nothing of the kind."""
+    """Return a delegate's operator without a filter: a matrix product, attention, or one without MACs."""
     if kind == "XNNBatchMatrixMultiply":
         operands = [values[fields[key]][0] for key in ("input1_id", "input2_id")]
         macs = counting.product(output, operands[0]["dims"][-1])
@@ -175,7 +175,7 @@ def _product(
 
 
 def _graph(blob: bytes) -> dict[str, Any]:
-    """The delegate's graph as its own schema has it."""
+    """Return the delegate's graph, decoded by its own schema."""
     from executorch.backends.xnnpack import serialization
     from executorch.backends.xnnpack.serialization.xnnpack_graph_serialize import XNNHeader
     from executorch.exir._serialize._flatbuffer import _flatc_decompile
@@ -187,13 +187,13 @@ def _graph(blob: bytes) -> dict[str, Any]:
         binary.write_bytes(blob[header.flatbuffer_offset : header.flatbuffer_offset + header.flatbuffer_size])
         _flatc_decompile(folder, str(schema), str(binary))
         text = binary.with_suffix(".json").read_text()
-    # flatc writes numbers that JSON does not have.
+    # flatc writes infinities, which JSON does not support.
     graph: dict[str, Any] = json.loads(re.sub(r"(?<=[ :\[,])(-?)inf\b", r"\1Infinity", text))
     return graph
 
 
 def _stored(graph: dict[str, Any], tensor: dict[str, Any], file: Any) -> Any:
-    """The integers of a constant, which lie under a key beside the delegate's graph."""
+    """Return the integers of a constant, which the program stores outside the delegate's graph, under a key."""
     key = graph["constant_data"][tensor["constant_buffer_idx"]]["named_key"]
     entry = file.named_data.pte_data[key]
     return np.frombuffer(bytes(file.named_data.buffers[entry.buffer_index]), np.int8)[: int(np.prod(tensor["dims"]))]

@@ -19,12 +19,12 @@ class Build:
         from executorch.runtime import Runtime
 
         torch.set_num_threads(threads)
-        if portable_lib._threadpool_get_thread_count() != threads:  # by itself it takes all cores
+        if portable_lib._threadpool_get_thread_count() != threads:  # by default it uses all cores
             portable_lib._unsafe_reset_threadpool(threads)
         self.torch = torch
         self.program = Runtime.get().load_program(folder / files[0])
         self.method = self.program.load_method("forward")
-        # How many samples the program takes at once.
+        # The program's fixed batch size.
         self.batch = int(self.method.metadata.input_tensor_meta(0).sizes()[0])
 
     def prepare(self, inputs: list[np.ndarray]) -> Any:
@@ -34,4 +34,4 @@ class Build:
         return self.method.execute(native)
 
     def outputs(self, native: Any) -> list[np.ndarray]:
-        return [each.numpy().copy() for each in native]  # copies: the next run writes to the same memory
+        return [each.numpy().copy() for each in native]  # copies, because the next run writes to the same memory

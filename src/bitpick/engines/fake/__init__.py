@@ -1,4 +1,4 @@
-"""An engine without a framework, for the tests of whoever builds on bitpick."""
+"""An engine without a framework, for tests of code that builds on bitpick."""
 
 from bitpick.engines.fake.engine import FakeEngine
 

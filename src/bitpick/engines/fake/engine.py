@@ -1,7 +1,7 @@
-"""An engine without a framework, for the tests of whoever builds on bitpick.
+"""An engine without a framework, for tests of code that builds on bitpick.
 
-It runs linear layers, in numpy, and quantizes by rounding the weights. Options make it misbehave on purpose. It is not
-registered: a test registers it, under the entry-point group `bitpick.engines` or by replacing the registry's table.
+It runs linear layers in NumPy and quantizes by rounding the weights. Options make it misbehave on purpose. It is not
+registered: a test registers it under the entry-point group `bitpick.engines`, or by replacing the registry's table.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PRESETS = frozenset(PRESETS)
 
 
 class FakeEngine(Engine):
-    """Starts from an ONNX graph of Gemms in a row, of which the first takes the flattened input, with ReLUs between.
+    """Starts from an ONNX graph of consecutive Gemms with ReLUs between; the first Gemm takes the flattened input.
 
     Weights are of shape (inputs, outputs).
     """
@@ -83,18 +83,18 @@ class FakeEngine(Engine):
         graph = onnx.load(source).graph
         stored = {i.name: onnx.numpy_helper.to_array(i) for i in graph.initializer}
         gemms = [node for node in graph.node if node.op_type == "Gemm"]
-        left = excluded(recipe, [node.name for node in gemms])
+        in_float = excluded(recipe, [node.name for node in gemms])
         if recipe.kind != "baseline":
-            for batch in samples.batches(50):  # it needs no ranges, and reads its calibration set as any engine does
+            for batch in samples.batches(50):  # it needs no ranges, but reads its calibration set like any engine
                 assert batch[0].dtype == np.float32
         arrays: dict[str, Any] = {}
         for number, node in enumerate(gemms):
             weight, bias = (stored[name] for name in node.input[1:3])
-            if recipe.kind != "baseline" and node.name not in left:
-                weight = _rounded(weight, None if recipe.granularity == "per_tensor" else 0)
+            if recipe.kind != "baseline" and node.name not in in_float:
+                weight = _round(weight, None if recipe.granularity == "per_tensor" else 0)
             if "drawn" in recipe.options:
-                seen = sum(int(batch[0].sum()) for batch in samples.batches(50))
-                bias = bias + np.random.default_rng(seen).normal(0, 0.3, bias.shape).astype(np.float32)
+                total = sum(int(batch[0].sum()) for batch in samples.batches(50))
+                bias = bias + np.random.default_rng(total).normal(0, 0.3, bias.shape).astype(np.float32)
             if "nan" in recipe.options:
                 weight = weight * np.float32("nan")
             arrays |= {f"weight{number}": weight.astype(np.float32), f"bias{number}": bias}
@@ -123,7 +123,7 @@ class FakeEngine(Engine):
         return [recipe.model_copy(update={"options": recipe.options | {"reduced_range": ""}})]
 
     def inspect(self, build: Build, sample: Arrays) -> Executed:  # noqa: ARG002 - it needs no run
-        """See `Engine.inspect`: as the recipe says, but for the options that break that."""
+        """See `Engine.inspect`: as the recipe says, except for options that break it on purpose."""
         return Executed(tuple(operator for layer in _read(build) for operator in self._operators(build.recipe, layer)))
 
     def _operators(self, recipe: Recipe, layer: _Layer) -> list[Operator]:
@@ -135,10 +135,10 @@ class FakeEngine(Engine):
         weight = Grid(dtype=recipe.weights, granularity=granularity, symmetric=True, bits=bits)
         activation = Grid(dtype=recipe.activations, granularity="per_tensor", symmetric=False, bits=8)
         half = size // 2
-        rest = recipe.activations if "half_float" not in recipe.options else "float32"
+        rest_arithmetic = recipe.activations if "half_float" not in recipe.options else "float32"
         return [
             Operator(name, "Gemm", recipe.activations, weight, activation, half, half),
-            Operator("rest", "Gemm", rest, weight, activation, size - half, size - half),
+            Operator("rest", "Gemm", rest_arithmetic, weight, activation, size - half, size - half),
         ]
 
 
@@ -155,13 +155,13 @@ def _read(build: Build) -> list[_Layer]:
 
 
 def _outputs(layers: Sequence[_Layer], batch: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    """What each layer gives for a batch, the last one without a ReLU."""
-    found = batch.reshape(len(batch), -1)
+    """Yield the output of each layer for a batch; the last layer has no ReLU."""
+    activations = batch.reshape(len(batch), -1)
     for layer in layers:
-        found = found @ layer.weight + layer.bias
+        activations = activations @ layer.weight + layer.bias
         if layer is not layers[-1]:
-            found = np.maximum(found, 0)
-        yield found
+            activations = np.maximum(activations, 0)
+        yield activations
 
 
 class _FakeInsides(Insides):
@@ -170,17 +170,17 @@ class _FakeInsides(Insides):
         self._build = build
 
     def weights(self) -> Iterator[Pair]:
-        for expected, found in zip(self._floats, self._build, strict=True):
-            yield expected.name, expected.weight.T, found.weight.T
+        for float_layer, layer in zip(self._floats, self._build, strict=True):
+            yield float_layer.name, float_layer.weight.T, layer.weight.T
 
     def outputs(self, batch: Arrays) -> Iterator[Pair]:
-        both = zip(self._floats, _outputs(self._floats, batch[0]), _outputs(self._build, batch[0]), strict=True)
-        for layer, expected, found in both:
-            yield layer.name, expected, found
+        outputs = zip(self._floats, _outputs(self._floats, batch[0]), _outputs(self._build, batch[0]), strict=True)
+        for layer, expected, actual in outputs:
+            yield layer.name, expected, actual
 
 
 def _misbehave(recipe: Recipe) -> None:
-    """What the options of a recipe ask for."""
+    """Misbehave as the recipe's options ask."""
     if "crash" in recipe.options:
         os._exit(70)
     while "hang" in recipe.options:
@@ -207,7 +207,7 @@ class _FakeSession(Session):
         return (native,)
 
 
-def _rounded(weight: NDArray[np.float32], axis: int | None) -> Any:
-    """Weights on a symmetric 8-bit grid, one scale for all or one for each output."""
+def _round(weight: NDArray[np.float32], axis: int | None) -> Any:
+    """Return weights rounded to a symmetric 8-bit grid, with one scale for all or one for each output."""
     scale = np.abs(weight).max(axis=axis, keepdims=True) / 127
     return np.round(weight / scale) * scale

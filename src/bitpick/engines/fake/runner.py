@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Build:
-    """The build, linear layers in numpy."""
+    """The build: linear layers in NumPy."""
 
     packages = ("numpy",)
     batch = 1

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bitpick.datasets.dataset import Samples
-from bitpick.engines.batches import joined, pieces
+from bitpick.engines.batches import join, pieces
 from bitpick.engines.capability import Offer
 from bitpick.engines.engine import Build, Engine, Session, SessionSettings
 from bitpick.engines.executed import Executed, Operator
@@ -21,13 +21,13 @@ from bitpick.schema.fingerprint import Grid
 from bitpick.targets.host import Host
 from bitpick.version import installed_version
 
-# One library under two names: the smaller distribution, for CPUs alone, exists only for x86-64 under Linux.
+# One library, two distributions: the smaller, CPU-only one exists only for x86-64 Linux.
 _TENSORFLOW = "tensorflow-cpu" if installed_version("tensorflow-cpu") else "tensorflow"
 _SAVED_MODEL = "model/saved_model.pb"
 
 
 class KerasEngine(Engine):
-    """Runs the user's own file, saved again where Keras 2 wrote it; quantizes nothing."""
+    """Runs the user's own file, saved again if Keras 2 wrote it; quantizes nothing."""
 
     name = "keras"
     environment = "keras"
@@ -69,10 +69,10 @@ class KerasEngine(Engine):
         """See `Engine.open`."""
         return _KerasSession(build, settings)
 
-    def inspect(self, build: Build, sample: Arrays) -> Executed:  # noqa: ARG002 - Keras tells without
-        """See `Engine.inspect`: the layers, each in the dtype that its policy computes in.
+    def inspect(self, build: Build, sample: Arrays) -> Executed:  # noqa: ARG002 - Keras needs no run
+        """See `Engine.inspect`: the layers, each in the compute dtype of its policy.
 
-        A SavedModel has no layers: it is one operator.
+        A SavedModel has no layers, so it counts as one operator.
         """
         from bitpick.conversion import keras_file, saved_model
 
@@ -100,29 +100,29 @@ class _KerasSession(Session):
     def __init__(self, build: Build, settings: SessionSettings) -> None:
         from bitpick.conversion import keras_file, saved_model
 
-        self._fixed = None
+        self._fixed_batch = None
         if build.files[0] == _SAVED_MODEL:
             self._model = saved_model.load(build.main.parent)
-            call, self._fixed = self._model.call, self._model.fixed_batch
+            call, self._fixed_batch = self._model.call, self._model.fixed_batch
         else:
             call = keras_file.flat(keras_file.load(build.main))
         import tensorflow as tf
 
         if (
             tf.config.threading.get_intra_op_parallelism_threads() == 0
-        ):  # once TensorFlow has run, it refuses to be told
+        ):  # TensorFlow refuses the setting once it has run
             with contextlib.suppress(RuntimeError):
                 tf.config.threading.set_intra_op_parallelism_threads(settings.threads)
         self._constant = tf.constant
         self._call = tf.function(lambda inputs: call(*inputs), reduce_retracing=True)
 
     def prepare(self, batch: Arrays) -> Any:
-        return len(batch[0]), [[self._constant(each) for each in part] for part in pieces(batch, self._fixed)]
+        return len(batch[0]), [[self._constant(each) for each in part] for part in pieces(batch, self._fixed_batch)]
 
     def run(self, native: Any) -> Any:
         count, parts = native
-        return count, [self._call(each) for each in parts]
+        return count, [self._call(part) for part in parts]
 
     def outputs(self, native: Any) -> Arrays:
         count, parts = native
-        return joined([tuple(np.asarray(each) for each in part) for part in parts], count, self._fixed)
+        return join([tuple(np.asarray(each) for each in part) for part in parts], count, self._fixed_batch)

@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Build:
-    """The build, opened by TensorFlow: a SavedModel by itself, else by Keras."""
+    """The build, opened by TensorFlow if it is a SavedModel, otherwise by Keras."""
 
     packages = ("keras", "tensorflow", "tensorflow-cpu")
     batch = 1
@@ -29,7 +29,7 @@ class Build:
         import keras
 
         model = keras.saving.load_model(file, compile=False, safe_mode=True)
-        # A tensor, or a list or a dict of them. A Sequential model that was only loaded does not tell, and has one.
+        # A tensor, or a list or dict of tensors. A freshly loaded Sequential model lacks `input`, and has just one.
         structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
         return lambda inputs: keras.tree.flatten(model(keras.tree.pack_sequence_as(structure, inputs), training=False))
 
@@ -38,19 +38,19 @@ class Build:
 
         import tensorflow as tf
 
-        def ordered(names: Any) -> list[str]:  # a signature has names and no order: that of the numbers in them
+        def ordered(names: Any) -> list[str]:  # a signature has no order, so sort by the numbers in its names
             return sorted(names, key=lambda name: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name)])
 
         self.loaded = tf.saved_model.load(str(folder))
-        found = dict(self.loaded.signatures)
-        function = found.get("serving_default") or next(iter(found.values()))
+        signatures = dict(self.loaded.signatures)
+        function = signatures.get("serving_default") or next(iter(signatures.values()))
         specs = function.structured_input_signature[1]
         names, outputs = ordered(specs), ordered(function.structured_outputs)
         self.batch = specs[names[0]].shape[0] or 1  # how many samples the graph takes at once
 
         def call(inputs: Any) -> Any:
-            given = function(**dict(zip(names, inputs, strict=True)))
-            return [given[name] for name in outputs]
+            by_name = function(**dict(zip(names, inputs, strict=True)))
+            return [by_name[name] for name in outputs]
 
         return call
 

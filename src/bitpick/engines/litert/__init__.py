@@ -1,4 +1,4 @@
-"""LiteRT (TensorFlow Lite), quantized by litert-quantizer, on the CPU."""
+"""LiteRT (TensorFlow Lite) on the CPU, quantized by litert-quantizer."""
 
 from bitpick.engines.litert.engine import LiteRtEngine
 

@@ -1,4 +1,4 @@
-"""LiteRT (TensorFlow Lite), quantized by litert-quantizer, on the CPU."""
+"""LiteRT (TensorFlow Lite) on the CPU, quantized by litert-quantizer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bitpick.conversion import litert_file, litert_signed, rounding
 from bitpick.datasets.dataset import Samples
 from bitpick.engines import spread
-from bitpick.engines.batches import joined, pieces
+from bitpick.engines.batches import join, pieces
 from bitpick.engines.capability import Capability, Offer
 from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
 from bitpick.engines.executed import Executed
@@ -30,11 +30,11 @@ from bitpick.targets.host import Host
 
 _INTEGER_IO = "integer_io"
 _FILE = "model.tflite"
-_ENDS = ("INPUT", "OUTPUT")  # operators that the quantizer thinks of at both ends of each graph
+_ENDS = ("INPUT", "OUTPUT")  # virtual operators that the quantizer adds at both ends of each graph
 
 
 class LiteRtEngine(Engine):
-    """Starts from the user's own Keras model where there is one, else from the PyTorch form."""
+    """Starts from the user's Keras model if there is one, otherwise from the PyTorch form."""
 
     name = "litert"
     environment = "litert"
@@ -75,7 +75,7 @@ class LiteRtEngine(Engine):
         source: Path,
         recipe: Recipe,
         samples: Samples,
-        ranges: Path | None,  # noqa: ARG002 - it collects its own
+        ranges: Path | None,  # noqa: ARG002 - it collects its own ranges
         folder: Path,
     ) -> Build:
         """See `Engine.build`."""
@@ -92,27 +92,27 @@ class LiteRtEngine(Engine):
         from litert_quantizer import algorithm_manager, qtyping, quantizer
 
         manager = _recipe_manager(recipe)
-        wide = litert_ranges.blown_up(source, sha256_of(source), samples) if recipe.static else {}
-        # The quantizer sees no ranges inside loops and branches.
-        inside = dict.fromkeys(File(source).names_inside()) if recipe.static else {}
-        kinds, ends = [qtyping.TFLOperationName.ALL_SUPPORTED], list(_ENDS)
-        for name in [*(excluded(recipe, graph.names(source)) if recipe.exclude else ()), *wide, *inside]:
-            for kind in [*kinds, *(map(qtyping.TFLOperationName, ends) if name in inside else ())]:
+        in_float = litert_ranges.blown_up(source, sha256_of(source), samples) if recipe.static else {}
+        # The quantizer collects no ranges inside loops and branches, so these stay in float.
+        in_subgraphs = dict.fromkeys(File(source).names_inside()) if recipe.static else {}
+        operation_names, end_names = [qtyping.TFLOperationName.ALL_SUPPORTED], list(_ENDS)
+        for name in [*(excluded(recipe, graph.names(source)) if recipe.exclude else ()), *in_float, *in_subgraphs]:
+            for kind in [*operation_names, *(map(qtyping.TFLOperationName, end_names) if name in in_subgraphs else ())]:
                 manager.add_quantization_config(
                     regex=f"(^|;){re.escape(name)}(;|$)",
                     operation_name=kind,
                     algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE,
                 )
-        work = quantizer.Quantizer(str(source), manager.get_quantization_recipe())
-        found = litert_ranges.collected(source, recipe, manager, samples) if work.need_calibration else None
-        work.quantize(found).export_model(str(folder / _FILE))
-        return Build(recipe, folder, (_FILE,), notes=spread.note(self.name, wide.values()))
+        library_quantizer = quantizer.Quantizer(str(source), manager.get_quantization_recipe())
+        ranges = litert_ranges.collect(source, recipe, manager, samples) if library_quantizer.need_calibration else None
+        library_quantizer.quantize(ranges).export_model(str(folder / _FILE))
+        return Build(recipe, folder, (_FILE,), notes=spread.note(self.name, in_float.values()))
 
     def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:
-        """See `Engine.layers`; without static scales only what has weights is quantized."""
+        """See `Engine.layers`; without static scales, only layers with weights are quantized."""
         with litert_signed.prepared(source) as file:
-            found = graph.layers(file).items()
-        return [(name, layer.kind) for name, layer in found if layer.weight or recipe.static]
+            operators = graph.layers(file).items()
+        return [(name, layer.kind) for name, layer in operators if layer.weight or recipe.static]
 
     def insides(self, floats: Build, build: Build) -> Insides:
         """See `Engine.insides`."""
@@ -130,7 +130,7 @@ class LiteRtEngine(Engine):
 
 
 def _recipe_manager(recipe: Recipe) -> Any:
-    """The recipe in litert-quantizer's own form."""
+    """Return the recipe in litert-quantizer's own form."""
     from litert_quantizer import algorithm_manager, qtyping, recipe_manager
     from litert_quantizer import recipe as library
 
@@ -167,61 +167,63 @@ class _LiteRtSession(Session):
 
         kernels = OpResolverType.AUTO if settings.optimize else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
 
-        def opened() -> Any:
+        def open_interpreter() -> Any:
             interpreter = Interpreter(
                 model_path=str(path), num_threads=settings.threads, experimental_op_resolver_type=kernels
             )
             interpreter.allocate_tensors()
             return interpreter
 
-        self._opened = opened
-        self.interpreter = opened()
+        self._open = open_interpreter
+        self.interpreter = open_interpreter()
         self._inputs, self._outputs = litert_file.inputs_and_outputs(self.interpreter)
-        self._batch = self._own = int(self._inputs[0]["shape"][0])
-        self._resizes, self._compared = True, False
+        self._batch_size = self._own_size = int(self._inputs[0]["shape"][0])
+        self._resizable, self._verified = True, False
 
     def prepare(self, batch: Arrays) -> Arrays:
-        """The batch in the inputs' dtypes; an integer input has a scale and a zero point."""
+        """See `Session.prepare`; integer inputs are quantized by their scales and zero points."""
         return tuple(graph.native(*each) for each in zip(self._inputs, batch, strict=True))
 
     def run(self, native: Arrays) -> tuple[int, list[Arrays]]:
         count = len(native[0])
-        if self._resizes and self._sized(native):
-            return count, [self._invoked(native)]
-        return count, [self._invoked(each) for each in pieces(native, self._own)]
+        if self._resizable and self._fits(native):
+            return count, [self._invoke(native)]
+        return count, [self._invoke(part) for part in pieces(native, self._own_size)]
 
-    def _sized(self, native: Arrays) -> bool:
-        """Whether the graph takes so many samples at once, once it is told to; some have their own number built in."""
-        if len(native[0]) == self._batch:
+    def _fits(self, native: Arrays) -> bool:
+        """Resize the graph to the batch; return whether that works, because some graphs have a fixed batch size."""
+        if len(native[0]) == self._batch_size:
             return True
-        own = pieces(native, self._own)[0]
+        first_piece = pieces(native, self._own_size)[0]
         try:
             self._resize(native)
-            # A Reshape to a stored size takes another batch for more rows, or for longer ones, and raises nothing.
-            self._resizes = self._compared or self._alike(native, own)
+            # A Reshape to a stored size silently turns a larger batch into more or longer rows, so compare outputs.
+            self._resizable = self._verified or self._same_outputs(native, first_piece)
         except (RuntimeError, ValueError, EngineError):
-            self._resizes = False
-        self._compared = True
-        if not self._resizes:  # what a resize that failed leaves behind is not to be relied on
-            self.interpreter, self._batch = self._opened(), self._own
-        return self._resizes
+            self._resizable = False
+        self._verified = True
+        if not self._resizable:  # a failed resize leaves the interpreter in an unreliable state
+            self.interpreter, self._batch_size = self._open(), self._own_size
+        return self._resizable
 
-    def _alike(self, native: Arrays, own: Arrays) -> bool:
-        """Whether the graph gives at this size, which it has, what it gives at its own, for the same samples."""
-        found = self.outputs((len(native[0]), [self._invoked(native)]))
-        self._resize(own)
-        alone = self.outputs((self._own, [self._invoked(own)]))
+    def _same_outputs(self, native: Arrays, first_piece: Arrays) -> bool:
+        """Return whether the resized graph gives the same outputs as at its own batch size, for the same samples."""
+        resized = self.outputs((len(native[0]), [self._invoke(native)]))
+        self._resize(first_piece)
+        unresized = self.outputs((self._own_size, [self._invoke(first_piece)]))
         self._resize(native)
-        cut = min(self._own, len(native[0]))
-        return rounding.alike(tuple(each[:cut] for each in alone), tuple(each[:cut] for each in found))
+        shared = min(self._own_size, len(native[0]))
+        return rounding.alike(
+            tuple(output[:shared] for output in unresized), tuple(output[:shared] for output in resized)
+        )
 
     def _resize(self, native: Arrays) -> None:
         for source, array in zip(self._inputs, native, strict=True):
             self.interpreter.resize_tensor_input(source["index"], array.shape)
         self.interpreter.allocate_tensors()
-        self._batch = len(native[0])
+        self._batch_size = len(native[0])
 
-    def _invoked(self, native: Arrays) -> Arrays:
+    def _invoke(self, native: Arrays) -> Arrays:
         for source, array in zip(self._inputs, native, strict=True):
             self.interpreter.set_tensor(source["index"], array)
         self.interpreter.invoke()
@@ -230,7 +232,7 @@ class _LiteRtSession(Session):
     def outputs(self, native: tuple[int, list[Arrays]]) -> Arrays:
         count, parts = native
         restored = [tuple(_float(*each) for each in zip(self._outputs, part, strict=True)) for part in parts]
-        return joined(restored, count, None if self._resizes else self._own)
+        return join(restored, count, None if self._resizable else self._own_size)
 
 
 def _float(sink: Any, native: NDArray[Any]) -> NDArray[np.float32]:

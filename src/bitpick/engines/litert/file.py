@@ -1,4 +1,4 @@
-"""The graphs in a LiteRT file, by the format's own schema: the main one, and those that its operators run."""
+"""The graphs in a LiteRT file, read by the format's own schema: the main graph and its subgraphs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DTYPES = {"INT8": np.int8, "UINT8": np.uint8, "INT32": np.int32, "INT64": np.in
 
 @dataclass(frozen=True)
 class Op:
-    """An operator: its kind, its tensors by their numbers (-1 is none), and the numbers of the graphs that it runs."""
+    """An operator: its kind, its tensors as indices (-1 for none), and the indices of the subgraphs that it runs."""
 
     kind: str
     inputs: tuple[int, ...]
@@ -28,12 +28,12 @@ class Graph:
     """A graph of a file.
 
     Attributes:
-        number: its place in the file.
+        number: its index in the file.
         ops: its operators, in order.
-        inputs: the numbers of the tensors that it takes.
-        outputs: those that it gives.
-        outer: the graph that runs it; None for the main one.
-        runner: the operator of that graph that runs it.
+        inputs: indices of its input tensors.
+        outputs: indices of its output tensors.
+        outer: the graph that runs it; None for the main graph.
+        runner: the operator in the outer graph that runs it.
     """
 
     number: int
@@ -45,23 +45,25 @@ class Graph:
     _values: dict[int, Any] = field(default_factory=dict, repr=False)
 
     def value(self, tensor: int) -> NDArray[Any] | None:
-        """The numbers of a stored tensor, flat; None of one that is computed, or of another type."""
+        """Return a stored tensor as a flat array; None if it is computed or has another dtype."""
         data, dtype = self._values.get(tensor, (None, ""))
         return None if data is None or dtype not in _DTYPES else np.frombuffer(bytes(data), _DTYPES[dtype])
 
     def stored(self, tensor: int) -> tuple[Graph, int] | None:
-        """Where a tensor is stored: here, or in a graph around this one that hands it over. None if it is computed."""
+        """Return the graph and index where a tensor is stored, here or in an outer graph; None if it is computed."""
         if tensor in self._values:
             return self, tensor
         if self.outer is None or self.runner is None or tensor not in self.inputs:
             return None
         place = self.inputs.index(tensor)
-        if self.runner.kind == "WHILE" and self.outputs[place : place + 1] != (tensor,):  # it changes from turn to turn
+        if self.runner.kind == "WHILE" and self.outputs[place : place + 1] != (
+            tensor,
+        ):  # it changes between iterations
             return None
         return self.outer.stored(self.runner.inputs[place + (self.runner.kind == "IF")])
 
     def maker(self, tensor: int) -> Op | None:
-        """The operator that computes a tensor."""
+        """Return the operator that computes a tensor; None if there is none."""
         return next((op for op in self.ops if tensor in op.outputs), None)
 
 
@@ -76,18 +78,18 @@ class File:
         self._model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
 
     def graph(self, number: int = 0, outer: Graph | None = None, runner: Op | None = None) -> Graph:
-        """A graph by its number; the main one is the first."""
-        found = self._model.subgraphs[number]
+        """Return a graph by its index; index 0 is the main graph."""
+        subgraph = self._model.subgraphs[number]
         values = {}
-        for place, tensor in enumerate(found.tensors):
+        for index, tensor in enumerate(subgraph.tensors):
             data = self._model.buffers[tensor.buffer].data
             if data is not None and len(data):
-                values[place] = data, self._dtypes[tensor.type]
-        ops = tuple(map(self._op, found.operators or ()))
-        return Graph(number, ops, _numbers(found.inputs), _numbers(found.outputs), outer, runner, values)
+                values[index] = data, self._dtypes[tensor.type]
+        ops = tuple(map(self._op, subgraph.operators or ()))
+        return Graph(number, ops, _numbers(subgraph.inputs), _numbers(subgraph.outputs), outer, runner, values)
 
     def names_inside(self) -> list[str]:
-        """The names of the tensors of every graph but the main one."""
+        """Return the names of the tensors of every graph except the main one."""
         return [tensor.name.decode() for graph in self._model.subgraphs[1:] for tensor in graph.tensors if tensor.name]
 
     def _op(self, op: Any) -> Op:
@@ -95,19 +97,19 @@ class File:
         kind = self._kinds[max(code.builtinCode, code.deprecatedBuiltinCode)]
         if kind == "CUSTOM":
             kind = (code.customCode or b"CUSTOM").decode()
-        told = vars(op.builtinOptions) if op.builtinOptions else {}
+        options = vars(op.builtinOptions) if op.builtinOptions else {}
         names = ("condSubgraphIndex", "bodySubgraphIndex", "thenSubgraphIndex", "elseSubgraphIndex", "subgraph")
-        runs = tuple(int(told[name]) for name in names if name in told)
+        runs = tuple(int(options[name]) for name in names if name in options)
         return Op(kind, _numbers(op.inputs), _numbers(op.outputs), runs)
 
 
 def turns(loop: Op, graph: Graph, condition: Graph, body: Graph) -> int | None:
-    """How often the body of a WHILE runs; None where the graphs do not tell.
+    """Return how often the body of a WHILE runs; None if the graphs do not determine it.
 
-    They do where the loop goes on while a counter is less than a stored number, or while several are: the counter
-    starts at a stored number, and the body adds one to it.
+    They do if the loop runs while one or several counters are less than stored limits, and each counter starts at a
+    stored number and is incremented by one in the body.
     """
-    found = []
+    counts = []
     for left, limit in _less(condition, condition.outputs[0]):
         place = condition.inputs.index(left) if left in condition.inputs else None
         if place is None or limit is None:
@@ -118,16 +120,16 @@ def turns(loop: Op, graph: Graph, condition: Graph, body: Graph) -> int | None:
         added = body.value(step.inputs[1])
         if added is None or added.tolist() != [1]:
             return None
-        found.append(limit - int(start[0]))
-    return max(0, min(found)) if found else None
+        counts.append(limit - int(start[0]))
+    return max(0, min(counts)) if counts else None
 
 
 def _less(condition: Graph, tensor: int) -> Iterator[tuple[int, int | None]]:
-    """What a condition compares with LESS, all of which must hold; -1 and None for what is no such comparison."""
+    """Yield tensor and limit of each LESS that a condition requires; -1 and None for any other operator."""
     op = condition.maker(tensor)
     if op is not None and op.kind == "LOGICAL_AND":
-        for each in op.inputs:
-            yield from _less(condition, each)
+        for input_ in op.inputs:
+            yield from _less(condition, input_)
         return
     limit = condition.value(op.inputs[1]) if op is not None and op.kind == "LESS" else None
     yield (-1, None) if op is None or limit is None else (op.inputs[0], int(limit[0]))

@@ -1,4 +1,4 @@
-"""What LiteRT executes: the operators and tensors of an interpreter that is ready to run."""
+"""The graph that LiteRT executes: operators and tensors of an interpreter that is ready to run."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Layer:
 
     Attributes:
         kind: its type.
-        output: the name of what it computes, which has those of all layers fused into it.
-        weight: the name of its weight; empty where it has none.
+        output: the name of its output tensor, which joins the names of all layers fused into it.
+        weight: the name of its weight; empty if it has none.
     """
 
     kind: str
@@ -35,27 +35,27 @@ class Layer:
 
     @property
     def parts(self) -> list[str]:
-        """The names that a recipe can call it by, perhaps along with others."""
+        """The names by which a recipe can refer to it; operators may share some of them."""
         return self.output.split(";")
 
 
 def names(path: Path) -> list[str]:
-    """The names that a recipe can exclude."""
+    """Return the names that a recipe can exclude."""
     return list(dict.fromkeys(part for layer in _layers(path) for part in layer.parts))
 
 
 def layers(path: Path) -> dict[str, Layer]:
-    """The operators of a float file that can be quantized, by a name that no other has among its own."""
-    found = _layers(path)
-    times = Counter(part for layer in found for part in set(layer.parts))
-    named = {}
-    for layer in found:
-        own = [part for part in layer.parts if times[part] == 1 and not re.fullmatch(r"\d*", part)]
-        # The weight's name says best which layer it is; an operation without one comes last.
-        if own:
-            shared = {part: len(os.path.commonprefix((part, layer.weight))) for part in reversed(own)}  # noqa: RUF071 - characters
-            named[max(shared, key=shared.__getitem__)] = layer
-    return named
+    """Return the operators of a float file that can be quantized, each by a name that no other operator has."""
+    operators = _layers(path)
+    counts = Counter(part for layer in operators for part in set(layer.parts))
+    by_name = {}
+    for layer in operators:
+        unique = [part for part in layer.parts if counts[part] == 1 and not re.fullmatch(r"\d*", part)]
+        # Prefer the name closest to the weight's; without a weight, take the last name.
+        if unique:
+            common_prefixes = {part: len(os.path.commonprefix((part, layer.weight))) for part in reversed(unique)}  # noqa: RUF071 - characters
+            by_name[max(common_prefixes, key=common_prefixes.__getitem__)] = layer
+    return by_name
 
 
 def _layers(path: Path) -> list[Layer]:
@@ -63,19 +63,19 @@ def _layers(path: Path) -> list[Layer]:
 
     interpreter = Interpreter(model_path=str(path))
     tensors = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
-    operators = interpreter._get_ops_details()  # noqa: SLF001 - nothing public tells the operators
-    made = {int(i) for op in operators for i in op["outputs"]}
-    found = []
+    operators = interpreter._get_ops_details()  # noqa: SLF001 - no public API lists the operators
+    computed = {int(i) for op in operators for i in op["outputs"]}
+    layers = []
     for op in operators:
         if op["op_name"] not in PLUMBING:
             weight = int(op["inputs"][1]) if op["op_name"] in _WEIGHTED else -1
-            stored = "" if weight in made else tensors.get(weight, "")
-            found.append(Layer(op["op_name"], tensors[int(op["outputs"][0])], stored))
-    return found
+            stored = "" if weight in computed else tensors.get(weight, "")
+            layers.append(Layer(op["op_name"], tensors[int(op["outputs"][0])], stored))
+    return layers
 
 
 def native(source: Any, batch: NDArray[Any]) -> NDArray[Any]:
-    """A batch of shape (n, …) in the dtype of an input, of which an integer one may have a scale and a zero point."""
+    """Convert a batch of shape (n, …) to an input's dtype, quantized if the input has a scale and a zero point."""
     scale, zero_point = source["quantization"]
     if not np.issubdtype(source["dtype"], np.integer) or not scale:
         return batch.astype(source["dtype"], copy=False)
@@ -86,18 +86,18 @@ def native(source: Any, batch: NDArray[Any]) -> NDArray[Any]:
 
 
 def executed(interpreter: Any, path: Path) -> Executed:
-    """Read off what an interpreter executes, after it has run one sample: only then are all sizes known.
+    """Return what an interpreter executes, once it has run one sample: only then are all shapes known.
 
     Args:
         interpreter: a LiteRT interpreter.
-        path: its file.
+        path: the file that it opened.
     """
     sources, sinks = interpreter.get_input_details(), interpreter.get_output_details()
     shape = sources[0]["shape"]
     reader = Nodes(interpreter, File(path), int(shape[0]) if len(shape) else 1)
     return Executed(
         tuple(o for o in reader.operators() if o.arithmetic in INTEGERS | FLOATS or o.weights),
-        # Of several inputs one of numbers; others are indices.
+        # Of several inputs, the first that holds data; others hold indices.
         input=dtype(next((each for each in sources if dtype(each) in INTEGERS | FLOATS), sources[0])),
         output=dtype(sinks[0]),
         conversions=tuple(text for kind, text in reader.moves if kind in CONVERSIONS),

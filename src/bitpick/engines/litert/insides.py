@@ -1,4 +1,4 @@
-"""The tensors inside a LiteRT file, as the interpreter keeps them when it is told to."""
+"""The tensors inside a LiteRT file, which an interpreter preserves on request."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from bitpick.preprocessing import Arrays
 
 
 class LiteRtInsides(Insides):
-    """See `Insides`. Tensors have the same names in a float file and in those that were made from it.
+    """See `Insides`. Tensors keep their names when a file is quantized.
 
     Args:
         floats: the float build.
-        build: a quantized build, from the same file.
+        build: a quantized build of the same file.
     """
 
     def __init__(self, floats: Build, build: Build) -> None:
@@ -30,26 +30,26 @@ class LiteRtInsides(Insides):
     def weights(self) -> Iterator[Pair]:
         """See `Insides.weights`."""
         floats, build = _tensors(self._floats), _tensors(self._build)
-        for layer, each in self._layers.items():
-            if each.weight and each.weight in floats and each.weight in build:
-                outputs = -1 if each.kind.startswith("DEPTHWISE") else 0
-                expected, found = _read(self._floats, floats[each.weight]), _read(self._build, build[each.weight])
-                yield layer, np.moveaxis(expected, outputs, 0), np.moveaxis(found, outputs, 0)
+        for name, layer in self._layers.items():
+            if layer.weight and layer.weight in floats and layer.weight in build:
+                outputs = -1 if layer.kind.startswith("DEPTHWISE") else 0
+                expected, restored = _read(self._floats, floats[layer.weight]), _read(self._build, build[layer.weight])
+                yield name, np.moveaxis(expected, outputs, 0), np.moveaxis(restored, outputs, 0)
 
     def outputs(self, batch: Arrays) -> Iterator[Pair]:
         """See `Insides.outputs`."""
         for interpreter in (self._floats, self._build):
             _run(interpreter, batch)
         floats, build = _tensors(self._floats), _tensors(self._build)
-        for layer, each in self._layers.items():
-            if each.output in floats and each.output in build:
-                expected, found = _read(self._floats, floats[each.output]), _read(self._build, build[each.output])
-                if expected.shape == found.shape:
-                    yield layer, expected, found
+        for name, layer in self._layers.items():
+            if layer.output in floats and layer.output in build:
+                expected, actual = _read(self._floats, floats[layer.output]), _read(self._build, build[layer.output])
+                if expected.shape == actual.shape:
+                    yield name, expected, actual
 
 
 def _open(build: Build) -> Any:
-    """An interpreter that keeps every tensor, which rules out delegates: they fuse what lies between."""
+    """Return an interpreter that preserves every tensor, without delegates, because they fuse operators."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(
@@ -72,21 +72,21 @@ def _run(interpreter: Any, batch: Arrays) -> None:
 
 
 def _tensors(interpreter: Any) -> dict[str, Any]:
-    """The tensors by name; of two with one name, which a DEQUANTIZE makes, the first."""
-    found: dict[str, Any] = {}
+    """Return the tensors by name; if a DEQUANTIZE duplicates a name, the first one."""
+    by_name: dict[str, Any] = {}
     for tensor in interpreter.get_tensor_details():
-        found.setdefault(tensor["name"], tensor)
-    return found
+        by_name.setdefault(tensor["name"], tensor)
+    return by_name
 
 
 def _read(interpreter: Any, tensor: Any) -> NDArray[np.float32]:
     values: NDArray[Any] = interpreter.get_tensor(tensor["index"])
-    numbers = tensor["quantization_parameters"]
-    if not np.issubdtype(values.dtype, np.integer) or not len(numbers["scales"]):
+    parameters = tensor["quantization_parameters"]
+    if not np.issubdtype(values.dtype, np.integer) or not len(parameters["scales"]):
         return values.astype(np.float32, copy=False)
     shape = [1] * values.ndim
-    if len(numbers["scales"]) > 1:
-        shape[numbers["quantized_dimension"]] = len(numbers["scales"])
-    zeros, scales = (numbers[name].reshape(shape).astype(np.float32) for name in ("zero_points", "scales"))
+    if len(parameters["scales"]) > 1:
+        shape[parameters["quantized_dimension"]] = len(parameters["scales"])
+    zeros, scales = (parameters[key].reshape(shape).astype(np.float32) for key in ("zero_points", "scales"))
     restored: NDArray[np.float32] = (values.astype(np.float32) - zeros) * scales
     return restored

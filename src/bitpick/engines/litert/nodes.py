@@ -1,4 +1,4 @@
-"""The operators of a LiteRT file, those of its subgraphs included, each with what it multiplies and in what."""
+"""Read the operators of a LiteRT file, including subgraphs: what each multiplies, and its dtypes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bitpick.engines.litert.work import Kind
 from bitpick.schema.fingerprint import Grid
 
 CONVERSIONS = frozenset({"QUANTIZE", "DEQUANTIZE", "CAST"})
-# They only move numbers, or write them in another format; a delegate takes over operators that are listed as well.
+# Operators that only move data or convert its format; those that a delegate takes over are listed separately.
 PLUMBING = CONVERSIONS | {
     "SHAPE", "STRIDED_SLICE", "SLICE", "PACK", "UNPACK", "RESHAPE", "TRANSPOSE",
     "SQUEEZE", "EXPAND_DIMS", "CONCATENATION", "SPLIT", "GATHER", "DELEGATE",
@@ -26,41 +26,41 @@ _DTYPES = {"int8": "s8", "uint8": "u8"}
 
 
 def dtype(tensor: Any) -> str:
-    """The dtype of a tensor, in the words of `Grid` where it is one of these."""
+    """Return the dtype of a tensor, by `Grid`'s name if it has one."""
     name: str = tensor["dtype"].__name__
     return _DTYPES.get(name, name)
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """A stored tensor: where it is, what the interpreter tells of it, and whether it is turned to floats before."""
+    """A stored tensor: its graph and index, the interpreter's details, and whether it is dequantized before use."""
 
     graph: Graph
     number: int
     tensor: Any
-    turned: bool
+    dequantized: bool
 
     def grid(self, channels: int | None) -> Grid:
-        """The grid that it is kept in, by the axis of its output channels."""
-        kept = dtype(self.tensor)
+        """Return the grid in which it is stored, given the axis of its output channels."""
+        stored_dtype = dtype(self.tensor)
         values = self.graph.value(self.number)
-        if kept not in INTEGERS or values is None:
-            return Grid(dtype=kept)
-        numbers, shape = self.tensor["quantization_parameters"], self.tensor["shape"]
-        wide = None if channels is None or not len(shape) else int(shape[channels])
-        return weight_grid(values, numbers["zero_points"], len(numbers["scales"]), kept, wide)
+        if stored_dtype not in INTEGERS or values is None:
+            return Grid(dtype=stored_dtype)
+        parameters, shape = self.tensor["quantization_parameters"], self.tensor["shape"]
+        channel_count = None if channels is None or not len(shape) else int(shape[channels])
+        return weight_grid(values, parameters["zero_points"], len(parameters["scales"]), stored_dtype, channel_count)
 
 
 class Nodes:
     """Reads the operators of a file's graphs.
 
     Args:
-        interpreter: tells the tensors, as they are now.
-        file: tells the operators.
-        batch: how many samples ran at once.
+        interpreter: source of the tensors, with their current shapes.
+        file: source of the operators.
+        batch: number of samples in the last run.
 
     Attributes:
-        moves: type and name of each operator, those that compute nothing included.
+        moves: type and name of each operator, including those that compute nothing.
     """
 
     def __init__(self, interpreter: Any, file: File, batch: int) -> None:
@@ -70,11 +70,11 @@ class Nodes:
         self.moves: list[tuple[str, str]] = []
 
     def operators(self) -> list[Operator]:
-        """Every operator that computes, in the graph's order; a subgraph's after the one that runs it."""
+        """Return every operator that computes, in graph order; those of a subgraph follow the operator that runs it."""
         return self._of_graph(self._file.graph())
 
     def _of_graph(self, graph: Graph) -> list[Operator]:
-        found: list[Operator] = []
+        operators: list[Operator] = []
         for number, op in enumerate(graph.ops):
             output = self._tensor(graph, op.outputs[0]) if op.outputs else None
             if output is not None:
@@ -82,23 +82,23 @@ class Nodes:
             layers = () if output is None else tuple(_parts(output))
             name = layers[-1] if layers else f"{op.kind.lower()}_{number}"
             if op.kind in work.TABLES:
-                found += self._table(graph, op, name)
+                operators += self._table(graph, op, name)
             elif op.kind in work.MULTIPLIES:
-                found.append(self._multiplies(graph, op, name, layers))
+                operators.append(self._multiplies(graph, op, name, layers))
             elif op.kind not in PLUMBING | _RUNS_GRAPHS:
-                found.append(self._other(graph, op, name, layers))
-            if op.kind != "CALL_ONCE":  # it only fills variables
-                found += self._inside(graph, op)
-        return found
+                operators.append(self._other(graph, op, name, layers))
+            if op.kind != "CALL_ONCE":  # it only initializes variables
+                operators += self._inside(graph, op)
+        return operators
 
     def _inside(self, graph: Graph, op: Op) -> list[Operator]:
-        """The operators of the graphs that an operator runs, with the work that they do there."""
-        inner = [self._file.graph(number, graph, op) for number in op.runs]
-        parts = [self._of_graph(each) for each in inner]
-        if op.kind == "IF":  # the branch that does the most
-            most = max(range(len(parts)), key=lambda place: sum(o.macs for o in parts[place]))
-            return [o if place == most else replace(o, macs=0) for place, part in enumerate(parts) for o in part]
-        times = turns(op, graph, *inner) if op.kind == "WHILE" else 1
+        """Return the operators of the subgraphs that an operator runs, with the work that they do there."""
+        subgraphs = [self._file.graph(number, graph, op) for number in op.runs]
+        parts = [self._of_graph(subgraph) for subgraph in subgraphs]
+        if op.kind == "IF":  # the branch with the most work counts
+            largest = max(range(len(parts)), key=lambda place: sum(o.macs for o in parts[place]))
+            return [o if place == largest else replace(o, macs=0) for place, part in enumerate(parts) for o in part]
+        times = turns(op, graph, *subgraphs) if op.kind == "WHILE" else 1
         return [
             replace(o, macs=o.macs * (times or 0), uncounted=o.uncounted or (times is None and o.macs > 0))
             for part in parts
@@ -109,9 +109,9 @@ class Nodes:
         kind = work.MULTIPLIES[op.kind]
         operands = [(place, self._stored(graph, op, place)) for place in kind.operands]
         stored = [each for _, each in operands if each is not None]
-        kept = {place for place, each in operands if each is not None}
-        # Either side of a product may be the stored one.
-        places = [place for place in (kind.data, *kind.operands) if place not in kept]
+        stored_places = {place for place, each in operands if each is not None}
+        # Either side of a product may be stored.
+        places = [place for place in (kind.data, *kind.operands) if place not in stored_places]
         data = self._tensor(graph, op.inputs[places[0]]) if places else None
         arithmetic = "float32" if data is None else dtype(data)
         macs, uncounted = self._work(graph, op, kind)
@@ -121,15 +121,15 @@ class Nodes:
         grid = stored[0].grid(kind.channels)
         if arithmetic in INTEGERS and data is not None:
             activation = activation_grid(arithmetic, int(data["quantization_parameters"]["zero_points"][0]))
-        elif grid.dtype in INTEGERS and not stored[0].turned:
-            # Float numbers with integer weights: the kernel rounds each batch's activations to integers as it runs.
+        elif grid.dtype in INTEGERS and not stored[0].dequantized:
+            # Float data with integer weights: the kernel quantizes each batch's activations at run time.
             arithmetic, activation = "s8", dynamic_grid("s8")
         else:
             activation = Grid(dtype=arithmetic)
         return Operator(name, op.kind, arithmetic, grid, activation, self._size(stored), macs, layers, uncounted)
 
     def _table(self, graph: Graph, op: Op, name: str) -> list[Operator]:
-        """An operator that looks up rows. To look up numbers that are not a table only moves them."""
+        """Return an operator that looks up rows; none if it reads no stored table, because then it only moves data."""
         stored = self._stored(graph, op, work.TABLES[op.kind])
         output = self._tensor(graph, op.outputs[0])
         if stored is None or output is None or len(stored.tensor["shape"]) < 2:
@@ -137,7 +137,7 @@ class Nodes:
         return [Operator(name, op.kind, dtype(output), stored.grid(None), weights=self._size([stored]))]
 
     def _other(self, graph: Graph, op: Op, name: str, layers: tuple[str, ...]) -> Operator:
-        """An operator that multiplies nothing, or an unknown one."""
+        """Return an operator that multiplies nothing, or an unknown one as uncounted."""
         first = self._tensor(graph, op.inputs[0]) if op.inputs else None
         arithmetic = "float32" if first is None else dtype(first)
         if op.kind in work.NO_WEIGHTS:
@@ -149,7 +149,7 @@ class Nodes:
         return Operator(name, op.kind, arithmetic, grid, activation, self._size(stored), 0, layers, uncounted=True)
 
     def _work(self, graph: Graph, op: Op, kind: Kind) -> tuple[int, bool]:
-        """Work for one sample, and whether it could not be counted."""
+        """Return the work for one sample, and whether it is uncounted."""
         tensors = [self._tensor(graph, number) for number in (*op.inputs, op.outputs[0])]
         *inputs, output = [() if each is None else tuple(map(int, each["shape"])) for each in tensors]
         if kind.macs is None:
@@ -160,24 +160,24 @@ class Nodes:
             return 0, True
 
     def _stored(self, graph: Graph, op: Op, place: int) -> _Stored | None:
-        """The stored tensor behind an input, which may pass a DEQUANTIZE where the operator computes in float."""
+        """Return the stored tensor behind an input, possibly behind a DEQUANTIZE; None if it is computed."""
         if place >= len(op.inputs) or op.inputs[place] < 0:
             return None
-        maker = graph.maker(op.inputs[place])
-        turned = maker is not None and maker.kind == "DEQUANTIZE"
-        found = graph.stored(maker.inputs[0] if turned and maker is not None else op.inputs[place])
-        tensor = None if found is None else self._tensor(*found)
-        return None if found is None or tensor is None else _Stored(*found, tensor, turned)
+        producer = graph.maker(op.inputs[place])
+        dequantized = producer is not None and producer.kind == "DEQUANTIZE"
+        location = graph.stored(producer.inputs[0] if dequantized and producer is not None else op.inputs[place])
+        tensor = None if location is None else self._tensor(*location)
+        return None if location is None or tensor is None else _Stored(*location, tensor, dequantized)
 
     def _tensor(self, graph: Graph, number: int) -> Any:
-        """What the interpreter tells of a tensor; None of one that has no name."""
+        """Return the interpreter's details of a tensor; None if it does not list the tensor."""
         if graph.number not in self._tensors:
             details = self._interpreter.get_tensor_details(graph.number)
             self._tensors[graph.number] = {tensor["index"]: tensor for tensor in details}
         return self._tensors[graph.number].get(number)
 
     def _size(self, stored: Sequence[_Stored]) -> int:
-        """How many weights stored tensors add to those that are counted."""
+        """Return how many weights stored tensors add to those already counted."""
         new = {(each.graph.number, each.number): each for each in stored}
         added = sum(int(np.prod(each.tensor["shape"])) for key, each in new.items() if key not in self._counted)
         self._counted |= new.keys()
@@ -185,5 +185,5 @@ class Nodes:
 
 
 def _parts(tensor: Any) -> list[str]:
-    """The names in a tensor's name, which has those of all layers fused into it; what is just a number is none."""
+    """Return the layer names in a tensor's name, which joins those of all fused layers; plain numbers are dropped."""
     return [part for part in tensor["name"].split(";") if not re.fullmatch(r"\d*", part)]

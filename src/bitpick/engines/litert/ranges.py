@@ -1,4 +1,4 @@
-"""The ranges of the tensors in a LiteRT file, over the calibration set."""
+"""Collect the ranges of the tensors in a LiteRT file over the calibration set."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from bitpick.engines.litert import graph
 from bitpick.errors import Unsupported
 from bitpick.recipe import Recipe
 
-_NOTHING = 1e-9  # a tensor that is always 0 fits any scale, but XNNPACK runs none that is as small as its range
+_NOTHING = 1e-9  # any scale fits a tensor that is always 0, but XNNPACK rejects scales this small
 
 
 @lru_cache(maxsize=4)
 def blown_up(source: Path, _: str, samples: Samples) -> dict[str, str]:
-    """The operators that must stay in float, see `spread`.
+    """Return the operators that must stay in float, see `spread`.
 
     Returns:
-        The type of each, by the name of its first output.
+        The type of each operator, by the name of its first output.
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(
         model_path=str(source),
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,  # they hide what is inside
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,  # delegates hide inner tensors
         experimental_preserve_all_tensors=True,
     )
     interpreter.allocate_tensors()
     inputs = litert_file.inputs_and_outputs(interpreter)[0]
     names = {int(tensor["index"]): tensor["name"] for tensor in interpreter.get_tensor_details()}
-    operators = interpreter._get_ops_details()  # noqa: SLF001 - nothing public tells the operators
-    made = {int(i) for op in operators for i in op["outputs"]} & names.keys()  # of a loop, not all are there
-    computed = made | {int(each["index"]) for each in inputs}
-    found = spread.Spreads()
+    operators = interpreter._get_ops_details()  # noqa: SLF001 - no public API lists the operators
+    written = {int(i) for op in operators for i in op["outputs"]} & names.keys()  # not all tensors of a loop are listed
+    computed = written | {int(each["index"]) for each in inputs}
+    spreads = spread.Spreads()
     for batch in spread.batches(samples, int(inputs[0]["shape"][0])):
         for end, array in zip(inputs, batch, strict=True):
             interpreter.set_tensor(end["index"], graph.native(end, array))
         interpreter.invoke()
-        found.add((names[i], held) for i in computed if (held := _read(interpreter, i)) is not None)
+        spreads.add((names[i], values) for i in computed if (values := _read(interpreter, i)) is not None)
     steps = [
         spread.Step(
             names.get(int(op["outputs"][0]), ""),
@@ -54,26 +54,26 @@ def blown_up(source: Path, _: str, samples: Samples) -> dict[str, str]:
         )
         for op in operators
     ]
-    return {step.name: step.kind for step in spread.left_in_float(steps, found)}
+    return {step.name: step.kind for step in spread.left_in_float(steps, spreads)}
 
 
 def _read(interpreter: Any, tensor: int) -> NDArray[Any] | None:
-    """What a tensor holds; None of one that has nothing to read, as the state of a loop."""
+    """Return the values of a tensor; None if it has none to read, like the state of a loop."""
     try:
-        found: NDArray[Any] = interpreter.get_tensor(tensor)
+        values: NDArray[Any] = interpreter.get_tensor(tensor)
     except ValueError:
         return None
-    return found
+    return values
 
 
-def collected(source: Path, recipe: Recipe, manager: Any, samples: Samples) -> Any:
-    """The ranges of all tensors over the calibration set, sample by sample.
+def collect(source: Path, recipe: Recipe, manager: Any, samples: Samples) -> Any:
+    """Return the ranges of all tensors over the calibration set, collected sample by sample.
 
-    The quantizer's own `calibrate` holds the whole set in memory, and knows moving averages alone: with 0.95 of the old
-    and 0.05 of the new range at each sample, the last twenty samples decide.
+    The quantizer's own `calibrate` holds the whole set in memory and supports only moving averages: with 0.95 of the
+    old range and 0.05 of the new one at each sample, the last twenty samples decide.
 
     Raises:
-        Unsupported: the model has a loop of which a result is not used, which litert-quantizer cannot read.
+        Unsupported: the model has a loop with an unused result, which litert-quantizer cannot read.
         ValueError: litert-quantizer refuses the model for another reason.
     """
     from ai_edge_litert.interpreter import Interpreter
@@ -91,9 +91,9 @@ def collected(source: Path, recipe: Recipe, manager: Any, samples: Samples) -> A
     collector = calibrator.Calibrator(str(source), num_threads=1, qsv_update_func=updates[recipe.calibration])
     for batch in calibration_batches(samples, None):
         native = tuple(graph.native(*each) for each in zip(inputs, batch, strict=True))
-        own = [dict(zip(names, piece, strict=True)) for piece in pieces(native, int(inputs[0]["shape"][0]))]
+        named_inputs = [dict(zip(names, piece, strict=True)) for piece in pieces(native, int(inputs[0]["shape"][0]))]
         try:
-            collector.calibrate({signature: own}, manager)
+            collector.calibrate({signature: named_inputs}, manager)
         except ValueError as error:
             if "Tensor data is null" not in str(error):
                 raise
@@ -101,8 +101,8 @@ def collected(source: Path, recipe: Recipe, manager: Any, samples: Samples) -> A
                 "litert-quantizer cannot collect the ranges of a model with a loop of which a result is not used",
                 fix="take litert:s8dynamic or litert:s8weights, which need no ranges",
             ) from error
-    found = collector.get_model_qsvs()
-    for each in found.values():
+    ranges = collector.get_model_qsvs()
+    for each in ranges.values():
         if max(np.abs(each["min"]).max(), np.abs(each["max"]).max()) < _NOTHING:
             each["min"], each["max"] = np.zeros_like(each["min"]), np.ones_like(each["max"])
-    return found
+    return ranges

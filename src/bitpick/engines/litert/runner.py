@@ -24,16 +24,18 @@ class Build:
         self.batch = int(self.sources[0]["shape"][0])  # how many samples the graph takes at once
 
     def ends(self) -> list[list[Any]]:
-        """Inputs and outputs; where there are several, by the numbers that their names in the signature end in."""
-        both = [self.interpreter.get_input_details(), self.interpreter.get_output_details()]
+        """Return inputs and outputs; several are ordered by the numbers at the end of their signature names."""
+        details = [self.interpreter.get_input_details(), self.interpreter.get_output_details()]
         signatures = list(self.interpreter.get_signature_list())
-        if len(signatures) != 1 or all(len(each) == 1 for each in both):
-            return both
+        if len(signatures) != 1 or all(len(each) == 1 for each in details):
+            return details
         runner = self.interpreter.get_signature_runner(signatures[0])
-        named = [runner.get_input_details(), runner.get_output_details()]
-        if not all(name.rpartition("_")[2].isdigit() for each in named for name in each):
-            return both
-        return [[each[name] for name in sorted(each, key=lambda n: int(n.rpartition("_")[2]))] for each in named]
+        named_details = [runner.get_input_details(), runner.get_output_details()]
+        if not all(name.rpartition("_")[2].isdigit() for each in named_details for name in each):
+            return details
+        return [
+            [each[name] for name in sorted(each, key=lambda n: int(n.rpartition("_")[2]))] for each in named_details
+        ]
 
     def prepare(self, inputs: list[np.ndarray]) -> Any:
         native = []
@@ -54,16 +56,16 @@ class Build:
         return [self.interpreter.get_tensor(sink["index"]) for sink in self.sinks]
 
     def outputs(self, native: Any) -> list[np.ndarray]:
-        found = []
+        outputs = []
         for sink, array in zip(self.sinks, native, strict=True):
             scale, zero_point = sink["quantization"]
             if scale and np.issubdtype(array.dtype, np.integer):
-                found.append((array.astype(np.float32) - np.float32(zero_point)) * np.float32(scale))
+                outputs.append((array.astype(np.float32) - np.float32(zero_point)) * np.float32(scale))
             else:
-                found.append(array)
-        return found
+                outputs.append(array)
+        return outputs
 
 
 def companions(file: Path) -> dict[str, str]:
-    """The model as a C array: what a microcontroller's program compiles in, which reads no files."""
+    """Return the model as a C array for programs on microcontrollers, which read no files."""
     return c_array.sources(file.read_bytes()) if file.stat().st_size <= c_array.LARGEST else {}

@@ -1,4 +1,4 @@
-"""What the operators of LiteRT multiply: where their data and their weights are, and how much work they do."""
+"""The work of LiteRT operators: which operands are data and weights, and how many multiply-accumulates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bitpick.engines import counting
 from bitpick.engines.counting import Shape
 
-# Shapes of the inputs by their place, and of the output.
+# Takes the shapes of the inputs by position, and the shape of the output.
 Work = Callable[[Sequence[Shape], Shape], int]
 
 
@@ -18,10 +18,10 @@ class Kind:
     """What one kind of operator multiplies.
 
     Attributes:
-        data: the place of the numbers that are multiplied with weights.
-        operands: the places of the operands that may be stored: those are weights.
-        macs: multiply-accumulates of one call; None where nobody knows.
-        channels: the axis of the weights that has the output channels; None where they have several such axes.
+        data: the position of the data that is multiplied with weights.
+        operands: the positions of the operands that may be stored; stored ones are weights.
+        macs: multiply-accumulates of one call; None if there is no formula.
+        channels: the axis of the weights that holds the output channels; None if there are several.
     """
 
     data: int
@@ -37,7 +37,7 @@ def _recurrent(*places: int) -> Work:
 
 
 def _product(inputs: Sequence[Shape], output: Shape) -> int:
-    # Either side may be transposed: what is no row of the output is summed.
+    # Either side may be transposed: the axis that is not a row of the output is summed.
     return counting.product(output, math.prod(inputs[0][-2:]) // output[-2])
 
 
@@ -61,15 +61,15 @@ MULTIPLIES: Mapping[str, Kind] = {
     "BIDIRECTIONAL_SEQUENCE_RNN": Kind(0, _BOTH_RNN, _recurrent(*_BOTH_RNN)),
     "RNN": Kind(0, (1, 2), _recurrent(1, 2)),
     "SVDF": Kind(0, (1, 2), _recurrent(1, 2)),
-    "LSTM": Kind(0, _LSTM, None),  # of two layouts
+    "LSTM": Kind(0, _LSTM, None),  # it has two layouts
     "STABLEHLO_CONVOLUTION": Kind(0, (1, 0), None),
     "STABLEHLO_DOT_GENERAL": Kind(0, (1, 0), None),
 }
-# Operators that look up rows, and where the table is.
+# Operators that look up rows, with the position of the table.
 TABLES: Mapping[str, int] = {
     "EMBEDDING_LOOKUP": 1, "EMBEDDING_LOOKUP_SPARSE": 4, "GATHER": 0, "GATHER_ND": 0, "STABLEHLO_GATHER": 0,
 }  # fmt: skip
-# Operators whose stored operands are no weights: elementwise, of a normalisation, or numbers that are only moved.
+# Operators whose stored operands are not weights: elementwise operators, normalizations, and data movement.
 NO_WEIGHTS = frozenset({
     "ABS", "ADD", "ADD_N", "ARG_MAX", "ARG_MIN", "ASSIGN_VARIABLE", "ATAN2", "AVERAGE_POOL_2D", "BATCH_TO_SPACE_ND",
     "BITCAST", "BITWISE_XOR", "BROADCAST_ARGS", "BROADCAST_TO", "BUCKETIZE", "CALL", "CALL_ONCE", "CAST", "CEIL",

@@ -1,4 +1,4 @@
-"""ONNX Runtime, with its own quantizer: static, dynamic, weights alone and half precision, on the CPU."""
+"""ONNX Runtime with its own quantizer: static, dynamic, weight-only and half precision, on the CPU."""
 
 from bitpick.engines.onnxruntime.engine import OnnxRuntimeEngine
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime, with its own quantizer: static, dynamic, weights alone and half precision, on the CPU."""
+"""ONNX Runtime with its own quantizer: static, dynamic, weight-only and half precision, on the CPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bitpick.datasets.dataset import Samples
 from bitpick.engines import spread
-from bitpick.engines.batches import joined, pieces
+from bitpick.engines.batches import join, pieces
 from bitpick.engines.capability import Capability, Offer
 from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
 from bitpick.engines.executed import Executed
@@ -29,14 +29,14 @@ from bitpick.targets.host import Host, this_host
 _RAW = "raw_graph"
 _PRECISE = "x64quantprecision"
 _PERCENTILES = ("percentile99.9", "percentile99.99", "percentile99.999")
-_HALVES = {"fphp", "asimdhp", "fp16"}  # ARM's words for arithmetic in half precision
+_HALF_PRECISION_ISA = {"fphp", "asimdhp", "fp16"}  # ARM's names for half-precision arithmetic
 _FILE = "model.onnx"
-# As it opens a graph the runtime quantizes the float weights of a layer whose neighbours are quantized, if it may.
-_LEFT_ALONE = {"optimization.disable_specified_optimizers": "WeightBiasQuantization"}
+# Otherwise the runtime quantizes float weights of layers with quantized neighbours when it opens a graph.
+_KEEP_FLOAT_WEIGHTS = {"optimization.disable_specified_optimizers": "WeightBiasQuantization"}
 
 
 class OnnxRuntimeEngine(Engine):
-    """Starts from the clean graph, or, with `+raw_graph`, from the one the converter wrote."""
+    """Starts from the clean graph, or with `+raw_graph` from the graph that the converter wrote."""
 
     name = "onnxruntime"
     environment = "onnxruntime"
@@ -71,28 +71,28 @@ class OnnxRuntimeEngine(Engine):
         return (Format.RAW_ONNX,) if _RAW in recipe.options else self.accepts
 
     def float_recipe(self, source: Format) -> Recipe | None:
-        """See `Engine.float_recipe`; the converter's own graph has an option."""
+        """See `Engine.float_recipe`; the converter's own graph needs the option `raw_graph`."""
         if source == Format.RAW_ONNX:
             return Recipe(engine=self.name, dtypes="float32", options={_RAW: ""})
         return super().float_recipe(source)
 
     def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same for every model
         """See `Engine.recipes`."""
-        published = frozenset({"reference", "full"})
+        reference = frozenset({"reference", "full"})
         basic, standard, full = frozenset({"basic", "full"}), frozenset({"standard", "full"}), frozenset({"full"})
-        usual = basic | standard
+        basic_and_standard = basic | standard
         return [
-            Offer(baseline(self.name), published | usual),
-            *([Offer(Recipe.parse(f"{self.name}:float16"), full)] if _HALVES & set(host.isa) else []),
+            Offer(baseline(self.name), reference | basic_and_standard),
+            *([Offer(Recipe.parse(f"{self.name}:float16"), full)] if _HALF_PRECISION_ISA & set(host.isa) else []),
             *(
                 Offer(Recipe.parse(f"{self.name}:{recipe}"), presets)
                 for recipe, presets in (
-                    ("s8s8-per_tensor-minmax+raw_graph", published),
-                    ("u8u8-per_tensor-minmax+raw_graph", published),
+                    ("s8s8-per_tensor-minmax+raw_graph", reference),
+                    ("u8u8-per_tensor-minmax+raw_graph", reference),
                     ("s8s8-per_tensor-minmax", basic),
                     ("u8u8-per_tensor-minmax", basic),
                     ("s8u8-per_channel-minmax", basic),
-                    ("s8u8-per_channel-minmax+reduced_range", usual),
+                    ("s8u8-per_channel-minmax+reduced_range", basic_and_standard),
                     ("u8u8-per_tensor-minmax+symmetric_weights", standard),
                     ("s8u8-per_channel-moving_average+reduced_range", standard),
                     ("s8u8-per_channel-percentile99.99+reduced_range", standard),
@@ -106,11 +106,11 @@ class OnnxRuntimeEngine(Engine):
         ]
 
     def calibration_key(self, recipe: Recipe) -> str | None:
-        """Ranges depend on the graph and the method alone."""
+        """See `Engine.calibration_key`; ranges depend only on the graph and the method."""
         return None if recipe.calibration is None else f"{self.form(recipe)[0]}-{recipe.calibration}"
 
     def refusal(self, recipe: Recipe) -> str | None:
-        """See `Engine.refusal`; a choice that would change nothing is refused too."""
+        """See `Engine.refusal`; options that would change nothing are refused too."""
         if SYMMETRIC_WEIGHTS in recipe.options and recipe.weights == "s8":
             return f"{SYMMETRIC_WEIGHTS} changes nothing: onnxruntime's signed weights are symmetric as they are"
         return super().refusal(recipe)
@@ -125,16 +125,16 @@ class OnnxRuntimeEngine(Engine):
             _copy(source, folder / _FILE)
             return Build(recipe, folder, (_FILE,))
         exclude = excluded(recipe, quantizer.nodes(source)) if recipe.exclude else []
-        wide = [] if not recipe.static else quantizer.blown_up(source, samples)[0]
+        in_float = [] if not recipe.static else quantizer.blown_up(source, samples)[0]
         settings = {"session.x64quantprecision": "1"} if _PRECISE in recipe.options else {}
-        if recipe.dtypes == "s8weights":  # by default it would round activations too, in matrix products
+        if recipe.dtypes == "s8weights":  # by default, matrix products would round activations too
             settings["session.qdq_matmulnbits_accuracy_level"] = "1"
-        if (exclude or wide) and recipe.static:
-            settings |= _LEFT_ALONE
+        if (exclude or in_float) and recipe.static:
+            settings |= _KEEP_FLOAT_WEIGHTS
         settings |= recipe.settings
-        made = Build(recipe, folder, (_FILE,), settings, notes=spread.note(self.name, wide))
+        build = Build(recipe, folder, (_FILE,), settings, notes=spread.note(self.name, in_float))
         if recipe.dtypes == "float16":
-            if not _HALVES & set(this_host().isa):
+            if not _HALF_PRECISION_ISA & set(this_host().isa):
                 raise Unsupported(
                     "ONNX Runtime has no kernels for half precision on this CPU: as it opens the file it would turn "
                     "the weights back to float32",
@@ -144,8 +144,8 @@ class OnnxRuntimeEngine(Engine):
         elif recipe.dtypes == "s8weights":
             weights.quantize(source, folder / _FILE, exclude)
         else:
-            quantizer.quantize(source, recipe, samples, ranges, folder / _FILE, [*exclude, *wide])
-        return made
+            quantizer.quantize(source, recipe, samples, ranges, folder / _FILE, [*exclude, *in_float])
+        return build
 
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
@@ -163,8 +163,8 @@ class OnnxRuntimeEngine(Engine):
         """See `Engine.insides`."""
         return OnnxInsides(floats, build)
 
-    def kept_as(self, recipe: Recipe) -> str:
-        """See `Engine.kept_as`; the precise kernels take unsigned weights, and it rewrites signed ones for them."""
+    def weight_dtype(self, recipe: Recipe) -> str:
+        """See `Engine.weight_dtype`; the precise kernels take unsigned weights, so the runtime converts signed ones."""
         precise = _PRECISE in recipe.options or recipe.settings.get(f"session.{_PRECISE}") == "1"
         return "u8" if precise and this_host().x86 else recipe.weights
 
@@ -195,7 +195,7 @@ class OnnxRuntimeEngine(Engine):
         return ""
 
     def repairs(self, recipe: Recipe) -> list[Recipe]:
-        """See `Engine.repairs`; products of signed weights with unsigned activations are those that saturate."""
+        """See `Engine.repairs`; only products of signed weights with unsigned activations saturate."""
         if recipe.dtypes == "s8dynamic":
             return [recipe.model_copy(update={"dtypes": "u8dynamic"})]
         if recipe.weights != "s8" or not recipe.static or {REDUCED, _PRECISE} & recipe.options.keys():
@@ -214,26 +214,28 @@ class _OnnxRuntimeSession(Session):
         if not settings.optimize:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._session = ort.InferenceSession(build.main, options, providers=["CPUExecutionProvider"])
-        self.alone = build.recipe.activations == "dynamic" or (_RAW in build.recipe.options and _rounds(build.main))
+        self.one_at_a_time = build.recipe.activations == "dynamic" or (
+            _RAW in build.recipe.options and _computes_scales(build.main)
+        )
         inputs = self._session.get_inputs()
         self._names = [source.name for source in inputs]
-        leading = inputs[0].shape[0] if inputs[0].shape else None
-        self._fixed = leading if isinstance(leading, int) else None
+        batch_axis = inputs[0].shape[0] if inputs[0].shape else None
+        self._fixed_batch = batch_axis if isinstance(batch_axis, int) else None
 
     def prepare(self, batch: Arrays) -> tuple[int, list[dict[str, NDArray[Any]]]]:
-        return len(batch[0]), [dict(zip(self._names, each, strict=True)) for each in pieces(batch, self._fixed)]
+        return len(batch[0]), [dict(zip(self._names, part, strict=True)) for part in pieces(batch, self._fixed_batch)]
 
     def run(self, native: tuple[int, list[dict[str, NDArray[Any]]]]) -> tuple[int, list[Any]]:
         count, parts = native
-        return count, [self._session.run(None, each) for each in parts]
+        return count, [self._session.run(None, part) for part in parts]
 
     def outputs(self, native: tuple[int, list[Any]]) -> Arrays:
         count, parts = native
-        return joined(parts, count, self._fixed)
+        return join(parts, count, self._fixed_batch)
 
 
-def _rounds(path: Path) -> bool:
-    """Whether a graph from elsewhere finds scales as it runs, for all samples of a batch at once."""
+def _computes_scales(path: Path) -> bool:
+    """Return whether a graph computes scales at run time, for all samples of a batch at once."""
     import onnx
 
     nodes = onnx.load(path, load_external_data=False).graph.node
@@ -241,7 +243,7 @@ def _rounds(path: Path) -> bool:
 
 
 def _grid() -> list[str]:
-    """The sensible grid: what is left of the recipe space once `standard` and `basic` have had theirs."""
+    """Return the recipes that `full` adds: a sensible grid without the recipes of `basic` and `standard`."""
     methods = ("moving_average", "percentile99.9", "percentile99.99", "percentile99.999", "entropy")
     return [
         *(f"s8u8-per_channel-{method}" for method in methods if method != "percentile99.99"),
@@ -256,7 +258,7 @@ def _grid() -> list[str]:
 
 
 def _copy(source: Path, out: Path) -> None:
-    """Copy a model into one file, also where its weights are in others."""
+    """Copy a model into a single file, including weights stored in external files."""
     import onnx
 
     if external_files(source):

@@ -1,4 +1,4 @@
-"""What ONNX Runtime executes: the graph it optimised for this machine, with the shapes of one run through it."""
+"""The graph that ONNX Runtime executes: optimized for this machine, with the shapes of one run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def executed(path: Path, settings: Mapping[str, str], sample: Arrays) -> Executed:
-    """Read off what ONNX Runtime executes for a file and a sample, with the settings that the build ships with."""
+    """Return what ONNX Runtime executes for a file and a sample, with the settings that ship with the build."""
     import onnx
     import onnxruntime as ort
 
@@ -31,61 +31,61 @@ def executed(path: Path, settings: Mapping[str, str], sample: Arrays) -> Execute
         options.enable_profiling = True
         options.profile_file_prefix = f"{folder}/profile"
         shipped = onnx.load(path)
-        file = shipped.SerializeToString() if _name_apart(shipped.graph) else path
+        file = shipped.SerializeToString() if _make_names_unique(shipped.graph) else path
         session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         source = session.get_inputs()[0]
         batch = _fixed_batch(source)
         arrays = tuple(np.repeat(each, batch, axis=0) for each in sample)
-        session.run(None, fed(session, arrays))
+        session.run(None, feeds(session, arrays))
         events = json.loads(Path(session.end_profiling()).read_text())
         model = onnx.load(options.optimized_model_filepath)
         sink = session.get_outputs()[0]
-    ran = [event for event in events if event.get("cat") == "Node" and "output_type_shape" in event["args"]]
-    operators = Nodes(model, _inferred(model, arrays), shipped.graph, ran, batch).operators()
+    node_events = [event for event in events if event.get("cat") == "Node" and "output_type_shape" in event["args"]]
+    operators = Nodes(model, _inferred(model, arrays), shipped.graph, node_events, batch).operators()
     nodes = list(every_node(model.graph))
-    first, last = (end.type.removeprefix("tensor(").removesuffix(")") for end in (source, sink))
+    first_dtype, last_dtype = (end.type.removeprefix("tensor(").removesuffix(")") for end in (source, sink))
     return Executed(
         tuple(each for each in operators if each.arithmetic in INTEGERS | FLOATS or each.weights),
-        dtype(first),
-        dtype(last),
+        dtype(first_dtype),
+        dtype(last_dtype),
         conversions=tuple(f"{node.op_type} {node.name}" for node in nodes if node.op_type in CONVERSIONS),
         transposes=tuple(f"{node.op_type} {node.name}" for node in nodes if node.op_type in TRANSPOSES),
     )
 
 
-def _name_apart(graph: onnx.GraphProto) -> bool:
-    """Give each node of a graph, and of those inside, a name of its own: by that the profiler tells of it.
+def _make_names_unique(graph: onnx.GraphProto) -> bool:
+    """Give each node of a graph and its subgraphs a unique name, because the profiler identifies nodes by name.
 
     Returns:
-        Whether there was anything to do.
+        Whether any name changed.
     """
-    taken: set[str] = set()
+    names: set[str] = set()
     changed = False
     for number, node in enumerate(every_node(graph)):
-        if not node.name or node.name in taken:
+        if not node.name or node.name in names:
             node.name = f"{node.name or node.op_type}_unnamed_{number}"
             changed = True
-        taken.add(node.name)
+        names.add(node.name)
     return changed
 
 
 def _inferred(model: onnx.ModelProto, arrays: Arrays) -> onnx.ModelProto:
-    """A model with the shapes that are known without a run, for a batch; the model itself where all of it runs."""
+    """Return a model with inferred shapes for a batch; unchanged if it has no `If`, because then every node runs."""
     import onnx
 
     if not any(node.op_type == "If" for node in every_node(model.graph)):
         return model
-    known = onnx.ModelProto()
-    known.CopyFrom(model)
-    stored = {initializer.name for initializer in known.graph.initializer}
-    inputs = [value for value in known.graph.input if value.name not in stored]
+    inferred = onnx.ModelProto()
+    inferred.CopyFrom(model)
+    stored = {initializer.name for initializer in inferred.graph.initializer}
+    inputs = [value for value in inferred.graph.input if value.name not in stored]
     for value, array in zip(inputs, arrays, strict=True):
         value.type.CopyFrom(onnx.helper.make_tensor_type_proto(value.type.tensor_type.elem_type, array.shape))
-    return onnx.shape_inference.infer_shapes(known, data_prop=True)
+    return onnx.shape_inference.infer_shapes(inferred, data_prop=True)
 
 
 def session_options(settings: Mapping[str, str]) -> Any:
-    """The options of a session with the settings that a build ships with, quiet but for what is fatal."""
+    """Return session options with the settings that ship with a build; only fatal messages are logged."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -95,13 +95,13 @@ def session_options(settings: Mapping[str, str]) -> Any:
     return options
 
 
-def fed(session: Any, batch: Arrays) -> dict[str, NDArray[Any]]:
-    """A batch by the names of a session's inputs."""
+def feeds(session: Any, batch: Arrays) -> dict[str, NDArray[Any]]:
+    """Return a batch as a dict from a session's input names."""
     return {source.name: array for source, array in zip(session.get_inputs(), batch, strict=True)}
 
 
 def constants(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Each stored tensor of a file, by its name."""
+    """Yield name and value of each stored tensor in a file."""
     import onnx
 
     for tensor in onnx.load(path).graph.initializer:
@@ -109,5 +109,5 @@ def constants(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
 
 
 def _fixed_batch(source: Any) -> int:
-    """The batch size that a graph insists on, or 1."""
+    """Return the fixed batch size of a graph, or 1."""
     return source.shape[0] if source.shape and isinstance(source.shape[0], int) else 1

@@ -1,4 +1,4 @@
-"""The tensors inside an ONNX Runtime build: its own graph, run as it ships, with more outputs."""
+"""The tensors inside an ONNX Runtime build: its own graph, run as it ships, with additional outputs."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from numpy.typing import NDArray
 
 from bitpick.engines.engine import Build
 from bitpick.engines.insides import Insides, Pair
-from bitpick.engines.onnxruntime.graph import fed, session_options
+from bitpick.engines.onnxruntime.graph import feeds, session_options
 from bitpick.preprocessing import Arrays
 
 if TYPE_CHECKING:
     import onnx
 
-_ACTIVATIONS = {"Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh"}  # the quantizer, or the runtime, fuses them
+_ACTIVATIONS = {"Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh"}  # the quantizer or the runtime fuses them
 _WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 
 
 @dataclass(frozen=True)
 class _Graph:
-    """A graph with what to look things up in.
+    """A graph with lookup tables.
 
     Attributes:
-        model: the graph's file.
-        values: its stored tensors.
-        made: which node gives a tensor.
-        users: the nodes that take a tensor.
+        model: the model that holds the graph.
+        values: the stored tensors by name.
+        producers: the node that computes each tensor.
+        users: the nodes that read each tensor.
     """
 
     model: onnx.ModelProto
     values: Mapping[str, NDArray[Any]]
-    made: Mapping[str, onnx.NodeProto]
+    producers: Mapping[str, onnx.NodeProto]
     users: Mapping[str, Sequence[onnx.NodeProto]]
 
     @staticmethod
@@ -54,27 +54,27 @@ class _Graph:
         )
 
     def end(self, node: onnx.NodeProto) -> str:
-        """The tensor that a node gives, after an activation function that nothing else sees the input of."""
+        """Return the name of a node's output, taken after an activation function if that is its only reader."""
         users = self.users.get(node.output[0], [])
         fused = len(users) == 1 and users[0].op_type in _ACTIVATIONS
         return str((users[0] if fused else node).output[0])
 
     def dequantized(self, name: str) -> tuple[str, Callable[[NDArray[Any]], NDArray[np.float32]]] | None:
-        """The tensor in which a quantized graph has what the float graph calls by this name, and how to read it."""
-        for each in self.users.get(name, ()):
-            if each.op_type == "QuantizeLinear":
-                for last in self.users.get(each.output[0], ()):
-                    if last.op_type == "DequantizeLinear":
-                        return last.output[0], _as_it_is
-        if name in self.made:
-            return name, _as_it_is
-        if (integers := f"{name}_quantized") not in self.made or f"{name}_scale" not in self.values:
+        """Return the quantized graph's counterpart of a float tensor, and a function that dequantizes it."""
+        for user in self.users.get(name, ()):
+            if user.op_type == "QuantizeLinear":
+                for next_user in self.users.get(user.output[0], ()):
+                    if next_user.op_type == "DequantizeLinear":
+                        return next_user.output[0], _as_float32
+        if name in self.producers:
+            return name, _as_float32
+        if (integers := f"{name}_quantized") not in self.producers or f"{name}_scale" not in self.values:
             return None
         scale, zero = self.values[f"{name}_scale"], self.values[f"{name}_zero_point"]
-        return integers, lambda found: (found.astype(np.float32) - zero.astype(np.float32)) * scale
+        return integers, lambda stored: (stored.astype(np.float32) - zero.astype(np.float32)) * scale
 
     def weight(self, name: str) -> NDArray[np.float32] | None:
-        """What a quantized graph stores of a weight, dequantized; all forms of it have the same names."""
+        """Return a weight as the quantized graph stores it, dequantized; every quantized form uses the same names."""
         integers, scale = self.values.get(f"{name}_quantized"), self.values.get(f"{name}_scale")
         if integers is None or scale is None:
             return self.values.get(name)
@@ -87,7 +87,7 @@ class _Graph:
         return restored
 
     def _axis(self, name: str) -> int:
-        """The axis of a stored weight that has a scale for each place."""
+        """Return the axis of a stored weight along which the scales lie."""
         user = self.users[name][0]
         if user.op_type == "DequantizeLinear":
             return int(next((a.i for a in user.attribute if a.name == "axis"), 1))
@@ -99,18 +99,18 @@ class OnnxInsides(Insides):
 
     Args:
         floats: the float build.
-        build: a quantized build, from the same graph.
+        build: a quantized build of the same graph.
     """
 
     def __init__(self, floats: Build, build: Build) -> None:
         self._floats, self._quantized = _Graph.read(floats), _Graph.read(build)
         self._points: list[tuple[str, str, str, Callable[[NDArray[Any]], NDArray[np.float32]]]] = []
         for node in self._floats.model.graph.node:
-            # Where the activation function is gone, its layer's own tensor holds what comes out of it.
+            # If the activation function was fused away, the layer's own output holds its result.
             end = self._floats.end(node)
-            found = self._quantized.dequantized(end) or self._quantized.dequantized(node.output[0])
-            if found is not None:
-                self._points.append((node.name, end, *found))
+            counterpart = self._quantized.dequantized(end) or self._quantized.dequantized(node.output[0])
+            if counterpart is not None:
+                self._points.append((node.name, end, *counterpart))
         self._sessions = (
             _session(self._floats, [end for _, end, _, _ in self._points], floats.settings),
             _session(self._quantized, [name for _, _, name, _ in self._points], build.settings),
@@ -120,23 +120,24 @@ class OnnxInsides(Insides):
         """See `Insides.weights`."""
         for node in self._floats.model.graph.node:
             if node.op_type in _WEIGHTED and node.input[1] in self._floats.values:
-                expected, found = self._floats.values[node.input[1]], self._quantized.weight(node.input[1])
-                if found is not None and found.shape == expected.shape:
-                    outputs, found = _outputs_axis(node, expected.ndim), found.astype(np.float32)
-                    yield node.name, np.moveaxis(expected, outputs, 0), np.moveaxis(found, outputs, 0)
+                expected, restored = self._floats.values[node.input[1]], self._quantized.weight(node.input[1])
+                if restored is not None and restored.shape == expected.shape:
+                    axis, restored = _outputs_axis(node, expected.ndim), restored.astype(np.float32)
+                    yield node.name, np.moveaxis(expected, axis, 0), np.moveaxis(restored, axis, 0)
 
     def outputs(self, batch: Arrays) -> Iterator[Pair]:
         """See `Insides.outputs`."""
-        expected, found = (
-            dict(zip(names, session.run(names, fed(session, batch)), strict=True)) for session, names in self._sessions
+        expected, actual = (
+            dict(zip(names, session.run(names, feeds(session, batch)), strict=True))
+            for session, names in self._sessions
         )
         for layer, end, name, read in self._points:
-            if expected[end].dtype == np.float32 and expected[end].shape == found[name].shape:
-                yield layer, expected[end], read(found[name])
+            if expected[end].dtype == np.float32 and expected[end].shape == actual[name].shape:
+                yield layer, expected[end], read(actual[name])
 
 
 def _outputs_axis(node: onnx.NodeProto, dimensions: int) -> int:
-    """The axis of a node's weight that has its outputs."""
+    """Return the axis of a node's weight that holds the output channels."""
     if "Gemm" in node.op_type:
         return 0 if any(a.name == "transB" and a.i for a in node.attribute) else 1
     if "Conv" in node.op_type:
@@ -144,20 +145,20 @@ def _outputs_axis(node: onnx.NodeProto, dimensions: int) -> int:
     return dimensions - 1
 
 
-def _as_it_is(found: NDArray[Any]) -> NDArray[np.float32]:
-    return found.astype(np.float32, copy=False)
+def _as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    return values.astype(np.float32, copy=False)
 
 
 def _session(graph: _Graph, names: Sequence[str], settings: Mapping[str, str]) -> tuple[Any, list[str]]:
-    """A session that gives the named tensors too, and their names."""
+    """Return a session that also outputs the named tensors, and their names without duplicates."""
     import onnx
     import onnxruntime as ort
 
     model = onnx.ModelProto()
     model.CopyFrom(graph.model)
-    given = {output.name for output in model.graph.output}
-    wanted = list(dict.fromkeys(names))
-    # Without a type: the runtime infers it.
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted if name not in given)
+    existing = {output.name for output in model.graph.output}
+    outputs = list(dict.fromkeys(names))
+    # No type is given: the runtime infers it.
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs if name not in existing)
     options = session_options(settings)
-    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"]), wanted
+    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"]), outputs

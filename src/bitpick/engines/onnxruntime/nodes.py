@@ -1,4 +1,4 @@
-"""The nodes of a graph that ONNX Runtime optimised, subgraphs included, each with what it multiplies and in what."""
+"""Read the nodes of a graph that ONNX Runtime optimized, including subgraphs: what each multiplies, and its dtypes."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ if TYPE_CHECKING:
     import onnx
 
 TRANSPOSES = frozenset({"Transpose", "ReorderInput", "ReorderOutput"})
-# They only move numbers, or write them in another format.
+# Operators that only move data or convert its format.
 _PLUMBING = CONVERSIONS | TRANSPOSES | {
     "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Shape", "Slice", "Concat", "Split", "Constant",
     "QLinearConcat",
 }  # fmt: skip
-_ROUNDS = 4  # the accuracy level at which a product with integer weights rounds its activations to 8 bits
+_ROUNDS_ACTIVATIONS = 4  # the accuracy level at which MatMulNBits rounds its activations to 8 bits
 _DTYPES = {"float": "float32", "float16": "float16", "bfloat16": "bfloat16", "uint8": "u8", "int8": "s8"}
 
 Event = Mapping[str, Any]
 
 
 def dtype(name: str) -> str:
-    """The word of `Grid` for a runtime's word; what is no number of a network stays as it is."""
+    """Return `Grid`'s name for a runtime's dtype; other dtypes, such as those of indices, stay as they are."""
     return _DTYPES.get(name, name)
 
 
 class Nodes:
-    """Reads what the nodes of an optimised graph compute.
+    """Reads what the nodes of an optimized graph compute.
 
     Args:
-        model: what the runtime executes.
-        inferred: the same, with the shapes that are known without a run, for what did not run.
-        shipped: the graph in the file.
-        events: what the profiler tells of each time that a node ran.
-        batch: how many samples ran at once.
+        model: the model that the runtime executes.
+        inferred: the same model with inferred shapes, for nodes that did not run.
+        shipped: the graph in the build's file.
+        events: the profiler's events, one for each run of a node.
+        batch: number of samples in the profiled run.
     """
 
     def __init__(
@@ -61,37 +61,41 @@ class Nodes:
         self._main = Scope(model.graph, inferred.graph)
         nodes = list(every_node(shipped))
         self._shipped = {node.name: node for node in nodes}
-        self._shipped_made = {name: node for node in nodes for name in node.output}
+        self._shipped_producers = {name: node for node in nodes for name in node.output}
         self._shipped_shapes = {i.name: tuple(i.dims) for i in shipped.initializer}
-        self._ran: dict[str, list[Any]] = defaultdict(list)
+        self._events: dict[str, list[Any]] = defaultdict(list)
         for event in events:
-            self._ran[event["name"].removesuffix("_kernel_time")].append(event["args"])
+            self._events[event["name"].removesuffix("_kernel_time")].append(event["args"])
         self._counted: set[str] = set()
 
     def operators(self) -> list[Operator]:
-        """Every operator that computes, in the graph's order; a subgraph's after the node that it belongs to."""
+        """Return every operator that computes, in graph order; those of a subgraph follow the node that contains it."""
         return self._of_scope(self._main, inside_loop=False)
 
     def _of_scope(self, scope: Scope, inside_loop: bool) -> list[Operator]:
-        found: list[Operator] = []
+        operators: list[Operator] = []
         for place, node in enumerate(scope.graph.node):
-            inner = dict(subgraphs(scope.inferred.node[place])) if place < len(scope.inferred.node) else {}
+            inferred = dict(subgraphs(scope.inferred.node[place])) if place < len(scope.inferred.node) else {}
             if node.op_type not in _PLUMBING:
-                found += self._of_node(node, scope, inside_loop)
-            loops = inside_loop or node.op_type != "If"
-            parts = [
-                (graph, self._of_scope(Scope(graph, inner.get(name, graph), scope, node), loops))
+                operators += self._of_node(node, scope, inside_loop)
+            in_loop = inside_loop or node.op_type != "If"
+            bodies = [
+                (graph, self._of_scope(Scope(graph, inferred.get(name, graph), scope, node), in_loop))
                 for name, graph in subgraphs(node)
             ]
-            found += self._one_branch(parts) if node.op_type == "If" else [o for _, part in parts for o in part]
-        return found
+            operators += (
+                self._count_one_branch(bodies) if node.op_type == "If" else [o for _, part in bodies for o in part]
+            )
+        return operators
 
-    def _one_branch(self, branches: Sequence[tuple[onnx.GraphProto, list[Operator]]]) -> list[Operator]:
-        """The operators of all branches, of which those that do the most count as work, where not all have run."""
-        ran = [any(node.name in self._ran for node in every_node(graph)) for graph, _ in branches]
+    def _count_one_branch(self, branches: Sequence[tuple[onnx.GraphProto, list[Operator]]]) -> list[Operator]:
+        """Return the operators of all branches; unless all branches ran, only those of the largest count as work."""
+        has_run = [any(node.name in self._events for node in every_node(graph)) for graph, _ in branches]
         work = [sum(operator.macs for operator in part) for _, part in branches]
-        most = work.index(max(work))
-        idle = [place for place in range(len(branches)) if place != most and not (ran[place] and ran[most])]
+        largest = work.index(max(work))
+        idle = [
+            place for place in range(len(branches)) if place != largest and not (has_run[place] and has_run[largest])
+        ]
         return [
             replace(operator, macs=0) if place in idle else operator
             for place, (_, part) in enumerate(branches)
@@ -99,20 +103,22 @@ class Nodes:
         ]
 
     def _of_node(self, node: onnx.NodeProto, scope: Scope, inside_loop: bool) -> list[Operator]:
-        name = re.sub(r"_token_\d+$", "", node.name).removesuffix("_nchwc")  # what the optimiser put at its end
+        name = re.sub(r"_token_\d+$", "", node.name).removesuffix("_nchwc")  # suffixes that the optimizer adds
         kind = onnx_work.kind_of(node)
         if kind is not None:
             return self._multiplies(node, name, kind, scope, inside_loop)
         if node.op_type in onnx_work.TABLES:
             return self._tables(node, name, scope)
-        # A first input may be a condition, or a scale.
-        found = Operator(name, node.op_type, self._dtype(node, "output_type_shape"))
+        # The output's dtype, because the first input may be a condition or a scale.
+        operator = Operator(name, node.op_type, self._dtype(node, "output_type_shape"))
         if node.op_type in onnx_work.NO_WEIGHTS:
-            return [found]
-        stored = [each for each in (scope.stored(given) for given in node.input) if each and each.values.size > 1]
+            return [operator]
+        stored = [each for each in (scope.stored(input_) for input_ in node.input) if each and each.values.size > 1]
         weights = sum(self._size(each) for each in stored)
         grid = stored[0].grid if stored else None
-        return [replace(found, weight=grid, activation=grid and Grid(dtype="float32"), weights=weights, uncounted=True)]
+        return [
+            replace(operator, weight=grid, activation=grid and Grid(dtype="float32"), weights=weights, uncounted=True)
+        ]
 
     def _multiplies(
         self, node: onnx.NodeProto, name: str, kind: Kind, scope: Scope, inside_loop: bool
@@ -122,23 +128,23 @@ class Nodes:
         macs, floats, uncounted = self._work(node, kind, scope, inside_loop)
         if node.op_type == "Einsum" and not macs and not uncounted:  # it is elementwise
             operands = ()
-        stored = [(each, kept) for each in operands if (kept := self._operand(node, each, scope)) is not None]
-        listed = sum(len(onnx_work.attributes(node).get(each, ())) for each in kind.attributes)
+        stored = [(each, tensor) for each in operands if (tensor := self._operand(node, each, scope)) is not None]
+        listed_weights = sum(len(onnx_work.attributes(node).get(each, ())) for each in kind.attributes)
         if node.op_type == "MatMulNBits":
             return [self._blocks(node, name, arithmetic, macs, uncounted)]
         if node.domain == "com.microsoft.nchwc" and stored:
             if (scaling := self._scaling(node, name, stored[0][1])) is not None:
                 return [scaling]
             name, stored, macs = self._before_blocking(name, stored, macs)
-        grid = stored[0][1].grid if stored else FLOAT32 if listed else None
+        grid = stored[0][1].grid if stored else FLOAT32 if listed_weights else None
         activation = None if grid is None else Grid(dtype=arithmetic)
         if kind.integer:
             arithmetic, activation = self._integers(node, operands, stored, arithmetic, scope)
-        weights = sum(self._size(each) for _, each in stored) + listed
-        found = Operator(name, node.op_type, arithmetic, grid, activation, weights, macs, uncounted=uncounted)
-        if floats and found.integer:
-            return [found, Operator(name, f"{node.op_type} scores", "float32", macs=floats)]
-        return [replace(found, macs=macs + floats)]
+        weights = sum(self._size(each) for _, each in stored) + listed_weights
+        operator = Operator(name, node.op_type, arithmetic, grid, activation, weights, macs, uncounted=uncounted)
+        if floats and operator.integer:
+            return [operator, Operator(name, f"{node.op_type} scores", "float32", macs=floats)]
+        return [replace(operator, macs=macs + floats)]
 
     def _integers(
         self,
@@ -148,10 +154,10 @@ class Nodes:
         arithmetic: str,
         scope: Scope,
     ) -> tuple[str, Grid | None]:
-        """What an integer operator's activations are: rounded before with a zero point, or inside as it runs."""
+        """Return an integer operator's arithmetic and the grid of its activations, either static or dynamic."""
         others = [each for each in operands if all(each is not other for other, _ in stored)]
         zero = scope.value(node, others[0].zero) if others else None
-        if zero is not None and node.name not in self._ran:
+        if zero is not None and node.name not in self._events:
             arithmetic = NUMBERS[zero.dtype.name]
         if node.op_type.startswith("QL") or node.op_type == "QGemm":
             return arithmetic, activation_grid(arithmetic, 0 if zero is None else int(zero.ravel()[0]))
@@ -159,7 +165,7 @@ class Nodes:
         return arithmetic, dynamic_grid(arithmetic)
 
     def _tables(self, node: onnx.NodeProto, name: str, scope: Scope) -> list[Operator]:
-        """An operator that looks up rows. To look up numbers that are not a table only moves them."""
+        """Return an operator that looks up rows; none if it reads no stored table, because then it only moves data."""
         places = onnx_work.TABLES[node.op_type]
         operands = [scope.stored(node.input[place]) for place in places if place < len(node.input)]
         tables = [each for each in operands if each is not None and each.values.ndim > 1]
@@ -169,51 +175,52 @@ class Nodes:
         return [Operator(name, node.op_type, out, tables[0].grid, weights=sum(self._size(each) for each in tables))]
 
     def _blocks(self, node: onnx.NodeProto, name: str, arithmetic: str, macs: int, uncounted: bool) -> Operator:
-        """A product with integer weights, turned to floats as it computes, or multiplied with rounded activations."""
-        found = onnx_work.attributes(node)
-        # They are kept unsigned around 128, which is the signed grid around 0.
-        grid = Grid(dtype=f"s{found['bits']}", granularity="per_channel", symmetric=True, bits=found["bits"])
+        """Return a MatMulNBits, whose kernel dequantizes the weights or rounds the activations."""
+        attributes = onnx_work.attributes(node)
+        # Stored as unsigned numbers around the middle, which is the signed grid around 0.
+        grid = Grid(dtype=f"s{attributes['bits']}", granularity="per_channel", symmetric=True, bits=attributes["bits"])
         activation = Grid(dtype=arithmetic)
-        if found.get("accuracy_level") == _ROUNDS:
+        if attributes.get("accuracy_level") == _ROUNDS_ACTIVATIONS:
             arithmetic, activation = "s8", dynamic_grid("s8")
-        size = found["K"] * found["N"]
+        size = attributes["K"] * attributes["N"]
         return Operator(name, node.op_type, arithmetic, grid, activation, size, macs, uncounted=uncounted)
 
     def _scaling(self, node: onnx.NodeProto, name: str, weight: Stored) -> Operator | None:
-        """The scale and shift of each channel that a convolution of blocked channels was; None where it was no such.
+        """Return the per-channel scale and shift that a blocked convolution stands for; None if it is a real one.
 
-        The optimiser has a BatchNormalization, or a product with a number for each channel, computed as one.
+        The optimizer turns a BatchNormalization, or a product with one number for each channel, into a convolution.
         """
         channels = weight.values.shape[0]
         if weight.values.size != channels or onnx_work.attributes(node).get("group", 1) != channels:
             return None
-        origin = self._shipped.get(name) or self._shipped_made.get(name)
+        origin = self._shipped.get(name) or self._shipped_producers.get(name)
         if origin is not None and origin.op_type not in ("BatchNormalization", "Mul"):
             return None
-        kind = "Mul" if origin is None else origin.op_type  # where the optimiser made up the name, it was a product
+        kind = "Mul" if origin is None else origin.op_type  # the optimizer invents a name only for a product
         return Operator(name, kind, self._dtype(node, "output_type_shape"))
 
     def _before_blocking(
         self, name: str, stored: list[tuple[Operand, Stored]], macs: int
     ) -> tuple[str, list[tuple[Operand, Stored]], int]:
-        """What a convolution was before its channels were filled up to whole blocks: name, weight, and work.
+        """Return name, weight and work of a convolution before its channels were padded to whole blocks.
 
-        It has the name of the last node fused into it. Where the optimiser made up a name, what is stored counts.
+        The blocked node has the name of the last node fused into it. If the optimizer invented the name, the stored
+        weight counts as it is.
         """
-        origin = self._shipped.get(name) or self._shipped_made.get(name)
+        origin = self._shipped.get(name) or self._shipped_producers.get(name)
         while origin is not None and onnx_work.kind_of(origin) is None:
-            origin = self._shipped_made.get(origin.input[0]) if origin.input else None
+            origin = self._shipped_producers.get(origin.input[0]) if origin.input else None
         (operand, weight) = stored[0]
         shape = None if origin is None else self._shipped_shapes.get(origin.input[1])
         if origin is None or shape is None:
             return (name if origin is None else origin.name), stored, macs
-        whole = replace(weight, values=np.broadcast_to(weight.values.ravel()[:1].reshape(()), shape))
-        return origin.name, [(operand, whole)], macs * math.prod(shape) // weight.values.size
+        unpadded = replace(weight, values=np.broadcast_to(weight.values.ravel()[:1].reshape(()), shape))
+        return origin.name, [(operand, unpadded)], macs * math.prod(shape) // weight.values.size
 
     def _work(self, node: onnx.NodeProto, kind: Kind, scope: Scope, inside_loop: bool) -> tuple[int, int, bool]:
-        """Work for one sample, that which is done in float in any case, and whether it could not be counted."""
-        calls = [self._call(node, args, scope) for args in self._ran.get(node.name, ())]
-        if not calls and not inside_loop:  # a branch that was not taken
+        """Return the work for one sample, the part of it that is always in float, and whether it is uncounted."""
+        calls = [self._call(node, args, scope) for args in self._events.get(node.name, ())]
+        if not calls and not inside_loop:  # it is in a branch that was not taken
             shapes = [
                 [scope.stored_shape(n) or scope.shapes.get(n) for n in names] for names in (node.input, node.output)
             ]
@@ -226,8 +233,8 @@ class Nodes:
         return macs // self._batch, floats // self._batch, not calls
 
     def _call(self, node: onnx.NodeProto, args: Mapping[str, Any], scope: Scope) -> Call:
-        """One run of a node. The profiler leaves out stored operands that the runtime has packed for its kernels."""
-        told = [list(next(iter(each.values()))) for each in args["input_type_shape"]]
+        """Return one run of a node, including stored operands that the profiler omits after the runtime packs them."""
+        reported = [list(next(iter(each.values()))) for each in args["input_type_shape"]]
         names = [name for name in node.input if name]
         computed = sum(name not in scope.values for name in names)
         inputs: list[Shape | None] = []
@@ -236,43 +243,43 @@ class Nodes:
             if not name:
                 inputs.append(None)
             elif stored is None:
-                inputs.append(told.pop(0) if told else None)
+                inputs.append(reported.pop(0) if reported else None)
                 computed -= 1
             else:
-                if len(told) > computed and told[0] == list(stored):
-                    told.pop(0)
+                if len(reported) > computed and reported[0] == list(stored):
+                    reported.pop(0)
                 inputs.append(stored)
         outputs = [list(next(iter(each.values()))) for each in args["output_type_shape"]]
         return Call(node, inputs, outputs)
 
     def _operand(self, node: onnx.NodeProto, operand: Operand, scope: Scope) -> Stored | None:
-        """The stored operand at a place; None where it is computed."""
+        """Return the stored operand at a position; None if it is computed."""
         if operand.at >= len(node.input):
             return None
-        found = scope.stored(node.input[operand.at])
-        if found is None or found.values.dtype not in (np.int8, np.uint8):
-            return found
-        if not found.between:
+        stored = scope.stored(node.input[operand.at])
+        if stored is None or stored.values.dtype not in (np.int8, np.uint8):
+            return stored
+        if not stored.between:
             zeros, scales = scope.value(node, operand.zero), scope.value(node, operand.scale)
-            found = replace(found, zeros=zeros, scales=zeros if scales is None else scales)
-        return replace(found, channels=_channels(node, operand.at, found))
+            stored = replace(stored, zeros=zeros, scales=zeros if scales is None else scales)
+        return replace(stored, channels=_channels(node, operand.at, stored))
 
     def _size(self, stored: Stored) -> int:
-        """How many weights a stored operand adds to those that are counted."""
+        """Return how many weights a stored operand adds to those already counted."""
         if stored.name in self._counted:
             return 0
         self._counted.add(stored.name)
         return int(stored.values.size)
 
     def _dtype(self, node: onnx.NodeProto, side: str = "input_type_shape") -> str:
-        """The dtype of the first numbers that went into a node, or came out, when it ran."""
-        ran = self._ran.get(node.name)
-        first = next(iter(ran[0][side][0]), "float") if ran and ran[0][side] else "float"
-        return dtype(first)
+        """Return the dtype of a node's first input, or first output, in the profiled run."""
+        runs = self._events.get(node.name)
+        name = next(iter(runs[0][side][0]), "float") if runs and runs[0][side] else "float"
+        return dtype(name)
 
 
 def _channels(node: onnx.NodeProto, place: int, stored: Stored) -> int | None:
-    """How many output channels the weights at a place have; None where their axes were rearranged."""
+    """Return the number of output channels of the weights at a position; None if their axes were rearranged."""
     shape = stored.values.shape
     if set(stored.between) - CONVERSIONS or len(shape) < 2:
         return None

@@ -1,4 +1,4 @@
-"""ONNX Runtime's own quantizer, told what a recipe says."""
+"""ONNX Runtime's own quantizer, configured by a recipe."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ QOPERATOR = "qoperator"
 REDUCED = "reduced_range"
 SYMMETRIC_ACTIVATIONS = "symmetric_activations"
 SYMMETRIC_WEIGHTS = "symmetric_weights"
-# At the quantizer's default of 128 bins its entropy method has one candidate, and gives minima and maxima.
+# With the quantizer's default of 128 bins, its entropy method has a single candidate and returns minima and maxima.
 _BINS = 2048
 
 
 def calibrate(source: Path, recipe: Recipe, samples: Samples, out: Path) -> None:
-    """Write the activation ranges that a recipe's calibration method finds, but for those of nodes left in float."""
+    """Write the activation ranges that a recipe's calibration method finds, except those of nodes left in float."""
     from onnxruntime.quantization import create_calibrator, save_tensors_data
 
     augmented = out.with_suffix(".augmented.onnx")
     method, options = _method(recipe)
-    with _without(blown_up(source, samples)[1]):
+    with _skipping(blown_up(source, samples)[1]):
         calibrator = create_calibrator(
             source, None, augmented_model_path=augmented, calibrate_method=method, extra_options=options
         )
     if recipe.calibration == "moving_average":
-        found = _mean_ranges(calibrator, source, samples)
+        ranges = _mean_ranges(calibrator, source, samples)
     else:
         reader = _Reader(source, samples)
         while reader.next_batch():
             calibrator.collect_data(reader)
-        found = calibrator.compute_data()
-    save_tensors_data(found, out)
+        ranges = calibrator.compute_data()
+    save_tensors_data(ranges, out)
     augmented.unlink()
 
 
 def _mean_ranges(calibrator: Any, source: Path, samples: Samples) -> Any:
-    """The means of the minima and of the maxima of 50 samples each, in however many runs these are seen."""
+    """Return the means of minima and maxima over groups of 50 samples, however many runs a group takes."""
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
 
     reader, parts = _Reader(source, samples), []
     runs = max(1, CALIBRATION_BATCH // calibration_size(samples, reader.size, kept=True))
     while reader.next_batch(runs):
-        calibrator.calibrate_tensors_range = None  # else it merges them
+        calibrator.calibrate_tensors_range = None  # otherwise it merges the ranges
         calibrator.collect_data(reader)
         parts.append(calibrator.compute_data().data)
     means = {
@@ -71,25 +71,25 @@ def _mean_ranges(calibrator: Any, source: Path, samples: Samples) -> Any:
 
 
 @contextmanager
-def _without(tensors: frozenset[str]) -> Iterator[None]:
-    """Calibrators made here leave some tensors out: a histogram from one infinity to the other has no bins."""
+def _skipping(tensors: frozenset[str]) -> Iterator[None]:
+    """Make calibrators created inside skip some tensors: a histogram between infinities has no bins."""
     from onnxruntime.quantization.calibrate import CalibraterBase
 
-    real = CalibraterBase.select_tensors_to_calibrate
+    original = CalibraterBase.select_tensors_to_calibrate
 
-    def selected(self: Any, model: Any) -> tuple[set[str], Any]:
-        found, infos = real(self, model)
-        return found - tensors, infos
+    def select(self: Any, model: Any) -> tuple[set[str], Any]:
+        names, infos = original(self, model)
+        return names - tensors, infos
 
-    CalibraterBase.select_tensors_to_calibrate = selected
+    CalibraterBase.select_tensors_to_calibrate = select
     try:
         yield
     finally:
-        CalibraterBase.select_tensors_to_calibrate = real
+        CalibraterBase.select_tensors_to_calibrate = original
 
 
 def blown_up(source: Path, samples: Samples) -> tuple[list[str], frozenset[str]]:
-    """The nodes of a graph that must stay in float, see `spread`, and the tensors that these alone have."""
+    """Return the nodes of a graph that must stay in float, see `spread`, and the tensors that only these nodes use."""
     return _blown_up(source, sha256_of(source), samples)
 
 
@@ -98,39 +98,39 @@ def _blown_up(source: Path, _: str, samples: Samples) -> tuple[list[str], frozen
     import onnx
 
     model = onnx.load(source)
-    reader, found = _Reader(source, samples), spread.Spreads()
-    looked_at = list(spread.batches(samples, reader.size))
-    for batch in looked_at:
-        found.add(zip(reader.names, batch, strict=True))
-    for computed in onnx_file.all_intermediates(model, looked_at):
-        found.add(computed)
+    reader, spreads = _Reader(source, samples), spread.Spreads()
+    batches = list(spread.batches(samples, reader.size))
+    for batch in batches:
+        spreads.add(zip(reader.names, batch, strict=True))
+    for tensors in onnx_file.all_intermediates(model, batches):
+        spreads.add(tensors)
     steps = [spread.Step(n.name, n.op_type, tuple(n.input), tuple(n.output)) for n in model.graph.node]
-    left = spread.left_in_float(steps, found)
-    others = {name for step in steps if step not in left for name in step.reads + step.writes}
-    # The user's own nodes can be without a name.
-    return [step.name for step in left if step.name], frozenset(found.blown_up - (others - found.no_grid))
+    in_float = spread.left_in_float(steps, spreads)
+    others = {name for step in steps if step not in in_float for name in step.reads + step.writes}
+    # Nodes of the user's own graph may have no name.
+    return [step.name for step in in_float if step.name], frozenset(spreads.blown_up - (others - spreads.no_grid))
 
 
 def nodes(source: Path) -> list[str]:
-    """The names of a graph's nodes."""
+    """Return the names of a graph's nodes."""
     import onnx
 
     return [node.name for node in onnx.load(source, load_external_data=False).graph.node]
 
 
 def layers(source: Path, recipe: Recipe) -> list[tuple[str, str]]:
-    """Names and types of the nodes that a recipe quantizes, without those that only pass on what is quantized."""
+    """Return names and types of the nodes that a recipe quantizes, without those that only pass quantized data on."""
     import onnx
 
-    kinds = _quantized(recipe)
+    kinds = _quantized_types(recipe)
     graph = onnx.load(source, load_external_data=False).graph
-    found = [(node.name, node.op_type) for node in graph.node if node.op_type in kinds]
-    names = Counter(name for name, _ in found)
-    return [(name, kind) for name, kind in found if name and names[name] == 1]  # others cannot be named
+    pairs = [(node.name, node.op_type) for node in graph.node if node.op_type in kinds]
+    names = Counter(name for name, _ in pairs)
+    return [(name, kind) for name, kind in pairs if name and names[name] == 1]  # other names are ambiguous
 
 
-def _quantized(recipe: Recipe) -> set[str]:
-    """The types of the nodes that a recipe quantizes."""
+def _quantized_types(recipe: Recipe) -> set[str]:
+    """Return the types of the nodes that a recipe quantizes."""
     from onnxruntime.quantization.operators.activation import QDQRemovableActivation
     from onnxruntime.quantization.operators.direct_q8 import QDQDirect8BitOp
     from onnxruntime.quantization.registry import IntegerOpsRegistry, QDQRegistry, QLinearOpsRegistry
@@ -140,14 +140,14 @@ def _quantized(recipe: Recipe) -> set[str]:
     if recipe.activations == "dynamic":
         return {*IntegerOpsRegistry, "Gemm"} - {"Transpose"}
     passing = {
-        kind for kind, made in QDQRegistry.items() if issubclass(made, (QDQDirect8BitOp, QDQRemovableActivation))
+        kind for kind, handler in QDQRegistry.items() if issubclass(handler, (QDQDirect8BitOp, QDQRemovableActivation))
     }
-    # An average is rounded again, though on the grid of what it is the average of.
+    # An average is rounded again, although on the grid of its input.
     return {*QLinearOpsRegistry, *QDQRegistry} - passing | {"AveragePool"}
 
 
 def halve(source: Path, out: Path, exclude: Collection[str]) -> None:
-    """Write a graph in half precision, its input and output as they were."""
+    """Write a graph in half precision; inputs and outputs keep their dtypes."""
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
@@ -161,15 +161,15 @@ def quantize(
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
     from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
-    logging.getLogger().setLevel(logging.ERROR)  # it warns on the root logger, of graphs that are as clean as they get
+    logging.getLogger().setLevel(logging.ERROR)  # it warns on the root logger even about clean graphs
     types = {"s8": QuantType.QInt8, "u8": QuantType.QUInt8}
     if recipe.activations == "dynamic":
-        # It first makes a matrix product of each Gemm, with a name of its own.
+        # The quantizer first replaces each Gemm by a MatMul with a new name.
         names = [*exclude, *(f"{name}_MatMul" for name in exclude)]
         quantize_dynamic(source, out, weight_type=types[recipe.weights], nodes_to_exclude=names)
         return
     norms = _norms(source)
-    unnamed = {kind for name, kind in norms if not name}  # these can be left out by their type alone
+    unnamed = {kind for name, kind in norms if not name}  # these can be excluded only by type
     quantize_static(
         source,
         out,
@@ -188,7 +188,7 @@ def quantize(
 
 
 def _norms(source: Path) -> list[tuple[str, str]]:
-    """Name and type of norms whose bias has several axes: the quantizer takes it for one a channel (1.32)."""
+    """Return name and type of norms whose bias has several axes: the quantizer assumes one per channel (1.32)."""
     import onnx
 
     graph = onnx.load(source, load_external_data=False).graph
@@ -198,7 +198,7 @@ def _norms(source: Path) -> list[tuple[str, str]]:
 
 
 def _method(recipe: Recipe) -> tuple[Any, dict[str, Any]]:
-    """The quantizer's calibration method for a recipe, and the options that make it what its name says."""
+    """Return the quantizer's calibration method for a recipe, and the options that configure it."""
     from onnxruntime.quantization import CalibrationMethod
 
     assert recipe.calibration is not None
@@ -211,16 +211,16 @@ def _method(recipe: Recipe) -> tuple[Any, dict[str, Any]]:
 
 
 def _symmetry(recipe: Recipe) -> dict[str, bool]:
-    found = {}
+    options = {}
     if SYMMETRIC_WEIGHTS in recipe.options:
-        found["WeightSymmetric"] = True
+        options["WeightSymmetric"] = True
     if SYMMETRIC_ACTIVATIONS in recipe.options:
-        found["ActivationSymmetric"] = True
-    return found
+        options["ActivationSymmetric"] = True
+    return options
 
 
 class _Reader:
-    """Calibration samples in the form that the quantizer asks for: of the whole set, or batch by batch; once."""
+    """A calibration data reader for the quantizer: yields the whole set once, or batch by batch."""
 
     def __init__(self, source: Path, samples: Samples) -> None:
         import onnx
@@ -231,12 +231,12 @@ class _Reader:
         dims = inputs[0].type.tensor_type.shape.dim
         self.size = dims[0].dim_value if dims and dims[0].HasField("dim_value") else None
         self.names = [value.name for value in inputs]
-        # A histogram keeps every activation of one call, and without optimisations so does the runtime.
+        # A histogram keeps every activation of a call, and so does the runtime without optimizations.
         self._batches = calibration_batches(samples, self.size, kept=True)
         self._pieces: Iterator[Arrays] | None = None
 
     def next_batch(self, count: int = 1) -> bool:
-        """Go to the next batch, or the next few, the end of which is then the end; whether there is one."""
+        """Move on to the next `count` batches, after which `get_next` returns None; return whether any are left."""
         first = next(self._batches, None)
         if first is None:
             return False

@@ -16,7 +16,7 @@ class Build:
     def __init__(self, folder: Path, files: list[str], settings: dict[str, str], threads: int) -> None:
         import os
 
-        os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # by default it reports to Microsoft
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # by default it sends telemetry to Microsoft
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -28,8 +28,8 @@ class Build:
         self.session = onnxruntime.InferenceSession(folder / files[0], options, providers=["CPUExecutionProvider"])
         inputs = self.session.get_inputs()
         self.names = [each.name for each in inputs]
-        leading = inputs[0].shape[0] if inputs[0].shape else None
-        self.batch = leading if isinstance(leading, int) else 1  # how many samples the graph takes at once
+        batch_axis = inputs[0].shape[0] if inputs[0].shape else None
+        self.batch = batch_axis if isinstance(batch_axis, int) else 1  # how many samples the graph takes at once
 
     def prepare(self, inputs: list[np.ndarray]) -> Any:
         return dict(zip(self.names, inputs, strict=True))

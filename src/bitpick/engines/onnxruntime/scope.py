@@ -1,4 +1,4 @@
-"""A graph among those that it lies in: what they store, and what computes each of their tensors."""
+"""A graph within the graphs around it: the tensors they store, and the node that computes each tensor."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     import onnx
 
 CONVERSIONS = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast"})
-# What may lie between a stored operand and the operator that multiplies it.
+# Operators that may stand between a stored operand and the operator that multiplies it.
 _BETWEEN = CONVERSIONS | {"Transpose", "Reshape", "Identity", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split"}
-# The dtypes of numbers, in the words of `Grid`; others are indices, and shapes.
+# The dtypes of data, as `Grid` names them; other dtypes belong to indices and shapes.
 NUMBERS = {"float32": "float32", "float16": "float16", "bfloat16": "bfloat16", "int8": "s8", "uint8": "u8"}
 
 
 def every_node(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """The nodes of a graph, then those of its subgraphs."""
+    """Yield the nodes of a graph, then those of its subgraphs."""
     yield from graph.node
     for node in graph.node:
         for _, subgraph in subgraphs(node):
@@ -31,7 +31,7 @@ def every_node(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 
 
 def subgraphs(node: onnx.NodeProto) -> Iterator[tuple[str, onnx.GraphProto]]:
-    """The graphs inside a node, each with the name of its attribute."""
+    """Yield the graphs inside a node, each with the name of its attribute."""
     for attribute in node.attribute:
         if attribute.HasField("g"):
             yield attribute.name, attribute.g
@@ -39,31 +39,31 @@ def subgraphs(node: onnx.NodeProto) -> Iterator[tuple[str, onnx.GraphProto]]:
             yield attribute.name, graph
 
 
-def handed_on(node: onnx.NodeProto, body: onnx.GraphProto) -> dict[str, str]:
-    """The inputs of a loop's body that are the same at each step, and what the loop takes for each.
+def loop_invariants(node: onnx.NodeProto, body: onnx.GraphProto) -> dict[str, str]:
+    """Return the inputs of a loop's body that never change, each with the loop's own input that feeds it.
 
-    TensorFlow's converters hand weights from one step to the next in this way.
+    TensorFlow's converters pass weights from step to step in this way.
     """
     if node.op_type == "Loop":
         pairs = zip(list(body.input)[2:], list(body.output)[1:], list(node.input)[2:], strict=False)
     elif node.op_type == "Scan":
-        scanned = next(each.i for each in node.attribute if each.name == "num_scan_inputs")
-        pairs = zip(body.input, body.output, list(node.input)[: len(node.input) - scanned], strict=False)
+        scan_count = next(attribute.i for attribute in node.attribute if attribute.name == "num_scan_inputs")
+        pairs = zip(body.input, body.output, list(node.input)[: len(node.input) - scan_count], strict=False)
     else:
         return {}
-    copied = {inner.output[0]: inner.input[0] for inner in body.node if inner.op_type == "Identity"}
+    copies = {inner.output[0]: inner.input[0] for inner in body.node if inner.op_type == "Identity"}
 
     def origin(name: str) -> str:
-        while name in copied:
-            name = copied[name]
+        while name in copies:
+            name = copies[name]
         return name
 
-    return {given.name: source for given, kept, source in pairs if origin(kept.name) == given.name}
+    return {parameter.name: source for parameter, result, source in pairs if origin(result.name) == parameter.name}
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A stored operand: the tensor, what lies between it and the operator, and what its integers stand for."""
+    """A stored operand: the tensor, the operator types between it and its reader, and its zero points and scales."""
 
     name: str
     values: NDArray[Any]
@@ -74,22 +74,22 @@ class Stored:
 
     @property
     def grid(self) -> Grid:
-        """The grid that it is kept in."""
-        kept = NUMBERS[self.values.dtype.name]
-        if kept not in INTEGERS:
-            return Grid(dtype=kept)
+        """The grid in which it is stored."""
+        dtype = NUMBERS[self.values.dtype.name]
+        if dtype not in INTEGERS:
+            return Grid(dtype=dtype)
         scales = 1 if self.scales is None else self.scales.size
-        return weight_grid(self.values, 0 if self.zeros is None else self.zeros, scales, kept, self.channels)
+        return weight_grid(self.values, 0 if self.zeros is None else self.zeros, scales, dtype, self.channels)
 
 
 class Scope:
-    """A graph, inside those that its names may come from.
+    """A graph within the graphs whose names it can see.
 
     Args:
         graph: the graph.
-        inferred: the same, with the shapes that are known without a run.
-        outer: the graph around it.
-        around: the node that it is part of.
+        inferred: the same graph with inferred shapes.
+        outer: the scope of the graph around it.
+        around: the node that contains the graph.
     """
 
     def __init__(
@@ -105,11 +105,11 @@ class Scope:
         to_array = onnx.numpy_helper.to_array
         self.values: dict[str, NDArray[Any]] = dict(outer.values if outer else {})
         self.values |= {i.name: to_array(i) for i in graph.initializer}
-        self.made: dict[str, onnx.NodeProto] = dict(outer.made if outer else {})
+        self.producers: dict[str, onnx.NodeProto] = dict(outer.producers if outer else {})
         if around is not None:
-            given = handed_on(around, graph).items()
-            self.made |= {name: onnx.helper.make_node("Identity", [source], [name]) for name, source in given}
-        self.made |= {name: node for node in graph.node for name in node.output}
+            invariants = loop_invariants(around, graph).items()
+            self.producers |= {name: onnx.helper.make_node("Identity", [source], [name]) for name, source in invariants}
+        self.producers |= {name: node for node in graph.node for name in node.output}
         self.shapes: dict[str, Shape] = dict(outer.shapes if outer else {})
         for value in (*inferred.input, *inferred.value_info, *inferred.output):
             tensor = value.type.tensor_type
@@ -120,28 +120,28 @@ class Scope:
                 self.values[node.output[0]] = to_array(node.attribute[0].t)
 
     def stored_shape(self, name: str) -> Shape | None:
-        """The shape of a stored tensor; None of any other."""
+        """Return the shape of a stored tensor; None if the tensor is computed."""
         return self.values[name].shape if name in self.values else None
 
     def stored(self, name: str) -> Stored | None:
-        """The stored tensor behind an input, which may be turned to floats or rearranged as the model runs."""
+        """Return the stored tensor behind an input, even if it is dequantized or rearranged at run time."""
         between: list[str] = []
         zeros = scales = None
         while name not in self.values:
-            maker = self.made.get(name)
-            if maker is None or maker.op_type not in _BETWEEN or not maker.input:
+            producer = self.producers.get(name)
+            if producer is None or producer.op_type not in _BETWEEN or not producer.input:
                 return None
-            if maker.op_type == "DequantizeLinear":
-                zeros, scales = self.value(maker, 2), self.value(maker, 1)
-            name = maker.input[0]
-            between.append(maker.op_type)
+            if producer.op_type == "DequantizeLinear":
+                zeros, scales = self.value(producer, 2), self.value(producer, 1)
+            name = producer.input[0]
+            between.append(producer.op_type)
         values = self.values[name]
-        if values.dtype.name not in NUMBERS:  # indices, and shapes
+        if values.dtype.name not in NUMBERS:  # indices and shapes
             return None
         return Stored(name, values, tuple(between), zeros, scales)
 
     def value(self, node: onnx.NodeProto, place: int | None) -> Any:
-        """The stored value of an input; None where the node has no such input, or computes it."""
+        """Return the stored value of an input; None if the input is absent or computed."""
         if place is None or place >= len(node.input):
             return None
         return self.values.get(node.input[place])

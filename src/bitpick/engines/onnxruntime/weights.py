@@ -1,4 +1,4 @@
-"""An ONNX graph whose weights alone are 8-bit integers: each is dequantized where it is used."""
+"""Weight-only quantization of an ONNX graph: 8-bit integer weights, each dequantized where it is used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WEIGHTED = ("Conv", "Gemm", "MatMul")
 
 
 def quantize(source: Path, out: Path, exclude: Collection[str] = ()) -> None:
-    """Write a graph with symmetric signed weights, one scale for each output channel; biases stay as they are.
+    """Write a graph with symmetric signed weights and one scale for each output channel; biases stay in float.
 
     Args:
         source: a clean float graph.
@@ -22,17 +22,17 @@ def quantize(source: Path, out: Path, exclude: Collection[str] = ()) -> None:
     from onnx import helper, numpy_helper
 
     model = onnx.load(source)
-    stored = {i.name: i for i in model.graph.initializer}
-    kept = {name for node in model.graph.node if node.name in exclude for name in node.input}  # perhaps shared
+    initializers = {i.name: i for i in model.graph.initializer}
+    in_float = {name for node in model.graph.node if node.name in exclude for name in node.input}  # may be shared
     nodes = []
     for node in model.graph.node:
-        if node.op_type in WEIGHTED and node.input[1] in stored.keys() - kept:
+        if node.op_type in WEIGHTED and node.input[1] in initializers.keys() - in_float:
             name = node.input[1]
-            weight = numpy_helper.to_array(stored.pop(name))
+            weight = numpy_helper.to_array(initializers.pop(name))
             transposed = any(a.name == "transB" and a.i for a in node.attribute)
             axis = 0 if node.op_type == "Conv" or transposed else weight.ndim - 1
-            others = tuple(i for i in range(weight.ndim) if i != axis)
-            largest = np.abs(weight).max(axis=others, keepdims=True)
+            other_axes = tuple(i for i in range(weight.ndim) if i != axis)
+            largest = np.abs(weight).max(axis=other_axes, keepdims=True)
             scale = np.where(largest > 0, largest, 1).astype(np.float32) / np.float32(127)
             integers = np.clip(np.round(weight / scale), -127, 127).astype(np.int8)
             model.graph.initializer.remove(next(i for i in model.graph.initializer if i.name == name))

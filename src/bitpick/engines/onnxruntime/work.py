@@ -1,4 +1,4 @@
-"""What the operators of ONNX and of ONNX Runtime multiply: where their weights are, and how much work they do."""
+"""The work of ONNX and ONNX Runtime operators: which operands are weights, and how many multiply-accumulates."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Call:
-    """One run of a node: the shapes of what went in, by its place, and of what came out. None if unknown."""
+    """One run of a node, with the shapes of its inputs and outputs by position; None if a shape is unknown."""
 
     node: onnx.NodeProto
     inputs: Sequence[Shape | None]
     outputs: Sequence[Shape | None]
 
-    def into(self, place: int) -> Shape:
-        """The shape of an input.
+    def input(self, place: int) -> Shape:
+        """Return the shape of an input.
 
         Raises:
-            Unknown: nobody tells it.
+            Unknown: the shape is unknown.
         """
-        return _known(self.inputs, place)
+        return _shape_at(self.inputs, place)
 
-    def out(self, place: int = 0) -> Shape:
-        """The shape of an output.
+    def output(self, place: int = 0) -> Shape:
+        """Return the shape of an output.
 
         Raises:
-            Unknown: nobody tells it.
+            Unknown: the shape is unknown.
         """
-        return _known(self.outputs, place)
+        return _shape_at(self.outputs, place)
 
     def has(self, place: int) -> bool:
-        """Whether the node has an input at a place."""
+        """Return whether the node has an input at this position."""
         return place < len(self.node.input) and bool(self.node.input[place])
 
     @property
@@ -48,13 +48,13 @@ class Call:
         return attributes(self.node)
 
 
-class Unknown(Exception):  # noqa: N818 - no error: the node is listed as uncounted
-    """An unknown shape."""
+class Unknown(Exception):  # noqa: N818 - not an error: the node is listed as uncounted
+    """A shape is unknown."""
 
 
 @dataclass(frozen=True)
 class Operand:
-    """Where an operator's operand is, and its scale and its zero point, where integers have them beside."""
+    """The input positions of an operand, and of its scale and zero point if the operator takes them as inputs."""
 
     at: int
     scale: int | None = None
@@ -66,11 +66,11 @@ class Kind:
     """What one kind of operator multiplies.
 
     Attributes:
-        operands: those that are multiplied with each other. The stored ones of them are weights.
+        operands: the operands that are multiplied with each other; those that are stored are weights.
         macs: multiply-accumulates of one call.
         attributes: attributes that hold weights.
-        integer: whether it computes on integers where its weights are integers.
-        floats: multiply-accumulates of one call that it computes in float all the same, beside `macs`.
+        integer: whether it computes in integers if its weights are integers.
+        floats: multiply-accumulates of one call that are always in float, in addition to `macs`.
     """
 
     operands: tuple[Operand, ...]
@@ -81,13 +81,13 @@ class Kind:
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    """The attributes of a node, as Python has them."""
+    """Return the attributes of a node as Python values."""
     import onnx
 
     return {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
 
 
-def _known(shapes: Sequence[Shape | None], place: int) -> Shape:
+def _shape_at(shapes: Sequence[Shape | None], place: int) -> Shape:
     shape = shapes[place] if place < len(shapes) else None
     if shape is None:
         raise Unknown
@@ -95,67 +95,67 @@ def _known(shapes: Sequence[Shape | None], place: int) -> Shape:
 
 
 def _convolution(weight: int) -> Callable[[Call], int]:
-    # The kernel's first axis is the channels that come out.
-    return lambda call: counting.convolution(call.into(weight), call.out(), call.into(weight)[0])
+    # The kernel's first axis holds the output channels.
+    return lambda call: counting.convolution(call.input(weight), call.output(), call.input(weight)[0])
 
 
 def _transposed(call: Call) -> int:
-    # The kernel's first axis is the channels that go in.
-    return counting.transposed_convolution(call.into(1), call.into(0), call.into(1)[0])
+    # The kernel's first axis holds the input channels.
+    return counting.transposed_convolution(call.input(1), call.input(0), call.input(1)[0])
 
 
 def _product(second: int) -> Callable[[Call], int]:
     def macs(call: Call) -> int:
-        shape, flipped = call.into(second), bool(call.attributes.get("transB"))
-        return counting.product(call.out(), shape[-1] if flipped or len(shape) == 1 else shape[-2])
+        shape, transposed = call.input(second), bool(call.attributes.get("transB"))
+        return counting.product(call.output(), shape[-1] if transposed or len(shape) == 1 else shape[-2])
 
     return macs
 
 
 def _recurrent(call: Call) -> int:
-    return counting.recurrent(math.prod(call.into(1)) + math.prod(call.into(2)), call.into(0))
+    return counting.recurrent(math.prod(call.input(1)) + math.prod(call.input(2)), call.input(0))
 
 
 def _einsum(call: Call) -> int:
     equation = call.attributes["equation"].decode()
-    return counting.einsum(equation, [call.into(place) for place in range(len(call.node.input))])
+    return counting.einsum(equation, [call.input(place) for place in range(len(call.node.input))])
 
 
 def _attention(call: Call) -> int:
-    keys = call.into(1)[-2] + (call.into(4)[-2] if call.has(4) else 0)
-    return counting.attention(call.into(0), call.out(), keys)
+    keys = call.input(1)[-2] + (call.input(4)[-2] if call.has(4) else 0)
+    return counting.attention(call.input(0), call.output(), keys)
 
 
 def _multi_head(call: Call) -> int:
-    queries = call.into(0)
-    if not call.has(1):  # queries, keys and values in one: batch, steps, heads, three, size
-        return counting.attention(call.out(), call.out(), queries[1])
-    keys = call.into(1)[1] if len(call.into(1)) == 5 else call.into(1)[-2]  # keys and values in one
-    return counting.attention(queries, call.out(), keys + (call.into(6)[-2] if call.has(6) else 0))
+    queries = call.input(0)
+    if not call.has(1):  # packed queries, keys and values: batch, steps, heads, three, size
+        return counting.attention(call.output(), call.output(), queries[1])
+    keys = call.input(1)[1] if len(call.input(1)) == 5 else call.input(1)[-2]  # packed keys and values
+    return counting.attention(queries, call.output(), keys + (call.input(6)[-2] if call.has(6) else 0))
 
 
 def _projections(call: Call) -> int:
-    # The weight is that of queries, keys and values side by side.
-    weight = call.into(1)
-    return counting.product((*call.into(0)[:-1], weight[-1]), weight[0])
+    # The weights of queries, keys and values lie side by side.
+    weight = call.input(1)
+    return counting.product((*call.input(0)[:-1], weight[-1]), weight[0])
 
 
 def _scores(past: int) -> Callable[[Call], int]:
     def macs(call: Call) -> int:
-        keys = call.into(0)[-2] + (call.into(past)[-2] if call.has(past) else 0)
-        return counting.attention(call.out(), call.out(), keys)
+        keys = call.input(0)[-2] + (call.input(past)[-2] if call.has(past) else 0)
+        return counting.attention(call.output(), call.output(), keys)
 
     return macs
 
 
 def _blocks(call: Call) -> int:
-    return counting.product(call.out(), call.attributes["K"])
+    return counting.product(call.output(), call.attributes["K"])
 
 
 def _linear(call: Call) -> int:
-    found = call.attributes
-    rows = call.into(0)[0] if len(call.into(0)) > 1 else 1
-    return rows * sum(len(found.get(name, ())) for name in ("coefficients", "support_vectors"))
+    values = call.attributes
+    rows = call.input(0)[0] if len(call.input(0)) > 1 else 1
+    return rows * sum(len(values.get(name, ())) for name in ("coefficients", "support_vectors"))
 
 
 _DATA, _WEIGHT = Operand(0), Operand(1)
@@ -186,12 +186,12 @@ MULTIPLIES: Mapping[str, Kind] = {
         ("LinearClassifier", "LinearRegressor", "SVMClassifier", "SVMRegressor"), Kind((), _linear, _COEFFICIENTS)
     ),
 }  # fmt: skip
-# The same name means another operator in ONNX Runtime's own domain: there it has the projections inside.
+# In ONNX Runtime's own domain, the same name means another operator, which includes the projections.
 OF_DOMAIN: Mapping[tuple[str, str], Kind] = {
     ("Attention", ""): Kind((), _attention),
     ("Attention", "com.microsoft"): Kind((_WEIGHT,), _projections, floats=_scores(4)),
 }
-# Operators that look up rows, and where the tables are.
+# Operators that look up rows, with the positions of their tables.
 TABLES: Mapping[str, tuple[int, ...]] = {
     "Gather": (0,),
     "GatherND": (0,),
@@ -199,7 +199,7 @@ TABLES: Mapping[str, tuple[int, ...]] = {
     "EmbedLayerNormalization": (2, 3, 4),
     "QEmbedLayerNormalization": (2, 3, 4),
 }
-# Operators whose stored operands are no weights: elementwise, of a normalisation, or numbers that are only moved.
+# Operators whose stored operands are not weights: elementwise operators, normalizations, and data movement.
 NO_WEIGHTS = frozenset({
     # elementwise
     "Abs", "Acos", "Acosh", "Add", "And", "Asin", "Asinh", "Atan", "Atanh", "BiasDropout", "BiasGelu", "BiasAdd",
@@ -210,17 +210,17 @@ NO_WEIGHTS = frozenset({
     "QLinearMul", "QLinearSigmoid", "QLinearWhere", "QuickGelu", "Reciprocal", "Relu", "RotaryEmbedding", "Round",
     "ScaledTanh", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Sub", "Sum",
     "Swish", "Tan", "Tanh", "ThresholdedRelu", "Where", "Xor",
-    # normalisations, and what scales each feature
+    # normalizations and feature scaling
     "BatchNormalization", "GroupNorm", "GroupNormalization", "InstanceNormalization", "LRN", "LayerNormalization",
     "LpNormalization", "MeanVarianceNormalization", "RMSNormalization", "SimplifiedLayerNormalization",
     "SkipGroupNorm", "SkipLayerNormalization", "SkipSimplifiedLayerNormalization", "Imputer", "Normalizer", "Scaler",
-    # reductions, pooling, and what compares
+    # reductions, pooling, comparisons
     "ArgMax", "ArgMin", "AveragePool", "CumProd", "CumSum", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool",
     "Hardmax", "LogSoftmax", "LpPool", "MaxPool", "MaxRoiPool", "MaxUnpool", "NhwcMaxPool", "NonMaxSuppression",
     "QLinearAveragePool", "QLinearGlobalAveragePool", "QLinearReduceMean", "QLinearSoftmax", "ReduceL1", "ReduceL2",
     "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum",
     "ReduceSumSquare", "RoiAlign", "Softmax", "TopK", "Unique",
-    # what only moves numbers, makes them, or writes them in another format
+    # operators that only move data, create it, or convert its format
     "AffineGrid", "ArrayFeatureExtractor", "Bernoulli", "Binarizer", "BlackmanWindow", "Cast", "CastLike", "CastMap",
     "CategoryMapper", "CenterCropPad", "Col2Im", "Compress", "Concat", "ConcatFromSequence", "Constant",
     "ConstantOfShape", "CropAndResize", "DepthToSpace", "DequantizeLinear", "DictVectorizer", "DynamicQuantizeLinear",
@@ -237,6 +237,6 @@ NO_WEIGHTS = frozenset({
 
 
 def kind_of(node: onnx.NodeProto) -> Kind | None:
-    """What a node multiplies; None where it multiplies nothing, or that is unknown."""
+    """Return what a node multiplies; None if it multiplies nothing or is unknown."""
     domain = "" if node.domain == "ai.onnx" else node.domain
     return OF_DOMAIN.get((node.op_type, domain)) or MULTIPLIES.get(node.op_type)

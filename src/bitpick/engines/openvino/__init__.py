@@ -1,4 +1,4 @@
-"""OpenVINO, quantized by NNCF's post-training quantization, on the CPU."""
+"""OpenVINO on the CPU, quantized by NNCF's post-training quantization."""
 
 from bitpick.engines.openvino.engine import OpenVinoEngine
 

@@ -1,4 +1,4 @@
-"""OpenVINO, quantized by NNCF's post-training quantization, on the CPU."""
+"""OpenVINO on the CPU, quantized by NNCF's post-training quantization."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bitpick.datasets.dataset import Samples
 from bitpick.engines import spread
-from bitpick.engines.batches import calibration_batches, calibration_size, joined, pieces
+from bitpick.engines.batches import calibration_batches, calibration_size, join, pieces
 from bitpick.engines.capability import Capability, Offer
 from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
 from bitpick.engines.executed import Executed
@@ -28,13 +28,13 @@ from bitpick.targets.host import Host, this_host
 
 _MIXED = "mixed"
 _BIAS = "full_bias_correction"
-_BIAS_BATCHES = 4  # what NNCF itself takes of 1,000 samples
+_BIAS_BATCHES = 4  # as many as NNCF uses for 1,000 samples
 _FILES = ("model.xml", "model.bin")
 _BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
 class OpenVinoEngine(Engine):
-    """A build ships as OpenVINO's IR, and runs with the precision that its recipe names."""
+    """Ships builds as OpenVINO IR and runs them in the precision that the recipe names."""
 
     name = "openvino"
     environment = "openvino"
@@ -43,7 +43,7 @@ class OpenVinoEngine(Engine):
     accepts = (Format.ONNX,)
     runner = "bitpick.engines.openvino.runner"
     scopes = True
-    signs = True  # NNCF's symmetric grids
+    signed_activations = True  # NNCF's symmetric grids are signed
     capabilities = (
         Capability(("bfloat16",)),
         Capability(
@@ -58,7 +58,7 @@ class OpenVinoEngine(Engine):
     )
 
     def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same for every model
-        """See `Engine.recipes`; bfloat16 is what OpenVINO picks by itself on CPUs that have it."""
+        """See `Engine.recipes`; on CPUs with bfloat16, OpenVINO uses it by default."""
         usual = frozenset({"standard", "full"})
         offers = [Offer(baseline(self.name), usual)]
         if _BFLOAT16 & set(host.isa):
@@ -74,7 +74,7 @@ class OpenVinoEngine(Engine):
         source: Path,
         recipe: Recipe,
         samples: Samples,
-        ranges: Path | None,  # noqa: ARG002 - NNCF collects its own
+        ranges: Path | None,  # noqa: ARG002 - NNCF collects its own ranges
         folder: Path,
     ) -> Build:
         """See `Engine.build`."""
@@ -85,21 +85,21 @@ class OpenVinoEngine(Engine):
                 f"this CPU does not compute in bfloat16: it has none of {', '.join(sorted(_BFLOAT16))}",
                 fix="make and measure it on a CPU that has one of them",
             )
-        # Unlike read_model it folds what hides the biases, without which NNCF corrects none.
+        # Unlike read_model, this folds the nodes that hide biases from NNCF, so that it can correct them.
         model = openvino.convert_model(source)
-        wide = _blown_up(source, sha256_of(source), samples) if recipe.kind == "quantized" else []
+        in_float = _blown_up(source, sha256_of(source), samples) if recipe.kind == "quantized" else []
         if recipe.kind == "quantized":
-            model = _quantized(model, recipe, samples, wide)
-        # Its default stores float weights in half precision: a float32 baseline must not.
+            model = _quantized(model, recipe, samples, in_float)
+        # By default it stores float weights in half precision, which a float32 baseline must not do.
         openvino.save_model(model, folder / _FILES[0], compress_to_fp16=False)
-        return Build(recipe, folder, _FILES, _precision(recipe), notes=spread.note(self.name, wide))
+        return Build(recipe, folder, _FILES, _precision(recipe), notes=spread.note(self.name, in_float))
 
     def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:  # noqa: ARG002 - the same for all
         """See `Engine.layers`."""
         import openvino
 
-        found = _weighted(openvino.convert_model(source))
-        return [(name.removesuffix("/WithoutBiases"), kind) for name, kind in found]
+        operators = _weighted(openvino.convert_model(source))
+        return [(name.removesuffix("/WithoutBiases"), kind) for name, kind in operators]
 
     def insides(self, floats: Build, build: Build) -> Insides:
         """See `Engine.insides`."""
@@ -133,78 +133,82 @@ def _configuration(recipe: Recipe, threads: int) -> dict[str, str | int]:
 
 
 def _precision(recipe: Recipe) -> dict[str, str]:
-    """What OpenVINO must be told: by default it computes in bfloat16 on CPUs that have it."""
+    """Return the precision setting; by default OpenVINO computes in bfloat16 on CPUs that have it."""
     return {"INFERENCE_PRECISION_HINT": "bf16" if recipe.dtypes == "bfloat16" else "f32"}
 
 
 @lru_cache(maxsize=4)
 def _blown_up(source: Path, _: str, samples: Samples) -> list[str]:
-    """The operators of a model that must stay in float, see `spread`."""
+    """Return the operators of a model that must stay in float, see `spread`."""
     import openvino
 
-    looking = openvino.convert_model(source)
-    operators = [op for op in looking.get_ordered_ops() if op.get_type_name() not in ("Constant", "Result")]
-    computing = [op for op in operators if op.get_type_name() != "Parameter"]
-    looking.add_outputs([end for op in computing for end in op.outputs()])
-    compiled = openvino.Core().compile_model(looking, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    # Several results can be of one tensor; what they have in common is the operator and its output.
-    ends = [result.input_value(0) for result in looking.get_results()]
-    keys = [f"{end.get_node().get_friendly_name()}:{end.get_index()}" for end in ends]
-    given = [f"{each.get_node().get_friendly_name()}:0" for each in looking.inputs]
-    found = spread.Spreads()
-    for batch in spread.batches(samples, _fixed(looking)):
-        found.add(zip(given, batch, strict=True))
-        found.add(zip(keys, compiled(list(batch)).to_tuple(), strict=True))
+    instrumented = openvino.convert_model(source)
+    operators = [op for op in instrumented.get_ordered_ops() if op.get_type_name() not in ("Constant", "Result")]
+    computed = [op for op in operators if op.get_type_name() != "Parameter"]
+    instrumented.add_outputs([port for op in computed for port in op.outputs()])
+    compiled = openvino.Core().compile_model(instrumented, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    # Several results can share a tensor, so key them by operator and output index.
+    ports = [result.input_value(0) for result in instrumented.get_results()]
+    tensor_names = [f"{port.get_node().get_friendly_name()}:{port.get_index()}" for port in ports]
+    input_names = [f"{input_.get_node().get_friendly_name()}:0" for input_ in instrumented.inputs]
+    spreads = spread.Spreads()
+    for batch in spread.batches(samples, _fixed_batch(instrumented)):
+        spreads.add(zip(input_names, batch, strict=True))
+        spreads.add(zip(tensor_names, compiled(list(batch)).to_tuple(), strict=True))
     steps = [
         spread.Step(
             op.get_friendly_name(),
             op.get_type_name(),
             *(
-                tuple(f"{end.get_node().get_friendly_name()}:{end.get_index()}" for end in ends)
-                for ends in (op.input_values(), op.outputs())
+                tuple(f"{port.get_node().get_friendly_name()}:{port.get_index()}" for port in ports)
+                for ports in (op.input_values(), op.outputs())
             ),
         )
-        for op in computing
+        for op in computed
     ]
-    return [step.name for step in spread.left_in_float(steps, found)]
+    return [step.name for step in spread.left_in_float(steps, spreads)]
 
 
-def _quantized(model: Any, recipe: Recipe, samples: Samples, wide: Sequence[str]) -> Any:
+def _quantized(model: Any, recipe: Recipe, samples: Samples, in_float: Sequence[str]) -> Any:
     import nncf
 
     nncf.set_log_level(40)
-    kept = _BIAS in recipe.options  # of the batches that it corrects biases with, all activations
-    if kept:
+    full_correction = _BIAS in recipe.options  # full bias correction keeps all activations of its batches
+    if full_correction:
         _bound_bias_correction()
-    short = {name.removesuffix("/WithoutBiases"): name for name, _ in _weighted(model)}
-    left = dict.fromkeys([*(short[name] for name in excluded(recipe, short)), *wide])
-    ignored = nncf.IgnoredScope(names=list(left), validate=False)  # some operators are none of its graph
+    operator_names = {name.removesuffix("/WithoutBiases"): name for name, _ in _weighted(model)}
+    ignored_names = dict.fromkeys([*(operator_names[name] for name in excluded(recipe, operator_names)), *in_float])
+    scope = nncf.IgnoredScope(
+        names=list(ignored_names), validate=False
+    )  # some of these operators are not in NNCF's graph
     preset = nncf.QuantizationPreset.MIXED if _MIXED in recipe.options else nncf.QuantizationPreset.PERFORMANCE
     return nncf.quantize(
         model,
-        nncf.Dataset(_Batches(samples, _fixed(model), kept), list),
+        nncf.Dataset(_Batches(samples, _fixed_batch(model), full_correction), list),
         preset=preset,
-        subset_size=-(-samples.count // (_fixed(model) or calibration_size(samples, None, kept))),  # NNCF counts runs
-        ignored_scope=ignored,
-        fast_bias_correction=not kept,
+        subset_size=-(
+            -samples.count // (_fixed_batch(model) or calibration_size(samples, None, full_correction))
+        ),  # NNCF counts runs
+        ignored_scope=scope,
+        fast_bias_correction=not full_correction,
     )
 
 
 def _weighted(model: Any) -> list[tuple[str, str]]:
-    """Names and types of the operators of a model that have weights, in their order."""
-    found = [(op.get_friendly_name(), op.get_type_name()) for op in model.get_ordered_ops()]
-    return [(name, kind) for name, kind in found if kind in graph.WEIGHTED]
+    """Return names and types of the operators of a model that have weights, in graph order."""
+    operators = [(op.get_friendly_name(), op.get_type_name()) for op in model.get_ordered_ops()]
+    return [(name, kind) for name, kind in operators if kind in graph.WEIGHTED]
 
 
 def _bound_bias_correction() -> None:
-    """Have full bias correction see no more than the first batches.
+    """Limit full bias correction to the first batches.
 
-    It keeps every layer's activations for a fifth of the calibration set, however large that is.
+    Otherwise it keeps every layer's activations for a fifth of the calibration set, however large that is.
     """
     from nncf.quantization.algorithms.bias_correction.algorithm import BiasCorrection
     from nncf.quantization.algorithms.post_training import pipeline
 
-    assert hasattr(pipeline, "BiasCorrection")  # where the pipeline looks it up
+    assert hasattr(pipeline, "BiasCorrection")  # the pipeline looks it up here
 
     def bounded(subset_size: int, *others: Any) -> Any:
         return BiasCorrection(min(subset_size, _BIAS_BATCHES), *others)
@@ -213,7 +217,7 @@ def _bound_bias_correction() -> None:
 
 
 class _Batches:
-    """Calibration batches, as often as NNCF walks over them."""
+    """Calibration batches that NNCF can iterate over repeatedly."""
 
     def __init__(self, samples: Samples, size: int | None, kept: bool) -> None:
         self._samples = samples
@@ -225,10 +229,10 @@ class _Batches:
             yield from pieces(batch, self._size)
 
 
-def _fixed(model: Any) -> int | None:
-    """The number of samples that a model takes at once; None where any number will do."""
-    leading = model.inputs[0].partial_shape[0]
-    return int(leading.get_length()) if leading.is_static else None
+def _fixed_batch(model: Any) -> int | None:
+    """Return the fixed batch size of a model; None if it takes any."""
+    batch_axis = model.inputs[0].partial_shape[0]
+    return int(batch_axis.get_length()) if batch_axis.is_static else None
 
 
 class _OpenVinoSession(Session):
@@ -238,18 +242,20 @@ class _OpenVinoSession(Session):
         configuration = _configuration(build.recipe, settings.threads)
         model = openvino.Core().compile_model(build.main, "CPU", configuration)
         self._request = model.create_infer_request()
-        self._fixed = _fixed(model)
+        self._fixed_batch = _fixed_batch(model)
 
     def prepare(self, batch: Arrays) -> tuple[int, list[list[NDArray[Any]]]]:
-        return len(batch[0]), [list(each) for each in pieces(batch, self._fixed)]
+        return len(batch[0]), [list(part) for part in pieces(batch, self._fixed_batch)]
 
     def run(self, native: tuple[int, list[list[NDArray[Any]]]]) -> tuple[int, list[Any]]:
         count, parts = native
-        # Where there are several runs, an output is a view of memory that the next one writes to.
-        share = len(parts) == 1
-        found = [self._request.infer(each, share_inputs=True, share_outputs=share).to_tuple() for each in parts]
-        return count, found
+        # With shared outputs, the next run would overwrite the memory of this one's.
+        share_outputs = len(parts) == 1
+        outputs = [
+            self._request.infer(part, share_inputs=True, share_outputs=share_outputs).to_tuple() for part in parts
+        ]
+        return count, outputs
 
     def outputs(self, native: tuple[int, list[Any]]) -> Arrays:
         count, parts = native
-        return tuple(np.array(each) for each in joined(parts, count, self._fixed))
+        return tuple(np.array(each) for each in join(parts, count, self._fixed_batch))

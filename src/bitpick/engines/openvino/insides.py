@@ -1,4 +1,4 @@
-"""The tensors inside an OpenVINO IR: the model compiled as it ships, with more results."""
+"""The tensors inside an OpenVINO IR: the model compiled as it ships, with additional outputs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _FUSED = {"Add", "Relu", "Clamp", "PRelu", "Sigmoid", "FakeQuantize"}
 
 
 class OpenVinoInsides(Insides):
-    """See `Insides`. Operators have the same names in a float model and in those that were made from it.
+    """See `Insides`. Operators keep their names when a model is quantized.
 
     Args:
-        floats: the float model's file.
-        build: a quantized model's, from the same one.
-        configuration: what the runtime is told as it compiles.
+        floats: the file of the float model.
+        build: the file of a quantized version of the same model.
+        configuration: the runtime's settings.
     """
 
     def __init__(self, floats: Path, build: Path, configuration: Mapping[str, str | int]) -> None:
@@ -39,9 +39,9 @@ class OpenVinoInsides(Insides):
             ends = [_end(layers[name]) for name in names]
             model.add_outputs([end.output(0) for end in ends])
             compiled = openvino.Core().compile_model(model, "CPU", dict(configuration))
-            # An end that is the model's own output gets no second result.
-            gives = [result.input_value(0).get_node().get_friendly_name() for result in model.get_results()]
-            places = {name: gives.index(end.get_friendly_name()) for name, end in zip(names, ends, strict=True)}
+            # An end that already is an output of the model gets no second result.
+            output_names = [result.input_value(0).get_node().get_friendly_name() for result in model.get_results()]
+            places = {name: output_names.index(end.get_friendly_name()) for name, end in zip(names, ends, strict=True)}
             self._runs.append((compiled, {name: compiled.outputs[place] for name, place in places.items()}))
 
     def weights(self) -> Iterator[Pair]:
@@ -49,16 +49,16 @@ class OpenVinoInsides(Insides):
         floats, build = (layers for _, layers in self._models)
         for name, layer in floats.items():
             if name in build:
-                expected, found = _constant(layer.input_value(1)), _constant(build[name].input_value(1))
-                if expected is not None and found is not None and expected.shape == found.shape:
-                    yield _short(name), _outputs_first(layer, expected), _outputs_first(layer, found)
+                expected, restored = _constant(layer.input_value(1)), _constant(build[name].input_value(1))
+                if expected is not None and restored is not None and expected.shape == restored.shape:
+                    yield _short(name), _outputs_first(layer, expected), _outputs_first(layer, restored)
 
     def outputs(self, batch: Arrays) -> Iterator[Pair]:
         """See `Insides.outputs`."""
-        (floats, wanted), (build, same) = self._runs
-        expected, found = floats(list(batch)), build(list(batch))
-        for name, output in wanted.items():
-            yield _short(name), np.asarray(expected[output]), np.asarray(found[same[name]])
+        (floats, float_outputs), (build, build_outputs) = self._runs
+        expected, actual = floats(list(batch)), build(list(batch))
+        for name, output in float_outputs.items():
+            yield _short(name), np.asarray(expected[output]), np.asarray(actual[build_outputs[name]])
 
 
 def _short(name: str) -> str:
@@ -66,30 +66,30 @@ def _short(name: str) -> str:
 
 
 def _outputs_first(layer: Any, weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A weight of shape (outputs, …)."""
+    """Return a weight with its output channels first, of shape (outputs, …)."""
     kind = layer.get_type_name()
     if kind == "MatMul":
         return weight if layer.get_attributes()["transpose_b"] else weight.swapaxes(-1, -2)
     transposed = kind.endswith("BackpropData")
-    if kind.startswith("Group"):  # (groups, outputs of one, …), or with both sides exchanged
+    if kind.startswith("Group"):  # (groups, outputs per group, …); transposed convolutions have inputs before outputs
         weight = weight.swapaxes(1, 2) if transposed else weight
         return weight.reshape(-1, *weight.shape[2:])
     return weight.swapaxes(0, 1) if transposed else weight
 
 
 def _end(layer: Any) -> Any:
-    """The last operator that is fused into a layer: its bias, an activation function, what rounds its output."""
+    """Return the last operator fused into a layer: its bias, activation function, or FakeQuantize."""
     while True:
         users = [target.get_node() for target in layer.output(0).get_target_inputs()]
         if len(users) != 1 or users[0].get_type_name() not in _FUSED:
             return layer
         if users[0].get_type_name() == "Add" and _constant(users[0].input_value(1)) is None:
-            return layer  # of two layers, not of a layer and its bias
+            return layer  # it adds two layers, not a layer and its bias
         layer = users[0]
 
 
 def _constant(value: Any) -> NDArray[np.float32] | None:
-    """What a subgraph of constants gives, dequantized; None where it depends on the input."""
+    """Return the dequantized value of a constant subgraph; None if it depends on the model's input."""
     node = value.get_node()
     kind = node.get_type_name()
     if kind == "Constant":

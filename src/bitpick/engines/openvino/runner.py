@@ -17,14 +17,16 @@ class Build:
         import sys
 
         modules: dict[str, Any] = sys.modules
-        modules["openvino_telemetry"] = None  # with it, openvino reports to its maker
+        modules["openvino_telemetry"] = None  # otherwise openvino sends telemetry
         import openvino
 
         configuration = {**settings, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
         model = openvino.Core().compile_model(folder / files[0], "CPU", configuration)
         self.request = model.create_infer_request()
-        leading = model.inputs[0].partial_shape[0]
-        self.batch = int(leading.get_length()) if leading.is_static else 1  # how many samples the graph takes at once
+        batch_axis = model.inputs[0].partial_shape[0]
+        self.batch = (
+            int(batch_axis.get_length()) if batch_axis.is_static else 1
+        )  # how many samples the graph takes at once
 
     def prepare(self, inputs: list[np.ndarray]) -> Any:
         return inputs

@@ -1,4 +1,4 @@
-"""What the operators of an OpenVINO model multiply: where their weights are, and how much work they do."""
+"""The work of OpenVINO operators: which operands are weights, and how many multiply-accumulates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RECURRENT = {
     "LSTMSequence": (4, 5), "GRUSequence": (3, 4), "RNNSequence": (3, 4), "LSTMCell": (3, 4), "GRUCell": (2, 3),
     "RNNCell": (2, 3), "AUGRUSequence": (3, 4), "AUGRUCell": (2, 3),
 }  # fmt: skip
-# Where the weights of an operator are that multiplies and sums; of several places, any may hold a stored operand.
+# Operators that multiply and sum, with the positions of their weights; at any of these, the operand may be stored.
 MULTIPLIES: Mapping[str, tuple[int, ...]] = {
     **{name: (place,) for name, place in _CONVOLUTIONS.items()},
     **dict.fromkeys(_TRANSPOSED, (1,)),
@@ -24,24 +24,24 @@ MULTIPLIES: Mapping[str, tuple[int, ...]] = {
     "ScaledDotProductAttention": (),
     "BinaryConvolution": (1,),
 }
-# Where the table of an operator is that looks up rows.
+# Operators that look up rows, with the position of the table.
 TABLES: Mapping[str, int] = {
     "Gather": 0, "GatherND": 0, "EmbeddingBagOffsetsSum": 0, "EmbeddingBagPackedSum": 0, "EmbeddingSegmentsSum": 0,
 }  # fmt: skip
 
 
 def places(op: Any) -> tuple[int, ...]:
-    """Where the operands of an operator are that may be stored."""
+    """Return the positions of the operands that may be stored."""
     return tuple(range(op.get_input_size())) if op.get_type_name() == "Einsum" else MULTIPLIES[op.get_type_name()]
 
 
 def multiplies(op: Any) -> bool:
-    """Whether an operator multiplies and sums."""
+    """Return whether an operator multiplies and sums."""
     return op.get_type_name() == "Einsum" or op.get_type_name() in MULTIPLIES
 
 
 def macs(op: Any) -> int | None:
-    """Multiply-accumulates of one call of an operator; None where a shape is not known, or no formula is."""
+    """Return the multiply-accumulates of one call of an operator; None if a shape or the formula is unknown."""
     kind, inputs, output = op.get_type_name(), list(map(_shape, op.input_values())), _shape(op.output(0))
     if output is None or None in inputs:
         return None
@@ -51,8 +51,8 @@ def macs(op: Any) -> int | None:
     if kind in _TRANSPOSED:
         return counting.transposed_convolution(shapes[1], shapes[0], shapes[0][1])
     if kind == "MatMul":
-        flipped = op.get_attributes()["transpose_b"] or len(shapes[1]) == 1
-        return counting.product(output, shapes[1][-1 if flipped else -2])
+        transposed = op.get_attributes()["transpose_b"] or len(shapes[1]) == 1
+        return counting.product(output, shapes[1][-1 if transposed else -2])
     if kind == "Einsum":
         return counting.einsum(op.get_attributes()["equation"], shapes)
     if kind in _RECURRENT:
@@ -62,82 +62,82 @@ def macs(op: Any) -> int | None:
     return None
 
 
-def constant(value: Any, handed: frozenset[str] = frozenset()) -> bool:
-    """Whether no input changes what an operator takes: it is stored, or computed from what is stored.
+def constant(value: Any, invariants: frozenset[str] = frozenset()) -> bool:
+    """Return whether an operand is constant: stored, or computed from stored tensors only.
 
     Args:
-        value: what it takes.
-        handed: the parameters of its body that are stored tensors, by their names, see `Inner`.
+        value: the operand.
+        invariants: names of the subgraph's parameters that are stored tensors, see `Inner`.
     """
     node = value.get_node()
     if node.get_type_name() in ("Constant", "Parameter", "ReadValue"):
-        return bool(node.get_type_name() == "Constant") or node.get_friendly_name() in handed
-    return node.get_input_size() > 0 and all(constant(each, handed) for each in node.input_values())
+        return bool(node.get_type_name() == "Constant") or node.get_friendly_name() in invariants
+    return node.get_input_size() > 0 and all(constant(each, invariants) for each in node.input_values())
 
 
 def size(value: Any) -> int:
-    """How many numbers an operator takes; 0 where that is not known."""
+    """Return the number of elements of an operand; 0 if unknown."""
     return math.prod(_shape(value) or (0,))
 
 
 @dataclass(frozen=True)
 class Inner:
-    """An operator of a body.
+    """An operator of a subgraph.
 
     Attributes:
         op: the operator.
-        times: how often it runs; None where that is unknown.
-        handed: the parameters of its body that are stored tensors: a loop takes them, and hands them on as they are.
+        times: how often it runs; None if unknown.
+        invariants: names of the subgraph's parameters that are stored tensors: the loop passes them on unchanged.
     """
 
     op: Any
     times: int | None
-    handed: frozenset[str]
+    invariants: frozenset[str]
 
 
-def inside(op: Any, handed: frozenset[str] = frozenset()) -> Iterator[Inner]:
-    """The operators of the bodies that an operator runs.
+def inside(op: Any, invariants: frozenset[str] = frozenset()) -> Iterator[Inner]:
+    """Yield the operators of the subgraphs that an operator runs.
 
     Args:
         op: the operator.
-        handed: see `Inner`, of the body that it is in itself.
+        invariants: the invariants of the subgraph that contains the operator, see `Inner`.
     """
     kind = op.get_type_name()
     if kind == "If":
-        branches = [list(_every(op.get_function(place), 1, frozenset())) for place in (0, 1)]
+        branches = [list(_operators(op.get_function(place), 1, frozenset())) for place in (0, 1)]
         work = [sum((macs(each.op) or 0) * (each.times or 0) for each in branch) for branch in branches]
-        most = work.index(max(work))
+        largest = work.index(max(work))
         for place, branch in enumerate(branches):
-            yield from (each if place == most else replace(each, times=0) for each in branch)
+            yield from (each if place == largest else replace(each, times=0) for each in branch)
     elif kind in ("Loop", "TensorIterator"):
         turns = op.get_num_iterations()
-        yield from _every(op.get_function(), turns if turns > 0 else None, _handed_on(op, handed))
+        yield from _operators(op.get_function(), turns if turns > 0 else None, _loop_invariants(op, invariants))
 
 
-def _every(body: Any, turns: int | None, handed: frozenset[str]) -> Iterator[Inner]:
+def _operators(body: Any, turns: int | None, invariants: frozenset[str]) -> Iterator[Inner]:
     for op in body.get_ordered_ops():
         if multiplies(op):
-            yield Inner(op, turns, handed)
-        for each in inside(op, handed):
-            yield replace(each, times=None if turns is None or each.times is None else turns * each.times)
+            yield Inner(op, turns, invariants)
+        for inner in inside(op, invariants):
+            yield replace(inner, times=None if turns is None or inner.times is None else turns * inner.times)
 
 
-def _handed_on(op: Any, handed: frozenset[str]) -> frozenset[str]:
-    """The parameters of a loop's body that are the same at each step, and stored."""
+def _loop_invariants(op: Any, invariants: frozenset[str]) -> frozenset[str]:
+    """Return the names of the parameters of a loop's body that are stored and never change."""
     body = op.get_function()
     parameters, results = body.get_parameters(), body.get_results()
-    found = set()
+    names = set()
     for each in op.get_input_descriptions():
-        if type(each).__name__ == "SliceInputDescription" or not constant(op.input_value(each.input_index), handed):
+        if type(each).__name__ == "SliceInputDescription" or not constant(op.input_value(each.input_index), invariants):
             continue
-        parameter, back = parameters[each.body_parameter_index], getattr(each, "body_value_index", None)
-        if back is None or _origin(results[back]).get_friendly_name() == parameter.get_friendly_name():
-            found.add(parameter.get_friendly_name())
-    return frozenset(found)
+        parameter, result_index = parameters[each.body_parameter_index], getattr(each, "body_value_index", None)
+        if result_index is None or _origin(results[result_index]).get_friendly_name() == parameter.get_friendly_name():
+            names.add(parameter.get_friendly_name())
+    return frozenset(names)
 
 
 def _origin(node: Any) -> Any:
-    """What a result, or a copy, is of."""
+    """Return the node behind a result or a copy."""
     while node.get_type_name() in ("Result", "Identity"):
         node = node.input_value(0).get_node()
     return node

@@ -1,4 +1,4 @@
-"""PyTorch's FX graph mode quantization: the legacy stack, deprecated, for whoever still runs it."""
+"""PyTorch's FX graph mode quantization: the deprecated legacy stack, for those who still run it."""
 
 from bitpick.engines.pytorch_fx.engine import PyTorchFxEngine
 

@@ -1,4 +1,4 @@
-"""PyTorch's FX graph mode quantization: the legacy stack, deprecated, for whoever still runs it."""
+"""PyTorch's FX graph mode quantization: the deprecated legacy stack, for those who still run it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from bitpick.datasets.dataset import Samples
 from bitpick.engines import pytorch, spread
-from bitpick.engines.batches import calibration_batches, example, joined, pieces
+from bitpick.engines.batches import calibration_batches, example, join, pieces
 from bitpick.engines.capability import Capability, Offer
 from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
 from bitpick.engines.executed import Executed
@@ -32,12 +32,12 @@ _BACKENDS = {
 }
 _BACKEND = "torch.backends.quantized.engine"
 _FILE = "model.pt"
-_BATCH = "batch"  # the file in the archive that says how many samples the module takes at once; empty where any will do
+_BATCH = "batch"  # the file in the archive that holds the module's fixed batch size; empty if it takes any
 _SCHEME = "s8u8-per_channel-histogram"
 
 
 class PyTorchFxEngine(Engine):
-    """Static quantization with the back-end's own default observers; a build ships as TorchScript."""
+    """Quantizes statically with the back-end's default observers; builds ship as TorchScript."""
 
     name = "pytorch_fx"
     environment = "pytorch"
@@ -45,7 +45,7 @@ class PyTorchFxEngine(Engine):
     extra = "pytorch"
     accepts = (Format.PYTORCH,)
     runs = (Format.PYTORCH,)
-    sized = True
+    fixed_shapes = True
     runner = "bitpick.engines.pytorch_fx.runner"
     scopes = True
     deprecated = "PyTorch is removing FX graph mode quantization and TorchScript, which its builds ship as"
@@ -60,23 +60,23 @@ class PyTorchFxEngine(Engine):
     )
 
     def refusal(self, recipe: Recipe) -> str | None:
-        """See `Engine.refusal`; unsigned weights have a reason of their own."""
+        """See `Engine.refusal`; unsigned weights get a specific reason."""
         if recipe.weights == "u8":
             return "PyTorch's quantized convolution and linear take signed 8-bit weights only, on every back-end"
         return super().refusal(recipe)
 
     def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same for every model
         """See `Engine.recipes`."""
-        every = frozenset(PRESETS)
-        presets = every - {"standard"}
+        all_presets = frozenset(PRESETS)
+        presets = all_presets - {"standard"}
         default = Recipe.parse(f"{self.name}:{_SCHEME}")
         unsigned = Recipe.parse(f"{self.name}:u8u8-per_channel-histogram")
-        # The default back-end is x86 or qnnpack; on x86 the other two are rows of their own.
-        others = ("fbgemm", "onednn") if host.x86 else ()
+        # The default back-end is x86 or qnnpack; on x86, the other two are offered as recipes too.
+        other_backends = ("fbgemm", "onednn") if host.x86 else ()
         return [
-            Offer(baseline(self.name), every),
-            Offer(default, every),
-            *(Offer(Recipe.parse(f"{default.id}+{name}"), presets - {"reference"}) for name in others),
+            Offer(baseline(self.name), all_presets),
+            Offer(default, all_presets),
+            *(Offer(Recipe.parse(f"{default.id}+{name}"), presets - {"reference"}) for name in other_backends),
             Offer(unsigned, presets, self.refusal(unsigned)),
         ]
 
@@ -88,18 +88,18 @@ class PyTorchFxEngine(Engine):
 
         module = pytorch_file.load(source)
         fixed = pytorch_file.fixed_batch(module)
-        numbers = tuple(map(torch.from_numpy, example(samples, fixed, 2)))
-        wide: list[str] = []
+        inputs = tuple(map(torch.from_numpy, example(samples, fixed, 2)))
+        in_float: list[str] = []
         with _quiet(), torch.inference_mode(), _backend(recipe):
             if recipe.kind != "baseline":
-                module, wide = _quantized(module, recipe, numbers, samples)
-            script: Any = torch.jit.trace(module, numbers, check_trace=False)  # type: ignore[no-untyped-call]
+                module, in_float = _quantized(module, recipe, inputs, samples)
+            script: Any = torch.jit.trace(module, inputs, check_trace=False)  # type: ignore[no-untyped-call]
             torch.jit.save(script, folder / _FILE, _extra_files={_BATCH: str(fixed or "")})
-        settings = {} if (wanted := _wanted(recipe)) is None else {_BACKEND: wanted}
-        return Build(recipe, folder, (_FILE,), settings, notes=spread.note(self.name, wide))
+        settings = {} if (back_end := _back_end_of(recipe)) is None else {_BACKEND: back_end}
+        return Build(recipe, folder, (_FILE,), settings, notes=spread.note(self.name, in_float))
 
     def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:  # noqa: ARG002 - the same for all
-        """See `Engine.layers`; additions are quantized too, and have no name."""
+        """See `Engine.layers`; additions are quantized too, but have no names."""
         from bitpick.conversion import pytorch_file
 
         return pytorch_file.computing_layers(pytorch_file.load(source))
@@ -107,8 +107,8 @@ class PyTorchFxEngine(Engine):
     def insides(self, floats: Build, build: Build) -> Insides:
         """See `Engine.insides`."""
         with _backend(build.recipe), _quiet():
-            both = [_loaded(each)[0] for each in (floats, build)]
-        return TorchScriptInsides(*both)
+            modules = [_load(each)[0] for each in (floats, build)]
+        return TorchScriptInsides(*modules)
 
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
@@ -119,15 +119,15 @@ class PyTorchFxEngine(Engine):
         import torch
 
         with _backend(build.recipe), _quiet():
-            module, fixed = _loaded(build)
+            module, fixed = _load(build)
             return graph.executed(module, tuple(map(torch.from_numpy, pieces(sample, fixed)[0])))
 
 
-def _quantized(module: Any, recipe: Recipe, numbers: Any, samples: Samples) -> tuple[Any, list[str]]:
-    """Prepare with the current back-end's defaults, observe all samples, convert.
+def _quantized(module: Any, recipe: Recipe, inputs: Any, samples: Samples) -> tuple[Any, list[str]]:
+    """Quantize a module: prepare it with the current back-end's defaults, observe all samples, convert.
 
     Returns:
-        The module, and the names of the nodes that stay in float because of what they compute, see `spread`.
+        The module, and the names of the nodes that stay in float because their ranges are blown up, see `spread`.
     """
     import torch
     from torch.ao.quantization import get_default_qconfig_mapping
@@ -139,28 +139,32 @@ def _quantized(module: Any, recipe: Recipe, numbers: Any, samples: Samples) -> t
     for name in excluded(recipe, pytorch_file.layers(module)):
         mapping.set_module_name(name, None)
     fixed = pytorch_file.fixed_batch(module)
-    wide = spread.of_nodes(module, spread.batches(samples, fixed))
-    integers = {node for node in module.graph.nodes if _is_integer(node)}
-    counting = {node for node in module.graph.nodes if integers.intersection((node, *node.all_input_nodes))}
-    _leave(mapping, module, wide | counting)  # of token ids and masks there is no histogram
-    _lay_out(module)
-    prepared = prepare_fx(module, mapping, numbers)
+    in_float = spread.of_nodes(module, spread.batches(samples, fixed))
+    integer_nodes = {node for node in module.graph.nodes if _is_integer(node)}
+    reading_integers = {
+        node for node in module.graph.nodes if integer_nodes.intersection((node, *node.all_input_nodes))
+    }
+    _keep_in_float(
+        mapping, module, in_float | reading_integers
+    )  # integers, such as token ids and masks, have no histogram
+    _make_contiguous(module)
+    prepared = prepare_fx(module, mapping, inputs)
     for batch in calibration_batches(samples, fixed):
         for part in pieces(batch, fixed):
             prepared(*map(torch.from_numpy, part))
-    return convert_fx(prepared), [node.name for node in module.graph.nodes if node in wide]
+    return convert_fx(prepared), [node.name for node in module.graph.nodes if node in in_float]
 
 
 def _is_integer(node: Any) -> bool:
-    """Whether a node, which was run, gave integers or truth values."""
+    """Return whether a node produced integers or booleans when it ran."""
     import torch
 
-    given = node.meta.get(spread.DTYPE)
-    return isinstance(given, torch.dtype) and not given.is_floating_point
+    dtype = node.meta.get(spread.DTYPE)
+    return isinstance(dtype, torch.dtype) and not dtype.is_floating_point
 
 
-def _leave(mapping: Any, module: Any, nodes: Collection[Any]) -> None:
-    """Have nodes stay in float: modules by their names, calls by which of their kind they are."""
+def _keep_in_float(mapping: Any, module: Any, nodes: Collection[Any]) -> None:
+    """Keep nodes in float: modules by name, calls by their index among the calls of the same function."""
     counts: Counter[Any] = Counter()
     for node in module.graph.nodes:
         if node.op == "call_module":
@@ -172,8 +176,8 @@ def _leave(mapping: Any, module: Any, nodes: Collection[Any]) -> None:
         counts[node.target] += 1
 
 
-def _loaded(build: Build) -> tuple[Any, int | None]:
-    """The module of a build, and how many samples it takes at once; None where any number will do."""
+def _load(build: Build) -> tuple[Any, int | None]:
+    """Return the module of a build and its fixed batch size; None if it takes any."""
     import torch
 
     extra = {_BATCH: ""}
@@ -181,11 +185,11 @@ def _loaded(build: Build) -> tuple[Any, int | None]:
     return module, int(extra[_BATCH]) if extra[_BATCH] else None
 
 
-def _lay_out(module: Any) -> None:
-    """Copy inputs whose axes are exchanged, as those with the channels last.
+def _make_contiguous(module: Any) -> None:
+    """Make permuted inputs contiguous, such as those with the channels last.
 
-    In the order in which they lie in memory convolutions add up otherwise, and the last bit of a float is enough for a
-    histogram observer to settle on another scale: a model and its transposed twin would differ.
+    Memory layout changes the order in which convolutions add up, and a difference in the last bit of a float is enough
+    for a histogram observer to choose another scale: a model and its transposed twin would differ.
     """
     import torch
 
@@ -204,14 +208,14 @@ class _TorchScriptSession(Session):
         torch.set_num_threads(settings.threads)
         self._torch = torch
         with ExitStack() as stack:
-            # Weights are packed for the current back-end as they are read.
+            # Weights are packed for the current back-end when the file is loaded.
             stack.enter_context(_backend(build.recipe))
             with _quiet():
-                self._module, self._fixed = _loaded(build)
-            self._open = stack.pop_all()
+                self._module, self._fixed_batch = _load(build)
+            self._stack = stack.pop_all()
 
     def prepare(self, batch: Arrays) -> Any:
-        return len(batch[0]), [tuple(map(self._torch.from_numpy, part)) for part in pieces(batch, self._fixed)]
+        return len(batch[0]), [tuple(map(self._torch.from_numpy, part)) for part in pieces(batch, self._fixed_batch)]
 
     def run(self, native: Any) -> Any:
         count, parts = native
@@ -220,32 +224,32 @@ class _TorchScriptSession(Session):
 
     def outputs(self, native: Any) -> Arrays:
         count, parts = native
-        return joined([pytorch.arrays(part) for part in parts], count, self._fixed)
+        return join([pytorch.arrays(part) for part in parts], count, self._fixed_batch)
 
     def __exit__(self, *_: object) -> None:
-        self._open.close()
+        self._stack.close()
 
 
-def _wanted(recipe: Recipe) -> str | None:
-    """The back-end that a recipe names; None for PyTorch's own choice."""
+def _back_end_of(recipe: Recipe) -> str | None:
+    """Return the back-end that a recipe names; None for PyTorch's default."""
     return next(iter(recipe.options), None)
 
 
 @contextmanager
 def _backend(recipe: Recipe) -> Iterator[None]:
-    """Switch PyTorch's quantized back-end, a setting of the whole process, to the recipe's."""
+    """Switch PyTorch's quantized back-end, a process-wide setting, to the recipe's."""
     import torch
 
-    wanted = _wanted(recipe)
+    back_end = _back_end_of(recipe)
     before = torch.backends.quantized.engine
-    if wanted is not None:
-        if wanted not in torch.backends.quantized.supported_engines:
-            has = ", ".join(e for e in torch.backends.quantized.supported_engines if e != "none")
+    if back_end is not None:
+        if back_end not in torch.backends.quantized.supported_engines:
+            available = ", ".join(e for e in torch.backends.quantized.supported_engines if e != "none")
             raise Unsupported(
-                f"the installed PyTorch {torch.__version__} has no {wanted} back-end: it has {has}",
-                fix=f"install a PyTorch that was built with {wanted}",
+                f"the installed PyTorch {torch.__version__} has no {back_end} back-end: it has {available}",
+                fix=f"install a PyTorch that was built with {back_end}",
             )
-        torch.backends.quantized.engine = wanted
+        torch.backends.quantized.engine = back_end
     try:
         yield
     finally:
@@ -254,7 +258,7 @@ def _backend(recipe: Recipe) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The whole stack is deprecated and says so at each step; the documentation of this engine says it once."""
+    """Silence deprecation warnings, which this stack raises at every step; the engine's docs state it once."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

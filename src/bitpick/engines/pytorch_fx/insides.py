@@ -1,4 +1,4 @@
-"""The tensors inside a TorchScript build: its own graph, run with more outputs."""
+"""The tensors inside a TorchScript build: its own graph, run with additional outputs."""
 
 from __future__ import annotations
 
@@ -9,52 +9,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.engines.insides import Insides, Pair
-from bitpick.engines.pytorch_fx.graph import WEIGHTED, giving, weight_of
+from bitpick.engines.pytorch_fx.graph import WEIGHTED, weight_of, with_outputs
 from bitpick.preprocessing import Arrays
 
 
 class TorchScriptInsides(Insides):
-    """See `Insides`. Layers have the names of the modules that they were.
+    """See `Insides`. Layers have the names of the modules they come from.
 
     Args:
-        floats: the float build, a module.
-        build: a quantized build of the same model, another one.
+        floats: the module of the float build.
+        build: the module of a quantized build of the same model.
     """
 
     def __init__(self, floats: Any, build: Any) -> None:
         sides = [(module, module.inlined_graph.copy()) for module in (floats, build)]
-        expected, found = (
+        float_nodes, build_nodes = (
             {weight_of(module, node)[0]: node for node in graph.nodes() if node.kind().startswith(WEIGHTED)}
             for module, graph in sides
         )
-        self._names = [name for name in expected if name in found]
-        pairs = [(expected[name], found[name]) for name in self._names]
+        self._names = [name for name in float_nodes if name in build_nodes]
+        pairs = [(float_nodes[name], build_nodes[name]) for name in self._names]
         self._weights = [
             [_float(weight_of(module, node)[1]) for (module, _), node in zip(sides, pair, strict=True)]
             for pair in pairs
         ]
         ends = ([_end(*pair) for pair in pairs], [node.output() for _, node in pairs])
-        self._runs = [giving(module, graph, wanted) for (module, graph), wanted in zip(sides, ends, strict=True)]
+        self._runs = [
+            with_outputs(module, graph, outputs) for (module, graph), outputs in zip(sides, ends, strict=True)
+        ]
 
     def weights(self) -> Iterator[Pair]:
         """See `Insides.weights`."""
-        for name, (expected, found) in zip(self._names, self._weights, strict=True):
-            yield name, expected, found
+        for name, (expected, restored) in zip(self._names, self._weights, strict=True):
+            yield name, expected, restored
 
     def outputs(self, batch: Arrays) -> Iterator[Pair]:
         """See `Insides.outputs`."""
         import torch
 
-        expected, found = (run(tuple(map(torch.from_numpy, batch))) for run in self._runs)
-        for name, first, second in zip(self._names, expected, found, strict=True):
+        expected, actual = (run(tuple(map(torch.from_numpy, batch))) for run in self._runs)
+        for name, first, second in zip(self._names, expected, actual, strict=True):
             yield name, _float(first), _float(second)
 
 
 def _end(node: Any, quantized: Any) -> Any:
-    """What a float layer gives: after its activation function, where the quantized one has that inside."""
+    """Return the output of a float layer, after its activation function if the quantized layer includes that."""
     user = next((use.user for use in node.output().uses()), node)
-    inside = "relu" in quantized.kind() and user.kind().startswith("aten::relu")
-    return (user if inside else node).output()
+    includes_relu = "relu" in quantized.kind() and user.kind().startswith("aten::relu")
+    return (user if includes_relu else node).output()
 
 
 def _float(tensor: Any) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""TorchScript."""
+"""TorchScript, on PyTorch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Build:
         import torch
 
         torch.set_num_threads(threads)
-        if "torch.backends.quantized.engine" in settings:  # weights are packed for it as they are read
+        if "torch.backends.quantized.engine" in settings:  # weights are packed for it when the file is loaded
             torch.backends.quantized.engine = settings["torch.backends.quantized.engine"]
         self.torch = torch
         load: Any = torch.jit.load

@@ -1,4 +1,4 @@
-"""PyTorch 2 export quantization (torchao) for x86 servers: compiled ahead of time, shipped as that package."""
+"""PyTorch 2 export quantization (torchao) for x86 servers: compiled ahead of time and shipped as a package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from bitpick.datasets.dataset import Samples
 from bitpick.engines import pt2e, pytorch, spread
-from bitpick.engines.batches import example, joined, pieces
+from bitpick.engines.batches import example, join, pieces
 from bitpick.engines.capability import Capability, Offer
 from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
 from bitpick.engines.executed import Executed
@@ -23,16 +23,16 @@ from bitpick.targets.host import Host
 _REDUCED = "reduced_range"
 _EAGER = "eager"
 _FILE = "model.pt2"
-_BATCH = "bitpick.batch"  # in a package's metadata: how many samples it takes at once; empty where any will do
+_BATCH = "bitpick.batch"  # the metadata key of a package's fixed batch size; empty if it takes any
 _COMPILERS = ("c++", "g++", "clang++")
-_CONVOLUTION: tuple[Any, ...] = (None, None, None, (1,), (0,), (1,), 1)  # the operator's defaults, over one axis
+_CONVOLUTION: tuple[Any, ...] = (None, None, None, (1,), (0,), (1,), 1)  # the operator's defaults for one spatial axis
 _CHECKED = 32  # samples, at most
-# Of the outputs' variance. Sums in another order flip few roundings; a kernel that is wrong leaves nothing alike.
+# Share of the outputs' variance. Another summation order flips few roundings; a wrong kernel changes everything.
 _TOLERATED = 0.01
 
 
 class PyTorchPt2eEngine(Engine):
-    """Quantizes with `X86InductorQuantizer`; a build is machine code, for the instruction set of its maker."""
+    """Quantizes with `X86InductorQuantizer`; a build is machine code for the instruction set it was compiled on."""
 
     name = "pytorch_pt2e"
     environment = "pytorch_pt2e"
@@ -40,7 +40,7 @@ class PyTorchPt2eEngine(Engine):
     extra = "pytorch"
     accepts = (Format.EXPORTED, Format.PYTORCH)
     runs = (Format.EXPORTED,)
-    sized = True
+    fixed_shapes = True
     runner = "bitpick.engines.pytorch_pt2e.runner"
     scopes = True
     capabilities = (
@@ -54,18 +54,18 @@ class PyTorchPt2eEngine(Engine):
     )
 
     def float_recipe(self, source: Format) -> Recipe | None:
-        """See `Engine.float_recipe`; what a program computes needs no compiler to be seen."""
+        """See `Engine.float_recipe`; verifying what a program computes needs no compiler."""
         return Recipe(engine=self.name, dtypes="float32", options={_EAGER: ""}) if source in self.runs else None
 
     def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same for every model
-        """See `Engine.recipes`; the quantizer is made for x86."""
+        """See `Engine.recipes`; the quantizer supports only x86."""
         usual = frozenset({"standard", "full"})
-        elsewhere = None if host.x86 else "X86InductorQuantizer is made for x86"
+        unsupported = None if host.x86 else "X86InductorQuantizer is made for x86"
         scheme = f"{self.name}:s8u8-per_channel-histogram"
         return [
             Offer(baseline(self.name), usual),
-            Offer(Recipe.parse(scheme), usual, elsewhere),
-            Offer(Recipe.parse(f"{scheme}+{_REDUCED}"), usual, elsewhere),
+            Offer(Recipe.parse(scheme), usual, unsupported),
+            Offer(Recipe.parse(f"{scheme}+{_REDUCED}"), usual, unsupported),
         ]
 
     def build(
@@ -92,20 +92,20 @@ class PyTorchPt2eEngine(Engine):
 
         module: Any = pytorch_file.load(source)
         fixed = pytorch_file.fixed_batch(module)
-        # Two samples, not one: an export specializes on a size of one.
-        numbers = tuple(map(torch.from_numpy, example(samples, fixed, 2)))
-        free = tuple({0: torch.export.Dim("batch", min=1)} for _ in numbers) if fixed is None else None
-        wide: list[str] = []
+        # Two samples, not one, because export specializes on a batch size of one.
+        inputs = tuple(map(torch.from_numpy, example(samples, fixed, 2)))
+        dynamic_shapes = tuple({0: torch.export.Dim("batch", min=1)} for _ in inputs) if fixed is None else None
+        in_float: list[str] = []
         with torch.no_grad():
             if recipe.kind != "baseline":
-                module, wide = pt2e.quantize(module, _quantizer(module, recipe), samples, _rewritten)
-            program = torch.export.export(module, numbers, dynamic_shapes=free)
+                module, in_float = pt2e.quantize(module, _quantizer(module, recipe), samples, _rewrite)
+            program = torch.export.export(module, inputs, dynamic_shapes=dynamic_shapes)
             if _EAGER in recipe.options:
                 torch.export.save(program, folder / _FILE)
                 return Build(recipe, folder, (_FILE,))
-            checked = tuple(map(torch.from_numpy, example(samples, fixed, samples.at_once(_CHECKED))))
-            expected = pytorch.arrays(program.module(check_guards=False)(*checked))
-            # Freezing turns weights into constants, without which nothing integer is fused.
+            check_inputs = tuple(map(torch.from_numpy, example(samples, fixed, samples.at_once(_CHECKED))))
+            expected = pytorch.arrays(program.module(check_guards=False)(*check_inputs))
+            # Freezing turns weights into constants; without it, no integer kernels are fused.
             configuration = {
                 "freezing": True,
                 "aot_inductor.metadata": {graph.METADATA_KEY: graph.layers(program), _BATCH: str(fixed or "")},
@@ -113,8 +113,8 @@ class PyTorchPt2eEngine(Engine):
             aoti_compile_and_package(
                 program, package_path=str((folder / _FILE).absolute()), inductor_configs=configuration
             )
-            _check(expected, pytorch.arrays(aoti_load_package(str(folder / _FILE))(*checked)))
-        return Build(recipe, folder, (_FILE,), notes=spread.note(self.name, wide))
+            _check(expected, pytorch.arrays(aoti_load_package(str(folder / _FILE))(*check_inputs)))
+        return Build(recipe, folder, (_FILE,), notes=spread.note(self.name, in_float))
 
     def repairs(self, recipe: Recipe) -> list[Recipe]:
         """See `Engine.repairs`."""
@@ -126,8 +126,8 @@ class PyTorchPt2eEngine(Engine):
         """See `Engine.layers`: those with weights."""
         from bitpick.conversion import pytorch_file
 
-        found = pytorch_file.computing_layers(pytorch_file.load(source))
-        return [(name, kind) for name, kind in found if kind.startswith(("Conv", "Linear"))]
+        layers = pytorch_file.computing_layers(pytorch_file.load(source))
+        return [(name, kind) for name, kind in layers if kind.startswith(("Conv", "Linear"))]
 
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
@@ -146,7 +146,7 @@ class PyTorchPt2eEngine(Engine):
         """See `Engine.fix`."""
         return "choose another engine where size counts: a package is compiled code" if code == "container" else ""
 
-    def inspect(self, build: Build, sample: Arrays) -> Executed:  # noqa: ARG002 - it tells before it runs
+    def inspect(self, build: Build, sample: Arrays) -> Executed:  # noqa: ARG002 - it needs no run
         """See `Engine.inspect`."""
         if _EAGER in build.recipe.options:
             from bitpick.conversion import exported_program
@@ -155,18 +155,18 @@ class PyTorchPt2eEngine(Engine):
         return graph.executed(build.main)
 
 
-def _rewritten(program: Any) -> None:
-    """Bring an exported program to forms that PyTorch compiles rightly once they are quantized."""
-    _widen(program)
-    _raise(program)
+def _rewrite(program: Any) -> None:
+    """Rewrite an exported program so that PyTorch compiles it correctly after quantization."""
+    _add_zero_channel(program)
+    _make_two_dimensional(program)
     program.recompile()
 
 
-def _raise(program: Any) -> None:
-    """Make convolutions over one axis convolutions over two; the first has the size one.
+def _make_two_dimensional(program: Any) -> None:
+    """Turn 1-d convolutions into 2-d convolutions whose first spatial axis has size one.
 
-    Compiled, an integer convolution over one axis has an output as long as its input, whatever its kernel and its
-    padding are (PyTorch 2.13).
+    When compiled, a 1-d integer convolution returns an output as long as its input, whatever its kernel and padding
+    (PyTorch 2.13).
     """
     import torch
 
@@ -175,33 +175,33 @@ def _raise(program: Any) -> None:
     for node in list(program.graph.nodes):
         if node.target != aten.conv1d.default or stored.get(node.args[1].target) is None:
             continue
-        given: tuple[Any, ...] = node.args + _CONVOLUTION[len(node.args) :]
-        numbers, weight, bias, stride, padding, dilation, groups = given
-        if stored[weight.target].ndim == 3:  # it may be shared
+        arguments: tuple[Any, ...] = node.args + _CONVOLUTION[len(node.args) :]
+        data, weight, bias, stride, padding, dilation, groups = arguments
+        if stored[weight.target].ndim == 3:  # a shared weight is already converted
             stored[weight.target].data = stored[weight.target].data.unsqueeze(2)
             weight.meta["val"] = weight.meta["val"].unsqueeze(2)
         with program.graph.inserting_before(node):
-            plane = program.graph.call_function(aten.unsqueeze.default, (numbers, 2))
-        plane.meta = {**node.meta, "val": numbers.meta["val"].unsqueeze(2)}
+            unsqueezed = program.graph.call_function(aten.unsqueeze.default, (data, 2))
+        unsqueezed.meta = {**node.meta, "val": data.meta["val"].unsqueeze(2)}
         node.target = aten.conv2d.default
-        node.args = (plane, weight, bias, [1, *stride], [0, *padding], [1, *dilation], groups)
+        node.args = (unsqueezed, weight, bias, [1, *stride], [0, *padding], [1, *dilation], groups)
         users = list(node.users)
-        # An activation is fused with the convolution that it follows.
+        # Keep the activation next to the convolution, so that both are fused.
         fused = len(users) == 1 and users[0].target in (aten.relu.default, aten.relu_.default)
-        ends = [node, *(users if fused else ())]
-        for each in ends:
+        convolution = [node, *(users if fused else ())]
+        for each in convolution:
             each.meta = {**each.meta, "val": each.meta["val"].unsqueeze(2)}
-        with program.graph.inserting_after(ends[-1]):
-            line = program.graph.call_function(aten.squeeze.dim, (ends[-1], 2))
-        line.meta = {**ends[-1].meta, "val": ends[-1].meta["val"].squeeze(2)}
-        ends[-1].replace_all_uses_with(line, delete_user_cb=lambda user, kept=line: user is not kept)
+        with program.graph.inserting_after(convolution[-1]):
+            squeezed = program.graph.call_function(aten.squeeze.dim, (convolution[-1], 2))
+        squeezed.meta = {**convolution[-1].meta, "val": convolution[-1].meta["val"].squeeze(2)}
+        convolution[-1].replace_all_uses_with(squeezed, delete_user_cb=lambda user, kept=squeezed: user is not kept)
 
 
-def _widen(program: Any) -> None:
-    """Give the convolutions of an exported program that have one channel a second one of zeros.
+def _add_zero_channel(program: Any) -> None:
+    """Give convolutions with a single input channel a second one of zeros.
 
-    Compiled, what follows an integer convolution of a single channel reads its numbers in the wrong order: strides do
-    not tell a layout with the channels first from one with the channels last (PyTorch 2.13).
+    When compiled, the operator after an integer convolution of a single channel reads the data in the wrong order:
+    strides do not distinguish channels-first from channels-last (PyTorch 2.13).
     """
     import torch
 
@@ -209,28 +209,28 @@ def _widen(program: Any) -> None:
     for node in list(program.graph.nodes):
         if node.target not in (aten.conv1d.default, aten.conv2d.default, aten.conv3d.default):
             continue
-        numbers, stored = node.args[:2]
+        data, stored = node.args[:2]
         weight = dict(program.named_parameters()).get(stored.target)
         if weight is None or weight.shape[1] != 1 or (node.args[6:] or (1,))[0] != 1:
             continue
-        sides = [0, 0] * (weight.ndim - 2) + [0, 1]
+        padding = [0, 0] * (weight.ndim - 2) + [0, 1]
         with program.graph.inserting_before(node):
-            wide = program.graph.call_function(aten.constant_pad_nd.default, (numbers, sides))
-        wide.meta = {**node.meta, "val": aten.constant_pad_nd.default(numbers.meta["val"], sides)}
-        node.args = (wide, *node.args[1:])
+            padded = program.graph.call_function(aten.constant_pad_nd.default, (data, padding))
+        padded.meta = {**node.meta, "val": aten.constant_pad_nd.default(data.meta["val"], padding)}
+        node.args = (padded, *node.args[1:])
         weight.data = torch.cat([weight.data, torch.zeros_like(weight.data)], dim=1)
 
 
 def _check(outputs: Arrays, compiled: Arrays) -> None:
-    """Refuse a package that computes something else than the program it was compiled from.
+    """Refuse a package whose outputs differ from those of the program it was compiled from.
 
     Raises:
-        Unsupported: it does.
+        Unsupported: the outputs differ.
     """
     import torch
 
-    for expected, found in zip(outputs, compiled, strict=True):
-        noise, signal = float(((found - expected) ** 2).mean()), float(expected.var())
+    for expected, actual in zip(outputs, compiled, strict=True):
+        noise, signal = float(((actual - expected) ** 2).mean()), float(expected.var())
         if noise > _TOLERATED * signal:
             raise Unsupported(
                 f"PyTorch {torch.__version__} compiles this model wrongly: the outputs of the package differ from the "
@@ -254,7 +254,7 @@ def _quantizer(module: Any, recipe: Recipe) -> Any:
 
 
 class _PyTorchSession(Session):
-    """A package, or a module, that takes so many samples at once; any number, for None."""
+    """A package or a module, with its fixed batch size; None if it takes any."""
 
     def __init__(self, call: Any, fixed: int | None, settings: SessionSettings) -> None:
         import torch
@@ -262,10 +262,10 @@ class _PyTorchSession(Session):
         torch.set_num_threads(settings.threads)
         self._torch = torch
         self._call = call
-        self._fixed = fixed
+        self._fixed_batch = fixed
 
     def prepare(self, batch: Arrays) -> Any:
-        return len(batch[0]), [tuple(map(self._torch.from_numpy, part)) for part in pieces(batch, self._fixed)]
+        return len(batch[0]), [tuple(map(self._torch.from_numpy, part)) for part in pieces(batch, self._fixed_batch)]
 
     def run(self, native: Any) -> Any:
         count, parts = native
@@ -274,4 +274,4 @@ class _PyTorchSession(Session):
 
     def outputs(self, native: Any) -> Arrays:
         count, parts = native
-        return joined([pytorch.arrays(part) for part in parts], count, self._fixed)
+        return join([pytorch.arrays(part) for part in parts], count, self._fixed_batch)

@@ -1,4 +1,4 @@
-"""PyTorch, of a package that was compiled ahead of time, or of a program that was exported."""
+"""PyTorch packages compiled ahead of time, and exported programs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Build:
-    """The build, loaded by PyTorch: a package of machine code, or, as it is, a program."""
+    """The build, loaded by PyTorch: a package of machine code, or an uncompiled program."""
 
     packages = ("torch",)
     batch = 1
@@ -34,12 +34,12 @@ class Build:
             from torch.fx.graph import CodeGen
 
             program = torch.export.load(folder / files[0])
-            takes = program.graph_signature.user_inputs
-            first = next(node.meta["val"] for node in program.graph.nodes if node.name in takes)
-            # How many samples the graph takes at once, where it says so.
+            input_names = program.graph_signature.user_inputs
+            first = next(node.meta["val"] for node in program.graph.nodes if node.name in input_names)
+            # The fixed batch size, if the graph has one.
             self.batch = first.shape[0] if isinstance(first.shape[0], int) else 1
             module: Any = program.module(check_guards=False)
-            # Inputs one by one and outputs in a tuple, whatever structures the user's module has.
+            # Take inputs one by one and return outputs as a tuple, whatever structures the user's module has.
             module._forward_pre_hooks.clear()
             module.graph.set_codegen(CodeGen())
             module.recompile()
