@@ -260,7 +260,7 @@ class _Scores:
     def of(signature: Signature | None) -> _Scores:
         outputs = signature.outputs if signature else ()
         counts = [tensor.count for tensor in outputs]
-        class_number = any(tensor.whole and tensor.count == 1 for tensor in outputs)
+        class_number = any(tensor.is_index and tensor.count == 1 for tensor in outputs)
         return _Scores(tuple(count for count in counts if count > 1), 1 in counts, class_number, any(counts))
 
     def classes(self, highest: int) -> int:
