@@ -43,4 +43,4 @@ def test_a_file_under_another_name_is_other_code(sources):
 
 def test_it_is_of_the_code_that_runs():
     assert (code._ROOT / "artifacts" / "code.py").samefile(code.__file__)
-    assert all((code._ROOT / room).is_dir() for room in code._NOT_MAKING)
+    assert all((code._ROOT / room).is_dir() for room in code._EXCLUDED)

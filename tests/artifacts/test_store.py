@@ -115,7 +115,7 @@ def test_a_store_that_was_copied_holds(store, tmp_path):
 
 
 def test_a_large_file_is_known_by_its_stamp(store, monkeypatch):
-    monkeypatch.setattr(files, "_HASHED", 0)
+    monkeypatch.setattr(files, "_HASH_LIMIT", 0)
     made = store.make("a", writes(b"x", 1))
     assert made.digests == {"deep/a.bin": None}
     assert store.make("a", never) == made

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bitpick.datasets import assembling
-from bitpick.datasets.assembling import Found
+from bitpick.datasets.assembling import RawSplit
 from bitpick.datasets.options import DataOptions
 from bitpick.errors import DataError
 
@@ -17,12 +17,12 @@ Y = np.arange(20) % 2
 def found(tmp_path):
     """What a reader found: these arrays, each an input."""
 
-    def make(labels=None, notes=(), **arrays) -> Found:
+    def make(labels=None, notes=(), **arrays) -> RawSplit:
         place = tmp_path / str(len(list(tmp_path.iterdir())))
         place.mkdir()
         for name, array in arrays.items():
             np.save(place / f"{name}.npy", array)
-        return Found({name: place / f"{name}.npy" for name in arrays}, labels, f"digest of {place.name}", notes)
+        return RawSplit({name: place / f"{name}.npy" for name in arrays}, labels, f"digest of {place.name}", notes)
 
     return make
 
@@ -104,14 +104,14 @@ def test_a_sample_that_is_not_finite_has_the_place_that_it_has_in_the_file(found
 
 
 def test_the_order_of_classes_that_is_asked_for_is_that_of_a_whole_data_set_too(dataset):
-    turned = assembling.whole(dataset, DataOptions(classes=("dog", "cow", "bee", "ant")))
+    turned = assembling.apply_options(dataset, DataOptions(classes=("dog", "cow", "bee", "ant")))
     assert turned.classes == ("dog", "cow", "bee", "ant")
     for found, own in ((turned.calibration, dataset.calibration), (turned.evaluation, dataset.evaluation)):
         assert found.paths == own.paths
         assert found.sha256 != own.sha256
         np.testing.assert_array_equal(found.labels, 3 - np.asarray(own.labels).astype(int))
-    assert assembling.whole(dataset, DataOptions()) is dataset
-    assert assembling.whole(dataset, DataOptions(classes=dataset.classes)) is dataset
+    assert assembling.apply_options(dataset, DataOptions()) is dataset
+    assert assembling.apply_options(dataset, DataOptions(classes=dataset.classes)) is dataset
 
 
 @pytest.mark.parametrize(
@@ -124,5 +124,5 @@ def test_the_order_of_classes_that_is_asked_for_is_that_of_a_whole_data_set_too(
 )
 def test_an_option_that_a_whole_data_set_has_no_use_for_is_refused(dataset, said, says):
     with pytest.raises(DataError) as error:
-        assembling.whole(dataset, DataOptions(**said))
+        assembling.apply_options(dataset, DataOptions(**said))
     assert says in str(error.value)

@@ -29,7 +29,7 @@ def parts(names: str, size: int | None, taken: str = "") -> label_choice.Parts:
     ],
 )
 def test_names_and_what_the_model_takes_tell_the_labels(names, size, label):
-    found = label_choice.guessed(parts(names, size))
+    found = label_choice.guess(parts(names, size))
     assert found.name == label
     if label:
         assert found.notes == (f"labels: the column {label}; --labels overrides it",)
@@ -47,21 +47,21 @@ def test_names_and_what_the_model_takes_tell_the_labels(names, size, label):
 )
 def test_where_two_fit_the_user_is_asked(names, size, told):
     with pytest.raises(DataError, match=f"more than one column of a.csv could be the labels: {told}\n") as error:
-        label_choice.guessed(parts(names, size))
+        label_choice.guess(parts(names, size))
     first, second = told.split(", ")[:2]
     assert f"--labels {first} or --labels {second}" in error.value.fix
 
 
 def test_what_the_model_takes_by_name_is_no_label():
-    assert label_choice.guessed(parts("x y z label", None, "x y z")).name == "label"
-    assert label_choice.guessed(parts("x y z", None, "x y z")).name is None
-    assert label_choice.guessed(parts("x y", None, "x")).name == "y"
+    assert label_choice.guess(parts("x y z label", None, "x y z")).name == "label"
+    assert label_choice.guess(parts("x y z", None, "x y z")).name is None
+    assert label_choice.guess(parts("x y", None, "x")).name == "y"
 
 
 def test_what_the_source_says_goes_before_names():
-    assert label_choice.guessed(parts("image kind label", None), ["kind"]).name == "kind"
+    assert label_choice.guess(parts("image kind label", None), ["kind"]).name == "kind"
     with pytest.raises(DataError, match="fine, coarse"):
-        label_choice.guessed(parts("image fine coarse", None), ["fine", "coarse"])
+        label_choice.guess(parts("image fine coarse", None), ["fine", "coarse"])
 
 
 def test_a_name_that_is_not_there():

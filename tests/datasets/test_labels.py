@@ -22,14 +22,14 @@ def test_words_become_places_among_the_sorted_names_and_come_back(words):
 
 @given(st.permutations(["a", "b", "c", "d"]), st.lists(st.sampled_from("abcd"), min_size=1, max_size=30))
 def test_the_order_that_is_asked_for_is_the_order_of_the_numbers(order, words):
-    found = labels.encode({"": np.array(words)}, asked=order)
+    found = labels.encode({"": np.array(words)}, order=order)
     assert found.classes == tuple(order)
     assert [order[i] for i in found.labels[""]] == words
 
 
 @given(st.permutations(["a", "b", "c"]), st.lists(st.integers(0, 2), min_size=1, max_size=30))
 def test_numbers_whose_names_are_known_follow_the_order_that_is_asked_for(order, numbers):
-    found = labels.encode({"": np.array(numbers)}, known=("a", "b", "c"), asked=order)
+    found = labels.encode({"": np.array(numbers)}, source_names=("a", "b", "c"), order=order)
     assert [found.classes[i] for i in found.labels[""]] == ["abc"[i] for i in numbers]
 
 
@@ -61,9 +61,9 @@ def test_minus_1_and_1_are_two_classes_of_which_1_has_the_higher_score(given_):
     assert (found.classes, found.values) == (("-1", "1"), (-1, 1))
     assert [list(each) for each in found.labels.values()] == [[0, 1, 1], [1, 1]]
     assert "a higher score means 1" in found.notes[0]
-    assert labels.encode({"": given_}, asked=("no", "yes")).classes == ("no", "yes")
+    assert labels.encode({"": given_}, order=("no", "yes")).classes == ("no", "yes")
     with pytest.raises(DataError, match="-1 and 1, but there are 3 class names"):
-        labels.encode({"": given_}, asked=("a", "b", "c"))
+        labels.encode({"": given_}, order=("a", "b", "c"))
 
 
 def test_0_and_1_as_floats_are_classes_of_a_model_that_gives_one_number():
@@ -94,7 +94,7 @@ def test_1_and_2_beside_one_number_may_be_classes_or_values():
     with pytest.raises(DataError, match="the labels are 1 and 2") as error:
         labels.encode({"": np.array([1, 2, 2])}, signature=takes(4, classes=1))
     assert "--classes 1,2" in error.value.fix
-    found = labels.encode({"": np.array([1, 2, 2])}, asked=("1", "2"), signature=takes(4, classes=1))
+    found = labels.encode({"": np.array([1, 2, 2])}, order=("1", "2"), signature=takes(4, classes=1))
     assert list(found.labels[""]) == [0, 1, 1]
 
 
@@ -104,22 +104,22 @@ NUMBERED = [np.arange(12), np.arange(12).astype(str), np.arange(12.0), np.eye(12
 @pytest.mark.parametrize("given_", NUMBERED, ids=["numbers", "words", "floats", "one-hot"])
 @given(st.permutations(list(map(str, range(12)))))
 def test_numbers_are_names_too_where_an_order_of_them_is_asked_for(given_, order):
-    found = labels.encode({"": given_}, asked=order, signature=takes(4, classes=12))
+    found = labels.encode({"": given_}, order=order, signature=takes(4, classes=12))
     assert found.classes == tuple(order)
     assert [order[i] for i in found.labels[""]] == list(map(str, range(12)))
 
 
 def test_numbers_are_those_of_the_names_that_are_asked_for_where_these_are_words():
-    found = labels.encode({"": np.array([2, 0])}, asked=("ant", "bee", "cow"))
+    found = labels.encode({"": np.array([2, 0])}, order=("ant", "bee", "cow"))
     assert (found.classes, list(found.labels[""])) == (("ant", "bee", "cow"), [2, 0])
     with pytest.raises(DataError, match="the label '3' is not one of the 3 classes"):
-        labels.encode({"": np.array([3, 0])}, asked=("ant", "bee", "cow"))
+        labels.encode({"": np.array([3, 0])}, order=("ant", "bee", "cow"))
 
 
 def test_numbers_keep_the_spelling_that_words_have():
     found = labels.encode({"": np.array(["02", "00", "01"])}, signature=takes(4, classes=3))
     assert (found.classes, list(found.labels[""])) == (("00", "01", "02"), [2, 0, 1])
-    found = labels.encode({"": np.array(["02", "00", "01"])}, asked=("2", "1", "0"))
+    found = labels.encode({"": np.array(["02", "00", "01"])}, order=("2", "1", "0"))
     assert list(found.labels[""]) == [0, 2, 1]
 
 
@@ -142,13 +142,13 @@ def test_numbers_past_the_scores_are_no_classes(signature):
 
 
 def test_the_names_of_labels_of_which_several_hold():
-    found = labels.encode({"": np.array([[1, 1, 0], [0, 0, 1]])}, asked=("red", "round", "big"))
+    found = labels.encode({"": np.array([[1, 1, 0], [0, 0, 1]])}, order=("red", "round", "big"))
     assert found.classes == ("red", "round", "big")
 
 
 def test_a_name_that_is_no_class():
     with pytest.raises(DataError, match="the label 'dgo' is not one of the 2 classes"):
-        labels.encode({"": np.array(["cat", "dgo"])}, asked=("cat", "dog"))
+        labels.encode({"": np.array(["cat", "dgo"])}, order=("cat", "dog"))
 
 
 def test_a_label_that_is_no_number():
@@ -176,7 +176,7 @@ def test_names_that_are_numbers_are_names_where_the_source_says_so():
 
 def test_labels_that_are_hidden():
     with pytest.raises(DataError, match="go from -1 to -1, but the data set names 3 classes") as error:
-        labels.encode({"": np.array([-1, -1])}, known=("a", "b", "c"))
+        labels.encode({"": np.array([-1, -1])}, source_names=("a", "b", "c"))
     assert "evaluate on a split with labels" in error.value.fix
 
 

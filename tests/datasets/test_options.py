@@ -93,9 +93,9 @@ def test_a_preprocessing_leads_to_itself_again(said):
 
     def prepared(options_: options.PixelOptions):
         how = preparing.decoding(options_, tensor)
-        (offset, scale), _ = preparing.values(options_, np.dtype(np.uint8))
+        (offset, scale), _ = preparing.offset_and_divisor(options_, np.dtype(np.uint8))
         turned = options_.channels == "bgr"
         return Preprocessing(offset=offset, scale=scale, reverse_channels=turned, decoding=how)
 
     first = prepared(options.checked(said))
-    assert prepared(options.as_before(first)) == first
+    assert prepared(options.from_preprocessing(first)) == first

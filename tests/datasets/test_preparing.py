@@ -19,7 +19,7 @@ def dataset(folder, array) -> Dataset:
 
 
 def prepared(folder, array, signature, **said) -> tuple[np.ndarray, tuple[str, ...]]:
-    found = preparing.prepared(dataset(folder, array), checked(said), signature)
+    found = preparing.with_preprocessing(dataset(folder, array), checked(said), signature)
     return found.preprocessing["x"](array), found.notes
 
 
@@ -89,9 +89,9 @@ def test_as_many_numbers_as_channels(tmp_path):
 
 def test_inputs_are_paired_by_name_else_in_order():
     two = Signature((Tensor("a", (1,)), Tensor("b", (2,))), ())
-    assert {n: t.name for n, t in preparing.paired(("b", "c", "a"), two).items()} == {"a": "a", "b": "b"}
-    assert {n: t.name for n, t in preparing.paired(("x", "y"), two).items()} == {"x": "a", "y": "b"}
-    assert preparing.paired(("x",), two) == {}
+    assert {n: t.name for n, t in preparing.match_inputs(("b", "c", "a"), two).items()} == {"a": "a", "b": "b"}
+    assert {n: t.name for n, t in preparing.match_inputs(("x", "y"), two).items()} == {"x": "a", "y": "b"}
+    assert preparing.match_inputs(("x",), two) == {}
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_sizes_that_cannot_be(said, shape, says):
 
 def test_a_model_that_takes_no_pictures():
     with pytest.raises(DataError, match=r"the model takes image \(batch, 7\) float32"):
-        preparing.picture(takes(7))
-    assert preparing.picture(None) is None
+        preparing.picture_input(takes(7))
+    assert preparing.picture_input(None) is None
     assert DataOptions().pixels("x") == DataOptions()
     assert Preprocessing() == Preprocessing(shape=None)

@@ -30,8 +30,8 @@ def test_the_seed_decides(count, seed):
 def test_without_a_share_most_are_evaluated_on():
     first, second = splits.divide(None, 100, None, 0)
     assert (len(first), len(second)) == (20, 80)
-    assert "--split" in splits.told(None, 20, 80)
-    assert "--split" not in splits.told(0.8, 20, 80)
+    assert "--split" in splits.division_note(None, 20, 80)
+    assert "--split" not in splits.division_note(0.8, 20, 80)
 
 
 @pytest.mark.parametrize(("count", "share"), [(1, 0.5), (0, None), (3, 0.01)])

@@ -79,21 +79,21 @@ LABELLED = {
 
 @pytest.mark.parametrize("kind", LABELLED)
 def test_samples_with_labels(kind):
-    kept = streams.keep(LABELLED[kind], checked({}))
-    (found,) = kept.found(checked({}), None).values()
+    kept = streams.cache_samples(LABELLED[kind], checked({}))
+    (found,) = kept.read(checked({}), None).values()
     np.testing.assert_array_equal(np.load(next(iter(found.inputs.values()))), X)
     np.testing.assert_array_equal(found.labels, Y)
 
 
 @pytest.mark.parametrize("data", [X, FrameworkTensor(X), list(X), Loader(X), {"x": X}], ids=lambda d: type(d).__name__)
 def test_samples_without_labels(data):
-    (found,) = streams.keep(data, checked({})).found(checked({}), None).values()
+    (found,) = streams.cache_samples(data, checked({})).read(checked({}), None).values()
     np.testing.assert_array_equal(np.load(next(iter(found.inputs.values()))), X)
     assert found.labels is None
 
 
 def test_batches_without_labels_are_said_to_be_some():
-    (found,) = streams.keep([X[:10], X[10:]], checked({"batched": True})).found(checked({}), None).values()
+    (found,) = streams.cache_samples([X[:10], X[10:]], checked({"batched": True})).read(checked({}), None).values()
     assert found.count == 20
 
 
@@ -130,7 +130,7 @@ def test_a_generator_is_never_held_whole():
             del array
             assert len(gone) >= i - 1
 
-    (found,) = streams.keep(samples, checked({})).found(checked({}), None).values()
+    (found,) = streams.cache_samples(samples, checked({})).read(checked({}), None).values()
     np.testing.assert_array_equal(np.load(found.inputs["input"])[:, 0, 0], np.arange(50))
 
 
@@ -143,7 +143,7 @@ def test_a_stream_that_outgrows_the_cache_ends_with_a_fix(monkeypatch):
             yield np.zeros(1000, np.float32)
 
     with pytest.raises(DataError, match=r"the cache may have 0\.1 MB") as error:
-        streams.keep(endless, checked({}))
+        streams.cache_samples(endless, checked({}))
     assert "BITPICK_CACHE_LIMIT" in error.value.fix
 
 
@@ -160,7 +160,7 @@ def test_a_stream_that_outgrows_the_cache_ends_with_a_fix(monkeypatch):
 )
 def test_what_is_no_data_set(data, says):
     with pytest.raises(DataError, match=says):
-        streams.keep(data, checked({}))
+        streams.cache_samples(data, checked({}))
 
 
 FRAME = {"x": X[:, 0, 0], "y": X[:, 0, 1], "z": X[:, 1, 0], "target": np.array(["b", "a"] * 10)}
@@ -206,14 +206,14 @@ def test_arrays_by_the_names_of_splits():
 
 def test_what_is_no_number_has_the_name_that_the_user_gave_it():
     with pytest.raises(DataError, match="when has the dtype datetime64"):
-        streams.keep({"x": X, "when": np.zeros(20, "datetime64[s]")}, checked({}))
+        streams.cache_samples({"x": X, "when": np.zeros(20, "datetime64[s]")}, checked({}))
     with pytest.raises(DataError, match="the array words in the dict of samples holds words"):
         load({"words": np.array(["a", "b"])}, takes(2))
 
 
 def test_samples_whose_dtype_changes_are_refused():
     with pytest.raises(DataError, match="sample 1 of input is float32, but those before it are int64"):
-        streams.keep([np.array([1, 2]), np.array([1.5, 2.5])], checked({}))
+        streams.cache_samples([np.array([1, 2]), np.array([1.5, 2.5])], checked({}))
 
 
 def test_a_single_value_is_there_for_each_sample():

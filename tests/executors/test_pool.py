@@ -27,7 +27,7 @@ def test_a_pool_has_one_worker_for_each_environment(functions, tmp_path):
 
 @pytest.mark.parametrize(("environment", "others"), [("a", 1), ("a@here", 0)])
 def test_a_call_beside_a_busy_child_gets_one_of_its_own_but_on_a_target(functions, environment, others):
-    pool = WorkerPool(launches={"here": Launch()}, most=2)
+    pool = WorkerPool(launches={"here": Launch()}, max_workers=2)
     try:
         first = pid(pool, environment)
         assert pid(pool, environment) == first  # the one that there is was idle

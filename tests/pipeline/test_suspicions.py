@@ -133,14 +133,14 @@ def test_who_follows_the_advice_gets_what_it_promises_and_no_other_advice(tmp_pa
 @pytest.mark.parametrize("own", [RAW, UNIT, SIGNED, IMAGENET, UNIT.model_copy(update={"reverse_channels": True})])
 def test_the_options_that_are_advised_prepare_samples_as_they_were_tried(tmp_path, own):
     samples = data(tmp_path, Model(RAW), own)
-    given_ = preparing_options.as_before(own)
+    given_ = preparing_options.from_preprocessing(own)
     for _, words, tried in suspicions.alternatives(samples):
         said = dict(re.findall(r"--(\w+) ([\d./,]*\d|rgb|bgr)", words.partition("instead")[0]))
         kept = {"channels": given_.channels} if given_.channels and own.reverse_channels else {}
         if words.startswith("--channels") and "mean" not in said:
             kept = {"scale": given_.scale, "mean": given_.mean, "std": given_.std}
         options = PixelOptions.model_validate({**kept, **said})
-        (offset, scale), _ = preparing.values(options, np.dtype(np.uint8))
+        (offset, scale), _ = preparing.offset_and_divisor(options, np.dtype(np.uint8))
         (found,) = tried.preprocessing
         np.testing.assert_allclose(offset, found.offset)
         np.testing.assert_allclose(scale, found.scale)

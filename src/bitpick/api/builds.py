@@ -207,5 +207,5 @@ def _reading(read: DataSource, model: Source, progress: Progress) -> LoadData:
     """Reads a data set, for a build as it was read when that was made, unless the options say otherwise."""
     folder = Path(model.name)
     if (folder / RECIPE_FILE).is_file() and (told := open_build(folder).interface) is not None:
-        read = read.as_before({each.name: each.preprocessing for each in told.inputs}, told.classes)
+        read = read.prepared_like({each.name: each.preprocessing for each in told.inputs}, told.classes)
     return partial(read.load, progress=progress)

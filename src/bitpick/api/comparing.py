@@ -11,7 +11,7 @@ from typing import Any
 from bitpick.api.model_objects import Model, source_of
 from bitpick.api.runs import Comparison, write_report
 from bitpick.comparison.compare import Comparison as _Comparison
-from bitpick.datasets.dataset import Dataset, named_as
+from bitpick.datasets.dataset import Dataset, dataset_name
 from bitpick.datasets.load import Data, Options, data_source, load
 from bitpick.datasets.progress import Progress, silent
 from bitpick.executors.pool import Launch, WorkerPool
@@ -112,7 +112,7 @@ compare.__signature__ = with_options(compare)  # type: ignore[attr-defined]  # f
 
 def default_folder(model: str, data: str, digest: str) -> Path:
     """Where a run goes that was given no place."""
-    return Path("runs") / f"{Source(model).stem}-{named_as(Path(data))}-{digest[:8]}"
+    return Path("runs") / f"{Source(model).stem}-{dataset_name(Path(data))}-{digest[:8]}"
 
 
 def data(name: Data = "cifar10", *, data_options: Options = None, progress: Progress = silent) -> Dataset:

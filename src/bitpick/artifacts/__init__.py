@@ -1,1 +1,1 @@
-"""Files by what they were made from."""
+"""Store files under the digest of everything that they were made from."""

@@ -1,4 +1,4 @@
-"""The digest of bitpick's own sources, so that what older code made is not taken for new."""
+"""Hash bitpick's own sources, so that results of older code are not reused."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from functools import cache
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[1]
-_NOT_MAKING = ("api", "commands", "reports", "selection")  # rooms that only ask, show and judge
+_EXCLUDED = ("api", "commands", "reports", "selection")  # packages that only request, show or judge results
 
 
 @cache
 def revision() -> str:
-    """The SHA-256 of the sources of all rooms that make, run or measure something."""
-    found = hashlib.sha256()
+    """Return the SHA-256 of the sources of all packages that make, run or measure something."""
+    digest = hashlib.sha256()
     for path in sorted(_ROOT.rglob("*.py")):
-        place = path.relative_to(_ROOT)
-        if place.parts[0] not in _NOT_MAKING:
-            found.update(place.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return found.hexdigest()
+        relative = path.relative_to(_ROOT)
+        if relative.parts[0] not in _EXCLUDED:
+            digest.update(relative.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()

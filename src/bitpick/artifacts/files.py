@@ -1,4 +1,4 @@
-"""The files of an entry of the store: whether they are what was written."""
+"""Check that the files of a store entry are still as they were written."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 _STAMPS = "stamps.json"
-_HASHED = 2**28  # bytes; what is larger is known by its stamp alone: to hash it takes as long as to use it
+_HASH_LIMIT = 2**28  # bytes; larger files are checked by stamp only: hashing them takes as long as using them
 
 
-def described(folder: Path) -> dict[str, dict[str, Any]]:
-    """The size and the SHA-256 of each file below a folder, by its path there; no digest of very large ones."""
+def describe(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return size and SHA-256 of each file below a folder, by relative path; very large files have no digest."""
     return {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
         for path in sorted(folder.rglob("*"))
@@ -23,41 +23,41 @@ def described(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def hold(folder: Path, files: dict[str, dict[str, Any]]) -> bool:
-    """Whether the files of an entry are what was written.
+def are_intact(folder: Path, files: dict[str, dict[str, Any]]) -> bool:
+    """Whether the files of an entry are as they were written.
 
-    A file whose stamp is the one that it had when it was last looked at was not touched since; one with another stamp
-    is hashed, if it is not too large.
+    A file with the same stamp as at the last check has not been touched. A file with another stamp is hashed, unless it
+    is too large.
     """
     stamps = {name: _stamp(folder / name) for name in files}
-    known: Any = None
+    checked: Any = None
     with suppress(OSError, ValueError):
-        known = json.loads((folder / _STAMPS).read_text())
-    known = known if isinstance(known, dict) else {}
-    if known == stamps:
+        checked = json.loads((folder / _STAMPS).read_text())
+    checked = checked if isinstance(checked, dict) else {}
+    if checked == stamps:
         return True
-    for name, told in files.items():
-        if stamps[name][0] != told["bytes"]:
+    for name, entry in files.items():
+        if stamps[name][0] != entry["bytes"]:
             return False
-        if known and known.get(name) == stamps[name]:
+        if checked and checked.get(name) == stamps[name]:
             continue
-        if told["sha256"] is None and known:
+        if entry["sha256"] is None and checked:
             return False
-        if told["sha256"] is not None and sha256(folder / name) != told["sha256"]:
+        if entry["sha256"] is not None and sha256(folder / name) != entry["sha256"]:
             return False
     _write(folder / _STAMPS, json.dumps(stamps))
     return True
 
 
 def _stamp(path: Path) -> list[int]:
-    """What a write or a replacement changes, without reading the file."""
-    told = path.stat()
-    return [told.st_size, told.st_mtime_ns, told.st_ctime_ns, told.st_ino]
+    """Return what a write or a replacement would change, without reading the file."""
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
 def sha256(path: Path) -> str | None:
-    """The digest of a file; None of a very large one."""
-    if path.stat().st_size > _HASHED:
+    """Return the digest of a file; None if it is very large."""
+    if path.stat().st_size > _HASH_LIMIT:
         return None
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -71,7 +71,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def bytes_in(folder: Path) -> int:
-    """How many bytes there are below a folder; what another process removes meanwhile counts nothing."""
+    """Return the total size of the files below a folder; files removed meanwhile by other processes do not count."""
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:

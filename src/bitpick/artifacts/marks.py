@@ -1,4 +1,4 @@
-"""Which running commands use an entry of the store: each leaves a file there that names its process."""
+"""Track which running commands use a store entry: each leaves a file in it, named after its process."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from functools import cache
 from pathlib import Path
 
 _MARK, _CLAIM = "used-by-", "removed-by-"
-_FOREIGN = 24 * 3600  # seconds that a mark of another machine counts: nobody here knows whether its process lives
+_FOREIGN = 24 * 3600  # seconds that a mark from another machine counts: its process cannot be checked
 
 
 def mark(folder: Path) -> bool:
-    """Note that this process uses an entry; returns whether that is new.
+    """Mark an entry as used by this process; return whether the mark is new.
 
     Raises:
-        OSError: there is no such entry.
+        OSError: the entry does not exist.
     """
     own = folder / f"{_MARK}{owner()}"
     if own.exists():
@@ -31,7 +31,7 @@ def mark(folder: Path) -> bool:
 
 
 def unmark(folder: Path) -> None:
-    """Note that this process does not use an entry after all."""
+    """Remove this process's mark from an entry."""
     (folder / f"{_MARK}{owner()}").unlink(missing_ok=True)
 
 
@@ -39,18 +39,18 @@ def marked(folder: Path) -> bool:
     """Whether a running command uses an entry."""
     try:
         return any(lives(each, each.name.removeprefix(_MARK)) for each in folder.glob(f"{_MARK}*"))
-    except OSError:  # it is gone
+    except OSError:  # the entry is gone
         return False
 
 
 def claim(folder: Path) -> bool:
-    """Say that this process is about to remove an entry; returns whether it may.
+    """Claim an entry for removal by this process; return whether it may remove it.
 
-    A command that uses an entry marks it and then looks for claims; this claims it and then looks for marks. So one of
-    the two sees the other, whatever comes first.
+    A command that uses an entry marks it, then looks for claims; a command that removes an entry claims it, then looks
+    for marks. Whatever the order, at least one of them sees the other.
 
     Raises:
-        OSError: there is no such entry.
+        OSError: the entry does not exist.
     """
     own = folder / f"{_CLAIM}{owner()}"
     own.touch()
@@ -64,12 +64,12 @@ def claimed(folder: Path) -> bool:
     """Whether another process is about to remove an entry."""
     try:
         return any(lives(each, each.name.removeprefix(_CLAIM)) for each in folder.glob(f"{_CLAIM}*"))
-    except OSError:  # it is gone, which whoever opens its files finds out
+    except OSError:  # the entry is gone, which opening its files will show
         return True
 
 
 def owner() -> str:
-    """This process, in the name of a file."""
+    """Return the name of this process, for use in file names."""
     return f"{os.getpid()}@{_machine()}"
 
 
@@ -79,17 +79,17 @@ def _machine() -> str:
 
 
 def lives(path: Path, owner: str) -> bool:
-    """Whether the process that left a file lives.
+    """Whether the process that left a file is alive.
 
     Args:
         path: the file.
-        owner: see `owner`; one of another machine lives for a day.
+        owner: see `owner`; a process on another machine counts as alive for a day.
     """
     import psutil
 
-    number, _, machine = owner.partition("@")
+    pid, _, machine = owner.partition("@")
     if machine != _machine():
         with suppress(OSError):
             return time.time() - path.stat().st_mtime < _FOREIGN
         return False
-    return number.isdigit() and psutil.pid_exists(int(number))
+    return pid.isdigit() and psutil.pid_exists(int(pid))

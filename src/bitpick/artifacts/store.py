@@ -1,12 +1,12 @@
-"""The store: what was made once, in folders named by the digest of all that it was made from.
+"""The store: results kept for reuse, in folders named by the digest of everything that they were made from.
 
-An entry appears whole or not at all: it is written beside its place and renamed. No lock is taken, so any number of
-processes may use one store: two that make the same at once both do the work. An entry is checked each time it is used,
-and made again if it does not hold. Entries that were not used for longest make room.
+An entry appears complete or not at all: it is written elsewhere, then renamed. There are no locks, so any number of
+processes can share a store; two that make the same entry at the same time both do the work. An entry is checked each
+time it is used, and made again if it is not intact. The least recently used entries are removed to make room.
 
-An entry is `<key>/<name>`, and its name is never used again: whoever is about to remove one removes no other. A process
-marks the entries that it uses. Whoever removes one claims it, and then looks for marks; whoever uses one marks it, and
-then looks for claims: one of the two sees the other.
+An entry is `<key>/<name>`, and a name is never reused, so a removal cannot hit another entry. A process marks the
+entries that it uses, then looks for claims; to remove an entry, it claims it, then looks for marks. At least one of two
+processes sees the other.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from bitpick.errors import RequestError
 DEFAULT_LIMIT = "20 GB"
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _NOTE = "artifact.json"
-_WRITTEN, _REMOVED = "partial-", "gone-"
-_BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError)  # what a damaged note raises, whatever is in it
-_TRIES = 50  # of putting an entry where others remove theirs
+_PARTIAL, _GONE = "partial-", "gone-"
+_BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError)  # what a damaged note can raise
+_ATTEMPTS = 50  # attempts to move an entry into a folder that others may be removing
 
 
-class NoRoom(Exception):  # noqa: N818 - whoever asked for the room says what for
-    """The store may not have so much.
+class NoRoom(Exception):  # noqa: N818 - the caller turns it into an error
+    """The store has no room for an entry.
 
     Attributes:
-        size: bytes asked for.
-        limit: bytes that it may have.
+        size: bytes requested.
+        limit: bytes that the store may take.
         used: bytes that running commands use.
     """
 
@@ -54,9 +54,9 @@ class Artifact:
     """An entry of the store.
 
     Attributes:
-        folder: its files.
-        value: what was noted beside them, plain JSON.
-        digests: the SHA-256 of each file, by its path in the folder; None of a file that is too large to be hashed.
+        folder: folder with its files.
+        value: the value stored with them, plain JSON.
+        digests: SHA-256 of each file, by path in the folder; None for a file that is too large to hash.
     """
 
     folder: Path
@@ -66,12 +66,12 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Usage:
-    """How much is in a store.
+    """The usage of a store.
 
     Attributes:
-        folder: where it is.
-        artifacts: how many entries there are.
-        bytes: how much they take.
+        folder: the store's folder.
+        artifacts: number of entries.
+        bytes: size of the entries.
         limit: bytes that they may take.
     """
 
@@ -82,29 +82,29 @@ class Usage:
 
 
 def cache_root() -> Path:
-    """Where bitpick keeps what it can make again: `BITPICK_CACHE`, or the platform's cache folder."""
+    """Return the folder for everything that can be made again: `BITPICK_CACHE`, or the platform's cache folder."""
     import platformdirs
 
-    named = os.environ.get("BITPICK_CACHE")
-    return Path(named) if named else platformdirs.user_cache_path("bitpick")
+    variable = os.environ.get("BITPICK_CACHE")
+    return Path(variable) if variable else platformdirs.user_cache_path("bitpick")
 
 
 def limit() -> int:
-    """How many bytes a store may take: `BITPICK_CACHE_LIMIT`, or 20 GB of 10^9 bytes.
+    """Return how many bytes a store may take: `BITPICK_CACHE_LIMIT`, or 20 GB (of 10^9 bytes).
 
     Raises:
-        RequestError: the variable is no size.
+        RequestError: the variable is not a size.
     """
     text = os.environ.get("BITPICK_CACHE_LIMIT") or DEFAULT_LIMIT
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?b?)\s*", text.lower())
-    unit = None if found is None else _UNITS.get(found[2] if found[2] in _UNITS else found[2] + "b")
-    if found is None or unit is None:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?b?)\s*", text.lower())
+    unit = None if match is None else _UNITS.get(match[2] if match[2] in _UNITS else match[2] + "b")
+    if match is None or unit is None:
         raise RequestError(f"BITPICK_CACHE_LIMIT is {text!r}, which is no size", expected="e.g. 500 MB or 20 GB")
-    return int(float(found[1]) * unit)
+    return int(float(match[1]) * unit)
 
 
 def key_of(parts: Any) -> str:
-    """The key of an entry: the SHA-256 of all that it depends on, as JSON can carry it."""
+    """Return the key of an entry: the SHA-256 of everything that it depends on, given as JSON."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -112,141 +112,141 @@ class Store:
     """Entries in a folder.
 
     Args:
-        folder: where they are; it need not exist.
-        limit: bytes that they may take together.
+        folder: the store's folder; it need not exist.
+        limit: bytes that all entries may take together.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
         self.folder = folder
         self.limit = limit
-        self._since = self._most = limit // 100  # bytes that were added since they were last counted
+        self._added = self._recount_after = limit // 100  # bytes added since the store was last measured
 
     @classmethod
     def default(cls) -> Self:
-        """The user's store: `BITPICK_STORE`, or `artifacts` in the cache.
+        """Return the user's store: `BITPICK_STORE`, or `artifacts` in the cache.
 
         Raises:
-            RequestError: `BITPICK_CACHE_LIMIT` is no size.
+            RequestError: `BITPICK_CACHE_LIMIT` is not a size.
         """
-        named = os.environ.get("BITPICK_STORE")
-        return cls(Path(named) if named else cache_root() / "artifacts", limit())
+        variable = os.environ.get("BITPICK_STORE")
+        return cls(Path(variable) if variable else cache_root() / "artifacts", limit())
 
     def get(self, key: str) -> Artifact | None:
-        """The entry with this key, which nobody removes while this process lives; None if there is none that holds."""
+        """Return the intact entry with this key, or None. It is protected from removal while this process lives."""
         for folder in _folders(self.folder / key):
-            new = False
+            is_new = False
             with suppress(*_BROKEN):
-                new = marks.mark(folder)
+                is_new = marks.mark(folder)
                 note = json.loads((folder / _NOTE).read_text())
-                if not marks.claimed(folder) and files.hold(folder, note["files"]):
+                if not marks.claimed(folder) and files.are_intact(folder, note["files"]):
                     os.utime(folder)
                     return Artifact(
-                        folder, note["value"], {name: told["sha256"] for name, told in note["files"].items()}
+                        folder, note["value"], {name: file["sha256"] for name, file in note["files"].items()}
                     )
-            if new:
+            if is_new:
                 marks.unmark(folder)
         return None
 
     def make(self, key: str, make: Callable[[Path], Any], size: int = 0) -> Artifact:
-        """The entry with this key: the one that is there, or a new one.
+        """Return the entry with this key, making it if there is none.
 
         Args:
             key: see `key_of`.
-            make: writes files into the folder that it is given, and returns what to note beside them, as JSON.
-            size: about how many bytes it will have, if that is known before.
+            make: writes files into the given folder, and returns a value to store with them, as JSON.
+            size: approximate size of a new entry in bytes, if known in advance.
 
         Raises:
-            NoRoom: it cannot have so much.
+            NoRoom: the entry does not fit in the store.
             OSError: the store cannot be written.
         """
-        found = self.get(key)
-        if found is not None:
-            return found
+        artifact = self.get(key)
+        if artifact is not None:
+            return artifact
         self.make_room(size)
         with self.scratch() as partial:
             value = make(partial)
             return self.put(key, partial, value)
 
-    def put(self, key: str, made: Path, value: Any) -> Artifact:
+    def put(self, key: str, source: Path, value: Any) -> Artifact:
         """Move a folder from `scratch` into the store.
 
         Raises:
-            NoRoom: the store may not have so much.
+            NoRoom: the entry does not fit in the store.
             OSError: the store cannot be written.
         """
-        described = files.described(made)
-        size = sum(told["bytes"] for told in described.values())
-        self._since += size
-        if self._since >= self._most:
+        contents = files.describe(source)
+        size = sum(file["bytes"] for file in contents.values())
+        self._added += size
+        if self._added >= self._recount_after:
             self.make_room(size)
-        (made / _NOTE).write_text(json.dumps({"value": value, "files": described}))
-        made.chmod(0o755)
-        marks.mark(made)  # before anybody sees it, and removes it
-        digests = {name: told["sha256"] for name, told in described.items()}
+        (source / _NOTE).write_text(json.dumps({"value": value, "files": contents}))
+        source.chmod(0o755)
+        marks.mark(source)  # before another process can see and remove it
+        digests = {name: file["sha256"] for name, file in contents.items()}
         folder = self.folder / key / f"{marks.owner()}-{time.monotonic_ns()}"
-        for _ in range(_TRIES):
-            if (found := self.get(key)) is not None:  # somebody was faster
-                return found
-            with suppress(FileNotFoundError, FileExistsError):  # the parent goes with the last entry in it
+        for _ in range(_ATTEMPTS):
+            if (artifact := self.get(key)) is not None:  # another process was faster
+                return artifact
+            with suppress(FileNotFoundError, FileExistsError):  # the parent is removed with its last entry
                 folder.parent.mkdir(exist_ok=True)
-                made.rename(folder)
+                source.rename(folder)
                 break
         else:
             raise OSError(f"the entry {folder} cannot be written")
-        for other in _folders(folder.parent):  # they do not hold
+        for other in _folders(folder.parent):  # damaged entries
             if other != folder:
                 self._remove(other)
         return Artifact(folder, value, digests)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A new folder on the disk of the store, gone at the end unless it was moved."""
+        """Yield a new folder on the store's disk, removed at the end unless it was moved."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{_WRITTEN}{marks.owner()}-", dir=self.folder))
+        folder = Path(tempfile.mkdtemp(prefix=f"{_PARTIAL}{marks.owner()}-", dir=self.folder))
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
     def make_room(self, size: int) -> None:
-        """Remove the entries that were not used for longest, until so many bytes fit.
+        """Remove the least recently used entries until this many bytes fit.
 
         Raises:
-            NoRoom: they do not fit, whatever goes.
+            NoRoom: they do not fit, whatever is removed.
         """
         if size > self.limit:
             raise NoRoom(size, self.limit)
-        own = f"{_WRITTEN}{marks.owner()}-"  # what is being written is what room is made for
-        entries = [each for each in self._entries() if not each.name.startswith(own)]
-        sizes = {each: files.bytes_in(each) for each in entries}
+        own = f"{_PARTIAL}{marks.owner()}-"  # the folder being written is what needs the room
+        entries = [entry for entry in self._entries() if not entry.name.startswith(own)]
+        sizes = {entry: files.bytes_in(entry) for entry in entries}
         total = sum(sizes.values())
-        for each in sorted(entries, key=_last_used):
+        for entry in sorted(entries, key=_last_used):
             if total + size <= self.limit:
                 break
-            if self._remove(each):
-                total -= sizes[each]
-        self._since = 0
+            if self._remove(entry):
+                total -= sizes[entry]
+        self._added = 0
         if total + size > self.limit:
             raise NoRoom(size, self.limit, total)
 
     def usage(self) -> Usage:
-        """How much there is."""
+        """Return how much the store holds."""
         entries = self._entries()
-        whole = [each for each in entries if (each / _NOTE).exists()]
-        return Usage(self.folder, len(whole), sum(map(files.bytes_in, entries)), self.limit)
+        complete = [each for each in entries if (each / _NOTE).exists()]
+        return Usage(self.folder, len(complete), sum(map(files.bytes_in, entries)), self.limit)
 
     def clear(self) -> int:
-        """Remove what no running command uses; returns how many bytes that was."""
+        """Remove the entries that no running command uses; return the bytes freed."""
         before = self.usage().bytes
-        for each in self._entries():
-            self._remove(each)
+        for entry in self._entries():
+            self._remove(entry)
         return before - self.usage().bytes
 
     def _entries(self) -> list[Path]:
-        """The folders of entries, and what processes that were killed left."""
+        """Return the folders of entries, and folders left behind by killed processes."""
         keys = _folders(self.folder)
-        left = [each for each in keys if each.name.startswith((_WRITTEN, _REMOVED))]
-        return left + [entry for key in keys if key not in left for entry in _folders(key)]
+        leftovers = [each for each in keys if each.name.startswith((_PARTIAL, _GONE))]
+        return leftovers + [entry for key in keys if key not in leftovers for entry in _folders(key)]
 
     def _remove(self, folder: Path) -> bool:
         """Remove an entry, unless a running command uses it."""
@@ -255,8 +255,8 @@ class Store:
                 return False
             shutil.rmtree(folder, ignore_errors=True)
             return True
-        gone = self.folder / f"{_REMOVED}{marks.owner()}-{time.monotonic_ns()}"
-        with suppress(OSError):  # another process removes it too
+        gone = self.folder / f"{_GONE}{marks.owner()}-{time.monotonic_ns()}"
+        with suppress(OSError):  # another process is removing it, too
             if not marks.marked(folder) and marks.claim(folder):
                 folder.rename(gone)
                 shutil.rmtree(gone, ignore_errors=True)
@@ -266,10 +266,10 @@ class Store:
         return False
 
 
-def _folders(place: Path) -> list[Path]:
-    """The folders in a folder; none if there is none."""
+def _folders(parent: Path) -> list[Path]:
+    """Return the subfolders of a folder; empty if it does not exist."""
     try:
-        return sorted(each for each in place.iterdir() if each.is_dir())
+        return sorted(each for each in parent.iterdir() if each.is_dir())
     except OSError:
         return []
 

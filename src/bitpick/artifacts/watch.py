@@ -1,4 +1,4 @@
-"""Files that must stay as they are: while they are worked with, and until they are read again."""
+"""Detect changes of files that must stay the same, during a command and until they are read again."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ _SEAL = ".seal"
 
 
 class Watch:
-    """Files that are opened again and again while a command goes on, by several processes.
+    """Watches files that several processes open repeatedly during a command.
 
-    What is measured on a file that was replaced meanwhile would pass as measured on the one whose digest is recorded.
+    Otherwise, results measured on a replaced file would be recorded under the digest of the original.
     """
 
     def __init__(self) -> None:
         self._stamps: dict[Path, tuple[int, ...]] = {}
 
     def add(self, files: Iterable[Path]) -> None:
-        """Watch files from now on. One that is watched already is watched from when it was first."""
+        """Watch files from now on; files that are already watched keep their first stamp."""
         for file in files:
             self._stamps.setdefault(file, _stamp(file))
 
     def check(self) -> None:
-        """See that the files are what they were.
+        """Check that the files have not changed.
 
         Raises:
-            RequestError: one of them was written to, replaced or removed.
+            RequestError: a file was written to, replaced or removed.
         """
         for file, stamp in self._stamps.items():
             if _stamp(file) != stamp:
@@ -42,35 +42,35 @@ class Watch:
 
 
 def _stamp(file: Path) -> tuple[int, ...]:
-    """What a write or a replacement changes, without reading the file; empty where there is none."""
+    """Return what a write or a replacement would change, without reading the file; empty if there is no file."""
     try:
-        told = file.stat()
+        stat = file.stat()
     except OSError:
         return ()
-    return told.st_size, told.st_mtime_ns, told.st_ctime_ns, told.st_ino
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
 def seal(file: Path, key: str) -> None:
-    """Note beside a file what it was made from, and that it is whole.
+    """Write a seal next to a file: a digest of its content and of what it was made from.
 
     Args:
         file: the file or folder; its seal is `<name>.seal`.
-        key: names all that it depends on.
+        key: identifies everything that the file depends on.
     """
-    _seal_of(file).write_text(_sealed(file, key))
+    _seal_path(file).write_text(_seal_text(file, key))
 
 
 def is_sealed(file: Path, key: str) -> bool:
-    """Whether a file is there, was made from what `key` names, and was not changed since."""
+    """Whether a file exists, was made from what `key` identifies, and is unchanged."""
     try:
-        return _seal_of(file).read_text() == _sealed(file, key)
+        return _seal_path(file).read_text() == _seal_text(file, key)
     except (OSError, UnicodeDecodeError):
         return False
 
 
-def _seal_of(file: Path) -> Path:
+def _seal_path(file: Path) -> Path:
     return file.with_name(file.name + _SEAL)
 
 
-def _sealed(file: Path, key: str) -> str:
+def _seal_text(file: Path, key: str) -> str:
     return hashlib.sha256(f"{key}\n{model_sha256(file)}".encode()).hexdigest()

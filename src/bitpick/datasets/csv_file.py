@@ -1,4 +1,4 @@
-"""CSV files as tables."""
+"""Read CSV files as tables."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from bitpick.datasets.tables import Chunk
 from bitpick.errors import DataError
 
 SUFFIXES = (".csv", ".tsv")
-_ROWS = 20_000  # a chunk: enough for numpy, few enough to hold
+_ROWS = 20_000  # rows per chunk: enough for numpy, few enough for memory
 
 
 class CsvTable:
-    """A CSV file as a `tables.Table`, in any dialect that `csv_dialect` knows.
+    """A CSV file as a `tables.Table`, in any dialect that `csv_dialect` detects.
 
     Args:
         path: the file, in UTF-8.
 
     Raises:
-        DataError: it cannot be read, or a column has no name or that of another one.
+        DataError: the file cannot be read, a column has no name, or two have the same name.
     """
 
     kind = "column"
@@ -38,12 +38,12 @@ class CsvTable:
         self._dialect = csv_dialect.of(path)
         self.notes: Sequence[str] = self._dialect.notes
         self.columns: Sequence[str] = self._dialect.columns
-        if twice := [name for name in self.columns if self.columns.count(name) > 1]:
-            raise DataError(f"{path} has two columns {twice[0]!r}", expected="a name of its own for each")
-        self.features: Sequence[str] = self.columns  # that a cell is no number is seen as it is read
+        if repeated := [name for name in self.columns if self.columns.count(name) > 1]:
+            raise DataError(f"{path} has two columns {repeated[0]!r}", expected="a name of its own for each")
+        self.features: Sequence[str] = self.columns  # cells that are not numbers show up during reading
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
-        """See `tables.Table`; every cell is a word.
+        """See `tables.Table`; cells are strings.
 
         Raises:
             DataError: a row has more or fewer cells than there are columns.
@@ -55,18 +55,18 @@ class CsvTable:
             try:
                 rows = dialect.rows(file)
                 while chunk := list(islice(rows, _ROWS)):
-                    self._whole(chunk, done)
+                    self._check_widths(chunk, done)
                     done += len(chunk)
                     yield {
                         name: np.array([dialect.number(row[place]) for row in chunk])
                         for name, place in zip(columns, places, strict=True)
                     }
             except (csv.Error, UnicodeDecodeError) as error:
-                told = f"{self.name} cannot be read after row {done}: {error}"
-                raise DataError(told, expected="CSV in UTF-8") from error
+                message = f"{self.name} cannot be read after row {done}: {error}"
+                raise DataError(message, expected="CSV in UTF-8") from error
 
-    def _whole(self, rows: Sequence[Sequence[str]], done: int) -> None:
-        """Refuse rows that have not a cell for each column."""
+    def _check_widths(self, rows: Sequence[Sequence[str]], done: int) -> None:
+        """Refuse rows that do not have exactly one cell for each column."""
         for number, row in enumerate(rows, done + 1):
             if len(row) != self._dialect.width:
                 raise DataError(

@@ -1,4 +1,4 @@
-"""Folders of pictures: `class/name.png`, with or without folders for splits above the classes."""
+"""Read folders of pictures: `class/name.png`, optionally below folders for splits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bitpick.datasets import cache, images, label_file, labels, npy, preparing, splits
 from bitpick.datasets.assembling import with_labels
-from bitpick.datasets.dataset import Dataset, Split, named_as
+from bitpick.datasets.dataset import Dataset, Split, dataset_name
 from bitpick.datasets.options import DataOptions
 from bitpick.datasets.progress import Progress
 from bitpick.errors import DataError
@@ -20,17 +20,17 @@ from bitpick.models.model import Signature
 from bitpick.preprocessing import Decoding, Preprocessing
 
 _JUNK = ("thumbs.db", "desktop.ini")  # what operating systems leave in folders
-_TOLD = 5  # names in a note
+_LISTED = 5  # names that a note lists
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Image files of one split, in the order of their names.
+    """Image files of one split, sorted by name.
 
     Attributes:
-        files: their paths.
-        folders: the name of the folder of each, which is its class; None where all of them lie in the split's folder.
-        left_out: the names of other files and of folders without pictures.
+        files: paths of the images.
+        folders: for each image, the name of its folder, which is its class; None if there are no class folders.
+        left_out: names of other files, and of folders without pictures.
     """
 
     files: tuple[Path, ...]
@@ -38,35 +38,35 @@ class Pictures:
     left_out: tuple[str, ...] = ()
 
     def at(self, places: NDArray[np.int64]) -> Pictures:
-        """Some of them."""
+        """Return the pictures at these indices."""
         folders = None if self.folders is None else tuple(self.folders[i] for i in places)
         return Pictures(tuple(self.files[i] for i in places), folders)
 
 
-def found_in(folder: Path) -> Pictures | None:
-    """The image files of a folder, in folders of classes or beside each other; None where there are none.
+def pictures_in(folder: Path) -> Pictures | None:
+    """Return the image files of a folder, in class folders or directly in it; None if there are none.
 
     Raises:
-        DataError: some lie in folders of classes and some beside these.
+        DataError: some images are in class folders, and others are not.
     """
-    beside, others = _images(folder)
-    inside = {each.name: _images(each, deep=True) for each in _folders(folder)}
-    classes = {name: files for name, (files, _) in inside.items() if files}
-    if beside and classes:
+    direct, others = _pictures_and_others(folder)
+    in_folders = {each.name: _pictures_and_others(each, deep=True) for each in _folders(folder)}
+    classes = {name: files for name, (files, _) in in_folders.items() if files}
+    if direct and classes:
         raise DataError(
-            f"{folder} has images beside its folders ({beside[0].name}) and in them ({next(iter(classes))})",
+            f"{folder} has images beside its folders ({direct[0].name}) and in them ({next(iter(classes))})",
             expected="one folder for each class, with its images, or images alone",
         )
     if not classes:
-        return Pictures(tuple(beside), None, tuple(file.name for file in others)) if beside else None
-    left = [str(file.relative_to(folder)) for _, rest in inside.values() for file in rest]
-    left += [f"{name}/" for name, found in inside.items() if found == ([], [])]
+        return Pictures(tuple(direct), None, tuple(file.name for file in others)) if direct else None
+    left_out = [str(file.relative_to(folder)) for _, rest in in_folders.values() for file in rest]
+    left_out += [f"{name}/" for name, contents in in_folders.items() if contents == ([], [])]
     files = tuple(file for each in classes.values() for file in each)
-    return Pictures(files, tuple(name for name, each in classes.items() for _ in each), tuple(left))
+    return Pictures(files, tuple(name for name, each in classes.items() for _ in each), tuple(left_out))
 
 
-def _images(folder: Path, deep: bool = False) -> tuple[list[Path], list[Path]]:
-    """The pictures of a folder, and its other files, without hidden ones."""
+def _pictures_and_others(folder: Path, deep: bool = False) -> tuple[list[Path], list[Path]]:
+    """Return the pictures in a folder, and its other files, both without hidden ones."""
     paths = sorted(folder.rglob("*") if deep else folder.iterdir())
     files = [p for p in paths if not p.name.startswith(".") and p.name.lower() not in _JUNK and p.is_file()]
     suffixes = images.suffixes()
@@ -82,34 +82,38 @@ def load(folder: Path, options: DataOptions, signature: Signature | None, progre
     """Load a folder of pictures, decoded once into the cache.
 
     Args:
-        folder: holds folders of classes; or folders of splits that hold these; or pictures alone; or one folder alone
+        folder: holds class folders; or split folders with class folders in them; or only pictures; or a single folder
             that holds any of these.
         options: how to read it.
-        signature: what the model takes: pictures get its size.
-        progress: is told how far the decoding is.
+        signature: inputs of the model: pictures get the size that it takes.
+        progress: shows the progress of decoding.
 
     Returns:
-        The data set; None where the folder holds no image.
+        The data set; None if the folder holds no images.
 
     Raises:
-        DataError: images that are damaged, or whose labels are missing.
+        DataError: images are damaged, or labels are missing.
     """
-    named = {each.name: each for each in _folders(folder)}
-    parts = {name: part for name in named if splits.known(name) and (part := found_in(named[name])) is not None}
+    folders = {each.name: each for each in _folders(folder)}
+    parts = {
+        name: part
+        for name in folders
+        if splits.is_usual_name(name) and (part := pictures_in(folders[name])) is not None
+    }
     labelled = {name for name, part in parts.items() if part.folders is not None}
-    chosen = splits.pair(labelled) or splits.pair(parts)
-    if chosen is not None:
-        others = sorted(name for name in named if name not in chosen)
+    names = splits.pair(labelled) or splits.pair(parts)
+    if names is not None:
+        others = sorted(name for name in folders if name not in names)
         notes = (f"not used: {', '.join(f'{name}/' for name in others)}",) if others else ()
-        both = [parts[name] for name in chosen]
-        return read(named_as(folder), both, options, signature, progress, notes)
-    inner = [each for each in named.values() if any(p.suffix.lower() in images.suffixes() for p in each.rglob("*"))]
-    if len(inner) == 1 and not _images(folder)[0] and not _images(inner[0])[0]:
-        found = load(inner[0], options, signature, progress)
-        told = f"the pictures are those in {inner[0].name}/, the only folder that has pictures"
-        return None if found is None else replace(found, name=named_as(folder), notes=(told, *found.notes))
-    whole = found_in(folder)
-    return None if whole is None else read(named_as(folder), [whole], options, signature, progress)
+        pictures = [parts[name] for name in names]
+        return read(dataset_name(folder), pictures, options, signature, progress, notes)
+    inner = [each for each in folders.values() if any(p.suffix.lower() in images.suffixes() for p in each.rglob("*"))]
+    if len(inner) == 1 and not _pictures_and_others(folder)[0] and not _pictures_and_others(inner[0])[0]:
+        dataset = load(inner[0], options, signature, progress)
+        note = f"the pictures are those in {inner[0].name}/, the only folder that has pictures"
+        return None if dataset is None else replace(dataset, name=dataset_name(folder), notes=(note, *dataset.notes))
+    flat = pictures_in(folder)
+    return None if flat is None else read(dataset_name(folder), [flat], options, signature, progress)
 
 
 def read(
@@ -120,45 +124,45 @@ def read(
     progress: Progress,
     notes: Sequence[str] = (),
 ) -> Dataset:
-    """The data set of one or two splits of pictures; see `load`."""
-    told = [*notes, *_left_out(parts)]
-    encoded = _labelled(parts, options, signature)
+    """Build the data set from one or two splits of pictures; see `load`."""
+    all_notes = [*notes, *_left_out_notes(parts)]
+    encoded = _encoded_labels(parts, options, signature)
     targets = [encoded.labels.get(str(i)) for i in range(len(parts))]
     if len(parts) == 1:
         target = targets[0]
         classes = target if target is not None and encoded.classes else None
-        both = splits.divide(classes, len(parts[0].files), options.split, options.split_seed)
-        told.append(splits.told(options.split, *map(len, both)))
-        parts = [parts[0].at(places) for places in both]
-        targets = [None if target is None else target[places] for places in both]
-    tensor = preparing.picture(signature)
+        halves = splits.divide(classes, len(parts[0].files), options.split, options.split_seed)
+        all_notes.append(splits.division_note(options.split, *map(len, halves)))
+        parts = [parts[0].at(places) for places in halves]
+        targets = [None if target is None else target[places] for places in halves]
+    tensor = preparing.picture_input(signature)
     input_name = "image" if tensor is None else tensor.name
     how = preparing.decoding(options.pixels(input_name), tensor)
-    made = []
+    both = []
     for pictures, target in zip(parts, targets, strict=True):
-        split, skipped = _decoded(pictures, target, how, input_name, options, progress)
-        made.append(split)
-        told += _skipped(pictures, skipped)
+        split, skipped = _decode(pictures, target, how, input_name, options, progress)
+        both.append(split)
+        all_notes += _damaged_notes(pictures, skipped)
     return Dataset(
         name,
         encoded.classes,
-        made[0],
-        made[1],
+        both[0],
+        both[1],
         {input_name: Preprocessing(decoding=how)},
-        (*told, *encoded.notes),
+        (*all_notes, *encoded.notes),
         encoded.values,
     )
 
 
-def _labelled(parts: Sequence[Pictures], options: DataOptions, signature: Signature | None) -> labels.Encoded:
-    """The classes of the folders, or the labels of a file for pictures that lie beside each other."""
-    asked = options.class_names
+def _encoded_labels(parts: Sequence[Pictures], options: DataOptions, signature: Signature | None) -> labels.Encoded:
+    """Return the labels from the class folders, or from a label file for pictures without class folders."""
+    order = options.class_names
     if options.labels is not None:
         if len(parts) != 1:
             raise DataError("one file of labels cannot be for two splits", fix="put the pictures in folders of classes")
-        given, told = label_file.of_files(options.labels, parts[0].files)
-        made = labels.encode({"0": given}, (), asked, signature)
-        return replace(made, notes=(told, *made.notes))
+        stored, note = label_file.of_files(options.labels, parts[0].files)
+        encoded = labels.encode({"0": stored}, (), order, signature)
+        return replace(encoded, notes=(note, *encoded.notes))
     flat = [part for part in parts if part.folders is None]
     if flat and len(flat) < len(parts):
         raise DataError(
@@ -167,13 +171,13 @@ def _labelled(parts: Sequence[Pictures], options: DataOptions, signature: Signat
             fix="give only the split with class folders: bitpick divides it into two sets",
         )
     if flat:
-        return labels.encode({}, (), asked)
+        return labels.encode({}, (), order)
     if sum(len(set(part.folders or ())) for part in parts) == len(parts):
-        return labels.encode({}, (), asked)  # one folder is a place for pictures, no class among others
-    return labels.encode({str(i): np.array(part.folders) for i, part in enumerate(parts)}, (), asked, signature, True)
+        return labels.encode({}, (), order)  # a single folder just holds the pictures: it is not a class
+    return labels.encode({str(i): np.array(part.folders) for i, part in enumerate(parts)}, (), order, signature, True)
 
 
-def _decoded(
+def _decode(
     pictures: Pictures,
     target: NDArray[Any] | None,
     how: Decoding,
@@ -181,8 +185,8 @@ def _decoded(
     options: DataOptions,
     progress: Progress,
 ) -> tuple[Split, dict[int, str]]:
-    """The pictures of a split, decoded into the cache or found there."""
-    stats = [(str(file.absolute()), (told := file.stat()).st_size, told.st_mtime_ns) for file in pictures.files]
+    """Decode the pictures of a split into the cache, unless they are there."""
+    stats = [(str(file.absolute()), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in pictures.files]
     key = ["pictures", stats, how.model_dump(), options.skip_damaged]
     size = len(pictures.files) * how.height * how.width * how.channels
 
@@ -194,24 +198,24 @@ def _decoded(
             raise DataError(f"no image can be decoded: {skipped[0]}", expected=f"images of {', '.join(images.FORMATS)}")
         return {"sha256": npy.sha256([folder / "pixels.npy"]), "skipped": {str(i): why for i, why in skipped.items()}}
 
-    folder, noted = cache.entry(key, size, make)
-    skipped = {int(place): why for place, why in noted["skipped"].items()}
+    folder, written = cache.entry(key, size, make)
+    skipped = {int(place): why for place, why in written["skipped"].items()}
     if target is not None:
         target = np.delete(target, list(skipped), axis=0)
-    return with_labels({input_name: folder / "pixels.npy"}, noted["sha256"], target), skipped
+    return with_labels({input_name: folder / "pixels.npy"}, written["sha256"], target), skipped
 
 
-def _left_out(parts: Sequence[Pictures]) -> list[str]:
-    """A note on the files that are not read."""
+def _left_out_notes(parts: Sequence[Pictures]) -> list[str]:
+    """Return a note on the files that are left out."""
     names = [name for part in parts for name in part.left_out]
     if not names:
         return []
-    shown = ", ".join(names[:_TOLD]) + (" …" if len(names) > _TOLD else "")
+    shown = ", ".join(names[:_LISTED]) + (" …" if len(names) > _LISTED else "")
     what = "1 file or folder is" if len(names) == 1 else f"{len(names):,} files or folders are"
     return [f"{what} left out, because bitpick finds no readable picture there: {shown}"]
 
 
-def _skipped(pictures: Pictures, skipped: dict[int, str]) -> list[str]:
+def _damaged_notes(pictures: Pictures, skipped: dict[int, str]) -> list[str]:
     if not skipped:
         return []
     names = [pictures.files[place].name for place in skipped]

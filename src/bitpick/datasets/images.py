@@ -1,4 +1,4 @@
-"""From image files to pixels, several at once, each of them once."""
+"""Decode image files to pixels, several at a time."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from bitpick.datasets.progress import Progress
 from bitpick.errors import DataError
 from bitpick.preprocessing import Decoding
 
-# What Pillow decodes by itself: its other formats start other programs, or are no photographs.
+# Formats that Pillow decodes by itself. Its other formats start external programs, or do not hold photographs.
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "TGA", "QOI")
-# What a damaged or hostile file can raise while it is decoded.
+# Exceptions that a damaged or hostile file can raise while it is decoded.
 _DAMAGED = (
     OSError,
     SyntaxError,
@@ -34,18 +34,18 @@ _DAMAGED = (
     struct.error,
     zlib.error,
 )
-_WINDOW = 128  # files a step: enough for every thread, few enough to hold
+_WINDOW = 128  # files per step: enough for all threads, few enough for memory
 
 File = Path | Callable[[], IO[bytes]]
-"""An image file, or what opens one."""
+"""An image file, or a function that opens one."""
 
 
 @cache
 def suffixes() -> frozenset[str]:
-    """The ends of names that such files have, in small letters: `.jpg`, `.jpe`, `.jfif`, `.tif`, ….
+    """Return the suffixes of image files, in lower case: `.jpg`, `.jpe`, `.jfif`, `.tif`, ….
 
-    Formats of which this Pillow was built without the library are among them, so that a file is refused by its name
-    rather than left out.
+    They include formats whose library this Pillow was built without: such a file is then refused by name, rather than
+    silently left out.
     """
     from PIL import Image
 
@@ -57,15 +57,15 @@ def decode(file: Path | IO[bytes], how: Decoding, name: str) -> NDArray[np.uint8
     """Decode an image.
 
     Args:
-        file: an image, of one of `FORMATS`; of several frames, the first.
-        how: the size and the channels it gets. Orientation tags are not followed, as training pipelines do not.
-        name: as messages call it.
+        file: an image in one of `FORMATS`; if it has several frames, the first is used.
+        how: size and channels of the result. Orientation tags are ignored, as training pipelines ignore them.
+        name: the image's name in messages.
 
     Returns:
         Pixels of shape (height, width, channels), uint8.
 
     Raises:
-        DataError: it is damaged, or no such image.
+        DataError: the file is damaged, or is not an image in one of `FORMATS`.
     """
     from PIL import Image
 
@@ -81,15 +81,15 @@ def decode(file: Path | IO[bytes], how: Decoding, name: str) -> NDArray[np.uint8
             fitted = _fitted(image.convert("RGB" if how.channels == 3 else "L"), how)
             return np.asarray(fitted).reshape(how.height, how.width, how.channels)
     except (Image.DecompressionBombError, *_DAMAGED) as error:
-        told = " ".join(str(error).replace(str(file), "it").split())
+        message = " ".join(str(error).replace(str(file), "it").split())
         raise DataError(
-            f"the image {name} cannot be decoded: {told or type(error).__name__}",
+            f"the image {name} cannot be decoded: {message or type(error).__name__}",
             fix="replace or remove that file, or leave such files out with --skip-damaged",
         ) from error
 
 
 def _fitted(image: Any, how: Decoding) -> Any:
-    """An image at the size that is asked for."""
+    """Return an image resized, cropped or padded to the target size."""
     from PIL import Image
 
     filters = Image.Resampling[how.interpolation.upper()]
@@ -105,7 +105,7 @@ def _fitted(image: Any, how: Decoding) -> Any:
         return canvas
     factor = max(sides) if how.resize is None else how.resize / min(image.size)
     inner = image.resize(
-        [max(side, round(own * factor)) for side, own in zip(target, image.size, strict=True)], filters
+        [max(side, round(size * factor)) for side, size in zip(target, image.size, strict=True)], filters
     )
     left, top = (inner.width - how.width) // 2, (inner.height - how.height) // 2
     return inner.crop((left, top, left + how.width, top + how.height))
@@ -121,21 +121,21 @@ def write(
     """Decode images, each to an array of shape (height, width, channels), uint8, in constant memory.
 
     Args:
-        files: each with its name.
-        how: how they are decoded.
-        writer: where they go, in order.
-        progress: is told how far it is.
-        skip_damaged: leave out what cannot be decoded.
+        files: names and files of the images.
+        how: size and channels of the result.
+        writer: receives the arrays, in order.
+        progress: shows the progress of decoding.
+        skip_damaged: leave out images that cannot be decoded.
 
     Returns:
-        The places of those that were left out, with why.
+        The places of the images left out, and the reason for each.
 
     Raises:
-        DataError: one of them cannot be decoded.
+        DataError: an image cannot be decoded, and `skip_damaged` is not set.
     """
 
-    def one(named: tuple[str, File]) -> NDArray[np.uint8] | DataError:
-        name, file = named
+    def decoded(named_file: tuple[str, File]) -> NDArray[np.uint8] | DataError:
+        name, file = named_file
         try:
             if isinstance(file, Path):
                 return decode(file, how, name)
@@ -149,13 +149,13 @@ def write(
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for start in progress(windows, f"decoding {len(files):,} pictures"):
             batch = []
-            for place, found in enumerate(threads.map(one, files[int(start) : int(start) + _WINDOW]), int(start)):
-                if isinstance(found, DataError):
+            for place, pixels in enumerate(threads.map(decoded, files[int(start) : int(start) + _WINDOW]), int(start)):
+                if isinstance(pixels, DataError):
                     if not skip_damaged:
-                        raise found
-                    skipped[place] = found.what
+                        raise pixels
+                    skipped[place] = pixels.what
                 else:
-                    batch.append(found)
+                    batch.append(pixels)
             if batch:
                 writer.append(np.stack(batch))
     return skipped

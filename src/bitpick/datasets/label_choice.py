@@ -1,4 +1,4 @@
-"""Which column of a table, or which array of several, holds the labels: one rule for every kind of data set."""
+"""Choose the column or array that holds the labels, by the same rule for every kind of data set."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from bitpick.errors import DataError
 from bitpick.recipe import did_you_mean
 
 NAMES = ("label", "labels", "target", "targets", "class")
-"""Names that say it. `y` says it, too, unless it is a coordinate: one of x, y and others."""
+"""Usual names of labels. `y` is one too, unless it is a coordinate: next to an x and other columns."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What the labels are chosen from.
+    """The columns or arrays that the labels are chosen from.
 
     Attributes:
-        where: the data set, as messages call it.
-        kind: what its parts are: `column` or `array`.
-        names: of all of them.
-        taken: those that are inputs of the model, by their names or as the user says.
-        fits: whether parts of these names can be what the model takes.
+        where: the data set's name in messages.
+        kind: `column` or `array`.
+        names: names of all parts.
+        taken: parts that are inputs of the model, by their names or because the user says so.
+        fits: whether the model can take the parts with these names as its inputs.
     """
 
     where: str
@@ -31,62 +31,62 @@ class Parts:
     fits: Callable[[Sequence[str]], bool]
 
     def beside(self, name: str) -> list[str]:
-        """The other names."""
+        """Return all names except this one."""
         return [each for each in self.names if each != name]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The labels.
+    """The part chosen as labels.
 
     Attributes:
-        name: of the column or array; None where there are no labels.
-        notes: what was guessed, in words.
+        name: of the column or array; None if there are no labels.
+        notes: what was guessed, in sentences for the user.
     """
 
     name: str | None
     notes: tuple[str, ...] = ()
 
 
-def says_labels(name: str) -> bool:
-    """Whether labels often have this name."""
+def is_label_name(name: str) -> bool:
+    """Whether this is a usual name of labels."""
     return name.lower() in (*NAMES, "y")
 
 
-def named(parts: Parts, asked: str) -> Choice:
-    """The labels that the user names.
+def named(parts: Parts, name: str) -> Choice:
+    """Choose the part that the user names.
 
     Raises:
         DataError: there is no such part.
     """
-    if asked not in parts.names:
+    if name not in parts.names:
         raise DataError(
-            f"{parts.where} has no {parts.kind} {asked!r} for the labels",
+            f"{parts.where} has no {parts.kind} {name!r} for the labels",
             expected=f"--labels with one of {', '.join(parts.names)}",
-            fix=did_you_mean(asked, tuple(parts.names)),
+            fix=did_you_mean(name, tuple(parts.names)),
         )
-    return Choice(asked)
+    return Choice(name)
 
 
-def guessed(parts: Parts, likely: Sequence[str] = ()) -> Choice:
-    """The labels by what the source says of its parts, by their names, and by what is then left for the model.
+def guess(parts: Parts, likely: Sequence[str] = ()) -> Choice:
+    """Guess the labels from the source's metadata, the parts' names, and the inputs that the model would be left with.
 
     Args:
-        parts: what there is.
-        likely: those that are labels by what the source says of them.
+        parts: the parts to choose from.
+        likely: parts that the source's metadata marks as labels.
 
     Raises:
-        DataError: several could be the labels.
+        DataError: more than one part could be the labels.
     """
     free = [name for name in parts.names if name not in parts.taken]
     strong = [name for name in likely if name in free] or [name for name in free if name.lower() in NAMES]
     if len(strong) > 1:
         fitting = [name for name in strong if parts.fits(parts.beside(name))]
         if len(fitting) != 1:
-            raise _several(parts, strong)
-        return _chosen(parts, fitting[0])
+            raise _more_than_one(parts, strong)
+        return _choice(parts, fitting[0])
     if strong:
-        return _chosen(parts, strong[0])
+        return _choice(parts, strong[0])
     weak = next((name for name in free if name.lower() == "y"), None)
     if weak is None:
         return Choice(None)
@@ -96,13 +96,13 @@ def guessed(parts: Parts, likely: Sequence[str] = ()) -> Choice:
             None, (f"{weak} is taken as an input, because the model takes as many {parts.kind}s as there are",)
         )
     if not _is_coordinate(weak, free):
-        return _chosen(parts, weak)
+        return _choice(parts, weak)
     if not parts.fits(parts.beside(weak)):
         return Choice(None)
-    raise _several(parts, [weak, *(name for name in free if name not in (weak, "x", "X"))])
+    raise _more_than_one(parts, [weak, *(name for name in free if name not in (weak, "x", "X"))])
 
 
-def _chosen(parts: Parts, name: str) -> Choice:
+def _choice(parts: Parts, name: str) -> Choice:
     return Choice(name, (f"labels: the {parts.kind} {name}; --labels overrides it",))
 
 
@@ -110,7 +110,7 @@ def _is_coordinate(name: str, free: Sequence[str]) -> bool:
     return len(free) > 2 and any(each.lower() == "x" for each in free if each != name)
 
 
-def _several(parts: Parts, names: Sequence[str]) -> DataError:
+def _more_than_one(parts: Parts, names: Sequence[str]) -> DataError:
     shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
     return DataError(
         f"more than one {parts.kind} of {parts.where} could be the labels: {shown}",
@@ -120,8 +120,8 @@ def _several(parts: Parts, names: Sequence[str]) -> DataError:
     )
 
 
-def none_taken(where: str, names: Sequence[str], inputs: str) -> DataError:
-    """The error about parts that the model does not take, where each could be the labels."""
+def ambiguous_labels(where: str, names: Sequence[str], inputs: str) -> DataError:
+    """Return the error for parts that the model does not take, any of which could be the labels."""
     shown = " or ".join(names[:5]) + (" …" if len(names) > 5 else "")
     return DataError(
         f"bitpick cannot tell whether {shown} in {where} are the labels",

@@ -1,4 +1,4 @@
-"""Labels in a file of their own."""
+"""Read labels from a separate file."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from bitpick.errors import DataError
 
 
 def read(text: str) -> Labels:
-    """Labels from a file of their own: `.npy`, a text file with one a line, or a CSV file's only or named column.
+    """Read labels from a `.npy` file, a text file with one per line, or a CSV file's only or named column.
 
     Args:
-        text: its path; for a column `file.csv:column`.
+        text: path of the file; `file.csv:column` names a column.
 
     Raises:
-        DataError: there is no such file, or it holds something else.
+        DataError: the file does not exist, or does not hold labels.
     """
-    path, column = _place(text)
+    path, column = _path_and_column(text)
     if not path.is_file():
         raise DataError(f"there is no label file {text}", expected="a .npy, .txt or .csv file")
     if path.suffix == ".npy":
-        labels = np.load(path, allow_pickle=False) if _words(path) else npy.mapped(path)
+        labels = np.load(path, allow_pickle=False) if _holds_strings(path) else npy.mapped(path)
         return np.asarray(labels)
     if path.suffix in SUFFIXES:
         table = CsvTable(path)
@@ -47,72 +47,72 @@ def read(text: str) -> Labels:
 
 
 def of_files(text: str, files: Sequence[Path]) -> tuple[Labels, str]:
-    """Labels for files: by their names, where the CSV file has a column of these, else in the order of their names.
+    """Read the labels of files, matched by a CSV column of file names, otherwise in the order of the file names.
 
     Args:
         text: see `read`.
-        files: what the labels are for.
+        files: the files that the labels are for, sorted by name.
 
     Returns:
-        A label for each file, and what was made of the labels, in words.
+        A label for each file, and a note on how they were matched.
 
     Raises:
-        DataError: there is no label for a file, or not one for each.
+        DataError: a file has no label, or the numbers of files and labels differ.
     """
-    path, column = _place(text)
+    path, column = _path_and_column(text)
     if path.suffix in SUFFIXES and path.is_file() and column:
         table = CsvTable(path)
         chunks = list(table.chunks(table.columns))
         cells = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in table.columns} if chunks else {}
-        for name in (each for each in cells if each != column):
-            place = {_plain_name(cell): row for row, cell in enumerate(cells[name])}
-            there = [place.get(_plain_name(str(file)), -1) for file in files]
-            if there.count(-1) > len(files) / 2:
-                continue  # it has something else than the names of files
-            if -1 in there:
+        for name in (other for other in cells if other != column):
+            row_of = {_plain_name(cell): row for row, cell in enumerate(cells[name])}
+            rows = [row_of.get(_plain_name(str(file)), -1) for file in files]
+            if rows.count(-1) > len(files) / 2:
+                continue  # this column does not hold file names
+            if -1 in rows:
                 raise DataError(
-                    f"{path} has no row for {files[there.index(-1)].name}",
+                    f"{path} has no row for {files[rows.index(-1)].name}",
                     expected=f"a row for each of the {len(files)} files, with its name in the column {name}",
                 )
-            found = cells[column][np.array(there)]
+            matched = cells[column][np.array(rows)]
             return (
-                found,
+                matched,
                 f"labels: the column {column} of {path.name}, matched by the file names in its column {name}",
             )
-    given = read(text)
-    if len(given) != len(files):
+    labels = read(text)
+    if len(labels) != len(files):
         raise DataError(
-            f"{text} has {len(given)} labels, but there are {len(files)} pictures",
+            f"{text} has {len(labels)} labels, but there are {len(files)} pictures",
             expected="one for each, in the order of their file names",
         )
-    return given, f"labels: the lines of {path.name}, in the order of the pictures' file names"
+    return labels, f"labels: the lines of {path.name}, in the order of the pictures' file names"
 
 
 def _plain_name(path: str) -> str:
-    """The name of a file without its folders and its suffix: tables often leave either out."""
+    """Return a file's name without folders and suffix: tables often leave out either."""
     return Path(path).stem
 
 
 def _column(path: Path, table: CsvTable, column: str) -> str:
-    """The column of the labels in a CSV file: the one that is named, else the only one."""
+    """Return the label column of a CSV file: the named one, otherwise the only one."""
     if not column and len(table.columns) != 1:
-        told = ", ".join(table.columns)
-        raise DataError(f"{path} has the columns {told}", fix=f"name one of them: --labels {path}:COLUMN")
+        names = ", ".join(table.columns)
+        raise DataError(f"{path} has the columns {names}", fix=f"name one of them: --labels {path}:COLUMN")
     if column and column not in table.columns:
         raise DataError(f"{path} has no column {column!r}", expected=", ".join(table.columns))
     return column or table.columns[0]
 
 
 def is_file(text: str) -> bool:
-    """Whether `read` finds a file there."""
-    return _place(text)[0].is_file()
+    """Whether `read` would find a file."""
+    return _path_and_column(text)[0].is_file()
 
 
-def _place(text: str) -> tuple[Path, str]:
+def _path_and_column(text: str) -> tuple[Path, str]:
     path, _, column = text.rpartition(":")
     return (Path(text), "") if Path(text).is_file() or not path else (Path(path), column)
 
 
-def _words(path: Path) -> bool:
+def _holds_strings(path: Path) -> bool:
     with path.open("rb") as file:
         return npy.header(file, str(path))[1].kind in "SU"

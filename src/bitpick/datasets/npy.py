@@ -1,4 +1,4 @@
-"""`.npy` files: written as their rows come, read by their headers, copied by rows, with memory that does not grow."""
+"""Write `.npy` files row by row, read their headers, copy their rows and hash them, all in constant memory."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ CHUNK_BYTES = 16 * 2**20
 
 
 class Writer:
-    """Writes an array whose rows come in batches. How many there will be need not be known.
+    """Writes an array whose rows arrive in batches. Their number need not be known in advance.
 
     Args:
         path: the `.npy` file.
-        name: of the array, as messages call it.
+        name: the array's name in messages.
     """
 
     def __init__(self, path: Path, name: str = "") -> None:
@@ -39,17 +39,17 @@ class Writer:
         self.close()
 
     def close(self) -> None:
-        """End the file: its header says how many rows came."""
+        """Write the number of rows into the header, and close the file."""
         if self._row is not None:
             self._file.seek(0)
             self._write_header()
         self._file.close()
 
     def append(self, rows: NDArray[Any]) -> None:
-        """Write rows: array of shape (m, …), the same … and dtype each time.
+        """Write rows: an array of shape (m, …), with the same … and dtype in every call.
 
         Raises:
-            DataError: they have another shape, or are no numbers.
+            DataError: the rows have another shape or dtype, or are not numbers.
         """
         if self._row is None:
             check_numbers(rows.dtype, self.name)
@@ -72,24 +72,24 @@ class Writer:
 
     @property
     def size(self) -> int:
-        """Bytes so far."""
+        """Number of bytes written so far."""
         return self._file.tell()
 
     def _write_header(self) -> None:
         assert self._row is not None
         shape, dtype = self._row
-        described = np.lib.format.dtype_to_descr(dtype)
-        # numpy leaves room in a header for a first axis that grows, so that the last one has the length of the first.
-        fields = {"shape": (self.count, *shape), "fortran_order": False, "descr": described}
+        descr = np.lib.format.dtype_to_descr(dtype)
+        # numpy pads headers for a growing first axis, so the final header is as long as the first one.
+        fields = {"shape": (self.count, *shape), "fortran_order": False, "descr": descr}
         np.lib.format.write_array_header_1_0(self._file, fields)
 
 
 class Collector:
-    """Holds the rows of an array that come in batches, of any dtypes, and writes them at the end.
+    """Collects rows that arrive in batches of any dtype, and writes them at the end.
 
     Args:
         path: the `.npy` file.
-        name: of the array, as messages call it.
+        name: the array's name in messages.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -107,10 +107,10 @@ class Collector:
             np.save(self._path, np.concatenate(self._rows), allow_pickle=False)
 
     def append(self, rows: NDArray[Any]) -> None:
-        """Hold rows: array of shape (m, …), the same … each time.
+        """Collect rows: an array of shape (m, …), with the same … in every call.
 
         Raises:
-            DataError: they have another shape.
+            DataError: the rows have another shape.
         """
         if self._rows and rows.shape[1:] != (shape := self._rows[0].shape[1:]):
             raise DataError(
@@ -121,10 +121,10 @@ class Collector:
 
 
 def check_numbers(dtype: np.dtype[Any], name: str) -> None:
-    """Refuse what is no array of numbers.
+    """Refuse an array that does not hold numbers.
 
     Raises:
-        DataError: it holds Python objects, which could run code when opened, or words.
+        DataError: the array holds strings, or Python objects, which could run code when they are opened.
     """
     if dtype.hasobject:
         raise DataError(
@@ -138,10 +138,10 @@ def check_numbers(dtype: np.dtype[Any], name: str) -> None:
 
 
 def header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """The shape and dtype of an array in a `.npy` stream, without its numbers.
+    """Read the shape and dtype of an array from a `.npy` stream, without its data.
 
     Raises:
-        DataError: it is no `.npy` file.
+        DataError: the stream is not a `.npy` file.
     """
     try:
         version = np.lib.format.read_magic(file)
@@ -153,56 +153,56 @@ def header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def dtype_of(path: Path) -> np.dtype[Any]:
-    """The dtype of the array in a file."""
+    """Return the dtype of the array in a file."""
     with path.open("rb") as file:
         return header(file, str(path))[1]
 
 
 def shape_of(path: Path) -> tuple[int, ...]:
-    """The shape of the array in a file."""
+    """Return the shape of the array in a file."""
     with path.open("rb") as file:
         return header(file, str(path))[0]
 
 
 def mapped(path: Path) -> NDArray[Any]:
-    """The array in a file, memory-mapped.
+    """Memory-map the array of numbers in a file.
 
     Raises:
-        DataError: it is no array of numbers, or half of one.
+        DataError: the file does not hold numbers, or is truncated.
     """
     check_numbers(dtype_of(path), str(path))
     return opened(path)
 
 
 def opened(path: Path) -> NDArray[Any]:
-    """The array in a file, of numbers or words, memory-mapped.
+    """Memory-map the array of numbers or strings in a file.
 
     Raises:
-        DataError: it is half of one.
+        DataError: the file is damaged or truncated.
     """
     try:
-        found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError) as error:
         raise DataError(f"{path} is damaged: {' '.join(str(error).split())}", fix="save or copy it again") from error
-    return found
+    return array
 
 
 def chunks(count: int, row_bytes: int) -> Iterator[slice]:
-    """Slices of so many rows, each of a few megabytes."""
+    """Yield slices that cover `count` rows, each at most `CHUNK_BYTES` large."""
     step = max(1, CHUNK_BYTES // max(1, row_bytes))
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))
 
 
 def copy_rows(source: Path, places: NDArray[np.int64], out: Path) -> None:
-    """Write the rows at these places, in this order, to a file of their own."""
+    """Write the rows at these places, in this order, to a new file."""
     with Writer(out) as writer:
         for window in chunks(len(places), mapped(source)[:1].nbytes):
-            writer.append(mapped(source)[places[window]])  # mapped anew: see Samples.batches
+            writer.append(mapped(source)[places[window]])  # mapped again: see Samples.batches
 
 
 def sha256(paths: Sequence[Path]) -> str:
-    """The digest of the numbers or words, shapes and dtypes of arrays, in order."""
+    """Return the digest of the contents, shapes and dtypes of arrays, in order."""
     digest = hashlib.sha256()
     for path in paths:
         array = opened(path)
@@ -213,5 +213,5 @@ def sha256(paths: Sequence[Path]) -> str:
 
 
 def combined(digests: Sequence[str]) -> str:
-    """One digest of several."""
+    """Combine several digests into one."""
     return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""How a data set is to be read: what users say on the command line, in a YAML file or from Python."""
+"""Options for reading a data set, given on the command line, in a YAML file or from Python."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Size = int | tuple[int, int]
 
 
 def _pair(value: Any) -> Any:
-    """`256` and `224x320` (height x width), as they are written."""
+    """Parse a size such as `256` or `224x320` (height x width)."""
     if isinstance(value, str):
         sides = [int(each) for each in value.lower().replace("×", "x").split("x")]
         value = sides[0] if len(sides) == 1 else tuple(sides)
@@ -28,7 +28,7 @@ def _pair(value: Any) -> Any:
 
 
 def _numbers(value: Any) -> Any:
-    """`127.5`, `1/2` and `0.485,0.456,0.406`, as they are written."""
+    """Parse numbers such as `127.5`, `1/2` or `0.485,0.456,0.406`."""
     if isinstance(value, str):
         value = [float(Fraction(each.strip())) for each in value.split(",")]
     if isinstance(value, (list, tuple)):
@@ -45,18 +45,18 @@ Numbers = Annotated[float | tuple[float, ...], BeforeValidator(_numbers)]
 
 
 class PixelOptions(BaseModel):
-    """How samples become what the model takes; None is guessed from the model's input.
+    """How samples become what the model takes. Options that are None are guessed from the model's input.
 
     Attributes:
-        resize: the size pictures get, (height, width); or the length of their shorter side, before a crop.
-        crop: the size of the middle that is kept: a side, or (height, width).
-        fit: how a picture of another shape comes to the size: `stretch`, `crop` or `pad`.
-        interpolation: Pillow's word for the filter.
-        scale: values are divided by it, first.
-        mean: taken off then; one number, or one for each channel.
-        std: divides what is left, likewise.
-        channels: what the model takes: `rgb`, `bgr` or `gray`.
-        layout: where it takes them: `channels-first` or `channels-last`.
+        resize: size of the resized picture, (height, width); or the length of its shorter side, before a crop.
+        crop: size of the center crop: a side, or (height, width).
+        fit: how a picture of another shape is fitted to the size: `stretch`, `crop` or `pad`.
+        interpolation: Pillow's name for the filter.
+        scale: divisor of the stored values, applied first.
+        mean: subtracted after that; one number, or one for each channel.
+        std: divisor of the result; one number, or one for each channel.
+        channels: channels that the model takes: `rgb`, `bgr` or `gray`.
+        layout: where the model takes them: `channels-first` or `channels-last`.
     """
 
     model_config = _STRICT
@@ -72,44 +72,44 @@ class PixelOptions(BaseModel):
     layout: Literal["channels-first", "channels-last"] | None = None
 
     @model_validator(mode="after")
-    def _divides(self) -> PixelOptions:
+    def _check_divisors(self) -> PixelOptions:
         stds = self.std if isinstance(self.std, tuple) else (self.std,)
         if self.scale == 0 or 0 in stds:
             raise ValueError("scale and std divide: they are not 0")
         return self
 
 
-def as_before(found: Preprocessing) -> PixelOptions:
-    """The options that lead to a preprocessing again."""
+def from_preprocessing(preprocessing: Preprocessing) -> PixelOptions:
+    """Return the options that reproduce a preprocessing."""
     fields: dict[str, Any] = {}
-    if (how := found.decoding) is not None:
+    if (how := preprocessing.decoding) is not None:
         size = (how.height, how.width)
         fields = {"fit": how.fit, "interpolation": how.interpolation, "crop": size}
         fields["resize"] = size if how.resize is None else how.resize
-        fields["channels"] = "gray" if how.channels == 1 else "bgr" if found.reverse_channels else "rgb"
-    elif found.reverse_channels:
+        fields["channels"] = "gray" if how.channels == 1 else "bgr" if preprocessing.reverse_channels else "rgb"
+    elif preprocessing.reverse_channels:
         fields["channels"] = "bgr"
-    numbers = [found.offset, found.scale]
-    if found.reverse_channels:  # they are said in the order of the model
+    numbers = [preprocessing.offset, preprocessing.scale]
+    if preprocessing.reverse_channels:  # options list channels in the model's order
         numbers = [each[::-1] if isinstance(each, tuple) else each for each in numbers]
     return PixelOptions(**fields, scale=1.0, mean=numbers[0], std=numbers[1])
 
 
 class DataOptions(PixelOptions):
-    """How a data set is read.
+    """How to read a data set.
 
     Attributes:
-        labels: where the labels are: a file, a column of a table, or an array's name; None looks under the usual names.
-        classes: names of the classes in the order of the model's scores; or a file with one a line.
-        split: the share of a set that has no splits of its own that is evaluated on; the rest is calibrated with.
-        split_seed: of that division.
-        inputs: for each input of the model, by its name, the array's name or the columns that it takes.
-        preprocessing: for inputs that are prepared in another way than the rest, by their names.
-        skip_damaged: leave image files out that cannot be read.
-        batched: whether an iterable gives batches; None is told by the labels.
-        calibration: the path of the calibration set, where it is one of its own.
-        evaluation: that of the evaluation set.
-        data: the path of both; relative ones are so to the YAML file.
+        labels: where the labels are: a file, a table column, or an array's name; None looks for the usual names.
+        classes: class names in the order of the model's scores; or a file with one per line.
+        split: share of samples to evaluate on, for a set without splits; the rest are for calibration.
+        split_seed: seed of that division.
+        inputs: by name, the array or the columns that each input of the model takes.
+        preprocessing: by name, the options of inputs that are prepared differently from the others.
+        skip_damaged: leave out image files that cannot be decoded.
+        batched: whether an iterable yields batches; None decides it by the labels.
+        calibration: path of the calibration set, if it has its own.
+        evaluation: path of the evaluation set, if it has its own.
+        data: path of both; in a YAML file, relative to that file.
     """
 
     labels: str | None = None
@@ -125,7 +125,7 @@ class DataOptions(PixelOptions):
     data: Path | None = None
 
     @model_validator(mode="after")
-    def _share(self) -> DataOptions:
+    def _check_splits(self) -> DataOptions:
         if self.split is not None and not 0 < self.split < 1:
             raise ValueError("split is the share that is evaluated on: above 0, below 1")
         if (self.calibration is None) != (self.evaluation is None):
@@ -133,72 +133,72 @@ class DataOptions(PixelOptions):
         return self
 
     def pixels(self, *names: str) -> PixelOptions:
-        """What holds for one input, which may have two names: as it is stored, and the model's."""
+        """Return the options of one input, which may have two names: as stored, and in the model."""
         return next((self.preprocessing[name] for name in names if name in self.preprocessing), self)
 
     @property
     def says_pixels(self) -> bool:
-        """Whether anything is said of how samples are prepared."""
+        """Whether any preprocessing option is set."""
         return bool(self.preprocessing) or not {*self.said}.isdisjoint(PixelOptions.model_fields)
 
     @property
     def said(self) -> dict[str, Any]:
-        """What differs from the defaults, as JSON."""
+        """The options that differ from the defaults, as JSON."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """The names of the classes, where they were given; see `classes`.
+        """The class names, if they are given; see `classes`.
 
         Raises:
-            DataError: there is no such file, or a name is there twice.
+            DataError: the file does not exist, or a name occurs twice.
         """
         if self.classes is None:
             return None
-        found = self.classes
-        if isinstance(found, str):
-            path = Path(found)
+        names = self.classes
+        if isinstance(names, str):
+            path = Path(names)
             if path.is_file():
-                found = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-            elif "," in found:
-                found = tuple(each.strip() for each in found.split(","))
+                names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+            elif "," in names:
+                names = tuple(each.strip() for each in names.split(","))
             else:
                 raise DataError(
-                    f"there is no file {found!r} with the names of the classes",
+                    f"there is no file {names!r} with the names of the classes",
                     expected="--classes FILE, with one name a line, or --classes cat,dog",
                 )
-        if twice := sorted({each for each in found if found.count(each) > 1}):
-            raise DataError(f"the classes have {twice[0]!r} twice", expected="a name of its own for each")
-        return tuple(found)
+        if repeated := sorted({each for each in names if names.count(each) > 1}):
+            raise DataError(f"the classes have {repeated[0]!r} twice", expected="a name of its own for each")
+        return tuple(names)
 
 
 def checked(fields: Mapping[str, Any], where: str = "the data options") -> DataOptions:
-    """Options from their fields.
+    """Validate fields and return them as options.
 
     Raises:
-        DataError: there is no such option, or it cannot be that.
+        DataError: an option does not exist, or its value is invalid.
     """
     try:
         return DataOptions.model_validate({name: value for name, value in fields.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"][:2] if not str(part).startswith("function-"))
-        known = DataOptions.model_fields
+        options = DataOptions.model_fields
         if first["type"] == "extra_forbidden":
             raise DataError(
                 f"{where}: there is no option {name!r}",
-                expected=", ".join(known),
-                fix=did_you_mean(name, tuple(known)),
+                expected=", ".join(options),
+                fix=did_you_mean(name, tuple(options)),
             ) from None
-        given = first["input"]
-        told = first["msg"].removeprefix("Value error, ")
-        what = f"{name}: {given!r} is not it: {told}" if name else f"{where}: {told}"
-        raise DataError(what, expected=_expected(name)) from None
+        wrong = first["input"]
+        message = first["msg"].removeprefix("Value error, ")
+        what = f"{name}: {wrong!r} is not it: {message}" if name else f"{where}: {message}"
+        raise DataError(what, expected=_example(name)) from None
     except (TypeError, OverflowError) as error:
         raise DataError(f"{where} cannot be read: {error}") from error
 
 
-def _expected(name: str) -> str:
+def _example(name: str) -> str:
     examples = {
         "resize": "256, the shorter side, or 224x224, height x width",
         "crop": "224 or 224x224, height x width",
@@ -210,10 +210,10 @@ def _expected(name: str) -> str:
 
 
 def read(path: Path) -> DataOptions:
-    """Options in a YAML file; paths in it are relative to it.
+    """Read options from a YAML file; paths in it are relative to the file.
 
     Raises:
-        DataError: it cannot be read, or holds something else.
+        DataError: the file cannot be read, or holds no valid options.
     """
     import yaml
 
@@ -229,7 +229,7 @@ def read(path: Path) -> DataOptions:
     for name in ("labels", "classes"):
         if isinstance(fields.get(name), str) and (beside := path.parent / fields[name]).is_file():
             fields[name] = str(beside)
-    found = checked(fields, str(path))
-    if found.data is None and found.calibration is None:
+    options = checked(fields, str(path))
+    if options.data is None and options.calibration is None:
         raise DataError(f"{path} names no data", expected="data: PATH, or calibration: PATH and evaluation: PATH")
-    return found
+    return options

@@ -1,4 +1,4 @@
-"""Samples as image files, where they are images."""
+"""Write samples that are images to image files."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def save(sample: NDArray[np.generic], path: Path) -> bool:
     Args:
         sample: one sample as the data set stores it: an image of shape (height, width, 1 or 3) or (height, width), of
             dtype uint8, or floats from 0 to 1 or from 0 to 255.
-        path: the file; its directory is made.
+        path: the file; its folder is created if needed.
 
     Returns:
-        Whether the sample is such an image, and was written.
+        Whether the sample is such an image, and so was written.
     """
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""How far a download or a decoding is, told to whoever shows it."""
+"""Report the progress of downloads and decoding to a listener."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 
 class Progress(Protocol):
-    """A listener. `downloads` is what pooch takes as its progress bar, or False."""
+    """A progress listener. `downloads` is the progress bar for pooch, or False."""
 
     downloads: Any
 
@@ -17,17 +17,17 @@ class Progress(Protocol):
         ...
 
     def waiting(self, doing: str) -> AbstractContextManager[None]:
-        """Show that something of unknown length goes on."""
+        """Show that a task of unknown length is running."""
         ...
 
 
 class _Silent:
     downloads = False
 
-    def __call__(self, steps: Sequence[str], doing: str) -> Iterator[str]:  # noqa: ARG002 - the listener's form
+    def __call__(self, steps: Sequence[str], doing: str) -> Iterator[str]:  # noqa: ARG002 - required by the protocol
         return iter(steps)
 
-    def waiting(self, doing: str) -> AbstractContextManager[None]:  # noqa: ARG002 - the listener's form
+    def waiting(self, doing: str) -> AbstractContextManager[None]:  # noqa: ARG002 - required by the protocol
         return nullcontext()
 
 

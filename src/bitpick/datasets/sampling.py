@@ -1,4 +1,4 @@
-"""Calibration samples: seeded, stratified, drawn from one split, checked against the other."""
+"""Draw calibration samples: seeded, stratified, from one split, with overlap with the other counted."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ DEFAULT_SIZE = 1000
 
 @dataclass(frozen=True)
 class CalibrationDraw:
-    """Which samples of the calibration split were drawn.
+    """The samples drawn from the calibration split.
 
     Attributes:
-        indices: array of shape (size,), int64, in the order in which they are shown to an engine.
+        indices: array of shape (size,), int64, in the order in which engines see the samples.
         sha256: digest of the indices.
-        per_class: how many of each class that the calibration split has, by its name.
-        overlap: how many of them are, byte for byte, in the evaluation split too.
+        per_class: by class name, the number of samples drawn; every class of the calibration split is listed.
+        overlap: number of drawn samples that are, byte for byte, also in the evaluation split.
         evaluated: digest of each sample of the evaluation split, see `digest`; shape (n,).
     """
 
@@ -38,12 +38,12 @@ class CalibrationDraw:
 
 
 def stratified(labels: NDArray[np.integer], size: int, seed: int) -> NDArray[np.int64]:
-    """Draw samples with each class's share of the whole, by largest remainder.
+    """Draw samples in proportion to class frequencies, rounded by the largest remainder method.
 
     Args:
         labels: array of shape (n,), integer classes.
-        size: how many to draw, at most n.
-        seed: of the draw; the same seed gives the same samples in the same order.
+        size: number of samples to draw, at most n.
+        seed: seed of the draw; the same seed gives the same samples in the same order.
 
     Returns:
         Indices of shape (size,), int64, without repeats, in random order.
@@ -60,11 +60,11 @@ def stratified(labels: NDArray[np.integer], size: int, seed: int) -> NDArray[np.
 
 
 def digest(arrays: Sequence[NDArray[Any]]) -> str:
-    """Identifies a sample: BLAKE2b, 16 bytes, of the bytes of its arrays in C order, one input after the other."""
-    found = hashlib.blake2b(digest_size=16)
+    """Return the digest of a sample: BLAKE2b, 16 bytes, over its arrays in C order, one input after the other."""
+    state = hashlib.blake2b(digest_size=16)
     for array in arrays:
-        found.update(array.tobytes())
-    return found.hexdigest()
+        state.update(array.tobytes())
+    return state.hexdigest()
 
 
 def draw(dataset: Dataset, size: int, seed: int, names: tuple[str, ...] = ()) -> CalibrationDraw:
@@ -72,13 +72,12 @@ def draw(dataset: Dataset, size: int, seed: int, names: tuple[str, ...] = ()) ->
 
     Args:
         dataset: the data set.
-        size: how many.
-        seed: of the draw.
-        names: the inputs in the model's order; by default all of them in their own.
+        size: number of samples; `DEFAULT_SIZE` is lowered to the size of the split.
+        seed: seed of the draw.
+        names: the inputs in the model's order; by default all inputs in stored order.
 
     Raises:
-        DataError: the split has fewer samples than asked for, or none were asked for. `DEFAULT_SIZE` asks for no more
-            than there are.
+        DataError: `size` is below 1 or larger than the split.
     """
     count = dataset.calibration.count
     size = min(size, count) if size == DEFAULT_SIZE else size
@@ -89,7 +88,7 @@ def draw(dataset: Dataset, size: int, seed: int, names: tuple[str, ...] = ()) ->
             fix="give a larger calibration set; where one set is divided, a smaller --split leaves it more samples",
         )
     stored = dataset.calibration.labels
-    # Without classes every sample is as good as any other; names may also be those of labels of which several hold.
+    # Do not stratify without classes. Multi-label data has class names too, but its labels are not integers per sample.
     classes = dataset.classes if stored is not None and stored.ndim == 1 and stored.dtype.kind in "iu" else ()
     labels = np.asarray(stored) if classes else np.zeros(count, np.int64)
     if classes and labels.max() >= len(classes):
@@ -111,12 +110,12 @@ def draw(dataset: Dataset, size: int, seed: int, names: tuple[str, ...] = ()) ->
 
 
 def drawn_from(pool: Samples, drawn: CalibrationDraw, out: Path) -> Samples:
-    """The samples of a draw.
+    """Return the samples of a draw.
 
     Args:
-        pool: those that it was made from.
-        drawn: which of them.
-        out: file for their indices.
+        pool: the samples that it was drawn from.
+        drawn: the draw.
+        out: file for the indices.
     """
     out.parent.mkdir(exist_ok=True)
     np.save(out, drawn.indices)
@@ -125,12 +124,12 @@ def drawn_from(pool: Samples, drawn: CalibrationDraw, out: Path) -> Samples:
 
 
 def redraw(samples: Samples, seed: int, out: Path) -> Samples:
-    """As many samples as a draw has, from the same split and stratified too, drawn with another seed.
+    """Draw again with another seed: as many samples, from the same split, stratified in the same way.
 
     Args:
-        samples: a draw.
-        seed: of the new one.
-        out: file for its indices.
+        samples: the first draw.
+        seed: seed of the new draw.
+        out: file for the new indices.
     """
     count = len(np.load(samples.inputs[0], mmap_mode="r"))
     labels = np.zeros(count, np.int64) if samples.labels is None else np.load(samples.labels)
@@ -142,12 +141,12 @@ def redraw(samples: Samples, seed: int, out: Path) -> Samples:
 
 
 def part(samples: Samples, count: int, out: Path) -> tuple[Samples, NDArray[np.int64]]:
-    """A part of a set that stands for it: the first samples where they hold every class, else evenly spaced ones.
+    """Return a representative part of a set: the first samples if they include every class, else evenly spaced ones.
 
     Args:
         samples: the whole set.
-        count: how many to take; at most all of them.
-        out: file for the indices of evenly spaced ones.
+        count: number of samples to take, at most the size of the set.
+        out: file for the indices of evenly spaced samples.
 
     Returns:
         The part, and the places of its samples in the whole set, of shape (count,).
@@ -164,11 +163,11 @@ def part(samples: Samples, count: int, out: Path) -> tuple[Samples, NDArray[np.i
 
 
 def _digests(split: Split, names: tuple[str, ...], places: NDArray[np.int64]) -> NDArray[np.bytes_]:
-    """Digests of samples, as an array of shape (len(places),)."""
+    """Return the digests of samples, as an array of shape (len(places),)."""
     order = names or tuple(split.paths)
-    row = sum(split.inputs[name][:1].nbytes for name in order)
-    found = []
-    for window in npy.chunks(len(places), row):
-        inputs = [split.inputs[name] for name in order]  # mapped anew: see Samples.batches
-        found += [digest([array[place] for array in inputs]) for place in places[window]]
-    return np.array(found, dtype="S32")
+    row_bytes = sum(split.inputs[name][:1].nbytes for name in order)
+    digests = []
+    for window in npy.chunks(len(places), row_bytes):
+        inputs = [split.inputs[name] for name in order]  # mapped again: see Samples.batches
+        digests += [digest([array[place] for array in inputs]) for place in places[window]]
+    return np.array(digests, dtype="S32")

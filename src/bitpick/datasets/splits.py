@@ -1,4 +1,4 @@
-"""Which samples are calibrated with and which are evaluated on: by the names that people give splits, or by a share."""
+"""Tell calibration and evaluation samples apart by the usual names of splits, or divide one set by a share."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from bitpick.errors import DataError
 CALIBRATION = ("calibration", "calib", "train", "training")
 EVALUATION = ("evaluation", "eval", "test", "testing", "validation", "valid", "val")
 DEFAULT_SHARE = 0.8
-_FEW = 32  # samples to calibrate with: with fewer, ranges depend on which they are
+_FEW = 32  # calibration samples: with fewer, ranges depend on which ones were drawn
 
 
 def pair(names: Iterable[str]) -> tuple[str, str] | None:
-    """Of the names of splits, the one to calibrate with and the one to evaluate on; None where there are no two.
+    """Return the names of the calibration split and the evaluation split; None if there are not both.
 
-    Of several the first in the order of `CALIBRATION` and `EVALUATION` is taken.
+    If several names qualify, the first in `CALIBRATION` or `EVALUATION` wins.
     """
-    there = {name.lower(): name for name in names}
-    first = [there[name] for name in CALIBRATION if name in there]
-    second = [there[name] for name in EVALUATION if name in there]
-    if not first:  # a validation and a test set, the training set kept apart: the last of them
-        first = second[:0:-1]
-    return (first[0], second[0]) if first and second else None
+    spellings = {name.lower(): name for name in names}
+    calibration = [spellings[name] for name in CALIBRATION if name in spellings]
+    evaluation = [spellings[name] for name in EVALUATION if name in spellings]
+    if not calibration:  # validation and test sets only: calibrate with the last of them
+        calibration = evaluation[:0:-1]
+    return (calibration[0], evaluation[0]) if calibration and evaluation else None
 
 
-def known(name: str) -> bool:
-    """Whether a name is one that people give splits."""
+def is_usual_name(name: str) -> bool:
+    """Whether this is a usual name of a split."""
     return name.lower() in (*CALIBRATION, *EVALUATION)
 
 
 def divide(
     labels: NDArray[np.integer] | None, count: int, share: float | None, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Divide samples into those to calibrate with and those to evaluate on, no sample in both, each class by its share.
+    """Divide samples into a calibration set and an evaluation set, disjoint and stratified by class.
 
     Args:
-        labels: integer classes of shape (count,); None where there are none.
-        count: how many samples.
-        share: of those to evaluate on; None is `DEFAULT_SHARE`.
-        seed: of the division; the same seed divides alike.
+        labels: integer classes of shape (count,); None if there are no classes.
+        count: number of samples.
+        share: share of samples to evaluate on; None for `DEFAULT_SHARE`.
+        seed: seed of the division; the same seed gives the same sets.
 
     Returns:
-        The places of both, int64, each in ascending order.
+        The indices of calibration and evaluation samples, int64, each in ascending order.
 
     Raises:
-        DataError: one of them would be empty.
+        DataError: a set would be empty.
     """
     share = DEFAULT_SHARE if share is None else share
     size = round(count * share)
@@ -60,15 +60,15 @@ def divide(
             fix="give more samples, or two sets, in folders or files named train and test: builds are not calibrated "
             "with what they are evaluated on",
         )
-    chosen = stratified(np.zeros(count, np.int64) if labels is None else labels, size, seed)
-    rest = np.setdiff1d(np.arange(count), chosen)
-    return rest, np.sort(chosen)
+    evaluated = stratified(np.zeros(count, np.int64) if labels is None else labels, size, seed)
+    calibrated = np.setdiff1d(np.arange(count), evaluated)
+    return calibrated, np.sort(evaluated)
 
 
-def told(share: float | None, first: int, second: int) -> str:
-    """What a division did, in words."""
-    given = few = ""
+def division_note(share: float | None, first: int, second: int) -> str:
+    """Return a note on how a set was divided."""
+    options = few = ""
     if share is None:
-        given = " (--split SHARE, or folders or files named train and test, override it)"
+        options = " (--split SHARE, or folders or files named train and test, override it)"
         few = f"; {first:,} are few to calibrate with, and --split 0.5 gives half" if first < _FEW < second else ""
-    return f"one set, divided: {second:,} samples to evaluate on, the other {first:,} to calibrate with{given}{few}"
+    return f"one set, divided: {second:,} samples to evaluate on, the other {first:,} to calibrate with{options}{few}"

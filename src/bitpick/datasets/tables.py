@@ -1,4 +1,4 @@
-"""Tables: rows of features in CSV or Parquet, and what other sources give in columns, as a model's inputs."""
+"""Read tables as a model's inputs: CSV or Parquet files, and other sources that have columns."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.datasets import cache, label_choice, npy
-from bitpick.datasets.assembling import Found
+from bitpick.datasets.assembling import RawSplit
 from bitpick.datasets.label_choice import Choice
 from bitpick.datasets.options import DataOptions
 from bitpick.errors import DataError
 from bitpick.models.model import Signature, Tensor
 from bitpick.recipe import did_you_mean
 
-_TRUTHS = ("True", "true", "TRUE", "False", "false", "FALSE")
-_TOLD = 5  # columns that a note names
+_BOOLEANS = ("True", "true", "TRUE", "False", "false", "FALSE")
+_LISTED = 5  # columns that a note lists
 Chunk = dict[str, NDArray[Any]]
-"""Some rows: an array of shape (m, …) for each column, of numbers or of words."""
+"""A block of rows: for each column an array of shape (m, …), of numbers or strings."""
 
 
 class Table(Protocol):
-    """A source in columns.
+    """A source with columns.
 
     Attributes:
-        name: as messages call it.
-        kind: what messages call its columns.
-        columns: their names.
-        features: those that can be features by what they are: no words.
-        state: what identifies its content, as JSON can carry it.
-        notes: what was noticed of it, in words.
+        name: the table's name in messages.
+        kind: the word for its columns in messages.
+        columns: names of all columns.
+        features: columns whose types can be features: numbers, not strings.
+        state: identifies the content, as JSON.
+        notes: what was noticed, in sentences for the user.
     """
 
     name: str
@@ -44,39 +44,39 @@ class Table(Protocol):
     notes: Sequence[str]
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
-        """The rows of these columns, some at a time."""
+        """Yield these columns, a block of rows at a time."""
         ...
 
 
-def read(table: Table, options: DataOptions, signature: Signature | None, likely: Sequence[str] = ()) -> Found:
-    """The inputs and labels of a table, written once into the cache.
+def read(table: Table, options: DataOptions, signature: Signature | None, likely: Sequence[str] = ()) -> RawSplit:
+    """Read the inputs and labels of a table, written once into the cache.
 
     Args:
         table: the source.
-        options: `labels` is a column; `inputs` says which columns each input takes.
-        signature: what the model takes.
-        likely: columns that are labels by what the source says of them.
+        options: `labels` names a column; `inputs` lists the columns of each input.
+        signature: inputs of the model.
+        likely: columns that the source's metadata marks as labels.
 
     Raises:
-        DataError: a column that is not there, a cell that is no number, or columns that are not the model's.
+        DataError: a column does not exist, a cell is not a number, or the columns do not fit the model.
     """
-    chosen = labels_of(table, options, signature, likely)
-    label = chosen.name
-    inputs, noted_inputs = _inputs(table, options, signature, label)
+    choice = labels_of(table, options, signature, likely)
+    label = choice.name
+    inputs, input_notes = _input_columns(table, options, signature, label)
     key = ["table", table.state, label, inputs, [str(tensor) for tensor in signature.inputs] if signature else []]
     tensors = {tensor.name: tensor for tensor in signature.inputs} if signature else {}
-    wanted = list(dict.fromkeys([*(c for each in inputs.values() for c in each), *([label] if label else [])]))
+    columns_read = list(dict.fromkeys([*(c for each in inputs.values() for c in each), *([label] if label else [])]))
 
     def make(folder: Path) -> dict[str, Any]:
         targets, row = [], 0
         paths = [folder / f"{number}.npy" for number in range(len(inputs))]
         with ExitStack() as stack:
             writers = [stack.enter_context(npy.Writer(path)) for path in paths]
-            for chunk in table.chunks(wanted):
+            for chunk in table.chunks(columns_read):
                 for writer, (name, columns) in zip(writers, inputs.items(), strict=True):
                     writer.append(_matrix(table, chunk, columns, tensors.get(name), row))
                 if label is not None:
-                    targets.append(_labelled(table, label, chunk[label], row))
+                    targets.append(_checked_labels(table, label, chunk[label], row))
                 row += len(next(iter(chunk.values())))
             cache.make_room(sum(writer.size for writer in writers))
         if not row:
@@ -85,51 +85,51 @@ def read(table: Table, options: DataOptions, signature: Signature | None, likely
             np.save(folder / "labels.npy", np.concatenate(targets))
         return {"sha256": npy.sha256(paths)}
 
-    folder, noted = cache.entry(key, 0, make)
+    folder, written = cache.entry(key, 0, make)
     target = np.load(folder / "labels.npy", allow_pickle=False) if label is not None else None
     files = {name: folder / f"{number}.npy" for number, name in enumerate(inputs)}
-    return Found(files, target, noted["sha256"], (*table.notes, *chosen.notes, *noted_inputs))
+    return RawSplit(files, target, written["sha256"], (*table.notes, *choice.notes, *input_notes))
 
 
 def labels_of(table: Table, options: DataOptions, signature: Signature | None, likely: Sequence[str]) -> Choice:
-    """The column of the labels: the one that is named, else the one that the source or its name says is one.
+    """Choose the label column: the one that the user names, otherwise by the source's metadata or by column names.
 
     Raises:
-        DataError: the one that is named is not there, or more than one could be it.
+        DataError: the named column does not exist, or more than one column could hold the labels.
     """
     tensors = signature.inputs if signature else (Tensor("features", None),)
     taken = {column for each in options.inputs.values() for column in ([each] if isinstance(each, str) else each)}
-    taken |= {column for tensor in tensors for column in _own(tensor, table.columns)}
+    taken |= {column for tensor in tensors for column in _columns_named(tensor, table.columns)}
 
     def fits(names: Sequence[str]) -> bool:
-        if options.inputs or all(_own(tensor, names) for tensor in tensors):
+        if options.inputs or all(_columns_named(tensor, names) for tensor in tensors):
             return True
         count = sum(name in table.features for name in names)
         return len(tensors) == 1 and (_size(tensors[0]) in (None, count) or count == 1)
 
     parts = label_choice.Parts(table.name, table.kind, table.columns, taken, fits)
-    return label_choice.guessed(parts, likely) if options.labels is None else label_choice.named(parts, options.labels)
+    return label_choice.guess(parts, likely) if options.labels is None else label_choice.named(parts, options.labels)
 
 
-def _inputs(
+def _input_columns(
     table: Table, options: DataOptions, signature: Signature | None, label: str | None
 ) -> tuple[dict[str, list[str]], list[str]]:
-    """Which columns each input of the model takes, and what was noticed of the others."""
+    """Return the columns of each input of the model, and notes on the other columns."""
     if options.inputs:
-        named = {name: [each] if isinstance(each, str) else list(each) for name, each in options.inputs.items()}
-        for name, columns in named.items():
+        chosen = {name: [each] if isinstance(each, str) else list(each) for name, each in options.inputs.items()}
+        for name, columns in chosen.items():
             for column in columns:
                 if column not in table.columns:
                     hint = did_you_mean(column, table.columns)
                     raise DataError(f"{table.name} has no column {column!r} for the input {name}", fix=hint)
-        return named, []
+        return chosen, []
     free = [column for column in table.columns if column != label]
     tensors = signature.inputs if signature else (Tensor("features", None),)
-    if not _each_is_one(table, tensors, free) and all(_own(tensor, free) for tensor in tensors):
-        own = {tensor.name: _own(tensor, free) for tensor in tensors}
-        used = {column for each in own.values() for column in each}
-        left = [column for column in free if column not in used]
-        return own, _unused(table, left, label, f"{{{tensors[0].name}: …}}")
+    if not _takes_all_columns(table, tensors, free) and all(_columns_named(tensor, free) for tensor in tensors):
+        columns_of = {tensor.name: _columns_named(tensor, free) for tensor in tensors}
+        used = {column for each in columns_of.values() for column in each}
+        unused = [column for column in free if column not in used]
+        return columns_of, _unused_note(table, unused, label, f"{{{tensors[0].name}: …}}")
     if len(tensors) > 1:
         names = ", ".join(tensor.name for tensor in tensors)
         raise DataError(
@@ -138,51 +138,53 @@ def _inputs(
             fix=f"in a data.yaml: inputs: {{{tensors[0].name}: [{', '.join(free[:2])}], …}}",
         )
     features = [column for column in free if column in table.features]
-    others = [column for column in features if not label_choice.says_labels(column)]
+    others = [column for column in features if not label_choice.is_label_name(column)]
     if label is not None and len(others) == _size(tensors[0]) != len(features):
-        features = others  # beside the labels that were named there are labels of another kind
+        features = others  # besides the chosen labels, there are columns with other labels
     if not features:
         raise DataError(f"{table.name} has no column of numbers", expected="numbers", fix="encode words as numbers")
     if _size(tensors[0]) not in (None, len(features)) and len(features) > 1:
-        raise _another_number(table, tensors[0], features, label)
-    left = [column for column in free if column not in features]
-    return {tensors[0].name: features}, _unused(table, left, label, f"{{{tensors[0].name}: [{', '.join(features)}]}}")
-
-
-def _another_number(table: Table, tensor: Tensor, features: Sequence[str], label: str | None) -> DataError:
-    """The error about more columns of numbers than the model takes, or fewer."""
-    size, count = _size(tensor), len(features)
-    beside = "and no labels" if label is None else f"beside its labels, {label}"
-    say = f"say which: in a data.yaml: inputs: {{{tensor.name}: [{', '.join(features[:2])}, …]}}"
-    if label is None and size == count - 1:
-        first, *_, last = table.columns
-        say = f"name the column of the labels, perhaps the last or the first: --labels {last} or --labels {first}"
-    elif label is not None and size == count + 1 and label in table.features:
-        say = f"where {label} is an input and there are no labels, {say}"
-    return DataError(
-        f"the model takes {tensor}, and {table.name} has {count} columns {beside}",
-        expected=f"{size} columns",
-        fix="; ".join([say, *table.notes]),
+        raise _wrong_column_count(table, tensors[0], features, label)
+    unused = [column for column in free if column not in features]
+    return {tensors[0].name: features}, _unused_note(
+        table, unused, label, f"{{{tensors[0].name}: [{', '.join(features)}]}}"
     )
 
 
-def _unused(table: Table, columns: Sequence[str], label: str | None, inputs: str) -> list[str]:
-    """That columns are used for nothing, in words.
+def _wrong_column_count(table: Table, tensor: Tensor, features: Sequence[str], label: str | None) -> DataError:
+    """Return the error for a table with more or fewer columns of numbers than the model takes."""
+    size, count = _size(tensor), len(features)
+    labels_part = "and no labels" if label is None else f"beside its labels, {label}"
+    advice = f"say which: in a data.yaml: inputs: {{{tensor.name}: [{', '.join(features[:2])}, …]}}"
+    if label is None and size == count - 1:
+        first, *_, last = table.columns
+        advice = f"name the column of the labels, perhaps the last or the first: --labels {last} or --labels {first}"
+    elif label is not None and size == count + 1 and label in table.features:
+        advice = f"where {label} is an input and there are no labels, {advice}"
+    return DataError(
+        f"the model takes {tensor}, and {table.name} has {count} columns {labels_part}",
+        expected=f"{size} columns",
+        fix="; ".join([advice, *table.notes]),
+    )
+
+
+def _unused_note(table: Table, columns: Sequence[str], label: str | None, inputs: str) -> list[str]:
+    """Return a note on unused columns.
 
     Raises:
-        DataError: there are no labels, and one of them may hold these.
+        DataError: there are no labels, and these columns may hold them.
     """
     if not columns:
         return []
-    told = ", ".join(columns[:_TOLD]) + (" …" if len(columns) > _TOLD else "")
+    names = ", ".join(columns[:_LISTED]) + (" …" if len(columns) > _LISTED else "")
     if label is None:
-        raise label_choice.none_taken(table.name, columns, inputs)
+        raise label_choice.ambiguous_labels(table.name, columns, inputs)
     kind = table.kind if len(columns) == 1 else f"{table.kind}s"
-    return [f"not used: the {kind} {told}"]
+    return [f"not used: the {kind} {names}"]
 
 
-def _labelled(table: Table, column: str, cells: NDArray[Any], row: int) -> NDArray[Any]:
-    """The labels of some rows, refused where one is empty."""
+def _checked_labels(table: Table, column: str, cells: NDArray[Any], row: int) -> NDArray[Any]:
+    """Return the labels of a block of rows, refusing empty ones."""
     if cells.dtype.kind == "U" and (cells == "").any():
         place = int(np.argmax(cells == ""))
         raise DataError(
@@ -192,15 +194,15 @@ def _labelled(table: Table, column: str, cells: NDArray[Any], row: int) -> NDArr
     return cells
 
 
-def _each_is_one(table: Table, tensors: Sequence[Tensor], columns: Sequence[str]) -> bool:
-    """Whether a lone input takes as many numbers as there are columns: one that has the input's name is one of them."""
+def _takes_all_columns(table: Table, tensors: Sequence[Tensor], columns: Sequence[str]) -> bool:
+    """Whether a single input takes all columns, even though one of them has the input's own name."""
     if len(tensors) != 1 or tensors[0].name not in columns:
         return False
     return 1 < len(columns) == _size(tensors[0]) and set(columns) <= set(table.features)
 
 
-def _own(tensor: Tensor, columns: Sequence[str]) -> list[str]:
-    """The columns that have an input's name: alone, or with a number behind it."""
+def _columns_named(tensor: Tensor, columns: Sequence[str]) -> list[str]:
+    """Return the columns named after an input: by its name alone, or with `.0`, `.1` and so on appended."""
     if tensor.name in columns:
         return [tensor.name]
     numbered = {c: c.removeprefix(f"{tensor.name}.") for c in columns if c.startswith(f"{tensor.name}.")}
@@ -208,7 +210,7 @@ def _own(tensor: Tensor, columns: Sequence[str]) -> list[str]:
 
 
 def _size(tensor: Tensor) -> int | None:
-    """How many numbers a sample of an input has; None where that is free."""
+    """Return how many numbers one sample of an input has; None if the shape leaves it open."""
     if tensor.shape is None or None in tensor.shape:
         return None
     return int(np.prod([size for size in tensor.shape if size is not None]))
@@ -217,29 +219,29 @@ def _size(tensor: Tensor) -> int | None:
 def _matrix(
     table: Table, chunk: Mapping[str, NDArray[Any]], columns: Sequence[str], tensor: Tensor | None, row: int
 ) -> NDArray[Any]:
-    """Rows of an input: shape (m, columns), or that of the model's input where it has as many numbers."""
-    whole = tensor is not None and tensor.dtype.startswith(("int", "uint", "bool"))
+    """Return a block of rows of an input: shape (m, columns), or the shape of the model's input if its size matches."""
+    is_integer = tensor is not None and tensor.dtype.startswith(("int", "uint", "bool"))
     parts = [_numbers(table, name, chunk[name], row) for name in columns]
     if len(parts) == 1 and (parts[0].ndim > 1 or tensor is None):
-        found = parts[0] if parts[0].ndim > 1 else parts[0][:, None]
+        matrix = parts[0] if parts[0].ndim > 1 else parts[0][:, None]
     else:
-        found = np.stack([each.reshape(len(each), -1) for each in parts], axis=1).reshape(len(parts[0]), -1)
-    if tensor is not None and tensor.shape is not None and _size(tensor) == int(np.prod(found.shape[1:])):
-        found = found.reshape(len(found), *(size for size in tensor.shape if size is not None))
-    if found.dtype == np.uint8:
-        return found
-    return found.astype(np.int64 if whole else np.float32)
+        matrix = np.stack([each.reshape(len(each), -1) for each in parts], axis=1).reshape(len(parts[0]), -1)
+    if tensor is not None and tensor.shape is not None and _size(tensor) == int(np.prod(matrix.shape[1:])):
+        matrix = matrix.reshape(len(matrix), *(size for size in tensor.shape if size is not None))
+    if matrix.dtype == np.uint8:
+        return matrix
+    return matrix.astype(np.int64 if is_integer else np.float32)
 
 
 def _numbers(table: Table, column: str, cells: NDArray[Any], row: int) -> NDArray[Any]:
-    """The numbers of a column.
+    """Return the numbers in a column.
 
     Raises:
-        DataError: a cell is empty, no number, or not finite.
+        DataError: a cell is empty, not a number, or not finite.
     """
     if cells.dtype.kind in "SU":
-        if np.isin(cells, _TRUTHS).all():
-            return np.isin(cells, _TRUTHS[:3]).astype(np.float64)
+        if np.isin(cells, _BOOLEANS).all():
+            return np.isin(cells, _BOOLEANS[:3]).astype(np.float64)
         try:
             cells = cells.astype(np.float64)
         except ValueError:

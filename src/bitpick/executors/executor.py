@@ -1,4 +1,4 @@
-"""The contract: run a function, named by its module, on a payload that JSON can carry."""
+"""The contract of executors: run a function, given as `package.module:name`, on a JSON payload."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Payload = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a function returned, and what it cost.
+    """The result of a call, and its cost.
 
     Attributes:
         value: the result, plain JSON.
         seconds: wall time.
-        cpu_seconds: CPU time of the process, all its threads.
+        cpu_seconds: CPU time of the process, over all threads.
     """
 
     value: Any
@@ -32,21 +32,21 @@ class Executor(Protocol):
         """Call `function` (`package.module:name`) with the payload as keyword arguments.
 
         Raises:
-            BitpickError: what the function raised; a `WorkerError` where its process died.
+            BitpickError: the function raised it; a `WorkerError` if its process died.
         """
         ...
 
-    def places(self, environment: str) -> int:
-        """How many calls may go on in an environment at once, as things are."""
+    def slots(self, environment: str) -> int:
+        """Return how many calls an environment can currently run at once."""
         ...
 
     def close(self) -> None:
-        """End everything that was started."""
+        """Stop everything that was started."""
         ...
 
 
 def resolve(function: str) -> Callable[..., Any]:
-    """The function that `package.module:name` names."""
+    """Return the function that `package.module:name` names."""
     module, _, name = function.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    return found
+    target: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return target

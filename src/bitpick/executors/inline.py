@@ -1,4 +1,4 @@
-"""Runs functions in this process: for tests, and wherever a process of its own is not wanted."""
+"""Run functions in this process, for tests and wherever a separate process is not wanted."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from bitpick.executors.executor import Outcome, Payload, resolve
 
 
 class InlineExecutor:
-    """An executor without processes. Payloads and results cross JSON all the same, so nothing else gets relied on."""
+    """An executor without processes. It still passes payloads and results through JSON, so code cannot rely on more."""
 
-    def run(self, environment: str, function: str, payload: Payload) -> Outcome:  # noqa: ARG002 - the contract's form
+    def run(self, environment: str, function: str, payload: Payload) -> Outcome:  # noqa: ARG002 - the contract
         """See `Executor.run`."""
         arguments = json.loads(json.dumps(to_jsonable_python(payload)))
-        began, cpu = time.perf_counter(), time.process_time()
+        start, cpu_start = time.perf_counter(), time.process_time()
         value = json.loads(json.dumps(to_jsonable_python(resolve(function)(**arguments))))
-        return Outcome(value, time.perf_counter() - began, time.process_time() - cpu)
+        return Outcome(value, time.perf_counter() - start, time.process_time() - cpu_start)
 
-    def places(self, environment: str) -> int:  # noqa: ARG002 - the contract's form
-        """See `Executor.places`."""
+    def slots(self, environment: str) -> int:  # noqa: ARG002 - the contract
+        """See `Executor.slots`."""
         return 1
 
     def close(self) -> None:
-        """Nothing was started."""
+        """Do nothing: nothing was started."""

@@ -1,1 +1,1 @@
-"""What users give as a model: where it comes from, what it takes and gives, and code of their own."""
+"""The user's model: its source, its inputs and outputs, and the user's own code."""

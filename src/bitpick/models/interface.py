@@ -1,4 +1,4 @@
-"""What a deployer must know of a build beside its files: what goes in, how it is prepared, what comes out."""
+"""What a deployer needs besides a build's files: its inputs, their preprocessing, and its outputs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Input(BaseModel):
     """An input of a build.
 
     Attributes:
-        name: as the reference graph calls it.
-        shape: of one sample, without the batch axis; None for a free dimension. A build whose engine takes samples of
-            one shape alone has the shape of the data here.
-        dtype: as the float model takes it; a build may take integers with a scale and a zero point in its place.
-        preprocessing: from a stored sample to what the float model takes.
-        stored: dtype of a stored sample; None where it is not known.
-        stored_shape: shape of a stored sample, without the batch axis; None where it is not known.
+        name: name in the reference graph.
+        shape: shape of one sample, without the batch axis; None for a free dimension. If the engine takes only samples
+            of one shape, this is the shape of the data.
+        dtype: dtype that the float model takes; a build may take integers with a scale and a zero point instead.
+        preprocessing: how a stored sample becomes what the float model takes.
+        stored: dtype of a stored sample; None if it is unknown.
+        stored_shape: shape of a stored sample, without the batch axis; None if it is unknown.
     """
 
     model_config = _STRICT
@@ -49,12 +49,13 @@ class Interface(BaseModel):
     """The inputs and outputs of a build, in the order of the reference graph.
 
     Attributes:
-        inputs: what goes in.
-        outputs: what comes out.
-        task: what the model is for, see `Run.task`.
-        output: the place of the output that the task is about.
-        classes: names of the classes, in the order of its scores; empty where there are none.
-        threshold: of one score for two classes, or one for each label: above which it is that class, or that label.
+        inputs: inputs of the build.
+        outputs: outputs of the build.
+        task: the model's task, see `Run.task`.
+        output: index of the output that the task is about.
+        classes: class names, in the order of that output's scores; empty if there are none.
+        threshold: for a single score for two classes, or a score for each label: scores above it mean the second class,
+            or that the label applies.
     """
 
     model_config = _STRICT
@@ -67,17 +68,17 @@ class Interface(BaseModel):
     threshold: float = 0.5
 
     def fixed(self, shapes: Sequence[tuple[int, ...]]) -> Interface:
-        """This, for a build that takes samples of one shape alone.
+        """Return the interface of a build that takes only samples of these shapes.
 
         Args:
-            shapes: of one sample of each input, without the batch axis.
+            shapes: shape of one sample of each input, without the batch axis.
         """
         pairs = zip(self.inputs, shapes, strict=True)
         return self.model_copy(update={"inputs": tuple(e.model_copy(update={"shape": shape}) for e, shape in pairs)})
 
     @property
     def signature(self) -> Signature:
-        """What the model takes and gives."""
+        """The inputs and outputs of the model."""
         return Signature(
             tuple(Tensor(each.name, each.shape, each.dtype) for each in self.inputs),
             tuple(Tensor(each.name, each.shape, each.dtype) for each in self.outputs),

@@ -10,16 +10,16 @@ from pathlib import Path
 
 
 class Format(StrEnum):
-    """A form of a model. The value is its name in run.json."""
+    """A form of a model. Its value is the name in run.json."""
 
     KERAS = "keras"
     """A Keras model file: `.keras`, or legacy `.h5`."""
     SAVED_MODEL = "saved_model"
     """A TensorFlow SavedModel: a folder with `saved_model.pb`."""
     EXPORTED = "exported"
-    """A PyTorch program (`.pt2`), as `torch.export` made it from the user's own module."""
+    """A PyTorch program (`.pt2`) that `torch.export` made from the user's module."""
     RAW_ONNX = "raw_onnx"
-    """ONNX as a converter, or the user, wrote it."""
+    """ONNX as a converter or the user wrote it."""
     ONNX = "onnx"
     """The clean float ONNX graph: the reference that every other form is verified against."""
     PYTORCH = "pytorch"
@@ -29,7 +29,7 @@ class Format(StrEnum):
 
     @property
     def suffix(self) -> str:
-        """The file name suffix of this form."""
+        """File name suffix of this form."""
         suffixes = {
             Format.KERAS: ".keras",
             Format.SAVED_MODEL: "",
@@ -41,17 +41,17 @@ class Format(StrEnum):
 
     @property
     def base(self) -> Format:
-        """Itself: it is the form of a graph that no pass prepared, see `PreparedForm`."""
+        """The format itself: no pass prepared this graph, see `PreparedForm`."""
         return self
 
     @property
     def passes(self) -> tuple[str, ...]:
-        """None."""
+        """Empty: no pass prepared this graph."""
         return ()
 
 
 class PreparedForm(str):
-    """A form of a model whose graph passes prepared, as it is named in run.json: `onnx+equalize`."""
+    """A form of a model whose graph was prepared by passes. Its value is the name in run.json: `onnx+equalize`."""
 
     __slots__ = ()
 
@@ -62,7 +62,7 @@ class PreparedForm(str):
 
     @property
     def passes(self) -> tuple[str, ...]:
-        """The passes, in the order in which they were applied."""
+        """The passes, in the order in which they are applied."""
         return tuple(self.split("+")[1:])
 
     @property
@@ -75,12 +75,12 @@ Form = Format | PreparedForm
 
 
 def form_of(name: str) -> Form:
-    """The form with this name."""
+    """Return the form with this name."""
     return PreparedForm(name) if "+" in name else Format(name)
 
 
 def prepared(form: Format, passes: Sequence[str]) -> Form:
-    """A form of the graph that passes prepared."""
+    """Return the form of the graph that these passes prepare."""
     return PreparedForm("+".join([form, *passes])) if passes else form
 
 
@@ -89,9 +89,9 @@ class Tensor:
     """An input or an output of a model.
 
     Attributes:
-        name: as the model calls it.
-        shape: of one sample, without the batch axis; None for a free dimension. None where nothing is known of it.
-        dtype: a name that numpy knows, e.g. `float32`.
+        name: name in the model.
+        shape: shape of one sample, without the batch axis; None for a free dimension. None if the shape is unknown.
+        dtype: name of a numpy dtype, e.g. `float32`.
     """
 
     name: str
@@ -100,19 +100,19 @@ class Tensor:
 
     @property
     def sizes(self) -> tuple[int | None, ...] | None:
-        """The shape of one sample without the axes of size 1, which change nothing about what the values mean."""
+        """The shape of one sample without axes of size 1, which do not change what the values mean."""
         return None if self.shape is None else tuple(size for size in self.shape if size != 1)
 
     @property
     def count(self) -> int:
-        """How many values a sample has, where all of them are along one axis; 0 where they are not."""
+        """Number of values in a sample, if all of them lie along one axis; 0 otherwise."""
         if self.sizes is None or len(self.sizes) > 1:
             return 0
         return 1 if not self.sizes else self.sizes[0] or 0
 
     @property
-    def whole(self) -> bool:
-        """Whether the values are whole numbers as ArgMax gives them; those of a picture have fewer bits."""
+    def is_index(self) -> bool:
+        """Whether the values are integers as ArgMax returns them; those of pictures have fewer bits."""
         return self.dtype in ("int32", "int64")
 
     def __str__(self) -> str:
@@ -121,16 +121,16 @@ class Tensor:
         return f"{self.name} {shape} {self.dtype}"
 
 
-def fits(has: Sequence[int], wanted: Sequence[int | None] | None) -> bool:
-    """Whether a shape is one that is wanted, of which None leaves a dimension, or all of it, free."""
+def fits(shape: Sequence[int], wanted: Sequence[int | None] | None) -> bool:
+    """Whether a shape matches a wanted one, in which None stands for any size, or for any shape."""
     return wanted is None or (
-        len(has) == len(wanted) and all(want in (None, size) for want, size in zip(wanted, has, strict=True))
+        len(shape) == len(wanted) and all(want in (None, size) for want, size in zip(wanted, shape, strict=True))
     )
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What a model takes and gives, in its own order."""
+    """The inputs and outputs of a model, in the model's order."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
@@ -138,15 +138,15 @@ class Signature:
 
 @dataclass(frozen=True)
 class Model:
-    """A source model with what its reference graph says about it.
+    """A source model, with the properties of its reference graph.
 
     Attributes:
         source: the user's file.
-        format: its format.
+        format: format of the file.
         sha256: digest of the file.
-        signature: what it takes and gives.
-        parameters: number of float weights of the reference graph (batch norm folded).
-        macs: multiply-accumulates for one sample; None where they are not known.
+        signature: its inputs and outputs.
+        parameters: number of float weights in the reference graph (batch norm folded).
+        macs: multiply-accumulates for one sample; None if unknown.
     """
 
     source: Path
@@ -158,16 +158,16 @@ class Model:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, as hexadecimal digits."""
+    """Return the SHA-256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def model_sha256(path: Path) -> str:
-    """The digest of a model: of its file, and of the files that belong to it.
+    """Return the digest of a model: of its file and of the files that belong to it.
 
-    These are all files of a folder, and the files beside an ONNX model that hold its weights. A file that cannot be
-    parsed has the digest of its bytes; whoever opens it will say what is wrong with it.
+    These are all files in a folder, and the external weight files of an ONNX model. If a file cannot be parsed, the
+    digest covers its bytes alone; opening the model later reports the error.
     """
     files = model_files(path)
     if path.is_dir():
@@ -178,7 +178,7 @@ def model_sha256(path: Path) -> str:
 
 
 def model_files(path: Path) -> list[Path]:
-    """The files of a model, see `model_sha256`; of a file that cannot be parsed it alone."""
+    """Return the files of a model, see `model_sha256`; only the file itself if it cannot be parsed."""
     if path.is_dir():
         return sorted(file for file in path.rglob("*") if file.is_file())
     if path.suffix != ".onnx":
@@ -192,10 +192,10 @@ def model_files(path: Path) -> list[Path]:
 
 
 def external_files(path: Path) -> list[Path]:
-    """The files beside an ONNX file that hold its weights; none where they are inside.
+    """Return the external files with the weights of an ONNX file; empty if the weights are inside.
 
     Raises:
-        DecodeError: the file is no protobuf.
+        DecodeError: the file is not a protobuf.
     """
     import onnx
     from onnx.external_data_helper import ExternalDataInfo, uses_external_data

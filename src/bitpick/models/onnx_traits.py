@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself that decides how it is used: nothing of it is run."""
+"""Read the properties of an ONNX file that decide how it is used, without running it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 _QUANTIZED = re.compile(r"(Dynamic)?Quantize.*|Dequantize.*|Q(Linear|Gemm|Attention).*|.*Integer(ToFloat)?")
 
 OTHER_FLOATS = frozenset({"float16", "bfloat16", "float64"})
-"""Floats that models come in, and that are read as float32."""
+"""Float dtypes, other than float32, that models may have; they are converted to float32."""
 Size = int | str | None
-"""A dimension as a file declares it: a number, the name of a free one, or None for a free one without a name."""
+"""A dimension as a file declares it: a number, the name of a free dimension, or None for an unnamed free one."""
 
 
 @dataclass(frozen=True)
 class Traits:
-    """What an ONNX file says of itself.
+    """The properties of an ONNX file.
 
     Attributes:
-        quantized: names of the nodes that say it was quantized; none for a float model.
-        floats: the dtypes of its weights, inputs and outputs that are floats other than float32, by their names.
-        signature: what it takes and gives, with the batch where the file declares it.
+        quantized: names of the nodes that show it is quantized; empty for a float model.
+        floats: names of the float dtypes, other than float32, of its weights, inputs and outputs.
+        signature: its inputs and outputs; the batch axis is where the file declares it.
     """
 
     quantized: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class Traits:
 
 
 def traits(path: Path) -> Traits:
-    """Read them off a file; a file that cannot be parsed has none, and whoever opens it will say what is wrong."""
+    """Read the traits of a file; empty if it cannot be parsed, which opening the model later reports."""
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -50,7 +50,7 @@ def traits(path: Path) -> Traits:
 
 
 def of_model(model: onnx.ModelProto) -> Traits:
-    """Read them off a model."""
+    """Read the traits of a model."""
     graph = model.graph
     quantized = tuple(n.name or n.op_type for n in graph.node if _QUANTIZED.fullmatch(n.op_type))
     kinds = {v.type.tensor_type.elem_type for v in (*inputs_of(graph), *graph.output)}
@@ -60,13 +60,13 @@ def of_model(model: onnx.ModelProto) -> Traits:
 
 
 def inputs_of(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
-    """The inputs that a user feeds: old exporters list the weights among them, too."""
+    """Return the inputs that the user feeds: old exporters also list the weights as inputs."""
     stored = {initializer.name for initializer in graph.initializer}
     return [value for value in graph.input if value.name not in stored]
 
 
 def dtype_name(kind: int) -> str:
-    """The name of an ONNX element type, as numpy has it: `float32`; `string`; nothing for what is no tensor."""
+    """Return the numpy name of an ONNX element type, e.g. `float32`, or `string`; empty if it is not of a tensor."""
     import onnx
 
     if kind in (onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING):
@@ -75,46 +75,47 @@ def dtype_name(kind: int) -> str:
 
 
 def declared(value: onnx.ValueInfoProto) -> list[Size] | None:
-    """The shape that a file declares for an input or an output; None where it declares none.
+    """Return the shape that a file declares for an input or an output; None if it declares none.
 
-    Some exporters write -1 or 0 for a free dimension, which ONNX Runtime takes for one as well.
+    Some exporters write -1 or 0 for a free dimension, and ONNX Runtime also treats these as free.
     """
-    end = value.type.tensor_type
-    if not end.HasField("shape"):
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
         return None
-    return [d.dim_value if d.dim_value > 0 else d.dim_param or None for d in end.shape.dim]
+    return [d.dim_value if d.dim_value > 0 else d.dim_param or None for d in tensor.shape.dim]
 
 
 def batch_axes(inputs: Sequence[Sequence[Size]], outputs: Sequence[Sequence[Size]] = ()) -> list[int | None]:
-    """The axis of each input that looks to be the batch, by the shapes that a file declares alone.
+    """Guess the batch axis of each input, from declared shapes alone.
 
-    It is the first axis where that is free. Where some inputs have that, it is in the others the axis of the same name,
-    or the only free one without a name. Where none has it, it is the only free axis of each, else a first axis that
-    all inputs and outputs share.
+    An input with a free first axis has its batch there. If there are such inputs, the batch of the others is the axis
+    of the same name, or their only unnamed free axis. If no input has a free first axis, the batch is the first axis if
+    it has size 1 in all inputs, else the only free axis of each input, else the first axis if all inputs and outputs
+    share its size.
 
     Args:
-        inputs: the shape of each input.
-        outputs: that of each output, where it is known.
+        inputs: shape of each input.
+        outputs: shape of each output, if known.
 
     Returns:
-        The axis in each input; None where it has none.
+        The batch axis of each input; None if an input has none.
     """
     names: set[Size] = {shape[0] for shape in inputs if shape and not isinstance(shape[0], int)}
     if names:
         return [_axis_like(shape, names) for shape in inputs]
-    first = {shape[0] if shape else None for shape in inputs}
-    if first == {1}:
+    firsts = {shape[0] if shape else None for shape in inputs}
+    if firsts == {1}:
         return [0] * len(inputs)
     free = [[axis for axis, size in enumerate(shape) if not isinstance(size, int)] for shape in inputs]
     if all(len(axes) == 1 for axes in free) and len({s[a[0]] for s, a in zip(inputs, free, strict=True)}) == 1:
         return [axes[0] for axes in free]
-    first |= {shape[0] if shape else None for shape in outputs if not shape or isinstance(shape[0], int)}
-    shared = len(first) == 1 and None not in first and all(len(shape) > 1 for shape in inputs)
-    return [0 if shared else None] * len(inputs)
+    firsts |= {shape[0] if shape else None for shape in outputs if not shape or isinstance(shape[0], int)}
+    is_shared = len(firsts) == 1 and None not in firsts and all(len(shape) > 1 for shape in inputs)
+    return [0 if is_shared else None] * len(inputs)
 
 
 def _axis_like(shape: Sequence[Size], names: set[Size]) -> int | None:
-    """The first axis that is free, if it is the first, or has one of these names; else the only one without a name."""
+    """Return the first axis if it is free, else an axis with one of these names, else the only unnamed free axis."""
     if shape and not isinstance(shape[0], int):
         return 0
     named = [axis for axis, size in enumerate(shape) if isinstance(size, str) and size in names]
@@ -125,8 +126,8 @@ def _axis_like(shape: Sequence[Size], names: set[Size]) -> int | None:
 def _signature(graph: onnx.GraphProto) -> Signature:
     def tensor(value: onnx.ValueInfoProto, axis: int | None) -> Tensor:
         sizes = declared(value)
-        kept = None if sizes is None else [size for place, size in enumerate(sizes) if place != axis]
-        shape = None if kept is None else tuple(size if isinstance(size, int) else None for size in kept)
+        sample = None if sizes is None else [size for place, size in enumerate(sizes) if place != axis]
+        shape = None if sample is None else tuple(size if isinstance(size, int) else None for size in sample)
         return Tensor(value.name, shape, dtype_name(value.type.tensor_type.elem_type))
 
     inputs = inputs_of(graph)

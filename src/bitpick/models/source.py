@@ -1,4 +1,4 @@
-"""What users give as their model: which form of a model it is, and whether opening it can run code."""
+"""Tell what kind of model a user gives, and whether opening it can run code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LAMBDA = re.compile(rb'"class_name":\s*"(Lambda|__lambda__)"')
 
 
 class Kind(StrEnum):
-    """What a source is. The value is how messages call it."""
+    """The kind of a source. Its value is the name in messages."""
 
     KERAS = "Keras model"
     LAMBDA = "Keras model with Lambda layers"
@@ -44,8 +44,8 @@ class Kind(StrEnum):
     LITERT = "LiteRT model"
 
 
-# Why opening it can run code, for the kinds where it can. TensorFlow's security policy says it of saved graphs;
-# `torch.export.load` unpickles without a limit on types; TorchScript is a program by name.
+# Why opening a source of this kind can run code. For saved graphs, see TensorFlow's security policy;
+# `torch.export.load` unpickles any type; TorchScript is a program by definition.
 _RUNS_CODE = {
     Kind.LAMBDA: "the Python code of its Lambda layers runs when it is opened",
     Kind.KERAS_WEIGHTS: "the function that --keras-builder names is Python code",
@@ -55,7 +55,7 @@ _RUNS_CODE = {
     Kind.PICKLE: "pickles can run any code when they are opened",
     Kind.FACTORY: "it is Python code",
 }
-# The form that a run starts from.
+# The format that a run starts from.
 _FORMATS = {
     Kind.KERAS: Format.KERAS,
     Kind.LAMBDA: Format.SAVED_MODEL,
@@ -82,18 +82,18 @@ _MAKERS = {
 
 @dataclass(frozen=True)
 class Maker:
-    """What turns a source into the form that a run starts from, in a worker, before anything else.
+    """A function that turns a source into the format that a run starts from, as the first job in a worker.
 
     Attributes:
-        environment: the worker environment that has its libraries.
+        environment: worker environment with the libraries that it needs.
         function: `module:function`, called with `out: str`, the file or folder to write, and `options`.
-        options: the rest of its keyword arguments, plain JSON.
-        needs_samples: whether it is also given `inputs: str`, a `.npz` file with some samples, an array for each input:
-            a module does not say what it takes.
-        signature: what the source says that it takes, which samples are read for; None where it says nothing. A source
-            that says it can do without samples that cannot be read.
-        describes: whether the source says what it takes once it is open: it can do without samples, too, and is also
-            given `names: list[str]`, those of the samples' arrays.
+        options: its other keyword arguments, plain JSON.
+        needs_samples: whether it also takes `inputs: str`, a `.npz` file with an array of samples for each input: a
+            module does not declare its inputs.
+        signature: inputs that the source declares before it is opened, used to read the samples; None if it declares
+            none. A source that declares its inputs also works without samples, if these cannot be read.
+        describes: whether the source declares its inputs once it is open: it then also works without samples, and takes
+            `names: list[str]`, the names of the samples' arrays.
     """
 
     environment: str
@@ -106,13 +106,13 @@ class Maker:
 
 @dataclass(frozen=True)
 class Source:
-    """A model as users name it.
+    """A model as the user gives it.
 
     Attributes:
         name: a path, or `module:function`, a function without arguments that returns a `torch.nn.Module`.
         trusted: whether it may run code when it is opened.
-        keras_builder: `module:function` that returns the `keras.Model` which a file of weights alone belongs to.
-        state_dict: a file with the weights of the module that the function returns.
+        keras_builder: `module:function` that returns the `keras.Model` for a file that holds only weights.
+        state_dict: file with the weights of the module that the function returns.
     """
 
     name: str
@@ -122,17 +122,17 @@ class Source:
 
     @classmethod
     def of(cls, model: str | Path | Source) -> Source:
-        """A source, or what names one that needs no options."""
+        """Return a source for a path or a name without options; return a source as it is."""
         return model if isinstance(model, Source) else cls(str(model))
 
     @property
     def stem(self) -> str:
-        """As folders of its runs are called."""
+        """Short name of the model, used in the names of run folders."""
         return Path(self.name).stem.replace(":", "-")
 
     @property
     def path(self) -> Path | None:
-        """Where the model is; None where a function makes it."""
+        """Path of the model; None if a function builds it."""
         return None if self._is_function else Path(self.name)
 
     @property
@@ -140,11 +140,11 @@ class Source:
         return _FUNCTION.fullmatch(self.name) is not None and not Path(self.name).exists()
 
     def kind(self) -> Kind:
-        """What it is, by its name and first bytes; nothing of it is run.
+        """Tell the kind of the source by its name and content, without running it.
 
         Raises:
-            ModelError: there is no such model, it is none that bitpick reads, an option is missing or does not fit, or
-                it can run code and is not trusted.
+            ModelError: the model does not exist, bitpick does not read its kind, an option is missing or does not
+                apply, or it can run code and is not trusted.
         """
         kind = Kind.FACTORY if self.path is None else _kind(self.path)
         self._check_options(kind)
@@ -181,11 +181,11 @@ class Source:
                 )
 
     def format(self) -> Format:
-        """The form of the model that a run starts from; see `kind` for what is raised."""
+        """Return the format that a run starts from; raises what `kind` raises."""
         return _FORMATS[self.kind()]
 
     def maker(self) -> Maker | None:
-        """What makes that form; None where the user's own file has it. See `kind` for what is raised."""
+        """Return the maker of that format; None if the user's file already has it. Raises what `kind` raises."""
         kind = self.kind()
         if kind not in _MAKERS:
             return None
@@ -201,7 +201,7 @@ class Source:
         return Maker(environment, function, options, environment == "pytorch", describes=kind is Kind.PROGRAM)
 
     def sha256(self) -> str:
-        """The digest of all that the model is made from: its files, and the files of the functions that build it."""
+        """Return the digest of the model's files, and of the files of the functions that build it."""
         parts = [model_sha256(self.path)] if self.path else [self.name, code_sha256(self.name)]
         if self.keras_builder is not None:
             parts += [self.keras_builder, code_sha256(self.keras_builder)]
@@ -215,10 +215,10 @@ def _check_function(text: str, option: str) -> None:
         raise ModelError(f"{option} {text} names no function", expected="module:function, e.g. my_project.nets:build")
 
 
-def _near(path: Path) -> str:
-    """What a file that is not there may have been meant to be; nothing where none beside it is called alike."""
-    beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
-    hint = did_you_mean(path.name, beside)
+def _similar_name(path: Path) -> str:
+    """Return a hint for a missing file: the most similar name in its folder; empty if there is none."""
+    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    hint = did_you_mean(path.name, names)
     return hint if hint.startswith("did you mean") else ""
 
 
@@ -228,7 +228,7 @@ def _kind(path: Path) -> Kind:
             return Kind.SAVED_MODEL
         raise ModelError(f"model {path} is a directory without saved_model.pb", expected=READABLE)
     if not path.is_file():
-        raise ModelError(f"model {path} does not exist", expected=f"the path of {READABLE}", fix=_near(path))
+        raise ModelError(f"model {path} does not exist", expected=f"the path of {READABLE}", fix=_similar_name(path))
     with path.open("rb") as file:
         head = file.read(8)
     if not head:
@@ -247,7 +247,7 @@ def _kind(path: Path) -> Kind:
     if not head.startswith(magic[suffix]):
         raise ModelError(f"model {path} is not a {path.suffix} file: its first bytes are {head!r}", expected=READABLE)
     if suffix == ".keras":
-        return Kind.LAMBDA if _LAMBDA.search(_zipped(path, "config.json")) else Kind.KERAS
+        return Kind.LAMBDA if _LAMBDA.search(_read_member(path, "config.json")) else Kind.KERAS
     if suffix in (".h5", ".hdf5"):
         return _kind_of_hdf5(path)
     if suffix in (".onnx", ".tflite"):
@@ -256,7 +256,7 @@ def _kind(path: Path) -> Kind:
 
 
 def _kind_of_hdf5(path: Path) -> Kind:
-    """Texts are stored as they are in HDF5, so that its library is not needed here."""
+    """Tell the kind of an HDF5 file. HDF5 stores text as it is, so a byte search is enough."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         if content.find(b"model_config") < 0:
             return Kind.KERAS_WEIGHTS
@@ -268,7 +268,7 @@ def _kind_of_onnx(path: Path) -> Kind:
 
 
 def _kind_of_torch(path: Path, head: bytes) -> Kind:
-    """By what the archive holds; a file without one is a pickle of old."""
+    """Tell the kind of a PyTorch file by its archive's members; a file that is no archive is an old-style pickle."""
     if not head.startswith(_ZIP):
         return Kind.PICKLE
     try:
@@ -292,13 +292,13 @@ def _kind_of_torch(path: Path, head: bytes) -> Kind:
 
 
 def _only_tensors(path: Path, name: str) -> bool:
-    """Whether a pickle names no types but those of tensors and their dictionaries. Nothing is unpickled."""
-    operations = pickletools.genops(_zipped(path, name))
+    """Whether a pickle names only types of tensors and their dictionaries. Nothing is unpickled."""
+    operations = pickletools.genops(_read_member(path, name))
     types = {str(argument) for operation, argument, _ in operations if operation.name == "GLOBAL"}
     return all(re.fullmatch(r"collections OrderedDict|torch\._utils _rebuild_\w+|torch \w+", each) for each in types)
 
 
-def _zipped(path: Path, name: str) -> bytes:
+def _read_member(path: Path, name: str) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.read(name)

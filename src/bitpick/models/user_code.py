@@ -1,4 +1,4 @@
-"""Functions of the user's own, named as `module:function`."""
+"""Load and call the user's functions, named as `module:function`."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from bitpick.recipe import did_you_mean
 
 
 def add_current_folder() -> None:
-    """Let modules in the current folder be imported, behind all others: workers start without it."""
+    """Append the current folder to the import path: workers start without it."""
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)
 
 
 def load(name: str, refusal: type[RequestError] = ModelError) -> Callable[..., Any]:
-    """The function that `module:function` names; the module may lie in the current folder.
+    """Return the function that `module:function` names; the module may be in the current folder.
 
     Args:
-        name: as users write it.
-        refusal: what is raised; by default it is about the model.
+        name: `module:function`.
+        refusal: class of the error to raise.
 
     Raises:
-        RequestError: of the kind `refusal`: the module cannot be imported, or has no such function.
+        RequestError: as a `refusal`: the module cannot be imported, or has no such function.
     """
-    place, _, function = name.partition(":")
+    module_name, _, function = name.partition(":")
     add_current_folder()
     try:
-        module = importlib.import_module(place)
+        module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise refusal(
             f"{name} cannot be imported: {error}",
@@ -41,18 +41,20 @@ def load(name: str, refusal: type[RequestError] = ModelError) -> Callable[..., A
         ) from error
     except Exception as error:
         raise refusal(f"{name} cannot be imported: {typed_line(error)}") from error
-    found = getattr(module, function, None)
-    if not callable(found):
-        known = [each for each, value in vars(module).items() if callable(value) and not each.startswith("_")]
-        raise refusal(f"{name} names no function: {place} has none of that name", fix=did_you_mean(function, known))
-    return found  # type: ignore[no-any-return]  # any callable will do
+    target = getattr(module, function, None)
+    if not callable(target):
+        functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise refusal(
+            f"{name} names no function: {module_name} has none of that name", fix=did_you_mean(function, functions)
+        )
+    return target  # type: ignore[no-any-return]  # any callable will do
 
 
 def call(name: str) -> Any:
-    """What the function returns, called without arguments.
+    """Call the function without arguments, and return its result.
 
     Raises:
-        ModelError: there is no such function, or it fails.
+        ModelError: the function does not exist, or it fails.
     """
     function = load(name)
     try:

@@ -52,8 +52,8 @@ class Runner:
         self._digests: dict[tuple[Path, tuple[int, ...]], str] = {}
 
     def places(self, environment: str) -> int:
-        """See `Executor.places`."""
-        return self._executor.places(environment)
+        """See `Executor.slots`."""
+        return self._executor.slots(environment)
 
     def close(self) -> None:
         """End what runs jobs."""

@@ -189,7 +189,7 @@ def _choices(own: Preprocessing, stored: NDArray[Any], colours: bool) -> Iterato
     instead = "" if (own.offset, own.scale) == (0.0, 1.0) else " instead of the given --scale, --mean and --std,"
     order: dict[str, Any] = {"channels": "bgr"} if own.reverse_channels else {}
     for words, said in scales:
-        (offset, scale), _ = preparing.values(PixelOptions(**said, **order), stored.dtype)
+        (offset, scale), _ = preparing.offset_and_divisor(PixelOptions(**said, **order), stored.dtype)
         yield words + (instead if words.startswith("--") else ""), {"offset": offset, "scale": scale}
     if colours:
         turned = not own.reverse_channels

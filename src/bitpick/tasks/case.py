@@ -118,7 +118,7 @@ class Case:
     def numbered(self) -> int | None:
         """The output that may give class numbers: whole numbers, of the shape of labels that are classes, too."""
         labels, place = self.labels, self.like_labels
-        if labels is None or place is None or not self.signature.outputs[place].whole:
+        if labels is None or place is None or not self.signature.outputs[place].is_index:
             return None
         classes = labels.dtype.kind in "iub" and not binary(labels) and int(labels.max()) < MOST_CLASSES
         return place if classes else None

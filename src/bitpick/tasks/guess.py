@@ -153,7 +153,7 @@ def _without_labels(case: Case) -> Guess:
     if len(case.signature.outputs) > 1:
         return Guess("deviation", f"{no_labels}the model gives {len(case.signature.outputs)} outputs")
     again = case.mirrored is not None and len(case.signature.inputs) == 1
-    number = case.signature.outputs[0].whole and case.counts[0] == 1
+    number = case.signature.outputs[0].is_index and case.counts[0] == 1
     if case.seen is None and (again or number or case.counts[0] > 1):
         return Guess("reconstruction" if again else "agreement", "", unsure=True)
     if again and case.unexplained <= REPRODUCES:

@@ -148,7 +148,7 @@ def _classification(case: Case) -> Classification:
 
 def _agreement(case: Case) -> Classification:
     place = _scores(case)
-    if case.counts[place] == 1 and case.signature.outputs[place].whole:
+    if case.counts[place] == 1 and case.signature.outputs[place].is_index:
         return Classification(kind="agreement", classes=case.classes, output=place, numbers=True)
     count = max(2, case.counts[place])
     classes = case.classes if len(case.classes) == count else tuple(map(str, range(count)))
