@@ -9,7 +9,7 @@ from bitpick.executors.pool import WorkerPool
 from bitpick.models.source import Source
 from bitpick.pipeline import fit
 from bitpick.pipeline.builds import Executors
-from bitpick.pipeline.evaluating import opened, working
+from bitpick.pipeline.evaluating import open_as_build, workspace
 from bitpick.pipeline.fit import LoadData
 from bitpick.pipeline.listener import Listener
 from bitpick.schema.speed import BenchRecord
@@ -32,12 +32,12 @@ def bench_files(
         RequestError: there is no such build, or it does not fit the data.
         RunError: a build cannot be run.
     """
-    with working(executor) as (folder, runner, printed):
+    with workspace(executor) as (folder, runner, printed):
         found = []
         for number, each in enumerate(builds):
             place = folder / str(number)
             place.mkdir()
-            found.append(opened(each, place, runner, load_data, listener))
+            found.append(open_as_build(each, place, runner, load_data, listener))
         runner.close()  # nothing else runs while builds are timed
         listener.phase("loading the data set")
         fits = [fit.fitted(load_data, one.signature, each.name) for each, one in zip(builds, found, strict=True)]
