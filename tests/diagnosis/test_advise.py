@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from bitpick.diagnosis import advise
 from bitpick.diagnosis.scoped import changed, without
-from bitpick.diagnosis.search import Tried
+from bitpick.diagnosis.search import Attempt
 from bitpick.recipe import Recipe
 from bitpick.schema.evidence import VersusBaseline
 from tests.diagnosis.layers import change, layer
@@ -22,7 +22,7 @@ def test_what_was_found_is_said_in_numbers():
         layer("a", only_quantized=change(0.02, wide=0.01), only_float=change(0.04, 26.02, macs=0.9)),
         layer("b", only_quantized=change(0.001), only_float=change(0.05, 20.1)),
     ]
-    lines = " ".join(advise.found(versus(0.05, 0.03), 10_000, change(0.045), 1000, layers, layers[:1]))
+    lines = " ".join(advise.findings(versus(0.05, 0.03), 10_000, change(0.045), 1000, layers, layers[:1]))
     assert "loses 5.00 points (95% interval 3.00 to 10.00) on 10,000 samples." in lines
     assert "1,000 of them, on which it loses 4.50 points" in lines
     assert "all layers tested at once: a 2.00 points." in lines
@@ -32,7 +32,7 @@ def test_what_was_found_is_said_in_numbers():
 
 def test_what_is_not_shown_is_not_claimed():
     layers = [layer("a", only_quantized=change(0.001), only_float=change(0.001, None))]
-    lines = " ".join(advise.found(versus(0.001, -0.001), 1000, change(0.001), 1000, layers, []))
+    lines = " ".join(advise.findings(versus(0.001, -0.001), 1000, change(0.001), 1000, layers, []))
     assert "no drop is shown" in lines
     assert "No layer is shown to lose accuracy" in lines
     assert "of them" not in lines
@@ -49,9 +49,9 @@ def test_layers_without_builds_are_said_to_be_so():
 def test_recipes_that_were_tried_are_told_by_what_is_other_in_them():
     clipped, left = changed(PLAIN, calibration="entropy"), without(PLAIN, ["x"])
     found = [
-        Tried(clipped, "ranges are wide", change(0.01), 0.04, (0.01, 0.07)),
-        Tried(changed(PLAIN, calibration="percentile99.9"), "ranges are wide", change(0.06), -0.01, (-0.03, 0.01)),
-        Tried(left, "x is noisy", change(0.07), -0.02, (-0.04, -0.001)),
+        Attempt(clipped, "ranges are wide", change(0.01), 0.04, (0.01, 0.07)),
+        Attempt(changed(PLAIN, calibration="percentile99.9"), "ranges are wide", change(0.06), -0.01, (-0.03, 0.01)),
+        Attempt(left, "x is noisy", change(0.07), -0.02, (-0.04, -0.001)),
     ]
     first, second = advise.tried(found, PLAIN)
     assert first.startswith("Ranges are wide. Tried: entropy wins back 4.00 points (95% interval 1.00 to 7.00), shown;")

@@ -12,7 +12,7 @@ from bitpick.models.model import Format
 from bitpick.models.source import Source
 from bitpick.pipeline import builds
 from bitpick.pipeline.build_job import open_build
-from bitpick.pipeline.builds import Given
+from bitpick.pipeline.builds import ModelAndData
 from bitpick.pipeline.listener import Silent
 from bitpick.recipe import Recipe
 from bitpick.schema.groups import Calibration
@@ -47,7 +47,7 @@ def workers():
 @pytest.fixture
 def convert(fake_engine, model_file, dataset, workers):
     def run(target, out):
-        given = Given(Source.of(model_file), "tiny", lambda _: dataset, Silent(), workers)
+        given = ModelAndData(Source.of(model_file), "tiny", lambda _: dataset, Silent(), workers)
         return builds.convert(given, target, out)
 
     return run
@@ -56,7 +56,7 @@ def convert(fake_engine, model_file, dataset, workers):
 @pytest.fixture
 def quantize(fake_engine, model_file, dataset, workers):
     def run(recipe, out, model=model_file, **asked):
-        given = Given(Source.of(model), "tiny", lambda _: dataset, Silent(), workers)
+        given = ModelAndData(Source.of(model), "tiny", lambda _: dataset, Silent(), workers)
         return builds.quantize(given, recipe, out, Calibration(**{"calibration_size": 50} | asked))
 
     return run

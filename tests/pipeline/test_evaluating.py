@@ -13,7 +13,7 @@ from bitpick.executors.inline import InlineExecutor
 from bitpick.models.source import Source
 from bitpick.pipeline import builds, evaluating
 from bitpick.pipeline.build_job import build
-from bitpick.pipeline.builds import Given
+from bitpick.pipeline.builds import ModelAndData
 from bitpick.recipe import Recipe
 from bitpick.schema.groups import Calibration
 from bitpick.schema.judging import Judging
@@ -38,7 +38,7 @@ def evaluate(fake_engine, dataset):
 @pytest.fixture
 def quantized(fake_engine, model_file, dataset, tmp_path):
     """A build's folder."""
-    given = Given(Source.of(model_file), "tiny", lambda _: dataset, Told(), inline)
+    given = ModelAndData(Source.of(model_file), "tiny", lambda _: dataset, Told(), inline)
     builds.quantize(given, Recipe.parse(PLAIN), tmp_path / "build", Calibration(calibration_size=50))
     return tmp_path / "build"
 

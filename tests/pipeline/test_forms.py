@@ -69,7 +69,7 @@ def test_a_file_says_what_it_takes_and_gives_and_what_that_needs_of_memory(new_s
     assert signature.inputs == (Tensor("image", (4, 4, 3)),)
     assert signature.outputs == (Tensor("scores", (4,)),)
     samples = dataset.samples(dataset.evaluation)
-    found = forms.measured(samples, model_file, shop.runner, OnnxRuntimeEngine.environment)
+    found = forms.with_activations(samples, model_file, shop.runner, OnnxRuntimeEngine.environment)
     assert found.activations.peak >= 48 * 4  # the floats of a sample, at least
     assert found.model_copy(update={"activations": None}) == samples
 
@@ -77,7 +77,7 @@ def test_a_file_says_what_it_takes_and_gives_and_what_that_needs_of_memory(new_s
 def test_memory_that_nobody_can_tell_is_none(new_shop, dataset, tmp_path):
     wide = linear_model(tmp_path / "wide.onnx", shape=(8, 8, 3))  # it does not run with these samples
     samples = dataset.samples(dataset.evaluation)
-    assert forms.measured(samples, wide, new_shop().runner, OnnxRuntimeEngine.environment).activations is None
+    assert forms.with_activations(samples, wide, new_shop().runner, OnnxRuntimeEngine.environment).activations is None
 
 
 def test_a_conversion_whose_libraries_are_not_here_is_refused_with_the_line_that_installs_them(monkeypatch):

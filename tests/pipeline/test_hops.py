@@ -32,7 +32,7 @@ def verified(run, source, target, passed=True, **fields):
     if not path.exists():
         path.write_text(target)
     record = Hop(name=f"{source} → {target}", source=source, target=target, samples=4, passed=passed, **fields)
-    return hops.noted(run.shop, run.inputs, job("verify"), outcome(record.model_dump(mode="json")))
+    return hops.note_outcome(run.shop, run.inputs, job("verify"), outcome(record.model_dump(mode="json")))
 
 
 def test_a_hop_is_noted_once_and_in_the_order_of_the_forms(run):
@@ -54,11 +54,11 @@ def test_a_form_that_passed_is_recorded_with_its_digest_and_watched(run):
     assert set(run.shop.run.model.forms) == {"onnx+equalize"}
     path.write_text("other")
     with pytest.raises(RequestError, match=r"onnx\+equalize\.onnx changed while it was in use"):
-        hops.noted(run.shop, run.inputs, job("inspect"), outcome({}))
+        hops.note_outcome(run.shop, run.inputs, job("inspect"), outcome({}))
 
 
 def test_a_hop_that_did_not_pass_is_an_error_that_says_where_and_its_form_is_none(run, monkeypatch):
-    monkeypatch.setattr(refuted, "explained", lambda record, *_: ConversionError(f"{record.name} changed the model"))
+    monkeypatch.setattr(refuted, "explain", lambda record, *_: ConversionError(f"{record.name} changed the model"))
     result = verified(run, "onnx", "onnx+equalize", passed=False)
     assert isinstance(result, ConversionError)
     assert result.what == "onnx → onnx+equalize changed the model"
@@ -68,15 +68,15 @@ def test_a_hop_that_did_not_pass_is_an_error_that_says_where_and_its_form_is_non
 
 def test_what_a_step_assumed_is_noted_once(run):
     for function in ("convert", "apply_pass"):
-        hops.noted(run.shop, run.inputs, job(function), outcome(["it did that"]))
-    hops.noted(run.shop, run.inputs, job("build"), outcome({"notes": ["and this"]}))
+        hops.note_outcome(run.shop, run.inputs, job(function), outcome(["it did that"]))
+    hops.note_outcome(run.shop, run.inputs, job("build"), outcome({"notes": ["and this"]}))
     assert run.shop.run.model.notes == ("it did that", "and this")
     assert run.shop.listener.notes == ["it did that", "and this"]
 
 
 def test_an_error_is_handed_on_and_nothing_is_noted(run):
     error, before = EngineError("it broke"), run.shop.run
-    assert hops.noted(run.shop, run.inputs, job("verify"), error) is error
+    assert hops.note_outcome(run.shop, run.inputs, job("verify"), error) is error
     assert run.shop.run == before
     assert run.shop.listener.jobs[-1] == "verify:x"
 
@@ -84,7 +84,7 @@ def test_an_error_is_handed_on_and_nothing_is_noted(run):
 def test_ranges_that_change_after_they_were_made_end_the_run(run, tmp_path):
     ranges = tmp_path / "ranges.json"
     ranges.write_text("own")
-    hops.noted(run.shop, run.inputs, job("calibrate", out=ranges), outcome(None))
+    hops.note_outcome(run.shop, run.inputs, job("calibrate", out=ranges), outcome(None))
     ranges.write_text("foreign")
     with pytest.raises(RequestError, match=r"ranges\.json changed while it was in use"):
-        hops.noted(run.shop, run.inputs, job("build"), outcome({"notes": []}))
+        hops.note_outcome(run.shop, run.inputs, job("build"), outcome({"notes": []}))

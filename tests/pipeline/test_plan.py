@@ -44,15 +44,15 @@ def test_steps_of_several_ways_are_done_once_and_given_ones_not_at_all(run):
     jobs = plan.conversions(both, run.inputs, run.shop.directory)
     made = [job.id for job in jobs if job.id.startswith("convert")]
     assert made == ["convert:onnx", "convert:pytorch", "convert:onnx+equalize"]
-    later = plan.conversions(both, run.inputs, run.shop.directory, given=[Format.RAW_ONNX, Format.ONNX])
+    later = plan.conversions(both, run.inputs, run.shop.directory, existing=[Format.RAW_ONNX, Format.ONNX])
     assert [job.id for job in later if job.id.startswith("convert")] == made[1:]
     assert needs(later)["convert:pytorch"] == needs(later)["convert:onnx+equalize"] == ()
-    assert plan.conversions(both, run.inputs, run.shop.directory, given=[Format.ONNX, *both]) == []
+    assert plan.conversions(both, run.inputs, run.shop.directory, existing=[Format.ONNX, *both]) == []
 
 
 def test_passes_are_applied_one_after_the_other_to_the_clean_graph(run):
     target = prepared(Format.PYTORCH, ["equalize", "pool_as_mean"])
-    jobs = plan.conversions([target], run.inputs, run.shop.directory, given=[Format.RAW_ONNX, Format.ONNX])
+    jobs = plan.conversions([target], run.inputs, run.shop.directory, existing=[Format.RAW_ONNX, Format.ONNX])
     steps = {job.id: job for job in jobs if job.function != "run_form"}
     forms = ["onnx+equalize", "onnx+equalize+pool_as_mean", "pytorch+equalize+pool_as_mean"]
     assert list(steps) == [f"{what}:{form}" for form in forms for what in ("convert", "verify")]
@@ -82,7 +82,7 @@ def trial(run, text, **fields):
 
 
 def built(run, one, given=(Format.RAW_ONNX, Format.ONNX)):
-    return plan.built(one, run.model, run.inputs, run.shop.directory, given)
+    return plan.build_jobs(one, run.model, run.inputs, run.shop.directory, given)
 
 
 def test_a_build_waits_for_its_form_where_that_is_not_there(run):
@@ -122,7 +122,7 @@ def test_what_a_build_ships_with_is_wanted_where_it_ships(run):
 def test_what_is_measured_of_a_build_comes_one_after_the_other(run, monkeypatch):
     monkeypatch.setattr(FakeEngine, "optimizes", True)
     one = trial(run, PLAIN, calibration=run.inputs.calibration, evaluation=run.inputs.check, look="whole")
-    jobs = plan.measured(one, run.inputs, built(run, one))
+    jobs = plan.measuring_jobs(one, run.inputs, built(run, one))
     assert [job.id for job in jobs] == [
         f"{what}:{PLAIN}" for what in ("build", "inspect", "check_rewriting", "evaluate")
     ]
@@ -130,13 +130,13 @@ def test_what_is_measured_of_a_build_comes_one_after_the_other(run, monkeypatch)
     assert {job.subject for job in jobs} == {PLAIN}
     assert all(job.wanted for job in jobs)
     baseline = trial(run, "fake:float32", look="whole")
-    assert [job.function for job in plan.measured(baseline, run.inputs, [])] == ["inspect"]
+    assert [job.function for job in plan.measuring_jobs(baseline, run.inputs, [])] == ["inspect"]
 
 
 def test_a_trial_on_a_target_is_evaluated_in_that_targets_worker(run, tmp_path):
     here = trial(run, PLAIN, evaluation=run.inputs.check, predictions=tmp_path / "p.npz")
     there = trial(run, PLAIN, evaluation=run.inputs.check, target="phone")
-    (one,), (other,) = (plan.measured(each, run.inputs, []) for each in (here, there))
+    (one,), (other,) = (plan.measuring_jobs(each, run.inputs, []) for each in (here, there))
     assert (one.id, one.environment, one.makes) == (f"evaluate:{PLAIN}", "fake", ("predictions",))
     assert (other.id, other.environment, other.makes) == (f"evaluate:{PLAIN}@phone", "fake@phone", ())
 

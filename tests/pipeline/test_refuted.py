@@ -39,7 +39,7 @@ def explained(tmp_path, monkeypatch):
             save(job.payload["out"], {"output0": outputs})
 
         shop = SimpleNamespace(directory=store, runner=SimpleNamespace(run=run))
-        return str(refuted.explained(RECORD, None, shop))
+        return str(refuted.explain(RECORD, None, shop))
 
     return explain
 

@@ -182,7 +182,7 @@ def test_a_majority_that_is_always_said_is_a_guess_and_a_few_rare_ones_found_are
 
 def test_what_a_model_knows_does_not_matter_to_a_conversion(model_file, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(suspicions, "look", lambda *_: pytest.fail("the float model was asked"))
-    given = builds.Given(Source(str(model_file)), "tiny", lambda _: dataset, Silent())
+    given = builds.ModelAndData(Source(str(model_file)), "tiny", lambda _: dataset, Silent())
     hops = builds.convert(given, Format.ONNX, tmp_path / "clean.onnx")
     assert hops[-1].passed
     assert (tmp_path / "clean.onnx").exists()

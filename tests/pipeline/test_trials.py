@@ -203,8 +203,8 @@ def test_who_is_told_of_a_job_may_make_an_error_of_it(prepared):
     def made(_):
         from bitpick.pipeline import plan
 
-        return plan.built(one, run.model, run.inputs, run.shop.directory, ["raw_onnx", "onnx"])
+        return plan.build_jobs(one, run.model, run.inputs, run.shop.directory, ["raw_onnx", "onnx"])
 
-    trials.run([one], run.inputs, lambda _, answer: answers.append(answer), made=made)
+    trials.run([one], run.inputs, lambda _, answer: answers.append(answer), plan_build=made)
     assert answers == [refused]
     assert f"evaluate {PLAIN}" not in run.executor.ran

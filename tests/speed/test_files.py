@@ -9,7 +9,7 @@ from bitpick.executors.inline import InlineExecutor
 from bitpick.measures import latency
 from bitpick.models.source import Source
 from bitpick.pipeline import builds
-from bitpick.pipeline.builds import Given
+from bitpick.pipeline.builds import ModelAndData
 from bitpick.recipe import Recipe
 from bitpick.schema.groups import Calibration
 from bitpick.speed import bench
@@ -49,7 +49,7 @@ def time(fake_engine, dataset, monkeypatch):
 
 @pytest.fixture
 def quantized(fake_engine, model_file, dataset, tmp_path):
-    given = Given(Source.of(model_file), "tiny", lambda _: dataset, Told(), Worker)
+    given = ModelAndData(Source.of(model_file), "tiny", lambda _: dataset, Told(), Worker)
     builds.quantize(given, Recipe.parse(PLAIN), tmp_path / "build", Calibration(calibration_size=50))
     return tmp_path / "build"
 

@@ -12,7 +12,7 @@ from bitpick.errors import WorkerError
 from bitpick.measures.clocks import Block
 from bitpick.recipe import Recipe
 from bitpick.speed import lanes as module
-from bitpick.speed.lanes import CONTROL, REFERENCE, Lost, lanes, race, start
+from bitpick.speed.lanes import CONTROL, REFERENCE, OpenFailure, lanes, start, time_round
 
 FLOAT, PLAIN, OTHER = "fake:float32", "fake:s8s8-per_tensor-minmax", "fake:s8u8-per_channel-minmax"
 ELSEWHERE = "onnxruntime:float32"
@@ -79,7 +79,7 @@ def run(samples, monkeypatch):
 
     def once(one, opened=None, seconds=1.0):
         opened = opened or Opened()
-        race(one, opened, reference, samples, seconds, np.random.default_rng(0))
+        time_round(one, opened, reference, samples, seconds, np.random.default_rng(0))
         return opened
 
     return once
@@ -178,14 +178,14 @@ def test_each_team_is_timed_again_and_again_and_each_build_is_opened_first_in_tu
 )
 def test_a_build_that_breaks_is_named_and_nothing_of_the_round_is_kept(run, broken, lost):
     one = lane(FLOAT, PLAIN)
-    with pytest.raises(Lost, match=f"it broke in {' '.join(broken)}") as raised:
+    with pytest.raises(OpenFailure, match=f"it broke in {' '.join(broken)}") as raised:
         run(one, Opened([broken]))
     assert raised.value.key == lost
     assert (one.rounds, one.times, one.memory, one.many) == (0, {}, {}, {})
 
 
 def test_a_control_that_breaks_is_the_reference(run):
-    with pytest.raises(Lost) as raised:
+    with pytest.raises(OpenFailure) as raised:
         run(lane(FLOAT, PLAIN, reference=FLOAT), Opened([("time", CONTROL)]))
     assert raised.value.key == FLOAT
 

@@ -69,7 +69,7 @@ def convert(
     """
     target = making.target_format(to)
     read = data_source(data, data_options)
-    given = making.Given(
+    given = making.ModelAndData(
         source_of(model, read, example), read.name, partial(read.load, progress=progress), listener or Silent()
     )
     return making.convert(given, target, Path(out))
@@ -116,7 +116,7 @@ def quantize(
     """
     asked = only(QUANTIZE_OPTIONS, options)
     read = data_source(data, data_options)
-    given = making.Given(
+    given = making.ModelAndData(
         source_of(model, read, example), read.name, partial(read.load, progress=progress), listener or Silent()
     )
     return making.quantize(given, Recipe.named(recipe), Path(out), asked.calibration, accept_baseline)

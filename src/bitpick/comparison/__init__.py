@@ -1,1 +1,1 @@
-"""From a request to rows, each measured, and a recommendation."""
+"""Turn a request into measured rows and a recommendation."""

@@ -1,4 +1,4 @@
-"""The main job: from a model and a data set to rows, each measured, and the one to ship."""
+"""Run a comparison: from a model and a data set to measured rows and the one to ship."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Comparison:
     Args:
         directory: the run directory and the record of the run.
         host: this machine.
-        executor: runs the jobs; is closed at the end.
-        parallel: how many jobs at once.
-        listener: is told how it goes.
-        fresh: makes the workers of a round of timing, which are not those that have been busy; None measures no speed.
-        store: keeps what jobs give; by default the user's.
+        executor: runs the jobs; it is closed at the end.
+        parallel: how many jobs run at once.
+        listener: receives progress.
+        fresh: makes new workers for a round of timing; None measures no speed.
+        store: keeps the results of jobs; by default the user's store.
     """
 
     def __init__(
@@ -60,18 +60,18 @@ class Comparison:
 
     @property
     def run(self) -> Run:
-        """What is known of the run."""
+        """The run's record so far."""
         return self.directory.run
 
     def compare(self, load_data: LoadData, overwrite: bool = False) -> Run:
-        """Do the whole job, keeping run.json current.
+        """Run the whole comparison, and keep run.json current.
 
         Args:
-            load_data: gives the data set.
+            load_data: loads the data set.
             overwrite: replace another request's run in the same directory.
 
         Raises:
-            RequestError: the request was wrong; the directory is as it was found.
+            RequestError: the request was wrong; the directory is unchanged.
             RunError: a conversion on the way to the reference graph failed, or no quantized row is ok.
         """
         with self.recorded(overwrite):
@@ -91,28 +91,28 @@ class Comparison:
                     shop.listener.note(note)
                 rows.measure(added)
                 rows.claim(request.alpha)
-            timed = partial(times.measure, rows, shop, inputs, self._fresh)
-            timed()
+            measure_times = partial(times.measure, rows, shop, inputs, self._fresh)
+            measure_times()
             shop.listener.phase("checking on other CPUs")
-            recommendation = targets.check(rows, request, host, timed)
+            recommendation = targets.check(rows, request, host, measure_times)
             self.directory.update(recommendation=recommendation)
             if request.calibration_seeds > 1:
                 shop.listener.phase("building from other calibration draws")
                 draws.measure(rows, recommendation, shop, inputs)
             self.directory.update(rows=tuple(rows.all))
-            shown = examples(self.directory, rows.predicted, inputs.evaluation, inputs.task)
-            self.directory.update(examples=shown)
+            example_records = examples(self.directory, rows.predicted, inputs.evaluation, inputs.task)
+            self.directory.update(examples=example_records)
             if not any(row.kind == "quantized" and row.status == "ok" for row in self.run.rows):
                 raise no_quantized_row(self.run.rows, request)
         return self.run
 
     @contextmanager
     def recorded(self, overwrite: bool) -> Iterator[None]:
-        """Claim the directory, and write how the run ended, whatever way. Nothing that was started outlives this.
+        """Claim the directory, and record how the run ends, in every case. All workers are closed at the end.
 
         Raises:
-            RequestError: the request is wrong; the directory is as it was.
-            RunError: the run failed, or a request turned out to be wrong after results were written, which stay.
+            RequestError: the request is wrong; the directory is unchanged.
+            RunError: the run failed, or the request turned out to be wrong after results were written; they stay.
         """
         began = time.perf_counter()
         self.directory.claim(overwrite)
@@ -124,7 +124,7 @@ class Comparison:
             if not self.directory.settled:
                 self.directory.discard()
                 raise
-            # Too late to undo: what was measured stays.
+            # Too late to undo: the measurements stay.
             raise self._failed(RunError(error.what, expected=error.expected, fix=error.fix)) from error
         except BitpickError as error:
             self._failed(error)
@@ -144,16 +144,16 @@ class Comparison:
                 self.directory.save()
 
     def _failed(self, error: BitpickError) -> BitpickError:
-        """Note in the record of the run why it failed, and in the error where the logs are."""
+        """Note why the run failed in its record, and where the logs are in the error."""
         logs = self.directory.logs
-        error.logs = _from_here(logs) if logs.is_dir() else None
-        error.report = _from_here(self.directory.root / "report.html")
+        error.logs = _relative(logs) if logs.is_dir() else None
+        error.report = _relative(self.directory.root / "report.html")
         failure = Failure.of(error, logs=logs.name if logs.is_dir() else None)
         self.directory.update(state="failed", error=failure)
         return error
 
 
-def _from_here(path: Path) -> Path:
-    """A path as a person would type it: relative where it is below the current folder."""
+def _relative(path: Path) -> Path:
+    """Return a path as a user would type it: relative if it is below the current folder."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path

@@ -1,4 +1,4 @@
-"""Results from a device, as rows of the run whose builds they are of."""
+"""Merge results from a device into the run that made its builds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from bitpick.tasks.task import Answers, Targets, Task
 
 @dataclass(frozen=True)
 class _Table:
-    """The rows of a run that is over, see `targets.Table`."""
+    """The rows of a finished run; see `targets.Table`."""
 
     all: Sequence[Row]
     predicted: Mapping[str, Answers]
@@ -47,15 +47,15 @@ def merge(root: Path, files: Sequence[Path], target: str, overwrite: bool = Fals
 
     Args:
         root: the run directory.
-        files: what the `run.py` of builds of this run wrote there, one file a build.
+        files: files that the `run.py` of this run's builds wrote on the device, one per build.
         target: the device's name.
-        overwrite: replace what was imported of the same builds from there before.
+        overwrite: replace earlier results of the same builds from this device.
 
     Returns:
         The run; its run.json holds the new rows.
 
     Raises:
-        RequestError: there is no such run, or the results are not of its builds and samples; nothing was written.
+        RequestError: there is no such run, or the results are not from its builds and samples; nothing was written.
     """
     run = directory.read(root)
     if run.state == "running":
@@ -64,58 +64,58 @@ def merge(root: Path, files: Sequence[Path], target: str, overwrite: bool = Fals
     if any(row.target == target and row.measured != "imported" for row in run.rows):
         raise RequestError(f"the run measured {target} itself", expected="a new name with --target")
     work = RunDirectory(root, run)
-    known = evaluation_set.read(work.evaluation, run.data.evaluation.sha256 if run.data else "")
-    # All are checked before any is written.
-    made = [_row(work, known, path, target, overwrite) for path in files]
-    if len({row.id for row, _ in made}) < len(made):
+    evaluation = evaluation_set.read(work.evaluation, run.data.evaluation.sha256 if run.data else "")
+    # Check all files before writing anything.
+    imported = [_row(work, evaluation, path, target, overwrite) for path in files]
+    if len({row.id for row, _ in imported}) < len(imported):
         raise RequestError("two of the files are of the same build", expected="one file of results a build")
     order = {row.id: place for place, row in enumerate(run.rows) if row.target == "host"}
-    for row, kept in made:
-        arrays.save(file := work.build(row.recipe) / predictions_file(target), kept)
+    for row, to_store in imported:
+        arrays.save(file := work.build(row.recipe) / predictions_file(target), to_store)
         work.put(row.model_copy(update={"predictions_sha256": sha256_of(file)}))
     rows = sorted(work.run.rows, key=lambda row: (order.get(row.recipe, len(order)), row.target != "host", row.target))
     work.update(rows=tuple(rows))
     if run.recommendation is not None:
-        answered = [row for row in rows if row.target == "host" and row.status == "ok"]
-        predicted = {row.id: _answers(work, row)[0] for row in answered}
-        table = _Table(rows, predicted, known.targets, known.task)
+        native = [row for row in rows if row.target == "host" and row.status == "ok"]
+        predicted = {row.id: _answers(work, row)[0] for row in native}
+        table = _Table(rows, predicted, evaluation.targets, evaluation.task)
         work.update(recommendation=targets.choose(run.recommendation, target, table, run.request))
     work.save()
     return work.run
 
 
 def _row(
-    work: RunDirectory, known: EvaluationSet, path: Path, target: str, overwrite: bool
+    work: RunDirectory, evaluation: EvaluationSet, path: Path, target: str, overwrite: bool
 ) -> tuple[Row, dict[str, NDArray[np.generic]]]:
-    """The row that a file of results makes, and the arrays that are kept of it."""
-    found = results.read(path)
-    native = _build_of(found, work, path)
-    before = work.run.row(f"{native.id}@{target}")
-    device = found.device(sha256_of(path))
-    if before is not None and before.device != device and not overwrite:
+    """Return the row of a results file, and the arrays to store with it."""
+    device_results = results.read(path)
+    native = _native_row(device_results, work, path)
+    earlier = work.run.row(f"{native.id}@{target}")
+    device = device_results.device(sha256_of(path))
+    if earlier is not None and earlier.device != device and not overwrite:
         raise OutputError(
-            f"{before.id} was imported before, from other results than {path}", fix="replace it with --overwrite"
+            f"{earlier.id} was imported before, from other results than {path}", fix="replace it with --overwrite"
         )
-    there, given = _answers(work, native)
-    places = _places(found, known, path)
-    outputs = _outputs(found, given, path)
-    right = known.targets[places]
-    answers = known.task.answers(known.inputs(places) if known.task.sees_inputs else (), outputs, right)
+    native_answers, native_outputs = _answers(work, native)
+    places = _places(device_results, evaluation, path)
+    outputs = _outputs(device_results, native_outputs, path)
+    truth = evaluation.targets[places]
+    answers = evaluation.task.answers(evaluation.inputs(places) if evaluation.task.sees_inputs else (), outputs, truth)
     row = on_target(native, target, "imported", "ok").model_copy(
         update={
             "samples": len(places),
-            "metric": known.task.metric(answers, right),
-            "metrics": known.task.metrics(answers, outputs, right),
-            "accuracy": known.task.accuracy(answers, outputs, right),
+            "metric": evaluation.task.metric(answers, truth),
+            "metrics": evaluation.task.metrics(answers, outputs, truth),
+            "accuracy": evaluation.task.accuracy(answers, outputs, truth),
             "device": device,
         }
     )
-    kept = {"predictions": answers, "places": places} | {f"output{i}": each for i, each in enumerate(outputs)}
-    return judge.on_target(row, answers, there[places], right, known.task, saturates=False), kept
+    to_store = {"predictions": answers, "places": places} | {f"output{i}": each for i, each in enumerate(outputs)}
+    return judge.on_target(row, answers, native_answers[places], truth, evaluation.task, saturates=False), to_store
 
 
 def _answers(work: RunDirectory, row: Row) -> tuple[Answers, Arrays]:
-    """What the build of a row answered here for the evaluation set, and all that it gave."""
+    """Return the answers and outputs of a row's build for the evaluation set, as measured on this host."""
     folder = work.build(row.recipe)
     try:
         if sha256_of(folder / predictions_file("host")) != row.predictions_sha256:
@@ -128,52 +128,55 @@ def _answers(work: RunDirectory, row: Row) -> tuple[Answers, Arrays]:
         ) from error
 
 
-def _build_of(found: Results, work: RunDirectory, path: Path) -> Row:
-    """The row of this host whose files, and session settings, gave the results."""
-    row = work.run.row(found.recipe)
+def _native_row(device_results: Results, work: RunDirectory, path: Path) -> Row:
+    """Return the row of this host with the same files and session settings as the results."""
+    row = work.run.row(device_results.recipe)
     if row is None or row.target != "host" or row.status != "ok" or not row.files:
         raise DataError(
-            f"{path} is of the build {found.recipe}, which this run does not have",
+            f"{path} is of the build {device_results.recipe}, which this run does not have",
             expected="results of one of its builds",
             fix="name the run that the build was copied from",
         )
     folder = work.build(row.recipe)
-    has = {(work.root / file.path).relative_to(folder).as_posix(): file.sha256 for file in row.files}
-    if has != found.files or (row.settings or {}) != found.settings:
-        what = next((name for name in sorted(has) if found.files.get(name) != has[name]), "the session settings")
+    digests = {(work.root / file.path).relative_to(folder).as_posix(): file.sha256 for file in row.files}
+    if digests != device_results.files or (row.settings or {}) != device_results.settings:
+        part = next(
+            (name for name in sorted(digests) if device_results.files.get(name) != digests[name]),
+            "the session settings",
+        )
         raise DataError(
-            f"{path} is of another build than the run's {row.id}: {what} {'are' if ' ' in what else 'is'} not the same",
+            f"{path} is of another build than the run's {row.id}: {part} {'are' if ' ' in part else 'is'} not the same",
             fix=f"copy {folder} to the device, and run it again",
         )
     return row
 
 
-def _places(found: Results, known: EvaluationSet, path: Path) -> NDArray[np.int64]:
-    """Where in the evaluation set the samples of results are, of shape (m,)."""
+def _places(device_results: Results, evaluation: EvaluationSet, path: Path) -> NDArray[np.int64]:
+    """Return the indices in the evaluation set of the results' samples, of shape (m,)."""
     free: dict[str, list[int]] = defaultdict(list)
-    for place, digest in enumerate(known.digests.astype(str)):
+    for place, digest in enumerate(evaluation.digests.astype(str)):
         free[digest].append(place)
     places = []
-    for sample in found.samples:
+    for sample in device_results.samples:
         if not free[sample.digest]:
-            twice = sample.digest in known.digests.astype(str)
-            why = "is there more than once" if twice else "is not one of the samples that the run was evaluated on"
+            duplicate = sample.digest in evaluation.digests.astype(str)
+            why = "is there more than once" if duplicate else "is not one of the samples that the run was evaluated on"
             raise DataError(f"{path}: {sample.name} {why}", expected="samples that bitpick samples wrote, each once")
         places.append(free[sample.digest].pop(0))
     return np.array(places, np.int64)
 
 
-def _outputs(found: Results, native: Arrays, path: Path) -> Arrays:
-    """The outputs in results, each of shape (m, …), checked against what the same build gave here."""
+def _outputs(device_results: Results, native: Arrays, path: Path) -> Arrays:
+    """Return the outputs in the results, each of shape (m, …), checked against the same build's outputs here."""
     try:
-        outputs = found.outputs
+        outputs = device_results.outputs
     except (ValueError, TypeError) as error:
         raise DataError(
             f"the outputs in {path} cannot be read: {error}", fix="copy the file from the device again"
         ) from error
-    has, wants = [each.shape[1:] for each in outputs], [each.shape[1:] for each in native]
-    if has != wants:
-        raise DataError(f"{path}: a sample has outputs of the shapes {has}", expected=f"{wants}, as here")
+    shapes, expected = [each.shape[1:] for each in outputs], [each.shape[1:] for each in native]
+    if shapes != expected:
+        raise DataError(f"{path}: a sample has outputs of the shapes {shapes}", expected=f"{expected}, as here")
     if not all(np.isfinite(each).all() for each in outputs):
         raise DataError(
             f"{path} has outputs that are not finite, and the build's outputs here are finite",

@@ -1,4 +1,4 @@
-"""The rows of a run: each trial becomes one, and is judged beside its baseline as soon as both are known."""
+"""Make rows from trials, and judge each beside its baseline as soon as both are measured."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from bitpick.tasks.task import Answers
 
 
 class Rows:
-    """The rows of a run as they come.
+    """The rows of a run, as they are measured.
 
     Args:
-        shop: what to work with.
+        shop: the run's workshop.
         model: the model.
         inputs: the run's inputs.
     """
@@ -49,19 +49,19 @@ class Rows:
 
     @property
     def all(self) -> list[Row]:
-        """The rows of every target that this run was asked for, or came to, and what was imported of their builds."""
+        """The rows of all targets that belong to this run, and the rows imported for their builds."""
         return [row for row in self._shop.run.rows if row.id in self._order or self._imported(row)]
 
     def _imported(self, row: Row) -> bool:
-        """Whether a row was imported, of a build that is still what it was, and measured on these samples."""
+        """Whether a row was imported, and its build and samples are still the same."""
         native = self._shop.run.row(row.recipe)
         if row.measured != "imported" or row.recipe not in self._order or native is None or native.files != row.files:
             return False
         file = self._directory.build(row.recipe) / predictions_file(row.target)
         return self._directory.same_samples and file.exists() and sha256_of(file) == row.predictions_sha256
 
-    def _place(self, row: Row) -> tuple[int, bool, str]:
-        """Where a row stands: rows come in the order of the offers, those of one build with this host first."""
+    def _sort_key(self, row: Row) -> tuple[int, bool, str]:
+        """Return a row's sort key: rows are in the order of the offers, and within a build this host comes first."""
         return self._order.get(row.recipe, len(self._order)), row.target != "host", row.target
 
     @property
@@ -72,7 +72,7 @@ class Rows:
 
     @property
     def known(self) -> set[str]:
-        """The ids of all these rows."""
+        """The ids of all rows."""
         return {row.id for row in self.all}
 
     @property
@@ -81,30 +81,30 @@ class Rows:
         return [row for row in self.all if row.target == "host"]
 
     def claim(self, alpha: float) -> None:
-        """Test at once which of this host's rows lose less than the margin."""
+        """Test all rows of this host together: which lose less than the margin?"""
         for row in with_claims(self.native, self.predicted, self.targets, self.task, alpha):
             self._directory.put(row)
         self._directory.save()
 
-    def measure(self, asked: Sequence[Offer]) -> None:
-        """Build, inspect and evaluate; a row fails alone."""
-        offers = with_reach(asked, self._model.format)
-        nowhere = out_of_reach(offers, self._model.format, self._shop.run.request)
+    def measure(self, requested: Sequence[Offer]) -> None:
+        """Build, inspect and evaluate recipes; a failure costs only its own row."""
+        offers = with_reach(requested, self._model.format)
+        unreachable_engines = out_of_reach(offers, self._model.format, self._shop.run.request)
         self._order |= {offer.recipe.id: len(self._order) + place for place, offer in enumerate(offers)}
         for offer in offers:
             if offer.unsupported:
                 row = _row(offer, "unsupported", offer.unsupported)
-                self._put(row.model_copy(update={"out_of_reach": row.engine in nowhere or None}))
+                self._put(row.model_copy(update={"out_of_reach": row.engine in unreachable_engines or None}))
         by_id = {offer.recipe.id: offer for offer in offers if not offer.unsupported}
 
-        def told(trial: Trial, answer: Answer) -> None:
+        def on_answer(trial: Trial, answer: Answer) -> None:
             offer = by_id[trial.name]
             if isinstance(answer, BitpickError):
                 self._put(_row(offer, _status(answer), answer.line))
             else:
-                self._put(self._measured(_row(offer, "ok", None), answer))
+                self._put(self._with_measurements(_row(offer, "ok", None), answer))
 
-        self.trials.run([self._trial(offer) for offer in by_id.values()], told)
+        self.trials.run([self._trial(offer) for offer in by_id.values()], on_answer)
 
     def _trial(self, offer: Offer) -> Trial:
         folder = self._directory.build(offer.recipe.id)
@@ -118,9 +118,9 @@ class Rows:
         )
 
     def measure_on(self, target: Target, rows: Sequence[Row]) -> None:
-        """Evaluate builds on another CPU, and compare with what the same files predict on this one."""
+        """Evaluate builds on another CPU, and compare with the same files' predictions on this host."""
         self._order |= {f"{row.id}@{target.name}": self._order[row.id] for row in rows}
-        there = {f"{row.id}@{target.name}": row for row in rows}
+        by_name = {f"{row.id}@{target.name}": row for row in rows}
         missing = target.missing(self._shop.host)
         how: How = "emulated" if target.emulated else "native"
         if missing:
@@ -128,14 +128,14 @@ class Rows:
                 self._put(on_target(row, target.name, how, "unsupported", missing))
             return
 
-        def told(trial: Trial, answer: Answer) -> None:
-            row = there[trial.name]
+        def on_answer(trial: Trial, answer: Answer) -> None:
+            row = by_name[trial.name]
             if isinstance(answer, BitpickError):
                 self._put(on_target(row, target.name, how, _status(answer), answer.line))
             else:
-                self._put(self._there(on_target(row, target.name, how, "ok"), target, answer))
+                self._put(self._judged_on(on_target(row, target.name, how, "ok"), target, answer))
 
-        self.trials.run([self._trial_on(target, row) for row in rows], told)
+        self.trials.run([self._trial_on(target, row) for row in rows], on_answer)
 
     def _trial_on(self, target: Target, row: Row) -> Trial:
         folder = self._directory.build(row.recipe)
@@ -143,9 +143,9 @@ class Rows:
         samples = self._inputs.check
         return Trial(row.quantization, folder, evaluation=samples, predictions=file, target=target.name)
 
-    def _there(self, row: Row, target: Target, measured: Measured) -> Row:
-        """A row of another CPU, judged beside what its files predict on this one."""
-        row = Row.model_validate({**row.model_dump(exclude_none=True), **measured["evaluate"].value})
+    def _judged_on(self, row: Row, target: Target, measurements: Measured) -> Row:
+        """Return the row of another CPU, judged beside its files' predictions on this host."""
+        row = Row.model_validate({**row.model_dump(exclude_none=True), **measurements["evaluate"].value})
         places = self._inputs.check_places
         predicted = predictions(self._directory.build(row.recipe), target.name)
         repairable = bool(engine(row.engine).repairs(row.quantization))
@@ -153,47 +153,55 @@ class Rows:
         saturates = target.saturates and repairable
         return judge.on_target(row, predicted, native, self.targets[places], self.task, saturates)
 
-    def _measured(self, row: Row, measured: Measured) -> Row:
-        """A row with what its trial gave."""
-        built, rewriting = measured["build"].value, measured.get("check_rewriting")
-        beside = self._directory.build(row.recipe).relative_to(self._directory.root)
+    def _with_measurements(self, row: Row, measurements: Measured) -> Row:
+        """Return the row with its trial's measurements."""
+        build_result, rewriting = measurements["build"].value, measurements.get("check_rewriting")
+        relative = self._directory.build(row.recipe).relative_to(self._directory.root)
         return Row.model_validate(
             {
                 **row.model_dump(exclude_none=True),
-                **measured["inspect"].value,
+                **measurements["inspect"].value,
                 "unoptimized": rewriting and rewriting.value,
-                "files": [file | {"path": (beside / file["path"]).as_posix()} for file in built["files"]],
-                "settings": built["settings"] or None,
-                "size_bytes": sum(file["bytes"] for file in built["files"]),
-                **measured["evaluate"].value,
-                "seconds": {name: outcome.seconds for name, outcome in measured.items()},
-                "cpu_seconds": {name: outcome.cpu_seconds for name, outcome in measured.items()},
+                "files": [file | {"path": (relative / file["path"]).as_posix()} for file in build_result["files"]],
+                "settings": build_result["settings"] or None,
+                "size_bytes": sum(file["bytes"] for file in build_result["files"]),
+                **measurements["evaluate"].value,
+                "seconds": {name: outcome.seconds for name, outcome in measurements.items()},
+                "cpu_seconds": {name: outcome.cpu_seconds for name, outcome in measurements.items()},
             }
         )
 
-    def _beside_float(self, row: Row) -> Row:
-        """The row with how its outputs differ from its baseline's, which are read from their files and not kept."""
+    def _with_fidelity(self, row: Row) -> Row:
+        """Return the row with how its outputs differ from its baseline's, both read from files."""
         if row.versus_baseline is None or row.fidelity is not None:
             return row
         names = [output.name for output in self._inputs.interface.outputs]
-        own, other = (outputs(self._directory.build(each)) for each in (row.versus_baseline.baseline, row.recipe))
-        fidelity = fidelities(names, own, other, self.task)
-        flags = [flag for flag in row.flags if flag.code != "dead_channel"] + judge.dead(names, own, other)
+        float_outputs, build_outputs = (
+            outputs(self._directory.build(recipe_id)) for recipe_id in (row.versus_baseline.baseline, row.recipe)
+        )
+        fidelity = fidelities(names, float_outputs, build_outputs, self.task)
+        flags = [flag for flag in row.flags if flag.code != "dead_channel"] + judge.dead(
+            names, float_outputs, build_outputs
+        )
         update = {"fidelity": fidelity[names[self._inputs.interface.output]], "flags": flags}
         return row.model_copy(update=update | ({"fidelities": fidelity} if len(fidelity) > 1 else {}))
 
     def _put(self, row: Row) -> None:
-        """Add a row in the order of the offers, and judge anew the rows that have it as their baseline."""
+        """Add a row in the order of the offers, and judge it and the rows that have it as their baseline."""
         self._directory.put(row)
-        self._directory.update(rows=tuple(sorted(self._shop.run.rows, key=self._place)))
+        self._directory.update(rows=tuple(sorted(self._shop.run.rows, key=self._sort_key)))
         if row.status == "ok" and row.target == "host":
             self.predicted[row.id] = predictions(self._directory.build(row.recipe))
-            by_id = {r.id: r for r in self.native if r.id in self.predicted or r.status != "ok"}
+            by_id = {
+                native_row.id: native_row
+                for native_row in self.native
+                if native_row.id in self.predicted or native_row.status != "ok"
+            }
             for other in list(by_id.values()):
                 if other.status == "ok" and (other.id == row.id or row.id == baseline(other.engine).id):
                     request = self._shop.run.request
                     judged = judge.judge(other, by_id, self.predicted, self.targets, self.task, request)
-                    judged = self._beside_float(judged)
+                    judged = self._with_fidelity(judged)
                     self._directory.put(judged)
                     self._shop.listener.row(judged)
         else:
@@ -220,7 +228,7 @@ def _row(offer: Offer, status: Status, reason: str | None) -> Row:
 
 
 def on_target(row: Row, name: str, measured: How, status: Status, reason: str | None = None) -> Row:
-    """A row of the same files on a target, before anything that was measured there is in it."""
+    """Return a row of the same files on a target, without measurements yet."""
     return Row(
         id=f"{row.id}@{name}",
         recipe=row.recipe,

@@ -1,4 +1,4 @@
-"""The speed of the rows of a run: which of them to time, and what becomes of what was found."""
+"""Measure the speed of a run's rows: choose which to time, and store the results."""
 
 from __future__ import annotations
 
@@ -17,71 +17,73 @@ from bitpick.schema.run import Row
 from bitpick.schema.speed import SpeedRecord
 from bitpick.speed import measuring
 
-_LATER = 4  # what part of the budget is there for rows that come later, as repairs do
+_LATER = 4  # rows that come later, such as repairs, get at least 1/4 of the budget
 
 
 def measure(rows: Rows, shop: Workshop, inputs: Inputs, fresh: Callable[[], Executor] | None) -> None:
-    """Time this host's rows that were not timed yet, where the request has time for it.
+    """Time this host's rows that are not timed yet, if the request has a time budget.
 
     Args:
-        rows: the rows of the run; those concerned get what was found.
-        shop: what to work with.
+        rows: the rows of the run; those timed are updated.
+        shop: the run's workshop.
         inputs: the run's inputs.
-        fresh: makes workers of their own; None measures no speed.
+        fresh: makes new workers; None measures no speed.
     """
     run, directory = shop.run, shop.directory
     budget = run.request.bench_seconds
     ok = [row for row in rows.native if row.status == "ok"]
-    floats = [row.id for row in ok if row.kind == "baseline"]
-    if not budget or not floats:
+    baselines = [row.id for row in ok if row.kind == "baseline"]
+    if not budget or not baselines:
         return
-    common = runner_of(Format.ONNX)[1].id  # the reference graph's own runtime
-    reference = common if common in floats else floats[0]
-    before = run.speed if run.speed is not None and run.speed.reference == reference else None
-    before = before or SpeedRecord(reference=reference, budget_seconds=budget, seconds=0)
+    onnx_baseline = runner_of(Format.ONNX)[1].id  # the runtime of the reference graph
+    reference = onnx_baseline if onnx_baseline in baselines else baselines[0]
+    record = run.speed if run.speed is not None and run.speed.reference == reference else None
+    record = record or SpeedRecord(reference=reference, budget_seconds=budget, seconds=0)
     for row in ok:
         if row.latency is None and (earlier := _earlier(row, reference, shop)) is not None:
             directory.put(measuring.with_times_of(row, earlier))
     ok = [row for row in rows.native if row.status == "ok"]
     continued = directory.previous is not None and run.speed == directory.previous.speed
-    unchanged = {key for key in before.untimed if not continued or _unchanged(key, shop)}
+    unchanged = {row_id for row_id in record.untimed if not continued or _unchanged(row_id, shop)}
     wanted = [row for row in ok if row.id not in unchanged and row.latency is None]
     if fresh is None or not wanted:
         directory.save()
         return
     needed = {reference, *(row.id for row in wanted), *(baseline(row.engine).id for row in wanted)}
     builds = {row.id: open_build(directory.build(row.recipe)) for row in ok if row.id in needed}
-    shown = {row.id for row in ok if row.versus_baseline is not None and row.versus_baseline.noninferior}
-    left = max(budget - before.seconds, budget / _LATER)
-    began = time.perf_counter()
-    found, untimed = measuring.measure(builds, reference, shown, inputs.evaluation, fresh, left, shop.listener)
+    good_enough = {row.id for row in ok if row.versus_baseline is not None and row.versus_baseline.noninferior}
+    remaining = max(budget - record.seconds, budget / _LATER)
+    start = time.perf_counter()
+    speeds, untimed = measuring.measure(
+        builds, reference, good_enough, inputs.evaluation, fresh, remaining, shop.listener
+    )
     for row in wanted:
-        if row.id in found:
-            directory.put(measuring.with_speed(row, found[row.id]))
-            directory.keep_timings(row.recipe, found[row.id].raw)
-    reasons = {key: why for key, why in before.untimed.items() if key in unchanged} | untimed
+        if row.id in speeds:
+            directory.put(measuring.with_speed(row, speeds[row.id]))
+            directory.keep_timings(row.recipe, speeds[row.id].raw)
+    reasons = {row_id: reason for row_id, reason in record.untimed.items() if row_id in unchanged} | untimed
     speed = SpeedRecord(
         reference=reference,
         budget_seconds=budget,
-        seconds=before.seconds + time.perf_counter() - began,
-        untimed={key: why for key, why in reasons.items() if key not in found},
+        seconds=record.seconds + time.perf_counter() - start,
+        untimed={row_id: reason for row_id, reason in reasons.items() if row_id not in speeds},
     )
     directory.update(speed=speed)
     directory.save()
 
 
 def _earlier(row: Row, reference: str, shop: Workshop) -> Row | None:
-    """The row as an earlier run in this directory timed it, if nothing that it was timed with has changed."""
+    """Return the row of an earlier run in this directory with its times, if nothing it was timed with has changed."""
     previous = shop.directory.previous
     earlier = previous.row(row.id) if previous is not None and shop.directory.same_samples else None
     if earlier is None or earlier.latency is None or earlier.latency.reference != reference:
         return None
-    beside = (row.id, baseline(row.engine).id, reference)
-    return earlier if all(_unchanged(key, shop) for key in beside) else None
+    involved = (row.id, baseline(row.engine).id, reference)
+    return earlier if all(_unchanged(row_id, shop) for row_id in involved) else None
 
 
-def _unchanged(key: str, shop: Workshop) -> bool:
-    """Whether a row's files are those that the earlier run timed."""
-    rows = [run and run.row(key) for run in (shop.run, shop.directory.previous)]
+def _unchanged(row_id: str, shop: Workshop) -> bool:
+    """Whether a row has the same files as in the earlier run."""
+    rows = [run and run.row(row_id) for run in (shop.run, shop.directory.previous)]
     files = [row and row.files for row in rows]
     return files[0] is not None and files[0] == files[1]

@@ -1,1 +1,1 @@
-"""Which layers hurt, and what to try next."""
+"""Find which layers hurt, and what to try next."""

@@ -1,4 +1,4 @@
-"""What could help a recipe, by what its layers show: another granularity or calibration, layers left in float."""
+"""Propose changes to a recipe from what its layers show: granularity, calibration, layers left in float."""
 
 from __future__ import annotations
 
@@ -9,41 +9,46 @@ from bitpick.engines.engine import Engine
 from bitpick.recipe import Recipe
 from bitpick.schema.diagnosis import Change, Layer
 
-FAR_OUT = 4.0  # a largest magnitude of so many times the 99.99th percentile wastes two of eight bits
+FAR_OUT = 4.0  # a maximum this many times the 99.99th percentile wastes two of eight bits
 _CLIPPING = ("percentile99.99", "percentile99.9", "mse", "histogram", "entropy")
 _NOT_CLIPPING = ("minmax", "moving_average")
 _SHOWN = 3
 
 
 def granularities(recipe: Recipe, layers: Sequence[Layer], engine: Engine) -> list[tuple[Recipe, str]]:
-    """The recipe with finer scales of the weights, where its engine has them, and what speaks for it."""
+    """Return the recipe with per-channel weight scales, if its engine has them, and the reason to try it."""
     if recipe.granularity != "per_tensor":
         return []
-    known = sorted((each for each in layers if each.weight_sqnr_db is not None), key=_weight_decibels)
-    told = "the weights have one scale for a whole tensor"
-    if known:
-        told += f", which leaves them {_list((e.name, f'{e.weight_sqnr_db:.1f} dB') for e in known)}"
-    return _possible([(changed(recipe, granularity="per_channel"), told)], engine)
+    noisy = sorted((layer for layer in layers if layer.weight_sqnr_db is not None), key=_weight_decibels)
+    reason = "the weights have one scale for a whole tensor"
+    if noisy:
+        reason += f", which leaves them {_list((layer.name, f'{layer.weight_sqnr_db:.1f} dB') for layer in noisy)}"
+    return _possible([(changed(recipe, granularity="per_channel"), reason)], engine)
 
 
 def calibrations(recipe: Recipe, layers: Sequence[Layer], engine: Engine) -> list[tuple[Recipe, str]]:
-    """The recipe with ranges that are clipped, where its engine has them, and what speaks for it."""
+    """Return the recipe with calibration methods that clip, if its engine has them, and the reason to try each."""
     if not recipe.static or recipe.calibration not in _NOT_CLIPPING:
         return []
-    told = "ranges from minima and maxima follow single values"
-    by_reach = sorted((each for each in layers if each.outlier_ratio), key=lambda each: -(each.outlier_ratio or 0))
-    noisy = sorted((e for e in layers if e.activation_sqnr_db is not None), key=_activation_decibels)
-    if far := [each for each in by_reach if (each.outlier_ratio or 0) >= FAR_OUT]:
-        told += (
-            f": the largest is {_list((e.name, f'{e.outlier_ratio:.0f} times') for e in far)} the 99.99th percentile"
+    reason = "ranges from minima and maxima follow single values"
+    by_outliers = sorted(
+        (layer for layer in layers if layer.outlier_ratio), key=lambda layer: -(layer.outlier_ratio or 0)
+    )
+    noisy = sorted((layer for layer in layers if layer.activation_sqnr_db is not None), key=_activation_decibels)
+    if far_out := [layer for layer in by_outliers if (layer.outlier_ratio or 0) >= FAR_OUT]:
+        reason += (
+            f": the largest is {_list((layer.name, f'{layer.outlier_ratio:.0f} times') for layer in far_out)} "
+            "the 99.99th percentile"
         )
     elif noisy:
-        told += f"; the noisiest outputs are {_list((e.name, f'{e.activation_sqnr_db:.1f} dB') for e in noisy)}"
-    return _possible([(changed(recipe, calibration=method), told) for method in _CLIPPING], engine)
+        reason += (
+            f"; the noisiest outputs are {_list((layer.name, f'{layer.activation_sqnr_db:.1f} dB') for layer in noisy)}"
+        )
+    return _possible([(changed(recipe, calibration=method), reason) for method in _CLIPPING], engine)
 
 
-def _possible(found: list[tuple[Recipe, str]], engine: Engine) -> list[tuple[Recipe, str]]:
-    return [(each, reason) for each, reason in found if engine.refusal(each) is None]
+def _possible(candidates: list[tuple[Recipe, str]], engine: Engine) -> list[tuple[Recipe, str]]:
+    return [(recipe, reason) for recipe, reason in candidates if engine.refusal(recipe) is None]
 
 
 def _list(pairs: Iterable[tuple[str, str]]) -> str:
@@ -51,37 +56,37 @@ def _list(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def ranked(layers: Sequence[Layer], whole: Change) -> list[Layer]:
-    """The layers whose exclusion helps, the most helpful first: by right predictions where they tell, else by noise.
+    """Return the layers whose exclusion helps, the most helpful first: by correct predictions if clear, else by noise.
 
-    Each alone was left in float. A few right predictions are luck; how much of the outputs' noise goes is not.
+    Each layer was left in float alone. A few more correct predictions are luck; a lower output noise is not.
     """
 
     def worth(layer: Layer) -> tuple[float, float]:
         assert layer.only_float is not None
-        # They tell where the whole recipe's drop is more than what the layer's exclusion could still lose.
-        won = (layer.only_float.correct - whole.correct) * (layer.only_float.drop_interval[1] < whole.drop)
-        return float(won), _decibels(layer.only_float.sqnr_db) - _decibels(whole.sqnr_db)
+        # They are clear if the whole recipe drops more than it could with the layer left in float.
+        gained = (layer.only_float.correct - whole.correct) * (layer.only_float.drop_interval[1] < whole.drop)
+        return float(gained), _decibels(layer.only_float.sqnr_db) - _decibels(whole.sqnr_db)
 
-    known = [layer for layer in layers if layer.only_float is not None]
-    return sorted((each for each in known if max(worth(each)) > 0), key=worth, reverse=True)
+    measured = [layer for layer in layers if layer.only_float is not None]
+    return sorted((layer for layer in measured if max(worth(layer)) > 0), key=worth, reverse=True)
 
 
 def noisiest(layers: Sequence[Layer], count: int) -> list[Layer]:
-    """At most so many layers, in the graph's order: those that add most noise, in their weights or their outputs.
+    """Return the `count` layers that add most noise, in their weights or outputs, in graph order.
 
-    Outputs have the noise of all layers before them; what a layer adds is what it has more than the one before.
+    Outputs carry the noise of all earlier layers; a layer adds what its output has more than the one before.
     """
-    added, before = [], 0.0
+    added, previous = [], 0.0
     for layer in layers:
-        output = before if layer.activation_sqnr_db is None else _ratio(layer.activation_sqnr_db)
-        added.append(max(output - before, _ratio(layer.weight_sqnr_db)))
-        before = output
-    order = sorted(range(len(layers)), key=lambda place: (-added[place], place))
-    return [layers[place] for place in sorted(order[:count])]
+        output = previous if layer.activation_sqnr_db is None else _ratio(layer.activation_sqnr_db)
+        added.append(max(output - previous, _ratio(layer.weight_sqnr_db)))
+        previous = output
+    order = sorted(range(len(layers)), key=lambda index: (-added[index], index))
+    return [layers[index] for index in sorted(order[:count])]
 
 
 def _ratio(decibels: float | None) -> float:
-    """Noise over signal; 0 where nothing is known."""
+    """Return noise over signal; 0 if unknown."""
     return 0.0 if decibels is None else float(10 ** (-decibels / 10))
 
 
@@ -94,5 +99,5 @@ def _activation_decibels(layer: Layer) -> float:
 
 
 def _decibels(value: float | None) -> float:
-    """A number to compare with; where nothing is known there may be no noise."""
+    """Return a comparable number; an unknown value counts as no noise."""
     return float("inf") if value is None else value

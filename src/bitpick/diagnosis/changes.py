@@ -1,4 +1,4 @@
-"""Recipes that are built and evaluated for what they show, and not kept as rows: what each predicted is kept."""
+"""Build and evaluate recipes only to learn from them; their predictions are kept, but no rows."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _LEVEL = 0.05
 
 
 class Changes:
-    """Measures recipes on a part of the evaluation set, beside the float32 and beside each other.
+    """Measures recipes on a part of the evaluation set, beside the float32 and each other.
 
     Args:
-        shop: what to work with.
-        trials: does them.
-        inputs: the run's inputs; their `check` part is what is evaluated on.
-        floats: what the float32 predicts on the whole evaluation set, classes of shape (n,).
-        reference: the folder of the float32 build, with what it gives for that set.
+        shop: the run's workshop.
+        trials: runs trials.
+        inputs: the run's inputs; recipes are evaluated on their `check` part.
+        floats: the float32's predictions on the whole evaluation set, classes of shape (n,).
+        reference: the folder of the float32 build, with its outputs for that set.
     """
 
     def __init__(
@@ -52,37 +52,39 @@ class Changes:
         self._inputs = inputs
         self._predicted: dict[str, Predictions] = {}
 
-    def measure(self, recipes: Sequence[Recipe], told: Callable[[Recipe, Answer], None]) -> None:
-        """Build and evaluate recipes; `told` gets each answer, an error where it failed. No build is kept."""
+    def measure(self, recipes: Sequence[Recipe], on_answer: Callable[[Recipe, Answer], None]) -> None:
+        """Build and evaluate recipes; pass each change, or the error, to `on_answer`. No build is kept."""
 
-        def measured(trial: Trial, answer: TrialAnswer) -> None:
-            told(trial.recipe, answer if isinstance(answer, BitpickError) else self._change(trial, answer))
+        def on_trial(trial: Trial, answer: TrialAnswer) -> None:
+            on_answer(trial.recipe, answer if isinstance(answer, BitpickError) else self._change(trial, answer))
             shutil.rmtree(trial.folder, ignore_errors=True)
 
-        self._trials.run([self._trial(recipe) for recipe in {each.id: each for each in recipes}.values()], measured)
+        self._trials.run(
+            [self._trial(recipe) for recipe in {recipe.id: recipe for recipe in recipes}.values()], on_trial
+        )
 
     def _trial(self, recipe: Recipe) -> Trial:
-        place = self._shop.directory.root / "diagnosis" / recipe.file_name
+        folder = self._shop.directory.root / "diagnosis" / recipe.file_name
         return Trial(
             recipe,
-            place / "build",
+            folder / "build",
             calibration=self._inputs.calibration,
             evaluation=self._inputs.check,
-            predictions=place / predictions_file("host"),
+            predictions=folder / predictions_file("host"),
             look="coverage",
             ships=False,
             subject=f"{recipe.id}, a change",
         )
 
-    def _change(self, trial: Trial, measured: Measured) -> Change:
-        place = trial.folder.parent
-        self._predicted[trial.recipe.id] = predicted = predictions(place)
-        decibels = fidelity(self._scores, scores(place, self._inputs.task)).sqnr_db
-        macs = measured["inspect"].value["coverage"]["macs"]
+    def _change(self, trial: Trial, measurements: Measured) -> Change:
+        folder = trial.folder.parent
+        self._predicted[trial.recipe.id] = predicted = predictions(folder)
+        decibels = fidelity(self._scores, scores(folder, self._inputs.task)).sqnr_db
+        macs = measurements["inspect"].value["coverage"]["macs"]
         return self.change(trial.recipe, predicted, decibels, macs)
 
     def change(self, recipe: Recipe, predicted: Predictions, decibels: float | None, macs: float | None) -> Change:
-        """Predictions of shape (n,) beside the float32's."""
+        """Return how predictions of shape (n,) compare with the float32's."""
         lost, won = discordant(self._floats, predicted, self.targets)
         return Change(
             recipe=recipe.id,
@@ -97,21 +99,21 @@ class Changes:
         )
 
     def shown_to_lose(self, recipes: Sequence[Recipe]) -> list[bool]:
-        """Which of these, that were measured, are shown to lose accuracy: tested at once, by Holm, at 5%."""
+        """Return which measured recipes are shown to lose accuracy: all tested at once, by Holm, at 5%."""
         pairs = [discordant(self._floats, self.predictions(recipe), self.targets) for recipe in recipes]
         adjusted = holm([mcnemar_midp(lost, won) for lost, won in pairs])
         return [lost > won and p <= _LEVEL for (lost, won), p in zip(pairs, adjusted, strict=True)]
 
     def predictions(self, recipe: Recipe) -> Predictions:
-        """What a recipe that was measured predicted: classes of shape (n,)."""
+        """Return the predictions of a measured recipe: classes of shape (n,)."""
         return self._predicted[recipe.id]
 
 
 def check(task: Task) -> None:
-    """Refuse a task whose samples are neither right nor wrong: what one layer does is counted in them.
+    """Refuse a task without right and wrong predictions, because a diagnosis counts them.
 
     Raises:
-        RequestError: it is such a task.
+        RequestError: the task predicts no classes.
     """
     if not isinstance(task, Classification):
         raise RequestError(
@@ -121,12 +123,12 @@ def check(task: Task) -> None:
 
 
 def scores(folder: Path, task: Task) -> NDArray[np.float32]:
-    """A score for each class as a build gave them, see `check`: shape (n, classes), float32."""
+    """Return a build's class scores, of shape (n, classes), float32; see `check`."""
     assert isinstance(task, Classification)
     return task.scores(outputs(folder)[task.output])
 
 
 def gain(before: Predictions, after: Predictions, targets: NDArray[np.int64]) -> tuple[float, tuple[float, float]]:
-    """What is right more often after than before, as a fraction, with Tango's interval at 95%."""
+    """Return the gain in accuracy from before to after, as a fraction, with Tango's 95% interval."""
     won, lost = discordant(after, before, targets)
     return (won - lost) / len(targets), tango_interval(won, lost, len(targets))

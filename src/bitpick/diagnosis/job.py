@@ -1,4 +1,4 @@
-"""What a diagnosis does in a worker process, beside what a comparison does there."""
+"""Functions that a diagnosis runs in worker processes, in addition to those of a comparison."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from bitpick.pipeline.build_job import open_build
 from bitpick.recipe import Recipe, baseline
 
 FUNCTIONS = __name__
-INSIDE_BATCH = 100  # at most: every layer's output of a batch, twice, is in memory
+INSIDE_BATCH = 100  # at most: memory holds every layer's output of a batch twice
 
 
 @validate_call
 def layers(source: Path, recipe: Recipe) -> list[tuple[str, str]]:
-    """The layers that a recipe quantizes, see `Engine.layers`."""
+    """Return the layers that a recipe quantizes; see `Engine.layers`."""
     return engine(recipe.engine).layers(source, recipe)
 
 
 @dataclass(frozen=True)
 class Inside:
-    """What `insides` tells of a layer, see `diagnosed.Layer`."""
+    """The measures that `insides` returns for a layer; see `schema.diagnosis.Layer`."""
 
     weight_sqnr_db: float | None = None
     activation_sqnr_db: float | None = None
@@ -40,32 +40,34 @@ class Inside:
 def insides(
     source: Path, form: Format, recipe: Recipe, folder: Path, samples: Samples, names: Sequence[str]
 ) -> dict[str, Inside]:
-    """How much noise there is in each layer of a build: in its weights, and in what it computes.
+    """Measure the noise in each layer of a build: in its weights and in its outputs.
 
     Args:
         source: the model, in the format that the recipe starts from.
         form: that format.
         recipe: the recipe.
-        folder: its build.
-        samples: what to run.
-        names: the layers to look at.
+        folder: the folder of its build.
+        samples: the samples to run.
+        names: the layers to measure.
 
     Returns:
-        What the runtime shows, by layer; empty where it shows nothing.
+        The measures by layer; empty if the runtime gives no access to them.
     """
-    each = engine(recipe.engine)
-    stored: dict[str, float | None] = {}
-    computed = {name: Noise() for name in names}
-    with tempfile.TemporaryDirectory(prefix="bitpick-") as place:
-        floats = each.build(source, each.float_recipe(form) or baseline(each.name), samples, None, Path(place))
-        opened = each.insides(floats, open_build(folder))
-        if opened is None:
+    runner = engine(recipe.engine)
+    weight_sqnr: dict[str, float | None] = {}
+    noise = {name: Noise() for name in names}
+    with tempfile.TemporaryDirectory(prefix="bitpick-") as temporary:
+        float_build = runner.build(
+            source, runner.float_recipe(form) or baseline(runner.name), samples, None, Path(temporary)
+        )
+        access = runner.insides(float_build, open_build(folder))
+        if access is None:
             return {}
-        with opened as both:
-            for name, expected, found in both.weights():
-                stored[name] = sqnr.weights(expected, found)
+        with access as pair:
+            for name, expected, quantized in pair.weights():
+                weight_sqnr[name] = sqnr.weights(expected, quantized)
             for batch in samples.batches(samples.at_once(INSIDE_BATCH, kept=True)):
-                for name, expected, found in both.outputs(batch):
-                    if name in computed:
-                        computed[name].add(expected, found)
-    return {n: Inside(stored.get(n), computed[n].decibels, computed[n].outlier_ratio) for n in names}
+                for name, expected, quantized in pair.outputs(batch):
+                    if name in noise:
+                        noise[name].add(expected, quantized)
+    return {n: Inside(weight_sqnr.get(n), noise[n].decibels, noise[n].outlier_ratio) for n in names}

@@ -1,4 +1,4 @@
-"""What to diagnose: checked before anything runs."""
+"""Check the request of a diagnosis before anything runs."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ def make_diagnosis(
     data_options: Mapping[str, Any] | None = None,
     accept_baseline: bool = False,
 ) -> tuple[RequestRecord, Format]:
-    """Check a request and give it its digest, which is not that of a comparison of the same recipe.
+    """Check a request, and add its digest, which differs from that of a comparison of the same recipe.
 
     Args:
         model: the model.
-        data: a data set, as users write it.
+        data: the data set, as users write it.
         recipe: the recipe.
         named: the recipe as the user named it, by id or by file.
-        samples: how many evaluation samples each layer is measured on.
-        calibration: the calibration samples; by default those that everybody gets.
-        data_options: how the data set is read, see `DataOptions.said`.
-        accept_baseline: go on with a float model that makes no sense of the data.
+        samples: the number of evaluation samples to measure each layer on.
+        calibration: the calibration samples; by default the defaults.
+        data_options: how the data set is read; see `DataOptions.said`.
+        accept_baseline: go on even if the float model makes no sense of the data.
 
     Returns:
         The request and the model's format.
 
     Raises:
-        RequestError: no such model or recipe, or one that cannot be diagnosed.
+        RequestError: the model or recipe does not exist, or cannot be diagnosed.
     """
     settings = Settings(
         builds=Builds(recipes=(named,)),
@@ -62,26 +62,26 @@ def make_diagnosis(
 
 
 def check(recipe: Recipe) -> None:
-    """Refuse a recipe that has no layers to look at.
+    """Refuse a recipe that cannot be diagnosed.
 
     Raises:
-        RecipeError: it quantizes nothing, or its engine cannot leave single layers in float, or is not installed.
+        RecipeError: it quantizes nothing, or its engine cannot leave single layers in float or is not installed.
     """
-    each = engine(recipe.engine)
+    quantizer = engine(recipe.engine)
     if recipe.kind != "quantized":
         raise RecipeError(
             f"{recipe.id} has nothing to diagnose: it has no 8-bit layers", expected="a recipe with 8-bit weights"
         )
-    if not each.scopes:
-        others = ", ".join(name for name, other in engines().items() if _scopes(other, recipe)) or "none here"
+    if not quantizer.scopes:
+        alternatives = ", ".join(name for name, other in engines().items() if _can_scope(other, recipe)) or "none here"
         raise RecipeError(
-            f"{recipe.id} cannot be diagnosed: {each.name} cannot leave single layers in float",
-            expected=f"an engine that can, with {recipe.dtypes}: {others}",
+            f"{recipe.id} cannot be diagnosed: {quantizer.name} cannot leave single layers in float",
+            expected=f"an engine that can, with {recipe.dtypes}: {alternatives}",
             fix="diagnose the same dtypes with one of them: layers that hurt there are likely to hurt here",
         )
-    if missing := each.missing():
+    if missing := quantizer.missing():
         raise RecipeError(f"{recipe.id}: {missing}")
 
 
-def _scopes(each: Engine, recipe: Recipe) -> bool:
-    return each.scopes and any(recipe.dtypes in capability.dtypes for capability in each.capabilities)
+def _can_scope(candidate: Engine, recipe: Recipe) -> bool:
+    return candidate.scopes and any(recipe.dtypes in capability.dtypes for capability in candidate.capabilities)

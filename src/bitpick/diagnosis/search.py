@@ -1,4 +1,4 @@
-"""From what the layers show to the next recipe: what could help is measured, not guessed."""
+"""Search for the next recipe: changes that could help are measured, not guessed."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from bitpick.engines.registry import engine
 from bitpick.recipe import Recipe
 from bitpick.schema.diagnosis import Change, Layer
 
-MOST_LAYERS = 4  # left in float, one after the other, until little of the drop is left
-_REST = 0.25  # of the drop: little
-_FLOAT = 0.5  # integer multiply-accumulates: too few to go on
+MOST_LAYERS = 4  # layers left in float, one after another, until little of the drop is left
+_REST = 0.25  # share of the drop that counts as little
+_FLOAT = 0.5  # stop once the integer share of multiply-accumulates is below this
 
 
 @dataclass(frozen=True)
-class Tried:
-    """A recipe that was measured on the way.
+class Attempt:
+    """A recipe that was measured in the search.
 
     Attributes:
         recipe: the recipe.
-        why: what speaks for it.
-        change: what it loses.
-        gain: what it wins back of what the diagnosed recipe loses, as a fraction.
-        interval: Tango's of that, at 95%.
+        why: the reason to try it.
+        change: its losses against the float32.
+        gain: the accuracy it wins back from the diagnosed recipe's drop, as a fraction.
+        interval: Tango's 95% interval of the gain.
     """
 
     recipe: Recipe
@@ -43,14 +43,14 @@ class Tried:
 
 @dataclass
 class Search:
-    """Looks for the next recipe.
+    """Searches for the next recipe.
 
     Args:
         changes: measures recipes.
-        recipe: the diagnosed one.
-        whole: what it loses.
-        predicted: what it predicts on the same samples, classes of shape (n,).
-        layers: what its layers show.
+        recipe: the diagnosed recipe.
+        whole: its losses.
+        predicted: its predictions on the same samples, classes of shape (n,).
+        layers: its measured layers.
     """
 
     changes: Changes
@@ -58,56 +58,66 @@ class Search:
     whole: Change
     predicted: Predictions
     layers: Sequence[Layer]
-    tried: list[Tried] = field(default_factory=list)
+    tried: list[Attempt] = field(default_factory=list)
 
-    def next(self) -> Tried | None:
-        """The recipe to try next; None where nothing that was tried promises to help."""
-        base: Tried | None = None
-        for alternatives in (granularities, calibrations):  # they leave no layer in float
+    def next(self) -> Attempt | None:
+        """Return the recipe to try next; None if nothing that was tried promises to help."""
+        base: Attempt | None = None
+        for alternatives in (granularities, calibrations):  # these leave no layer in float
             recipe = base.recipe if base else self.recipe
-            tried = self._try(alternatives(recipe, self.layers, engine(recipe.engine)))
-            if best := max(tried, key=_right, default=None):
-                if self._fixed(best):
+            attempts = self._try(alternatives(recipe, self.layers, engine(recipe.engine)))
+            if best := max(attempts, key=_merit, default=None):
+                if self._is_fixed(best):
                     return best
-                if best.shown and (base is None or _right(best) > _right(base)):
+                if best.shown and (base is None or _merit(best) > _merit(base)):
                     base = best
-        chosen = self._leaving_out(base.recipe if base else self.recipe)
-        if fixed := next((each for each in chosen if self._fixed(each)), None):
+        chosen = self._leave_out(base.recipe if base else self.recipe)
+        if fixed := next((attempt for attempt in chosen if self._is_fixed(attempt)), None):
             return fixed
-        most = max(self.tried, key=_right, default=None)
-        # Half of the drop won back is worth a try, though the samples may not show it.
+        most = max(self.tried, key=_merit, default=None)
+        # Winning back half of the drop is worth a try, even if the samples do not prove it.
         worth = most is not None and (most.shown or (most.gain > 0 and most.gain >= self.whole.drop / 2))
         return most if worth else None
 
-    def _leaving_out(self, base: Recipe) -> list[Tried]:
-        """One layer more at a time, until the rest is small, another one changes nothing, or half of it is float."""
+    def _leave_out(self, base: Recipe) -> list[Attempt]:
+        """Leave out one more layer at a time, until the drop is small, nothing changes, or half the work is float."""
         order = [layer.name for layer in ranked(self.layers, self.whole)]
-        why = "single layers take most of the noise, or of the drop, away as they are left in float"
-        found: list[Tried] = []
+        reason = "single layers take most of the noise, or of the drop, away as they are left in float"
+        attempts: list[Attempt] = []
         for count in range(1, min(len(order), MOST_LAYERS) + 1):
-            found += self._try([(without(base, order[:count]), why)])
-            if len(found) < count or self._fixed(found[-1]) or (found[-1].change.integer_macs or 1.0) < _FLOAT:
+            attempts += self._try([(without(base, order[:count]), reason)])
+            if (
+                len(attempts) < count
+                or self._is_fixed(attempts[-1])
+                or (attempts[-1].change.integer_macs or 1.0) < _FLOAT
+            ):
                 break
-            if count > 1 and not any(now > before for now, before in zip(*map(_right, found[:-3:-1]), strict=True)):
+            if count > 1 and not any(
+                newer > older for newer, older in zip(*map(_merit, attempts[:-3:-1]), strict=True)
+            ):
                 break
-        return found
+        return attempts
 
-    def _try(self, recipes: Sequence[tuple[Recipe, str]]) -> list[Tried]:
+    def _try(self, recipes: Sequence[tuple[Recipe, str]]) -> list[Attempt]:
         answers: dict[str, Answer] = {}
-        self.changes.measure([each for each, _ in recipes], lambda each, answer: answers.update({each.id: answer}))
-        found = []
-        for each, why in recipes:
-            change = answers.get(each.id)
+        self.changes.measure(
+            [recipe for recipe, _ in recipes], lambda recipe, answer: answers.update({recipe.id: answer})
+        )
+        attempts = []
+        for recipe, reason in recipes:
+            change = answers.get(recipe.id)
             if isinstance(change, Change):
-                won, interval = gain(self.predicted, self.changes.predictions(each), self.changes.targets)
-                found.append(Tried(each, why, change, won, interval))
-        self.tried += found
-        return found
+                won, interval = gain(self.predicted, self.changes.predictions(recipe), self.changes.targets)
+                attempts.append(Attempt(recipe, reason, change, won, interval))
+        self.tried += attempts
+        return attempts
 
-    def _fixed(self, tried: Tried) -> bool:
-        """Whether no drop is shown any more, and little of it is there."""
-        return tried.gain > 0 and tried.change.drop_interval[0] <= 0 and tried.change.drop <= _REST * self.whole.drop
+    def _is_fixed(self, attempt: Attempt) -> bool:
+        """Whether no drop is shown any more and what remains is small."""
+        return (
+            attempt.gain > 0 and attempt.change.drop_interval[0] <= 0 and attempt.change.drop <= _REST * self.whole.drop
+        )
 
 
-def _right(tried: Tried) -> tuple[int, float]:
-    return tried.change.correct, float("inf") if tried.change.sqnr_db is None else tried.change.sqnr_db
+def _merit(attempt: Attempt) -> tuple[int, float]:
+    return attempt.change.correct, float("inf") if attempt.change.sqnr_db is None else attempt.change.sqnr_db

@@ -1,4 +1,4 @@
-"""The evaluation samples that a build does most harm to."""
+"""Find the evaluation samples that a build harms most."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ MOST = 12
 def harmed(
     floats: NDArray[np.float32], scores: NDArray[np.float32], targets: NDArray[np.int64], most: int = MOST
 ) -> NDArray[np.int64]:
-    """Samples that the float32 gets right and the build does not, by what their true class loses in probability.
+    """Return samples that only the float32 gets right, by how much probability their true class loses.
 
     Args:
         floats: the float32's scores of shape (n, classes).
         scores: the build's, of the same shape.
         targets: true classes of shape (n,).
-        most: how many at most.
+        most: the largest number to return.
 
     Returns:
-        Their places of shape (at most `most`,), the worst first.
+        Their indices, of shape (at most `most`,), the worst first.
     """
-    places = np.flatnonzero((floats.argmax(axis=1) == targets) & (scores.argmax(axis=1) != targets))
-    lost = (probabilities(floats) - probabilities(scores))[places, targets[places]]
-    found: NDArray[np.int64] = places[np.argsort(-lost, kind="stable")][:most]
-    return found
+    indices = np.flatnonzero((floats.argmax(axis=1) == targets) & (scores.argmax(axis=1) != targets))
+    lost = (probabilities(floats) - probabilities(scores))[indices, targets[indices]]
+    worst_first: NDArray[np.int64] = indices[np.argsort(-lost, kind="stable")][:most]
+    return worst_first

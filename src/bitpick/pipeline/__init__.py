@@ -1,1 +1,1 @@
-"""From a request to measured rows, and the directory of a run."""
+"""Turn a request into measured rows, and keep the directory of the run."""

@@ -1,6 +1,6 @@
-"""What is done to builds, each in a worker process: calibrated, made, run and evaluated.
+"""Calibrate, make, run and evaluate builds in worker processes.
 
-Everything these functions need crosses as JSON; everything large crosses as the path of a file.
+Arguments reach these functions as JSON; anything large is passed as a file path.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ RECIPE_FILE = "recipe.yaml"
 
 
 def predictions_file(target: str) -> str:
-    """The file beside a build that has what it predicted on a target; `host` is this machine."""
+    """Return the name of the file beside a build with its predictions on a target; `host` is this machine."""
     return "predictions.npz" if target == "host" else f"predictions@{target}.npz"
 
 
 @validate_call
 def calibrate(source: Path, recipe: Recipe, samples: Samples, out: Path) -> None:
-    """Collect the activation ranges that several recipes share."""
+    """Collect activation ranges, which several recipes may share."""
     engine(recipe.engine).calibrate(source, recipe, samples, out)
 
 
@@ -47,9 +47,9 @@ class Built:
     """What `build` reports.
 
     Attributes:
-        files: their paths relative to the build's folder.
-        settings: of the session.
-        notes: what whoever asked for the build should know.
+        files: the build's files; paths are relative to its folder.
+        settings: session settings.
+        notes: what the user should know about the build.
     """
 
     files: list[File]
@@ -66,29 +66,29 @@ def build(
     folder: Path,
     interface: Interface | None = None,
 ) -> Built:
-    """Make a build in a folder of its own, with the recipe beside it."""
+    """Make a build in a new folder and write the recipe beside it."""
     import yaml
 
     folder.mkdir(parents=True)
-    made = engine(recipe.engine).build(source, recipe, samples, ranges, folder)
-    ships: dict[str, Any] = {"files": {name: sha256_of(folder / name) for name in made.files}}
-    if made.settings:
-        ships["session"] = dict(made.settings)
+    result = engine(recipe.engine).build(source, recipe, samples, ranges, folder)
+    manifest: dict[str, Any] = {"files": {name: sha256_of(folder / name) for name in result.files}}
+    if result.settings:
+        manifest["session"] = dict(result.settings)
     if interface is not None:
-        ships["interface"] = interface.model_dump(mode="json", exclude_defaults=True)
-        shipped.write(engine(recipe.engine), made, interface)
+        manifest["interface"] = interface.model_dump(mode="json", exclude_defaults=True)
+        shipped.write(engine(recipe.engine), result, interface)
     if samples.activations is not None:
-        ships["activations"] = samples.activations.model_dump()
-    # The order of the files says which one a runtime opens.
-    (folder / RECIPE_FILE).write_text(recipe.to_yaml() + yaml.safe_dump(ships, sort_keys=False))
-    return Built(size.files(Build(recipe, folder, made.files), folder), dict(made.settings), list(made.notes))
+        manifest["activations"] = samples.activations.model_dump()
+    # The runtime opens the first file, so the order matters.
+    (folder / RECIPE_FILE).write_text(recipe.to_yaml() + yaml.safe_dump(manifest, sort_keys=False))
+    return Built(size.files(Build(recipe, folder, result.files), folder), dict(result.settings), list(result.notes))
 
 
 def open_build(folder: Path) -> Build:
-    """The build in a folder that `build` made.
+    """Return the build in a folder that `build` made.
 
     Raises:
-        ModelError: the folder holds no build, or its files are not those that were built.
+        ModelError: the folder holds no build, or its files changed since they were built.
     """
     import yaml
 
@@ -101,11 +101,13 @@ def open_build(folder: Path) -> Build:
         fields.pop("id")
         if absent := [name for name in files if not (folder / name).is_file()]:
             raise ValueError(f"{', '.join(absent)} is not there")
-        found = None if interface is None else Interface.model_validate(interface)
+        known_interface = None if interface is None else Interface.model_validate(interface)
         known_activations = None if activations is None else Activations.model_validate(activations)
-        made = Build(Recipe.model_validate(fields), folder, files, settings, found, activations=known_activations)
-        known = digests if isinstance(digests, dict) else {}  # builds of earlier versions have a list of names
-        changed = [name for name, digest in known.items() if sha256_of(folder / name) != digest]
+        build = Build(
+            Recipe.model_validate(fields), folder, files, settings, known_interface, activations=known_activations
+        )
+        known_digests = digests if isinstance(digests, dict) else {}  # earlier versions stored a list of names
+        changed = [name for name, digest in known_digests.items() if sha256_of(folder / name) != digest]
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise ModelError(f"{folder} holds no build: {error}", expected=f"a folder with a {RECIPE_FILE}") from error
     if changed:
@@ -114,7 +116,7 @@ def open_build(folder: Path) -> Build:
             expected=f"files with the digests in its {RECIPE_FILE}",
             fix="make the build again, or measure the changed file as a model of its own",
         )
-    return made
+    return build
 
 
 @dataclass(frozen=True)
@@ -138,46 +140,46 @@ def evaluate(
     shapes: Shapes,
     predictions: Path | None,
 ) -> Evaluated:
-    """Evaluate a build from its files; answers and outputs are kept in the file `predictions`, if named.
+    """Evaluate a build from its files, and save its answers and outputs in the file `predictions`, if named.
 
     Args:
         recipe: the build's recipe.
-        folder: where it is.
+        folder: the build's folder.
         samples: the evaluation set.
         threads: threads inside one inference.
-        task: how it is judged.
-        shapes: of one sample of each output; None is not checked.
-        predictions: file for `predictions`, the answers, and `output0` and so on.
+        task: how the build is judged.
+        shapes: shape of one sample of each output; None is not checked.
+        predictions: file for `predictions` (the answers) and `output0`, `output1`, ….
     """
-    made = open_build(folder)
-    assert made.recipe == recipe
-    with engine(recipe.engine).open(made, SessionSettings(threads)) as session:
-        beside = None if predictions is None else predictions.parent
-        answers, found = outputs.answered(session, samples, shapes, task, beside)
+    build = open_build(folder)
+    assert build.recipe == recipe
+    with engine(recipe.engine).open(build, SessionSettings(threads)) as session:
+        scratch = None if predictions is None else predictions.parent
+        answers, all_outputs = outputs.answered(session, samples, shapes, task, scratch)
     if predictions is not None:
-        save(predictions, {"predictions": answers} | {f"output{i}": each for i, each in enumerate(found)})
+        save(predictions, {"predictions": answers} | {f"output{i}": each for i, each in enumerate(all_outputs)})
     targets = outputs.targets_of(samples)
     return Evaluated(
         predictions_sha256=None if predictions is None else sha256_of(predictions),
         samples=samples.count,
         metric=task.metric(answers, targets),
-        metrics=task.metrics(answers, found, targets) or None,
-        accuracy=task.accuracy(answers, found, targets),
+        metrics=task.metrics(answers, all_outputs, targets) or None,
+        accuracy=task.accuracy(answers, all_outputs, targets),
     )
 
 
 @validate_call
 def run(recipe: Recipe, folder: Path, samples: Samples, threads: int, shapes: Shapes, out: Path) -> None:
-    """Keep what a build gives for samples, `output0` and so on, in the file `out`; see `evaluate`."""
+    """Run a build on samples and save its outputs (`output0`, `output1`, …) in the file `out`; see `evaluate`."""
     with engine(recipe.engine).open(open_build(folder), SessionSettings(threads)) as session:
-        found = outputs.whole(session, samples, shapes, out.parent)
-    save(out, {f"output{i}": each for i, each in enumerate(found)})
+        all_outputs = outputs.whole(session, samples, shapes, out.parent)
+    save(out, {f"output{i}": each for i, each in enumerate(all_outputs)})
 
 
 @validate_call
 def check_independence(
     recipe: Recipe, folder: Path, samples: Samples, threads: int, names: list[str], model: str
 ) -> None:
-    """Refuse a build whose answers depend on the batch, see `outputs.check_independence`."""
+    """Refuse a build whose answers depend on the batch; see `outputs.check_independence`."""
     with engine(recipe.engine).open(open_build(folder), SessionSettings(threads)) as session:
         outputs.check_independence(session, samples, names, model, outputs.QUANTIZED_LIMIT)

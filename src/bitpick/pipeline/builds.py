@@ -1,4 +1,4 @@
-"""One conversion or build, by the same road as a comparison, in a folder that does not outlive it."""
+"""Do one conversion or make one build, as a comparison would, in a temporary folder."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ from bitpick.schema.settings import Settings
 from bitpick.targets.host import this_host
 
 Executors = Callable[..., Executor]
-"""Makes workers, from a folder for their logs and the number of their threads; see `WorkerPool`."""
+"""Makes workers, given a folder for their logs and a number of threads; see `WorkerPool`."""
 
 
 @dataclass(frozen=True)
-class Given:
-    """What a conversion or a build is made from.
+class ModelAndData:
+    """The model and data of a conversion or build, and how to run it.
 
     Attributes:
         model: the model.
-        data: a data set, as users write it.
-        load_data: reads it.
-        listener: is told how it goes.
+        data: the data set, as users write it.
+        load_data: reads the data set.
+        listener: receives progress.
         executor: makes workers.
     """
 
@@ -66,24 +66,24 @@ class Given:
 
 
 @contextmanager
-def _prepared(given: Given, **asked: Any) -> Iterator[tuple[Workshop, Preparation, Inputs, Model]]:
-    """The model brought to its reference graph, in a temporary run directory."""
+def _prepared(source: ModelAndData, **options: Any) -> Iterator[tuple[Workshop, Preparation, Inputs, Model]]:
+    """Convert the model to its reference graph in a temporary run directory."""
     host = this_host()
-    request, model_format = make_request(given.model, given.data, bench_seconds=0, **asked)
+    request, model_format = make_request(source.model, source.data, bench_seconds=0, **options)
     with tempfile.TemporaryDirectory(prefix="bitpick-") as folder, logs.kept() as printed:
         directory = RunDirectory(Path(folder).absolute(), new_run(request, model_format, host, host.cores, "single"))
-        workers = given.executor(printed, threads=host.cores)
-        shop = Workshop(directory, Runner(workers, Store.default(), directory.root), 1, given.listener, host)
+        workers = source.executor(printed, threads=host.cores)
+        shop = Workshop(directory, Runner(workers, Store.default(), directory.root), 1, source.listener, host)
         try:
             preparation = Preparation(shop)
-            inputs = preparation.load(given.load_data, preparation.open(given.load_data))
+            inputs = preparation.load(source.load_data, preparation.open(source.load_data))
             yield shop, preparation, inputs, preparation.to_reference(inputs)
         finally:
             workers.close()
 
 
-def convert(given: Given, target: Format, out: Path) -> list[HopRecord]:
-    """Convert a model, each hop verified, and write the result.
+def convert(source: ModelAndData, target: Format, out: Path) -> list[HopRecord]:
+    """Convert a model, verify each hop, and write the result.
 
     Raises:
         RequestError: the request is wrong; nothing was written.
@@ -92,35 +92,35 @@ def convert(given: Given, target: Format, out: Path) -> list[HopRecord]:
     _check_writable(out)
     if out.is_dir():
         raise OutputError(f"the output {out} is a directory", expected="the name of a file")
-    # What a model is for does not matter to a conversion.
-    with _prepared(given) as (shop, _, inputs, found):
+    # A conversion does not depend on the task, so the task is not settled here.
+    with _prepared(source) as (shop, _, inputs, model):
 
-        def vital(job: Job, result: Result) -> Result:
-            result = hops.noted(shop, inputs, job, result)
+        def raise_failure(job: Job, result: Result) -> Result:
+            result = hops.note_outcome(shop, inputs, job, result)
             if isinstance(result, BitpickError):
                 raise result
             return result
 
-        if target != found.format and route(found.format, target) is None:
+        if target != model.format and route(model.format, target) is None:
             raise RecipeError(
-                f"no conversion goes from {found.format} to {target}",
+                f"no conversion goes from {model.format} to {target}",
                 fix="give the model that this one was made from, or name another format with --to",
             )
-        there = [found.format, *map(form_of, shop.run.model.forms)]
-        jobs = plan.conversions([target], inputs, shop.directory, there)
-        schedule.run(jobs, shop.runner, 1, given.listener.started, vital)
+        existing = [model.format, *map(form_of, shop.run.model.forms)]
+        jobs = plan.conversions([target], inputs, shop.directory, existing)
+        schedule.run(jobs, shop.runner, 1, source.listener.started, raise_failure)
         with _in_place(out) as partial:
             shutil.copyfile(inputs.path(target, shop.directory), partial)
         return list(shop.run.model.hops)
 
 
 def quantize(
-    given: Given, recipe: Recipe, out: Path, calibration: Calibration, accept_baseline: bool = False
+    source: ModelAndData, recipe: Recipe, out: Path, calibration: Calibration, accept_baseline: bool = False
 ) -> list[File]:
     """Make one build in a new directory.
 
     Returns:
-        Its files, their paths relative to `out`.
+        The build's files, with paths relative to `out`.
 
     Raises:
         RequestError: the request is wrong; nothing was written.
@@ -132,20 +132,22 @@ def quantize(
     if missing := engine(recipe.engine).missing():
         raise RecipeError(f"{recipe.id}: {missing}")
     settings = Settings(Builds(recipes=(recipe,)), calibration)
-    with _prepared(given, settings=settings, accept_baseline=accept_baseline) as (shop, preparation, inputs, found):
-        if reason := unreachable(recipe, found.format):
+    with _prepared(source, settings=settings, accept_baseline=accept_baseline) as (shop, preparation, inputs, model):
+        if reason := unreachable(recipe, model.format):
             raise RecipeError(
                 f"{recipe.id}: {reason}", fix="name a recipe of another engine: bitpick engines lists them"
             )
-        settled = preparation.settled(inputs)
-        suspicions.look(shop, settled, found.macs)
+        settled_inputs = preparation.settled(inputs)
+        suspicions.look(shop, settled_inputs, model.macs)
         folder = shop.directory.build(recipe.id)
 
-        def told(_: Trial, answer: Answer) -> None:
+        def raise_failure(_: Trial, answer: Answer) -> None:
             if isinstance(answer, BitpickError):
                 raise answer
 
-        ModelTrials(shop, found, settled).run([Trial(recipe, folder, calibration=settled.calibration)], told)
+        ModelTrials(shop, model, settled_inputs).run(
+            [Trial(recipe, folder, calibration=settled_inputs.calibration)], raise_failure
+        )
         with _in_place(out) as partial:
             shutil.copytree(folder, partial)
             if out.exists():
@@ -154,22 +156,24 @@ def quantize(
 
 
 def target_format(word: str) -> Format:
-    """The format that `--to` names.
+    """Return the format that `--to` names.
 
     Raises:
-        RecipeError: it names none that is converted to.
+        RecipeError: bitpick does not convert to that format.
     """
-    known = [Format.ONNX.value, Format.PYTORCH.value, Format.LITERT.value]
-    if word not in known:
+    formats = [Format.ONNX.value, Format.PYTORCH.value, Format.LITERT.value]
+    if word not in formats:
         raise RecipeError(
-            f"there is no conversion to {word!r}", expected=f"one of {', '.join(known)}", fix=did_you_mean(word, known)
+            f"there is no conversion to {word!r}",
+            expected=f"one of {', '.join(formats)}",
+            fix=did_you_mean(word, formats),
         )
     return Format(word)
 
 
 def _check_writable(out: Path) -> None:
-    """Refuse, before any work, an output that cannot be written."""
-    parent = next((p for p in out.absolute().parents if p.exists()), Path("/"))
+    """Refuse an output that cannot be written, before doing any work."""
+    parent = next((ancestor for ancestor in out.absolute().parents if ancestor.exists()), Path("/"))
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(
             f"the output {out} cannot be written: no permission to write in {parent}",
@@ -179,7 +183,7 @@ def _check_writable(out: Path) -> None:
 
 @contextmanager
 def _in_place(out: Path) -> Iterator[Path]:
-    """A path beside `out` to write to, moved there at the end, or removed."""
+    """Yield a temporary path beside `out`, then move it to `out`; on an error, remove it."""
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=out.parent))

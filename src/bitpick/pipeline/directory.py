@@ -1,4 +1,4 @@
-"""A run directory: run.json, written whole at every change, and the files beside it."""
+"""A run directory: run.json, rewritten whole at every change, and the files beside it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OURS = (
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file so that a reader, or a crash at any moment, sees the old one or the new one."""
+    """Write a text file atomically: a reader, or a crash at any moment, sees the old file or the new one."""
     descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -46,10 +46,10 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def read(folder: Path) -> Run:
-    """The run in a directory.
+    """Return the run in a directory.
 
     Raises:
-        OutputError: there is none, or it is of another schema.
+        OutputError: there is no run, or it has another schema.
     """
     path = folder / RUN_FILE
     try:
@@ -65,27 +65,27 @@ def read(folder: Path) -> Run:
 
 
 def predictions(folder: Path, target: str = "host") -> NDArray[Any]:
-    """What a build answered for each evaluation sample that it was given, see `Task.answers`: shape (n, …)."""
+    """Return a build's answer for each evaluation sample it ran on, of shape (n, …); see `Task.answers`."""
     return read_array(folder / predictions_file(target), "predictions")
 
 
 def outputs(folder: Path) -> Arrays:
-    """What a build gave for each evaluation sample: each output of shape (n, …), float32."""
+    """Return a build's outputs for the evaluation samples: each of shape (n, …), float32."""
     return read_outputs(folder / predictions_file("host"))
 
 
 class RunDirectory:
-    """The directory of the run that is going on. Nobody else writes its run.json.
+    """The directory of the current run. Nothing else writes its run.json.
 
     Args:
         root: the run directory.
-        run: what is known so far.
+        run: the record so far.
 
     Attributes:
-        run: what is known so far; each change is a new value.
-        previous: the earlier run that it continues.
-        watch: files that must stay as they are.
-        settled: whether the request has proved sound.
+        run: the record so far; each change replaces it.
+        previous: the earlier run that this one continues.
+        watch: files that must not change.
+        settled: whether the request has proved valid.
     """
 
     def __init__(self, root: Path, run: Run) -> None:
@@ -93,30 +93,30 @@ class RunDirectory:
         self.run = run
         self.previous: Run | None = None
         self.watch = Watch()
-        self._made: Path | None = None
+        self._created: Path | None = None
         self.settled = False
-        self._aside: Path | None = None
+        self._backup: Path | None = None
 
     def claim(self, overwrite: bool) -> None:
-        """Make the directory ours: new, or the same request's earlier run, which is continued.
+        """Claim the directory: create it, or continue an earlier run of the same request.
 
         Raises:
-            OutputError: it cannot be written, or holds something else.
+            OutputError: the directory cannot be written, or holds something else.
         """
         if self.root.exists() and not self.root.is_dir():
             raise OutputError(f"the output {self.root} is a file", expected="a directory, existing or not")
-        missing = next((p for p in (self.root, *self.root.parents) if p.exists()), Path("/"))
-        if not os.access(missing, os.W_OK | os.X_OK):
-            raise self._unwritable(f"no permission to write in {missing}")
+        existing = next((ancestor for ancestor in (self.root, *self.root.parents) if ancestor.exists()), Path("/"))
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise self._unwritable(f"no permission to write in {existing}")
         if self.root.is_dir() and any(self.root.iterdir()):
             self.previous = self._earlier(overwrite)
         if self.previous is not None:
-            # From the first write on the new record holds what the earlier one held.
-            kept = ("rows", "data", "speed", "diagnosis")
-            self.update(**{name: getattr(self.previous, name) for name in kept})
+            # From its first write, the new record holds what the earlier one held.
+            continued = ("rows", "data", "speed", "diagnosis")
+            self.update(**{name: getattr(self.previous, name) for name in continued})
         try:
             if not self.root.exists():
-                self._made = _first_missing(self.root)
+                self._created = _first_missing(self.root)
                 self.root.mkdir(parents=True)
             self.save()
         except OSError as error:
@@ -141,7 +141,7 @@ class RunDirectory:
                 f"the output directory {self.root} holds another request's run",
                 fix="name another directory with --out, or replace that run with --overwrite",
             )
-        for leftover in self.root.glob(".replaced-*"):  # of a run that was killed
+        for leftover in self.root.glob(".replaced-*"):  # left by a killed run
             shutil.rmtree(leftover, ignore_errors=True)
         if overwrite or earlier is None or not _comparable(earlier.host, self.run.host):
             self._set_aside()
@@ -149,31 +149,31 @@ class RunDirectory:
         return earlier
 
     def _set_aside(self) -> None:
-        """Put away what an earlier run left, and nothing else, until the new request has proved sound."""
-        self._aside = Path(tempfile.mkdtemp(prefix=".replaced-", dir=self.root))
+        """Move an earlier run's files, and nothing else, aside until the new request has proved valid."""
+        self._backup = Path(tempfile.mkdtemp(prefix=".replaced-", dir=self.root))
         for name in _OURS:
             if (self.root / name).exists():
-                (self.root / name).rename(self._aside / name)
+                (self.root / name).rename(self._backup / name)
 
     def settle(self) -> None:
-        """The request is sound: what it replaces can go."""
+        """Mark the request as valid, and delete what it replaces."""
         self.settled = True
-        if self._aside is not None:
-            shutil.rmtree(self._aside, ignore_errors=True)
-            self._aside = None
+        if self._backup is not None:
+            shutil.rmtree(self._backup, ignore_errors=True)
+            self._backup = None
 
     def discard(self) -> None:
-        """The request was wrong: leave the directory as it was found."""
-        if self._made is not None:
-            shutil.rmtree(self._made, ignore_errors=True)
+        """Restore the directory to how it was, because the request was wrong."""
+        if self._created is not None:
+            shutil.rmtree(self._created, ignore_errors=True)
             return
         if self.previous is not None:
             write_whole(self.root / RUN_FILE, _json(self.previous))
             return
         for name in _OURS:
             _remove(self.root / name)
-            if self._aside is not None and (self._aside / name).exists():
-                (self._aside / name).rename(self.root / name)
+            if self._backup is not None and (self._backup / name).exists():
+                (self._backup / name).rename(self.root / name)
         self.settle()
 
     def save(self) -> None:
@@ -181,32 +181,32 @@ class RunDirectory:
         write_whole(self.root / RUN_FILE, _json(self.run))
 
     def keep_timings(self, recipe_id: str, raw: Mapping[str, object]) -> None:
-        """Keep every sample that was taken of a build's speed, beside it."""
+        """Save all timing samples of a build beside it."""
         write_whole(self.build(recipe_id) / TIMINGS_FILE, json.dumps(raw) + "\n")
 
     @property
     def same_samples(self) -> bool:
-        """Whether the earlier run saw the samples that this one sees, prepared in the same way."""
-        both = [self.run.data, self.previous.data if self.previous is not None else None]
-        seen = [data and (data.preprocessing, data.evaluation, data.calibration) for data in both]
-        return seen[0] is not None and seen[0] == seen[1]
+        """Whether the earlier run used the same samples with the same preprocessing."""
+        records = [self.run.data, self.previous.data if self.previous is not None else None]
+        inputs = [data and (data.preprocessing, data.evaluation, data.calibration) for data in records]
+        return inputs[0] is not None and inputs[0] == inputs[1]
 
     def update(self, **fields: Any) -> Run:
-        """Change what is known of the run; `save` writes it."""
+        """Change fields of the run's record; `save` writes it."""
         self.run = self.run.model_copy(update=fields)
         return self.run
 
     def put(self, row: Row) -> None:
-        """Add a row, or replace the one with its id."""
+        """Add a row, or replace the row with the same id."""
         rows = self.run.rows
-        place = next((i for i, other in enumerate(rows) if other.id == row.id), len(rows))
-        self.update(rows=(*rows[:place], row, *rows[place + 1 :]))
+        index = next((i for i, other in enumerate(rows) if other.id == row.id), len(rows))
+        self.update(rows=(*rows[:index], row, *rows[index + 1 :]))
 
-    # ---- where things are ----
+    # ---- paths ----
 
     @property
     def logs(self) -> Path:
-        """What the workers printed."""
+        """The folder of the workers' logs."""
         return self.root / "logs"
 
     def form(self, form: Form) -> Path:
@@ -214,35 +214,35 @@ class RunDirectory:
         return self.root / "forms" / f"{form}{form.suffix}"
 
     def outputs(self, form: Form) -> Path:
-        """What a form gave for the samples that its hops are verified on."""
+        """The file of a form's outputs for the samples that hops are verified on."""
         return self.root / "forms" / f"{form}.outputs.npz"
 
     @property
     def reference_answers(self) -> Path:
-        """What the float model answers for the evaluation set, where there are no labels."""
+        """The file of the float model's answers for the evaluation set, used if there are no labels."""
         return self.root / "forms" / "reference_answers.npy"
 
     @property
     def reference_outputs(self) -> Path:
-        """What the float model gives for some samples, where the task asks for that."""
+        """The file of the float model's outputs for some samples, if the task needs them."""
         return self.root / "forms" / "reference_outputs.npz"
 
     @property
     def evaluation(self) -> Path:
-        """What stays known of the evaluation set, see `evaluation_set`."""
+        """The file that describes the evaluation set after the run; see `evaluation_set`."""
         return self.root / "forms" / "evaluation.npz"
 
     def indices(self, part: str) -> Path:
-        """Which samples a part of the data set has, such as the calibration set, where these are not the first ones."""
+        """The file of the sample indices of a part, such as the calibration set, if they are not the first ones."""
         return self.root / "forms" / f"{part}_indices.npy"
 
     def ranges(self, name: str) -> Path:
-        """Activation ranges that recipes share."""
+        """The file of activation ranges that recipes share."""
         return self.root / "ranges" / f"{name}.json"
 
     @property
     def examples(self) -> Path:
-        """Images of evaluation samples."""
+        """The folder of images of evaluation samples."""
         return self.root / "examples"
 
     def build(self, recipe_id: str) -> Path:
@@ -250,22 +250,22 @@ class RunDirectory:
         return self.root / "builds" / file_name(recipe_id)
 
     def draws(self, seed: int) -> Path:
-        """What is known of one further calibration draw."""
+        """The folder of one further calibration draw."""
         return self.root / "draws" / f"seed-{seed}"
 
     def draw(self, seed: int, recipe_id: str) -> Path:
-        """What a recipe's build from a further calibration draw gave."""
+        """The folder of a recipe's build from a further calibration draw."""
         return self.draws(seed) / file_name(recipe_id)
 
 
-def _comparable(earlier: HostRecord, now: HostRecord) -> bool:
-    """Whether rows of both may stand in one table: the same CPU, threads, Python and libraries."""
-    same = ("cpu", "isa", "threads", "python", "versions")
-    return all(getattr(earlier, name) == getattr(now, name) for name in same)
+def _comparable(earlier: HostRecord, current: HostRecord) -> bool:
+    """Whether rows of both hosts are comparable: same CPU, threads, Python and libraries."""
+    fields = ("cpu", "isa", "threads", "python", "versions")
+    return all(getattr(earlier, name) == getattr(current, name) for name in fields)
 
 
 def _first_missing(path: Path) -> Path:
-    """The topmost directory that `path.mkdir(parents=True)` would make."""
+    """Return the topmost directory that `path.mkdir(parents=True)` would create."""
     while not path.parent.exists():
         path = path.parent
     return path

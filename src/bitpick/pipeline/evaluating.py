@@ -1,4 +1,4 @@
-"""A build, or a model file as it is, evaluated by itself."""
+"""Evaluate one build, or one model file as it is."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from bitpick.pipeline.build_job import FUNCTIONS, open_build, predictions_file
 from bitpick.pipeline.builds import Executors
 from bitpick.pipeline.directory import predictions
 from bitpick.pipeline.fit import LoadData
-from bitpick.pipeline.forms import measured, runner_of, signature_of
+from bitpick.pipeline.forms import runner_of, signature_of, with_activations
 from bitpick.pipeline.inputs import Inputs
 from bitpick.pipeline.job import Job
 from bitpick.pipeline.listener import Listener
@@ -56,45 +56,45 @@ def evaluate(
     """Evaluate a build, or a model in the engine that runs its format as it is.
 
     Raises:
-        RequestError: there is no such model or build, or it does not fit the data.
+        RequestError: the model or build does not exist, or does not fit the data.
         RunError: the evaluation failed.
     """
     watch = Watch()
     if model.path is not None and model.path.exists():
         watch.add(model_files(model.path))
-    with working(executor) as (folder, runner, _):
-        found = opened(model, folder, runner, load_data, listener)
+    with workspace(executor) as (folder, runner, _):
+        subject = open_as_build(model, folder, runner, load_data, listener)
         listener.phase("loading the data set")
-        fits = fit.fitted(load_data, found.signature, model.name, judging)
-        for note in fits.dataset.notes:
+        fitted = fit.fitted(load_data, subject.signature, model.name, judging)
+        for note in fitted.dataset.notes:
             listener.note(note)
-        samples = found.measured(fits.evaluation, runner)
+        samples = subject.with_activations(fitted.evaluation, runner)
         watch.add(samples.files)
         listener.phase(f"evaluating {Path(model.name).name}")
-        inputs = _inputs(found, fits, samples, folder)
-        fits = _settled(found, fits, inputs, model, runner, folder)
-        inputs = replace(inputs, task=fits.task)
-        if samples.labels is None and fits.task.against_float:
+        inputs = _inputs(subject, fitted, samples, folder)
+        fitted = _settled(subject, fitted, inputs, model, runner, folder)
+        inputs = replace(inputs, task=fitted.task)
+        if samples.labels is None and fitted.task.against_float:
             raise DataError(
-                f"{fits.dataset.name} has no labels, and one model by itself has nothing to agree with",
+                f"{fitted.dataset.name} has no labels, and one model by itself has nothing to agree with",
                 expected="labels",
                 fix="name them with --labels; without labels run bitpick compare with the float model, which "
                 "judges every quantized build by how far it agrees with that",
             )
-        for note in fits.notes:
+        for note in fitted.notes:
             listener.note(note)
-        measured = _measured(found, inputs, runner, listener, folder, watch)
-        if isinstance(fits.task, Classification) and fits.task.kind == "classification":
-            said = suspicions.other_order(predictions(folder), samples.targets(), fits.task.classes)
-            if said:
-                listener.note(said)
+        measurements = _measured(subject, inputs, runner, listener, folder, watch)
+        if isinstance(fitted.task, Classification) and fitted.task.kind == "classification":
+            warning = suspicions.other_order(predictions(folder), samples.targets(), fitted.task.classes)
+            if warning:
+                listener.note(warning)
         watch.check()
-        return _row(model, found, measured)
+        return _row(model, subject, measurements)
 
 
 @contextmanager
-def working(executor: Executors) -> Iterator[tuple[Path, Runner, Path]]:
-    """A folder that does not outlive what is done in it, a runner for that, and a folder for its logs."""
+def workspace(executor: Executors) -> Iterator[tuple[Path, Runner, Path]]:
+    """Yield a temporary folder, a runner that works in it, and a folder for logs."""
     with tempfile.TemporaryDirectory(prefix="bitpick-") as name, logs.kept() as printed:
         workers = executor(printed, threads=this_host().cores)
         try:
@@ -103,91 +103,91 @@ def working(executor: Executors) -> Iterator[tuple[Path, Runner, Path]]:
             workers.close()
 
 
-def _inputs(found: Opened, fits: fit.Fitted, samples: Samples, folder: Path) -> Inputs:
-    """What a plan is made from, of a build that is there."""
-    some, _ = part(samples, optimization.checked(samples.count), folder / "rewriting.npy")
+def _inputs(subject: OpenBuild, fitted: fit.Fitted, samples: Samples, folder: Path) -> Inputs:
+    """Return the inputs of a plan for an existing build."""
+    rewriting, _ = part(samples, optimization.checked(samples.count), folder / "rewriting.npy")
     return Inputs(
-        source=found.build.folder,
+        source=subject.build.folder,
         format=Format.ONNX,
-        signature=found.signature,
-        task=fits.task,
-        interface=fit.interface(found.signature, samples, fits.task),
+        signature=subject.signature,
+        task=fitted.task,
+        interface=fit.interface(subject.signature, samples, fitted.task),
         calibration=samples,
         evaluation=samples,
         check=samples,
         check_places=np.arange(samples.count),
-        rewriting=some,
+        rewriting=rewriting,
         threads=this_host().cores,
         digests=np.empty(0, "S32"),
     )
 
 
 def _settled(
-    found: Opened, fits: fit.Fitted, inputs: Inputs, model: Source, runner: Runner, folder: Path
+    subject: OpenBuild, fitted: fit.Fitted, inputs: Inputs, model: Source, runner: Runner, folder: Path
 ) -> fit.Fitted:
-    """What the model and the data set are for, once the build has been run on some samples where that must be."""
-    made = found.build
-    environment, samples = engine(made.recipe.engine).environment, inputs.evaluation
-    payload = {"recipe": made.recipe, "folder": made.folder.absolute(), "threads": inputs.threads}
-    names = {"names": [tensor.name for tensor in found.signature.outputs], "model": Path(model.name).name}
+    """Settle the task; if it depends on the outputs, run the build on some samples first."""
+    build = subject.build
+    environment, samples = engine(build.recipe.engine).environment, inputs.evaluation
+    payload = {"recipe": build.recipe, "folder": build.folder.absolute(), "threads": inputs.threads}
+    model_names = {"names": [tensor.name for tensor in subject.signature.outputs], "model": Path(model.name).name}
     function = "check_independence"
-    stands = {"model": None}  # its name is for messages
-    whole = payload | {"samples": samples} | names
-    runner.run(Job(function, environment, FUNCTIONS, function, whole, stands=stands))
-    if not fits.unsettled:
-        return fits
-    some, out = samples.head(CHECK_SAMPLES), folder / "some.npz"
-    payload |= {"samples": some, "shapes": inputs.shapes, "out": out}
+    stand_ins = {"model": None}  # the name is only for messages
+    independence_payload = payload | {"samples": samples} | model_names
+    runner.run(Job(function, environment, FUNCTIONS, function, independence_payload, stand_ins=stand_ins))
+    if not fitted.unsettled:
+        return fitted
+    check_samples, out = samples.head(CHECK_SAMPLES), folder / "some.npz"
+    payload |= {"samples": check_samples, "shapes": inputs.shapes, "out": out}
     runner.run(Job("run", environment, FUNCTIONS, "run", payload, ("out",)))
-    return fits.settled(some, read_outputs(out))
+    return fitted.settled(check_samples, read_outputs(out))
 
 
 def _measured(
-    found: Opened, inputs: Inputs, runner: Runner, listener: Listener, folder: Path, watch: Watch
+    subject: OpenBuild, inputs: Inputs, runner: Runner, listener: Listener, folder: Path, watch: Watch
 ) -> Measured:
-    """What a trial of a build that is there gives."""
+    """Run a trial of an existing build and return its measurements."""
     answers: list[Answer] = []
     trial = Trial(
-        found.build.recipe,
-        found.build.folder.absolute(),
+        subject.build.recipe,
+        subject.build.folder.absolute(),
         evaluation=inputs.evaluation,
         predictions=folder / predictions_file("host") if inputs.task.kind == "classification" else None,
-        look="whole" if found.raw is None else "file",
+        look="whole" if subject.raw is None else "file",
     )
 
-    def noted(job: Job, result: Result) -> Result:
+    def on_ended(job: Job, result: Result) -> Result:
         watch.check()
         listener.ended(job)
         return result
 
-    Trials(runner, 1, listener, noted).run([trial], inputs, lambda _, answer: answers.append(answer))
+    Trials(runner, 1, listener, on_ended).run([trial], inputs, lambda _, answer: answers.append(answer))
     (answer,) = answers
     if isinstance(answer, BitpickError):
         raise answer
     return answer
 
 
-def _row(model: Source, found: Opened, measured: Measured) -> Row:
-    """The row of a build that was evaluated by itself."""
-    made = found.build
-    kind, name = made.recipe.kind, made.recipe.id
-    inspected, evaluated = measured["inspect"].value, measured["evaluate"]
-    if found.raw is not None and (read := _kind(inspected)) != "baseline":
-        kind, name = read, f"{made.recipe.engine}:{model.stem}.{model.sha256()[:8]}"
-    files = size.files(made, made.folder)
-    rewriting = measured.get("check_rewriting")
+def _row(model: Source, subject: OpenBuild, measurements: Measured) -> Row:
+    """Return the row of the build."""
+    build = subject.build
+    kind, row_id = build.recipe.kind, build.recipe.id
+    inspected, evaluated = measurements["inspect"].value, measurements["evaluate"]
+    if subject.raw is not None and (detected := _kind(inspected)) != "baseline":
+        kind, row_id = detected, f"{build.recipe.engine}:{model.stem}.{model.sha256()[:8]}"
+    files = size.files(build, build.folder)
+    rewriting = measurements.get("check_rewriting")
     return Row.model_validate(
         {
-            "id": name,
-            "recipe": name,
-            "engine": made.recipe.engine,
+            "id": row_id,
+            "recipe": row_id,
+            "engine": build.recipe.engine,
             "kind": kind,
-            "recipe_fields": made.recipe if made.recipe.scoped else None,
+            "recipe_fields": build.recipe if build.recipe.scoped else None,
             "status": "ok",
-            "deprecated": engine(made.recipe.engine).deprecated,
+            "deprecated": engine(build.recipe.engine).deprecated,
             **inspected,
             "unoptimized": rewriting and rewriting.value,
-            "settings": dict(made.settings) or None,
+            "settings": dict(build.settings) or None,
             "files": files,
             "size_bytes": sum(file.bytes for file in files),
             **{field: value for field, value in evaluated.value.items() if field != "predictions_sha256"},
@@ -198,72 +198,72 @@ def _row(model: Source, found: Opened, measured: Measured) -> Row:
 
 
 def _kind(inspected: dict[str, Any]) -> Kind:
-    """What a file from elsewhere is, by what its runtime executes."""
+    """Return the kind of a foreign model file, from what its runtime executes."""
     if inspected["coverage"]["weights"] or inspected["coverage"]["macs"]:
         return "quantized"
     grids = [inspected["fingerprint"][name] for name in ("weights", "activations")]
-    return "baseline" if all(g is None or g["dtype"] == "float32" for g in grids) else "reduced_precision"
+    return "baseline" if all(grid is None or grid["dtype"] == "float32" for grid in grids) else "reduced_precision"
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A build, or a model as one.
+class OpenBuild:
+    """A build, or a model file treated as one.
 
     Attributes:
         build: the build.
-        signature: what it takes and gives.
-        raw: the model as ONNX or LiteRT, and where that is run; None for a build, which somebody asked for by a recipe.
+        signature: its inputs and outputs.
+        raw: the model as ONNX or LiteRT, and the environment that runs it; None for a build made from a recipe.
     """
 
     build: Build
     signature: Signature
     raw: tuple[Path, str] | None = None
 
-    def measured(self, samples: Samples, runner: Runner) -> Samples:
-        """Samples that know how much memory the model takes for one of them, where that is known."""
+    def with_activations(self, samples: Samples, runner: Runner) -> Samples:
+        """Return the samples with the memory that the model takes for one of them, if known."""
         if self.raw is None:
             return samples.model_copy(update={"activations": self.build.activations})
-        return measured(samples, self.raw[0], runner, self.raw[1])
+        return with_activations(samples, self.raw[0], runner, self.raw[1])
 
 
-def opened(source: Source, folder: Path, runner: Runner, load_data: LoadData, listener: Listener) -> Opened:
-    """A build, or a model as the float32 build of the engine that runs its format.
+def open_as_build(source: Source, folder: Path, runner: Runner, load_data: LoadData, listener: Listener) -> OpenBuild:
+    """Open a build, or a model as the float32 build of the engine that runs its format.
 
     Raises:
-        RequestError: it is neither, or its engine is not here.
+        RequestError: it is neither, or its engine is not installed.
     """
     path = source.path
     if path is None or not path.is_dir() or (path / "saved_model.pb").exists():
         return _as_build(source, folder, runner, load_data, listener)
-    made = open_build(path)
-    if missing := engine(made.recipe.engine).missing():
-        raise RecipeError(f"{made.recipe.id}: {missing}")
-    if made.interface is None:
+    build = open_build(path)
+    if missing := engine(build.recipe.engine).missing():
+        raise RecipeError(f"{build.recipe.id}: {missing}")
+    if build.interface is None:
         raise ModelError(f"the build {path} does not say what it takes", fix="make it again with this version")
-    return Opened(made, made.interface.signature)
+    return OpenBuild(build, build.interface.signature)
 
 
-def _as_build(source: Source, folder: Path, runner: Runner, load_data: LoadData, listener: Listener) -> Opened:
-    """A model as the float32 build of the engine that runs its format as it is."""
+def _as_build(source: Source, folder: Path, runner: Runner, load_data: LoadData, listener: Listener) -> OpenBuild:
+    """Make a float32 build of a model with the engine that runs its format directly."""
     model_format = source.format()
-    each, recipe = runner_of(model_format)
-    start, notes = making.make(source, folder / f"made{model_format.suffix}", runner, load_data)
-    raw = start
+    runner_engine, recipe = runner_of(model_format)
+    source_file, notes = making.make(source, folder / f"made{model_format.suffix}", runner, load_data)
+    raw = source_file
     for hop in route(model_format, Format.RAW_ONNX) or ():
-        made = folder / f"raw{hop.target.suffix}"
-        notes += runner.run(plan.convert(hop, raw, made, None)).value
-        raw = made
+        converted = folder / f"raw{hop.target.suffix}"
+        notes += runner.run(plan.convert(hop, raw, converted, None)).value
+        raw = converted
     for note in notes:
         listener.note(note)
-    reader = each.environment if raw == start else runner_of(Format.RAW_ONNX)[0].environment
-    signature = signature_of(raw, runner, reader)
+    environment = runner_engine.environment if raw == source_file else runner_of(Format.RAW_ONNX)[0].environment
+    signature = signature_of(raw, runner, environment)
     payload = {
-        "source": start,
+        "source": source_file,
         "recipe": recipe,
         "samples": Samples(inputs=(), count=0, sha256="", preprocessing=()),
         "ranges": None,
         "interface": None,
         "folder": folder / "build",
     }
-    runner.run(Job("build", each.environment, FUNCTIONS, "build", payload, ("folder",)))
-    return Opened(open_build(folder / "build"), signature, (raw, reader))
+    runner.run(Job("build", runner_engine.environment, FUNCTIONS, "build", payload, ("folder",)))
+    return OpenBuild(open_build(folder / "build"), signature, (raw, environment))

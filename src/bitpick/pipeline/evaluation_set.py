@@ -1,4 +1,4 @@
-"""The evaluation set of a run, as it stays known when the run is over."""
+"""Store the description of a run's evaluation set for use after the run."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class EvaluationSet:
     """An evaluation set.
 
     Attributes:
-        samples: where its samples were when the run was made.
-        names: of the model's inputs.
-        digests: of each sample, see `sampling.digest`; shape (n,).
-        targets: what is right.
+        samples: the samples, with their paths at the time of the run.
+        names: names of the model's inputs.
+        digests: digest of each sample, of shape (n,); see `sampling.digest`.
+        targets: the targets.
         task: how builds are judged on it.
     """
 
@@ -43,49 +43,49 @@ class EvaluationSet:
     task: Task
 
     def stored(self, places: NDArray[np.int64]) -> list[list[NDArray[Any]]]:
-        """Samples as they are stored, the array of each input.
+        """Return samples as stored: for each, the array of every input.
 
         Raises:
-            DataError: they are no longer there, or are others.
+            DataError: the samples are gone, or have changed.
         """
         rows = places if self.samples.indices is None else np.load(self.samples.indices)[places]
         with contextlib.suppress(OSError, ValueError, IndexError):
             inputs = [np.load(path, mmap_mode="r") for path in self.samples.inputs]
-            found = [[array[row] for array in inputs] for row in rows]
-            if [digest(each) for each in found] == self.digests[places].astype(str).tolist():
-                return found
+            samples = [[array[row] for array in inputs] for row in rows]
+            if [digest(each) for each in samples] == self.digests[places].astype(str).tolist():
+                return samples
         raise DataError(
             f"the samples that the run was evaluated on are no longer in {self.samples.inputs[0].parent}",
             fix="run bitpick compare again with the same data",
         )
 
     def inputs(self, places: NDArray[np.int64]) -> Arrays:
-        """Samples as the model takes them, each input of shape (len(places), …); see `stored`."""
+        """Return samples as the model takes them, each input of shape (len(places), …); see `stored`."""
         pairs = zip(zip(*self.stored(places), strict=True), self.samples.preprocessing, strict=True)
         return tuple(prepare(np.stack(column)) for column, prepare in pairs)
 
 
 def keep(path: Path, inputs: Inputs) -> None:
-    """Write what later commands must know of a run's evaluation set."""
+    """Write what later commands need to know about a run's evaluation set."""
     samples = inputs.evaluation
-    told = {
+    description = {
         "samples": np.array(samples.model_dump_json()),
         "names": np.array([tensor.name for tensor in inputs.signature.inputs]),
         "task": np.array(inputs.task.model_dump_json()),
     }
-    save(path, {"digests": inputs.digests, "targets": targets_of(samples)} | told)
+    save(path, {"digests": inputs.digests, "targets": targets_of(samples)} | description)
     seal(path, samples.sha256)
 
 
 def read(path: Path, sha256: str) -> EvaluationSet:
-    """The evaluation set that `keep` wrote.
+    """Return the evaluation set that `keep` wrote.
 
     Args:
         path: the file.
-        sha256: the digest of the set, as the run has it.
+        sha256: the digest of the set in the run's record.
 
     Raises:
-        OutputError: it is not there, or was changed since.
+        OutputError: the file is missing, or has changed.
     """
     try:
         if path.exists() and not is_sealed(path, sha256):
@@ -106,7 +106,7 @@ def read(path: Path, sha256: str) -> EvaluationSet:
 
 
 def export(known: EvaluationSet, out: Path, count: int) -> list[Path]:
-    """Write evaluation samples as the `run.py` of a build takes them: one file each, named by its place in the set.
+    """Write evaluation samples for the `run.py` of a build: one file each, named by its index in the set.
 
     Args:
         known: the evaluation set.
@@ -114,7 +114,7 @@ def export(known: EvaluationSet, out: Path, count: int) -> list[Path]:
         count: how many, evenly spaced over the set; at most all of them.
 
     Raises:
-        RequestError: it is no such directory, or the samples are no longer there.
+        RequestError: `out` is not a new or empty directory, or the samples are gone.
     """
     total = len(known.digests)
     if not count >= 1:
@@ -122,11 +122,11 @@ def export(known: EvaluationSet, out: Path, count: int) -> list[Path]:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"the output {out} exists and is not an empty directory", fix="name another with --out")
     places = np.linspace(0, total - 1, min(count, total)).astype(np.int64)
-    found = known.stored(places)
+    samples = known.stored(places)
     written = []
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for place, arrays in zip(places, found, strict=True):
+        for place, arrays in zip(places, samples, strict=True):
             file = out / f"{place:0{len(str(total - 1))}d}{'.npy' if len(arrays) == 1 else '.npz'}"
             if len(arrays) == 1:
                 np.save(file, arrays[0])

@@ -1,4 +1,4 @@
-"""Evaluation samples whose prediction changed, as images to look at."""
+"""Write images of evaluation samples whose prediction changed."""
 
 from __future__ import annotations
 
@@ -21,27 +21,29 @@ COUNT = 12
 
 
 def examples(store: RunDirectory, answers: Mapping[str, Answers], evaluation: Samples, task: Task) -> list[Example]:
-    """The samples on which the build to ship and its float32 disagree, those that the float32 is surest of first.
+    """Return samples on which the build to ship and its float32 disagree, the float32's surest first.
 
     Args:
-        store: the run directory, and the run with its recommendation; the images go to its `examples/`.
-        answers: of each row that is ok, for n samples.
+        store: the run directory, whose run has a recommendation; the images go to its `examples/`.
+        answers: answers of each row that is ok, for n samples.
         evaluation: the evaluation set.
         task: how builds are judged.
 
     Returns:
-        At most 12; none where the task predicts no classes, where the samples are no images, or where no quantized
-        build has a float32 beside it.
+        At most 12; none if the task predicts no classes, if the samples are not images, or if no quantized build has
+        a float32 baseline.
     """
     shutil.rmtree(store.examples, ignore_errors=True)
     row = _subject(store.run)
     if row is None or row.versus_baseline is None or not isinstance(task, Classification):
         return []
-    own = row.versus_baseline.baseline
-    differing = np.flatnonzero(task.differing(answers[own], answers[row.id]))
-    surest = _margins(outputs(store.build(own))[task.output][differing])
-    chosen = differing[np.argsort(-surest, kind="stable")][:COUNT]
-    return write(chosen, evaluation, task, {each: answers[each] for each in (own, row.id)}, store.root, "examples")
+    float_id = row.versus_baseline.baseline
+    differing = np.flatnonzero(task.differing(answers[float_id], answers[row.id]))
+    margins = _margins(outputs(store.build(float_id))[task.output][differing])
+    chosen = differing[np.argsort(-margins, kind="stable")][:COUNT]
+    return write(
+        chosen, evaluation, task, {row_id: answers[row_id] for row_id in (float_id, row.id)}, store.root, "examples"
+    )
 
 
 def write(
@@ -52,45 +54,45 @@ def write(
     root: Path,
     folder: str,
 ) -> list[Example]:
-    """Write samples as images into a folder of a run directory; none where they are no images.
+    """Write samples as images into a folder of a run directory; write none if they are not images.
 
     Args:
-        chosen: places in the evaluation set, of shape (m,).
+        chosen: indices in the evaluation set, of shape (m,).
         evaluation: the evaluation set.
-        task: names the classes.
-        predicted: what rows predict for the whole set, classes of shape (n,), by the row's id.
+        task: the task, which names the classes.
+        predicted: predicted classes for the whole set, of shape (n,), by row id.
         root: the run directory.
-        folder: in it.
+        folder: the folder in it.
     """
     classes = task.classes
     places = np.arange(evaluation.count) if evaluation.indices is None else np.load(evaluation.indices)
     stored = np.load(evaluation.inputs[0], mmap_mode="r")
     targets = evaluation.targets()
-    found = []
+    examples = []
     for sample in map(int, chosen):
         image = f"{folder}/{sample}.png"
         if pictures.save(stored[places[sample]], root / image):
-            says = {row_id: classes[each[sample]] for row_id, each in predicted.items()}
-            found.append(Example(sample=sample, image=image, label=classes[targets[sample]], predictions=says))
-    return found
+            labels = {row_id: classes[classes_of_row[sample]] for row_id, classes_of_row in predicted.items()}
+            examples.append(Example(sample=sample, image=image, label=classes[targets[sample]], predictions=labels))
+    return examples
 
 
 def _subject(run: Run) -> Row | None:
-    """The recommended row, else the most accurate quantized one of this CPU."""
+    """Return the recommended row, else the most accurate quantized row of this host."""
     if run.recommendation is not None and run.recommendation.id is not None:
         return run.row(run.recommendation.id)
     measured = [row for row in run.rows if row.kind == "quantized" and row.status == "ok" and row.target == "host"]
     return max(measured, key=lambda row: row.metric.quality if row.metric else 0, default=None)
 
 
-def _margins(found: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far the best score is above the next one: scores of shape (n, classes) to shape (n,)."""
-    if not len(found):
+def _margins(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the best score minus the second best, of shape (n,), from scores of shape (n, classes)."""
+    if not len(scores):
         return np.empty(0, np.float32)
-    found = rows(found)
-    if found.shape[1] == 1:
-        apart: NDArray[np.float32] = np.abs(found.reshape(-1) - np.median(found))
-        return apart
-    best = np.sort(found, axis=1)[:, ::-1]
-    margins: NDArray[np.float32] = best[:, 0] - best[:, min(1, best.shape[1] - 1)]
+    scores = rows(scores)
+    if scores.shape[1] == 1:
+        distances: NDArray[np.float32] = np.abs(scores.reshape(-1) - np.median(scores))
+        return distances
+    descending = np.sort(scores, axis=1)[:, ::-1]
+    margins: NDArray[np.float32] = descending[:, 0] - descending[:, min(1, descending.shape[1] - 1)]
     return margins

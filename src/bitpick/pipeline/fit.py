@@ -1,4 +1,4 @@
-"""Whether a data set is one that a model can take, and what the two of them are for."""
+"""Check that a model can take a data set, and choose the task of the two."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from bitpick.tasks.registry import Chosen
 from bitpick.tasks.task import Task
 
 LoadData = Callable[[Signature], Dataset]
-"""Gives the data set for a model that takes and gives this."""
+"""Loads the data set for a model with this signature."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A data set as a model takes it.
+    """A data set arranged for a model, and the task.
 
     Attributes:
         dataset: the data set.
-        names: its inputs in the order of the model's.
-        case: what the task is chosen from.
-        chosen: what the model and the data set are for.
+        names: the names of its inputs, in the model's order.
+        case: the facts that the task is chosen from.
+        chosen: the chosen task.
     """
 
     dataset: Dataset
@@ -43,23 +43,23 @@ class Fitted:
 
     @property
     def task(self) -> Task:
-        """What the model and the data set are for."""
+        """The task."""
         return self.chosen.task
 
     @property
     def unsettled(self) -> bool:
-        """Whether the float model must be run before it is sure how builds are judged."""
+        """Whether the task depends on the float model's outputs."""
         return self.chosen.unsure or self.task.unsettled
 
     def settled(self, samples: Samples, outputs: Arrays) -> Fitted:
-        """With what follows from what the float model gives.
+        """Return a copy whose task takes the float model's outputs into account.
 
         Args:
             samples: some samples of the evaluation set.
-            outputs: what it gives for them, each of shape (samples.count, …).
+            outputs: the model's outputs for them, each of shape (samples.count, …).
 
         Raises:
-            RequestError: with these the task cannot be, or the model and the data set make none.
+            RequestError: the task does not fit these outputs, or no task does.
         """
         case = replace(self.case, seen=Seen(samples, outputs))
         chosen = registry.choose(case) if self.chosen.unsure else self.chosen
@@ -70,11 +70,11 @@ class Fitted:
 
     @property
     def notes(self) -> list[str]:
-        """How builds are judged, where that was guessed, and beside what, in words; once it is settled."""
-        told = [self.chosen.note] if self.chosen.note else []
+        """Notes on the settled task: how it was guessed, and what builds are compared with."""
+        notes = [self.chosen.note] if self.chosen.note else []
         if self.task.against_float and self.evaluation.labels is None:
-            told.append("no labels: builds are compared with the float model's answers; name labels with --labels")
-        return told
+            notes.append("no labels: builds are compared with the float model's answers; name labels with --labels")
+        return notes
 
     @property
     def evaluation(self) -> Samples:
@@ -92,16 +92,16 @@ class Fitted:
 
 
 def fitted(load_data: LoadData, signature: Signature, source: str, judging: Judging | None = None) -> Fitted:
-    """Load a data set for a model, and see what both are for.
+    """Load a data set for a model, and choose the task.
 
     Args:
-        load_data: gives the data set.
-        signature: what the model takes and gives.
-        source: the model, as messages call it.
-        judging: how builds are to be judged, where the user says so.
+        load_data: loads the data set.
+        signature: the model's inputs and outputs.
+        source: the model's name in messages.
+        judging: how the user wants builds to be judged, if they say so.
 
     Raises:
-        RequestError: there is no such data set, or the model cannot take it, or gives nothing to compare with labels.
+        RequestError: the data set does not exist, the model cannot take it, or no output can be compared with labels.
     """
     dataset = load_data(signature)
     names = _arranged(dataset, signature, source)
@@ -110,8 +110,8 @@ def fitted(load_data: LoadData, signature: Signature, source: str, judging: Judg
     _check(evaluation, signature, source)
     judging = judging or Judging()
     if judging.task in registry.WITHOUT_LABELS and evaluation.labels is not None:
-        told = f"the labels are not used: the task {judging.task} compares with the float model's outputs"
-        dataset = replace(dataset.without_labels(), notes=(*dataset.notes, told))
+        note = f"the labels are not used: the task {judging.task} compares with the float model's outputs"
+        dataset = replace(dataset.without_labels(), notes=(*dataset.notes, note))
         evaluation = dataset.samples(dataset.evaluation, names)
     labels = None if evaluation.labels is None else evaluation.targets()
     case = Case(signature, dataset.classes, labels, source, judging, _one_class(dataset.calibration))
@@ -124,13 +124,13 @@ def _one_class(split: Split) -> bool:
     return labels is not None and labels.ndim == 1 and len(labels) > 1 and bool((labels == labels[0]).all())
 
 
-def record(found: Fitted, drawn: CalibrationDraw, seed: int) -> DataRecord:
-    """What a run says of its data set and its calibration set."""
-    evaluation, dataset = found.evaluation, found.dataset
+def record(fitted: Fitted, drawn: CalibrationDraw, seed: int) -> DataRecord:
+    """Return the record of a run's data set and calibration set."""
+    evaluation, dataset = fitted.evaluation, fitted.dataset
     return DataRecord(
         name=dataset.name,
         notes=tuple(dataset.notes),
-        preprocessing="; ".join(dict.fromkeys(each.words for each in evaluation.preprocessing)),
+        preprocessing="; ".join(dict.fromkeys(preprocessing.words for preprocessing in evaluation.preprocessing)),
         evaluation=EvaluationRecord(count=evaluation.count, sha256=evaluation.sha256),
         calibration=CalibrationRecord(
             count=len(drawn.indices),
@@ -144,9 +144,9 @@ def record(found: Fitted, drawn: CalibrationDraw, seed: int) -> DataRecord:
 
 
 def fixed_sizes(signature: Signature, samples: Samples) -> list[str]:
-    """What is told of each input that leaves sizes beside the batch free."""
+    """Return a note for each input with a free axis other than the batch."""
     return [
-        f"the input {tensor} has free sizes: engines that need fixed ones, such as LiteRT, get {_words(shape)}, "
+        f"the input {tensor} has free sizes: engines that need fixed ones, such as LiteRT, get {_shape_text(shape)}, "
         "the shape of the samples"
         for tensor, shape in zip(signature.inputs, samples.shapes, strict=True)
         if tensor.shape is not None and None in tensor.shape
@@ -154,10 +154,10 @@ def fixed_sizes(signature: Signature, samples: Samples) -> list[str]:
 
 
 def interface(signature: Signature, samples: Samples, task: Task) -> Interface:
-    """What a deployer must know of every build of a model, with the preprocessing of these samples."""
+    """Return what a deployer must know about every build of a model, including the samples' preprocessing."""
     batch = next(samples.head(1).batches(1))
     files = [np.load(path, mmap_mode="r") for path in samples.inputs]
-    ends = zip(signature.inputs, samples.preprocessing, batch, files, strict=True)
+    inputs = zip(signature.inputs, samples.preprocessing, batch, files, strict=True)
     return Interface(
         inputs=tuple(
             Input(
@@ -168,7 +168,7 @@ def interface(signature: Signature, samples: Samples, task: Task) -> Interface:
                 stored=file.dtype.name,
                 stored_shape=file.shape[1:],
             )
-            for tensor, preprocessing, array, file in ends
+            for tensor, preprocessing, array, file in inputs
         ),
         outputs=tuple(Output(name=t.name, shape=t.shape, dtype=t.dtype) for t in signature.outputs),
         task=task.kind,
@@ -179,44 +179,44 @@ def interface(signature: Signature, samples: Samples, task: Task) -> Interface:
 
 
 def _arranged(dataset: Dataset, signature: Signature, source: str) -> tuple[str, ...]:
-    """The names of a data set's inputs in the order of the model's: by their names, else in their own order."""
-    has, wants = tuple(dataset.calibration.paths), tuple(tensor.name for tensor in signature.inputs)
-    if set(wants) <= set(has):
-        return wants
-    if len(has) != len(wants):
-        takes = f"{len(wants)} input{'' if len(wants) == 1 else 's'} ({', '.join(wants)})"
+    """Return the names of a data set's inputs in the model's order: matched by name, else in their own order."""
+    names, wanted = tuple(dataset.calibration.paths), tuple(tensor.name for tensor in signature.inputs)
+    if set(wanted) <= set(names):
+        return wanted
+    if len(names) != len(wanted):
+        takes = f"{len(wanted)} input{'' if len(wanted) == 1 else 's'} ({', '.join(wanted)})"
         raise DataError(
-            f"the model {source} takes {takes}, and {dataset.name} has {len(has)} ({', '.join(has)})",
+            f"the model {source} takes {takes}, and {dataset.name} has {len(names)} ({', '.join(names)})",
             expected="an array for each input, by its name",
         )
-    return has
+    return names
 
 
 def _cast(dataset: Dataset, names: Sequence[str], signature: Signature, source: str) -> dict[str, Preprocessing]:
-    """The preprocessing of each input, in the dtype that the model takes."""
-    known = {name: dataset.preprocessing.get(name, Preprocessing()) for name in names}
+    """Return the preprocessing of each input, with the dtype that the model takes."""
+    preprocessing = {name: dataset.preprocessing.get(name, Preprocessing()) for name in names}
     for name, tensor in zip(names, signature.inputs, strict=True):
         if tensor.dtype not in get_args(Dtype):
             raise ModelError(
                 f"the input {tensor.name} of the model {source} is {tensor.dtype}", expected=", ".join(get_args(Dtype))
             )
-        known[name] = known[name].model_copy(update={"dtype": tensor.dtype})
-    return known
+        preprocessing[name] = preprocessing[name].model_copy(update={"dtype": tensor.dtype})
+    return preprocessing
 
 
 def _check(samples: Samples, signature: Signature, source: str) -> None:
-    """Refuse samples whose shapes are others than the model takes."""
+    """Refuse samples whose shapes do not match the model's."""
     for tensor, batch in zip(signature.inputs, next(samples.head(1).batches(1)), strict=True):
         if not fits(batch.shape[1:], tensor.shape):
             raise DataError(
                 f"the model {source} takes {tensor}, and the samples have shape {batch.shape[1:]}",
-                expected=f"samples of shape {_words(tensor.shape)}",
+                expected=f"samples of shape {_shape_text(tensor.shape)}",
                 fix=_fix(tensor, batch.shape[1:]),
             )
 
 
 def _fix(tensor: Tensor, shape: tuple[int, ...]) -> str:
-    """What would make samples fit, where one thing would."""
+    """Suggest what would make the samples fit; empty if nothing simple would."""
     wanted = tensor.shape
     if wanted is None or len(wanted) != len(shape) or len(shape) < 2:
         return ""
@@ -227,5 +227,5 @@ def _fix(tensor: Tensor, shape: tuple[int, ...]) -> str:
     return ""
 
 
-def _words(shape: Sequence[int | None] | None) -> str:
-    return "unknown" if shape is None else f"({', '.join('any' if d is None else str(d) for d in shape)})"
+def _shape_text(shape: Sequence[int | None] | None) -> str:
+    return "unknown" if shape is None else f"({', '.join('any' if size is None else str(size) for size in shape)})"

@@ -1,4 +1,4 @@
-"""The float model, run as its reference graph, for what must be known before anything is built."""
+"""Run the float model, as its reference graph, to learn what is needed before anything is built."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ def run(shop: Workshop, inputs: Inputs, function: str, **payload: object) -> Any
     """Call a function of `form_job` on the reference graph.
 
     Args:
-        shop: what to work with.
-        inputs: the run's.
-        function: its name; it takes `source` and `recipe`, beside `payload`, where `out` is a file that it writes.
+        shop: the run's workshop.
+        inputs: the run's inputs.
+        function: the function's name; it takes `source`, `recipe` and `payload`, and writes the file `out` if given.
         payload: its other arguments.
 
     Returns:
-        What the function returns.
+        The function's result.
 
     Raises:
-        BitpickError: what the function raises.
+        BitpickError: the function failed.
     """
     reference = reference_of(inputs.format)
     runner, recipe = runner_of(reference)
     fields = {"source": inputs.path(reference, shop.directory), "recipe": recipe, **payload}
     makes = tuple({"out"} & payload.keys())
-    stands = {"model": None}  # its name is for messages
-    return shop.runner.run(Job(function, runner.environment, FUNCTIONS, function, fields, makes, stands=stands)).value
+    stand_ins = {"model": None}  # the name is only for messages
+    return shop.runner.run(
+        Job(function, runner.environment, FUNCTIONS, function, fields, makes, stand_ins=stand_ins)
+    ).value

@@ -1,4 +1,4 @@
-"""What is done to the forms of a model, each in a worker process: conversions, and the checks of them."""
+"""Convert forms of a model, and check the conversions, in worker processes."""
 
 from __future__ import annotations
 
@@ -51,33 +51,33 @@ def convert(
         source_format: its format.
         target_format: the format to write.
         out: the file to write.
-        shapes: of one sample of each input, for a hop that is `sized`; None leaves free axes free.
+        shapes: shape of one sample of each input, for a `sized` hop; None leaves free axes free.
 
     Returns:
-        What the hop assumed, or changed, in words.
+        Notes on what the hop assumed or changed.
     """
     hops = route(source_format, target_format)
     assert hops is not None
     assert len(hops) == 1
-    sized = {"shapes": shapes} if hops[0].sized else {}
-    notes: list[str] | None = resolve(hops[0].convert)(str(source), str(out), **sized)
+    options = {"shapes": shapes} if hops[0].sized else {}
+    notes: list[str] | None = resolve(hops[0].convert)(str(source), str(out), **options)
     return notes or []
 
 
 @validate_call
 def apply_pass(source: Path, name: str, out: Path) -> list[str]:
-    """Prepare a graph by a pass.
+    """Apply a pass to a graph.
 
     Args:
-        source: the clean graph, or one that other passes prepared.
+        source: the clean graph, possibly prepared by other passes.
         name: the pass.
         out: the file to write.
 
     Returns:
-        What it did, in words.
+        Notes on what the pass did.
 
     Raises:
-        Unsupported: it has nothing to do in this graph.
+        Unsupported: the pass changes nothing in this graph.
     """
     applied: Applied = resolve(passes()[name].apply)(str(source), str(out))
     if not applied.changed:
@@ -89,17 +89,17 @@ def apply_pass(source: Path, name: str, out: Path) -> list[str]:
 
 @validate_call
 def run_form(source: Path, recipe: Recipe, samples: Samples, threads: int, shapes: Shapes, out: Path) -> None:
-    """Run a form of the model as an engine's float32 build and keep the outputs as `.npz`, to verify a hop."""
+    """Run a form of the model as an engine's float32 build and save the outputs as `.npz`, to verify a hop."""
     with _float_session(source, recipe, samples, threads) as session:
-        found = outputs.whole(session, samples, shapes, out.parent)
-    save(out, {f"output{i}": each for i, each in enumerate(found)})
+        all_outputs = outputs.whole(session, samples, shapes, out.parent)
+    save(out, {f"output{i}": each for i, each in enumerate(all_outputs)})
 
 
 @validate_call
 def check_independence(
     source: Path, recipe: Recipe, samples: Samples, threads: int, names: list[str], model: str
 ) -> None:
-    """Refuse a model whose answers depend on the batch, see `outputs.check_independence`."""
+    """Refuse a model whose answers depend on the batch; see `outputs.check_independence`."""
     with _float_session(source, recipe, samples, threads) as session:
         outputs.check_independence(session, samples, names, model)
 
@@ -108,25 +108,25 @@ def check_independence(
 def answer(
     source: Path, recipe: Recipe, samples: Samples, threads: int, task: AnyTask, shapes: Shapes, out: Path
 ) -> None:
-    """Keep what a form of the model answers as `.npy`: it is what is right, where there are no labels."""
+    """Save the answers of a form of the model as `.npy`; they are the targets if there are no labels."""
     with _float_session(source, recipe, samples, threads) as session:
-        found, _ = outputs.answered(session, samples, shapes, task, out.parent)
-    np.save(out, found)
+        answers, _ = outputs.answered(session, samples, shapes, task, out.parent)
+    np.save(out, answers)
 
 
 @contextmanager
 def _float_session(source: Path, recipe: Recipe, samples: Samples, threads: int) -> Iterator[Session]:
-    """A form of the model, opened as an engine's float32 build."""
-    each = engine(recipe.engine)
+    """Open a form of the model as an engine's float32 build."""
+    runner = engine(recipe.engine)
     with tempfile.TemporaryDirectory() as folder:
-        build = each.build(source, recipe, samples, None, Path(folder))
-        with each.open(build, SessionSettings(threads)) as session:
+        build = runner.build(source, recipe, samples, None, Path(folder))
+        with runner.open(build, SessionSettings(threads)) as session:
             yield session
 
 
 @validate_call
 def trace(function: str, source: Path, target: Path, inputs: Path, out: Path) -> list[str]:
-    """Keep what each node of one side of a hop computes as `.npz`; returns the names, in the graph's order."""
+    """Save the outputs of each node on one side of a hop as `.npz`; return the names in graph order."""
     computed: dict[str, Any] = resolve(function)(str(source), str(target), str(inputs))
     np.savez(out, *computed.values())
     return list(computed)
@@ -136,31 +136,31 @@ def trace(function: str, source: Path, target: Path, inputs: Path, out: Path) ->
 def verify(
     sides: tuple[str, str],
     reference: Path,
-    found: Path,
+    computed: Path,
     graph: Path,
     samples: Samples,
     classes: bool,
 ) -> HopRecord:
-    """Compare what both sides of a hop gave for the same samples. Whether it passed is in the record.
+    """Compare the outputs of both sides of a hop for the same samples. The record says whether the hop passed.
 
     Args:
-        sides: the forms that it leads from and to.
-        reference: the outputs of its source, see `run_form`.
-        found: those of its target.
-        graph: an ONNX file of the same network, which is run in float64 where the sides differ.
+        sides: the hop's source form and target form.
+        reference: file of the source's outputs; see `run_form`.
+        computed: file of the target's outputs.
+        graph: an ONNX file of the same network, which is run in float64 if the sides differ.
         samples: the samples.
-        classes: whether the first output has the scores of classes.
+        classes: whether the first output holds class scores.
     """
 
-    def exact(which: NDArray[np.int64]) -> Arrays:
-        return tuple(float64.for_samples(graph, samples.at(which), samples.at_once(float64.PIECE, kept=True)))
+    def exact(indices: NDArray[np.int64]) -> Arrays:
+        return tuple(float64.for_samples(graph, samples.at(indices), samples.at_once(float64.PIECE, kept=True)))
 
-    return verification.compare(sides, read_outputs(reference), read_outputs(found), exact, classes)
+    return verification.compare(sides, read_outputs(reference), read_outputs(computed), exact, classes)
 
 
 @validate_call
 def describe(source: Path) -> dict[str, Any]:
-    """What an ONNX or LiteRT file takes and gives, see `onnx_file.describe`."""
+    """Return the inputs and outputs of an ONNX or LiteRT file; see `onnx_file.describe`."""
     reader = litert_file if source.suffix == Format.LITERT.suffix else onnx_file
     described: dict[str, Any] = reader.describe(str(source))
     return described
@@ -176,40 +176,40 @@ def is_quantized(source: Path) -> bool:
 
 @validate_call
 def activations(source: Path, samples: Samples) -> Activations | None:
-    """The memory that an ONNX or LiteRT file takes for a sample; None where it cannot be run by itself.
+    """Return the memory that an ONNX or LiteRT file takes for a sample; None if it cannot be run.
 
     Args:
         source: the file.
-        samples: the first of them is run: all of them have one shape.
+        samples: the first one is run; all have the same shape.
     """
     sample = next(samples.head(1).batches(1))
     try:
         if source.suffix == Format.LITERT.suffix:
             return litert_file.activations(source, sample)
         return onnx_file.activations(source, sample)
-    except Exception:  # noqa: BLE001 - batches are then smaller than they might be
+    except Exception:  # noqa: BLE001 - batches are then just smaller than they could be
         return None
 
 
 @validate_call
 def count(source: Path, recipe: Recipe, samples: Samples) -> dict[str, int | None]:
-    """Parameters of a clean graph or a LiteRT file, and its multiply-accumulates for one sample.
+    """Count the parameters of a clean graph or LiteRT file, and its multiply-accumulates for one sample.
 
-    `macs` is None where a part of them could not be counted.
+    `macs` is None if some could not be counted.
 
     Args:
         source: the form.
-        recipe: that which runs it as it is, in its engine.
-        samples: the first of them is run, so that every size is what the data make it.
+        recipe: the recipe that runs the form unchanged in its engine.
+        samples: the first one is run, so that free sizes take the data's values.
     """
     is_litert = source.suffix == Format.LITERT.suffix
     parameters = (litert_file if is_litert else onnx_file).parameters(str(source))
-    each = engine(recipe.engine)
+    runner = engine(recipe.engine)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            build = each.build(source, recipe, samples, None, Path(folder))
-            operators = each.inspect(build, next(samples.head(1).batches(1))).operators
-    except Exception:  # noqa: BLE001 - a run does not fail because a count does
+            build = runner.build(source, recipe, samples, None, Path(folder))
+            operators = runner.inspect(build, next(samples.head(1).batches(1))).operators
+    except Exception:  # noqa: BLE001 - a failed count must not fail the run
         return {"parameters": parameters, "macs": None}
-    known = not any(operator.uncounted for operator in operators)
-    return {"parameters": parameters, "macs": sum(operator.macs for operator in operators) if known else None}
+    counted = not any(operator.uncounted for operator in operators)
+    return {"parameters": parameters, "macs": sum(operator.macs for operator in operators) if counted else None}

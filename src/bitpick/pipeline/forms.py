@@ -1,4 +1,4 @@
-"""The forms of a model: what runs each of them, which one a recipe starts from, what a file takes and gives."""
+"""The forms of a model: which engine runs each, which one a recipe starts from, and a file's signature."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from bitpick.version import installed_version
 
 
 def runner_of(form: Format) -> tuple[Engine, Recipe]:
-    """The engine, and its recipe, that runs a form in float32.
+    """Return the engine that runs a form in float32, and the recipe it uses.
 
     Raises:
         ModelError: no installed engine runs this form.
     """
-    for each in engines().values():
-        recipe = each.float_recipe(form)
-        if recipe is not None and each.missing() is None:
-            return each, recipe
-    reasons = [each.missing() for each in engines().values() if each.float_recipe(form) is not None]
+    for candidate in engines().values():
+        recipe = candidate.float_recipe(form)
+        if recipe is not None and candidate.missing() is None:
+            return candidate, recipe
+    reasons = [candidate.missing() for candidate in engines().values() if candidate.float_recipe(form) is not None]
     raise ModelError(
         f"no engine that is installed runs {form} models", fix="; or ".join(reason for reason in reasons if reason)
     )
 
 
 def start_form(recipe: Recipe, source: Format) -> Form | None:
-    """The form that a recipe starts from: the first it accepts that a route leads to; None where none does.
+    """Return the form that a recipe starts from: the first accepted form with a route to it; None if there is none.
 
-    Passes prepare the clean graph, so that a recipe with some starts from what that leads to.
+    Passes work on the clean graph, so a recipe with passes starts from a form that the clean graph converts to.
     """
-    accepted, wanted = engine(recipe.engine).form(recipe), passes_of(recipe)
-    if wanted and route(source, Format.ONNX) is None:
+    accepted, pass_names = engine(recipe.engine).form(recipe), passes_of(recipe)
+    if pass_names and route(source, Format.ONNX) is None:
         return None
-    start = Format.ONNX if wanted else source
-    return next((prepared(form, wanted) for form in accepted if route(start, form) is not None), None)
+    start = Format.ONNX if pass_names else source
+    return next((prepared(form, pass_names) for form in accepted if route(start, form) is not None), None)
 
 
 def unreachable(recipe: Recipe, source: Format) -> str | None:
-    """Why a recipe cannot start from a model of this format; None where it can."""
+    """Return why a recipe cannot start from a model of this format; None if it can."""
     if start_form(recipe, source) is not None:
         return None
     wanted, start = " or ".join(engine(recipe.engine).form(recipe)), "the clean graph" if passes_of(recipe) else source
@@ -56,39 +56,39 @@ def unreachable(recipe: Recipe, source: Format) -> str | None:
 
 
 def signature_of(raw: Path, runner: Runner, environment: str) -> Signature:
-    """What an ONNX or LiteRT file takes and gives."""
-    told = runner.run(Job("describe", environment, FUNCTIONS, "describe", {"source": raw})).value
+    """Return the inputs and outputs of an ONNX or LiteRT file."""
+    description = runner.run(Job("describe", environment, FUNCTIONS, "describe", {"source": raw})).value
 
     def tensors(side: str) -> tuple[Tensor, ...]:
         return tuple(
-            Tensor(name, None if shape is None else tuple(shape[1:]), dtype) for name, shape, dtype in told[side]
+            Tensor(name, None if shape is None else tuple(shape[1:]), dtype) for name, shape, dtype in description[side]
         )
 
     return Signature(tensors("inputs"), tensors("outputs"))
 
 
-def measured(samples: Samples, raw: Path, runner: Runner, environment: str) -> Samples:
-    """Samples that know how much memory a model takes for one of them.
+def with_activations(samples: Samples, raw: Path, runner: Runner, environment: str) -> Samples:
+    """Return samples with the memory that a model takes for one of them, in `activations`.
 
     Args:
-        samples: what the model takes.
+        samples: the model's input samples.
         raw: the model, an ONNX or LiteRT file.
-        runner: runs it.
-        environment: where.
+        runner: runs the model.
+        environment: the environment to run it in.
     """
     payload = {"source": raw, "samples": samples.head(1)}
-    found = runner.run(Job("activations", environment, FUNCTIONS, "activations", payload)).value
-    return samples.model_copy(update={"activations": found and Activations.model_validate(found)})
+    activations = runner.run(Job("activations", environment, FUNCTIONS, "activations", payload)).value
+    return samples.model_copy(update={"activations": activations and Activations.model_validate(activations)})
 
 
 def check_installed(source: Format) -> None:
-    """Refuse a model whose conversion needs what is not installed.
+    """Refuse a model if its conversion needs a package that is not installed.
 
     Raises:
         ModelError: a package is missing; the message says how to install it.
     """
     for hop in route(source, Format.ONNX) or ():
-        absent = [p for p in hop.packages if installed_version(p) is None]
+        absent = [package for package in hop.packages if installed_version(package) is None]
         if absent:
             raise ModelError(
                 f"the conversion {hop.name} needs {', '.join(absent)}, which is not installed",

@@ -1,4 +1,4 @@
-"""What conversions gave, noted in the record of the run."""
+"""Note the outcomes of conversions in the run's record."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bitpick.schema.hop import Hop as HopRecord
 from bitpick.schema.run import FormRecord
 
 
-def noted(shop: Workshop, inputs: Inputs, job: Job, result: Result) -> Result:
-    """Note the outcome of a job. A hop that did not pass becomes an error that says where.
+def note_outcome(shop: Workshop, inputs: Inputs, job: Job, result: Result) -> Result:
+    """Note the outcome of a job in the run's record. A hop that did not pass becomes an error that says where.
 
     Raises:
-        RequestError: a file that jobs read changed, so that nobody can say what this one read.
+        RequestError: a watched file changed, so it is not known what this job read.
     """
     directory = shop.directory
     directory.watch.check()
@@ -32,12 +32,12 @@ def noted(shop: Workshop, inputs: Inputs, job: Job, result: Result) -> Result:
     if job.function != "verify":
         return result
     record = HopRecord.model_validate(result.value)
-    kept = [hop for hop in shop.run.model.hops if hop.name != record.name]
-    model = shop.run.model.model_copy(update={"hops": tuple(sorted([*kept, record], key=_place))})
+    others = [hop for hop in shop.run.model.hops if hop.name != record.name]
+    model = shop.run.model.model_copy(update={"hops": tuple(sorted([*others, record], key=_sort_key))})
     if not record.passed:
         directory.update(model=model)
         directory.save()
-        return refuted.explained(record, inputs, shop)
+        return refuted.explain(record, inputs, shop)
     path = directory.form(form_of(record.target))
     directory.watch.add([path])
     form = FormRecord(path=path.relative_to(directory.root).as_posix(), sha256=sha256_of(path))
@@ -46,7 +46,7 @@ def noted(shop: Workshop, inputs: Inputs, job: Job, result: Result) -> Result:
     return result
 
 
-def _place(hop: HopRecord) -> tuple[int, tuple[str, ...]]:
-    """Where a hop stands among others: the user's graph first, then what passes made of it."""
+def _sort_key(hop: HopRecord) -> tuple[int, tuple[str, ...]]:
+    """Return a hop's sort key: hops of the user's graph first, then those of graphs that passes prepared."""
     form = form_of(hop.target)
     return list(Format).index(form.base), form.passes

@@ -1,4 +1,4 @@
-"""What every plan of a run is made from: the model, its task, and the samples."""
+"""The inputs of every plan of a run: the model, its task, and the samples."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from bitpick.tasks.task import Task
 
 @dataclass(frozen=True)
 class Inputs:
-    """What every plan of a run is made from.
+    """The inputs of every plan of a run.
 
     Attributes:
         source: the user's model file.
         format: its format.
-        signature: what the model takes and gives.
+        signature: the model's inputs and outputs.
         task: how builds are judged.
-        interface: what a deployer must know of every build; see `interface_of` for axes that are free in it.
+        interface: what a deployer must know about every build; see `interface_of` for its free axes.
         calibration: the calibration set.
         evaluation: the evaluation set.
-        check: the part of the evaluation set that slow checks see.
-        check_places: where in the evaluation set these samples are, of shape (check.count,).
-        rewriting: the part of it that is run with and without what a runtime does to a graph.
+        check: the part of the evaluation set that slow checks use.
+        check_places: the indices of these samples in the evaluation set, of shape (check.count,).
+        rewriting: the part of the evaluation set that is run with and without the runtime's graph rewriting.
         threads: threads inside one inference.
-        digests: of each evaluation sample, see `sampling.digest`; shape (evaluation.count,).
+        digests: digest of each evaluation sample, of shape (evaluation.count,); see `sampling.digest`.
     """
 
     source: Path
@@ -52,7 +52,7 @@ class Inputs:
     digests: NDArray[np.bytes_]
 
     def interface_of(self, recipe: Recipe) -> Interface:
-        """What a deployer must know of a recipe's build; one that is `sized` takes samples of one shape."""
+        """Return what a deployer must know about a recipe's build; a `sized` build takes samples of one shape."""
         form = start_form(recipe, self.format)
         start = Format.ONNX if form is not None and form.passes else self.format
         sized = form is not None and any(hop.sized for hop in route(start, form.base) or ())
@@ -60,7 +60,7 @@ class Inputs:
 
     @property
     def interfaces(self) -> tuple[Interface, Interface]:
-        """What a deployer must know of builds with axes that the model leaves free, and with these axes fixed."""
+        """The interface of builds that keep the model's free axes, and of builds that fix them."""
         return self.interface, self.interface.fixed(self.calibration.shapes)
 
     @property
@@ -69,5 +69,5 @@ class Inputs:
         return [tensor.shape for tensor in self.signature.outputs]
 
     def path(self, form: Form, directory: RunDirectory) -> Path:
-        """The file of a form: the user's own, or one that the run makes."""
+        """Return the file of a form: the user's own file, or one that the run makes."""
         return self.source if form == self.format else directory.form(form)

@@ -1,4 +1,4 @@
-"""What is looked at in a build before it is evaluated, in a worker process: what its runtime makes of it."""
+"""Inspect, in a worker process, what a runtime really executes for a build."""
 
 from __future__ import annotations
 
@@ -46,65 +46,65 @@ def inspect(
     asked_for: bool = True,
     whole: bool = True,
 ) -> Inspected:
-    """Tell what the runtime really executes for a build.
+    """Report what the runtime really executes for a build.
 
     Args:
         recipe: the build's recipe.
-        folder: where it is.
-        samples: of which the first few are run.
+        folder: the build's folder.
+        samples: samples, of which the first few are run.
         threads: threads inside one inference.
-        shapes: of one sample of each output; None is not checked.
-        asked_for: whether the recipe is what somebody asked for, and not just how to run a file from elsewhere.
-        whole: whether to check too that the answers do not depend on the number of threads.
+        shapes: shape of one sample of each output; None is not checked.
+        asked_for: whether the build was made from the recipe; False if the recipe only says how to run a foreign file.
+        whole: whether to check, too, that the answers do not depend on the number of threads.
 
     Raises:
-        EngineError: nothing of what the recipe asks for, or other answers on one thread than on several.
+        EngineError: the runtime executes nothing that the recipe asks for, or answers depend on the number of threads.
     """
-    each, made = engine(recipe.engine), open_build(folder)
-    executed = each.inspect(made, next(samples.head(1).batches(1)))
+    runner, build = engine(recipe.engine), open_build(folder)
+    executed = runner.inspect(build, next(samples.head(1).batches(1)))
     if asked_for:
         coverage.check(recipe, executed)
     if whole and recipe.kind != "baseline":
-        _check_threads(made, samples.head(thread_counts.SAMPLES), max(2, threads), shapes)
+        _check_threads(build, samples.head(thread_counts.SAMPLES), max(2, threads), shapes)
     return Inspected(
         fingerprint=coverage.fingerprint(executed),
         coverage=None if recipe.kind == "baseline" and asked_for else coverage.coverage(executed),
-        flags=coverage.flags(recipe, executed, each.weight_dtype(recipe), each.signed_activations) if asked_for else [],
-        findings=findings.findings(recipe, each, executed, each.constants(made), size.total(made)) or None,
+        flags=coverage.flags(recipe, executed, runner.weight_dtype(recipe), runner.signed_activations) if asked_for else [],
+        findings=findings.findings(recipe, runner, executed, runner.constants(build), size.total(build)) or None,
         weight_bytes=findings.weight_bytes(executed),
     )
 
 
-def _check_threads(made: Build, samples: Samples, threads: int, shapes: Shapes) -> None:
+def _check_threads(build: Build, samples: Samples, threads: int, shapes: Shapes) -> None:
     """Refuse a build whose answers depend on the number of threads; see `measures.threads`."""
 
-    def given(count: int) -> Arrays:
-        with engine(made.recipe.engine).open(made, SessionSettings(count)) as session:
+    def outputs_on(count: int) -> Arrays:
+        with engine(build.recipe.engine).open(build, SessionSettings(count)) as session:
             return outputs.whole(session, samples, shapes)
 
-    ends = made.interface.outputs if made.interface is not None else ()
-    names = [end.name for end in ends] or [f"output {place + 1}" for place in range(len(shapes))]
-    thread_counts.check(given(1), given(threads), threads, names)
+    output_records = build.interface.outputs if build.interface is not None else ()
+    names = [record.name for record in output_records] or [f"output {index + 1}" for index in range(len(shapes))]
+    thread_counts.check(outputs_on(1), outputs_on(threads), threads, names)
 
 
 @validate_call
 def check_rewriting(
     recipe: Recipe, folder: Path, samples: Samples, threads: int, task: AnyTask, shapes: Shapes
 ) -> Unoptimized:
-    """Tell whether what the runtime does to a build's graph as it opens it changes answers.
+    """Report whether the runtime's graph rewriting changes a build's answers.
 
     Args:
-        recipe: the build's recipe, of an engine that can leave a graph alone.
-        folder: where it is.
+        recipe: the build's recipe, whose engine can run a graph without rewriting it.
+        folder: the build's folder.
         samples: the samples to run both ways.
         threads: threads inside one inference.
-        task: says when answers differ.
-        shapes: of one sample of each output; None is not checked.
+        task: decides when answers differ.
+        shapes: shape of one sample of each output; None is not checked.
     """
-    each, made = engine(recipe.engine), open_build(folder)
+    runner, build = engine(recipe.engine), open_build(folder)
 
-    def answered(optimize: bool) -> Answers:
-        with each.open(made, SessionSettings(threads, optimize)) as session:
+    def answers(optimize: bool) -> Answers:
+        with runner.open(build, SessionSettings(threads, optimize)) as session:
             return outputs.answered(session, samples, shapes, task)[0]
 
-    return optimization.unoptimized(task, answered(True), answered(False), outputs.targets_of(samples))
+    return optimization.unoptimized(task, answers(True), answers(False), outputs.targets_of(samples))

@@ -1,4 +1,4 @@
-"""A step of a run."""
+"""A job: one step of a run."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ Shapes = list[tuple[int | None, ...] | None]
 
 @dataclass(frozen=True)
 class Job:
-    """A step: a function on a payload, in an environment, after other steps.
+    """A call of a function, in an environment, after other jobs.
 
     Attributes:
-        id: names it, within one plan.
-        environment: the worker that runs it.
-        module: where the function is.
-        function: its name.
+        id: the job's name, unique within a plan.
+        environment: the environment of the worker that runs it.
+        module: the function's module.
+        function: the function's name.
         payload: its keyword arguments.
-        makes: those of them that are files or folders that it writes.
-        needs: ids of the jobs that make what it reads.
-        subject: the row or the hop that it serves.
-        wanted: whether somebody reads what it gives, beside jobs that need it.
-        kept: whether what it gives depends on nothing but its payload, so that it need not be done twice.
-        stands: for parts of the payload what they come down to, where two that differ give the same.
+        makes: names of the arguments that are files or folders to write.
+        needs: ids of the jobs that make its input files.
+        subject: the row or hop that it serves.
+        wanted: whether its result is used by anything except the jobs that need it.
+        kept: whether its result depends only on its payload, so it can be stored and reused.
+        stand_ins: values that replace arguments in the job's key, for arguments that may differ without effect.
     """
 
     id: str
@@ -39,9 +39,9 @@ class Job:
     subject: str = ""
     wanted: bool = True
     kept: bool = True
-    stands: Mapping[str, Any] = field(default_factory=dict)
+    stand_ins: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
-        """The function as executors take it."""
+        """The function's path, in the form that executors take."""
         return f"{self.module}:{self.function}"

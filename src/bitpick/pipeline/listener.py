@@ -1,4 +1,4 @@
-"""Who is told how a comparison goes, as it goes."""
+"""Listeners, which receive the progress of a comparison."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bitpick.schema.run import Row
 
 
 class Listener(Protocol):
-    """Is told how a comparison goes, as it goes, in the thread that runs it."""
+    """Receives the progress of a comparison, in the thread that runs it."""
 
     def phase(self, text: str) -> None:
         """A phase begins."""
@@ -21,10 +21,10 @@ class Listener(Protocol):
         """A job ended, well or not."""
 
     def row(self, row: Row) -> None:
-        """A row is known, or known better."""
+        """A row is new, or has changed."""
 
     def note(self, text: str) -> None:
-        """Something was assumed about the model or the data, or is strange about it."""
+        """Something was assumed about the model or the data, or looks wrong with it."""
 
 
 class Silent:

@@ -1,4 +1,4 @@
-"""The logs of a command: what workers print, and the tracebacks of unexpected exceptions."""
+"""Keep the logs of a command: what workers print, and tracebacks of unexpected exceptions."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bitpick.errors import RunError
 
 
 def new_folder() -> Path:
-    """An empty folder for the logs of a command without a run directory."""
+    """Return a new, empty folder for the logs of a command without a run directory."""
     return Path(tempfile.mkdtemp(prefix="bitpick-logs-"))
 
 
 @contextmanager
 def kept() -> Iterator[Path]:
-    """A folder for the logs of what is done inside. It stays if that fails, and the error says where it is."""
+    """Yield a folder for logs. It is kept only if the body fails with logs in it; the error then names it."""
     folder = new_folder()
     failed = False
     try:
@@ -34,11 +34,11 @@ def kept() -> Iterator[Path]:
 
 
 def keep_trace(error: BaseException, folder: Path) -> None:
-    """Keep the traceback of an exception beside the workers' logs.
+    """Write the traceback of an exception beside the workers' logs.
 
     Args:
         error: the exception.
-        folder: of the logs.
+        folder: the folder of the logs.
     """
     folder.mkdir(exist_ok=True)
     (folder / "bitpick.log").write_text("".join(traceback.format_exception(error)), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The recipes that a request asks for."""
+"""Choose the recipes that a request asks for."""
 
 from __future__ import annotations
 
@@ -15,34 +15,39 @@ from bitpick.targets.host import Host
 
 
 def offers(request: RequestRecord, model: Model, host: Host) -> list[Offer]:
-    """The recipes a request asks for, baselines of the engines involved first."""
+    """Return the recipes a request asks for, baselines of the engines involved first."""
     chosen: list[Offer] = []
-    asked = [request.recipe_fields.get(text) or Recipe.parse(text) for text in request.recipes]
-    for each in engines().values():
-        if request.engines and each.name not in request.engines:
+    requested = [request.recipe_fields.get(text) or Recipe.parse(text) for text in request.recipes]
+    for candidate in engines().values():
+        if request.engines and candidate.name not in request.engines:
             continue
-        if asked:
-            mine = [r for r in asked if r.engine == each.name and r != baseline(each.name)]
-            if mine or baseline(each.name) in asked or each.name in request.engines:
-                chosen += [Offer(r, frozenset(), each.missing()) for r in (baseline(each.name), *mine)]
+        if requested:
+            own_recipes = [
+                recipe for recipe in requested if recipe.engine == candidate.name and recipe != baseline(candidate.name)
+            ]
+            if own_recipes or baseline(candidate.name) in requested or candidate.name in request.engines:
+                chosen += [
+                    Offer(recipe, frozenset(), candidate.missing())
+                    for recipe in (baseline(candidate.name), *own_recipes)
+                ]
         else:
-            chosen += _preset_offers(each, request.preset, model, host)
+            chosen += _preset_offers(candidate, request.preset, model, host)
     return sorted(chosen, key=lambda offer: offer.recipe.kind != "baseline")
 
 
 def check_offered(request: RequestRecord, model: Model, host: Host) -> None:
-    """Refuse a request that makes no quantized build, or none of an engine that it names.
+    """Refuse a request without a quantized build, or without one for an engine that it names.
 
     Raises:
-        RecipeError: with the preset that has some, where one does.
+        RecipeError: the request is refused; the fix names a preset with quantized recipes, if there is one.
     """
-    asked = offers(request, model, host)
-    absent = [name for name in request.engines if name not in {offer.recipe.engine for offer in asked}]
-    if not absent and _quantizes(asked):
+    offered = offers(request, model, host)
+    missing = [name for name in request.engines if name not in {offer.recipe.engine for offer in offered}]
+    if not missing and _quantizes(offered):
         return
     if request.recipes:
         raise RecipeError("no quantized recipe is asked for", fix="name one beside the float32's, or none at all")
-    names = absent or request.engines
+    names = missing or request.engines
     others = [
         preset
         for preset in PRESETS
@@ -55,12 +60,12 @@ def check_offered(request: RequestRecord, model: Model, host: Host) -> None:
 
 
 def _quantizes(offered: Sequence[Offer]) -> bool:
-    """Whether a quantized build is among what is offered, if only to say why it cannot be made."""
+    """Whether any offer is a quantized build, including those that cannot be made."""
     return any(offer.recipe.kind == "quantized" or offer.unsupported for offer in offered)
 
 
-def _preset_offers(each: Engine, preset: str, model: Model, host: Host) -> list[Offer]:
-    mine = [offer for offer in each.recipes(model, host) if preset in offer.presets]
-    if mine and (missing := each.missing()):
-        return [Offer(baseline(each.name), mine[0].presets, missing)]
-    return mine
+def _preset_offers(candidate: Engine, preset: str, model: Model, host: Host) -> list[Offer]:
+    in_preset = [offer for offer in candidate.recipes(model, host) if preset in offer.presets]
+    if in_preset and (missing := candidate.missing()):
+        return [Offer(baseline(candidate.name), in_preset[0].presets, missing)]
+    return in_preset

@@ -1,4 +1,4 @@
-"""From what is asked for to a graph of jobs: conversions and their checks, calibrations, builds, evaluations."""
+"""Plan the graph of jobs of a request: conversions and their checks, calibrations, builds, evaluations."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ VERIFICATION_SAMPLES = 128
 
 
 def conversions(
-    targets: Sequence[Form], inputs: Inputs, directory: RunDirectory, given: Sequence[Form] = ()
+    targets: Sequence[Form], inputs: Inputs, directory: RunDirectory, existing: Sequence[Form] = ()
 ) -> list[Job]:
-    """Jobs that bring the model into other forms, each step verified.
+    """Return the jobs that convert the model to other forms and verify each step.
 
     Args:
         targets: the forms wanted.
         inputs: the run's inputs.
-        directory: where the files go.
-        given: forms that are there, verified, beside the source.
+        directory: the run directory, for the files.
+        existing: forms that exist and are verified, besides the source.
 
     Returns:
-        The jobs. `verify:<form>` is the last for each step.
+        The jobs; `verify:<form>` is the last of each step.
     """
     jobs: dict[str, Job] = {}
     for target in targets:
         for source, form, hop in _steps(inputs.format, target):
-            if form not in given:
-                job = _step(source, form, hop, inputs, directory, given)
-                jobs |= {each.id: each for each in _verified(source, form, job, inputs, directory)}
+            if form not in existing:
+                job = _step(source, form, hop, inputs, directory, existing)
+                jobs |= {step_job.id: step_job for step_job in _verification(source, form, job, inputs, directory)}
     return list(jobs.values())
 
 
 def _steps(source: Format, target: Form) -> list[tuple[Form, Form, Hop | str]]:
-    """The way to a form: from where to where, by a hop or by the pass of that name."""
+    """Return the steps to a form: source, target, and the hop or the name of the pass."""
     if not target.passes:
         return [(hop.source, hop.target, hop) for hop in route(source, target.base) or ()]
     steps = _steps(source, Format.ONNX)
     for count, name in enumerate(target.passes):
-        sides = (prepared(Format.ONNX, target.passes[:done]) for done in (count, count + 1))
+        sides = (prepared(Format.ONNX, target.passes[:applied]) for applied in (count, count + 1))
         steps.append((next(sides), next(sides), name))
     for hop in route(Format.ONNX, target.base) or ():
         steps.append((prepared(hop.source, target.passes), prepared(hop.target, target.passes), hop))
@@ -59,28 +59,28 @@ def _steps(source: Format, target: Form) -> list[tuple[Form, Form, Hop | str]]:
 
 
 def convert(hop: Hop, source: Path, out: Path, samples: Samples | None, needs: tuple[str, ...] = ()) -> Job:
-    """The job that does a hop.
+    """Return the job that runs a hop.
 
     Args:
         hop: the hop.
         source: the file that it reads.
         out: the file that it writes.
-        samples: have the shapes that a hop that is `sized` fixes; None is for others.
-        needs: jobs that make the source.
+        samples: samples whose shapes a `sized` hop fixes; may be None for other hops.
+        needs: ids of the jobs that make the source.
     """
     shapes = samples.shapes if samples is not None and hop.sized else None
     payload = {
         "source": source, "source_format": hop.source, "target_format": hop.target, "out": out, "shapes": shapes
     }  # fmt: skip
-    made = {"makes": ("out",), "needs": needs, "subject": hop.name}
-    return Job(f"convert:{hop.target}", hop.environment, form_job.FUNCTIONS, "convert", payload, **made)  # type: ignore[arg-type]
+    options = {"makes": ("out",), "needs": needs, "subject": hop.name}
+    return Job(f"convert:{hop.target}", hop.environment, form_job.FUNCTIONS, "convert", payload, **options)  # type: ignore[arg-type]
 
 
 def _step(
-    source: Form, target: Form, hop: Hop | str, inputs: Inputs, directory: RunDirectory, given: Sequence[Form]
+    source: Form, target: Form, hop: Hop | str, inputs: Inputs, directory: RunDirectory, existing: Sequence[Form]
 ) -> Job:
-    """The job of one step."""
-    needs = () if source in given or source == inputs.format else (f"convert:{source}",)
+    """Return the job of one step."""
+    needs = () if source in existing or source == inputs.format else (f"convert:{source}",)
     start, out = inputs.path(source, directory), inputs.path(target, directory)
     if isinstance(hop, str):
         payload = {"source": start, "name": hop, "out": out}
@@ -91,8 +91,8 @@ def _step(
     return replace(job, id=f"convert:{target}", subject=f"{source} → {target}")
 
 
-def _verified(source: Form, target: Form, step: Job, inputs: Inputs, directory: RunDirectory) -> list[Job]:
-    """A step, and the jobs that compare what its sides compute."""
+def _verification(source: Form, target: Form, step: Job, inputs: Inputs, directory: RunDirectory) -> list[Job]:
+    """Return a step's job, and the jobs that compare the outputs of both sides."""
     outputs = [
         run_form(target, inputs, directory, needs=(step.id,)),
         run_form(source, inputs, directory, needs=step.needs),
@@ -106,7 +106,7 @@ def _verified(source: Form, target: Form, step: Job, inputs: Inputs, directory: 
         {
             "sides": (source, target),
             "reference": directory.outputs(source),
-            "found": directory.outputs(target),
+            "computed": directory.outputs(target),
             "graph": inputs.path(exact, directory),
             "samples": inputs.calibration.head(VERIFICATION_SAMPLES),
             "classes": inputs.task.kind in ("classification", "agreement"),
@@ -118,7 +118,7 @@ def _verified(source: Form, target: Form, step: Job, inputs: Inputs, directory: 
 
 
 def run_form(form: Form, inputs: Inputs, directory: RunDirectory, needs: tuple[str, ...] = ()) -> Job:
-    """The job that runs a form of the model on the samples that hops are verified on."""
+    """Return the job that runs a form of the model on the samples that hops are verified on."""
     runner, recipe = runner_of(form.base)
     return Job(
         f"outputs:{form}",
@@ -140,56 +140,58 @@ def run_form(form: Form, inputs: Inputs, directory: RunDirectory, needs: tuple[s
     )
 
 
-def measured(trial: Trial, inputs: Inputs, made: Sequence[Job]) -> list[Job]:
-    """Jobs that make a build, inspect and evaluate it. The last one comes after all others.
+def measuring_jobs(trial: Trial, inputs: Inputs, making: Sequence[Job]) -> list[Job]:
+    """Return the jobs that make, inspect and evaluate a build, each after the one before.
 
     Args:
-        trial: what is asked for.
+        trial: the trial.
         inputs: the run's inputs.
-        made: those that make it, see `built`; none where it is there.
+        making: the jobs that make the build, see `build_jobs`; none if it exists.
     """
-    jobs = list(made)
-    for job in [*_looks(trial, inputs), *_evaluated(trial, inputs)]:
+    jobs = list(making)
+    for job in [*_inspections(trial, inputs), *_evaluations(trial, inputs)]:
         jobs.append(replace(job, needs=tuple(each.id for each in jobs[-1:])))
     return jobs
 
 
-def built(trial: Trial, model: Model, inputs: Inputs, directory: RunDirectory, given: Collection[Form]) -> list[Job]:
-    """Jobs that make a build from a calibration set; the last one makes it.
+def build_jobs(
+    trial: Trial, model: Model, inputs: Inputs, directory: RunDirectory, existing: Collection[Form]
+) -> list[Job]:
+    """Return the jobs that make a build from a calibration set; the last one makes the build.
 
     Args:
-        trial: what is asked for; a conversion leads to the form that its recipe starts from.
+        trial: the trial; a conversion must lead to the form that its recipe starts from.
         model: the model.
         inputs: the run's inputs.
-        directory: where the files go.
-        given: the formats that are there, verified, the source among them.
+        directory: the run directory, for the files.
+        existing: the forms that exist and are verified, including the source.
     """
     recipe, samples = trial.recipe, trial.calibration
     assert samples is not None
-    each, form = engine(recipe.engine), start_form(recipe, model.format)
+    builder, form = engine(recipe.engine), start_form(recipe, model.format)
     assert form is not None
-    needs = () if form in given else (f"verify:{form}",)
+    needs = () if form in existing else (f"verify:{form}",)
     payload = {"source": inputs.path(form, directory), "recipe": recipe, "samples": samples}
     jobs, ranges = [], None
-    if (key := each.calibration_key(recipe)) is not None:
-        name = key_of([each.name, key, form, samples.sha256])[:16]
+    if (key := builder.calibration_key(recipe)) is not None:
+        name = key_of([builder.name, key, form, samples.sha256])[:16]
         ranges = directory.ranges(name)
         calibrate = Job(
             f"calibrate:{name}",
-            each.environment,
+            builder.environment,
             build_job.FUNCTIONS,
             "calibrate",
             payload | {"out": ranges},
             makes=("out",),
             needs=needs,
             wanted=False,
-            stands={"recipe": key},
+            stand_ins={"recipe": key},
         )
         jobs.append(calibrate)
         needs = (calibrate.id,)
     build = Job(
         f"build:{trial.name}",
-        each.environment,
+        builder.environment,
         build_job.FUNCTIONS,
         "build",
         payload | {"ranges": ranges, "interface": inputs.interface_of(recipe), "folder": trial.folder},
@@ -201,11 +203,11 @@ def built(trial: Trial, model: Model, inputs: Inputs, directory: RunDirectory, g
     return [*jobs, build]
 
 
-def _looks(trial: Trial, inputs: Inputs) -> list[Job]:
-    """The jobs that read what a runtime makes of a build, and run it without its runtime's rewriting, if it can."""
+def _inspections(trial: Trial, inputs: Inputs) -> list[Job]:
+    """Return the jobs that inspect a build, and run it without the runtime's graph rewriting if the engine can."""
     if trial.look == "nothing":
         return []
-    each = engine(trial.recipe.engine)
+    runner = engine(trial.recipe.engine)
     payload = {
         "recipe": trial.recipe,
         "folder": trial.folder,
@@ -213,20 +215,20 @@ def _looks(trial: Trial, inputs: Inputs) -> list[Job]:
         "shapes": inputs.shapes,
     }
     whole = trial.look != "coverage"
-    asked = {"samples": inputs.check, "asked_for": trial.look == "whole", "whole": whole}
-    jobs = [_look(trial, "inspect", payload | asked)]
-    if whole and each.optimizes and trial.recipe.kind != "baseline":
-        jobs.append(_look(trial, "check_rewriting", payload | {"samples": inputs.rewriting, "task": inputs.task}))
+    inspection = {"samples": inputs.check, "asked_for": trial.look == "whole", "whole": whole}
+    jobs = [_inspection(trial, "inspect", payload | inspection)]
+    if whole and runner.optimizes and trial.recipe.kind != "baseline":
+        jobs.append(_inspection(trial, "check_rewriting", payload | {"samples": inputs.rewriting, "task": inputs.task}))
     return jobs
 
 
-def _look(trial: Trial, function: str, payload: dict[str, object]) -> Job:
+def _inspection(trial: Trial, function: str, payload: dict[str, object]) -> Job:
     environment = engine(trial.recipe.engine).environment
     name = f"{function}:{trial.name}"
     return Job(name, environment, inspect_job.FUNCTIONS, function, payload, subject=trial.name)
 
 
-def _evaluated(trial: Trial, inputs: Inputs) -> list[Job]:
+def _evaluations(trial: Trial, inputs: Inputs) -> list[Job]:
     if trial.evaluation is None:
         return []
     environment = engine(trial.recipe.engine).environment

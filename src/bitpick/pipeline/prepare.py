@@ -1,4 +1,4 @@
-"""Before any build: the data set, the calibration draw, and the model on its verified way to the reference graph."""
+"""Prepare a run: load the data, draw the calibration set, and convert the model to its reference graph."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bitpick.pipeline import fit, float_model, hops, making, plan, schedule, sus
 from bitpick.pipeline.arrays import read_outputs
 from bitpick.pipeline.fit import LoadData
 from bitpick.pipeline.form_job import FUNCTIONS
-from bitpick.pipeline.forms import check_installed, measured, runner_of, signature_of
+from bitpick.pipeline.forms import check_installed, runner_of, signature_of, with_activations
 from bitpick.pipeline.inputs import Inputs
 from bitpick.pipeline.job import Job
 from bitpick.pipeline.request import refuse_quantized, settled
@@ -28,10 +28,10 @@ Check = Callable[[Task, Model], None]
 
 
 class Preparation:
-    """Loads the data and converts the model, noting both in the record of the run.
+    """Loads the data and converts the model, and notes both in the run's record.
 
     Args:
-        shop: what to work with.
+        shop: the run's workshop.
     """
 
     def __init__(self, shop: Workshop) -> None:
@@ -40,11 +40,11 @@ class Preparation:
         self._fitted: fit.Fitted | None = None
 
     def prepare(self, load_data: LoadData, check: Check = lambda *_: None) -> tuple[Inputs, Model]:
-        """All that comes before any build; see `open`, `load`, `to_reference`, `settled` and `with_targets`.
+        """Do everything before the first build; see `open`, `load`, `to_reference`, `settled` and `with_targets`.
 
         Args:
-            load_data: gives the data set.
-            check: refuses, by a `RequestError`, what only the task and the model tell; after it the run stays.
+            load_data: loads the data set.
+            check: raises a `RequestError` if the task or the model does not fit the request; then nothing is kept.
         """
         inputs = self.load(load_data, self.open(load_data))
         model = self.to_reference(inputs)
@@ -65,9 +65,9 @@ class Preparation:
         return Format(self._shop.run.model.format)
 
     def open(self, load_data: LoadData) -> Signature:
-        """Bring the model to ONNX as its converter writes it, and tell what it takes and gives.
+        """Convert the model to raw ONNX, as its converter writes it, and return its inputs and outputs.
 
-        Alone and first: it opens the user's file.
+        This runs first and alone, because it opens the user's file.
 
         Raises:
             RequestError: the model cannot be read.
@@ -76,8 +76,8 @@ class Preparation:
         shop, request = self._shop, self._shop.run.request
         shop.listener.phase("reading the model")
         check_installed(self._format)
-        asked = making.source_of(request)
-        source, notes = making.make(asked, self._directory.form(self._format), shop.runner, load_data)
+        user_source = making.source_of(request)
+        source, notes = making.make(user_source, self._directory.form(self._format), shop.runner, load_data)
         self._note(notes)
         self._directory.watch.add(model_files(source))
         for hop in route(self._format, Format.RAW_ONNX) or ():
@@ -91,16 +91,16 @@ class Preparation:
 
     @property
     def _raw(self) -> tuple[Path, str]:
-        """The model as its converter writes it, without a way to ONNX the file itself; and where that is run."""
+        """The raw ONNX model, or the file itself if it does not convert to ONNX, and the environment that runs it."""
         raw = Format.RAW_ONNX if reference_of(self._format) == Format.ONNX else self._format
         path = self.source if self._format == raw else self._directory.form(raw)
         return path, runner_of(raw)[0].environment
 
     def _check_digest(self) -> None:
-        """See that what was just opened is the model of the request.
+        """Check that the file just opened is the model of the request.
 
         Raises:
-            ModelError: it was replaced since.
+            ModelError: the file has changed.
         """
         request = self._shop.run.request
         if making.source_of(request).sha256() != request.model_sha256:
@@ -110,26 +110,26 @@ class Preparation:
             )
 
     def load(self, load_data: LoadData, signature: Signature) -> Inputs:
-        """Load the data set, see what it is for, and draw the calibration samples.
+        """Load the data set, choose the task, and draw the calibration samples.
 
         Raises:
-            RequestError: there is no such data set, or the model cannot take it.
+            RequestError: the data set does not exist, or the model cannot take it.
         """
         shop, directory, request = self._shop, self._directory, self._shop.run.request
         shop.listener.phase("loading the data set")
-        found = fit.fitted(load_data, signature, request.model, request.judging)
-        if not found.chosen.unsure:
-            directory.update(request=settled(request, found.task))
-        self._fitted = found
-        drawn = draw(found.dataset, request.calibration_size, request.seed, found.names)
+        fitted = fit.fitted(load_data, signature, request.model, request.judging)
+        if not fitted.chosen.unsure:
+            directory.update(request=settled(request, fitted.task))
+        self._fitted = fitted
+        drawn = draw(fitted.dataset, request.calibration_size, request.seed, fitted.names)
         raw, environment = self._raw
-        evaluation = measured(found.evaluation, raw, shop.runner, environment)
-        pool = found.calibration.model_copy(update={"activations": evaluation.activations})
-        data = fit.record(found, drawn, request.seed)
-        directory.update(task=found.task.kind, data=data)
+        evaluation = with_activations(fitted.evaluation, raw, shop.runner, environment)
+        pool = fitted.calibration.model_copy(update={"activations": evaluation.activations})
+        data = fit.record(fitted, drawn, request.seed)
+        directory.update(task=fitted.task.kind, data=data)
         for note in data.notes:
             shop.listener.note(note)
-        self._note(fit.fixed_sizes(signature, found.evaluation))
+        self._note(fit.fixed_sizes(signature, fitted.evaluation))
         calibration = drawn_from(pool, drawn, directory.indices("calibration"))
         check, places = part(evaluation, request.target_samples, directory.indices("check"))
         rewriting, _ = part(evaluation, optimization.checked(evaluation.count), directory.indices("rewriting"))
@@ -138,8 +138,8 @@ class Preparation:
             source=self.source,
             format=self._format,
             signature=signature,
-            task=found.task,
-            interface=fit.interface(signature, evaluation, found.task),
+            task=fitted.task,
+            interface=fit.interface(signature, evaluation, fitted.task),
             calibration=calibration,
             evaluation=evaluation,
             check=check,
@@ -150,7 +150,7 @@ class Preparation:
         )
 
     def to_reference(self, inputs: Inputs) -> Model:
-        """Bring the model to the clean float ONNX graph, each hop verified, and describe it.
+        """Convert the model to the clean float ONNX graph, verify each hop, and describe the model.
 
         Raises:
             RunError: a hop failed.
@@ -158,14 +158,14 @@ class Preparation:
         shop = self._shop
         shop.listener.phase("converting the model")
 
-        def vital(job: Job, result: Result) -> Result:
-            result = hops.noted(shop, inputs, job, result)
+        def raise_failure(job: Job, result: Result) -> Result:
+            result = hops.note_outcome(shop, inputs, job, result)
             if isinstance(result, BitpickError):
                 raise result
             return result
 
         jobs = plan.conversions([reference_of(inputs.format)], inputs, self._directory)
-        schedule.run(jobs, shop.runner, shop.parallel, shop.listener.started, vital)
+        schedule.run(jobs, shop.runner, shop.parallel, shop.listener.started, raise_failure)
         counts = float_model.run(shop, inputs, "count", samples=inputs.check.head(1))
         self._check_independence(inputs)
         record = shop.run.model.model_copy(update=counts)
@@ -183,20 +183,20 @@ class Preparation:
         """Refuse a model whose answer for a sample depends on the other samples in its batch.
 
         Raises:
-            RequestError: it does.
+            RequestError: the answers depend on the batch.
             RunError: the float model cannot be run.
         """
         names = [tensor.name for tensor in inputs.signature.outputs]
-        told = {"threads": inputs.threads, "names": names, "model": Path(self._shop.run.request.model).name}
-        float_model.run(self._shop, inputs, "check_independence", samples=inputs.evaluation, **told)
+        payload = {"threads": inputs.threads, "names": names, "model": Path(self._shop.run.request.model).name}
+        float_model.run(self._shop, inputs, "check_independence", samples=inputs.evaluation, **payload)
 
     def settled(self, inputs: Inputs) -> Inputs:
-        """The inputs with a task that can judge; some must see what the float model gives for some samples.
+        """Return the inputs with a settled task; some tasks depend on the float model's outputs.
 
-        What was guessed is noted, and what was left to the task is filled in.
+        Guesses are noted, and what the request left open is filled in.
 
         Raises:
-            RequestError: with that the task cannot be.
+            RequestError: the task does not fit the outputs.
             RunError: the float model cannot be run.
         """
         assert self._fitted is not None
@@ -211,7 +211,7 @@ class Preparation:
         return replace(inputs, task=task, interface=fit.interface(inputs.signature, inputs.evaluation, task))
 
     def with_targets(self, inputs: Inputs) -> Inputs:
-        """The inputs, where there are no labels with what the float model answers in their place.
+        """Return the inputs; if there are no labels, the float model's answers take their place.
 
         Raises:
             RunError: the float model cannot be run.
@@ -222,14 +222,14 @@ class Preparation:
         self._run_float("answer", inputs, inputs.evaluation, out, task=inputs.task)
         self._directory.watch.add([out])
         parts = (inputs.evaluation, inputs.check, inputs.rewriting)
-        evaluation, check, rewriting = (each.model_copy(update={"labels": out}) for each in parts)
+        evaluation, check, rewriting = (samples.model_copy(update={"labels": out}) for samples in parts)
         return replace(inputs, evaluation=evaluation, check=check, rewriting=rewriting)
 
     def _run_float(self, function: str, inputs: Inputs, samples: Samples, out: Path, **more: Task) -> None:
-        """Run the reference graph on samples, and keep what it gives in a file."""
+        """Run the reference graph on samples, and save its outputs in a file."""
         self._shop.listener.phase("running the float model")
-        told = {"threads": inputs.threads, "shapes": inputs.shapes, "out": out.absolute(), **more}
-        float_model.run(self._shop, inputs, function, samples=samples, **told)
+        payload = {"threads": inputs.threads, "shapes": inputs.shapes, "out": out.absolute(), **more}
+        float_model.run(self._shop, inputs, function, samples=samples, **payload)
 
     def _note(self, notes: Sequence[str]) -> None:
         for note in notes:

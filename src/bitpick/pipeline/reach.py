@@ -1,4 +1,4 @@
-"""Which recipes can be made of a model at all, and which engines can do nothing with it."""
+"""Find the recipes that cannot start from a model, and the engines that can do nothing with it."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from bitpick.schema.run import RequestRecord
 
 
 def with_reach(offers: Sequence[Offer], source: Format) -> list[Offer]:
-    """The offers, unsupported where no conversion leads from the model to a form that they start from."""
-    return [replace(each, unsupported=each.unsupported or unreachable(each.recipe, source)) for each in offers]
+    """Return the offers, marked unsupported if no conversion leads from the model to a form they start from."""
+    return [replace(offer, unsupported=offer.unsupported or unreachable(offer.recipe, source)) for offer in offers]
 
 
 def out_of_reach(offers: Sequence[Offer], source: Format, request: RequestRecord) -> set[str]:
-    """The engines that can make nothing of this model here: not installed, or without a conversion that leads to them.
+    """Return the engines that cannot build this model: not installed, or no conversion leads to them.
 
-    Not those that the request names, alone or in a recipe: whoever asks for a row gets one.
+    Engines that the request names, directly or in a recipe, are left out: the user gets a row for them anyway.
 
     Args:
-        offers: all of them.
+        offers: all offers.
         source: the model's format.
-        request: what was asked for.
+        request: the request.
     """
     named = {*request.engines, *(recipe.partition(":")[0] for recipe in request.recipes)}
     possible = {
-        each.recipe.engine
-        for each in offers
-        if engine(each.recipe.engine).missing() is None and unreachable(each.recipe, source) is None
+        offer.recipe.engine
+        for offer in offers
+        if engine(offer.recipe.engine).missing() is None and unreachable(offer.recipe, source) is None
     }
-    return {each.recipe.engine for each in offers} - possible - named
+    return {offer.recipe.engine for offer in offers} - possible - named

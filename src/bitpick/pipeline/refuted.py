@@ -1,4 +1,4 @@
-"""Why a conversion did not pass: a model that is not steady, or the first node that differs."""
+"""Explain why a conversion did not pass: an unsteady model, or the first node that differs."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from bitpick.pipeline.workshop import Workshop
 from bitpick.schema.hop import Hop as HopRecord
 
 
-def explained(record: HopRecord, inputs: Inputs, shop: Workshop) -> ConversionError:
-    """The error of a hop that did not pass.
+def explain(record: HopRecord, inputs: Inputs, shop: Workshop) -> ConversionError:
+    """Return the error of a hop that did not pass.
 
     Args:
-        record: what was measured.
+        record: the hop's record.
         inputs: the run's inputs.
-        shop: has the forms, and runs them again.
+        shop: the run's workshop; its forms are run again.
     """
     unsteady = _unsteady(record, inputs, shop)
-    return verify.failure(record, None if unsteady else _located(record, inputs, shop), unsteady)
+    return verify.failure(record, None if unsteady else _first_difference(record, inputs, shop), unsteady)
 
 
 def _unsteady(record: HopRecord, inputs: Inputs, shop: Workshop) -> str:
-    """The form on a side of a hop that gives other outputs when it is run again; empty where both are steady."""
+    """Return a side of the hop whose outputs change when it runs again; empty if both are steady."""
     outputs = shop.directory.outputs
     for form in map(form_of, (record.source, record.target)):
         job = plan.run_form(form, inputs, shop.directory)
@@ -47,8 +47,8 @@ def _unsteady(record: HopRecord, inputs: Inputs, shop: Workshop) -> str:
     return ""
 
 
-def _located(record: HopRecord, inputs: Inputs, shop: Workshop) -> tuple[str, float] | None:
-    """The first node at which the sides of a failed hop differ, where it can be found."""
+def _first_difference(record: HopRecord, inputs: Inputs, shop: Workshop) -> tuple[str, float] | None:
+    """Return the first node at which the sides of a failed hop differ; None if it cannot be found."""
     sides = form_of(record.source), form_of(record.target)
     hops = route(sides[0].base, sides[1].base) if not sides[1].passes else None
     if not hops or hops[0].trace is None:

@@ -1,4 +1,4 @@
-"""What to compare: checked before anything runs."""
+"""Check a request before anything runs, and make its record."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from bitpick.tasks.task import Task
 from bitpick.version import __version__, installed_version
 
 _LIBRARIES = ("numpy", "onnx", "onnxruntime")
-# What a preset asks for beside its recipes; the command line goes before it.
+# What a preset asks for besides its recipes; command-line options override it.
 PRESET_MIN_ACCURACY = {"reference": 0.85}
 
 
@@ -39,39 +39,39 @@ def make_request(
     accept_baseline: bool = False,
     **flat: Any,
 ) -> tuple[RequestRecord, Format]:
-    """Check a request and give it its digest, of all that the builds and what is measured of them depend on.
+    """Check a request, and add the digest of everything that builds and measurements depend on.
 
     Args:
         model: the model.
-        data: a data set, as users write it.
-        settings: what is asked for; by default what everybody gets.
-        data_options: how the data set is read, see `DataOptions.said`.
-        accept_baseline: go on with a float model that makes no sense of the data.
-        flat: options that differ from these settings, by their names.
+        data: the data set, as users write it.
+        settings: the settings; by default the defaults.
+        data_options: how the data set is read; see `DataOptions.said`.
+        accept_baseline: go on even if the float model makes no sense of the data.
+        flat: options that override the settings, by name.
 
     Returns:
         The request and the model's format.
 
     Raises:
-        ModelError: no such model.
-        RecipeError: no such preset, engine or recipe, or a recipe that its engine does not have.
-        RequestError: another option has a value that it cannot have.
+        ModelError: the model does not exist.
+        RecipeError: there is no such preset, engine or recipe, or the engine does not have the recipe.
+        RequestError: another option has an invalid value.
     """
-    asked = (settings or Settings()).but(**flat)
-    engine_names, targets = asked.builds.engines, asked.targets.targets
+    effective = (settings or Settings()).but(**flat)
+    engine_names, targets = effective.builds.engines, effective.targets.targets
     for name in engine_names:
         engine(name)
-    named = _recipes(asked.builds)
-    if asked.claims.margin is not None:
-        margin_of(asked.claims.margin)
-    judging = checked(Judging(**asked.metric.recorded()))
-    chosen = _targets(targets)
+    named = _recipes(effective.builds)
+    if effective.claims.margin is not None:
+        margin_of(effective.claims.margin)
+    judging = checked(Judging(**effective.metric.recorded()))
+    target_by_name = _targets(targets)
     source = Source.of(model)
     model_format = source.format()
     if source.kind() is Kind.QUANTIZED_ONNX:
         refuse_quantized(source.name)
     fields = {
-        **{name: value for name, value in asked.recorded("builds").items() if name not in Judging.model_fields},
+        **{name: value for name, value in effective.recorded("builds").items() if name not in Judging.model_fields},
         "model_sha256": source.sha256(),
         "data": data,
         "data_options": dict(data_options or {}),
@@ -79,33 +79,33 @@ def make_request(
         "recipe_fields": {recipe.id: recipe.model_dump(mode="json") for recipe in named if recipe.scoped},
         "engines": list(dict.fromkeys(engine_names)),
         "targets": list(dict.fromkeys(targets)),
-        "target_fields": {name: asdict(each) for name, each in chosen.items()},
+        "target_fields": {name: asdict(each) for name, each in target_by_name.items()},
         "judging": judging.model_dump(mode="json"),
     }
     state_dict = str(source.state_dict) if source.state_dict else None
-    made_by = {"model": source.name, "keras_builder": source.keras_builder, "state_dict": state_dict}
-    verdict = {**asked.recorded("verdict"), "margin": asked.claims.margin or ""}
-    told = {"sha256": _digest(fields), "accept_baseline": accept_baseline, **made_by, **fields, **verdict}
-    return RequestRecord.model_validate(told), model_format
+    source_fields = {"model": source.name, "keras_builder": source.keras_builder, "state_dict": state_dict}
+    verdict = {**effective.recorded("verdict"), "margin": effective.claims.margin or ""}
+    record = {"sha256": _digest(fields), "accept_baseline": accept_baseline, **source_fields, **fields, **verdict}
+    return RequestRecord.model_validate(record), model_format
 
 
 def _digest(fields: Mapping[str, Any]) -> str:
-    """The digest of what the builds depend on, as a request has it, by this version of bitpick."""
-    # The order of recipes, engines and targets changes that of the rows and nothing in them; a target is its fields.
+    """Return the digest of the fields that builds depend on, and of this version of bitpick."""
+    # The order of recipes, engines and targets only changes the order of rows; targets count by their fields.
     unordered = {
         "recipes": sorted(fields["recipes"]),
         "engines": sorted(fields["engines"]),
         "targets": bool(fields["targets"]),
     }
-    said = [__version__, {**fields, **unordered}]
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    content = [__version__, {**fields, **unordered}]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _recipes(builds: Builds) -> list[Recipe]:
-    """The recipes that are named.
+    """Return the recipes that the user named.
 
     Raises:
-        RecipeError: there is none of that name, or its engine does not have it, or is left out.
+        RecipeError: the recipe does not exist, or its engine does not have it or is left out.
     """
     named = [Recipe.named(text) for text in builds.recipes]
     for recipe in named:
@@ -120,9 +120,11 @@ def _recipes(builds: Builds) -> list[Recipe]:
 
 
 def new_run(request: RequestRecord, model_format: Format, host: Host, threads: int, command: str) -> Run:
-    """The record of a run that has only been asked for."""
-    packages = sorted({*_LIBRARIES, *(p for e in engines().values() for p in e.packages)})
-    versions = {p: v for p in packages if (v := installed_version(p)) is not None} | outside_distributions()
+    """Return the record of a run that has not started."""
+    packages = sorted({*_LIBRARIES, *(package for each in engines().values() for package in each.packages)})
+    versions = {
+        package: version for package in packages if (version := installed_version(package)) is not None
+    } | outside_distributions()
     return Run(
         state="running",
         command=command,
@@ -142,7 +144,7 @@ def new_run(request: RequestRecord, model_format: Format, host: Host, threads: i
 
 
 def refuse_quantized(name: str) -> NoReturn:
-    """Refuse a model that was quantized already.
+    """Refuse a model that is already quantized.
 
     Raises:
         ModelError: always.
@@ -155,47 +157,47 @@ def refuse_quantized(name: str) -> NoReturn:
 
 
 def settled(request: RequestRecord, task: Task) -> RequestRecord:
-    """A request with what was left to the task: the margin, and the least accuracy that a preset asks for.
+    """Return a request with what it left to the task: the margin, and the preset's minimum accuracy.
 
     Raises:
-        RequestError: something was asked for that there is not in this task.
+        RequestError: the request has an option that does not apply to this task.
     """
-    measure, least = task.measure, request.min_accuracy
-    if measure.name == "accuracy" and least is None:
-        least = PRESET_MIN_ACCURACY.get(request.preset)
+    measure, min_accuracy = task.measure, request.min_accuracy
+    if measure.name == "accuracy" and min_accuracy is None:
+        min_accuracy = PRESET_MIN_ACCURACY.get(request.preset)
     if measure.unit != "fraction" or not measure.higher_is_better:
-        _require(least is None, f"builds are judged by {measure.label} here", "no --min-accuracy")
-    return request.model_copy(update={"margin": request.margin or task.default_margin, "min_accuracy": least})
+        _require(min_accuracy is None, f"builds are judged by {measure.label} here", "no --min-accuracy")
+    return request.model_copy(update={"margin": request.margin or task.default_margin, "min_accuracy": min_accuracy})
 
 
 def job_limits(work: Work) -> Limits:
-    """What a single job may use."""
+    """Return the time and memory that a single job may use."""
     return Limits(work.timeout, None if work.memory_limit is None else int(work.memory_limit * 1e9))
 
 
-def _require(holds: bool, what: str, expected: str) -> None:
+def _require(holds: bool, problem: str, expected: str) -> None:
     if not holds:
-        raise RequestError(what, expected=expected)
+        raise RequestError(problem, expected=expected)
 
 
-def _targets(words: Sequence[str]) -> dict[str, Target]:
-    """The targets that words name, by their names, without this host.
+def _targets(names: Sequence[str]) -> dict[str, Target]:
+    """Return the named targets, except this host, by name.
 
     Raises:
-        RequestError: there is no such target, or two have one name.
+        RequestError: there is no such target, or two targets have the same name.
     """
-    found: dict[str, Target] = {}
-    for each in (target(word) for word in words if word != "host"):
-        if found.setdefault(each.name, each) != each:
+    by_name: dict[str, Target] = {}
+    for each in (target(name) for name in names if name != "host"):
+        if by_name.setdefault(each.name, each) != each:
             raise RequestError(f"two targets have the name {each.name}", fix="give one of them another name")
-    return found
+    return by_name
 
 
 def check_recipe(recipe: Recipe) -> None:
     """Refuse a recipe that its engine does not have.
 
     Raises:
-        RecipeError: no such engine, or outside its capabilities.
+        RecipeError: there is no such engine, or the recipe is outside its capabilities.
     """
     if refusal := engine(recipe.engine).refusal(recipe):
         raise RecipeError(f"{recipe.id}: {refusal}", fix="list each engine's recipes with: bitpick engines")

@@ -1,4 +1,4 @@
-"""Jobs done once: each is run by an executor, or what it gave before is taken from the store."""
+"""Run each job once: in an executor, or by taking its earlier result from the store."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from bitpick.tasks.task import Task
 from bitpick.version import installed_version
 
 CANNOT = (Unsupported, OperatorError, InstructionError)
-"""What an engine, or a conversion on the way to it, cannot do: an answer like another. All else is a failure."""
-_LIBRARIES = ("numpy", "onnx", "onnxruntime")  # that functions of every environment use
+"""Errors for what an engine or a conversion cannot do. They are stored like results; other errors are failures."""
+_LIBRARIES = ("numpy", "onnx", "onnxruntime")  # used by the functions of every environment
 
 
 class Runner:
-    """Runs jobs.
+    """Runs jobs, and reuses stored results.
 
-    What a job gives has a key: the digest of its function, of its payload, in which a file stands for what made it, of
-    the code of bitpick, of the libraries of its environment, and of this machine. A job with a known key is not run:
-    its files are copied from the store. They are written there first, so that they appear whole or not at all.
+    A job's result has a key: a digest of the job's function, its payload (in which the job that made a file stands for
+    the file), bitpick's code, the libraries of its environment, and this machine. A job whose key is in the store is
+    not run: its files are copied from there. Files are written to the store first, so they appear whole or not at all.
 
     Args:
-        executor: runs what is not known.
-        store: keeps what jobs give; None keeps nothing.
-        place: a folder for what cannot be written in the store.
+        executor: runs the jobs whose results are not stored.
+        store: keeps results; None keeps nothing.
+        place: a folder to use if the store cannot be written.
     """
 
     def __init__(self, executor: Executor, store: Store | None, place: Path) -> None:
@@ -56,16 +56,16 @@ class Runner:
         return self._executor.slots(environment)
 
     def close(self) -> None:
-        """End what runs jobs."""
+        """Close the executor."""
         self._executor.close()
 
-    def name(self, path: Path, what: str) -> None:
-        """Say what a file is, which jobs read and no job made; of others the digest says it."""
-        self._names[path.absolute()] = what
+    def name(self, path: Path, identity: str) -> None:
+        """Set what stands for an input file in keys; by default its digest does."""
+        self._names[path.absolute()] = identity
 
     def key(self, job: Job) -> str:
-        """What a job's results are kept under."""
-        payload = {name: job.stands.get(name, value) for name, value in job.payload.items() if name not in job.makes}
+        """Return the key of a job's result."""
+        payload = {name: job.stand_ins.get(name, value) for name, value in job.payload.items() if name not in job.makes}
         return key_of(
             {
                 "function": job.path,
@@ -78,29 +78,29 @@ class Runner:
         )
 
     def expect(self, job: Job) -> str:
-        """The key of a job that is to be run; what it makes has a name from now on, whether it is there or not."""
+        """Return a job's key, and name the files that it will make, so that keys of later jobs can be computed."""
         key = self.key(job)
         for field in job.makes:
             self.name(Path(job.payload[field]), f"{key}:{field}")
         return key
 
     def knows(self, job: Job) -> bool:
-        """Whether a job need not be run."""
+        """Whether a job's result is in the store."""
         return job.kept and self._store is not None and self._store.get(self.key(job)) is not None
 
     def run(self, job: Job) -> Outcome:
-        """What a job gives; the files that it makes are there afterwards.
+        """Run a job, or take its result from the store; afterwards the files that it makes exist.
 
         Raises:
-            BitpickError: what its function raised.
+            BitpickError: the job's function failed.
         """
         key = self.expect(job)
-        found = self._store.get(key) if job.kept and self._store is not None else None
-        if found is not None:
-            if "error" in found.value:
-                raise BitpickError.from_dict(found.value["error"])
-            self._deliver(job, found.folder, found.value["names"], found.digests)
-            return Outcome(**found.value["outcome"])
+        stored = self._store.get(key) if job.kept and self._store is not None else None
+        if stored is not None:
+            if "error" in stored.value:
+                raise BitpickError.from_dict(stored.value["error"])
+            self._deliver(job, stored.folder, stored.value["names"], stored.digests)
+            return Outcome(**stored.value["outcome"])
         names = {field: Path(job.payload[field]).name for field in job.makes}
         with self._scratch() as folder:
             try:
@@ -111,15 +111,15 @@ class Runner:
                     self._keep(job, key, folder, {"error": error.to_dict()})
                 raise
             try:
-                kept = self._keep(job, key, folder, value)
+                stored_files = self._keep(job, key, folder, value)
             except (NoRoom, OSError):
-                kept = None
-            made, digests = kept or (folder, {})
-            self._deliver(job, made, names, digests)
+                stored_files = None
+            source, digests = stored_files or (folder, {})
+            self._deliver(job, source, names, digests)
         return outcome
 
     def _run(self, job: Job, folder: Path) -> Outcome:
-        """Run a job that writes into a folder of its own."""
+        """Run a job, with its output files redirected into a folder."""
         payload = dict(job.payload)
         for field in job.makes:
             (folder / field).mkdir()
@@ -131,12 +131,12 @@ class Runner:
     ) -> tuple[Path, dict[str, str | None]] | None:
         if self._store is None or not job.kept or not folder.is_relative_to(self._store.folder):
             return None
-        made = self._store.put(key, folder, value)
-        return made.folder, made.digests
+        entry = self._store.put(key, folder, value)
+        return entry.folder, entry.digests
 
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
-        """A folder to write in: in the store, where that can be written."""
+        """Yield a scratch folder, in the store if it can be written."""
         with ExitStack() as stack:
             folder = self._in_store(stack)
             if folder is None:
@@ -150,20 +150,20 @@ class Runner:
         return None
 
     def _deliver(self, job: Job, folder: Path, names: Mapping[str, str], digests: Mapping[str, str | None]) -> None:
-        """Copy the files that a job made, once under these names, to where its payload says, unless they are there."""
+        """Copy a job's files, stored under these names, to the paths in its payload, unless they are there already."""
         for field in job.makes:
             out = Path(job.payload[field])
             out.parent.mkdir(parents=True, exist_ok=True)
-            for made in (folder / field).iterdir():
-                known = {
-                    name.removeprefix(f"{field}/{made.name}").removeprefix("/"): digest
+            for stored in (folder / field).iterdir():
+                expected = {
+                    name.removeprefix(f"{field}/{stored.name}").removeprefix("/"): digest
                     for name, digest in digests.items()
-                    if name == f"{field}/{made.name}" or name.startswith(f"{field}/{made.name}/")
+                    if name == f"{field}/{stored.name}" or name.startswith(f"{field}/{stored.name}/")
                 }
-                _copy(made, out if made.name == names[field] else out.with_name(made.name), known)
+                _copy(stored, out if stored.name == names[field] else out.with_name(stored.name), expected)
 
     def _identity(self, value: Any) -> Any:
-        """What stands for a part of a payload in a key."""
+        """Return what stands for a part of a payload in a key."""
         match value:
             case Samples():
                 return self._samples(value)
@@ -173,13 +173,13 @@ class Runner:
                 fields = {name: self._identity(getattr(value, name)) for name in type(value).model_fields}
                 return fields | ({"code": value.code} if isinstance(value, Task) and value.code else {})
             case Mapping():
-                return {str(name): self._identity(each) for name, each in value.items()}
+                return {str(name): self._identity(item) for name, item in value.items()}
             case list() | tuple():
-                return [self._identity(each) for each in value]
+                return [self._identity(item) for item in value]
         return to_jsonable_python(value)
 
     def _samples(self, samples: Samples) -> dict[str, Any]:
-        """What samples are: their digest, and what is done to them; not where they are."""
+        """Return what identifies samples: their digest and preprocessing, but not their path."""
         parts = samples.model_dump(mode="json", include={"count", "sha256", "preprocessing", "values", "activations"})
         labels = samples.labels and self._names.get(samples.labels.absolute())
         return parts | {
@@ -188,20 +188,20 @@ class Runner:
         }
 
     def _digest(self, path: Path) -> str:
-        """The digest of a file or a folder, computed once for each state of it."""
-        told = path.stat()
-        key = path.absolute(), (told.st_size, told.st_mtime_ns, told.st_ctime_ns, told.st_ino)
+        """Return the digest of a file or folder; a file's digest is cached until the file changes."""
+        stat = path.stat()
+        key = path.absolute(), (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
         if path.is_dir() or key not in self._digests:
             self._digests[key] = model_sha256(path)
         return self._digests[key]
 
 
 def needed(jobs: Sequence[Job], runner: Runner) -> list[Job]:
-    """The jobs that somebody reads, and those that must be run for them.
+    """Return the jobs whose results are wanted, and those that must run for them.
 
     Args:
-        jobs: each after those that it needs.
-        runner: knows what was done before.
+        jobs: the jobs, each after those that it needs.
+        runner: knows which results are stored.
     """
     for job in jobs:
         runner.expect(job)
@@ -214,33 +214,36 @@ def needed(jobs: Sequence[Job], runner: Runner) -> list[Job]:
 
 @cache
 def _libraries(environment: str) -> list[str]:
-    """The versions of what an environment's functions use."""
-    names = {*_LIBRARIES, *(p for each in engines().values() if each.environment == environment for p in each.packages)}
+    """Return the versions of the libraries that an environment's functions use."""
+    names = {
+        *_LIBRARIES,
+        *(package for each in engines().values() if each.environment == environment for package in each.packages),
+    }
     names |= {package for hop in hops() if hop.environment == environment for package in hop.packages}
     versions = [f"{name} {version}" for name in sorted(names) if (version := installed_version(name)) is not None]
     return versions + [f"{name} {version}" for name, version in sorted(outside_distributions().items())]
 
 
-def _copy(made: Path, out: Path, digests: Mapping[str, str | None]) -> None:
-    """Copy a file or a folder to a place where it appears whole or not at all; one that is there as it is stays."""
-    if digests and all(digest is not None and _is(out / name, digest) for name, digest in digests.items()):
+def _copy(source: Path, out: Path, digests: Mapping[str, str | None]) -> None:
+    """Copy a file or folder, so that it appears whole or not at all; leave an identical one in place."""
+    if digests and all(digest is not None and _has_digest(out / name, digest) for name, digest in digests.items()):
         return
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=out.parent))
     try:
         copied = partial / out.name
-        if made.is_dir():
-            shutil.copytree(made, copied)
+        if source.is_dir():
+            shutil.copytree(source, copied)
             copied.chmod(0o755)
             if out.exists():
                 shutil.rmtree(out)
         else:
-            shutil.copyfile(made, copied)
+            shutil.copyfile(source, copied)
         copied.replace(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _is(path: Path, digest: str) -> bool:
+def _has_digest(path: Path, digest: str) -> bool:
     try:
         return sha256_of(path) == digest
     except (OSError, RequestError):

@@ -1,4 +1,4 @@
-"""Run jobs in the order of their needs, several environments side by side, and one of them twice where that pays."""
+"""Run jobs in dependency order: environments in parallel, and a second worker for a busy one if it pays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bitpick.pipeline.job import Job
 from bitpick.pipeline.running import Runner, needed
 
 Result = Outcome | BitpickError
-_WORTH = 3  # jobs of one environment that wait, before another worker loads its framework
+_WORTH = 3  # waiting jobs of an environment that make a second worker worth its start
 
 
 def run(
@@ -22,41 +22,41 @@ def run(
     started: Callable[[Job], None],
     finished: Callable[[Job, Result], Result],
 ) -> None:
-    """Run every job that somebody reads, and those that it needs, as far as they were not done before.
+    """Run every wanted job and the jobs that it needs, unless their results are stored.
 
-    An exception from a callback, or a KeyboardInterrupt, leaves at once; the caller then closes the executor, which
-    ends what still runs.
+    An exception from a callback, or a KeyboardInterrupt, propagates at once; the caller then closes the executor,
+    which ends the jobs still running.
 
     Args:
-        jobs: in the order in which to prefer them, each after those of this list that it needs.
-        runner: runs them.
-        parallel: how many at once.
-        started: is told of each job as it starts, in this thread.
-        finished: is told of each outcome, in this thread, and returns the outcome to go on with. A job whose needs
-            failed is never started; it gets their error.
+        jobs: the jobs by preference, each after the jobs that it needs.
+        runner: runs the jobs.
+        parallel: how many jobs run at once.
+        started: called in this thread with each job as it starts.
+        finished: called in this thread with each job and its result; returns the result to go on with. A job whose
+            needs failed is never started; it gets their error.
 
     Raises:
-        ValueError: a job waits for one that is not in `jobs`, which is a mistake in the caller.
+        ValueError: a job needs one that is not in `jobs`, which is a bug in the caller.
     """
-    known = {job.id for job in jobs}
-    if lost := [job.id for job in jobs if not known.issuperset(job.needs)]:
-        raise ValueError(f"jobs wait for jobs that are not there: {lost}")
+    all_ids = {job.id for job in jobs}
+    if unmet := [job.id for job in jobs if not all_ids.issuperset(job.needs)]:
+        raise ValueError(f"jobs wait for jobs that are not there: {unmet}")
     waiting = needed(jobs, runner)
-    here = {job.id for job in waiting}
+    ids = {job.id for job in waiting}
     results: dict[str, Result] = {}
     running: dict[Future[Outcome], Job] = {}
     pool = ThreadPoolExecutor(max_workers=max(1, parallel), thread_name_prefix="bitpick")
 
     def failed(job: Job) -> BitpickError | None:
-        return next((each for need in job.needs if isinstance(each := results.get(need), BitpickError)), None)
+        return next((outcome for need in job.needs if isinstance(outcome := results.get(need), BitpickError)), None)
 
     try:
         while waiting or running:
-            for job in list(waiting):  # each comes after those that it needs
+            for job in list(waiting):  # a job comes after those that it needs
                 if (error := failed(job)) is not None:
                     waiting.remove(job)
                     results[job.id] = finished(job, error)
-            ready = [job for job in waiting if all(need in results for need in job.needs if need in here)]
+            ready = [job for job in waiting if all(need in results for need in job.needs if need in ids)]
             for job in _chosen(ready, running.values(), runner, parallel):
                 waiting.remove(job)
                 started(job)
@@ -73,17 +73,19 @@ def run(
 
 
 def _chosen(ready: Sequence[Job], running: Iterable[Job], runner: Runner, parallel: int) -> list[Job]:
-    """The jobs to start: of environments that are idle first, then of those with more to do and room for it."""
+    """Return the jobs to start: those of idle environments first, then of busy ones with enough work and memory."""
     busy = Counter(job.environment for job in running)
     free = parallel - busy.total()
     chosen: list[Job] = []
-    for again in (False, True):
+    for busy_too in (False, True):
         for job in ready:
             if len(chosen) >= free or job in chosen:
                 continue
-            name = job.environment
-            left = sum(other.environment == name and other not in chosen for other in ready)
-            if not busy[name] or (again and left >= _WORTH and busy[name] < runner.places(name)):
-                busy[name] += 1
+            environment = job.environment
+            remaining = sum(other.environment == environment and other not in chosen for other in ready)
+            if not busy[environment] or (
+                busy_too and remaining >= _WORTH and busy[environment] < runner.places(environment)
+            ):
+                busy[environment] += 1
                 chosen.append(job)
     return chosen

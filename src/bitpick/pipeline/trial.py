@@ -1,4 +1,4 @@
-"""A trial: one recipe, built from one calibration draw, and measured on one target. All builds take this road."""
+"""A trial: one recipe, built from one calibration draw and measured on one target. Every build is a trial."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Look = Literal["whole", "file", "coverage", "nothing"]
 
 @dataclass(frozen=True)
 class Trial:
-    """What to build, and what to measure of it.
+    """What to build, and what to measure.
 
     Attributes:
         recipe: how to quantize.
-        folder: where the build goes, or is.
-        calibration: the samples to build it from; None where it is there.
-        evaluation: the samples to evaluate it on; None leaves that out.
-        predictions: the file for what it gives for them; None keeps nothing.
-        look: what is read of its insides: the `whole`, beside what the recipe asks for; that of a `file` from
-            elsewhere, whose recipe only says how to run it; the `coverage` alone; or `nothing`.
-        target: where it is evaluated, by name.
-        ships: whether the build itself is wanted, and not only what is measured of it.
-        subject: names the trial among others.
+        folder: the build's folder, new or existing.
+        calibration: the samples to calibrate with; None if the build exists.
+        evaluation: the samples to evaluate on; None skips the evaluation.
+        predictions: the file for the build's answers and outputs; None keeps nothing.
+        look: what to inspect: the `whole` build, checked against its recipe; a foreign `file`, whose recipe only says
+            how to run it; the `coverage` alone; or `nothing`.
+        target: the name of the target to evaluate on.
+        ships: whether the build itself is kept, and not only its measurements.
+        subject: the trial's name, if it is not the default.
     """
 
     recipe: Recipe
@@ -41,5 +41,5 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """Its subject, by default the id of the row that it makes."""
+        """The trial's name: its subject, by default the id of its row."""
         return self.subject or (self.recipe.id if self.target == "host" else f"{self.recipe.id}@{self.target}")

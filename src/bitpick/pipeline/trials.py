@@ -1,4 +1,4 @@
-"""Trials, done: planned as jobs, and run, many of them side by side."""
+"""Plan trials as jobs and run them, several at a time."""
 
 from __future__ import annotations
 
@@ -19,68 +19,75 @@ from bitpick.pipeline.trial import Trial
 from bitpick.pipeline.workshop import Workshop
 
 Measured = Mapping[str, Outcome]
-"""What the jobs of a trial gave, by their functions: `build`, `inspect`, `check_rewriting`, `evaluate`."""
+"""The outcomes of a trial's jobs, by function: `build`, `inspect`, `check_rewriting`, `evaluate`."""
 Answer = Measured | BitpickError
-Told = Callable[[Trial, Answer], None]
-Noted = Callable[[Job, Result], Result]
-Made = Callable[[Trial], list[Job]]
+OnAnswer = Callable[[Trial, Answer], None]
+OnEnded = Callable[[Job, Result], Result]
+PlanBuild = Callable[[Trial], list[Job]]
 
 
 class Trials:
-    """Does trials.
+    """Runs trials.
 
     Args:
         runner: runs their jobs.
-        parallel: how many at once.
-        listener: is told of each as it starts.
-        noted: is told of each as it ends, and returns the outcome to go on with.
+        parallel: how many jobs run at once.
+        listener: told when a job starts.
+        on_ended: called with each job and its result; returns the result to go on with.
     """
 
-    def __init__(self, runner: Runner, parallel: int, listener: Listener, noted: Noted) -> None:
+    def __init__(self, runner: Runner, parallel: int, listener: Listener, on_ended: OnEnded) -> None:
         self._runner = runner
         self._parallel = parallel
         self._listener = listener
-        self._noted = noted
+        self._on_ended = on_ended
 
     def run(
-        self, trials: Sequence[Trial], inputs: Inputs, told: Told, before: Sequence[Job] = (), made: Made | None = None
+        self,
+        trials: Sequence[Trial],
+        inputs: Inputs,
+        on_answer: OnAnswer,
+        before: Sequence[Job] = (),
+        plan_build: PlanBuild | None = None,
     ) -> None:
-        """Do trials, many of them side by side.
+        """Run trials, several at a time.
 
         Args:
-            trials: which; their order is that in which to prefer them.
-            inputs: what a plan is made from.
-            told: gets each trial, in this thread, with what its jobs gave, or with the error that ended it.
-            before: jobs that they need, such as conversions.
-            made: gives the jobs that make a trial's build; None where all builds are there.
+            trials: the trials, by preference.
+            inputs: the run's inputs.
+            on_answer: called in this thread with each trial and its measurements, or with the error that ended it.
+            before: jobs that the trials need, such as conversions.
+            plan_build: returns the jobs that make a trial's build; None if all builds exist.
         """
         by_name = {trial.name: trial for trial in trials}
         done: dict[str, dict[str, Outcome]] = {name: {} for name in by_name}
         planned = {job.id: job for job in before}
         last = {}
         for trial in trials:
-            jobs = plan.measured(trial, inputs, [] if trial.calibration is None or made is None else made(trial))
-            planned |= {job.id: job for job in jobs if job.id not in planned}  # recipes can share a calibration
+            jobs = plan.measuring_jobs(
+                trial, inputs, [] if trial.calibration is None or plan_build is None else plan_build(trial)
+            )
+            planned |= {job.id: job for job in jobs if job.id not in planned}  # recipes may share a calibration
             last[trial.name] = jobs[-1].id
 
         def finished(job: Job, result: Result) -> Result:
-            result = self._noted(job, result)
+            result = self._on_ended(job, result)
             trial = by_name.get(job.subject)
             if trial is not None:
                 if not isinstance(result, BitpickError):
                     done[trial.name][job.function] = result
-                if job.id == last[trial.name]:  # whatever went wrong before has come down to it
-                    told(trial, result if isinstance(result, BitpickError) else done[trial.name])
+                if job.id == last[trial.name]:  # the last job gets the error of any earlier one
+                    on_answer(trial, result if isinstance(result, BitpickError) else done[trial.name])
             return result
 
         schedule.run(list(planned.values()), self._runner, self._parallel, self._listener.started, finished)
 
 
 class ModelTrials:
-    """Does trials of the model of a run.
+    """Runs trials of a run's model.
 
     Args:
-        shop: what to work with.
+        shop: the run's workshop.
         model: the model.
         inputs: the run's inputs.
     """
@@ -89,18 +96,18 @@ class ModelTrials:
         self._shop = shop
         self._model = model
         self._inputs = inputs
-        self._trials = Trials(shop.runner, shop.parallel, shop.listener, partial(hops.noted, shop, inputs))
+        self._trials = Trials(shop.runner, shop.parallel, shop.listener, partial(hops.note_outcome, shop, inputs))
 
-    def run(self, trials: Sequence[Trial], told: Told) -> None:
-        """Do trials, see `Trials.run`, with the conversions that they need before."""
-        given = [self._model.format, *map(form_of, self._shop.run.model.forms)]
+    def run(self, trials: Sequence[Trial], on_answer: OnAnswer) -> None:
+        """Run trials after the conversions that they need; see `Trials.run`."""
+        existing = [self._model.format, *map(form_of, self._shop.run.model.forms)]
         recipes = [trial.recipe for trial in trials if trial.calibration is not None]
-        wanted = {start_form(recipe, self._model.format): None for recipe in recipes}
-        forms = [form for form in wanted if form is not None and form not in given]
+        start_forms = {start_form(recipe, self._model.format): None for recipe in recipes}
+        forms = [form for form in start_forms if form is not None and form not in existing]
         directory = self._shop.directory
-        conversions = plan.conversions(forms, self._inputs, directory, given)
+        conversions = plan.conversions(forms, self._inputs, directory, existing)
 
-        def made(trial: Trial) -> list[Job]:
-            return plan.built(trial, self._model, self._inputs, directory, given)
+        def plan_build(trial: Trial) -> list[Job]:
+            return plan.build_jobs(trial, self._model, self._inputs, directory, existing)
 
-        self._trials.run(trials, self._inputs, told, conversions, made)
+        self._trials.run(trials, self._inputs, on_answer, conversions, plan_build)

@@ -1,4 +1,4 @@
-"""What every stage of a run works with."""
+"""What every stage of a run needs: the run directory, the runner and the listener."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from bitpick.targets.host import Host
 
 @dataclass(frozen=True)
 class Workshop:
-    """What every stage of a run works with.
+    """What every stage of a run needs.
 
     Attributes:
-        directory: the run directory, with what is known of the run.
+        directory: the run directory, with the run's record.
         runner: runs the jobs.
-        parallel: how many at once.
-        listener: is told how it goes.
+        parallel: how many jobs run at once.
+        listener: receives progress.
         host: this machine.
     """
 
@@ -33,14 +33,14 @@ class Workshop:
 
     @property
     def run(self) -> Run:
-        """What is known of the run."""
+        """The run's record so far."""
         return self.directory.run
 
     def do(self, job: Job) -> Outcome:
         """Run one job, and tell the listener.
 
         Raises:
-            BitpickError: what its function raised.
+            BitpickError: the job's function failed.
         """
         self.listener.started(job)
         try:
@@ -49,14 +49,14 @@ class Workshop:
             self.listener.ended(job)
 
     def note(self, text: str) -> None:
-        """Keep what was assumed about the model, or changed in it, and tell it once."""
+        """Note what was assumed about the model or changed in it, once, in the record and to the listener."""
         model = self.run.model
         if text not in model.notes:
             self.directory.update(model=model.model_copy(update={"notes": (*model.notes, text)}))
             self.listener.note(text)
 
     def remark(self, text: str) -> None:
-        """Keep what was assumed about the data, or is strange about them, and tell it."""
+        """Note what was assumed about the data or looks wrong with it, in the record and to the listener."""
         data = self.run.data
         assert data is not None
         self.directory.update(data=data.model_copy(update={"notes": (*data.notes, text)}))

@@ -1,1 +1,1 @@
-"""A row beside its baseline, all rows at once, and the one to ship."""
+"""Judge rows beside their baselines, test them all at once, and choose the one to ship."""

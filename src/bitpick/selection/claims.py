@@ -1,4 +1,4 @@
-"""What the samples show of rows: which lose less than the margin, with all of them tested at once."""
+"""Test all rows at once: which are shown to lose less than the margin?"""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from bitpick.tasks.task import Answers, Targets, Task
 
 
 def candidates(rows: Sequence[Row]) -> list[Row]:
-    """The rows that could be recommended: quantized, measured, what was asked for, of an engine that has a future.
+    """Return the rows that could be recommended: quantized, ok, without faults, and of a supported engine.
 
-    A flag that follows from the metric keeps none out: a family of tests that is chosen by what is tested claims more
-    than it shows.
+    Flags that follow from the metric keep no row out: choosing which rows to test by what is tested would claim too
+    much.
     """
     return [
         row
@@ -33,15 +33,15 @@ def candidates(rows: Sequence[Row]) -> list[Row]:
 def with_claims(
     rows: Sequence[Row], answers: Mapping[str, Answers], targets: Targets, task: Task, alpha: float
 ) -> list[Row]:
-    """The rows, those that could be recommended with whether they are shown to lose less than the margin.
+    """Return the rows; candidates get a claim on whether they are shown to lose less than the margin.
 
-    All of them are tested at once, by step-down max-T, which knows how alike they are: the chance that any of them is
-    wrongly called good enough stays at most `alpha`, whichever of them is chosen afterwards.
+    All candidates are tested at once by step-down max-T, which accounts for their correlation: the chance that any of
+    them is wrongly called good enough is at most `alpha`, whichever is chosen afterwards.
 
     Args:
         rows: the rows of one CPU.
-        answers: of each row that is ok, for n samples.
-        targets: what is right.
+        answers: answers of each row that is ok, for n samples.
+        targets: the targets.
         task: how builds are judged.
         alpha: the one-sided level.
     """
@@ -51,20 +51,20 @@ def with_claims(
     pairs = [(answers[row.versus_baseline.baseline], answers[row.id]) for row in tested if row.versus_baseline]
     p_values = max_t([score(row) for row in tested], _correlation(task.spread(pairs, targets)))
     claims = {
-        row.id: _claim(row, {"noninferior": p <= alpha, "noninferiority_p": p})
-        for row, p in zip(tested, p_values, strict=True)
+        row.id: _claim(row, {"noninferior": p_value <= alpha, "noninferiority_p": p_value})
+        for row, p_value in zip(tested, p_values, strict=True)
     }
     return [claims.get(row.id) or _claim(row, {"noninferior": None, "noninferiority_p": None}) for row in rows]
 
 
 def score(row: Row) -> float:
-    """How far a row's drop is shown to be under its margin."""
+    """Return the test score of a row: how far its drop is under its margin."""
     assert row.versus_baseline is not None
     return row.versus_baseline.score
 
 
 def samples_needed(row: Row, tests: int, alpha: float) -> int | None:
-    """How many samples would show a row to be good enough, as one of so many, if it stays as it is; None: no number."""
+    """Return how many samples would show a row, one of `tests`, to be good enough at this drop; None if none would."""
     assert row.samples is not None
     return samples_to_show(score(row), row.samples, -normal_quantile(alpha / tests))
 
@@ -76,7 +76,7 @@ def _claim(row: Row, claim: Mapping[str, bool | float | None]) -> Row:
 
 
 def _correlation(spread: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Correlation of the columns; a column without any variance is independent of the others."""
+    """Return the correlation of the columns; a constant column counts as independent of the others."""
     deviations = spread - spread.mean(axis=0)
     lengths = np.sqrt((deviations**2).sum(axis=0))
     normed = deviations / np.where(lengths > 0, lengths, 1)

@@ -1,4 +1,4 @@
-"""Pass or fail for CI: a run's rows against rules, and against an earlier run."""
+"""Gate a run in CI: check its rows against rules, and against an earlier run."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from bitpick.schema.run import Row, Run
 from bitpick.schema.speed import CLOCKS
 from bitpick.selection.judge import scale
 
-_SIZE_GROWTH = 1.01  # a library's name or version in a file is no change
+_SIZE_GROWTH = 1.01  # a library's name or version in a file may grow it a little
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What a row must keep to; None asks for nothing.
+    """The limits that a row must keep; None sets no limit.
 
     Attributes:
-        max_drop: the largest drop against its own float32, as a fraction; of its metric where that is none itself.
+        max_drop: the largest drop against the row's float32, as a fraction; relative if the metric is not a fraction.
         max_size: the largest size, in bytes.
-        max_latency_ratio: the largest share of the reference's time.
+        max_latency_ratio: the largest time as a share of the reference's.
         min_coverage: the smallest share of multiply-accumulates on 8-bit integers.
         max_class_drop: the largest drop of any one class, as a fraction.
         noninferior: whether the drop must be shown to be under the run's margin.
@@ -38,7 +38,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Check:
-    """A rule applied to a row: what was found, and whether that is within it."""
+    """The result of applying a rule to a row."""
 
     row: str
     rule: str
@@ -52,20 +52,20 @@ def gate(run: Run, rules: Rules, row_ids: Sequence[str] = (), against: Run | Non
     Args:
         run: a finished run.
         rules: the rules.
-        row_ids: the rows; none is the recommended one.
-        against: an earlier run, whose rows of the same ids must not have been better. An interval of the drop that lies
-            wholly above the earlier drop is a failure, so is one of the latency ratio wholly above the earlier one, so
-            is a size that grew by more than 1%.
+        row_ids: the rows; if empty, the recommended row.
+        against: an earlier run, whose rows with the same ids must not be better. A row fails if the interval of its
+            drop lies wholly above the earlier drop, if the interval of its latency ratio lies wholly above the earlier
+            interval, or if its size grew by more than 1%.
 
     Raises:
-        RequestError: the run, or the earlier one, is not complete, they were evaluated on other samples, or the run has
-            no such row.
+        RequestError: one of the runs is not complete, they were evaluated on different samples, or the run has no such
+            row.
     """
     if run.state != "complete":
-        why = f": {run.error.what}" if run.error else ""
+        reason = f": {run.error.what}" if run.error else ""
         fix = (run.error.fix if run.error else None) or "run the same command again: it continues from there"
-        became = "failed" if run.state == "failed" else f"is {run.state}"
-        raise RequestError(f"the run {became}{why}", expected="a complete run", fix=fix)
+        state = "failed" if run.state == "failed" else f"is {run.state}"
+        raise RequestError(f"the run {state}{reason}", expected="a complete run", fix=fix)
     if against is not None:
         _comparable(run, against)
     chosen = list(row_ids) or ([run.recommendation.id] if run.recommendation and run.recommendation.id else [])
@@ -86,10 +86,10 @@ def gate(run: Run, rules: Rules, row_ids: Sequence[str] = (), against: Run | Non
 
 
 def _comparable(run: Run, earlier: Run) -> None:
-    """Refuse an earlier run that says nothing of this one.
+    """Refuse an earlier run that cannot be compared with this one.
 
     Raises:
-        RequestError: it is not complete, or was evaluated on other samples, or by another metric.
+        RequestError: it is not complete, or was evaluated on other samples or by another metric.
     """
     if earlier.state != "complete":
         raise RequestError(
@@ -97,14 +97,14 @@ def _comparable(run: Run, earlier: Run) -> None:
             expected="a complete run",
             fix="run its command again, or name another",
         )
-    ours, theirs = (each.data.evaluation.sha256 if each.data is not None else None for each in (run, earlier))
+    ours, theirs = (side.data.evaluation.sha256 if side.data is not None else None for side in (run, earlier))
     if ours != theirs:
         raise RequestError(
             "the earlier run was evaluated on other samples",
             expected="the same evaluation set in both",
             fix="make the earlier run again on these samples",
         )
-    ours, theirs = (next((row.metric.label for row in each.rows if row.metric), None) for each in (run, earlier))
+    ours, theirs = (next((row.metric.label for row in side.rows if row.metric), None) for side in (run, earlier))
     if ours != theirs and theirs is not None:
         raise RequestError(f"the earlier run was judged by {theirs}", expected=f"{ours} in both")
 
@@ -114,13 +114,13 @@ def _rules(row: Row, run: Run, rules: Rules) -> Iterator[Check]:
     if rules.max_drop is not None:
         allowed = rules.max_drop * scale(row)
         passed = versus is not None and versus.drop <= allowed
-        yield Check(row.id, "drop", passed, f"loses {_lost(row)}, of {_changed(row, allowed)} allowed")
+        yield Check(row.id, "drop", passed, f"loses {_drop_text(row)}, of {_amount(row, allowed)} allowed")
     if rules.noninferior:
-        margin = "an unknown share" if versus is None else _changed(row, versus.margin)
+        margin = "an unknown share" if versus is None else _amount(row, versus.margin)
         shown = versus is not None and bool(versus.noninferior)
         untested = versus is None or versus.noninferior is None
-        how = "was not tested" if untested else "is shown" if shown else "is not shown"
-        yield Check(row.id, "noninferior", shown, f"{how} to lose less than {margin}")
+        result = "was not tested" if untested else "is shown" if shown else "is not shown"
+        yield Check(row.id, "noninferior", shown, f"{result} to lose less than {margin}")
     if rules.max_size is not None:
         size = row.size_bytes or 0
         passed = row.size_bytes is not None and size <= rules.max_size
@@ -133,14 +133,14 @@ def _rules(row: Row, run: Run, rules: Rules) -> Iterator[Check]:
         yield _class_drop(row, run.row(baseline(row.engine).id), rules.max_class_drop)
 
 
-def _coverage(row: Row, asked: float) -> Check:
-    found = row.coverage
-    if found is None:
+def _coverage(row: Row, required: float) -> Check:
+    coverage = row.coverage
+    if coverage is None:
         return Check(row.id, "coverage", False, "has no coverage: the run does not say what it computes on integers")
-    text = f"computes {100 * found.macs:.1f}% on integers, of {100 * asked:.1f}% asked for"
-    if found.uncounted:
-        text += f"; that leaves out {', '.join(found.uncounted)}, whose work could not be counted"
-    return Check(row.id, "coverage", found.macs >= asked and not found.uncounted, text)
+    text = f"computes {100 * coverage.macs:.1f}% on integers, of {100 * required:.1f}% asked for"
+    if coverage.uncounted:
+        text += f"; that leaves out {', '.join(coverage.uncounted)}, whose work could not be counted"
+    return Check(row.id, "coverage", coverage.macs >= required and not coverage.uncounted, text)
 
 
 def _latency(row: Row, allowed: float) -> Check:
@@ -150,18 +150,18 @@ def _latency(row: Row, allowed: float) -> Check:
     if latency.ratio_reference_interval is None:
         return Check(row.id, "latency", False, "has a time that the measuring machine could not resolve")
     low, high = latency.ratio_reference_interval
-    what = f"{latency.ratio_reference:.2f} ({low:.2f} to {high:.2f}) times as long as {latency.reference}"
-    return Check(row.id, "latency", high <= allowed, f"takes {what}, of {allowed:g} allowed ({CLOCKS[latency.clock]})")
+    time = f"{latency.ratio_reference:.2f} ({low:.2f} to {high:.2f}) times as long as {latency.reference}"
+    return Check(row.id, "latency", high <= allowed, f"takes {time}, of {allowed:g} allowed ({CLOCKS[latency.clock]})")
 
 
-def _class_drop(row: Row, own: Row | None, allowed: float) -> Check:
+def _class_drop(row: Row, float_row: Row | None, allowed: float) -> Check:
     if row.target != "host":
         return Check(row.id, "class_drop", False, "was evaluated on other samples than its float32")
     if row.accuracy is None:
         return Check(row.id, "class_drop", False, "predicts no classes that labels name")
-    if own is None or own.accuracy is None:
+    if float_row is None or float_row.accuracy is None:
         return Check(row.id, "class_drop", False, "has no float32 build to be compared with")
-    drops = {name: own.accuracy.per_class[name] - value for name, value in row.accuracy.per_class.items()}
+    drops = {name: float_row.accuracy.per_class[name] - value for name, value in row.accuracy.per_class.items()}
     worst = max(drops, key=lambda name: drops[name])
     text = f"loses {_points(drops[worst])} on {worst}, of {_points(allowed)} allowed for a class"
     return Check(row.id, "class_drop", drops[worst] <= allowed, text)
@@ -171,9 +171,9 @@ def _against(row: Row, earlier: Row | None) -> Iterator[Check]:
     if earlier is None or earlier.versus_baseline is None or row.versus_baseline is None:
         yield Check(row.id, "against", False, "is not in the earlier run, or was not measured there")
         return
-    before, low = earlier.versus_baseline.drop, row.versus_baseline.drop_interval[0]
-    text = f"loses {_lost(row)}, and lost {_changed(row, before)} in the earlier run"
-    yield Check(row.id, "against", low <= before, text)
+    earlier_drop, low = earlier.versus_baseline.drop, row.versus_baseline.drop_interval[0]
+    text = f"loses {_drop_text(row)}, and lost {_amount(row, earlier_drop)} in the earlier run"
+    yield Check(row.id, "against", low <= earlier_drop, text)
     if row.size_bytes and earlier.size_bytes:
         text = f"has {row.size_bytes / 1000:.1f} kB, and had {earlier.size_bytes / 1000:.1f} kB in the earlier run"
         yield Check(row.id, "against_size", row.size_bytes <= _SIZE_GROWTH * earlier.size_bytes, text)
@@ -183,19 +183,19 @@ def _against(row: Row, earlier: Row | None) -> Iterator[Check]:
 def _against_latency(row: Row, earlier: Row) -> Iterator[Check]:
     if earlier.latency is None or earlier.latency.ratio_reference_interval is None:
         return
-    then, reference = earlier.latency.ratio_reference_interval, earlier.latency.reference
-    now = row.latency.ratio_reference_interval if row.latency and row.latency.reference == reference else None
-    if now is None:
+    earlier_interval, reference = earlier.latency.ratio_reference_interval, earlier.latency.reference
+    interval = row.latency.ratio_reference_interval if row.latency and row.latency.reference == reference else None
+    if interval is None:
         text = f"has no time beside {reference}, which it had in the earlier run"
         yield Check(row.id, "against_latency", False, text)
         return
-    text = "takes {:.2f} to {:.2f} of the reference's time".format(*now)
-    text += ", and took {:.2f} to {:.2f} in the earlier run".format(*then)
-    yield Check(row.id, "against_latency", now[0] <= then[1], text)
+    text = "takes {:.2f} to {:.2f} of the reference's time".format(*interval)
+    text += ", and took {:.2f} to {:.2f} in the earlier run".format(*earlier_interval)
+    yield Check(row.id, "against_latency", interval[0] <= earlier_interval[1], text)
 
 
 def junit(checks: Sequence[Check]) -> str:
-    """The checks as JUnit's XML, one test case each."""
+    """Return the checks as JUnit XML, one test case each."""
     failures = sum(not check.passed for check in checks)
     suite = ET.Element("testsuite", name="bitpick gate", tests=str(len(checks)), failures=str(failures))
     for check in checks:
@@ -209,10 +209,10 @@ def _points(fraction: float) -> str:
     return f"{100 * fraction + 0.0:.2f} points"
 
 
-def _lost(row: Row) -> str:
-    return "an unknown share" if row.versus_baseline is None else _changed(row, row.versus_baseline.drop)
+def _drop_text(row: Row) -> str:
+    return "an unknown share" if row.versus_baseline is None else _amount(row, row.versus_baseline.drop)
 
 
-def _changed(row: Row, drop: float) -> str:
+def _amount(row: Row, drop: float) -> str:
     assert row.metric is not None
     return row.metric.changed(drop)

@@ -1,4 +1,4 @@
-"""A row beside its baseline: drop, flips, size, flags."""
+"""Judge a row beside its baseline: drop, flips, size, flags."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bitpick.schema.run import Flag, RequestRecord, Row
 from bitpick.statistics.channels import channels, died, named
 from bitpick.tasks.task import Answers, Targets, Task
 
-# The flags that follow from a row's metric and its baseline's; the others come with its measurements.
+# Flags that follow from the metrics of a row and its baseline; other flags come with the measurements.
 OF_METRIC = frozenset({"drop", "min_accuracy"})
 
 
 def scale(row: Row) -> float:
-    """What a limit on a row's drop in percent is a share of: 1 of a fraction, else the metric of its float32."""
+    """Return what a percent limit on a row's drop refers to: 1 for a fraction, else the metric of its float32."""
     if row.metric is None or row.metric.unit == "fraction":
         return 1.0
     drop = row.versus_baseline.drop if row.versus_baseline is not None else 0.0
@@ -26,15 +26,15 @@ def scale(row: Row) -> float:
 
 
 def on_target(row: Row, answers: Answers, native: Answers, targets: Targets, task: Task, saturates: bool) -> Row:
-    """A row of another CPU with what follows from its answers and the same files' on this one.
+    """Return a row of another CPU, judged by its answers and those of the same files on this host.
 
     Args:
         row: a row that is ok.
-        answers: what the build answers there, for n samples.
-        native: what it answers here.
-        targets: what is right.
+        answers: the build's answers there, for n samples.
+        native: its answers here.
+        targets: the targets.
         task: how builds are judged.
-        saturates: whether sums that saturate are what makes a difference there.
+        saturates: whether differences there come from saturating sums.
     """
     here, there = task.metric(native, targets), row.metric
     assert there is not None
@@ -46,30 +46,30 @@ def on_target(row: Row, answers: Answers, native: Answers, targets: Targets, tas
     if flips:
         change = here.changed(abs(drop)) + (" lost" if drop > 0 else " gained")
         change = ("as many are right" if correct is not None else "no worse for it") if drop == 0 else change
-        of = "predictions" if correct is not None else "outputs"
-        what = f"{flips} of {len(targets):,} {of} differ from those on this CPU, {change}"
-        why = ": sums of 8-bit products saturate on x86 CPUs without VNNI" if saturates else ""
-        flags.append(Flag(code="saturates" if saturates else "differs", text=what + why))
+        counted = "predictions" if correct is not None else "outputs"
+        difference = f"{flips} of {len(targets):,} {counted} differ from those on this CPU, {change}"
+        cause = ": sums of 8-bit products saturate on x86 CPUs without VNNI" if saturates else ""
+        flags.append(Flag(code="saturates" if saturates else "differs", text=difference + cause))
     return row.model_copy(update={"versus_native": versus, "flags": flags})
 
 
-def dead(names: Sequence[str], own: Arrays, other: Arrays) -> list[Flag]:
-    """The flag of a build that lost channels of its outputs, see `channels.died`; nothing where it lost none.
+def dead(names: Sequence[str], float_outputs: Arrays, build_outputs: Arrays) -> list[Flag]:
+    """Return the flag of a build with dead output channels, see `channels.died`; empty if it has none.
 
     Args:
-        names: of the outputs.
-        own: those of its float32, each of shape (n, …).
-        other: the build's.
+        names: names of the outputs.
+        float_outputs: the outputs of its float32, each of shape (n, …).
+        build_outputs: the outputs of the build.
     """
-    lost = []
-    for name, expected, found in zip(names, own, other, strict=True):
-        if places := died(expected, found):
-            known = channels(expected)
-            which = named(places, len(known.signal), known.axis)
-            lost.append(f"{name}{f' ({which})' if len(known.signal) > 1 else ''}")
-    is_, vary = ("is", "varies") if len(lost) == 1 else ("are", "vary")
-    text = f"{' and '.join(lost)} {is_} constant in this build but {vary} in the float32"
-    return [Flag(code="dead_channel", text=text)] if lost else []
+    dead_outputs = []
+    for name, expected, actual in zip(names, float_outputs, build_outputs, strict=True):
+        if dead_channels := died(expected, actual):
+            float_channels = channels(expected)
+            which = named(dead_channels, len(float_channels.signal), float_channels.axis)
+            dead_outputs.append(f"{name}{f' ({which})' if len(float_channels.signal) > 1 else ''}")
+    is_, vary = ("is", "varies") if len(dead_outputs) == 1 else ("are", "vary")
+    text = f"{' and '.join(dead_outputs)} {is_} constant in this build but {vary} in the float32"
+    return [Flag(code="dead_channel", text=text)] if dead_outputs else []
 
 
 def judge(
@@ -80,31 +80,31 @@ def judge(
     task: Task,
     request: RequestRecord,
 ) -> Row:
-    """A row with all that follows from its own measurements and its baseline's.
+    """Return a row with everything that follows from its own measurements and its baseline's.
 
     Args:
         row: a row that is ok.
-        rows: the rows known so far, by id.
-        answers: theirs, of n samples.
-        targets: what is right.
+        rows: the rows so far, by id.
+        answers: answers of the rows, for n samples.
+        targets: the targets.
         task: how builds are judged.
-        request: says which drops and values are flagged.
+        request: sets which drops and values are flagged.
     """
     assert row.metric is not None
-    own = rows.get(baseline(row.engine).id)
+    float_row = rows.get(baseline(row.engine).id)
     versus, ratio = None, None
     flags = [flag for flag in row.flags if flag.code not in OF_METRIC]
-    if own is not None and own.metric is not None and row.kind != "baseline":
-        margin = margin_of(request.margin, own.metric, task.margin_base)
-        found = task.versus(answers[own.id], answers[row.id], targets)
-        score = task.score(answers[own.id], answers[row.id], targets, margin)
-        versus = VersusBaseline(baseline=own.id, margin=margin, score=score, **asdict(found))
-        if row.size_bytes and own.size_bytes:
-            ratio = row.size_bytes / own.size_bytes
-        allowed = request.flag_drop * (own.metric.scale if task.margin_base is None else task.margin_base)
-        if found.drop > allowed:
-            told = f"loses {own.metric.changed(found.drop)}"
-            flags.append(Flag(code="drop", text=f"{told}, more than the {own.metric.change(allowed)} allowed"))
+    if float_row is not None and float_row.metric is not None and row.kind != "baseline":
+        margin = margin_of(request.margin, float_row.metric, task.margin_base)
+        comparison = task.versus(answers[float_row.id], answers[row.id], targets)
+        score = task.score(answers[float_row.id], answers[row.id], targets, margin)
+        versus = VersusBaseline(baseline=float_row.id, margin=margin, score=score, **asdict(comparison))
+        if row.size_bytes and float_row.size_bytes:
+            ratio = row.size_bytes / float_row.size_bytes
+        allowed = request.flag_drop * (float_row.metric.scale if task.margin_base is None else task.margin_base)
+        if comparison.drop > allowed:
+            loss = f"loses {float_row.metric.changed(comparison.drop)}"
+            flags.append(Flag(code="drop", text=f"{loss}, more than the {float_row.metric.change(allowed)} allowed"))
     if request.min_accuracy is not None and row.metric.quality < request.min_accuracy:
         text = f"{row.metric.shown()} is under the {row.metric.shown(request.min_accuracy)} asked for"
         flags.append(Flag(code="min_accuracy", text=text))

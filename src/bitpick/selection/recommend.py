@@ -1,4 +1,4 @@
-"""Which build to ship, and why."""
+"""Recommend the build to ship, and say why."""
 
 from __future__ import annotations
 
@@ -16,27 +16,26 @@ from bitpick.tasks.task import Answers, Targets, Task
 TIE_LEVEL = 0.05
 # Among rows that are good enough, sizes within this share of the smallest count as equal.
 SIZE_SLACK = 0.10
-# Among those, times within this share of the fastest count as equal. CPU time varies by far less on a busy machine.
+# Among those, times within this share of the fastest count as equal. CPU time varies far less, even on a busy machine.
 TIME_SLACK = 0.10
-# A time is well known if its interval ends within this factor of the middle, on either side.
+# A time is precise if its interval ends within this factor of the middle on both sides.
 LOOSE = 1.25
-_SHOWN = 3  # rows of which it is said what would settle them
+_SHOWN = 3  # rows for which the reasons say what would settle them
 
 
 def recommend(
     rows: Sequence[Row], answers: Mapping[str, Answers], targets: Targets, task: Task, request: RequestRecord
 ) -> Recommendation:
-    """Choose the build to ship, and say why, in numbers.
+    """Choose the build to ship, and say why, with numbers.
 
-    Of the rows that are shown to lose less than the margin, and that keep to what the request allows, those that are
-    not slower than their own float32 remain, if any; of these those within 10% of the smallest; of these those that
-    take at most 10% longer than the fastest, or whose times are not known well enough to say; of these the most
-    accurate.
+    Start from the rows that are shown to lose less than the margin and keep the request's limits. Keep those not slower
+    than their own float32, if there are any; then those within 10% of the smallest; then those that take at most 10%
+    longer than the fastest, or whose times are too imprecise to say. The most accurate of the rest is chosen.
 
     Args:
         rows: the rows of one CPU, with their claims.
-        answers: of each row that is ok, for n samples.
-        targets: what is right.
+        answers: answers of each row that is ok, for n samples.
+        targets: the targets.
         task: how builds are judged.
         request: the margin, the level, and the limits.
     """
@@ -50,7 +49,7 @@ def recommend(
     if not good:
         none = _none_good(shown, possible[0].metric, request)
         none += phrases.without_labels(measure) if not shown else []
-        return Recommendation(id=None, because=[*none, *_settle(unsettled, possible, request)])
+        return Recommendation(id=None, because=[*none, *_what_settles(unsettled, possible, request)])
     chosen = choose(good)
     pick, best, smallest = chosen.pick, chosen.accuracy, chosen.size
     ties = [row for row in good if task.versus(answers[best.id], answers[row.id], targets).p_value >= TIE_LEVEL]
@@ -60,7 +59,7 @@ def recommend(
     tested = f"{len(shown)} of {len(possible)} builds are, all tested at once at a one-sided {100 * request.alpha:g}%"
     under = f"{phrases.drop_of(pick)} against its own float32, shown to be under {phrases.margin(pick, request)}"
     limited = bool(_limits(shown, request))
-    reasons = [f"{phrases.build(pick)} is {_which(chosen, limited, measure)}.", f"Good enough: {under}; {tested}."]
+    reasons = [f"{phrases.build(pick)} is {_rule(chosen, limited, measure)}.", f"Good enough: {under}; {tested}."]
     reasons += phrases.larger(pick)
     reasons += [*(phrases.flips_bound(pick) if task.against_float else ()), *phrases.speeds(pick)]
     if pick is not best:
@@ -72,7 +71,7 @@ def recommend(
         reasons.append(f"Smallest of them: {phrases.build(smallest)}{slow}.")
     if chosen.latency is not None and pick is not chosen.latency:
         reasons.append(f"Fastest of them: {phrases.build(chosen.latency)}.")
-    reasons += phrases.loosely_timed([row for row in chosen.near if _loose(row)], LOOSE)
+    reasons += phrases.loosely_timed([row for row in chosen.near if _is_imprecise(row)], LOOSE)
     others = [row.id for row in ties if row not in (best, pick)]
     if others:
         reasons.append(
@@ -80,9 +79,9 @@ def recommend(
             f"than {', '.join(others)}."
         )
     if kept_out := [row for row in shown if row not in good]:
-        asked = " and ".join(_limits(shown, request))
-        reasons.append(f"Good enough, but not builds that {asked}: {', '.join(map(phrases.build, kept_out))}.")
-    reasons += _settle(unsettled, possible, request)
+        limits = " and ".join(_limits(shown, request))
+        reasons.append(f"Good enough, but not builds that {limits}: {', '.join(map(phrases.build, kept_out))}.")
+    reasons += _what_settles(unsettled, possible, request)
     reasons += [
         f"Not recommended, though at least as {measure.good}: {phrases.build(row)}: "
         f"{row.deprecated or row.faults[0].text}."
@@ -97,8 +96,8 @@ def recommend(
         for name, row in engines.items()
         if row is not pick
     ]
-    if without := sorted({row.engine for row in possible} - engines.keys()):
-        reasons.append(f"Nothing to ship of {', '.join(without)}.")
+    if missing_engines := sorted({row.engine for row in possible} - engines.keys()):
+        reasons.append(f"Nothing to ship of {', '.join(missing_engines)}.")
     return Recommendation(
         id=pick.id,
         because=reasons,
@@ -112,11 +111,11 @@ def recommend(
 
 @dataclass(frozen=True)
 class Choice:
-    """The row to ship, and the best of each use.
+    """The row to ship, and the best row for each use.
 
     Attributes:
-        near: the rows of about the smallest size, of which the pick is one.
-        latency: None where no speed was measured.
+        near: the rows of about the smallest size, including the pick.
+        latency: the row for speed; None if no speed was measured.
     """
 
     pick: Row
@@ -127,11 +126,11 @@ class Choice:
 
 
 def choose(good: Sequence[Row]) -> Choice:
-    """Choose among rows that are all good enough, of which there is one at least; see `recommend`."""
+    """Choose among rows that are all good enough; there must be at least one. See `recommend`."""
     not_slower = [row for row in good if not row.slower] or good
     least = min(row.size_bytes or 0 for row in not_slower)
     slack = [row for row in not_slower if (row.size_bytes or 0) <= least * (1 + SIZE_SLACK)]
-    timed = [row for row in _as_fast(good) if _time(row) is not None]
+    timed = [row for row in _as_fast(good) if _time_interval(row) is not None]
     return Choice(
         pick=max(_as_fast(slack), key=_accuracy_then_size),
         near=slack,
@@ -142,43 +141,43 @@ def choose(good: Sequence[Row]) -> Choice:
 
 
 def _as_fast(rows: Sequence[Row]) -> list[Row]:
-    """The rows that are about as fast as the fastest, and those that were not timed.
+    """Return the rows that are about as fast as the fastest, and those that were not timed.
 
-    As fast is a row that takes at most 10% longer than the fastest of those whose times are well known. Where the row
-    that is surely fast is none of them, as when wall time decides on a busy machine, it is a row whose interval meets
-    that one's: what is chosen then does not hang on noise.
+    A row is as fast if it takes at most 10% longer than the fastest row with a precise time. If the row with the lowest
+    upper bound has no precise time, as when wall time decides on a busy machine, a row is as fast if its interval
+    overlaps that row's, so that noise does not decide the choice.
     """
-    timed = {row.id: time for row in rows if (time := _time(row)) is not None}
-    known = [row for row in rows if row.id in timed and not _loose(row)]
-    sure = min(timed, key=lambda name: timed[name][1], default=None)
-    if any(row.id == sure for row in known):
-        least = min(map(_ratio, known))
-        alike = {row.id for row in known if _ratio(row) <= (1 + TIME_SLACK) * least}
+    timed = {row.id: time for row in rows if (time := _time_interval(row)) is not None}
+    precise = [row for row in rows if row.id in timed and not _is_imprecise(row)]
+    surest = min(timed, key=lambda row_id: timed[row_id][1], default=None)
+    if any(row.id == surest for row in precise):
+        fastest = min(map(_ratio, precise))
+        alike = {row.id for row in precise if _ratio(row) <= (1 + TIME_SLACK) * fastest}
     else:
-        alike = {name for name in timed if sure and timed[name][0] <= timed[sure][1]}
+        alike = {row_id for row_id in timed if surest and timed[row_id][0] <= timed[surest][1]}
     return [row for row in rows if row.id in alike or row.id not in timed]
 
 
 def _ratio(row: Row) -> float:
-    """A timed row's time over the reference's."""
+    """Return a timed row's time over the reference's."""
     assert row.latency is not None
     assert row.latency.ratio_reference is not None
     return row.latency.ratio_reference
 
 
-def _loose(row: Row) -> bool:
-    """Whether a row was timed, and its time is loosely known."""
-    time = _time(row)
+def _is_imprecise(row: Row) -> bool:
+    """Whether a row was timed imprecisely."""
+    time = _time_interval(row)
     return time is not None and time[1] > time[0] * LOOSE**2
 
 
-def _time(row: Row) -> tuple[float, float] | None:
-    """The interval of a row's time over the reference's; None where there is none."""
+def _time_interval(row: Row) -> tuple[float, float] | None:
+    """Return the interval of a row's time over the reference's; None if there is none."""
     return row.latency.ratio_reference_interval if row.latency is not None else None
 
 
-def _which(chosen: Choice, limited: bool, measure: Measure) -> str:
-    """By which rule the pick was chosen."""
+def _rule(chosen: Choice, limited: bool, measure: Measure) -> str:
+    """Return the rule by which the pick was chosen."""
     rules = ["shown to be good enough", "within the limits"] if limited else ["shown to be good enough"]
     if chosen.size.slower and not chosen.pick.slower:
         rules.append("not slower than its float32")
@@ -187,9 +186,11 @@ def _which(chosen: Choice, limited: bool, measure: Measure) -> str:
     most = phrases.best_by(measure) if measure.name == "accuracy" else f"best ({phrases.best_by(measure)})"
     if chosen.latency is None:
         return f"the smallest build {smallest}" if chosen.pick is chosen.size else f"the {most} {near}"
-    if _time(chosen.pick) is None or _loose(chosen.pick):
+    if _time_interval(chosen.pick) is None or _is_imprecise(chosen.pick):
         return f"the {most} {near}, of those that are not shown to be slower than another"
-    if any(_time(row) is not None and _ratio(row) < _ratio(chosen.pick) for row in chosen.near if not row.slower):
+    if any(
+        _time_interval(row) is not None and _ratio(row) < _ratio(chosen.pick) for row in chosen.near if not row.slower
+    ):
         return f"the {most} {near}, of those that take at most 10% longer than the fastest"
     return f"the fastest {near}"
 
@@ -199,11 +200,11 @@ def _why_none(rows: Sequence[Row]) -> str:
     if not quantized:
         return "no quantized build was made"
     if all(row.faults for row in quantized):
-        # What keeps a row out whatever its metric is says more than that it lost much.
-        first = (min(row.faults, key=lambda flag: flag.code in OF_METRIC) for row in quantized)
-        counts = Counter(flag.text for flag in first).most_common(_SHOWN)
-        told = "; ".join(f"{text} ({count} of them)" if len(counts) > 1 else text for text, count in counts)
-        return f"all {len(quantized)} quantized rows are flagged: {told}"
+        # A fault unrelated to the metric says more than a large drop.
+        first_faults = (min(row.faults, key=lambda flag: flag.code in OF_METRIC) for row in quantized)
+        counts = Counter(flag.text for flag in first_faults).most_common(_SHOWN)
+        reasons = "; ".join(f"{text} ({count} of them)" if len(counts) > 1 else text for text, count in counts)
+        return f"all {len(quantized)} quantized rows are flagged: {reasons}"
     return "all rows that are not flagged are of deprecated engines"
 
 
@@ -212,13 +213,13 @@ def _none_good(shown: Sequence[Row], metric: Metric | None, request: RequestReco
         assert metric is not None
         return [f"No build is shown to have a {metric.worsening} of less than {phrases.allowed(metric, request)}."]
     nearest = min(shown, key=_size_then_accuracy)
-    none = f"Of the {len(shown)} builds that are shown to be good enough none does what was asked for"
-    asked = " and ".join(_limits(shown, request))
-    return [f"{none}: {asked}. The smallest of them is {phrases.build(nearest)}, {phrases.drop_of(nearest)}."]
+    problem = f"Of the {len(shown)} builds that are shown to be good enough none does what was asked for"
+    limits = " and ".join(_limits(shown, request))
+    return [f"{problem}: {limits}. The smallest of them is {phrases.build(nearest)}, {phrases.drop_of(nearest)}."]
 
 
 def _limits(shown: Sequence[Row], request: RequestRecord) -> list[str]:
-    """What keeps good enough rows from being recommended, as the ends of a sentence."""
+    """Return the request's limits on good enough rows, as verb phrases."""
     limits = []
     if request.max_drop is not None:
         metric = shown[0].metric if shown else None
@@ -227,28 +228,28 @@ def _limits(shown: Sequence[Row], request: RequestRecord) -> list[str]:
     if request.max_size is not None:
         limits.append(f"have at most {request.max_size / 1000:.1f} kB")
     if request.max_latency_ratio is not None:
-        unknown = sum(_time(row) is None for row in shown)
-        but = f" (of {unknown} the time is not known)" if unknown else ""
-        limits.append(f"are shown to take at most {request.max_latency_ratio:g} of the reference's time{but}")
+        unknown = sum(_time_interval(row) is None for row in shown)
+        unknown_note = f" (of {unknown} the time is not known)" if unknown else ""
+        limits.append(f"are shown to take at most {request.max_latency_ratio:g} of the reference's time{unknown_note}")
     if any(row.faults for row in shown):
         limits.append("are not flagged")
     return limits
 
 
-def _settle(unsettled: Sequence[Row], possible: Sequence[Row], request: RequestRecord) -> list[str]:
-    """What would settle the rows that are not shown to be good enough, the nearest first."""
-    told = []
+def _what_settles(unsettled: Sequence[Row], possible: Sequence[Row], request: RequestRecord) -> list[str]:
+    """Return what would settle the rows that are not shown to be good enough, the nearest first."""
+    lines = []
     for row in sorted(unsettled, key=_accuracy_then_size, reverse=True)[:_SHOWN]:
         if row.versus_baseline is None:
-            told.append(f"{row.id} has no float32 build to be compared with.")
+            lines.append(f"{row.id} has no float32 build to be compared with.")
             continue
         needed = samples_needed(row, len(possible), request.alpha)
-        enough = f"some {phrases.roughly(needed):,} samples would show it, if it stays so" if needed else ""
-        how = enough or "no number of samples would show it"
-        told.append(f"Not shown to be good enough: {row.id}, {phrases.drop_of(row)}; {how}.")
-    left = len(unsettled) - len(told)
-    more = f"{left} more {'is' if left == 1 else 'are'} not shown to be good enough either."
-    return told + ([more] if left > 0 else [])
+        samples_text = f"some {phrases.roughly(needed):,} samples would show it, if it stays so" if needed else ""
+        estimate = samples_text or "no number of samples would show it"
+        lines.append(f"Not shown to be good enough: {row.id}, {phrases.drop_of(row)}; {estimate}.")
+    remaining = len(unsettled) - len(lines)
+    last_line = f"{remaining} more {'is' if remaining == 1 else 'are'} not shown to be good enough either."
+    return lines + ([last_line] if remaining > 0 else [])
 
 
 def _within(row: Row, request: RequestRecord) -> bool:
@@ -258,18 +259,18 @@ def _within(row: Row, request: RequestRecord) -> bool:
     if request.max_size is not None and (row.size_bytes or 0) > request.max_size:
         return False
     if request.max_latency_ratio is not None:
-        time = _time(row)
+        time = _time_interval(row)
         if time is None or time[1] > request.max_latency_ratio:
             return False
     return request.max_drop is None or row.versus_baseline.drop <= request.max_drop * scale(row)
 
 
 def _dominates(one: Row, other: Row) -> bool:
-    """Whether a row is as accurate, as small and, as far as times tell, as fast as another, and more so in one."""
+    """Whether a row is at least as accurate, small and, as far as times show, fast as another, and better in one."""
     first, second = _accuracy_then_size(one), _accuracy_then_size(other)
-    mine, theirs = _time(one), _time(other)
-    faster = mine is not None and theirs is not None and mine[1] < theirs[0]
-    slower = mine is not None and theirs is not None and mine[0] > theirs[1]
+    time, other_time = _time_interval(one), _time_interval(other)
+    faster = time is not None and other_time is not None and time[1] < other_time[0]
+    slower = time is not None and other_time is not None and time[0] > other_time[1]
     return not slower and (first != second or faster) and first[0] >= second[0] and first[1] >= second[1]
 
 

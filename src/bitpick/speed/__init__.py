@@ -1,1 +1,1 @@
-"""How long builds take, beside one another."""
+"""Time builds side by side."""

@@ -1,4 +1,4 @@
-"""What is done to builds that are timed, each in a worker process."""
+"""Open and time builds in worker processes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ FUNCTIONS = __name__
 
 @validate_call
 def bench_start(folder: Path, samples: Samples) -> None:
-    """Open a build and run it: what a runtime loads once is then loaded, and not counted as the next build's memory.
+    """Open a build and run it, so that what a runtime loads once is not counted as the next build's memory.
 
-    It stays open, lest the next one be given the memory that it leaves.
+    The build stays open, so that the next one cannot reuse its memory.
     """
-    made = open_build(folder)
-    session = engine(made.recipe.engine).open(made, SessionSettings())
+    build = open_build(folder)
+    session = engine(build.recipe.engine).open(build, SessionSettings())
     latency.hold("", session, next(samples.head(1).batches(1)), warm_seconds=0)
 
 
@@ -33,31 +33,31 @@ def bench_open(key: str, folder: Path, samples: Samples, threads: int, warm_seco
     """Open a build and keep it open, warm and ready to be timed, in this process.
 
     Args:
-        key: names it.
-        folder: the build.
-        samples: its input, all of them in one run.
-        threads: inside one inference.
-        warm_seconds: for how long at most it is warmed up.
+        key: the name of the open build.
+        folder: the build's folder.
+        samples: its input; all samples are one run.
+        threads: threads inside one inference.
+        warm_seconds: the longest time to warm it up.
 
     Returns:
-        Peak growth of the process's memory while it was opened and run once, in bytes.
+        Peak growth of the process's memory, in bytes, while the build was opened and run once.
     """
-    made = open_build(folder)
+    build = open_build(folder)
     batch = next(samples.batches(samples.count))
 
-    def opened() -> Session:
-        session = engine(made.recipe.engine).open(made, SessionSettings(threads))
+    def open_and_run() -> Session:
+        session = engine(build.recipe.engine).open(build, SessionSettings(threads))
         session.run(session.prepare(batch))
         return session
 
-    session, growth = memory.peak_growth(opened)
+    session, growth = memory.peak_growth(open_and_run)
     latency.hold(key, session, batch, warm_seconds)
     return growth
 
 
 @validate_call
 def bench_many(key: str, samples: Samples, times: int) -> list[Block]:
-    """Time an open build with many samples in one run, so many times; see `latency.many`."""
+    """Time an open build with many samples in one run, `times` times; see `latency.many`."""
     return latency.many(key, next(samples.batches(samples.count)), times)
 
 

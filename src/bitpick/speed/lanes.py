@@ -1,4 +1,4 @@
-"""The builds of one engine as they are timed: in fresh processes, next to their float32 and to the reference of all."""
+"""Time the builds of one engine in fresh processes, next to their float32 and the common reference."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from bitpick.measures.clocks import Block
 from bitpick.recipe import baseline
 from bitpick.speed.bench import Round, Times, contest
 
-MANY = 32  # samples in one run, at most, where throughput is measured
+MANY = 32  # the largest batch to measure throughput with
 _LEAST_PAIRS, _MOST_PAIRS = 5, 20
 _MANY_TIMES = 3
 _WARM_SECONDS = 0.5
 REFERENCE, CONTROL = "reference", "control"
 
 
-class Lost(Exception):  # noqa: N818 - it never leaves the timing of a run
-    """A build that cannot be opened."""
+class OpenFailure(Exception):  # noqa: N818 - it is caught within the timing of a run
+    """A build cannot be opened or run."""
 
     def __init__(self, key: str, reason: str) -> None:
         super().__init__(reason)
@@ -33,16 +33,18 @@ class Lost(Exception):  # noqa: N818 - it never leaves the timing of a run
 
 @dataclass
 class Lane:
-    """The builds of one engine, which are timed in one process, with what was measured of them.
+    """The builds of one engine, timed in one process, and their measurements.
 
     Attributes:
-        builds: by row id.
-        own: the float32 among them, if there is one.
-        reference: the key of the reference: one of `builds`, or of a process of its own.
-        contenders: those that go on being timed, beside the float32; None is all.
-        times: of each team, by the key that it is about.
-        rounds: how many were done.
-        ended: whether no more are.
+        builds: the builds, by row id.
+        own: the key of the float32 among them, if there is one.
+        reference: the key of the reference: one of `builds`, or `REFERENCE` in a process of its own.
+        contenders: the builds still timed, besides the float32; None is all.
+        times: the times of each team, by the key that the team is about.
+        memory: memory of a build in bytes, one value for each round it opened first, by key.
+        many: blocks of runs of many samples, by key.
+        rounds: the number of rounds done.
+        ended: whether no more rounds are done.
     """
 
     builds: dict[str, Build]
@@ -57,87 +59,95 @@ class Lane:
 
     @property
     def timed(self) -> list[str]:
-        """The builds that are timed in the next round."""
-        chosen = self.contenders
-        return [key for key in self.builds if chosen is None or key in chosen or key in (self.own, self.reference)]
+        """The builds to time in the next round."""
+        contenders = self.contenders
+        return [
+            key for key in self.builds if contenders is None or key in contenders or key in (self.own, self.reference)
+        ]
 
     @property
     def teams(self) -> dict[str, tuple[str, ...]]:
-        """Who is timed next to whom, by the key that it is about."""
-        found: dict[str, tuple[str, ...]] = {CONTROL: (self.reference, CONTROL)}
+        """The teams of keys timed next to each other, by the key that a team is about."""
+        teams: dict[str, tuple[str, ...]] = {CONTROL: (self.reference, CONTROL)}
         for key in self.timed:
             team = dict.fromkeys(name for name in (self.reference, self.own, key) if name is not None)
             if len(team) > 1:
-                found[key] = tuple(team)
-        return found
+                teams[key] = tuple(team)
+        return teams
 
     def narrow(self, contenders: Collection[str]) -> None:
-        """Time the contenders alone from now on; without any, nothing more."""
+        """Time only the contenders from now on; without any here, the lane ends."""
         self.contenders = contenders
         self.ended = self.ended or not set(self.builds) & set(contenders)
 
     def leave(self, key: str) -> list[str]:
-        """Time a build no more; without the float32 or the reference, none of the lane. Returns those that left."""
-        gone = [key] if key in self.builds and key not in (self.own, self.reference) else list(self.builds)
-        for name in gone:
+        """Stop timing a build, or the whole lane if it is the float32 or the reference; return the builds that left."""
+        left = [key] if key in self.builds and key not in (self.own, self.reference) else list(self.builds)
+        for name in left:
             del self.builds[name]
-        return gone
+        return left
 
 
 def lanes(builds: Mapping[str, Build], reference: str) -> list[Lane]:
-    """A lane for each engine.
+    """Return a lane for each engine.
 
     Args:
-        builds: by row id.
-        reference: the row that all are compared with.
+        builds: the builds, by row id.
+        reference: the id of the row that all are compared with.
     """
-    found = []
+    engine_lanes = []
     for name in dict.fromkeys(build.recipe.engine for build in builds.values()):
-        mine = {key: build for key, build in builds.items() if build.recipe.engine == name}
+        engine_builds = {key: build for key, build in builds.items() if build.recipe.engine == name}
         own = baseline(name).id
-        found.append(Lane(mine, own if own in mine else None, reference if reference in mine else REFERENCE))
-    return found
+        engine_lanes.append(
+            Lane(
+                engine_builds,
+                own if own in engine_builds else None,
+                reference if reference in engine_builds else REFERENCE,
+            )
+        )
+    return engine_lanes
 
 
-def start(opened: Round, going: Iterable[Lane], reference: Build, samples: Samples) -> dict[str, str]:
-    """Start all processes of a round, two at once: to load a framework is work.
+def start(opened: Round, active: Iterable[Lane], reference: Build, samples: Samples) -> dict[str, str]:
+    """Start all processes of a round, two at a time, because loading a framework takes CPU time.
 
     Returns:
-        The builds that left with a process that did not start, each with why.
+        The builds whose process did not start, each with the reason.
     """
-    going = [lane for lane in going if lane.builds]
-    wanted = [([lane], next(iter(lane.builds.values())), "") for lane in going]
-    if afar := [lane for lane in going if lane.reference == REFERENCE]:
-        wanted += [(afar, reference, apart) for apart in (REFERENCE, CONTROL)]
-    left: dict[str, str] = {}
+    active = [lane for lane in active if lane.builds]
+    processes = [([lane], next(iter(lane.builds.values())), "") for lane in active]
+    if remote := [lane for lane in active if lane.reference == REFERENCE]:
+        processes += [(remote, reference, apart) for apart in (REFERENCE, CONTROL)]
+    failed: dict[str, str] = {}
 
-    def begin(concerned: Sequence[Lane], build: Build, apart: str) -> None:
+    def start_process(affected: Sequence[Lane], build: Build, apart: str) -> None:
         try:
             opened.start(build, samples, apart)
         except BitpickError as error:
-            for lane in concerned:
-                left.update(dict.fromkeys(lane.leave(lane.reference), error.line))
+            for lane in affected:
+                failed.update(dict.fromkeys(lane.leave(lane.reference), error.line))
 
     with ThreadPoolExecutor(max_workers=2) as pool:
         try:
-            for done in [pool.submit(begin, *each) for each in wanted]:
-                done.result()
+            for future in [pool.submit(start_process, *process) for process in processes]:
+                future.result()
         except BaseException:
-            opened.close()  # the pool would wait for what is still being loaded
+            opened.close()  # otherwise the pool would wait for processes that are still loading
             raise
-    return left
+    return failed
 
 
-def race(
+def time_round(
     lane: Lane, opened: Round, reference: Build, samples: Samples, seconds: float, rng: np.random.Generator
 ) -> None:
-    """Open a lane's builds, time its teams, and keep the times where all went well.
+    """Open a lane's builds and time its teams; keep the times only if all goes well.
 
     Raises:
-        Lost: a build cannot be opened or run.
+        OpenFailure: a build cannot be opened or run.
     """
-    # How much memory a build takes is told by the first alone: the others are given what it let go. So each is first
-    # in turn, whether it is timed or not.
+    # Only the first build opened shows its own memory, since later ones reuse what it frees. So the builds take turns
+    # at being first, whether they are timed or not.
     first = list(lane.builds)[lane.rounds % len(lane.builds)]
     sessions = {key: (lane.builds[key], "") for key in dict.fromkeys((first, *lane.timed))}
     if lane.reference == REFERENCE:
@@ -145,39 +155,40 @@ def race(
     else:
         sessions[CONTROL] = (reference, "")
     others = [key for key in sessions if key != first]
-    memory = {}
-    for key in (first, *map(str, rng.permutation(others))):  # where a session lies in memory is luck, not a property
+    memory_grown = {}
+    # A session's place in memory is luck, not a property of the build: hence the random order.
+    for key in (first, *map(str, rng.permutation(others))):
         build, apart = sessions[key]
         try:
-            memory[key] = opened.open(key, build, samples.head(1), _WARM_SECONDS, apart)
+            memory_grown[key] = opened.open(key, build, samples.head(1), _WARM_SECONDS, apart)
         except BitpickError as error:
-            raise Lost(key, error.line) from error
-    times = _paired(lane, opened, seconds, rng)
+            raise OpenFailure(key, error.line) from error
+    times = _time_teams(lane, opened, seconds, rng)
     lane.rounds += 1
-    for about, team in times.items():
-        for key, parts in team.items():
-            lane.times.setdefault(about, {}).setdefault(key, []).extend(parts)
-    lane.memory.setdefault(first, []).append(memory[first])
-    _many(lane, opened, times, samples, seconds, rng)
+    for subject, team in times.items():
+        for key, blocks in team.items():
+            lane.times.setdefault(subject, {}).setdefault(key, []).extend(blocks)
+    lane.memory.setdefault(first, []).append(memory_grown[first])
+    _time_batches(lane, opened, times, samples, seconds, rng)
 
 
-def _paired(lane: Lane, opened: Round, seconds: float, rng: np.random.Generator) -> dict[str, Times]:
-    """Time each team again and again, in random order, for about so long."""
+def _time_teams(lane: Lane, opened: Round, seconds: float, rng: np.random.Generator) -> dict[str, Times]:
+    """Time each team again and again, in random order, for about `seconds`."""
     teams = lane.teams
-    times: dict[str, Times] = {about: {key: [[]] for key in team} for about, team in teams.items()}
+    times: dict[str, Times] = {subject: {key: [[]] for key in team} for subject, team in teams.items()}
     end = time.perf_counter() + seconds
-    for done in range(_MOST_PAIRS):
-        if done >= _LEAST_PAIRS and time.perf_counter() > end:
+    for count in range(_MOST_PAIRS):
+        if count >= _LEAST_PAIRS and time.perf_counter() > end:
             break
-        for about in (list(teams)[place] for place in rng.permutation(len(teams))):
+        for subject in (list(teams)[index] for index in rng.permutation(len(teams))):
             try:
-                contest(opened, teams[about], rng, times[about])
-            except BitpickError as error:  # the others of the team are in all teams
-                raise Lost(about if about != CONTROL else lane.reference, error.line) from error
+                contest(opened, teams[subject], rng, times[subject])
+            except BitpickError as error:  # the other members of the team are in all teams
+                raise OpenFailure(subject if subject != CONTROL else lane.reference, error.line) from error
     return times
 
 
-def _many(
+def _time_batches(
     lane: Lane,
     opened: Round,
     times: Mapping[str, Times],
@@ -185,13 +196,13 @@ def _many(
     seconds: float,
     rng: np.random.Generator,
 ) -> None:
-    """Time runs of many samples, where a round has the time for them; a build that cannot goes without."""
-    some, timed = samples.head(samples.at_once(MANY)), lane.timed
-    one = [min(block.wall for block in times[key if key in times else CONTROL][key][0]) for key in timed]
-    if (_MANY_TIMES + 1) * some.count * sum(one) > seconds:
+    """Time runs of many samples if the round has time for them; skip a build that cannot run them."""
+    batch, timed = samples.head(samples.at_once(MANY)), lane.timed
+    fastest = [min(block.wall for block in times[key if key in times else CONTROL][key][0]) for key in timed]
+    if (_MANY_TIMES + 1) * batch.count * sum(fastest) > seconds:
         return
-    for key in (timed[place] for place in rng.permutation(len(timed))):
+    for key in (timed[index] for index in rng.permutation(len(timed))):
         try:
-            lane.many.setdefault(key, []).append(opened.many(key, some, _MANY_TIMES))
-        except BitpickError:  # the process may be gone, and with it the sessions: the next round has new ones
+            lane.many.setdefault(key, []).append(opened.many(key, batch, _MANY_TIMES))
+        except BitpickError:  # the process may be gone with its sessions; the next round opens new ones
             return
