@@ -23,7 +23,7 @@ from bitpick.schema.groups import Metric
 from bitpick.schema.hop import Hop
 from bitpick.schema.judging import Judging
 from bitpick.schema.run import File, Row
-from bitpick.schema.settings import only, with_options
+from bitpick.schema.settings import only_options, with_options
 from bitpick.schema.speed import BenchRecord
 from bitpick.speed.files import bench_files
 from bitpick.tasks.registry import checked
@@ -117,7 +117,7 @@ def quantize(
         >>> [file.path for file in quantize(model, "onnxruntime:s8u8-per_channel-minmax", "build", (images, labels))]
         ['model.onnx']
     """
-    settings = only(QUANTIZE_OPTIONS, options)
+    settings = only_options(QUANTIZE_OPTIONS, options)
     data_set = data_source(data, data_options)
     job = making.Given(
         source_of(model, data_set, example),
@@ -161,7 +161,7 @@ def evaluate(
         >>> evaluate(model, (images, labels)).metric.name
         'accuracy'
     """
-    judging = checked(Judging(**only(EVALUATE_OPTIONS, options).metric.recorded()))
+    judging = checked(Judging(**only_options(EVALUATE_OPTIONS, options).metric.recorded()))
     data_set = data_source(data, data_options)
     source = source_of(model, data_set, example)
     return evaluating.evaluate(source, _loader(data_set, source, progress), listener or Silent(), judging)

@@ -20,7 +20,7 @@ from bitpick.recipe import Recipe
 from bitpick.schema import option
 from bitpick.schema.groups import GROUPS
 from bitpick.schema.other_groups import Depth
-from bitpick.schema.settings import only, with_options
+from bitpick.schema.settings import only_options, with_options
 from bitpick.targets.host import this_host
 
 OPTIONS = ("calibration_size", "seed", "timeout", "memory_limit")
@@ -70,7 +70,7 @@ def diagnose(
         TypeError: there is no such option.
     """
     depth = Depth(**{name: options.pop(name) for name in option.options(Depth) if name in options})
-    settings = only(OPTIONS, options)
+    settings = only_options(OPTIONS, options)
     diagnosed = Recipe.named(recipe)
     data_set = data_source(data, data_options)
     source = source_of(model, data_set, example)

@@ -30,7 +30,7 @@ class Charted:
     @property
     def column(self) -> Column:
         """The metric."""
-        return Column(self.measure.name, self.measure.label, self.measure.told)
+        return Column(self.measure.name, self.measure.label, self.measure.formatted)
 
     @property
     def drop(self) -> Column:
