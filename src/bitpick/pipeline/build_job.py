@@ -153,7 +153,7 @@ def evaluate(
     assert made.recipe == recipe
     with engine(recipe.engine).open(made, SessionSettings(threads)) as session:
         beside = None if predictions is None else predictions.parent
-        answers, found = outputs.answered(session, samples, shapes, task, beside)
+        answers, found = outputs.answers_and_outputs(session, samples, shapes, task, beside)
     if predictions is not None:
         save(predictions, {"predictions": answers} | {f"output{i}": each for i, each in enumerate(found)})
     targets = outputs.targets_of(samples)
@@ -170,7 +170,7 @@ def evaluate(
 def run(recipe: Recipe, folder: Path, samples: Samples, threads: int, shapes: Shapes, out: Path) -> None:
     """Keep what a build gives for samples, `output0` and so on, in the file `out`; see `evaluate`."""
     with engine(recipe.engine).open(open_build(folder), SessionSettings(threads)) as session:
-        found = outputs.whole(session, samples, shapes, out.parent)
+        found = outputs.all_outputs(session, samples, shapes, out.parent)
     save(out, {f"output{i}": each for i, each in enumerate(found)})
 
 

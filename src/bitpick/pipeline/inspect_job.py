@@ -80,7 +80,7 @@ def _check_threads(made: Build, samples: Samples, threads: int, shapes: Shapes) 
 
     def given(count: int) -> Arrays:
         with engine(made.recipe.engine).open(made, SessionSettings(count)) as session:
-            return outputs.whole(session, samples, shapes)
+            return outputs.all_outputs(session, samples, shapes)
 
     ends = made.interface.outputs if made.interface is not None else ()
     names = [end.name for end in ends] or [f"output {place + 1}" for place in range(len(shapes))]
@@ -105,6 +105,6 @@ def check_rewriting(
 
     def answered(optimize: bool) -> Answers:
         with each.open(made, SessionSettings(threads, optimize)) as session:
-            return outputs.answered(session, samples, shapes, task)[0]
+            return outputs.answers_and_outputs(session, samples, shapes, task)[0]
 
     return optimization.unoptimized(task, answered(True), answered(False), outputs.targets_of(samples))

@@ -10,7 +10,7 @@ from bitpick.recipe import baseline
 from bitpick.schema.evidence import VersusBaseline, VersusNative
 from bitpick.schema.margin import margin_of
 from bitpick.schema.run import Flag, RequestRecord, Row
-from bitpick.statistics.channels import channels, died, named
+from bitpick.statistics.channels import channels, dead_channels, named
 from bitpick.tasks.task import Answers, Targets, Task
 
 # The flags that follow from a row's metric and its baseline's; the others come with its measurements.
@@ -54,7 +54,7 @@ def on_target(row: Row, answers: Answers, native: Answers, targets: Targets, tas
 
 
 def dead(names: Sequence[str], own: Arrays, other: Arrays) -> list[Flag]:
-    """The flag of a build that lost channels of its outputs, see `channels.died`; nothing where it lost none.
+    """The flag of a build that lost channels of its outputs, see `channels.dead_channels`; nothing where it lost none.
 
     Args:
         names: of the outputs.
@@ -63,7 +63,7 @@ def dead(names: Sequence[str], own: Arrays, other: Arrays) -> list[Flag]:
     """
     lost = []
     for name, expected, found in zip(names, own, other, strict=True):
-        if places := died(expected, found):
+        if places := dead_channels(expected, found):
             known = channels(expected)
             which = named(places, len(known.signal), known.axis)
             lost.append(f"{name}{f' ({which})' if len(known.signal) > 1 else ''}")
