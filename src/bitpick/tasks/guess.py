@@ -102,13 +102,10 @@ def _anomaly(case: Case, numbers: bool, otherwise: Guess | None) -> Guess:
         DataError: the output does not reproduce the input, and holds no scores; or the anomalies are the first class.
     """
     assert case.mirrored is not None
-    output_name, input_name = (
-        case.signature.outputs[case.mirrored[0]].name,
-        case.signature.inputs[case.mirrored[1]].name,
-    )
-    labels_are = "the labels are " + ("0 and 1" if numbers else "those of two classes")
-    alike = f"the output {output_name} has the shape of the input {input_name}"
-    one_class = Guess("anomaly", f"{labels_are}, all calibration samples have the same label, and {alike}")
+    output, source = case.signature.outputs[case.mirrored[0]].name, case.signature.inputs[case.mirrored[1]].name
+    labels = "the labels are " + ("0 and 1" if numbers else "those of two classes")
+    alike = f"the output {output} has the shape of the input {source}"
+    one_class = Guess("anomaly", f"{labels}, all calibration samples have the same label, and {alike}")
     if case.one_class and numbers:
         return one_class
     if case.float_run is None:
@@ -125,18 +122,16 @@ def _anomaly(case: Case, numbers: bool, otherwise: Guess | None) -> Guess:
         return one_class
     if case.unexplained <= REPRODUCES:
         return Guess(
-            "anomaly",
-            f"{labels_are}, and the output {output_name} reproduces the input {input_name} ({_unexplained_text(case)})",
+            "anomaly", f"{labels}, and the output {output} reproduces the input {source} ({_unexplained_text(case)})"
         )
     if p_value < _LEVEL:
         abnormal = "1" if numbers else case.classes[1]
         return Guess(
-            "anomaly",
-            f"{labels_are}, and samples of {abnormal} have an output {output_name} farther from the input {input_name}",
+            "anomaly", f"{labels}, and samples of {abnormal} have an output {output} farther from the input {source}"
         )
     if otherwise is None:
         raise DataError(
-            f"{labels_are}, and {alike}, but does not reproduce it ({_unexplained_text(case)})",
+            f"{labels}, and {alike}, but does not reproduce it ({_unexplained_text(case)})",
             expected="an output that the labels can be compared with",
             fix="say what the model is for with --task",
         )
