@@ -238,7 +238,7 @@ def metrics() -> str:
     from bitpick.tasks import described
 
     rows = (
-        (f"`{e.measure.name}`", e.says, "higher" if e.measure.higher_is_better else "lower", e.drop, e.source)
+        (f"`{e.measure.name}`", e.definition, "higher" if e.measure.higher_is_better else "lower", e.drop, e.source)
         for e in described.metrics()
     )
     return table(("metric", "is", "better", "drops", "source"), rows)

@@ -64,7 +64,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load the API when it is first used: `import bitpick` alone loads no library."""
+    """Load the API on first use, so that `import bitpick` alone loads no library."""
     if name not in __all__:
         raise AttributeError(f"module 'bitpick' has no attribute {name!r}")
     import importlib

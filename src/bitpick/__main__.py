@@ -1,4 +1,4 @@
-"""`python -m bitpick` is the command `bitpick`."""
+"""Run the command `bitpick` as `python -m bitpick`."""
 
 from bitpick.cli import main
 

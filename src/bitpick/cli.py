@@ -10,14 +10,14 @@ from bitpick.commands.app import app
 
 
 def _interrupt(*_: object) -> NoReturn:
-    """The first signal ends the run in order, which takes a moment; a second one does not disturb that."""
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)
+    """Interrupt the run on the first signal; ignore further ones, so that they do not disturb the shutdown."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def main() -> None:
-    """The entry point."""
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, _interrupt)
+    """Run the command line."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     app()

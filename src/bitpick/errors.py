@@ -8,10 +8,10 @@
     │   └── OutputError         the place to write to
     ├── RunError                exit 3: the run failed
     │   ├── ConversionError     a hop changed the model's outputs
-    │   ├── OperatorError       a hop met an operator it does not know
-    │   ├── EngineError         an engine's library refused or broke
+    │   ├── OperatorError       a hop met an operator it does not support
+    │   ├── EngineError         an engine's library refused or crashed
     │   ├── WorkerError         a worker process died
-    │   │   └── InstructionError  of an instruction that its CPU does not have
+    │   │   └── InstructionError  its CPU lacks an instruction
     │   ├── MemoryLimitError    there is not enough memory
     │   └── UnexpectedError     an exception that bitpick did not expect
     └── Unsupported             not a failure: an engine cannot do this recipe here
@@ -31,14 +31,14 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class BitpickError(Exception):
-    """The root of the tree.
+    """The base class of bitpick's errors.
 
     Attributes:
         what: what happened, and where.
-        expected: what was expected instead; empty where that goes without saying.
+        expected: what was expected instead; empty if it is obvious.
         fix: how to fix it; empty if unknown.
-        logs: the folder with what libraries printed until then; None where nothing was kept.
-        report: the report of the run that failed; None where there is none.
+        logs: the folder with the output of libraries; None if nothing was kept.
+        report: the report of the run that failed; None if there is none.
     """
 
     exit_code: ClassVar[int] = 3
@@ -61,12 +61,12 @@ class BitpickError(Exception):
 
     @property
     def line(self) -> str:
-        """The message in one line, as the reason of a row."""
+        """The message on one line, as a row's reason shows it."""
         return "; ".join(self._answers).replace("\n", "; ")
 
     @property
     def _answers(self) -> list[str]:
-        """What happened, what was expected, how to fix it, as far as that is known."""
+        """What happened, what was expected and how to fix it, as far as they are known."""
         lines = [self.what]
         if self.expected:
             lines.append(f"expected: {self.expected}")
@@ -75,12 +75,12 @@ class BitpickError(Exception):
         return lines
 
     def to_dict(self) -> dict[str, str]:
-        """The error as JSON, to cross from a worker to its parent."""
+        """Return the error as JSON, to send from a worker to its parent."""
         return {"kind": type(self).__name__, "what": self.what, "expected": self.expected, "fix": self.fix}
 
     @staticmethod
     def from_dict(fields: dict[str, str]) -> BitpickError:
-        """The inverse of `to_dict`; a kind this version does not know becomes an `EngineError`."""
+        """Rebuild an error from `to_dict`; a kind that this version does not know becomes an `EngineError`."""
         kind = _descendants(BitpickError).get(fields["kind"], EngineError)
         return kind(fields["what"], expected=fields["expected"], fix=fields["fix"])
 
@@ -92,7 +92,7 @@ class RequestError(BitpickError):
 
 
 class ModelError(RequestError):
-    """The model file is missing, unreadable, or not one that this job can use."""
+    """The model file is missing, unreadable, or not usable for this job."""
 
 
 class DataError(RequestError):
@@ -116,11 +116,11 @@ class ConversionError(RunError):
 
 
 class OperatorError(RunError):
-    """A conversion met an operator, or a form of one, that it does not know."""
+    """A conversion met an operator, or a variant of one, that it does not support."""
 
 
 class EngineError(RunError):
-    """An engine's own library refused or broke."""
+    """An engine's library refused or crashed."""
 
 
 class WorkerError(RunError):
@@ -128,11 +128,11 @@ class WorkerError(RunError):
 
 
 class InstructionError(WorkerError):
-    """A worker process died of an instruction that its CPU does not have."""
+    """A worker process died because its CPU lacks an instruction."""
 
 
 class MemoryLimitError(RunError):
-    """There is not enough memory for what was asked."""
+    """There is not enough memory for the request."""
 
 
 class UnexpectedError(RunError):
@@ -144,7 +144,7 @@ class Unsupported(BitpickError):  # noqa: N818 - an answer, not an error: it bec
 
 
 def raised_by_library(error: Exception) -> RunError:
-    """What a library raised in a worker, as one of this tree: it costs a row, and is no defect of bitpick."""
+    """Turn an exception that a library raised in a worker into a `RunError`; it fails one row, not the run."""
     if is_out_of_memory(error):
         return unexpected(error)
     if isinstance(error, ModuleNotFoundError) and error.name:
@@ -157,7 +157,7 @@ def raised_by_library(error: Exception) -> RunError:
 
 
 def unexpected(error: Exception) -> RunError:
-    """An exception from outside this tree, as one of its own: memory, space on a disk, or else a defect of bitpick."""
+    """Turn any other exception into a `RunError`: out of memory, disk full, or a defect of bitpick."""
     if is_out_of_memory(error):
         return MemoryLimitError(
             f"out of memory: {typed_line(error)}", fix="free some memory, or use fewer samples (--calibration-size)"
@@ -172,7 +172,7 @@ def unexpected(error: Exception) -> RunError:
 
 
 def _descendants(root: type[BitpickError]) -> dict[str, type[BitpickError]]:
-    found = {root.__name__: root}
+    classes = {root.__name__: root}
     for child in root.__subclasses__():
-        found |= _descendants(child)
-    return found
+        classes |= _descendants(child)
+    return classes

@@ -1,7 +1,7 @@
-"""What a library's exception says, in one line: frameworks wrap a short message in pages of their own.
+"""Reduce a library's exception to the one line that matters: frameworks wrap a short message in pages of output.
 
-The patterns here were taken from messages of ONNX Runtime, OpenVINO, NNCF, PyTorch, ExecuTorch, TensorFlow, Keras and
-LiteRT; `tests/test_library_errors.py` keeps those messages, each with the line that it comes down to.
+The patterns come from messages of ONNX Runtime, OpenVINO, NNCF, PyTorch, ExecuTorch, TensorFlow, Keras and LiteRT;
+`tests/test_library_errors.py` has these messages, each with its expected line.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ import re
 from collections.abc import Iterator
 
 LIMIT = 400
-"""Characters of a line; what is longer lists things."""
-_READ = 20_000  # characters looked at, from either end: some print a whole graph
+"""The most characters of a line; longer messages only list things."""
+_READ = 20_000  # characters read from either end: some messages print a whole graph
 
-# Where a message stands inside a longer one: the first group is what it says.
-_INNER = (
+# The message inside a longer one: the first group matches it.
+_EMBEDDED = (
     r"## Exception summary\s+(?:<class '[^']*'>: )?(.*)",  # torch.onnx
     r"(WeightsUnpickler error: .*)",  # torch.load
-    r"\b(?:Error|Exception) encountered:\s+(.*)",  # Keras, of the layer that failed inside another
+    r"\b(?:Error|Exception) encountered:\s+(.*)",  # Keras, for a layer inside another one
     r"(?:Traceback|in user code:).*\n\s*[\w.]*(?:Error|Exception|Interrupt): (.*)",  # TorchScript, AutoGraph
 )
-# What stands around a message, and what to put there instead. The order counts.
+# What surrounds a message, and what replaces it. The order matters.
 _REWRITTEN = (
     (r"\x1b\[[0-9;]*m", ""),  # colours
     (r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", ""),
     (r"^Exception encountered when calling (.*?)\.?\n\s*", r"\1: "),  # Keras
     (r"\bNon-zero status code returned while running (\w+) node\. Name:'([^']*)' Status Message: ", r"\1 node '\2': "),
     (r"\[enforce fail at [^\]]*\] \S+ == \S+ ", ""),  # PyTorch
-    # The place in the C++ source: the compiler's, an assertion's, that of a signature with what was checked there.
+    # C++ source locations: of compilers, of assertions, and of function signatures with the failed check.
     (r"\.?(?:/\S+|<unknown>|loc\(.*?\)):\d+(?::\d+)?: error: ", ": "),
     (r"^\S+\.(?:h|cc|cpp):\d+: \w+: Assertion `.*?` failed: ", ""),
     (r"/\S+\.(?:h|cc|cpp):\d+ [^\n()]*\([^()\n]*\)(?: const)? (?:[^\n.]* was false\. )?", ""),
@@ -51,7 +51,7 @@ _REWRITTEN = (
     (r"\s*(?:Please fix either the inputs/outputs or the model\.|Full object config: \{.*)", ""),
     (r"\s*For (?:more|extended) (?:information|logs|debugging)[^\n]*", ""),
 )
-# Lines that say nothing to whoever reads a report.
+# Lines that mean nothing to the reader of a report.
 _NOISE = re.compile(
     r"""\s*(?:
         Traceback\b | Graph\ execution\ error | Detected\ at\ node | <stack\ traces\ unavailable> | Original\ traceback
@@ -67,21 +67,21 @@ _MEMORY = re.compile(
     r"out of memory|std::bad_alloc|bad allocation|can't allocate memory|Unable to allocate|"
     r"Failed to allocate memory|OOM when allocating"
 )
-# Their messages are about a value or a place in the library's code: without it they tell nothing.
+# Their messages are about a value or a place in the library's code, and mean nothing without it.
 _BARE = (LookupError, AttributeError, StopIteration)
 
 
 def telling_line(error: BaseException) -> str:
-    """What a library's exception says, without the traces, banners and hints around it.
+    """Return the message of a library's exception, without the traces, banners and hints around it.
 
     Args:
         error: the exception.
 
     Returns:
-        One line. An exception without a message of its own is told by its type and by where it was raised.
+        One line; for an exception without a message, its type and where it was raised.
     """
     text = "" if isinstance(error, KeyError) else str(error)
-    line = _telling(text)
+    line = _telling_text(text)
     if not line:
         value = f": {error}" if isinstance(error, KeyError) and error.args else ""
         return f"{type(error).__name__}{value}{_raised_in(error)}"
@@ -93,18 +93,18 @@ def telling_line(error: BaseException) -> str:
 
 
 def typed_line(error: BaseException) -> str:
-    """The telling line after the exception's type, e.g. `ValueError: cannot reshape array of size 6`."""
+    """Return the exception's type and its telling line, e.g. `ValueError: cannot reshape array of size 6`."""
     line, kind = telling_line(error), type(error).__name__
     return line if line.startswith(kind) else f"{kind}: {line}"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out: in C++ code that is no `MemoryError`."""
+    """Whether an exception means that memory ran out; from C++ code it is not a `MemoryError`."""
     return isinstance(error, MemoryError) or _MEMORY.search(str(error)) is not None
 
 
 def _raised_in(error: BaseException) -> str:
-    """The module and the function that raised an exception; empty where it was not raised."""
+    """Return the module and the function that raised an exception; empty if it was not raised."""
     trace = error.__traceback__
     if trace is None:
         return ""
@@ -114,36 +114,36 @@ def _raised_in(error: BaseException) -> str:
     return f" (in {trace.tb_frame.f_globals.get('__name__', code.co_filename)}, {code.co_qualname})"
 
 
-def _telling(text: str) -> str:
-    """The line of a message that says something; empty where none does."""
+def _telling_text(text: str) -> str:
+    """Return the line of a message that matters; empty if there is none."""
     if len(text) > 2 * _READ:
         text = f"{text[:_READ]}\n{text[-_READ:]}"
-    for pattern in _INNER:
-        if found := re.search(pattern, text, re.DOTALL):
-            text = found[1]
+    for pattern in _EMBEDDED:
+        if match := re.search(pattern, text, re.DOTALL):
+            text = match[1]
     for pattern, instead in _REWRITTEN:
         text = re.sub(pattern, instead, text, flags=re.MULTILINE)
-    lines = _sayings(text)
-    told = next(lines, "")
+    lines = _message_lines(text)
+    message = next(lines, "")
     for line in lines:
-        # A line that ends so says where, and a bullet says more.
+        # A line that ends with a colon only says where; the next one, or a bullet, says what.
         more = line.removeprefix("- ")
-        if not told.endswith(":") and more == line:
+        if not message.endswith(":") and more == line:
             break
-        told = f"{told} {more}"
-    told = told.strip(" :")
-    return told if len(told) <= LIMIT else f"{told[:LIMIT].rstrip()} …"
+        message = f"{message} {more}"
+    message = message.strip(" :")
+    return message if len(message) <= LIMIT else f"{message[:LIMIT].rstrip()} …"
 
 
-def _sayings(text: str) -> Iterator[str]:
-    """The lines of a message but for frames with their source, and other noise."""
-    frame: int | None = None
+def _message_lines(text: str) -> Iterator[str]:
+    """Yield the lines of a message, without stack frames, their source and other noise."""
+    frame_indent: int | None = None
     for line in text.splitlines():
         indent = len(line) - len(line.lstrip())
-        if found := _FRAME.match(line):
-            frame = len(found[1])
-        elif frame is not None and line.strip() and indent > frame:
+        if match := _FRAME.match(line):
+            frame_indent = len(match[1])
+        elif frame_indent is not None and line.strip() and indent > frame_indent:
             continue
         elif not _NOISE.match(line):
-            frame = None
+            frame_indent = None
             yield " ".join(line.removeprefix("-- ").split())

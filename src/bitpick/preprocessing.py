@@ -1,4 +1,4 @@
-"""From stored samples to what a model takes."""
+"""Turn stored samples into a model's inputs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 Arrays = tuple[NDArray[Any], ...]
-"""A batch: one array for each input, or each output, of a model, in the order of the model; each of shape (n, …)."""
+"""A batch: an array of shape (n, …) for each input, or each output, of a model, in the model's order."""
 
 Dtype = Literal["float32", "float16", "float64", "int8", "uint8", "int16", "int32", "int64", "bool"]
-"""What a model may take."""
+"""The dtypes of a model's inputs."""
 
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 
@@ -22,12 +22,12 @@ class Decoding(BaseModel):
 
     Attributes:
         height: of the stored sample, in pixels.
-        width: of it.
-        channels: 1, grey, or 3, red, green and blue.
-        fit: `stretch` to the size; `crop` what is left over of the middle, once the shorter side fits; `pad` with
-            zeros, once the longer side fits.
-        resize: length of the shorter side before a crop, where that is not the size itself.
-        interpolation: Pillow's word for the filter.
+        width: of the stored sample, in pixels.
+        channels: 1 for grey; 3 for red, green and blue.
+        fit: `stretch` to the size; `crop` the middle after the shorter side is resized to fit; `pad` with zeros after
+            the longer side is resized to fit.
+        resize: length of the shorter side before a crop, if it is not the size itself.
+        interpolation: Pillow's name for the filter.
     """
 
     model_config = _STRICT
@@ -41,17 +41,17 @@ class Decoding(BaseModel):
 
 
 class Preprocessing(BaseModel):
-    """A stored sample becomes `(float32(sample) - offset) / scale`, its channels then put in the model's order.
+    """Compute `(float32(sample) - offset) / scale` from a stored sample, and put the channels in the model's order.
 
     Attributes:
-        shape: what the numbers of a sample are arranged to before anything else, where they are stored otherwise.
-        stored_channels_first: whether what is stored has its channels before the other axes; they are put last.
-        offset: taken off each value; or one for each channel, which are the last axis now.
-        scale: divides what is left, likewise. The defaults hand the model its raw values.
-        reverse_channels: whether the channels come in the opposite order, as blue, green, red.
-        channels_first: whether the channels come before the other axes of a sample.
-        dtype: what the model takes. Integers (tokens, categories) are handed over as they are.
-        decoding: how the stored samples were made from image files; None where they are what the user stored.
+        shape: the shape that a sample is given first, if it is stored in another one.
+        stored_channels_first: whether stored samples have their channels first; they are moved to the last axis.
+        offset: subtracted from each value; a number, or one for each channel of the last axis.
+        scale: divides the difference; a number, or one for each channel. The defaults keep the raw values.
+        reverse_channels: whether to reverse the order of the channels, to blue, green, red.
+        channels_first: whether the model takes the channels before the other axes of a sample.
+        dtype: what the model takes. Integers (tokens, categories) are passed on unchanged.
+        decoding: how the stored samples were made from image files; None if the user stored arrays.
     """
 
     model_config = _STRICT
@@ -72,15 +72,15 @@ class Preprocessing(BaseModel):
             batch: array of shape (n, …), any numeric dtype.
 
         Returns:
-            Array of `dtype`, of the same shape but for the place of the channels, in C order.
+            Array of `dtype` in C order, of the same shape except for the position of the channels.
         """
-        # Its own: what is stored is mapped, and not to be written to.
-        prepared = np.array(batch, dtype=np.float32 if self._moves else self.dtype)
+        # A copy: stored samples are memory-mapped, and must not be written to.
+        prepared = np.array(batch, dtype=np.float32 if self._rescales else self.dtype)
         if self.shape is not None:
             prepared = prepared.reshape(len(prepared), *self.shape)
         if self.stored_channels_first:
             prepared = np.moveaxis(prepared, 1, -1)
-        if self._moves:
+        if self._rescales:
             prepared = (prepared - np.asarray(self.offset, np.float32)) / np.asarray(self.scale, np.float32)
         if self.reverse_channels:
             prepared = prepared[..., ::-1]
@@ -89,17 +89,17 @@ class Preprocessing(BaseModel):
         return np.ascontiguousarray(prepared, dtype=self.dtype)
 
     @property
-    def _moves(self) -> bool:
+    def _rescales(self) -> bool:
         return (self.offset, self.scale) != (0.0, 1.0)
 
     @property
     def words(self) -> str:
-        """The preprocessing in words."""
-        value = f"(value - {_words(self.offset)}) / {_words(self.scale)}" if self._moves else "raw values"
+        """The preprocessing as text."""
+        value = f"(value - {_number(self.offset)}) / {_number(self.scale)}" if self._rescales else "raw values"
         order = ", channels reversed" if self.reverse_channels else ""
         place = ", channels first" if self.channels_first else ""
         return f"{value} as {self.dtype}{order}{place}"
 
 
-def _words(number: float | tuple[float, ...]) -> str:
+def _number(number: float | tuple[float, ...]) -> str:
     return f"{number:g}" if isinstance(number, float) else f"({', '.join(f'{n:g}' for n in number)})"

@@ -1,11 +1,11 @@
 """A recipe: how to quantize, as frozen data with an id that decodes.
 
 The id is `<engine>:<dtypes>[-<granularity>-<calibration>][+<option>[=<value>]]…`, options in alphabetical order, for
-example `onnxruntime:s8u8-per_channel-minmax+reduced_range`. Dtypes are weights, then activations; a dtype that stands
-alone (`float32`, `float16`, `bfloat16`) is both. `float32` is the baseline.
+example `onnxruntime:s8u8-per_channel-minmax+reduced_range`. Dtypes are weights, then activations; a single dtype
+(`float32`, `float16`, `bfloat16`) is both. `float32` is the baseline.
 
-A recipe that leaves layers in float, or that ships session settings of its own, is one that no id can express: it is
-kept in a YAML file, and its id is `<engine>:<name>.<8 hex of its digest>`, and its options behind that.
+No id can express a recipe that leaves layers in float or ships session settings. Such a recipe is kept in a YAML file,
+and its id is `<engine>:<name>.<8 hex of its digest>`, followed by its options.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ class Recipe(BaseModel):
     Attributes:
         engine: the engine's name.
         dtypes: weights then activations, as in the id: `s8u8`, `float32`.
-        granularity: `per_tensor` or `per_channel` scales of the weights; None where nothing has a static scale.
-        calibration: how activation ranges are found, `minmax` for example; None where no range is needed.
-        options: what else the engine is asked for. A flag's value is the empty string.
+        granularity: `per_tensor` or `per_channel` scales of the weights; None if nothing has a static scale.
+        calibration: how activation ranges are found, e.g. `minmax`; None if no ranges are needed.
+        options: further options of the engine. A flag's value is the empty string.
         exclude: patterns of the layers that stay in float, see `excludes`.
-        settings: what the runtime is told when it opens the build, in its own words; part of what ships.
-        name: of a recipe that no id can express; others have none.
+        settings: the runtime's session settings when it opens the build, by its own names; they ship with it.
+        name: the name of a recipe that no id can express; None for others.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,14 +74,14 @@ class Recipe(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _name(cls, fields: Any) -> Any:
-        """A recipe that its id expresses has no name, so that equal recipes are equal."""
+        """Drop the name if an id can express the recipe, so that equal recipes compare equal."""
         if not isinstance(fields, dict):
             return fields
         if fields.get("name") and not (fields.get("exclude") or fields.get("settings")):
             return fields | {"name": None}
         exclude = fields.get("exclude")
         if isinstance(exclude, (list, tuple)) and all(isinstance(pattern, str) for pattern in exclude):
-            return fields | {"exclude": sorted(set(exclude))}  # their order says nothing
+            return fields | {"exclude": sorted(set(exclude))}  # their order has no meaning
         return fields
 
     @model_validator(mode="after")
@@ -112,21 +112,21 @@ class Recipe(BaseModel):
 
     @property
     def scoped(self) -> bool:
-        """Whether it is one that no id can express."""
+        """Whether no id can express the recipe."""
         return bool(self.exclude or self.settings)
 
     @property
     def file_name(self) -> str:
-        """The id as a file name."""
+        """The recipe's id as a file name."""
         return file_name(self.id)
 
     def excludes(self, layer: str) -> bool:
-        """Whether a layer stays in float: a pattern matches its name, or its name as a path with `/` at both ends.
+        """Whether a layer stays in float: a pattern matches its name, or its name with a `/` at both ends.
 
-        `*` stands for anything, so `dense*` and `*/dense*/*` both match `dense_1`, and the second one also
-        `model/dense_1/MatMul`. A star that a name has itself is `[*]` in a pattern.
+        `*` matches anything, so `dense*` and `*/dense*/*` both match `dense_1`, and the second one also
+        `model/dense_1/MatMul`. Write `[*]` for a literal star.
         """
-        patterns = [_expression(pattern) for pattern in self.exclude]
+        patterns = [_regular_expression(pattern) for pattern in self.exclude]
         return any(re.fullmatch(p, name, re.DOTALL) for p in patterns for name in (layer, f"/{layer}/"))
 
     @property
@@ -141,18 +141,18 @@ class Recipe(BaseModel):
 
     @property
     def static(self) -> bool:
-        """Whether activations have scales fixed before the build ships."""
+        """Whether the scales of activations are fixed before the build ships."""
         return self.activations in ("s8", "u8")
 
     @property
     def kind(self) -> Kind:
-        """What the build is to a comparison."""
+        """The role of the recipe's build in a comparison."""
         if self.dtypes == "float32":
             return "baseline"
         return "reduced_precision" if self.dtypes in ("float16", "bfloat16") else "quantized"
 
     def to_yaml(self) -> str:
-        """The recipe as YAML, its id first; what `read` reads."""
+        """Return the recipe as YAML, its id first; `read` is the inverse."""
         import yaml
 
         fields = self.model_dump(mode="json", exclude_defaults=True)
@@ -160,10 +160,10 @@ class Recipe(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> Recipe:
-        """The recipe in a YAML file: a build's `recipe.yaml`, or one that a team keeps in its repository.
+        """Read a recipe from a YAML file: a build's `recipe.yaml`, or one from a team's repository.
 
         Raises:
-            RecipeError: there is no such file, or no recipe in it.
+            RecipeError: the file cannot be read, or holds no recipe.
         """
         import yaml
 
@@ -180,8 +180,8 @@ class Recipe(BaseModel):
         if not isinstance(fields, dict):
             raise RecipeError(f"{path} holds no recipe", expected=expected)
         text = fields.pop("id", None)
-        for ships in ("files", "session", "interface", "activations"):  # of a build's recipe.yaml
-            fields.pop(ships, None)
+        for key in ("files", "session", "interface", "activations"):  # of a build's recipe.yaml
+            fields.pop(key, None)
         fields.setdefault("name", re.sub(r"[^A-Za-z0-9_-]+", "_", path.stem))
         try:
             recipe = cls.parse(str(text)) if text and not fields.keys() - {"name"} else cls.model_validate(fields)
@@ -194,10 +194,10 @@ class Recipe(BaseModel):
 
     @classmethod
     def named(cls, text: str | Path | Recipe) -> Recipe:
-        """The recipe that a user names: by its id, by a YAML file, or itself.
+        """Return the recipe that a user names: by its id, by a YAML file, or itself.
 
         Raises:
-            RecipeError: there is none.
+            RecipeError: there is no such recipe.
         """
         if isinstance(text, Recipe):
             return text
@@ -205,10 +205,10 @@ class Recipe(BaseModel):
 
     @classmethod
     def parse(cls, text: str) -> Recipe:
-        """The recipe with this id.
+        """Return the recipe with this id.
 
         Raises:
-            RecipeError: the text is no recipe id.
+            RecipeError: the text is not a recipe id.
 
         Examples:
             >>> recipe = Recipe.parse("onnxruntime:s8u8-per_channel-minmax+reduced_range")
@@ -238,29 +238,29 @@ class Recipe(BaseModel):
             ) from error
 
 
-def _expression(pattern: str) -> str:
-    """A pattern of `exclude` as a regular expression."""
+def _regular_expression(pattern: str) -> str:
+    """Return a pattern of `exclude` as a regular expression."""
     parts = re.split(r"(\[\*\]|\*)", pattern)
     return "".join(".*" if part == "*" else re.escape("*" if part == "[*]" else part) for part in parts)
 
 
 def pattern_of(layer: str) -> str:
-    """The pattern of `exclude` that stands for a layer's name as it is."""
+    """Return the pattern of `exclude` that matches this layer name literally."""
     return layer.replace("*", "[*]")
 
 
 def file_name(recipe_id: str) -> str:
-    """A recipe id as a file name."""
+    """Return a recipe id as a file name."""
     return recipe_id.replace(":", "__")
 
 
 def baseline(engine: str) -> Recipe:
-    """The float32 recipe of an engine."""
+    """Return the float32 recipe of an engine."""
     return Recipe(engine=engine, dtypes="float32")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint at the nearest known word, with all of them where none is near."""
+    """Return a hint at the nearest known word, or at all of them if none is near."""
     known = sorted(known)
     if not known:
         return ""

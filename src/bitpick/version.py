@@ -1,4 +1,4 @@
-"""Versions: bitpick's own, and those of installed libraries, of which this imports none."""
+"""The versions of bitpick and of installed libraries, found without importing them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 
 
 def installed_version(distribution: str) -> str | None:
-    """The version of an installed distribution, or None."""
+    """Return the version of an installed distribution, or None."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

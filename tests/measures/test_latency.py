@@ -65,7 +65,7 @@ def test_many_samples_are_run_untimed_before_they_are_timed(monkeypatch):
     session = Sleeping(1e-3)
     latency.hold("a", session, np.zeros(1, np.float32), warm_seconds=0)
     before = session.runs
-    found = latency.many("a", np.zeros(8, np.float32), 3)
+    found = latency.time_batch("a", np.zeros(8, np.float32), 3)
     assert session.runs - before == latency._FIRST_RUNS + 3
     assert session.prepared == 2
     assert len(found) == 3

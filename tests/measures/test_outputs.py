@@ -10,7 +10,7 @@ import pytest
 from bitpick.datasets.activations import BATCH_BYTES, Activations
 from bitpick.engines.engine import Session
 from bitpick.errors import EngineError, ModelError
-from bitpick.measures.outputs import check_independence, whole
+from bitpick.measures.outputs import all_outputs, check_independence
 
 
 class Fixed(Session):
@@ -31,7 +31,7 @@ class Fixed(Session):
 
 def test_scores_come_in_the_order_of_the_samples(dataset):
     first_pixels = lambda batch: batch.reshape(len(batch), -1)[:, :4]  # noqa: E731
-    (found,) = whole(Fixed(first_pixels), dataset.samples(dataset.evaluation), [(4,)])
+    (found,) = all_outputs(Fixed(first_pixels), dataset.samples(dataset.evaluation), [(4,)])
     assert np.array_equal(found, dataset.evaluation.inputs["image"].reshape(600, -1)[:, :4])
 
 
@@ -43,16 +43,16 @@ def test_batches_are_as_large_as_activations_let_them_be(dataset):
         return batch.reshape(len(batch), -1)[:, :4]
 
     samples = dataset.samples(dataset.evaluation)
-    whole(Fixed(first_pixels), samples, [(4,)])
+    all_outputs(Fixed(first_pixels), samples, [(4,)])
     large = samples.model_copy(update={"activations": Activations(peak=BATCH_BYTES // 250, total=BATCH_BYTES)})
-    whole(Fixed(first_pixels), large, [(4,)])
+    all_outputs(Fixed(first_pixels), large, [(4,)])
     assert sizes == [500, 100, 250, 250, 100]
 
 
 def test_large_outputs_are_gathered_in_a_file_that_goes_with_them(dataset, tmp_path):
     masks = lambda batch: np.repeat(batch.reshape(len(batch), -1)[:, :1], 40_000, axis=1).astype(np.float32)  # noqa: E731
     (tmp_path / "beside").mkdir()
-    (found,) = whole(Fixed(masks), dataset.samples(dataset.evaluation), [(40_000,)], tmp_path / "beside")
+    (found,) = all_outputs(Fixed(masks), dataset.samples(dataset.evaluation), [(40_000,)], tmp_path / "beside")
     assert isinstance(found.base, np.memmap)
     assert not list((tmp_path / "beside").iterdir())
     assert np.array_equal(found[:, 39_999], dataset.evaluation.inputs["image"].reshape(600, -1)[:, 0])
@@ -68,7 +68,7 @@ def test_samples_that_must_not_see_each_other_are_run_one_by_one(dataset):
     session = Fixed(scaled)
     session.one_at_a_time = True
     samples = dataset.samples(dataset.evaluation).head(20)
-    (found,) = whole(session, samples, [(4,)])
+    (found,) = all_outputs(session, samples, [(4,)])
     assert sizes == {1}
     pixels = dataset.evaluation.inputs["image"][:20].reshape(20, -1)
     np.testing.assert_allclose(found, pixels[:, :4] / pixels.max(axis=1, keepdims=True))
@@ -82,13 +82,13 @@ def test_a_score_that_is_not_finite_is_named(dataset):
         return scores
 
     with pytest.raises(EngineError, match="first for sample 507"):
-        whole(Fixed(broken), dataset.samples(dataset.evaluation), [(4,)])
+        all_outputs(Fixed(broken), dataset.samples(dataset.evaluation), [(4,)])
 
 
 @pytest.mark.parametrize("shape", [(500, 3), (1, 4), (500,), (500, 4, 1)])
 def test_scores_of_another_shape_are_refused(dataset, shape):
     with pytest.raises(EngineError, match=r"expected: \(500, 4\)"):
-        whole(Fixed(lambda _: np.zeros(shape, np.float32)), dataset.samples(dataset.evaluation), [(4,)])
+        all_outputs(Fixed(lambda _: np.zeros(shape, np.float32)), dataset.samples(dataset.evaluation), [(4,)])
 
 
 RNG = np.random.default_rng(0)
@@ -127,12 +127,12 @@ import resource, sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from pathlib import Path
 from bitpick.datasets.dataset import Samples
-from bitpick.measures.outputs import whole
+from bitpick.measures.outputs import all_outputs
 from tests.measures.test_outputs import Fixed
 
 folder = Path({str(folder)!r})
 samples = Samples(inputs=(folder / "images.npy",), labels=folder / "labels.npy", count={count}, sha256="0")
-whole(Fixed(lambda batch: batch.reshape(len(batch), -1)[:, :4]), samples, [(4,)])
+all_outputs(Fixed(lambda batch: batch.reshape(len(batch), -1)[:, :4]), samples, [(4,)])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)

@@ -49,7 +49,7 @@ def test_its_name_is_written_as_people_do(measure, label):
     ],
 )
 def test_values_intervals_and_changes_have_the_unit_once(measure, value, interval, changed):
-    assert measure.told(0.8719) == value
+    assert measure.formatted(0.8719) == value
     assert measure.between((0.864, 0.8794)) == interval
     assert measure.changed(0.0044) == changed
 

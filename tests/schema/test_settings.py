@@ -13,7 +13,7 @@ from bitpick.schema.groups import GROUPS, Claims
 from bitpick.schema.option import options
 from bitpick.schema.other_groups import GateRules
 from bitpick.schema.run import RequestRecord
-from bitpick.schema.settings import Settings, only
+from bitpick.schema.settings import Settings, only_options
 
 NAMES = [name for group in GROUPS for name in options(group)]
 
@@ -55,7 +55,7 @@ def test_an_option_that_there_is_not():
 
 
 def test_a_function_takes_its_own_options_alone():
-    assert only(["seed"], {"seed": 3}) == Settings().but(seed=3)
+    assert only_options(["seed"], {"seed": 3}) == Settings().but(seed=3)
     with pytest.raises(TypeError, match="no option 'margin': choose one of calibration_size, seed"):
         bitpick.quantize("model.onnx", "fake:float32", "build", margin="1%")
     with pytest.raises(TypeError, match="no rule 'max_dorp': did you mean max_drop"):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bitpick.statistics.channels import channels, died
+from bitpick.statistics.channels import channels, dead_channels
 
 RNG = np.random.default_rng(0)
 
@@ -54,24 +54,24 @@ def test_what_a_channel_without_signal_differs_by_is_held_against_the_strongest(
     assert known.signal.tolist() == [True, False, False, False]
     values = deviations(expected, found)
     assert max(values.values()) == pytest.approx(0.001, rel=0.1)
-    assert died(expected, np.stack([expected[:, 0], *np.zeros((3, 500))], axis=1)) == []
+    assert dead_channels(expected, np.stack([expected[:, 0], *np.zeros((3, 500))], axis=1)) == []
 
 
 def test_a_class_that_never_occurs_does_not_condemn_a_build_and_one_that_does_is_not_hidden():
     scores = RNG.random((1000, 4)) * [1.0, 0.9, 0.3, 0.001]
     rounded = np.round(scores * 255) / 255
     assert max(deviations(scores, rounded).values()) < 0.01
-    assert died(scores, rounded) == []
+    assert dead_channels(scores, rounded) == []
     without = rounded * [1, 1, 0, 1]
     assert deviations(scores, without)[(2,)] == pytest.approx(1, abs=0.01)
-    assert died(scores, without) == [2]
+    assert dead_channels(scores, without) == [2]
 
 
 def test_an_output_that_is_always_nothing():
     nothing = np.zeros((50, 3))
     assert set(deviations(nothing, nothing).values()) == {0}
     assert max(deviations(nothing, nothing + 0.25).values()) == 0.25
-    assert died(nothing, nothing) == []
+    assert dead_channels(nothing, nothing) == []
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e4])
@@ -86,7 +86,7 @@ def test_many_channels_are_measured_with_those_of_like_scale(scale):
     found = expected.copy()
     found[:, ::2] = 0  # all that is small
     assert max(deviations(expected, found).values()) == pytest.approx(1)
-    assert died(expected, found) == list(range(0, 1000, 2))
+    assert dead_channels(expected, found) == list(range(0, 1000, 2))
 
 
 def test_the_memory_of_terms_does_not_grow_with_the_channels():
@@ -99,26 +99,26 @@ def test_a_channel_that_is_constant_is_dead(stuck):
     expected = RNG.random((300, 3))
     found = expected.copy()
     found[:, 1] = stuck
-    assert died(expected, found) == [1]
+    assert dead_channels(expected, found) == [1]
     found[:2, 1] = 0.9  # saturated for nearly all
-    assert died(expected, found) == [1]
-    assert died(expected, expected) == []
+    assert dead_channels(expected, found) == [1]
+    assert dead_channels(expected, expected) == []
 
 
 def test_a_score_that_is_0_for_most_samples_lives_as_long_as_it_fires_where_the_float_model_does():
     rare = np.where(np.arange(5000) % 250 == 0, 0.9, 1e-5 * RNG.random(5000))
     found = np.round(rare * 255) / 255
     both = np.stack([rare, RNG.random(5000)], axis=1)
-    assert died(both, np.stack([found, both[:, 1]], axis=1)) == []
-    assert died(both, np.stack([np.zeros(5000), both[:, 1]], axis=1)) == [0]
+    assert dead_channels(both, np.stack([found, both[:, 1]], axis=1)) == []
+    assert dead_channels(both, np.stack([np.zeros(5000), both[:, 1]], axis=1)) == [0]
 
 
 def test_one_sample_that_changes_kills_no_channel():
     expected = np.zeros((500, 1))
     expected[3] = 1
-    assert died(expected, np.zeros((500, 1))) == []
+    assert dead_channels(expected, np.zeros((500, 1))) == []
 
 
 def test_a_single_output_without_channels_can_die():
-    assert died(RNG.normal(size=100), np.zeros(100)) == [0]
-    assert died(RNG.normal(size=(100, 1, 1)), np.zeros((100, 1, 1))) == [0]
+    assert dead_channels(RNG.normal(size=100), np.zeros(100)) == [0]
+    assert dead_channels(RNG.normal(size=(100, 1, 1)), np.zeros((100, 1, 1))) == [0]

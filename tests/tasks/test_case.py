@@ -5,7 +5,7 @@ import numpy as np
 from bitpick.datasets.dataset import Samples
 from bitpick.models.model import Signature, Tensor
 from bitpick.schema.judging import Judging
-from bitpick.tasks.case import Case, Seen, binary
+from bitpick.tasks.case import Case, FloatRun, binary
 
 
 def case(labels=None):
@@ -37,7 +37,7 @@ def test_how_far_an_output_is_from_an_input_and_from_the_best_constant(tmp_path)
     np.save(tmp_path / "x.npy", inputs)
     samples = Samples(inputs=(tmp_path / "x.npy",), count=2, sha256="")
     outputs = np.array([[1.0, 1.0], [3.0, 2.0]], np.float32)
-    errors, left = Seen(samples, (outputs,)).errors(0, 0)
+    errors, left = FloatRun(samples, (outputs,)).errors(0, 0)
     assert errors.tolist() == [0.5, 2.0]
     assert left == 1.25 / 2.5  # the variances of the two values are 1 and 4
-    assert Seen(samples, (inputs,)).errors(0, 0)[1] == 0
+    assert FloatRun(samples, (inputs,)).errors(0, 0)[1] == 0

@@ -10,7 +10,7 @@ from bitpick.errors import DataError
 from bitpick.models.model import Signature, Tensor
 from bitpick.preprocessing import Preprocessing
 from bitpick.schema.judging import Judging
-from bitpick.tasks.case import Case, Seen
+from bitpick.tasks.case import Case, FloatRun
 from bitpick.tasks.guess import guess
 
 RNG = np.random.default_rng(0)
@@ -43,7 +43,7 @@ def kind(tmp_path):
         case = Case(ends, classes, labels, "m.onnx", Judging(), **more)
         guessed.because = ""
         first = guess(case)
-        found = guess(replace(case, seen=Seen(samples, outputs))) if first.unsure else first
+        found = guess(replace(case, float_run=FloatRun(samples, outputs))) if first.unsure else first
         assert not found.unsure
         guessed.because = found.because
         return found.kind

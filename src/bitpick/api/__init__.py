@@ -1,4 +1,4 @@
-"""What commands and notebooks call."""
+"""The functions that commands and notebooks call."""
 
 from bitpick.api.builds import bench, convert, evaluate, quantize
 from bitpick.api.caching import cache_usage, clear_cache

@@ -1,4 +1,4 @@
-"""What commands and notebooks do with one model or build at a time."""
+"""Convert, quantize, evaluate and time single models and builds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bitpick.schema.groups import Metric
 from bitpick.schema.hop import Hop
 from bitpick.schema.judging import Judging
 from bitpick.schema.run import File, Row
-from bitpick.schema.settings import only, with_options
+from bitpick.schema.settings import only_options, with_options
 from bitpick.schema.speed import BenchRecord
 from bitpick.speed.files import bench_files
 from bitpick.tasks.registry import checked
@@ -43,21 +43,21 @@ def convert(
     listener: Listener | None = None,
     progress: Progress = silent,
 ) -> list[Hop]:
-    """Convert a model, each hop verified on real samples.
+    """Convert a model, and verify each hop on real samples.
 
     Args:
-        model: the model; a `Source` where opening it needs options.
-        to: `onnx`, the clean graph; `pytorch`, a `torch.fx.GraphModule` saved with `torch.save`; `litert`, a float
-            LiteRT model.
+        model: the model; a `Source` if opening it needs options.
+        to: `onnx` for the clean graph; `pytorch` for a `torch.fx.GraphModule` saved with `torch.save`; `litert` for a
+            float LiteRT model.
         out: the file to write.
         data: where the samples come from, see `compare`.
         example: see `compare`.
-        data_options: how it is read, see `bitpick.DataOptions`.
-        listener: is told how it goes.
-        progress: is told how far a download is.
+        data_options: how to read the data set, see `bitpick.DataOptions`.
+        listener: receives events as the work goes on.
+        progress: receives the progress of downloads.
 
     Returns:
-        The hops, with what was measured on each.
+        The hops, with their measurements.
 
     Raises:
         RequestError: the request is wrong; nothing was written.
@@ -68,11 +68,14 @@ def convert(
         [True]
     """
     target = making.target_format(to)
-    read = data_source(data, data_options)
-    given = making.ModelAndData(
-        source_of(model, read, example), read.name, partial(read.load, progress=progress), listener or Silent()
+    data_set = data_source(data, data_options)
+    job = making.ModelAndData(
+        source_of(model, data_set, example),
+        data_set.name,
+        partial(data_set.load, progress=progress),
+        listener or Silent(),
     )
-    return making.convert(given, target, Path(out))
+    return making.convert(job, target, Path(out))
 
 
 def quantize(
@@ -91,19 +94,19 @@ def quantize(
     """Make one build.
 
     Args:
-        model: the model; a `Source` where opening it needs options.
-        recipe: a recipe id, or a YAML file that holds one.
+        model: the model; a `Source` if opening it needs options.
+        recipe: a recipe id, or a YAML file with a recipe.
         out: a new or empty directory for the build.
         data: where the calibration samples come from, see `compare`.
         example: see `compare`.
-        data_options: how it is read, see `bitpick.DataOptions`.
-        accept_baseline: go on with a float model that makes no sense of the data.
-        listener: is told how it goes.
-        progress: is told how far a download is.
-        options: single options by name: see the table below.
+        data_options: how to read the data set, see `bitpick.DataOptions`.
+        accept_baseline: continue even if the float model makes no sense of the data.
+        listener: receives events as the work goes on.
+        progress: receives the progress of downloads.
+        options: single options by name, see the table below.
 
     Returns:
-        The files that ship, their paths relative to `out`.
+        The files that ship, with paths relative to `out`.
 
     Raises:
         RequestError: the request is wrong; nothing was written.
@@ -114,12 +117,15 @@ def quantize(
         >>> [file.path for file in quantize(model, "onnxruntime:s8u8-per_channel-minmax", "build", (images, labels))]
         ['model.onnx']
     """
-    asked = only(QUANTIZE_OPTIONS, options)
-    read = data_source(data, data_options)
-    given = making.ModelAndData(
-        source_of(model, read, example), read.name, partial(read.load, progress=progress), listener or Silent()
+    settings = only_options(QUANTIZE_OPTIONS, options)
+    data_set = data_source(data, data_options)
+    job = making.ModelAndData(
+        source_of(model, data_set, example),
+        data_set.name,
+        partial(data_set.load, progress=progress),
+        listener or Silent(),
     )
-    return making.quantize(given, Recipe.named(recipe), Path(out), asked.calibration, accept_baseline)
+    return making.quantize(job, Recipe.named(recipe), Path(out), settings.calibration, accept_baseline)
 
 
 quantize.__signature__ = with_options(quantize, QUANTIZE_OPTIONS)  # type: ignore[attr-defined]  # for help()
@@ -135,16 +141,16 @@ def evaluate(
     progress: Progress = silent,
     **options: Any,
 ) -> Row:
-    """Evaluate a build, or a model in the engine that runs its format as it is.
+    """Evaluate a build, or a model in the engine that runs its format.
 
     Args:
         model: the directory of a build, or a model.
         data: the data set, see `compare`.
         example: see `compare`.
-        data_options: how it is read, see `bitpick.DataOptions`.
-        listener: is told how it goes.
-        progress: is told how far a download is.
-        options: single options by name: see the table below.
+        data_options: how to read the data set, see `bitpick.DataOptions`.
+        listener: receives events as the work goes on.
+        progress: receives the progress of downloads.
+        options: single options by name, see the table below.
 
     Raises:
         RequestError: there is no such model or build, or it does not fit the data.
@@ -155,10 +161,10 @@ def evaluate(
         >>> evaluate(model, (images, labels)).metric.name
         'accuracy'
     """
-    judging = checked(Judging(**only(EVALUATE_OPTIONS, options).metric.recorded()))
-    read = data_source(data, data_options)
-    source = source_of(model, read, example)
-    return evaluating.evaluate(source, _reading(read, source, progress), listener or Silent(), judging)
+    judging = checked(Judging(**only_options(EVALUATE_OPTIONS, options).metric.recorded()))
+    data_set = data_source(data, data_options)
+    source = source_of(model, data_set, example)
+    return evaluating.evaluate(source, _loader(data_set, source, progress), listener or Silent(), judging)
 
 
 evaluate.__signature__ = with_options(evaluate, EVALUATE_OPTIONS)  # type: ignore[attr-defined]  # for help()
@@ -175,18 +181,18 @@ def bench(
     listener: Listener | None = None,
     progress: Progress = silent,
 ) -> BenchRecord:
-    """Time builds beside the first of them, in pairs of blocks in random order, in fresh processes.
+    """Time builds against the first of them, in pairs of blocks in random order, in fresh processes.
 
     Args:
         builds: directories of builds, or model files; the first is the reference.
         data: where the input comes from, see `compare`.
-        data_options: how it is read, see `bitpick.DataOptions`.
+        data_options: how to read the data set, see `bitpick.DataOptions`.
         batch: samples in one run.
-        threads: inside one inference.
-        processes: how many times everything is opened anew.
+        threads: threads inside one inference.
+        processes: how many fresh processes to time in.
         pairs: pairs of blocks in each process.
-        listener: is told how it goes.
-        progress: is told how far a download is.
+        listener: receives events as the work goes on.
+        progress: receives the progress of downloads.
 
     Raises:
         RequestError: there is no such model or build, or it does not fit the data.
@@ -199,13 +205,13 @@ def bench(
             raise RequestError(f"the number of {name} {value} is out of range", expected="at least 1")
     options = {"batch": batch, "threads": threads, "processes": processes, "pairs": pairs}
     sources = [Source.of(build) for build in builds]
-    read = data_source(data, data_options)
-    return bench_files(sources, _reading(read, sources[0], progress), listener or Silent(), WorkerPool, **options)
+    data_set = data_source(data, data_options)
+    return bench_files(sources, _loader(data_set, sources[0], progress), listener or Silent(), WorkerPool, **options)
 
 
-def _reading(read: DataSource, model: Source, progress: Progress) -> LoadData:
-    """Reads a data set, for a build as it was read when that was made, unless the options say otherwise."""
+def _loader(data_set: DataSource, model: Source, progress: Progress) -> LoadData:
+    """Return the loader of a data set; a build's data is read as it was when it was made, unless options override."""
     folder = Path(model.name)
-    if (folder / RECIPE_FILE).is_file() and (told := open_build(folder).interface) is not None:
-        read = read.prepared_like({each.name: each.preprocessing for each in told.inputs}, told.classes)
-    return partial(read.load, progress=progress)
+    if (folder / RECIPE_FILE).is_file() and (interface := open_build(folder).interface) is not None:
+        data_set = data_set.prepared_like({i.name: i.preprocessing for i in interface.inputs}, interface.classes)
+    return partial(data_set.load, progress=progress)

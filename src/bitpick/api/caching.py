@@ -1,4 +1,4 @@
-"""What bitpick keeps so as not to make it again: how much it is, and how to be rid of it."""
+"""Show and empty the cache."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from bitpick.artifacts.store import Store, Usage, cache_root
 
 
 def cache_usage() -> Usage:
-    """How much is in the store, and where that is.
+    """Return how much the store holds, and where it is.
 
     Raises:
-        RequestError: `BITPICK_CACHE_LIMIT` is no size.
+        RequestError: `BITPICK_CACHE_LIMIT` is not a size.
     """
     return Store.default().usage()
 
 
 def clear_cache() -> int:
-    """Empty the store, but for what running commands use; returns how many bytes that was.
+    """Empty the store, except for what running commands use, and return the number of bytes freed.
 
     Raises:
-        RequestError: `BITPICK_CACHE_LIMIT` is no size.
+        RequestError: `BITPICK_CACHE_LIMIT` is not a size.
     """
-    store, earlier = Store.default(), cache_root() / "data"  # where earlier versions kept what they decoded
-    freed = bytes_in(earlier)
-    shutil.rmtree(earlier, ignore_errors=True)
+    store, old_folder = Store.default(), cache_root() / "data"  # where earlier versions kept decoded data
+    freed = bytes_in(old_folder)
+    shutil.rmtree(old_folder, ignore_errors=True)
     return freed + store.clear()

@@ -1,4 +1,4 @@
-"""Compare builds; the model and the data that it does that with when none are given."""
+"""Compare builds, by default those of the bundled model on CIFAR-10."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from bitpick.api.model_objects import Model, source_of
 from bitpick.api.runs import Comparison, write_report
-from bitpick.comparison.compare import Comparison as _Comparison
+from bitpick.comparison.compare import Comparison as _ComparisonRun
 from bitpick.datasets.dataset import Dataset, dataset_name
 from bitpick.datasets.load import Data, Options, data_source, load
 from bitpick.datasets.progress import Progress, silent
@@ -26,7 +26,7 @@ from bitpick.version import installed_version
 
 
 def bundled_model() -> Path:
-    """The ResNet8 that comes with bitpick: as Keras where Keras is installed, else as the clean ONNX made from it."""
+    """Return the path of the bundled ResNet8: a Keras file if Keras is installed, else its clean ONNX graph."""
     with_keras = all(installed_version(p) for p in ("keras", "tf2onnx"))
     return Path(str(files("bitpick") / "assets" / f"resnet8_cifar10{'.keras' if with_keras else '.onnx'}"))
 
@@ -48,59 +48,60 @@ def compare(
     """Make and measure every build worth shipping, and name the one to ship.
 
     Args:
-        model: the model, a `Source` where opening it needs options; None is the bundled ResNet8.
+        model: the model; a `Source` if opening it needs options; None for the bundled ResNet8.
         data: `cifar10`; the path of a data set, see docs/how-to/data.md; or samples: arrays, a pair of inputs and
             labels, a dict of arrays, or an iterable.
-        settings: the options in groups, as one value that can be kept; by default those that everybody gets.
-        example: inputs that a `torch.nn.Module` is exported with, as a tensor or an array of shape (n, …), or a tuple
-            with one for each input; by default the first samples of the data set.
-        data_options: how it is read, see `bitpick.DataOptions`.
-        out: the run directory; by default `runs/<model>-<data>-<digest of the request>`, which the same request
-            continues. Options that change the verdict alone are no part of that digest.
+        settings: the options in groups, as one reusable value; the defaults if None.
+        example: inputs to export a `torch.nn.Module` with: a tensor or array of shape (n, …), or a tuple with one for
+            each input; by default the first samples of the data set.
+        data_options: how to read the data set, see `bitpick.DataOptions`.
+        out: the run directory; by default `runs/<model>-<data>-<digest of the request>`, where the same request
+            continues. Options that only change the verdict do not enter the digest.
         overwrite: replace another request's run in `out`.
-        accept_baseline: go on with a float model that makes no sense of the data.
-        listener: is told how it goes.
-        progress: is told how far a download is.
-        options: single options, beside those of `settings` or instead of them: see the table below.
+        accept_baseline: continue even if the float model makes no sense of the data.
+        listener: receives events as the work goes on.
+        progress: receives the progress of downloads.
+        options: single options, which override those of `settings`, see the table below.
 
     Returns:
-        The finished run; its directory holds `run.json`, `report.html`, `report.md` and `builds/`.
+        The finished run. Its directory holds `run.json`, `report.html`, `report.md` and `builds/`.
 
     Raises:
         RequestError: the request is wrong; nothing was written.
-        RunError: the run failed, and run.json says how far it came.
+        RunError: the run failed; run.json records how far it got.
         TypeError: there is no such option.
 
     Examples:
         >>> recipe = "onnxruntime:s8u8-per_channel-minmax+reduced_range"
-        >>> found = compare(model, (images, labels), recipes=[recipe], targets=["host"], bench_seconds=0)
-        >>> [(row.id, row.status) for row in found.rows]
+        >>> comparison = compare(model, (images, labels), recipes=[recipe], targets=["host"], bench_seconds=0)
+        >>> [(row.id, row.status) for row in comparison.rows]
         [('onnxruntime:float32', 'ok'), ('onnxruntime:s8u8-per_channel-minmax+reduced_range', 'ok')]
 
-        Without labels builds are compared with the float model:
+        Without labels, builds are compared with the float model:
 
-        >>> found = compare(model, images, recipes=[recipe], targets=["host"], bench_seconds=0)
-        >>> found.run.task, found.rows[1].metric.name
+        >>> comparison = compare(model, images, recipes=[recipe], targets=["host"], bench_seconds=0)
+        >>> comparison.run.task, comparison.rows[1].metric.name
         ('agreement', 'agreement')
     """
-    asked = (settings or Settings()).but(**options)
-    read = data_source(data, data_options)
-    source = source_of(bundled_model() if model is None else model, read, example)
-    request, model_format = make_request(source, read.name, asked, read.options.said, accept_baseline)
-    limits, host = job_limits(asked.work), this_host()
-    parallel = asked.work.jobs or host.cores
+    resolved = (settings or Settings()).but(**options)
+    data_set = data_source(data, data_options)
+    source = source_of(bundled_model() if model is None else model, data_set, example)
+    request, model_format = make_request(source, data_set.name, resolved, data_set.options.said, accept_baseline)
+    limits, host = job_limits(resolved.work), this_host()
+    parallel = resolved.work.jobs or host.cores
     threads = max(1, host.cores // parallel)
     folder = default_folder(request.model, request.data, request.sha256) if out is None else Path(out)
     directory = RunDirectory(folder.absolute(), new_run(request, model_format, host, threads, "compare"))
-    others = (target(word) for word in asked.targets.targets if word not in ("host", *TARGETS))
+    custom_targets = (target(word) for word in resolved.targets.targets if word not in ("host", *TARGETS))
     launches = {
-        each.name: Launch(each.prefix, each.interpreter or sys.executable) for each in (*TARGETS.values(), *others)
+        each.name: Launch(each.prefix, each.interpreter or sys.executable)
+        for each in (*TARGETS.values(), *custom_targets)
     }
     pool = WorkerPool(directory.logs, threads, limits, launches, parallel)
     fresh = partial(WorkerPool, directory.logs, 1, limits)
-    comparison = _Comparison(directory, host, pool, parallel, listener or Silent(), fresh)
+    comparison = _ComparisonRun(directory, host, pool, parallel, listener or Silent(), fresh)
     try:
-        comparison.compare(partial(read.load, progress=progress), overwrite)
+        comparison.compare(partial(data_set.load, progress=progress), overwrite)
     finally:
         if directory.run.state in ("complete", "failed", "interrupted"):
             write_report(directory.root, directory.run)
@@ -116,9 +117,9 @@ def default_folder(model: str, data: str, digest: str) -> Path:
 
 
 def data(name: Data = "cifar10", *, data_options: Options = None, progress: Progress = silent) -> Dataset:
-    """Fetch a data set by name, or read it, into the cache.
+    """Download a data set by name, or read it from a path or from arrays, into the cache.
 
     Raises:
-        DataError: no such data set, or no way to it.
+        DataError: the data set does not exist or cannot be reached.
     """
     return load(name, options=data_options, progress=progress)

@@ -1,4 +1,4 @@
-"""What commands and notebooks call to find out what is the matter with a recipe."""
+"""Diagnose a recipe: find the layers that cost accuracy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bitpick.recipe import Recipe
 from bitpick.schema import option
 from bitpick.schema.groups import GROUPS
 from bitpick.schema.other_groups import Depth
-from bitpick.schema.settings import only, with_options
+from bitpick.schema.settings import only_options, with_options
 from bitpick.targets.host import this_host
 
 OPTIONS = ("calibration_size", "seed", "timeout", "memory_limit")
@@ -41,60 +41,60 @@ def diagnose(
     progress: Progress = silent,
     **options: Any,
 ) -> Comparison:
-    """Find out which layers of a quantized build hurt, and what to try next.
+    """Find the layers of a quantized build that cost accuracy, and the recipe to try next.
 
     Args:
-        model: the model; a `Source` where opening it needs options.
-        recipe: a recipe id, or a YAML file that holds one.
+        model: the model; a `Source` if opening it needs options.
+        recipe: a recipe id, or a YAML file with a recipe.
         data: the data set, see `compare`.
         example: see `compare`.
-        data_options: how it is read, see `bitpick.DataOptions`.
-        out: the run directory; by default `runs/diagnose-<model>-<recipe>-<digest of the request>`, which the same
+        data_options: how to read the data set, see `bitpick.DataOptions`.
+        out: the run directory; by default `runs/diagnose-<model>-<recipe>-<digest of the request>`, where the same
             request continues.
-        apply: run the next recipe, too.
+        apply: run the next recipe too.
         overwrite: replace another request's run in `out`.
-        accept_baseline: go on with a float model that makes no sense of the data.
-        listener: is told how it goes.
-        progress: is told how far a download is.
-        options: single options by name: see the table below. `samples` are the first ones of the evaluation set where
-            they hold every class, else evenly spaced ones; the recipe itself, and with `apply` the next one, get all
-            of them. `layers` are those with the least signal over noise.
+        accept_baseline: continue even if the float model makes no sense of the data.
+        listener: receives events as the work goes on.
+        progress: receives the progress of downloads.
+        options: single options by name, see the table below. `samples` are the first ones of the evaluation set if
+            they include every class, else evenly spaced ones; the recipe itself, and with `apply` the next one, are
+            evaluated on the whole set. `layers` are those with the lowest signal-to-noise ratio.
 
     Returns:
-        The finished run, with `run.diagnosis`; its directory holds `run.json`, `report.html`, `report.md`, and
-        where there is one `next_recipe.yaml`.
+        The finished run, with `run.diagnosis`. Its directory holds `run.json`, `report.html`, `report.md` and, if
+        there is a next recipe, `next_recipe.yaml`.
 
     Raises:
         RequestError: the request is wrong; nothing was written.
-        RunError: the run failed, and run.json says how far it came.
+        RunError: the run failed; run.json records how far it got.
         TypeError: there is no such option.
     """
     depth = Depth(**{name: options.pop(name) for name in option.options(Depth) if name in options})
-    settings = only(OPTIONS, options)
-    asked = Recipe.named(recipe)
-    read = data_source(data, data_options)
-    source = source_of(model, read, example)
+    settings = only_options(OPTIONS, options)
+    diagnosed = Recipe.named(recipe)
+    data_set = data_source(data, data_options)
+    source = source_of(model, data_set, example)
     request, model_format = make_diagnosis(
         source,
-        read.name,
-        asked,
-        asked.id if isinstance(recipe, Recipe) else str(recipe),
+        data_set.name,
+        diagnosed,
+        diagnosed.id if isinstance(recipe, Recipe) else str(recipe),
         samples=depth.samples,
         calibration=settings.calibration,
-        data_options=read.options.said,
+        data_options=data_set.options.said,
         accept_baseline=accept_baseline,
     )
     limits = job_limits(settings.work)
     host = this_host()
-    folder = Path(out or Path("runs") / f"diagnose-{source.stem}-{asked.file_name}-{request.sha256[:8]}")
-    # One engine, one worker: it has all the cores.
+    folder = Path(out or Path("runs") / f"diagnose-{source.stem}-{diagnosed.file_name}-{request.sha256[:8]}")
+    # One engine needs one worker, which gets all the cores.
     directory = RunDirectory(folder.absolute(), new_run(request, model_format, host, host.cores, "diagnose"))
     pool = WorkerPool(directory.logs, host.cores, limits)
     run = Diagnosing(directory, host, pool, 1, listener or Silent())
     try:
         run.diagnose(
-            asked,
-            partial(read.load, progress=progress),
+            diagnosed,
+            partial(data_set.load, progress=progress),
             most_layers=depth.layers,
             apply=apply,
             overwrite=overwrite,

@@ -1,4 +1,4 @@
-"""What commands and notebooks do with a finished run."""
+"""Read, report, gate and merge finished runs."""
 
 from __future__ import annotations
 
@@ -40,40 +40,40 @@ class Comparison:
     run: Run
 
     def __repr__(self) -> str:
-        """In short: the folder, how many rows, and what to ship."""
+        """Show the folder, the number of rows, and the row to ship."""
         pick = self.recommendation.id if self.recommendation else None
         return f"Comparison(folder={str(self.folder)!r}, rows={len(self.rows)}, recommended={pick!r})"
 
     @property
     def rows(self) -> list[Row]:
-        """One build each, or the reason why there is none."""
+        """The rows: each is one build, or the reason why there is none."""
         return list(self.run.rows)
 
     @property
     def recommendation(self) -> Recommendation | None:
-        """The build to ship, and why."""
+        """The build to ship, with the reasons."""
         return self.run.recommendation
 
     @property
     def build(self) -> Path | None:
-        """The directory of the build to ship; None where none is recommended."""
-        found = self.recommendation
-        return None if found is None or found.id is None else self.folder / "builds" / file_name(found.id)
+        """The directory of the build to ship; None if none is recommended."""
+        pick = self.recommendation
+        return None if pick is None or pick.id is None else self.folder / "builds" / file_name(pick.id)
 
     def to_pandas(self) -> pd.DataFrame:
-        """The rows as a table, one a row, in plain units: fractions, bytes, seconds.
+        """Return the rows as a table in plain units: fractions, bytes, seconds.
 
         Returns:
-            A frame with the rows' ids as its index, and a column for each number that `run.json` has of them: nested
-            ones have their path as a name, e.g. `versus_baseline.drop`.
+            A frame indexed by row id, with a column for each field of a row in `run.json`; a nested field is named by
+            its path, e.g. `versus_baseline.drop`.
 
         Raises:
             RequestError: pandas is not installed.
 
         Examples:
             >>> recipe = "onnxruntime:s8u8-per_channel-minmax"
-            >>> found = bitpick.compare(model, images, recipes=[recipe], targets=["host"], bench_seconds=0)
-            >>> list(found.to_pandas()["kind"])
+            >>> comparison = bitpick.compare(model, images, recipes=[recipe], targets=["host"], bench_seconds=0)
+            >>> list(comparison.to_pandas()["kind"])
             ['baseline', 'quantized']
         """
         try:
@@ -88,10 +88,10 @@ class Comparison:
 
 
 def report(folder: str | Path) -> Comparison:
-    """Read a run directory and write its reports again.
+    """Read a run directory, and write its reports again.
 
     Raises:
-        OutputError: it holds no run.
+        OutputError: the directory holds no run.
     """
     folder = Path(folder)
     run = directories.read(folder)
@@ -107,27 +107,27 @@ def gate(
     junit: str | Path | None = None,
     **rules: Any,
 ) -> list[Check]:
-    """Apply rules to a run's recommended row, or to named ones.
+    """Check a run's recommended row, or the named rows, against rules.
 
     Args:
         folder: a run directory.
-        rows: ids of rows.
+        rows: ids of the rows to check; by default the recommended one.
         against: the directory of an earlier run, whose rows must not have been better.
-        junit: a file to write the checks to, as JUnit's XML.
-        rules: the rules, by name: see the table below. A drop is against the row's own float32, and the time against
-            the run's reference; a kB is 1,000 bytes; coverage is the share of multiply-accumulates on 8-bit integers.
+        junit: a file to write the checks to, as JUnit XML.
+        rules: the rules by name, see the table below. Drops are against the row's own float32, times against the
+            run's reference; a kB is 1,000 bytes; coverage is the share of multiply-accumulates on 8-bit integers.
 
     Returns:
-        Each check, with whether it passed.
+        The checks; each says whether it passed.
 
     Raises:
-        RequestError: no such run or row, or a rule has a limit that it cannot have.
-        OutputError: the file for JUnit's XML cannot be written.
+        RequestError: there is no such run or row, or a limit is out of range.
+        OutputError: the JUnit file cannot be written.
         TypeError: there is no such rule.
     """
-    asked = _rules(rules)
-    earlier = None if against is None else directories.read(Path(against))
-    checks = gates.gate(directories.read(Path(folder)), asked, rows, earlier)
+    limits = _rules(rules)
+    earlier_run = None if against is None else directories.read(Path(against))
+    checks = gates.gate(directories.read(Path(folder)), limits, rows, earlier_run)
     if junit is not None:
         try:
             directories.write_whole(Path(junit), gates.junit(checks))
@@ -141,58 +141,58 @@ def gate(
 gate.__signature__ = with_options(gate, groups=(GateRules,))  # type: ignore[attr-defined]  # for help() and notebooks
 
 
-def _rules(said: Mapping[str, Any]) -> Rules:
-    """The rules, in the units of run.json."""
+def _rules(rules: Mapping[str, Any]) -> Rules:
+    """Return the rules in the units of run.json."""
     known = list(options(GateRules))
-    for name in said:
+    for name in rules:
         if name not in known:
             raise TypeError(f"there is no rule {name!r}: {did_you_mean(name, known)}")
-    asked = GateRules(**said)
+    limits = GateRules(**rules)
     return Rules(
-        max_drop=None if asked.max_drop is None else asked.max_drop / 100,
-        max_size=None if asked.max_size is None else round(1000 * asked.max_size),
-        max_latency_ratio=asked.max_latency_ratio,
-        min_coverage=asked.min_coverage,
-        max_class_drop=None if asked.max_class_drop is None else asked.max_class_drop / 100,
-        noninferior=asked.noninferior,
+        max_drop=None if limits.max_drop is None else limits.max_drop / 100,
+        max_size=None if limits.max_size is None else round(1000 * limits.max_size),
+        max_latency_ratio=limits.max_latency_ratio,
+        min_coverage=limits.min_coverage,
+        max_class_drop=None if limits.max_class_drop is None else limits.max_class_drop / 100,
+        noninferior=limits.noninferior,
     )
 
 
 def samples(folder: str | Path, out: str | Path, count: int = 200) -> list[Path]:
-    """Write evaluation samples of a run for the `run.py` of its builds, to be run on a device.
+    """Write evaluation samples of a run, for the `run.py` of its builds on a device.
 
     Args:
         folder: a run directory.
-        out: a new or empty directory for them.
-        count: how many, evenly spaced over the evaluation set; at most all of them.
+        out: a new or empty directory for the samples.
+        count: how many, evenly spaced over the evaluation set; at most its size.
 
     Returns:
-        The files: `.npy`, or `.npz` where the model has several inputs.
+        The files: `.npy`, or `.npz` if the model has several inputs.
 
     Raises:
-        RequestError: there is no such run, or its samples are no longer there.
+        RequestError: there is no such run, or its samples no longer exist.
     """
     folder = Path(folder)
     run = directories.read(folder)
-    known = evaluation_set.read(
+    evaluation_samples = evaluation_set.read(
         directories.RunDirectory(folder, run).evaluation, run.data.evaluation.sha256 if run.data else ""
     )
-    return evaluation_set.export(known, Path(out), count)
+    return evaluation_set.export(evaluation_samples, Path(out), count)
 
 
 def merge(folder: str | Path, results: Sequence[str | Path], target: str, *, overwrite: bool = False) -> Comparison:
-    """Add what builds gave on a device to their run, as rows of that target, and write its reports again.
+    """Add the results of builds on a device to their run, as rows of that target, and write its reports again.
 
     Args:
         folder: a run directory.
-        results: files that the `run.py` of its builds wrote, one a build.
+        results: files that the `run.py` of the builds wrote, one for each build.
         target: a name for the device; its rows are called `<recipe id>@<target>`.
-        overwrite: replace what was imported of the same builds from there before.
+        overwrite: replace earlier results of the same builds on that device.
 
     Raises:
-        RequestError: there is no such run, or the results are not of its builds and samples; nothing was written.
+        RequestError: there is no such run, or the results do not match its builds and samples; nothing was written.
     """
-    run = merging.merge(Path(folder), [Path(each) for each in results], target, overwrite)
+    run = merging.merge(Path(folder), [Path(path) for path in results], target, overwrite)
     write_report(Path(folder), run)
     return Comparison(Path(folder), run)
 

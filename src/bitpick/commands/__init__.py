@@ -1,1 +1,1 @@
-"""The commands: arguments → api → print. No logic."""
+"""The commands: parse arguments, call the api, print. No logic."""

@@ -1,4 +1,4 @@
-"""What every command shares: the application, its errors and interrupts, options that several have."""
+"""The application: handling of errors and interrupts, and options that several commands share."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ModelPath = Annotated[Path, typer.Argument(help="A model file or folder, or modu
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
-    """Make a function a command, whose errors and interrupts end as one message and an exit code."""
+    """Register a function as a command; turn its errors and interrupts into one message and an exit code."""
 
     @functools.wraps(function)
     def guarded(*arguments: Any, **options: Any) -> None:
@@ -40,27 +40,27 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         except BitpickError as error:
             _fail(error, as_json)
         except KeyboardInterrupt:
-            goes_on = function.__name__ in ("compare", "diagnose")
-            kept = ": what was done is kept, and the same command continues from there" if goes_on else ""
+            resumable = function.__name__ in ("compare", "diagnose")
+            kept = ": what was done is kept, and the same command continues from there" if resumable else ""
             typer.echo(f"bitpick: interrupted{kept}", err=True)
             raise SystemExit(130) from None
         except (BrokenPipeError, typer.Exit, typer.Abort):
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it ends as one message and not as a traceback
+        except Exception as error:  # noqa: BLE001 - any error ends as one message, not as a traceback
             from bitpick.errors import unexpected
             from bitpick.pipeline import logs
 
-            known = unexpected(error)
-            known.logs = logs.new_folder()
-            logs.keep_trace(error, known.logs)
-            _fail(known, as_json)
+            wrapped = unexpected(error)
+            wrapped.logs = logs.new_folder()
+            logs.keep_trace(error, wrapped.logs)
+            _fail(wrapped, as_json)
 
     app.command()(guarded)
     return guarded
 
 
 def _fail(error: BitpickError, as_json: bool) -> NoReturn:
-    """End the command with what went wrong, for people and, where it was asked for, as JSON."""
+    """Print the error, also as JSON if requested, and exit with its code."""
     typer.echo(f"bitpick: {error}", err=True)
     if as_json:
         from bitpick.commands import printing

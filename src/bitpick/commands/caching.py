@@ -1,4 +1,4 @@
-"""The command about what bitpick keeps."""
+"""The command that shows and empties the cache."""
 
 from __future__ import annotations
 
@@ -25,8 +25,13 @@ def cache(
     freed = api.clear_cache() if action == "clear" else None
     usage = api.cache_usage()
     if json:
-        told = {"folder": str(usage.folder), "artifacts": usage.artifacts, "bytes": usage.bytes, "limit": usage.limit}
-        printing.print_json(told | ({} if freed is None else {"freed": freed}))
+        document = {
+            "folder": str(usage.folder),
+            "artifacts": usage.artifacts,
+            "bytes": usage.bytes,
+            "limit": usage.limit,
+        }
+        printing.print_json(document | ({} if freed is None else {"freed": freed}))
         return
     if freed is not None:
         typer.echo(f"removed {freed / 1e6:,.1f} MB")

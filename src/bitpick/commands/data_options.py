@@ -1,4 +1,4 @@
-"""The options that say how a data set is read, on every command that reads one."""
+"""The options for reading a data set, shared by every command that reads one."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def _flags(
         bool, typer.Option("--skip-damaged", help="Leave out pictures that cannot be read.")
     ] = False,
 ) -> None:
-    """Only its signature is used."""
+    """Declare the options; only the signature is used."""
 
 
 def reads_data(function: Command) -> Command:
-    """Give a command these options; the api gets those that were given as `data_options`."""
+    """Add these options to a command; the api receives those that are set as `data_options`."""
 
-    def said(values: dict[str, Any]) -> dict[str, Any]:
+    def to_api(values: dict[str, Any]) -> dict[str, Any]:
         return {"data_options": {name: value for name, value in values.items() if value not in (None, False)}}
 
-    return passed_on(function, "data", parameters(_flags), said)
+    return passed_on(function, "data", parameters(_flags), to_api)

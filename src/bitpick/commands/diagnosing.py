@@ -1,4 +1,4 @@
-"""The command that finds out what is the matter with a recipe."""
+"""The command that diagnoses a recipe."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def diagnose(
     from bitpick.reports import terminal
 
     with terminal.LiveRows(printing.stderr()) as listener:
-        done = api.diagnose(
+        comparison = api.diagnose(
             model, recipe, data, apply=apply, listener=listener, progress=printing.progress(), **options
         )
-    printing.show(done, json)
+    printing.show(comparison, json)

@@ -1,4 +1,4 @@
-"""Commands on what is there: builds, runs, engines, data."""
+"""Commands on existing things: builds, runs, engines, data."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def bench(
     from bitpick.reports import terminal
 
     with terminal.LiveRows(printing.stderr(), notes=True) as listener:
-        done = api.bench(
+        record = api.bench(
             *builds,
             data=data,
             batch=batch,
@@ -46,9 +46,9 @@ def bench(
             **options,
         )
     if json:
-        printing.print_json(done.model_dump(exclude_none=True))
+        printing.print_json(record.model_dump(exclude_none=True))
     else:
-        printing.stdout().print(terminal.bench(done))
+        printing.stdout().print(terminal.bench(record))
 
 
 @command
@@ -94,11 +94,11 @@ def samples(
     """Write evaluation samples of a run, for its builds to be run on a device."""
     from bitpick import api
 
-    found = api.samples(run, out, count)
+    files = api.samples(run, out, count)
     if json:
-        printing.print_json({"folder": str(out), "files": [path.name for path in found]})
+        printing.print_json({"folder": str(out), "files": [path.name for path in files]})
     else:
-        typer.echo(f"{len(found):,} samples in {out}: copy them and a build to the device, and run its run.py there")
+        typer.echo(f"{len(files):,} samples in {out}: copy them and a build to the device, and run its run.py there")
 
 
 @command
@@ -139,18 +139,18 @@ def data(
     """Fetch a data set, or read one, into the cache."""
     from bitpick import api
 
-    found = api.data(data or name, progress=printing.progress(), **options)
-    told = {
-        "name": found.name,
-        "calibration": found.calibration.count,
-        "evaluation": found.evaluation.count,
-        "folder": str(next(iter(found.evaluation.paths.values())).parent),
+    data_set = api.data(data or name, progress=printing.progress(), **options)
+    summary = {
+        "name": data_set.name,
+        "calibration": data_set.calibration.count,
+        "evaluation": data_set.evaluation.count,
+        "folder": str(next(iter(data_set.evaluation.paths.values())).parent),
     }
     if json:
-        printing.print_json(told | {"classes": list(found.classes), "notes": list(found.notes)})
+        printing.print_json(summary | {"classes": list(data_set.classes), "notes": list(data_set.notes)})
     else:
         typer.echo(
-            "{name}: {calibration:,} calibration and {evaluation:,} evaluation samples in {folder}".format(**told)
+            "{name}: {calibration:,} calibration and {evaluation:,} evaluation samples in {folder}".format(**summary)
         )
-        for note in found.notes:
+        for note in data_set.notes:
             typer.echo(f"data: {note}")

@@ -37,8 +37,8 @@ def compare(
 
     with terminal.LiveRows(printing.stderr()) as listener:
         options |= {"bench_seconds": 0.0} if no_bench else {}
-        done = api.compare(model, data, listener=listener, progress=printing.progress(), **options)
-    printing.show(done, json)
+        comparison = api.compare(model, data, listener=listener, progress=printing.progress(), **options)
+    printing.show(comparison, json)
 
 
 @command

@@ -1,4 +1,4 @@
-"""The options that say how a model is opened, on every command that opens one."""
+"""The options for opening a model, shared by every command that opens one."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ def _flags(
         Path | None, typer.Option(help="The weights of the module that MODEL, a function, returns.")
     ] = None,
 ) -> None:
-    """Only its signature is used."""
+    """Declare the options; only the signature is used."""
 
 
 def opens_model(after: str) -> Callable[[Command], Command]:
-    """Give a command these options behind another one; it gets its `model` as a `Source`, or None without one."""
+    """Add these options to a command, after another one; it receives its `model` as a `Source`, or None."""
     added = parameters(_flags)
 
-    def given(values: dict[str, Any]) -> dict[str, Any]:
+    def to_source(values: dict[str, Any]) -> dict[str, Any]:
         from bitpick.models.source import Source
 
-        trusted, builder, weights = (values.pop(each.name) for each in added)
+        trusted, builder, weights = (values.pop(option.name) for option in added)
         model = values["model"]
         return values | {"model": None if model is None else Source(str(model), trusted, builder, weights)}
 
-    return lambda function: with_parameters(function, after, added, given)
+    return lambda function: with_parameters(function, after, added, to_source)
 
 
 def opens_builds(after: str) -> Callable[[Command], Command]:
-    """Give a command `--trust-model` behind another option; it gets each of its `builds` as a `Source`."""
+    """Add `--trust-model` to a command, after another option; it receives each of its `builds` as a `Source`."""
     added = parameters(_flags)[:1]
 
-    def given(values: dict[str, Any]) -> dict[str, Any]:
+    def to_sources(values: dict[str, Any]) -> dict[str, Any]:
         from bitpick.models.source import Source
 
         trusted = values.pop("trust_model")
-        return values | {"builds": [Source(str(each), trusted) for each in values["builds"]]}
+        return values | {"builds": [Source(str(build), trusted) for build in values["builds"]]}
 
-    return lambda function: with_parameters(function, after, added, given)
+    return lambda function: with_parameters(function, after, added, to_sources)

@@ -1,4 +1,4 @@
-"""How commands print: consoles, JSON, a whole run. Loads rich only when it is used."""
+"""Print for commands: consoles, JSON, a whole run. rich is loaded on first use."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import typer
 
 
 def stdout() -> Any:
-    """The console of standard output."""
+    """Return a console on standard output."""
     from rich.console import Console
 
-    # A pipe or a file has no width of its own: ids must not be folded there.
+    # A pipe or a file has no width, and ids must not be folded there.
     return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
 def stderr() -> Any:
-    """The console of standard error."""
+    """Return a console on standard error."""
     from rich.console import Console
 
     return Console(stderr=True)
 
 
 def progress() -> Any:
-    """Progress bars of downloads, on standard error."""
+    """Return progress bars for downloads, on standard error."""
     from bitpick.reports.bars import Bars
 
     return Bars(stderr())
@@ -37,12 +37,12 @@ def print_json(document: Any) -> None:
     typer.echo(json.dumps(document, indent=1))
 
 
-def show(done: Any, as_json: bool) -> None:
-    """Print a run, as JSON or for people."""
+def show(comparison: Any, as_json: bool) -> None:
+    """Print a run, as JSON or as text."""
     from bitpick.reports import diagnosis, terminal
 
     if as_json:
-        typer.echo(done.run.model_dump_json(indent=1, exclude_none=True))
+        typer.echo(comparison.run.model_dump_json(indent=1, exclude_none=True))
     else:
-        summary = diagnosis.summary if done.run.command == "diagnose" else terminal.summary
-        stdout().print(summary(done.run, str(done.folder)))
+        summary = diagnosis.summary if comparison.run.command == "diagnose" else terminal.summary
+        stdout().print(summary(comparison.run, str(comparison.folder)))

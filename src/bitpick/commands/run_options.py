@@ -1,4 +1,4 @@
-"""The options that say where a run goes, and what it goes on with."""
+"""The options for the run directory and for accepting a poor baseline."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def _flags(
         bool, typer.Option("--accept-baseline", help="Go on with a float model that makes no sense of the data.")
     ] = False,
 ) -> None:
-    """Only its signature is used."""
+    """Declare the options; only the signature is used."""
 
 
 def run_options(*names: str, after: str) -> Callable[[Command], Command]:
-    """Give a command these of the options, behind another one, to pass on to the api."""
-    added = [each for each in parameters(_flags) if each.name in names]
+    """Add the named options to a command, after another one, to pass on to the api."""
+    added = [option for option in parameters(_flags) if option.name in names]
     return lambda function: passed_on(function, after, added)

@@ -1,4 +1,4 @@
-"""Two clocks for every block: wall time, which other processes disturb, and CPU time, which knows of one process."""
+"""Two clocks for every block: wall time, which other processes disturb, and CPU time, which covers one process."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from bitpick.schema.speed import Clock
 if sys.platform != "win32":
     import resource
 
-# Below this share work has moved elsewhere. On one thread the engines that bitpick knows are within 1% of 1.
-_MOST = 0.9
-_LEAST_DISTURBED = 0.9  # the quantile of blocks by their share of CPU time
-_TICKS = 100  # of the CPU clock, at least, in a block
+# Below this share of CPU time, work runs elsewhere. On one thread, bitpick's engines are within 1% of 1.
+_LEAST_CPU_SHARE = 0.9
+_LEAST_DISTURBED = 0.9  # quantile of the blocks' shares of CPU time
+_TICKS = 100  # the fewest ticks of the CPU clock in a block
 
 
 class Block(NamedTuple):
-    """What one run took, as a mean over a block of runs.
+    """The time of one run, as a mean over a block of runs.
 
     Attributes:
-        wall: seconds of wall time.
-        cpu: seconds of CPU time of the process, all its threads.
-        thread: seconds of CPU time of the thread that called.
-        waits: how often the thread gave up its CPU to wait for something; not a number where the system does not tell.
+        wall: wall time in seconds.
+        cpu: CPU time of the process in seconds, over all its threads.
+        thread: CPU time of the calling thread in seconds.
+        waits: how often the thread gave up its CPU to wait for something; nan if the system does not report it.
     """
 
     wall: float
@@ -39,7 +39,7 @@ class Block(NamedTuple):
 
 
 def now() -> Block:
-    """What the clocks show; the difference of two is what happened between them."""
+    """Read the clocks; the difference of two readings is the time between them."""
     return Block(time.perf_counter(), time.process_time(), time.thread_time(), _waits())
 
 
@@ -51,34 +51,34 @@ def _waits() -> float:
 
 
 def seconds(blocks: Sequence[Sequence[Block]], clock: str) -> list[list[float]]:
-    """What one clock, or any other field of a block, says of the blocks of each process."""
+    """Return one clock, or any other field, of the blocks of each process."""
     return [[float(getattr(block, clock)) for block in each] for each in blocks]
 
 
 @cache
 def tick() -> float:
-    """The smallest step of this system's CPU clock, in seconds: what it says of itself is finer on some systems."""
+    """Measure the smallest step of the CPU clock in seconds; some systems report a finer one than they have."""
     steps = []
     for _ in range(3):
-        began = time.process_time()
-        while (ended := time.process_time()) == began:
+        start = time.process_time()
+        while (end := time.process_time()) == start:
             pass
-        steps.append(ended - began)
+        steps.append(end - start)
     return min(steps)
 
 
 def choose(builds: Mapping[str, NDArray[np.float64]], threads: int, seconds: float) -> tuple[Clock, str | None]:
-    """The clock for builds whose times are compared, and why if it is wall time.
+    """Choose the clock for comparing builds, with the reason if it is wall time.
 
-    A thread that calls a runtime with one thread does all the work itself: the CPU time of the process is then what a
-    run takes, however often the system lets others go first. It is not where work moves to other threads, which may
-    run side by side, or to another process or a device, which the thread waits for. A thread that waits gives up its
-    CPU; one that is interrupted does not. So the two can be told apart on a busy machine, too.
+    A thread that calls a single-threaded runtime does all the work itself: then the CPU time of the process is the time
+    of a run, however often the system interrupts it. It is not if work moves to other threads, which may run in
+    parallel, or to another process or a device, which the thread waits for. A thread that waits gives up its CPU; an
+    interrupted one does not. So the two cases differ even on a busy machine.
 
     Args:
-        builds: the blocks of each, of shape (n, 4), see `Block`, by what messages call it.
-        threads: inside one inference.
-        seconds: what a block takes at least.
+        builds: the blocks of each build, of shape (n, 4), see `Block`, by the name for messages.
+        threads: threads inside one inference.
+        seconds: the shortest time of a block.
     """
     if threads > 1:
         return "wall", f"an inference has {threads} threads"
@@ -86,8 +86,8 @@ def choose(builds: Mapping[str, NDArray[np.float64]], threads: int, seconds: flo
         return "wall", f"the CPU clock of this system moves in steps of {1e3 * tick():.3g} ms"
     for name, blocks in builds.items():
         wall, cpu, thread, waits = blocks.T
-        if thread.sum() < _MOST * cpu.sum():
+        if thread.sum() < _LEAST_CPU_SHARE * cpu.sum():
             return "wall", f"{name} works on other threads than the one that calls it"
-        if np.quantile(cpu / wall, _LEAST_DISTURBED) < _MOST and not np.median(waits) < 1:
+        if np.quantile(cpu / wall, _LEAST_DISTURBED) < _LEAST_CPU_SHARE and not np.median(waits) < 1:
             return "wall", f"{name} waits for work that is done elsewhere"
     return "cpu", None

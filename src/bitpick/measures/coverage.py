@@ -1,4 +1,4 @@
-"""What a build really is: number formats, and how much of it runs as integers."""
+"""The number formats that a build really uses, and how much of it runs as integers."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from bitpick.recipe import Recipe
 from bitpick.schema.fingerprint import Coverage, Fingerprint, Grid
 from bitpick.schema.run import Flag
 
-# What a float32 build must not compute in; other integers are indices, masks and shapes.
+# Formats that a float32 build must not compute in; other integers are indices, masks and shapes.
 _REDUCED = INTEGERS | FLOATS - {"float32"}
 _SHOWN = 6  # operators named in a flag; all of them are in the row
 
 
 def fingerprint(executed: Executed) -> Fingerprint:
-    """Summarise what a runtime executes by the operators that do most of the work."""
+    """Summarise the executed graph by the operators that do most of the work."""
     weighted = [operator for operator in executed.operators if operator.weight is not None]
-    # Layers that were left in float say nothing of how the others were quantized, and a table is no layer.
+    # Float layers say nothing about how the others were quantized, and an embedding table is not a layer.
     integer = [operator for operator in weighted if _kept_integer(operator)]
     quantized = [o for o in integer if o.multiplies] or integer or weighted
     softmax = next((o.arithmetic for o in executed.operators if "softmax" in o.kind.lower()), None)
     return Fingerprint(
-        weights=_commonest((o.weight, o.weights) for o in quantized),
-        activations=_commonest((o.activation, o.macs or o.weights) for o in quantized),
+        weights=_commonest_grid((o.weight, o.weights) for o in quantized),
+        activations=_commonest_grid((o.activation, o.macs or o.weights) for o in quantized),
         input=executed.input,
         output=executed.output,
         softmax=softmax,
@@ -34,7 +34,7 @@ def fingerprint(executed: Executed) -> Fingerprint:
 
 
 def coverage(executed: Executed) -> Coverage:
-    """How much of what a runtime executes it computes on integers."""
+    """Measure how much of the executed graph runs on integers."""
     operators = executed.operators
     return Coverage(
         macs=_share((o.macs for o in operators if o.integer), (o.macs for o in operators)),
@@ -48,28 +48,28 @@ def coverage(executed: Executed) -> Coverage:
 
 
 def failure(recipe: Recipe, executed: Executed) -> str | None:
-    """Why nothing of what a recipe asks for happened; None where something did."""
+    """Return why the build has nothing of its recipe; None if it has something."""
     if recipe.kind == "baseline":
         return None
-    asked = _asked(executed)
+    asked = _relevant(executed)
     if recipe.kind == "reduced_precision":
         if any(recipe.dtypes in (o.arithmetic, o.weight and o.weight.dtype) for o in asked):
             return None
-        return f"no part of this build is {recipe.dtypes}: the runtime executes {_words(asked)}"
+        return f"no part of this build is {recipe.dtypes}: the runtime executes {_listed(asked)}"
     if recipe.activations == "float32":
         if any(_kept_integer(o) for o in executed.operators):
             return None
-        return f"no weight of this build is an 8-bit integer: the runtime executes {_words(asked)}"
+        return f"no weight of this build is an 8-bit integer: the runtime executes {_listed(asked)}"
     if any(o.integer for o in asked):
         return None
-    return f"no part of this build runs as integers: the runtime executes {_words(asked)}"
+    return f"no part of this build runs as integers: the runtime executes {_listed(asked)}"
 
 
 def check(recipe: Recipe, executed: Executed) -> None:
-    """Refuse a build that is nothing of what its recipe asks for.
+    """Refuse a build that has nothing of its recipe.
 
     Raises:
-        EngineError: nothing of that happened.
+        EngineError: the build has nothing of its recipe.
     """
     if why := failure(recipe, executed):
         cause, fix = _cause(recipe, executed)
@@ -77,38 +77,38 @@ def check(recipe: Recipe, executed: Executed) -> None:
 
 
 def flags(recipe: Recipe, executed: Executed, kept_as: str, signs: bool = False) -> list[Flag]:
-    """What the executed graph does not honour of a recipe.
+    """Flag the differences between a recipe and the executed graph.
 
     Args:
         recipe: the recipe.
-        executed: what the runtime executes for its build.
-        kept_as: the dtype that it should keep the weights in.
-        signs: whether activations may be signed where the recipe has unsigned ones.
+        executed: the executed graph of its build.
+        kept_as: the dtype that the runtime should store the weights in.
+        signs: whether activations may be signed although the recipe has unsigned ones.
     """
-    found = [Flag(code="not_as_requested", text=text) for text in _differences(recipe, executed, kept_as, signs)]
-    weighted = [o for o in executed.operators if o.multiplies]
-    floats = [o for o in weighted if not o.integer and not _excluded(recipe, o)]
+    flags = [Flag(code="not_as_requested", text=text) for text in _differences(recipe, executed, kept_as, signs)]
+    operators = [o for o in executed.operators if o.multiplies]
+    floats = [o for o in operators if not o.integer and not _excluded(recipe, o)]
     if recipe.kind == "quantized" and recipe.activations != "float32" and floats:
         shares = coverage(executed)
-        found.append(
+        flags.append(
             Flag(
                 code="partly_float",
-                text=f"{len(floats)} of the {len(weighted)} operators with weights run in float ({_words(floats)}): "
+                text=f"{len(floats)} of the {len(operators)} operators with weights run in float ({_listed(floats)}): "
                 f"{math.floor(100 * shares.macs)}% of the multiply-accumulates"
                 f"{' that could be counted' if shares.uncounted else ''} and {math.floor(100 * shares.weights)}% of "
                 "the weights are integer",
             )
         )
-    return found
+    return flags
 
 
-def _asked(executed: Executed) -> list[Operator]:
-    """What a recipe is about: where nothing multiplies with weights, all that there is."""
+def _relevant(executed: Executed) -> list[Operator]:
+    """Return the operators that a recipe applies to: those with weights, or all if none has."""
     return [o for o in executed.operators if o.multiplies] or list(executed.operators)
 
 
 def _cause(recipe: Recipe, executed: Executed) -> tuple[str, str]:
-    """Why nothing of a build is what its recipe asks for, and what to do, in words."""
+    """Return why the build has nothing of its recipe, and how to fix it."""
     layers = [o for o in executed.operators if o.multiplies]
     if layers and all(_excluded(recipe, o) for o in layers):
         return "the recipe leaves all layers in float", "name fewer layers in the recipe's exclude"
@@ -135,23 +135,25 @@ def _excluded(recipe: Recipe, operator: Operator) -> bool:
 
 def _differences(recipe: Recipe, executed: Executed, kept_as: str, signs: bool) -> Iterable[str]:
     if recipe.kind == "baseline":
-        if other := [o for o in executed.operators if o.arithmetic in _REDUCED]:
-            yield f"asked for float32, but {_words(other)} run in {other[0].arithmetic}"
+        if reduced := [o for o in executed.operators if o.arithmetic in _REDUCED]:
+            yield f"asked for float32, but {_listed(reduced)} run in {reduced[0].arithmetic}"
         return
     if recipe.kind != "quantized":
         return
-    found = fingerprint(executed)
-    yield from _grid_differences(recipe, found, kept_as, signs)
-    if recipe.activations == "float32" and (rounded := [o for o in executed.operators if o.multiplies and o.integer]):
-        yield f"activations should stay in float, but {_words(rounded)} rounds them to 8 bits"
+    numbers = fingerprint(executed)
+    yield from _grid_differences(recipe, numbers, kept_as, signs)
+    if recipe.activations == "float32" and (
+        quantizing := [o for o in executed.operators if o.multiplies and o.integer]
+    ):
+        yield f"activations should stay in float, but {_listed(quantizing)} rounds them to 8 bits"
     weighted = [o for o in executed.operators if o.weight is not None]
-    if taken := [o for o in weighted if (o.integer or _kept_integer(o)) and _excluded(recipe, o)]:
-        yield f"the recipe leaves {_words(taken)} in float, but the runtime computes integers there"
-    yield from _option_differences(recipe, found)
+    if quantized := [o for o in weighted if (o.integer or _kept_integer(o)) and _excluded(recipe, o)]:
+        yield f"the recipe leaves {_listed(quantized)} in float, but the runtime computes integers there"
+    yield from _option_differences(recipe, numbers)
 
 
-def _grid_differences(recipe: Recipe, found: Fingerprint, kept_as: str, signs: bool) -> Iterable[str]:
-    weights, activations = found.weights, found.activations
+def _grid_differences(recipe: Recipe, numbers: Fingerprint, kept_as: str, signs: bool) -> Iterable[str]:
+    weights, activations = numbers.weights, numbers.activations
     if weights is not None and weights.dtype != kept_as:
         yield f"weights are {weights.dtype}, not {kept_as}"
     if activations is not None:
@@ -165,29 +167,29 @@ def _grid_differences(recipe: Recipe, found: Fingerprint, kept_as: str, signs: b
         yield f"weights have {_granularity(weights)} scales, not {recipe.granularity.replace('_', '-')} ones"
 
 
-def _option_differences(recipe: Recipe, found: Fingerprint) -> Iterable[str]:
-    seen = [grid.bits for grid in (found.weights, found.activations) if grid is not None and grid.bits is not None]
-    if "reduced_range" in recipe.options and len(seen) == 2 and min(seen) > 7:
+def _option_differences(recipe: Recipe, numbers: Fingerprint) -> Iterable[str]:
+    bits = [grid.bits for grid in (numbers.weights, numbers.activations) if grid is not None and grid.bits is not None]
+    if "reduced_range" in recipe.options and len(bits) == 2 and min(bits) > 7:
         yield "weights and activations use 8 bits, not the 7 of reduced range"
-    if "integer_io" in recipe.options and {found.input, found.output} & FLOATS:
-        yield f"input is {found.input} and output {found.output}, not 8-bit integers"
-    for option, grid in (("symmetric_weights", found.weights), ("symmetric_activations", found.activations)):
+    if "integer_io" in recipe.options and {numbers.input, numbers.output} & FLOATS:
+        yield f"input is {numbers.input} and output {numbers.output}, not 8-bit integers"
+    for option, grid in (("symmetric_weights", numbers.weights), ("symmetric_activations", numbers.activations)):
         if option in recipe.options and grid is not None and grid.symmetric is False:
             yield f"{option.removeprefix('symmetric_')} are not symmetric"
 
 
-def _commonest(grids: Iterable[tuple[Grid | None, int]]) -> Grid | None:
-    """The scheme with the largest total: whether all its grids are symmetric, and the most bits that one has."""
-    known = sorted(((g, n) for g, n in grids if g is not None), key=lambda pair: _scheme(pair[0]))
-    # One channel has no granularity: it tells nothing where others have one.
-    known = [(g, n) for g, n in known if g.granularity or g.dtype not in INTEGERS] or known
-    if not known:
+def _commonest_grid(grids: Iterable[tuple[Grid | None, int]]) -> Grid | None:
+    """Merge the grids of the scheme with the largest total: symmetric if all are, with the most bits of any."""
+    weighted = sorted(((g, n) for g, n in grids if g is not None), key=lambda pair: _scheme(pair[0]))
+    # A weight of one channel has no granularity, and is ignored if others have one.
+    weighted = [(g, n) for g, n in weighted if g.granularity or g.dtype not in INTEGERS] or weighted
+    if not weighted:
         return None
-    alike = [list(group) for _, group in groupby(known, key=lambda pair: _scheme(pair[0]))]
-    most = max(alike, key=lambda group: sum(n for _, n in group))
-    first = most[0][0]
-    symmetric = [g.symmetric for g, _ in most]
-    bits = [g.bits for g, _ in most if g.bits is not None]
+    schemes = [list(group) for _, group in groupby(weighted, key=lambda pair: _scheme(pair[0]))]
+    commonest = max(schemes, key=lambda group: sum(n for _, n in group))
+    first = commonest[0][0]
+    symmetric = [g.symmetric for g, _ in commonest]
+    bits = [g.bits for g, _ in commonest if g.bits is not None]
     return first.model_copy(
         update={"symmetric": None if None in symmetric else all(symmetric), "bits": max(bits) if bits else None}
     )
@@ -206,7 +208,7 @@ def _granularity(grid: Grid) -> str:
     return (grid.granularity or "no").replace("_", "-")
 
 
-def _words(operators: list[Operator]) -> str:
+def _listed(operators: list[Operator]) -> str:
     if not operators:
         return "nothing that computes"
     names = [f"{o.kind} {o.name}" for o in operators[:_SHOWN]]

@@ -1,4 +1,4 @@
-"""How alike the outputs of two builds are, whatever the labels say."""
+"""Measure how close the outputs of two builds are, regardless of the labels."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from bitpick.statistics.channels import channels, windows
 from bitpick.tasks.classification import Classification, rows
 from bitpick.tasks.task import Task
 
-_LEAST = 1e-6  # a quantized softmax gives zeros, from which no divergence would be finite
+_LEAST = 1e-6  # smallest probability: a quantized softmax gives zeros, which would make the divergence infinite
 
 
 def fidelities(names: Sequence[str], reference: Arrays, outputs: Arrays, task: Task) -> dict[str, Fidelity]:
-    """Compare each output of a build with a reference's for the same samples.
+    """Compare each output of a build with a reference's, for the same samples.
 
-    An output has a score for each class where the task says so, or where the reference's are probabilities.
+    An output has a score for each class if the task says so, or if the reference's output is probabilities.
 
     Args:
         names: of the outputs.
-        reference: each of shape (n, …).
-        outputs: those of the other build, of the same shapes.
-        task: says which output has the scores, if any.
+        reference: the reference's outputs, each of shape (n, …).
+        outputs: the build's outputs, of the same shapes.
+        task: knows which output has the scores, if any.
 
     Returns:
-        How alike they are, by the names.
+        The fidelity of each output, by name.
     """
-    found = {}
-    for place, (name, own, other) in enumerate(zip(names, reference, outputs, strict=True)):
+    results = {}
+    for place, (name, expected, actual) in enumerate(zip(names, reference, outputs, strict=True)):
         if isinstance(task, Classification) and task.output == place and not task.numbers:
-            of_scores = fidelity(task.scores(own), task.scores(other))
-            alike = of_scores.model_copy(update={"sqnr_db": decibels(own, other)})
-        elif _probabilities(own):
-            alike = fidelity(rows(own), rows(other))
+            score_fidelity = fidelity(task.scores(expected), task.scores(actual))
+            result = score_fidelity.model_copy(update={"sqnr_db": decibels(expected, actual)})
+        elif _are_probabilities(expected):
+            result = fidelity(rows(expected), rows(actual))
         else:
-            alike = Fidelity(sqnr_db=decibels(own, other))
-        found[name] = alike.model_copy(update=_worst(own, other))
-    return found
+            result = Fidelity(sqnr_db=decibels(expected, actual))
+        results[name] = result.model_copy(update=_worst_channel(expected, actual))
+    return results
 
 
 def fidelity(reference: NDArray[np.float32], scores: NDArray[np.float32]) -> Fidelity:
-    """Compare scores with a reference's for the same samples.
+    """Compare class scores with a reference's, for the same samples.
 
     Args:
-        reference: scores of shape (n, classes), float32: probabilities, or what a softmax makes them of.
-        scores: those of the other build, of the same shape.
+        reference: scores of shape (n, classes), float32: probabilities or logits.
+        scores: the build's scores, of the same shape.
 
     Returns:
-        Agreement, mean divergence of the probabilities (those under 1e-6 count as that), signal over noise.
+        Agreement, mean divergence of the probabilities (at least 1e-6 each), and signal over noise.
     """
-    expected, found = probabilities(reference), probabilities(scores)
-    divergence = (expected * (np.log(expected) - np.log(found))).sum(axis=1)
+    expected, actual = probabilities(reference), probabilities(scores)
+    divergence = (expected * (np.log(expected) - np.log(actual))).sum(axis=1)
     return Fidelity(
         agreement=float((reference.argmax(axis=1) == scores.argmax(axis=1)).mean()),
         kl=float(divergence.mean()),
@@ -62,28 +62,28 @@ def fidelity(reference: NDArray[np.float32], scores: NDArray[np.float32]) -> Fid
     )
 
 
-def _worst(own: NDArray[np.float32], other: NDArray[np.float32]) -> dict[str, str | float]:
-    """The channel that differs most, and its signal over noise; nothing of an output that has one alone."""
-    known = channels(own)
-    found = known.deviations(known.terms(own, other).mean(axis=0)[None])[0]
-    worst = int(found.argmax())
-    if not known.called(worst) or not found[worst]:
+def _worst_channel(expected: NDArray[np.float32], actual: NDArray[np.float32]) -> dict[str, str | float]:
+    """Return the channel that differs most with its signal over noise; empty if there is only one channel."""
+    output_channels = channels(expected)
+    deviations = output_channels.deviations(output_channels.terms(expected, actual).mean(axis=0)[None])[0]
+    worst = int(deviations.argmax())
+    if not output_channels.label(worst) or not deviations[worst]:
         return {}
-    return {"channel": known.called(worst), "channel_sqnr_db": -20 * float(np.log10(found[worst]))}
+    return {"channel": output_channels.label(worst), "channel_sqnr_db": -20 * float(np.log10(deviations[worst]))}
 
 
-def decibels(reference: NDArray[np.float32], found: NDArray[np.float32]) -> float | None:
-    """10·log₁₀ of the signal of a reference over the noise of the difference; None without either; of any shape."""
+def decibels(reference: NDArray[np.float32], actual: NDArray[np.float32]) -> float | None:
+    """Return 10·log₁₀ of a reference's signal over the noise of the difference; None without noise or signal."""
     noise = signal = 0.0
     for window in windows(reference):
-        whole = reference[window].astype(np.float64)
-        noise += float(((whole - found[window]) ** 2).sum())
-        signal += float((whole**2).sum())
+        expected = reference[window].astype(np.float64)
+        noise += float(((expected - actual[window]) ** 2).sum())
+        signal += float((expected**2).sum())
     return 10 * float(np.log10(signal / noise)) if noise and signal else None
 
 
-def _probabilities(scores: NDArray[np.float32]) -> bool:
-    """Whether an output is of probabilities of classes that exclude each other."""
+def _are_probabilities(scores: NDArray[np.float32]) -> bool:
+    """Whether an output is probabilities of mutually exclusive classes."""
     flat = rows(scores)
     if flat.shape[1] < 2 or flat.shape[1] != max(scores.shape[1:]):
         return False
@@ -91,11 +91,11 @@ def _probabilities(scores: NDArray[np.float32]) -> bool:
 
 
 def probabilities(scores: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Scores as probabilities: as they are where they nearly add up to 1, else by a softmax."""
-    whole = scores.astype(np.float64)
-    if whole.min() < 0 or np.abs(whole.sum(axis=1) - 1).max() > 0.05:
-        shifted = np.exp(whole - whole.max(axis=1, keepdims=True))
-        whole = shifted / shifted.sum(axis=1, keepdims=True)
-    clipped = np.clip(whole, _LEAST, None)
-    normal: NDArray[np.float64] = clipped / clipped.sum(axis=1, keepdims=True)
-    return normal
+    """Return scores as probabilities: unchanged if they nearly add up to 1, else by a softmax."""
+    values = scores.astype(np.float64)
+    if values.min() < 0 or np.abs(values.sum(axis=1) - 1).max() > 0.05:
+        shifted = np.exp(values - values.max(axis=1, keepdims=True))
+        values = shifted / shifted.sum(axis=1, keepdims=True)
+    clipped = np.clip(values, _LEAST, None)
+    normalized: NDArray[np.float64] = clipped / clipped.sum(axis=1, keepdims=True)
+    return normalized

@@ -1,4 +1,4 @@
-"""What makes a build slow or big, as far as its executed graph and its files show it."""
+"""Find what makes a build slow or big, from its executed graph and its files."""
 
 from __future__ import annotations
 
@@ -15,36 +15,38 @@ from bitpick.schema.evidence import Finding
 from bitpick.schema.fingerprint import Grid
 
 _BITS = {"float32": 32, "float16": 16, "bfloat16": 16, "s8": 8, "u8": 8}
-_LEAST_CONSTANT = 256  # bytes; the scales and shapes below it are often equal, and cost nothing
-_LEAST_OVERHEAD = 1000  # bytes beside the weights of which it is worth to speak
-_SHARE = 0.2  # of a build's bytes
-_ALIKE = 0.999  # correlation of a weight with itself, rounded to 8 bits
+_LEAST_CONSTANT = 256  # bytes; smaller constants, scales and shapes, are often equal and cost nothing
+_LEAST_OVERHEAD = 1000  # bytes; less overhead is not worth reporting
+_SHARE = 0.2  # overhead above this share of a build's bytes is reported
+_ALIKE = 0.999  # correlation of a weight with itself rounded to 8 bits
 
 
 def findings(
     recipe: Recipe,
-    each: Engine,
+    engine: Engine,
     executed: Executed,
     constants: Iterable[tuple[str, NDArray[np.generic]]],
     size: int,
 ) -> list[Finding]:
-    """List what makes a build slow or big, each with its names and with what to change.
+    """List what makes a build slow or big, with the operators concerned and the fix.
 
     Args:
         recipe: the build's recipe.
-        each: its engine, which knows what to change.
-        executed: what its runtime executes.
-        constants: what its files store, by name.
+        engine: its engine, which knows the fixes.
+        executed: its executed graph.
+        constants: the arrays in its files, with their names.
         size: bytes of its files.
     """
-    found = [*_slow(recipe, executed), *_big(executed, constants, size)] if recipe.kind == "quantized" else []
-    if kernels := each.slow_kernels(recipe):
-        found.append(Finding(code="slow_kernels", about="slow", text=kernels))
-    return [finding.model_copy(update={"mend": each.fix(recipe, finding.code) or finding.mend}) for finding in found]
+    findings = [*_slow(recipe, executed), *_big(executed, constants, size)] if recipe.kind == "quantized" else []
+    if kernels := engine.slow_kernels(recipe):
+        findings.append(Finding(code="slow_kernels", about="slow", text=kernels))
+    return [
+        finding.model_copy(update={"mend": engine.fix(recipe, finding.code) or finding.mend}) for finding in findings
+    ]
 
 
 def weight_bytes(executed: Executed) -> int:
-    """Bytes of the weights alone, in the formats that the runtime keeps them in."""
+    """Return the bytes of the weights alone, in the formats that the runtime stores them in."""
     return sum(operator.weights * _bits(operator.weight) // 8 for operator in executed.operators if operator.weight)
 
 
@@ -74,7 +76,7 @@ def _slow(recipe: Recipe, executed: Executed) -> Iterator[Finding]:
             nodes=[f"{o.kind} {o.name}" for o in floats],
         )
     count = len(executed.transposes)
-    if count > 1:  # one may be what the model's layout asks for
+    if count > 1:  # the model's layout may need one
         yield Finding(
             code="transposes",
             about="slow",
@@ -84,7 +86,7 @@ def _slow(recipe: Recipe, executed: Executed) -> Iterator[Finding]:
 
 
 def _big(executed: Executed, constants: Iterable[tuple[str, NDArray[np.generic]]], size: int) -> Iterator[Finding]:
-    twice = list(_twice([(name, values) for name, values in constants if values.nbytes >= _LEAST_CONSTANT]))
+    twice = list(_duplicates([(name, values) for name, values in constants if values.nbytes >= _LEAST_CONSTANT]))
     total = sum(count for _, _, count in twice)
     if total > _LEAST_OVERHEAD:
         yield Finding(
@@ -105,8 +107,8 @@ def _big(executed: Executed, constants: Iterable[tuple[str, NDArray[np.generic]]
         )
 
 
-def _twice(constants: Sequence[tuple[str, NDArray[np.generic]]]) -> Iterator[tuple[str, str, int]]:
-    """The constants that are there already, as they are or rounded: the first one's name, the second's, its bytes."""
+def _duplicates(constants: Sequence[tuple[str, NDArray[np.generic]]]) -> Iterator[tuple[str, str, int]]:
+    """Yield constants that repeat an earlier one, exactly or rounded: both names, and the bytes of the copy."""
     seen: dict[str, str] = {}
     floats: dict[int, list[tuple[str, NDArray[np.generic]]]] = {}
     for name, values in constants:
@@ -118,21 +120,21 @@ def _twice(constants: Sequence[tuple[str, NDArray[np.generic]]]) -> Iterator[tup
         seen.setdefault(digest, name)
     for name, values in constants:
         if values.dtype in (np.int8, np.uint8):
-            for other, whole in floats.get(values.size, ()):
-                if _alike(values, whole):
-                    yield name, other, whole.nbytes
+            for other, float_values in floats.get(values.size, ()):
+                if _is_rounded_copy(values, float_values):
+                    yield name, other, float_values.nbytes
 
 
-def _alike(one: NDArray[np.generic], other: NDArray[np.generic]) -> bool:
-    """Whether one is the other, rounded with a scale for all of it, or with one for each channel."""
+def _is_rounded_copy(one: NDArray[np.generic], other: NDArray[np.generic]) -> bool:
+    """Whether one constant is the other, rounded with one scale or with a scale for each channel."""
     if _correlation(one, other) > _ALIKE:
         return True
     if one.shape != other.shape or one.ndim < 2:
         return False
     for axis in (0, one.ndim - 1):  # where the channels are
         parts = (np.moveaxis(each, axis, 0).reshape(one.shape[axis], -1) for each in (one, other))
-        found = [_correlation(*pair) for pair in zip(*parts, strict=True)]
-        if np.median(found) > _ALIKE and one.size > 8 * one.shape[axis]:
+        correlations = [_correlation(*pair) for pair in zip(*parts, strict=True)]
+        if np.median(correlations) > _ALIKE and one.size > 8 * one.shape[axis]:
             return True
     return False
 
@@ -145,7 +147,7 @@ def _correlation(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:
 
 
 def _kinds(operators: Sequence[Operator]) -> str:
-    """How many of each kind, e.g. `7 Mul and 11 Add`."""
+    """Count the operators of each kind, e.g. `7 Mul and 11 Add`."""
     counts = {kind: sum(o.kind == kind for o in operators) for kind in dict.fromkeys(o.kind for o in operators)}
     parts = [f"{count} {kind}" for kind, count in counts.items()]
     return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
@@ -161,7 +163,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _s(number: int) -> str:
-    """The ending of a verb after so many."""
+    """Return the ending of a verb whose subject has this number."""
     return "s" if number == 1 else ""
 
 

@@ -1,4 +1,4 @@
-"""How much memory a piece of work takes of its process, at its peak."""
+"""Measure the peak memory of a piece of work."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ _RESET = Path("/proc/self/clear_refs")
 
 
 def peak_growth(work: Callable[[], _Result]) -> tuple[_Result, int]:
-    """Do some work, and tell how much the process's resident memory grew meanwhile, at its peak.
+    """Do some work, and measure how much the process's resident memory grew at its peak.
 
-    On Linux the kernel keeps the peak, and is told to begin anew; elsewhere the growth at the end has to do.
+    On Linux the kernel tracks the peak, which is reset first; elsewhere the growth at the end has to do.
 
     Args:
-        work: what to do.
+        work: the function to call.
 
     Returns:
-        What it returned, and bytes, at least 0.
+        The result of `work`, and the growth in bytes, at least 0.
     """
     import psutil
 
     process = psutil.Process()
     gc.collect()
-    kept = _begin_anew()
+    peak_is_tracked = _reset_peak()
     before = process.memory_info().rss
-    done = work()
+    result = work()
     after = process.memory_info().rss
-    return done, max(0, after - before, (_peak() - before) if kept else 0)
+    return result, max(0, after - before, (_peak() - before) if peak_is_tracked else 0)
 
 
-def _begin_anew() -> bool:
+def _reset_peak() -> bool:
     try:
         _RESET.write_text("5")  # see proc(5): resets the peak of resident memory
     except OSError:
@@ -44,5 +44,5 @@ def _begin_anew() -> bool:
 
 
 def _peak() -> int:
-    found = re.search(r"^VmHWM:\s+(\d+) kB$", _STATUS.read_text(), re.MULTILINE)
-    return 1024 * int(found[1]) if found else 0
+    match = re.search(r"^VmHWM:\s+(\d+) kB$", _STATUS.read_text(), re.MULTILINE)
+    return 1024 * int(match[1]) if match else 0

@@ -1,29 +1,29 @@
-"""Whether what a runtime does to a graph when it opens a build changes what the build answers."""
+"""Check whether a runtime's graph optimizations change a build's answers."""
 
 from __future__ import annotations
 
 from bitpick.schema.evidence import Unoptimized
 from bitpick.tasks.task import Answers, Targets, Task
 
-_SHARE, _LEAST, _MOST = 60, 16, 1000  # one evaluation sample of so many, but so many at least and at most
+_SHARE, _LEAST, _MOST = 60, 16, 1000  # one in 60 evaluation samples, but at least 16 and at most 1000
 
 
 def checked(count: int) -> int:
-    """How many of `count` evaluation samples to run both ways.
+    """Return how many of `count` evaluation samples to run both ways.
 
-    A graph that is left alone takes up to ten times as long for each, as every step of it is computed by itself.
+    An unoptimized graph takes up to ten times as long for a sample, because it runs every node separately.
     """
     return min(count, _MOST, max(_LEAST, count // _SHARE))
 
 
 def unoptimized(task: Task, optimized: Answers, plain: Answers, targets: Targets) -> Unoptimized:
-    """A build as it ships beside the same build on a graph that was left alone.
+    """Compare a build as it ships with the same build without graph optimizations.
 
     Args:
-        task: says what differs.
-        optimized: the answers of n samples, as the build ships.
-        plain: the answers without the runtime's rewriting.
-        targets: what is right for them.
+        task: decides which answers differ.
+        optimized: the answers for n samples, as the build ships.
+        plain: the answers without graph optimizations.
+        targets: the right answers.
     """
     return Unoptimized(
         samples=len(targets),

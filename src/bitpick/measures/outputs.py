@@ -1,4 +1,4 @@
-"""What a build gives for samples, on its files, in its own runtime."""
+"""Run samples through a build's files in its own runtime."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from bitpick.preprocessing import Arrays
 from bitpick.tasks.task import Answers, Targets, Task
 
 Shapes = Sequence[tuple[int | None, ...] | None]
-"""Of one sample of each output; None is not checked."""
+"""The shape of one sample of each output; None is not checked."""
 EVALUATION_BATCH = 500
-_TOGETHER = 8  # samples
-_IN_MEMORY = 64 * 2**20  # bytes of an output
-# Kernels for several samples add up in another order than those for one; statistics over a batch move answers by
-# percents.
+_TOGETHER = 8  # samples in the batch of `check_independence`
+_IN_MEMORY = 64 * 2**20  # the most bytes of an output that is kept in memory
+# Kernels for several samples sum in another order than those for one, which changes little; batch statistics change
+# outputs by percents.
 TOGETHER_LIMIT = 1e-3
 QUANTIZED_LIMIT = 0.05
-"""For models that may be quantized: where a sum rounds otherwise, a number takes the next place of its grid."""
+"""For models that may be quantized: a sum that rounds differently moves a number by one step of its grid."""
 
 
 def batches(session: Session, samples: Samples, shapes: Shapes) -> Iterator[tuple[Arrays, Arrays]]:
-    """Run samples through an open build, batch by batch, or one by one where they must not see each other.
+    """Run samples through an open build, batch by batch, or one by one if the build requires it.
 
     Args:
         session: the build.
-        samples: what to run.
-        shapes: of one sample of each output that the build must give; None is not checked.
+        samples: the samples.
+        shapes: the expected shape of one sample of each output; None is not checked.
 
     Yields:
         The inputs and the outputs of a batch.
 
     Raises:
-        EngineError: the build gives outputs of another shape, or numbers that are not finite.
+        EngineError: an output has another shape, or numbers that are not finite.
     """
     done = 0
     for inputs in samples.batches(1 if session.one_at_a_time else samples.at_once(EVALUATION_BATCH)):
@@ -53,15 +53,15 @@ def batches(session: Session, samples: Samples, shapes: Shapes) -> Iterator[tupl
         done += count
 
 
-def whole(session: Session, samples: Samples, shapes: Shapes, folder: Path | None = None) -> Arrays:
-    """All outputs of samples, each of shape (samples.count, …), float32; see `batches` and `_gathered`."""
-    return _gathered((outputs for _, outputs in batches(session, samples, shapes)), samples.count, folder)
+def all_outputs(session: Session, samples: Samples, shapes: Shapes, folder: Path | None = None) -> Arrays:
+    """Return all outputs, each of shape (samples.count, …), float32; see `batches` and `_concatenated`."""
+    return _concatenated((outputs for _, outputs in batches(session, samples, shapes)), samples.count, folder)
 
 
-def answered(
+def answers_and_outputs(
     session: Session, samples: Samples, shapes: Shapes, task: Task, folder: Path | None = None
 ) -> tuple[Answers, Arrays]:
-    """What a build answers, and all that it gives: arrays of shape (samples.count, …); see `batches`, `_gathered`."""
+    """Return a build's answers and all its outputs, of shape (samples.count, …); see `batches` and `_concatenated`."""
     labels = None if samples.labels is None else samples.targets()
 
     def both() -> Iterator[Arrays]:
@@ -71,55 +71,56 @@ def answered(
             yield (task.answers(inputs, outputs, None if labels is None else labels[window]), *outputs)
             done = window.stop
 
-    answers, *outputs = _gathered(both(), samples.count, folder)
+    answers, *outputs = _concatenated(both(), samples.count, folder)
     return answers, tuple(outputs)
 
 
-def _gathered(parts: Iterator[Arrays], count: int, folder: Path | None) -> Arrays:
-    """Batches one after the other. They are copied: a part that is a view would keep all that it is a view of.
+def _concatenated(parts: Iterator[Arrays], count: int, folder: Path | None) -> Arrays:
+    """Concatenate batches. They are copied, because a view would keep its whole base array in memory.
 
-    Large outputs, such as masks, are gathered in files without names in `folder`; by default where temporary files are.
+    Large outputs, such as masks, go to unnamed files in `folder`, by default the folder for temporary files.
     """
-    found: Arrays = ()
+    arrays: Arrays = ()
     done = 0
     for part in parts:
-        found = found or tuple(_empty((count, *each.shape[1:]), each.dtype, folder) for each in part)
-        for array, each in zip(found, part, strict=True):
-            array[done : done + len(each)] = each
+        arrays = arrays or tuple(_empty((count, *batch.shape[1:]), batch.dtype, folder) for batch in part)
+        for array, batch in zip(arrays, part, strict=True):
+            array[done : done + len(batch)] = batch
         done += len(part[0])
-    return found
+    return arrays
 
 
 def _empty(shape: tuple[int, ...], dtype: np.dtype[Any], folder: Path | None) -> NDArray[Any]:
     if math.prod(shape) * dtype.itemsize <= _IN_MEMORY:
         return np.empty(shape, dtype)
     with tempfile.TemporaryFile(dir=folder) as file:
-        return np.asarray(np.memmap(file, dtype, "w+", shape=shape))  # the file goes with the array
+        return np.asarray(np.memmap(file, dtype, "w+", shape=shape))  # the file is deleted with the array
 
 
 def check_independence(
     session: Session, samples: Samples, names: Sequence[str], source: str, limit: float = TOGETHER_LIMIT
 ) -> None:
-    """Refuse a model whose answer for a sample depends on what else is in its batch: it is judged in batches.
+    """Refuse a model whose output for a sample depends on the rest of its batch, because evaluation uses batches.
 
     Args:
-        session: the model; one that is judged on one sample at a time is not looked at.
-        samples: of which the first few are run together, and each by itself.
-        names: of its outputs.
+        session: the model; the check is skipped if it runs one sample at a time.
+        samples: the first few are run in one batch, and one by one.
+        names: of the outputs.
         source: the model, as messages call it.
         limit: how much an output may differ, as a share of its largest number.
 
     Raises:
-        ModelError: an output does not have a row for each sample, or another one in a batch than alone.
+        ModelError: an output does not have one row for each sample, or the row differs between a batch and a single
+            sample.
     """
     if session.one_at_a_time:
         return
     count = min(samples.count, max(2, samples.at_once(_TOGETHER)))
     batch = next(samples.head(count).batches(count))
-    together, again = (session.outputs(session.run(session.prepare(batch))) for _ in range(2))
+    batched, repeated_run = (session.outputs(session.run(session.prepare(batch))) for _ in range(2))
     for place in range(count):
         alone = session.outputs(session.run(session.prepare(tuple(each[place : place + 1] for each in batch))))
-        for name, many, repeated, one in zip(names, together, again, alone, strict=True):
+        for name, many, repeated, one in zip(names, batched, repeated_run, alone, strict=True):
             if many.shape[:1] != (count,) or one.shape != (1, *many.shape[1:]):
                 raise ModelError(
                     f"the output {name} of {source} does not have one row for each sample: its shape is {many.shape} "
@@ -145,14 +146,14 @@ def check_independence(
 
 
 def _apart(difference: float) -> str:
-    """How far two answers are from each other, in words."""
+    """Describe a difference between two outputs."""
     if difference == float("inf"):
         return "has other numbers that are not finite"
     return f"differs by up to {100 * difference:.2g}% of its largest number"
 
 
 def _distance(one: NDArray[np.float32], other: NDArray[np.float32], scale: NDArray[np.float32]) -> float:
-    """The largest difference as a share of the largest number; of numbers that are not finite in both, none."""
+    """Return the largest difference as a share of the largest number; infinite if other numbers are not finite."""
     finite = np.isfinite(one) & np.isfinite(other)
     if not np.array_equal(np.where(finite, 0, one), np.where(finite, 0, other), equal_nan=True):
         return float("inf")
@@ -162,7 +163,7 @@ def _distance(one: NDArray[np.float32], other: NDArray[np.float32], scale: NDArr
 
 
 def targets_of(samples: Samples) -> Targets:
-    """What answers are compared with: the labels; zeros where the samples have none."""
+    """Return what answers are compared with: the labels, or zeros if the samples have none."""
     return np.zeros(samples.count, np.int64) if samples.labels is None else samples.targets()
 
 

@@ -10,12 +10,12 @@ from bitpick.schema.run import File
 
 
 def total(build: Build) -> int:
-    """Bytes of all files of a build."""
+    """Return the bytes of all files of a build."""
     return sum((build.folder / name).stat().st_size for name in build.files)
 
 
 def files(build: Build, root: Path) -> list[File]:
-    """Each file of a build, its path relative to `root`."""
+    """Return the files of a build, with paths relative to `root`."""
     paths = [build.folder / name for name in build.files]
     return [
         File(path=path.relative_to(root).as_posix(), bytes=path.stat().st_size, sha256=sha256_of(path))

@@ -155,7 +155,7 @@ def evaluate(
     assert build.recipe == recipe
     with engine(recipe.engine).open(build, SessionSettings(threads)) as session:
         scratch = None if predictions is None else predictions.parent
-        answers, all_outputs = outputs.answered(session, samples, shapes, task, scratch)
+        answers, all_outputs = outputs.answers_and_outputs(session, samples, shapes, task, scratch)
     if predictions is not None:
         save(predictions, {"predictions": answers} | {f"output{i}": each for i, each in enumerate(all_outputs)})
     targets = outputs.targets_of(samples)
@@ -172,7 +172,7 @@ def evaluate(
 def run(recipe: Recipe, folder: Path, samples: Samples, threads: int, shapes: Shapes, out: Path) -> None:
     """Run a build on samples and save its outputs (`output0`, `output1`, …) in the file `out`; see `evaluate`."""
     with engine(recipe.engine).open(open_build(folder), SessionSettings(threads)) as session:
-        all_outputs = outputs.whole(session, samples, shapes, out.parent)
+        all_outputs = outputs.all_outputs(session, samples, shapes, out.parent)
     save(out, {f"output{i}": each for i, each in enumerate(all_outputs)})
 
 

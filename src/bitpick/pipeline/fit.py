@@ -17,7 +17,7 @@ from bitpick.preprocessing import Arrays, Dtype, Preprocessing
 from bitpick.schema.data import CalibrationRecord, DataRecord, EvaluationRecord
 from bitpick.schema.judging import Judging
 from bitpick.tasks import registry
-from bitpick.tasks.case import Case, Seen
+from bitpick.tasks.case import Case, FloatRun
 from bitpick.tasks.registry import Chosen
 from bitpick.tasks.task import Task
 
@@ -61,7 +61,7 @@ class Fitted:
         Raises:
             RequestError: the task does not fit these outputs, or no task does.
         """
-        case = replace(self.case, seen=Seen(samples, outputs))
+        case = replace(self.case, float_run=FloatRun(samples, outputs))
         chosen = registry.choose(case) if self.chosen.unsure else self.chosen
         task = chosen.task
         if task.unsettled:

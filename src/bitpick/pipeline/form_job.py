@@ -91,7 +91,7 @@ def apply_pass(source: Path, name: str, out: Path) -> list[str]:
 def run_form(source: Path, recipe: Recipe, samples: Samples, threads: int, shapes: Shapes, out: Path) -> None:
     """Run a form of the model as an engine's float32 build and save the outputs as `.npz`, to verify a hop."""
     with _float_session(source, recipe, samples, threads) as session:
-        all_outputs = outputs.whole(session, samples, shapes, out.parent)
+        all_outputs = outputs.all_outputs(session, samples, shapes, out.parent)
     save(out, {f"output{i}": each for i, each in enumerate(all_outputs)})
 
 
@@ -110,7 +110,7 @@ def answer(
 ) -> None:
     """Save the answers of a form of the model as `.npy`; they are the targets if there are no labels."""
     with _float_session(source, recipe, samples, threads) as session:
-        answers, _ = outputs.answered(session, samples, shapes, task, out.parent)
+        answers, _ = outputs.answers_and_outputs(session, samples, shapes, task, out.parent)
     np.save(out, answers)
 
 

@@ -69,7 +69,9 @@ def inspect(
     return Inspected(
         fingerprint=coverage.fingerprint(executed),
         coverage=None if recipe.kind == "baseline" and asked_for else coverage.coverage(executed),
-        flags=coverage.flags(recipe, executed, runner.weight_dtype(recipe), runner.signed_activations) if asked_for else [],
+        flags=coverage.flags(recipe, executed, runner.weight_dtype(recipe), runner.signed_activations)
+        if asked_for
+        else [],
         findings=findings.findings(recipe, runner, executed, runner.constants(build), size.total(build)) or None,
         weight_bytes=findings.weight_bytes(executed),
     )
@@ -80,7 +82,7 @@ def _check_threads(build: Build, samples: Samples, threads: int, shapes: Shapes)
 
     def outputs_on(count: int) -> Arrays:
         with engine(build.recipe.engine).open(build, SessionSettings(count)) as session:
-            return outputs.whole(session, samples, shapes)
+            return outputs.all_outputs(session, samples, shapes)
 
     output_records = build.interface.outputs if build.interface is not None else ()
     names = [record.name for record in output_records] or [f"output {index + 1}" for index in range(len(shapes))]
@@ -105,6 +107,6 @@ def check_rewriting(
 
     def answers(optimize: bool) -> Answers:
         with runner.open(build, SessionSettings(threads, optimize)) as session:
-            return outputs.answered(session, samples, shapes, task)[0]
+            return outputs.answers_and_outputs(session, samples, shapes, task)[0]
 
     return optimization.unoptimized(task, answers(True), answers(False), outputs.targets_of(samples))

@@ -1,4 +1,4 @@
-"""Progress of downloads and decoding, on a terminal."""
+"""Progress bars for downloads and decoding."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from rich.progress import (
 
 
 class Bars:
-    """A listener of data loading that draws progress bars, and nothing where the console is no terminal."""
+    """A listener of data loading that draws progress bars; it draws nothing if the console is not a terminal."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self.downloads = _Download(console) if console.is_terminal else False
 
     def __call__(self, steps: Sequence[str], doing: str) -> Iterator[str]:
-        """Yield each step, showing how many are done."""
+        """Yield each step, and show how many are done."""
         yield from track(steps, doing, console=self._console, transient=True, disable=not self._console.is_terminal)
 
     @contextmanager
     def waiting(self, doing: str) -> Iterator[None]:
-        """Show that something of unknown length goes on."""
+        """Show work of unknown length."""
         if not self._console.is_terminal:
             yield
             return
@@ -39,7 +39,7 @@ class Bars:
 
 
 class _Download:
-    """A progress bar in the form that pooch drives: it sets `total`, then calls `update` with each chunk's bytes."""
+    """A progress bar with pooch's interface: pooch sets `total`, then calls `update` with each chunk's bytes."""
 
     def __init__(self, console: Console) -> None:
         columns = (
@@ -55,7 +55,7 @@ class _Download:
 
     @property
     def total(self) -> int:
-        """Number of bytes to come."""
+        """Number of bytes to download."""
         return self._total
 
     @total.setter
@@ -65,13 +65,13 @@ class _Download:
         self._bar.start()
 
     def update(self, size: int) -> None:
-        """A chunk has come."""
+        """Add the bytes of a chunk."""
         self._bar.advance(self._task, size)
 
     def reset(self) -> None:
-        """Pooch resets the bar at the end."""
+        """Reset the bar; pooch does this at the end."""
         self._bar.reset(self._task)
 
     def close(self) -> None:
-        """The download is over."""
+        """Stop the bar; the download is over."""
         self._bar.stop()

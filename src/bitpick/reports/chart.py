@@ -1,4 +1,4 @@
-"""A chart as data: its words, its numbers, and how people read them."""
+"""A chart as data: its texts, its numbers, and their format."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Column:
 
     Attributes:
         key: its name in the data.
-        head: as people read it.
-        words: how its values are written; None for text.
+        head: its heading.
+        words: formats its values; None for text.
     """
 
     key: str
@@ -25,7 +25,7 @@ class Column:
     words: Callable[[Any], str] | None = None
 
     def shown(self, record: dict[str, Any]) -> str:
-        """The value of a record as people read it."""
+        """Format the value of a record."""
         value = record[self.key]
         if value is None:
             return ""
@@ -34,16 +34,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Axis:
-    """How report.js shows a metric and its drops.
+    """The axis of a metric and its drops in report.js.
 
     Attributes:
-        key: its name in the data.
-        head: its name, with the unit.
-        drop: what a drop is called, with the unit.
-        factor: of values and drops as they are shown: 100 for fractions.
-        unit: behind a value.
-        points: behind a drop.
-        reversed: whether lower is better, and then further up.
+        key: name of the metric in the data.
+        head: name of the metric, with the unit.
+        drop: name of a drop, with the unit.
+        factor: multiplies values and drops for display: 100 for fractions.
+        unit: suffix of a value.
+        points: suffix of a drop.
+        reversed: whether lower is better, and further up.
     """
 
     key: str
@@ -57,17 +57,17 @@ class Axis:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart, its words, and its numbers.
+    """A chart.
 
     Attributes:
-        name: what report.js draws it by.
+        name: selects the drawing function in report.js.
         title: of the chart.
         shows: how to read it.
         finding: what it shows, in words.
-        columns: of the data that readers get.
-        data: the records, in plain units as run.json has them.
-        drawn: the places of the records that are drawn; None for all.
-        metric: what builds are judged by, for charts that show it, see `Axis`.
+        columns: of the data that readers can download.
+        data: the records, in run.json's units.
+        drawn: indices of the records to draw; None for all.
+        metric: the axis of the metric, for charts that show it.
     """
 
     name: str
@@ -81,12 +81,12 @@ class Chart:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """The records that are drawn."""
+        """The records to draw."""
         return self.data if self.drawn is None else [self.data[place] for place in self.drawn]
 
     @property
     def csv(self) -> str:
-        """The data as a link that holds it."""
+        """The data as a data URI of a CSV file."""
         out = io.StringIO()
         writer = csv.writer(out)
         writer.writerow([column.key for column in self.columns])

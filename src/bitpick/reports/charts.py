@@ -1,4 +1,4 @@
-"""The charts of report.html: what each shows in words, and its numbers. Drawing them is report.js's part."""
+"""The charts of report.html: texts and numbers; report.js draws them."""
 
 from __future__ import annotations
 
@@ -23,39 +23,42 @@ _FLIPS = Column("flips", "flips", "{:,}".format)
 
 
 def charts(run: Run) -> list[Chart]:
-    """The charts that a run has data for."""
+    """Return the charts that a run has data for."""
     native = [row for row in words.ordered(run) if row.target == "host" and row.metric is not None]
-    of = Charted(measured.measure(native))
-    made = (
-        _size(native, run, of), _latency(native, run, of), _drops(native, run, of), _classes(native), _draws(native, of)
+    metric = Charted(measured.measure(native))
+    candidates = (
+        _size(native, run, metric), _latency(native, run, metric), _drops(native, run, metric), _classes(native),
+        _draws(native, metric),
     )  # fmt: skip
-    return [chart for chart in (*made, _layers(run)) if chart is not None and chart.data]
+    return [chart for chart in (*candidates, _layers(run)) if chart is not None and chart.data]
 
 
-def _size(rows: Sequence[Row], run: Run, of: Charted) -> Chart | None:
+def _size(rows: Sequence[Row], run: Run, metric: Charted) -> Chart | None:
     rows = [row for row in rows if row.size_bytes]
     if not rows:
         return None
     records = [_record(row, run) | {"bytes": row.size_bytes} for row in rows]
     _mark_front(records, "bytes")
-    least = min(rows, key=lambda row: row.size_bytes or 0)
-    pick = _pick(rows, run)
-    finding = f"The smallest of all is {_told(least)}."
-    if pick is not None:
-        finding = f"The build to ship is {_told(pick)}. " + (finding if pick is not least else "None is smaller.")
+    smallest = min(rows, key=lambda row: row.size_bytes or 0)
+    shipped = _pick(rows, run)
+    finding = f"The smallest of all is {_described(smallest)}."
+    if shipped is not None:
+        finding = f"The build to ship is {_described(shipped)}. " + (
+            finding if shipped is not smallest else "None is smaller."
+        )
     return Chart(
         "size",
-        f"{of.name} and size",
-        f"Each mark is a build; further left is smaller, further up is {of.better}. A line joins the good enough "
-        f"builds of which no other is both as {of.measure.good} and as small." + _MARKS,
+        f"{metric.name} and size",
+        f"Each mark is a build; further left is smaller, further up is {metric.better}. A line joins the good enough "
+        f"builds of which no other is both as {metric.measure.good} and as small." + _MARKS,
         finding,
-        (_BUILD, _ENGINE, _STANDING, of.column, Column("bytes", "size", words.kilobytes)),
+        (_BUILD, _ENGINE, _STANDING, metric.column, Column("bytes", "size", words.kilobytes)),
         records,
-        metric=of.axis,
+        metric=metric.axis,
     )
 
 
-def _latency(rows: Sequence[Row], run: Run, of: Charted) -> Chart | None:
+def _latency(rows: Sequence[Row], run: Run, metric: Charted) -> Chart | None:
     records = [record for row in rows if (record := _timed(row, run)) is not None]
     if not records:
         return None
@@ -63,80 +66,83 @@ def _latency(rows: Sequence[Row], run: Run, of: Charted) -> Chart | None:
     reference = next(row.latency.reference for row in rows if row.latency)
     return Chart(
         "latency",
-        f"{of.name} and latency",
+        f"{metric.name} and latency",
         f"Each mark is a build, with the 95% interval of its time for one sample over that of {reference}: under 1 "
-        f"is faster. A line joins the good enough builds of which no other is both as {of.measure.good} and as fast."
-        + _MARKS,
-        _told_times(records),
+        "is faster. A line joins the good enough builds of which no other is both as "
+        f"{metric.measure.good} and as fast." + _MARKS,
+        _times_finding(records),
         (
-            _BUILD, _ENGINE, _STANDING, of.column, Column("ratio", "time over the reference's", "{:.2f}".format),
+            _BUILD, _ENGINE, _STANDING, metric.column, Column("ratio", "time over the reference's", "{:.2f}".format),
             Column("low", "from", "{:.2f}".format), Column("high", "to", "{:.2f}".format),
             Column("time", "time", words.microseconds), Column("clock", "clock"),
             Column("wall", "in wall time", "{:.2f}".format), Column("resolvable", "resolvable", _yes),
         ),
         records,
-        metric=of.axis,
+        metric=metric.axis,
     )  # fmt: skip
 
 
 def _timed(row: Row, run: Run) -> dict[str, Any] | None:
-    """A row with its time over the reference's; the reference itself has 1."""
-    found = row.latency
-    if found is None:
+    """Return the record of a row with its time over the reference's, which is 1 for the reference."""
+    latency = row.latency
+    if latency is None:
         return None
-    ratio = 1.0 if found.reference == row.id else found.ratio_reference
+    ratio = 1.0 if latency.reference == row.id else latency.ratio_reference
     if ratio is None:
         return None
-    low, high = found.ratio_reference_interval or (ratio, ratio)
-    clear = found.reference == row.id or verdict(found.ratio_reference_interval) != "not resolvable here"
-    told: dict[str, Any] = {"ratio": ratio, "low": low, "high": high, "resolvable": clear}
-    told |= {"time": found.time, "clock": CLOCKS[found.clock], "wall": found.ratio_reference_wall}
-    return _record(row, run) | told
+    low, high = latency.ratio_reference_interval or (ratio, ratio)
+    resolvable = latency.reference == row.id or verdict(latency.ratio_reference_interval) != "not resolvable here"
+    times: dict[str, Any] = {"ratio": ratio, "low": low, "high": high, "resolvable": resolvable}
+    times |= {"time": latency.time, "clock": CLOCKS[latency.clock], "wall": latency.ratio_reference_wall}
+    return _record(row, run) | times
 
 
-def _told_times(records: list[dict[str, Any]]) -> str:
-    clear = [r for r in records if r["kind"] != "baseline"]
-    ship = next((r for r in clear if r["ship"]), None)
-    least = min(clear, key=lambda r: r["ratio"], default=None)
+def _times_finding(records: list[dict[str, Any]]) -> str:
+    quantized = [r for r in records if r["kind"] != "baseline"]
+    shipped = next((r for r in quantized if r["ship"]), None)
+    fastest = min(quantized, key=lambda r: r["ratio"], default=None)
     finding = "No quantized build was timed."
-    if least is not None:
-        finding = f"The lowest ratio of a quantized build is that of {least['build']}: {_ratio(least)}."
-    if ship is not None:
-        lowest = f" {finding}" if ship is not least else " No quantized build has a lower ratio."
-        finding = f"The build to ship takes {_ratio(ship)} times as long as the reference.{lowest}"
-    if unclear := sum(not r["resolvable"] for r in records):
-        finding += f" {unclear} of {len(records)} are not told from the reference here, and drawn faint."
+    if fastest is not None:
+        finding = f"The lowest ratio of a quantized build is that of {fastest['build']}: {_ratio(fastest)}."
+    if shipped is not None:
+        lowest = f" {finding}" if shipped is not fastest else " No quantized build has a lower ratio."
+        finding = f"The build to ship takes {_ratio(shipped)} times as long as the reference.{lowest}"
+    if unresolved := sum(not r["resolvable"] for r in records):
+        finding += f" {unresolved} of {len(records)} are not told from the reference here, and drawn faint."
     return finding
 
 
-def _drops(rows: Sequence[Row], run: Run, of: Charted) -> Chart | None:
-    judged = [row for row in rows if row.versus_baseline is not None]
-    if not judged:
+def _drops(rows: Sequence[Row], run: Run, metric: Charted) -> Chart | None:
+    compared = [row for row in rows if row.versus_baseline is not None]
+    if not compared:
         return None
     records = []
-    for row in judged:
+    for row in compared:
         versus = row.versus_baseline
         assert versus is not None
         low, high = versus.drop_interval
-        told = {"drop": versus.drop, "low": low, "high": high, "margin": versus.margin, "flips": versus.flips}
-        records.append(_record(row, run) | told)
-    lost, unit = of.measure.worsening, f", in {of.measure.change_unit}" if of.measure.change_unit else ""
+        drop_fields = {"drop": versus.drop, "low": low, "high": high, "margin": versus.margin, "flips": versus.flips}
+        records.append(_record(row, run) | drop_fields)
+    worsening, unit = (
+        metric.measure.worsening,
+        f", in {metric.measure.change_unit}" if metric.measure.change_unit else "",
+    )
     flips = (_FLIPS,) if any(record["flips"] is not None for record in records) else ()
-    claims = [row.versus_baseline.noninferior for row in judged if row.versus_baseline is not None]
-    tested = [claim for claim in claims if claim is not None]
+    verdicts = [row.versus_baseline.noninferior for row in compared if row.versus_baseline is not None]
+    tested = [claim for claim in verdicts if claim is not None]
     finding = f"{sum(tested)} of the {len(tested)} builds that were tested are shown to lose less than the margin."
     if not tested:
         finding = "None of these builds could be recommended, so none was tested against the margin."
     return Chart(
         "drops",
-        f"{lost.capitalize()}s, with what the samples show",
-        f"Each build's {lost}{f' in {of.measure.label}' if lost == 'rise' else ''} beside its own float32 on the same "
-        f"samples{unit}, with its 95% interval; the tick is the margin, set before the run. A filled mark is shown to "
-        "lose less, all builds tested at once; a hollow one is not shown, or was not tested.",
+        f"{worsening.capitalize()}s, with what the samples show",
+        f"Each build's {worsening}{f' in {metric.measure.label}' if worsening == 'rise' else ''} beside its own "
+        f"float32 on the same samples{unit}, with its 95% interval; the tick is the margin, set before the run. A "
+        "filled mark is shown to lose less, all builds tested at once; a hollow one is not shown, or was not tested.",
         finding,
-        (_BUILD, _STANDING, of.drop, *of.interval, Column("margin", "margin", of.measure.change), *flips),
+        (_BUILD, _STANDING, metric.drop, *metric.interval, Column("margin", "margin", metric.measure.change), *flips),
         records,
-        metric=of.axis,
+        metric=metric.axis,
     )
 
 
@@ -151,47 +157,51 @@ def _classes(rows: Sequence[Row]) -> Chart | None:
     if not data:
         return None
     worst = max(data, key=lambda record: record["drop"])
-    hurt = list(dict.fromkeys(r["class"] for r in sorted(data, key=lambda r: -abs(r["drop"]))))[:_MOST_CLASSES]
-    every = len({r["class"] for r in data}) == len(hurt)
-    some = "" if every else f" The {len(hurt)} classes that change most are drawn."
+    drawn_classes = list(dict.fromkeys(r["class"] for r in sorted(data, key=lambda r: -abs(r["drop"]))))[:_MOST_CLASSES]
+    all_drawn = len({r["class"] for r in data}) == len(drawn_classes)
+    drawn_note = "" if all_drawn else f" The {len(drawn_classes)} classes that change most are drawn."
     return Chart(
         "classes",
         "Drop of each class",
-        "Points that each class loses beside the float32 build of the same engine; a negative number is a gain." + some,
+        "Points that each class loses beside the float32 build of the same engine; a negative number is a gain."
+        + drawn_note,
         f"The largest is {words.points(worst['drop'])} points, in the class {worst['class']}, of {worst['build']}.",
         (_BUILD, Column("class", "class"), _DROP),
         data,
-        [place for place, record in enumerate(data) if record["class"] in hurt],
+        [place for place, record in enumerate(data) if record["class"] in drawn_classes],
     )
 
 
-def _draws(rows: Sequence[Row], of: Charted) -> Chart | None:
-    drawn = [row for row in rows if row.over_draws is not None]
+def _draws(rows: Sequence[Row], metric: Charted) -> Chart | None:
+    rows_with_draws = [row for row in rows if row.over_draws is not None]
     data = []
-    for row in drawn:
-        found = row.over_draws
-        assert found is not None
-        low, high = found.drop_interval
-        for draw in found.draws:
-            whole = {"mean": found.drop, "low": low, "high": high}
-            data.append({"build": row.id, "seed": draw.seed, "drop": draw.drop, "flips": draw.flips} | whole)
+    for row in rows_with_draws:
+        over_draws = row.over_draws
+        assert over_draws is not None
+        low, high = over_draws.drop_interval
+        for draw in over_draws.draws:
+            summary = {"mean": over_draws.drop, "low": low, "high": high}
+            data.append({"build": row.id, "seed": draw.seed, "drop": draw.drop, "flips": draw.flips} | summary)
     if not data:
         return None
-    widest = max(drawn, key=_spread)
-    lost, unit = of.measure.worsening, f" in {of.measure.change_unit}" if of.measure.change_unit else ""
+    widest = max(rows_with_draws, key=_spread)
+    worsening, unit = (
+        metric.measure.worsening,
+        f" in {metric.measure.change_unit}" if metric.measure.change_unit else "",
+    )
     flips = (_FLIPS,) if any(record["flips"] is not None for record in data) else ()
     return Chart(
         "draws",
         "Calibration draws",
-        f"Each dot is a build of the recipe from other calibration samples: its {lost}{unit}. The bar is the mean "
+        f"Each dot is a build of the recipe from other calibration samples: its {worsening}{unit}. The bar is the mean "
         "over draws with its 95% interval, over draws and evaluation samples.",
-        f"Draws move the {lost} of {widest.id} most: by {of.measure.changed(_spread(widest))}.",
+        f"Draws move the {worsening} of {widest.id} most: by {metric.measure.changed(_spread(widest))}.",
         (
-            _BUILD, Column("seed", "seed"), of.drop, *flips, Column("mean", "mean over draws", of.measure.change),
-            *of.interval,
+            _BUILD, Column("seed", "seed"), metric.drop, *flips,
+            Column("mean", "mean over draws", metric.measure.change), *metric.interval,
         ),
         data,
-        metric=of.axis,
+        metric=metric.axis,
     )  # fmt: skip
 
 
@@ -209,10 +219,10 @@ def _layers(run: Run) -> Chart | None:
         }
         for layer in run.diagnosis.layers
     ]
-    known = [record for record in data if record["output"] is not None]
-    noisy = sorted(range(len(data)), key=lambda place: _noise(data[place]))[:_MOST_LAYERS]
-    some = f" The {len(noisy)} noisiest layers are drawn." if len(noisy) < len(data) else ""
-    worst = min(known, key=lambda record: record["output"], default=None)
+    measured_layers = [record for record in data if record["output"] is not None]
+    drawn = sorted(range(len(data)), key=lambda place: _noise(data[place]))[:_MOST_LAYERS]
+    drawn_note = f" The {len(drawn)} noisiest layers are drawn." if len(drawn) < len(data) else ""
+    worst = min(measured_layers, key=lambda record: record["output"], default=None)
     finding = "No signal over noise is known of any layer's output."
     if worst is not None:
         finding = f"The noisiest output is that of {worst['layer']}: {words.decibels(worst['output'])}."
@@ -220,7 +230,7 @@ def _layers(run: Run) -> Chart | None:
         "layers",
         "Signal over noise, layer by layer",
         f"Of {run.diagnosis.recipe}: how far the float32's signal is above what quantization changed, in decibels, in "
-        f"the graph's order. Lower is noisier; 6 dB are one bit.{some}",
+        f"the graph's order. Lower is noisier; 6 dB are one bit.{drawn_note}",
         finding,
         (
             Column("layer", "layer"), Column("kind", "type"), Column("weights", "weights", words.decibels),
@@ -229,7 +239,7 @@ def _layers(run: Run) -> Chart | None:
             Column("spared", "drop if only it is in float, points", words.points),
         ),
         data,
-        sorted(noisy),
+        sorted(drawn),
     )  # fmt: skip
 
 
@@ -238,8 +248,8 @@ def _ratio(record: dict[str, Any]) -> str:
 
 
 def _noise(record: dict[str, Any]) -> float:
-    found = [record[key] for key in ("output", "weights") if record[key] is not None]
-    return min(found, default=float("inf"))
+    values = [record[key] for key in ("output", "weights") if record[key] is not None]
+    return min(values, default=float("inf"))
 
 
 def _record(row: Row, run: Run) -> dict[str, Any]:
@@ -253,7 +263,7 @@ def _record(row: Row, run: Run) -> dict[str, Any]:
 
 
 def _mark_front(records: list[dict[str, Any]], cost: str) -> None:
-    """Mark the good enough records of which no other is as good and costs as little, as far as costs are known."""
+    """Mark the Pareto front: the good enough records for which no other is as good and costs as little."""
     good = [r for r in records if r["standing"] == "good enough"]
     for record in records:
         own = (record["quality"], record[cost])
@@ -267,13 +277,13 @@ def _pick(rows: Sequence[Row], run: Run) -> Row | None:
     return next((row for row in rows if row.id == pick), None)
 
 
-def _told(row: Row) -> str:
+def _described(row: Row) -> str:
     return f"{row.id}, with {words.result(row)} in {words.size(row)}"
 
 
 def _spread(row: Row) -> float:
-    found = [draw.drop for draw in row.over_draws.draws] if row.over_draws else [0.0]
-    return max(found) - min(found)
+    drops = [draw.drop for draw in row.over_draws.draws] if row.over_draws else [0.0]
+    return max(drops) - min(drops)
 
 
 def _yes(value: bool) -> str:

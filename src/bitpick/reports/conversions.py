@@ -1,4 +1,4 @@
-"""What each conversion of the model measured, as the reports show it."""
+"""Format the measurements of each conversion of the model for reports."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from bitpick.schema.hop import Hop
 
 
 def columns(hops: Sequence[Hop]) -> list[str]:
-    """The heads of the columns beside the name; the top-1 agreement only where there are classes."""
+    """Return the column heads after the name; top-1 agreement only if there are classes."""
     classes = any(hop.top1_agreement is not None for hop in hops)
     return ["samples", "typical difference", "largest difference", "held to", *(["top-1 agreement"] if classes else [])]
 
 
 def cells(hop: Hop, hops: Sequence[Hop]) -> list[str]:
-    """A hop's numbers in these columns. Typical differences are shares of the output's size."""
+    """Format a hop's numbers for these columns; typical differences are shares of the output's size."""
     shares = [share for share in (hop.rms_diff, hop.channel_diff) if share is not None]
-    found = [
+    texts = [
         str(hop.samples),
         _number(max(shares, default=None)),
         _number(hop.max_abs_diff),
         _held_to(hop),
         "" if hop.top1_agreement is None else words.percent(hop.top1_agreement),
     ]
-    return found[: len(columns(hops))]
+    return texts[: len(columns(hops))]
 
 
 def _held_to(hop: Hop) -> str:

@@ -1,4 +1,4 @@
-"""What a terminal shows of a diagnosis."""
+"""Terminal output of a diagnosis."""
 
 from __future__ import annotations
 
@@ -16,85 +16,87 @@ _WORST = 5
 
 
 def summary(run: Run, folder: str) -> Group:
-    """The whole result of a diagnosis: rows, layers, classes, samples, advice, where the files are."""
+    """Show the result of a diagnosis: rows, layers, classes, samples, advice, and where the files are."""
     parts: list[RenderableType] = [table(words.ordered(run)), Text("")]
-    found = run.diagnosis
-    if found is not None:
-        parts += [*_explained(found), layers(found), Text("")]
-        if classes := _classes(run, found):
+    diagnosis = run.diagnosis
+    if diagnosis is not None:
+        parts += [*_explanation(diagnosis), layers(diagnosis), Text("")]
+        if classes := _classes(run, diagnosis):
             parts += [Text(f"Classes that lose most: {classes}")]
-        if found.worst:
-            parts += [Text(f"Samples that only the float32 gets right, the worst first: {_worst(found)}")]
-        parts += [Text(""), *(Text(f"· {line}") for line in found.advice), Text("")]
-        if found.next is not None:
-            word = "Applied " if found.applied else "Try "
-            parts += [Text.assemble(word, (found.next.id, "bold green")), Text("")]
+        if diagnosis.worst:
+            parts += [Text(f"Samples that only the float32 gets right, the worst first: {_worst(diagnosis)}")]
+        parts += [Text(""), *(Text(f"· {line}") for line in diagnosis.advice), Text("")]
+        if diagnosis.next is not None:
+            verb = "Applied " if diagnosis.applied else "Try "
+            parts += [Text.assemble(verb, (diagnosis.next.id, "bold green")), Text("")]
             where = f"{folder}/next_recipe.yaml"
             parts += [Text(f"The next recipe is {where}, which --recipe takes", style="dim")]
-    images = ", diagnosis/worst/" if found is not None and found.worst else ""
+    images = ", diagnosis/worst/" if diagnosis is not None and diagnosis.worst else ""
     parts += [Text(f"Everything is in {folder}: report.html, report.md, run.json, builds/{images}", style="dim")]
     return Group(*parts)
 
 
-def layers(found: Diagnosis) -> Table:
-    """Layers as a table; columns that say nothing are left out."""
+def layers(diagnosis: Diagnosis) -> Table:
+    """Show layers as a table, without empty columns."""
     shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     shown.add_column("layer", overflow="fold")
     shown.add_column("kind")
-    inside = {
-        "weights": [each.weight_sqnr_db for each in found.layers],
-        "output": [each.activation_sqnr_db for each in found.layers],
+    columns = {
+        "weights": [layer.weight_sqnr_db for layer in diagnosis.layers],
+        "output": [layer.activation_sqnr_db for layer in diagnosis.layers],
     }
-    known = {name: column for name, column in inside.items() if any(value is not None for value in column)}
-    for name in known:
+    known_columns = {name: column for name, column in columns.items() if any(value is not None for value in column)}
+    for name in known_columns:
         shown.add_column(f"{name}\ndB", justify="right", no_wrap=True)
     for name in ("only it quantized:\ndrop", "\nflips", "only it float:\ndrop", "scores\ndB"):
         shown.add_column(name, justify="right", no_wrap=True)
-    for place, each in enumerate(found.layers):
-        cells = [_decibels(column[place]) for column in known.values()]
-        cells += [_drop(each.only_quantized), _flips(each.only_quantized)]
-        if each.only_float and _alike(each.only_float, found.whole):
+    for index, layer in enumerate(diagnosis.layers):
+        cells = [_decibels(column[index]) for column in known_columns.values()]
+        cells += [_drop(layer.only_quantized), _flips(layer.only_quantized)]
+        if layer.only_float and _same_results(layer.only_float, diagnosis.whole):
             cells += ["as all", ""]
         else:
-            cells += [_drop(each.only_float), _decibels(each.only_float.sqnr_db) if each.only_float else ""]
-        style = "" if each.only_float or each.only_quantized else "dim"
-        shown.add_row(Text(each.name), each.kind, *cells, style=style)
-    if found.whole is not None:
-        blanks = [""] * len(known)
-        cells = [_drop(found.whole), _flips(found.whole), "", _decibels(found.whole.sqnr_db)]
+            cells += [_drop(layer.only_float), _decibels(layer.only_float.sqnr_db) if layer.only_float else ""]
+        style = "" if layer.only_float or layer.only_quantized else "dim"
+        shown.add_row(Text(layer.name), layer.kind, *cells, style=style)
+    if diagnosis.whole is not None:
+        blanks = [""] * len(known_columns)
+        cells = [_drop(diagnosis.whole), _flips(diagnosis.whole), "", _decibels(diagnosis.whole.sqnr_db)]
         shown.add_row(Text("all", style="bold"), "", *blanks, *cells)
     return shown
 
 
-def _alike(one: Change, other: Change | None) -> bool:
-    """Whether two builds compute the same: a layer between quantized ones has little of its own to round."""
-    same = ("correct", "flips", "sqnr_db")
-    return other is not None and all(getattr(one, name) == getattr(other, name) for name in same)
+def _same_results(first: Change, second: Change | None) -> bool:
+    """Whether two builds give the same results, as they do if a layer between quantized ones adds no rounding."""
+    fields = ("correct", "flips", "sqnr_db")
+    return second is not None and all(getattr(first, name) == getattr(second, name) for name in fields)
 
 
-def _explained(found: Diagnosis) -> list[RenderableType]:
+def _explanation(diagnosis: Diagnosis) -> list[RenderableType]:
     return [
         Text(
-            f"Layers of {found.recipe}: signal over noise of weights and outputs in the whole build; drop in points, "
-            f"with its 95% interval, and flips on {found.samples:,} samples",
+            f"Layers of {diagnosis.recipe}: signal over noise of weights and outputs in the whole build; drop in "
+            f"points, with its 95% interval, and flips on {diagnosis.samples:,} samples",
             style="dim",
         )
     ]
 
 
-def _classes(run: Run, found: Diagnosis) -> str:
-    row = run.row(found.recipe)
+def _classes(run: Run, diagnosis: Diagnosis) -> str:
+    row = run.row(diagnosis.recipe)
     if row is None or row.versus_baseline is None:
         return ""
     drops = words.per_class_drops(row, run.row(row.versus_baseline.baseline))
-    lost = sorted(((drop, name) for name, drop in drops.items() if drop > 0), reverse=True)
-    return ", ".join(f"{name} {words.points(drop)} points" for drop, name in lost[:_CLASSES])
+    drops_by_size = sorted(((drop, name) for name, drop in drops.items() if drop > 0), reverse=True)
+    return ", ".join(f"{name} {words.points(drop)} points" for drop, name in drops_by_size[:_CLASSES])
 
 
-def _worst(found: Diagnosis) -> str:
-    told = [f"{each.sample} ({each.label}, now {each.predictions[found.recipe]})" for each in found.worst[:_WORST]]
-    more = len(found.worst) - len(told)
-    return ", ".join(told) + (f" and {more} more" if more else "")
+def _worst(diagnosis: Diagnosis) -> str:
+    samples = [
+        f"{each.sample} ({each.label}, now {each.predictions[diagnosis.recipe]})" for each in diagnosis.worst[:_WORST]
+    ]
+    more = len(diagnosis.worst) - len(samples)
+    return ", ".join(samples) + (f" and {more} more" if more else "")
 
 
 def _drop(change: Change | None) -> str:

@@ -1,4 +1,4 @@
-"""report.html: one file that holds everything, and asks nothing of any network."""
+"""report.html: one self-contained file that makes no network requests."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def render(run: Run, folder: Path) -> str:
-    """The report of a run, as HTML.
+    """Render the report of a run as HTML.
 
     Args:
         run: the run.
         folder: its directory, which holds the example images.
     """
-    made = charts(run)
+    run_charts = charts(run)
     scripts = [_script(name) for name in _SCRIPTS]
     return templating.render(
         "report.html.jinja",
         run=run,
         recipe_words=recipes.in_words,
-        charts=made,
-        payload=_safe(json.dumps(_drawings(made))),
+        charts=run_charts,
+        payload=_safe(json.dumps(_drawings(run_charts))),
         image=functools.partial(_image, folder),
         link=lambda path: "./" + quote(path),
         policy=_policy(scripts),
@@ -47,48 +47,48 @@ def render(run: Run, folder: Path) -> str:
     )
 
 
-def _drawings(made: Sequence[Chart]) -> list[dict[str, Any]]:
-    """What report.js draws from."""
+def _drawings(run_charts: Sequence[Chart]) -> list[dict[str, Any]]:
+    """Return the data for report.js."""
 
-    def seen(value: Any) -> Any:
+    def visible(value: Any) -> Any:
         return words.visible(value) if isinstance(value, str) else value
 
     return [
         {
             "name": chart.name,
             "title": chart.title,
-            "finding": seen(chart.finding),
-            "metric": None if chart.metric is None else {k: seen(v) for k, v in asdict(chart.metric).items()},
-            "data": [{key: seen(value) for key, value in record.items()} for record in chart.rows],
+            "finding": visible(chart.finding),
+            "metric": None if chart.metric is None else {k: visible(v) for k, v in asdict(chart.metric).items()},
+            "data": [{key: visible(value) for key, value in record.items()} for record in chart.rows],
         }
-        for chart in made
+        for chart in run_charts
     ]
 
 
 def _safe(text: str) -> Any:
-    """JSON that cannot end the script element that it stands in."""
+    """Escape JSON so that it cannot end its script element."""
     from markupsafe import Markup
 
     for mark in "<>&\u2028\u2029":
         text = text.replace(mark, f"\\u{ord(mark):04x}")
-    return Markup(text)  # noqa: S704 - nothing in it can be markup any more
+    return Markup(text)  # noqa: S704 - it no longer contains markup
 
 
 @functools.cache
 def _asset(name: str) -> Any:
-    """A file of this package, which is ours and goes into the page as it is."""
+    """Read one of this package's own files, which needs no escaping."""
     from markupsafe import Markup
 
     return Markup(resources.files("bitpick.reports").joinpath("assets", name).read_text(encoding="utf-8"))  # noqa: S704
 
 
 def _script(name: str) -> Any:
-    """A script that holds no end of its element."""
+    """Read a script, and escape anything that would end its element."""
     return _asset(name).replace("</script", "<\\/script")
 
 
 def _policy(scripts: Sequence[str]) -> str:
-    """A content security policy: these scripts alone, and nothing from anywhere."""
+    """Return a content security policy that allows only these scripts, and no network."""
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     sources = " ".join(f"'sha256-{digest}'" for digest in digests)
     rules = ["default-src 'none'", f"script-src {sources}", "style-src 'unsafe-inline'", "img-src data:"]
@@ -96,7 +96,7 @@ def _policy(scripts: Sequence[str]) -> str:
 
 
 def _image(folder: Path, path: str) -> str:
-    """A PNG file of the run directory as a data URI; empty where there is none."""
+    """Return a PNG file of the run directory as a data URI; empty if there is no such file."""
     file = (folder / path).resolve()
     if not file.is_relative_to(folder.resolve()) or not file.is_file():
         return ""

@@ -1,4 +1,4 @@
-"""report.md: what a team can file as its quantization analysis."""
+"""report.md, the quantization analysis for a team's files."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from bitpick.schema.run import Run
 
 
 def render(run: Run) -> str:
-    """The report of a run, as Markdown."""
+    """Render the report of a run as Markdown."""
     return re.sub(r"\n{3,}", "\n\n", templating.render("report.md.jinja", run=run))

@@ -1,4 +1,4 @@
-"""The metric of a run in words: what it is called, which way it goes, and what its drops are beside."""
+"""Describe the metric of a run: its name, its direction, its margin and its drops."""
 
 from __future__ import annotations
 
@@ -10,104 +10,106 @@ from bitpick.schema.run import Row, Run
 
 _EXACT = ("classification", "agreement")
 ALIKE = ("agreement", "KL divergence", "signal over noise", "worst channel")
-"""What `outputs` tells of each output."""
+"""The names of the measures that `outputs` returns for each output."""
 
 
 def measure(rows: Sequence[Row]) -> Measure:
-    """What the rows are judged by; an accuracy where nothing was measured."""
+    """Return the metric of the rows; accuracy if nothing was measured."""
     return next((row.metric for row in rows if row.metric is not None), Measure(name="accuracy"))
 
 
-def direction(found: Measure) -> str:
-    """Which way the metric goes, e.g. `MAE: lower is better.`; empty where that goes without saying."""
-    if found.name in ("accuracy", "agreement"):
+def direction(metric: Measure) -> str:
+    """Say which direction is better, e.g. `MAE: lower is better.`; empty if it is obvious."""
+    if metric.name in ("accuracy", "agreement"):
         return ""
-    return f"{found.label}: {'higher' if found.higher_is_better else 'lower'} is better."
+    return f"{metric.label}: {'higher' if metric.higher_is_better else 'lower'} is better."
 
 
-def head(found: Measure) -> str:
-    """The metric above a column, e.g. `MAE, °C`."""
-    return found.label if found.unit in ("", "fraction") else f"{found.label}, {found.unit}"
+def head(metric: Measure) -> str:
+    """Return the heading of the metric's column, e.g. `MAE, °C`."""
+    return metric.label if metric.unit in ("", "fraction") else f"{metric.label}, {metric.unit}"
 
 
-def drop_head(found: Measure) -> str:
-    """Its drop above a column, e.g. `drop, points`."""
-    return f"{found.worsening}, {found.change_unit}".removesuffix(", ")
+def drop_head(metric: Measure) -> str:
+    """Return the heading of the drop's column, e.g. `drop, points`."""
+    return f"{metric.worsening}, {metric.change_unit}".removesuffix(", ")
 
 
 def flip(rows: Sequence[Row]) -> bool:
-    """Whether rows predict something, which can flip; else their outputs differ noticeably, or do not."""
+    """Whether rows have predictions, which can flip; otherwise outputs can only differ noticeably."""
     return measure(rows).name in ("accuracy", "agreement")
 
 
 def rewriting(rows: Sequence[Row]) -> str:
-    """What running builds without their runtime's own rewriting showed, for some of `rows` that were run so."""
-    seen = [row.unoptimized for row in rows if row.unoptimized is not None]
-    told = "The same files were also run without the runtime's own rewriting of the graph"
-    told += f", on {max(each.samples for each in seen):,} evaluation samples"
-    if any(each.flips for each in seen):
-        return f"{told}. These builds {'predict' if flip(rows) else 'answer'} otherwise for some of them:"
-    return f"{told}. None of their {'predictions' if flip(rows) else 'outputs'} differs."
+    """Say what changed in those of `rows` that were also run without their runtime's graph optimizations."""
+    comparisons = [row.unoptimized for row in rows if row.unoptimized is not None]
+    text = "The same files were also run without the runtime's own rewriting of the graph"
+    text += f", on {max(each.samples for each in comparisons):,} evaluation samples"
+    if any(each.flips for each in comparisons):
+        return f"{text}. These builds {'predict' if flip(rows) else 'answer'} otherwise for some of them:"
+    return f"{text}. None of their {'predictions' if flip(rows) else 'outputs'} differs."
 
 
-def values(found: Measure) -> str:
-    """Its values as a plural, e.g. `accuracies`."""
-    return "accuracies" if found.name == "accuracy" else "numbers"
+def values(metric: Measure) -> str:
+    """Return the plural for the metric's values, e.g. `accuracies`."""
+    return "accuracies" if metric.name == "accuracy" else "numbers"
 
 
 def margin(run: Run) -> str:
-    """The margin, e.g. `1% of the float32's accuracy`, `0.5 points`."""
+    """Spell out the margin, e.g. `1% of the float32's accuracy`, `0.5 points`."""
     return measure(run.rows).margin(run.request.margin, "the float32's")
 
 
-def limit(share: float, found: Measure) -> str:
-    """A limit on drops, e.g. `0.50 points`, `5% of the float32's MAE`."""
-    if found.unit == "fraction":
+def limit(share: float, metric: Measure) -> str:
+    """Spell out a limit on drops, e.g. `0.50 points`, `5% of the float32's MAE`."""
+    if metric.unit == "fraction":
         return f"{words.points(share)} points"
-    return f"{100 * share:g}% of the float32's {found.label}"
+    return f"{100 * share:g}% of the float32's {metric.label}"
 
 
 def drop_interval(run: Run) -> str:
-    """Whose interval that of a drop is."""
+    """Name the kind of a drop's interval."""
     return "Tango's" if run.task in _EXACT else "BCa, of the paired bootstrap"
 
 
 def intervals(run: Run) -> str:
-    """Whose intervals those of metrics and drops are."""
+    """Name the kinds of intervals of metrics and drops."""
     if run.task in _EXACT:
         return f"of {'accuracies' if run.task == 'classification' else 'agreements'} Wilson's, of drops Tango's"
     return "BCa, of the bootstrap, and of the paired one for what builds lose"
 
 
-def use(name: str, found: Measure) -> str:
-    """A use that a build is best for, e.g. `accuracy`, `MAE`, `size`."""
-    return found.label if name == found.name else name
+def use(name: str, metric: Measure) -> str:
+    """Name a use that a build is best for, e.g. `accuracy`, `MAE`, `size`."""
+    return metric.label if name == metric.name else name
 
 
 def others(rows: Sequence[Row]) -> list[str]:
-    """The labels of the further metrics that rows have."""
+    """Return the labels of the rows' further metrics."""
     return list(dict.fromkeys(each.label for row in rows for each in row.metrics or ()))
 
 
 def other(row: Row, label: str) -> str:
-    """A further metric of a row with its interval; empty where it has none."""
-    found = next((each for each in row.metrics or () if each.label == label), None)
-    if found is None:
+    """Format a further metric of a row with its interval; empty if the row does not have it."""
+    metric = next((each for each in row.metrics or () if each.label == label), None)
+    if metric is None:
         return ""
-    return found.shown() + (f" ({found.between(found.interval)})" if found.interval else "")
+    return metric.shown() + (f" ({metric.between(metric.interval)})" if metric.interval else "")
 
 
 def outputs(rows: Sequence[Row], run: Run) -> list[tuple[Row, str, str, str, str, str]]:
-    """How alike each output is to the float32's: row, output, agreement, divergence, decibels, the worst channel.
+    """Format how close each output is to the float32's: row, output, agreement, divergence, decibels, worst channel.
 
-    Told where there are several outputs, and where there are no labels, of which this then is the answer.
+    Rows are included if they have several outputs, or if there are no labels and closeness is what counts.
     """
-    told = []
+    lines = []
     for row in rows:
-        alone = {"": row.fidelity} if row.fidelity and run.task in ("agreement", "deviation") else {}
-        for name, found in (row.fidelities or alone).items():
-            agreement = "" if found.agreement is None else words.percent(found.agreement)
-            divergence = "" if found.kl is None else f"{found.kl:.2g}"
-            worst = "" if found.channel is None else f"{words.decibels(found.channel_sqnr_db)}, {found.channel}"
-            told.append((row, name, agreement, divergence, words.decibels(found.sqnr_db), worst))
-    return told
+        only_output = {"": row.fidelity} if row.fidelity and run.task in ("agreement", "deviation") else {}
+        for name, fidelity in (row.fidelities or only_output).items():
+            agreement = "" if fidelity.agreement is None else words.percent(fidelity.agreement)
+            divergence = "" if fidelity.kl is None else f"{fidelity.kl:.2g}"
+            worst = (
+                "" if fidelity.channel is None else f"{words.decibels(fidelity.channel_sqnr_db)}, {fidelity.channel}"
+            )
+            lines.append((row, name, agreement, divergence, words.decibels(fidelity.sqnr_db), worst))
+    return lines

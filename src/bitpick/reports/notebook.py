@@ -1,4 +1,4 @@
-"""A run as a notebook shows it: the answer, the rows, where the report is. No script, no style of its own but lines."""
+"""A run in a notebook: the answer, the rows, and where the report is; without scripts, and with hardly any style."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 from bitpick.reports import measured, templating, words
 from bitpick.schema.run import Run
 
-_SHOWN = 4  # reasons; the report has all of them
+_SHOWN = 4  # the most reasons; the report has all of them
 
 
 def render(run: Run, folder: Path) -> str:
-    """The run as a fragment of HTML.
+    """Render the run as a fragment of HTML.
 
     Args:
         run: the run.
-        folder: its directory, as the reader can find it.
+        folder: its directory, as shown to the reader.
     """
     return templating.render(
         "notebook.html.jinja",

@@ -1,4 +1,4 @@
-"""What a recipe does, in plain words."""
+"""Describe recipes in plain words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RANGES = {
 
 
 def in_words(recipe: Recipe) -> str:
-    """What a recipe does, in plain words."""
+    """Describe in plain words what a recipe does."""
     if recipe.kind == "baseline":
         parts = ["nothing is quantized: the baseline of its engine"]
     elif recipe.kind == "reduced_precision":
@@ -31,10 +31,12 @@ def in_words(recipe: Recipe) -> str:
             parts.append("activations as 8-bit integers, in ranges found anew for every input while the model runs")
         else:
             parts.append(f"activations stay {recipe.activations}")
-    known = {name: each.help for name, each in passes().items()}
-    known |= {name: text for block in _capabilities(recipe) for name, text in block.options.items()}
+    help_texts = {name: each.help for name, each in passes().items()}
+    help_texts |= {name: text for block in _capabilities(recipe) for name, text in block.options.items()}
     for name, value in sorted(recipe.options.items()):
-        parts.append(f"{name}{f' = {value}' if value else ''}" + (f": {known[name]}" if name in known else ""))
+        parts.append(
+            f"{name}{f' = {value}' if value else ''}" + (f": {help_texts[name]}" if name in help_texts else "")
+        )
     if recipe.exclude:
         parts.append(f"layers that match {', '.join(recipe.exclude)} stay in float")
     if recipe.settings:
@@ -54,6 +56,6 @@ def _ranges(recipe: Recipe) -> str:
 
 
 def _capabilities(recipe: Recipe) -> list[Capability]:
-    """What the recipe's engine says that its options do with these dtypes; nothing where the engine is not known."""
+    """Return the capabilities of the recipe's engine for these dtypes; empty if the engine is not known."""
     engine = engines().get(recipe.engine)
     return [block for block in engine.capabilities if recipe.dtypes in block.dtypes] if engine else []

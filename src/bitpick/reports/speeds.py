@@ -1,4 +1,4 @@
-"""Times, their ratios and what builds need of memory, in words."""
+"""Format times, their ratios and memory."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ from bitpick.schema.speed import BenchRecord, Clock, verdict
 
 
 def latency(row: Row) -> str:
-    """The median time for one sample, e.g. `263 µs`, by the clock that its ratios are from."""
+    """Format the time for one sample on the clock of the ratios, e.g. `263 µs`."""
     return "" if row.latency is None else words.microseconds(row.latency.time)
 
 
 def wall(row: Row) -> str:
-    """The median and the 90th percentile of wall time for one sample, e.g. `270 µs, 90%: 512 µs`."""
-    found = row.latency
-    return "" if found is None else f"{words.microseconds(found.p50)}, 90%: {words.microseconds(found.p90)}"
+    """Format the median and the 90th percentile of wall time for one sample, e.g. `270 µs, 90%: 512 µs`."""
+    latency = row.latency
+    return "" if latency is None else f"{words.microseconds(latency.p50)}, 90%: {words.microseconds(latency.p90)}"
 
 
 def ratio_own(row: Row) -> str:
-    """The time of a row over that of its engine's float32, e.g. `0.45 (0.44 to 0.46)`; under 1 is faster."""
-    found = row.latency
-    return "" if found is None else _ratio(found.ratio_own, found.ratio_own_interval)
+    """Format the ratio to the engine's float32, e.g. `0.45 (0.44 to 0.46)`; under 1 is faster."""
+    latency = row.latency
+    return "" if latency is None else _ratio(latency.ratio_own, latency.ratio_own_interval)
 
 
 def ratio_reference(row: Row) -> str:
-    """The time of a row over that of the reference of all rows, e.g. `0.45 (0.44 to 0.46)`; under 1 is faster."""
-    found = row.latency
-    if found is not None and found.reference == row.id:
+    """Format the ratio to the reference of all rows, e.g. `0.45 (0.44 to 0.46)`; under 1 is faster."""
+    latency = row.latency
+    if latency is not None and latency.reference == row.id:
         return "the reference"
-    return "" if found is None else _ratio(found.ratio_reference, found.ratio_reference_interval)
+    return "" if latency is None else _ratio(latency.ratio_reference, latency.ratio_reference_interval)
 
 
 def ratio_wall(row: Row) -> str:
-    """The same ratio in wall time, whichever clock decides."""
-    found = row.latency
-    return "" if found is None or found.ratio_reference_wall is None else f"{found.ratio_reference_wall:.2f}"
+    """Format the ratio to the reference in wall time, whichever clock decides."""
+    latency = row.latency
+    return "" if latency is None or latency.ratio_reference_wall is None else f"{latency.ratio_reference_wall:.2f}"
 
 
 def time_beside(row: Row) -> str:
-    """The time of a row over the reference's in few characters: `0.45`, `0.99?` if not resolvable; `1` is that."""
-    found = row.latency
-    if found is None or (found.ratio_reference is None and found.reference != row.id):
+    """Format the ratio to the reference briefly: `0.45`; `0.99?` if not resolvable; `1` for the reference."""
+    latency = row.latency
+    if latency is None or (latency.ratio_reference is None and latency.reference != row.id):
         return ""
-    if found.ratio_reference is None:
+    if latency.ratio_reference is None:
         return "1"
-    unsure = verdict(found.ratio_reference_interval) == "not resolvable here"
-    return f"{found.ratio_reference:.2f}{'?' if unsure else ''}"
+    unsure = verdict(latency.ratio_reference_interval) == "not resolvable here"
+    return f"{latency.ratio_reference:.2f}{'?' if unsure else ''}"
 
 
 def _ratio(value: float | None, bounds: tuple[float, float] | None) -> str:
@@ -59,10 +59,10 @@ def _ratio(value: float | None, bounds: tuple[float, float] | None) -> str:
 
 
 def clocks(timed: Sequence[tuple[str, Clock, str | None]]) -> str:
-    """Which clock ratios are from, in sentences, with the reason for wall time; empty without times.
+    """Say which clock the ratios use, with the reasons for wall time; empty without times.
 
     Args:
-        timed: what each build is called, its clock, and why that is wall time.
+        timed: for each build its name, its clock, and the reason for wall time.
     """
     by_wall: dict[str, list[str]] = {}
     for name, clock, reason in timed:
@@ -72,18 +72,18 @@ def clocks(timed: Sequence[tuple[str, Clock, str | None]]) -> str:
         return ""
     if sum(map(len, by_wall.values())) == len(timed):
         return f"Ratios are of wall time: {'; '.join(by_wall)}."
-    told = ["Ratios are of CPU time, which other processes hardly disturb."]
-    told += [f"Those of {', '.join(names)} are of wall time: {reason}." for reason, names in by_wall.items()]
-    return " ".join(told)
+    sentences = ["Ratios are of CPU time, which other processes hardly disturb."]
+    sentences += [f"Those of {', '.join(names)} are of wall time: {reason}." for reason, names in by_wall.items()]
+    return " ".join(sentences)
 
 
 def row_clocks(rows: Sequence[Row]) -> str:
-    """Which clock the ratios of rows are from; see `clocks`."""
+    """Say which clock the ratios of rows use, see `clocks`."""
     return clocks([(row.id, row.latency.clock, row.latency.clock_reason) for row in rows if row.latency is not None])
 
 
 def untimed(run: Run) -> list[str]:
-    """Which rows have no times, in a sentence for each reason."""
+    """List the rows without times, in a sentence for each reason."""
     reasons: dict[str, list[str]] = {}
     for row_id, why in run.speed.untimed.items() if run.speed else ():
         reasons.setdefault(why, []).append(row_id)
@@ -91,20 +91,20 @@ def untimed(run: Run) -> list[str]:
 
 
 def control(record: BenchRecord) -> str:
-    """What timing found of the reference beside itself, which makes intervals wider."""
-    found = f"{record.control:.3f}"
+    """Describe the control, the reference timed against itself, which widens the intervals."""
+    ratio = f"{record.control:.3f}"
     if record.control_interval is None:
-        few = "One process is too few for intervals, and nothing is claimed."
-        return f"Control, the reference beside itself: {found}. {few}"
+        reason = "One process is too few for intervals, and nothing is claimed."
+        return f"Control, the reference beside itself: {ratio}. {reason}"
     low, high = record.control_interval
-    return f"Control, the reference beside itself: {found} ({low:.3f} to {high:.3f}), which makes the intervals wider."
+    return f"Control, the reference beside itself: {ratio} ({low:.3f} to {high:.3f}), which makes the intervals wider."
 
 
 def throughput(row: Row) -> str:
-    """How many samples a second, e.g. `12,345 a second`."""
+    """Format the throughput in samples, e.g. `12,345 a second`."""
     return "" if row.throughput is None else f"{row.throughput.samples_per_second:,.0f} a second"
 
 
 def memory(row: Row) -> str:
-    """How much a process grows as it opens the build and runs one sample."""
+    """Format the memory growth of a process that opens the build and runs one sample."""
     return "" if row.memory_bytes is None else words.megabytes(row.memory_bytes)

@@ -1,4 +1,4 @@
-"""The templates of the reports, filled in."""
+"""Render the templates of the reports."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from bitpick.reports import conversions, measured, speeds, whole, words
 from bitpick.schema import missing
 
 
-def render(name: str, **given: Any) -> str:
-    """A template with what is given, and the words that all of them have.
+def render(name: str, **variables: Any) -> str:
+    """Render a template.
 
     Args:
-        name: of the template. Where it says `.html.`, text is escaped, its unseen characters are seen, and None is
-            nothing. In Markdown what could be markup goes through the filter `cell`.
-        given: what the template calls by these names.
+        name: of the template. In an `.html.` template, text is escaped, invisible characters are made visible, and None
+            is empty. In Markdown, text that could contain markup goes through the filter `cell`.
+        variables: the template's variables, besides the modules that all templates use.
     """
     template = _environment(".html." in name).get_template(name)
-    names = {"words": words, "speeds": speeds, "whole": whole, "without": missing, "told": measured}
-    names |= {"conversions": conversions}
-    return str(template.render(**names, **given))
+    modules = {"words": words, "speeds": speeds, "whole": whole, "without": missing, "told": measured}
+    modules |= {"conversions": conversions}
+    return str(template.render(**modules, **variables))
 
 
 @functools.cache
@@ -28,8 +28,8 @@ def _environment(html: bool) -> Any:
     import jinja2
     from markupsafe import Markup
 
-    def seen(value: Any) -> Any:
-        """What is not there is nothing; text from outside is text, with nothing unseen in it."""
+    def finalize(value: Any) -> Any:
+        """Make None empty, and invisible characters of text visible."""
         if value is None:
             return ""
         return words.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
@@ -39,8 +39,8 @@ def _environment(html: bool) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
-        finalize=seen if html else None,
-        autoescape=html,  # noqa: S701 - Markdown: what could be markup goes through the filter `cell`
+        finalize=finalize if html else None,
+        autoescape=html,  # noqa: S701 - in Markdown, text that could contain markup goes through the filter `cell`
     )
     environment.filters.update(cell=words.cell, standing=words.standing)
     return environment

@@ -1,4 +1,4 @@
-"""What a terminal shows: rows as they finish, then the table and the recommendation."""
+"""Terminal output: rows as they finish, then the table and the recommendation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _VERBS = {
 
 
 class JobLike(Protocol):
-    """What a listener looks at in a job."""
+    """The part of a job that a listener uses."""
 
     @property
     def id(self) -> str: ...  # noqa: D102
@@ -42,11 +42,11 @@ class JobLike(Protocol):
 
 
 class LiveRows:
-    """A listener that prints each row as it is known, above a line that says what is going on.
+    """A listener that shows each finished row, above a line with the work in progress.
 
     Args:
-        console: where to; rows are shown only where it is a terminal.
-        notes: whether notes are printed where it is no terminal, too: for commands that end without a summary.
+        console: where to print; rows are shown only on a terminal.
+        notes: whether to print notes even if it is not a terminal, for commands that end without a summary.
     """
 
     def __init__(self, console: Console, notes: bool = False) -> None:
@@ -54,7 +54,7 @@ class LiveRows:
         self._notes = notes
         self._live = Live(console=console, refresh_per_second=8, transient=True)
         self._phase = ""
-        self._going: dict[str, str] = {}
+        self._running: dict[str, str] = {}
         self._rows: dict[str, Row] = {}
 
     def __enter__(self) -> Self:
@@ -68,48 +68,48 @@ class LiveRows:
         self._live.stop()
 
     def phase(self, text: str) -> None:
-        """A phase begins."""
+        """Show that a phase starts."""
         self._phase = text
         self._show()
 
     def started(self, job: JobLike) -> None:
-        """A job begins."""
-        self._going[job.id] = f"{_VERBS.get(job.function, job.function)} {job.subject}"
+        """Show that a job starts."""
+        self._running[job.id] = f"{_VERBS.get(job.function, job.function)} {job.subject}"
         self._show()
 
     def ended(self, job: JobLike) -> None:
-        """A job ended."""
-        self._going.pop(job.id, None)
+        """Stop showing a job."""
+        self._running.pop(job.id, None)
         self._show()
 
     def row(self, row: Row) -> None:
-        """A row is known, or known better."""
+        """Show a new or an updated row."""
         self._rows[row.id] = row
         self._show()
 
     def note(self, text: str) -> None:
-        """Something was guessed of the data, or is strange about it: said at once, above the rows."""
+        """Print a note on a guess or an oddity of the data at once, above the rows."""
         if self._console.is_terminal or self._notes:
             self._console.print(Text(f"data: {text}", style="dim"), soft_wrap=True)
 
     def _show(self) -> None:
         if self._console.is_terminal:
-            doing = "; ".join(self._going.values()) or self._phase
+            activity = "; ".join(self._running.values()) or self._phase
             parts: list[RenderableType] = [table(list(self._rows.values()))] if self._rows else []
             self._live.update(
-                Group(*parts, Spinner("dots", Text(doing, style="dim", overflow="ellipsis", no_wrap=True)))
+                Group(*parts, Spinner("dots", Text(activity, style="dim", overflow="ellipsis", no_wrap=True)))
             )
 
 
 def table(rows: list[Row]) -> Table:
-    """Rows as a table, but for those that are out of reach."""
+    """Show rows as a table, without those that are out of reach."""
     rows = [row for row in rows if not row.out_of_reach]
     shown = Table(box=None, pad_edge=False, header_style="bold")
     shown.add_column("build", overflow="fold")
-    found = measured.measure(rows)
-    columns = {found.label: words.result, found.worsening: words.drop}
-    # Two columns that say nothing most of the time, and cost a narrow terminal much.
-    if any(row.target != "host" for row in rows) or found.name == "agreement":
+    metric = measured.measure(rows)
+    columns = {metric.label: words.result, metric.worsening: words.drop}
+    # Two columns that are mostly empty, and too wide for a narrow terminal.
+    if any(row.target != "host" for row in rows) or metric.name == "agreement":
         columns["flips" if measured.flip(rows) else "differing"] = words.flips
     if any(words.integer(row) not in ("", "100%") for row in rows):
         columns["integer"] = words.integer
@@ -131,14 +131,14 @@ def table(rows: list[Row]) -> Table:
 
 
 def summary(run: Run, folder: str) -> Group:
-    """The whole result of a run: table, reasons for what is missing, recommendation, where the files are."""
+    """Show the result of a run: table, reasons for missing builds, recommendation, and where the files are."""
     rows = words.ordered(run)
     parts: list[RenderableType] = [table(rows), Text("")]
     parts += [Text(f"rows: {note}", style="dim") for note in run.notes]
     parts += [Text(f"model: {note}", style="dim") for note in run.model.notes]
     parts += [Text(f"data: {note}", style="dim") for note in run.data.notes] if run.data else []
     parts += _missing(run)
-    parts += _beside_the_rows(run)
+    parts += _notes(run)
     if run.recommendation:
         pick = run.recommendation.id
         parts += [
@@ -149,41 +149,41 @@ def summary(run: Run, folder: str) -> Group:
         parts += [Text.assemble(f"On {cpu} ship ", (row_id, "bold green")) for cpu, row_id in elsewhere.items()]
         parts += [Text(f"· {reason}") for reason in run.recommendation.because]
         parts += [Text(words.selection(run.recommendation), style="dim")]
-    over = [(row.id, told) for row in rows if (told := words.over_draws(row))]
-    if over:
+    draw_lines = [(row.id, text) for row in rows if (text := words.over_draws(row))]
+    if draw_lines:
         parts += [Text(""), Text("Over calibration draws", style="bold")]
-        parts += [Text.assemble("· ", (row_id, "bold"), f": {told}") for row_id, told in over]
+        parts += [Text.assemble("· ", (row_id, "bold"), f": {text}") for row_id, text in draw_lines]
     parts += [Text(""), Text(f"Everything is in {folder}: report.html, report.md, run.json, builds/", style="dim")]
     return Group(*parts)
 
 
 def _missing(run: Run) -> list[Text]:
-    """Why builds are missing, each reason once."""
-    told = []
+    """Show each reason for missing builds once."""
+    lines = []
     for each in missing.missing(words.ordered(run)):
         style = "red" if each.status == "failed" else "dim"
-        told.append(Text.assemble((each.subject, "bold"), f": {words.visible(each.reason)}", style=style))
+        lines.append(Text.assemble((each.subject, "bold"), f": {words.visible(each.reason)}", style=style))
         if len(each.rows) > 1:
-            told.append(Text(f"  {', '.join(row.id for row in each.rows)}", style=style))
+            lines.append(Text(f"  {', '.join(row.id for row in each.rows)}", style=style))
     left_out = missing.left_out(run.rows)
-    return told + ([Text(words.visible(left_out), style="dim")] if left_out else [])
+    return lines + ([Text(words.visible(left_out), style="dim")] if left_out else [])
 
 
-def _elsewhere(run: Run) -> dict[str, list[Row]]:
-    """The rows of each target but this host."""
-    found: dict[str, list[Row]] = {}
+def _rows_by_target(run: Run) -> dict[str, list[Row]]:
+    """Group the rows by target, without this host's."""
+    rows_by_target: dict[str, list[Row]] = {}
     for row in run.rows:
         if row.target != "host":
-            found.setdefault(row.target, []).append(row)
-    return found
+            rows_by_target.setdefault(row.target, []).append(row)
+    return rows_by_target
 
 
-def _beside_the_rows(run: Run) -> list[RenderableType]:
-    """What the table has no room for: what its times mean, why slow or big, layers, examples."""
-    told = []
-    found = measured.direction(measured.measure(run.rows))
-    told += [found] if found else []
-    told += [
+def _notes(run: Run) -> list[RenderableType]:
+    """Show what does not fit in the table: the meaning of times, why builds are slow or big, layers, examples."""
+    lines = []
+    metric_direction = measured.direction(measured.measure(run.rows))
+    lines += [metric_direction] if metric_direction else []
+    lines += [
         f"The output {name}{' ' if name else ''}of {row.id}: {', '.join(each)}."
         for row, name, *parts in measured.outputs(words.ordered(run), run)
         if row.id == (run.recommendation.id if run.recommendation else None)
@@ -191,31 +191,31 @@ def _beside_the_rows(run: Run) -> list[RenderableType]:
     ]
     reference = next((row.latency.reference for row in run.rows if row.latency), None)
     if reference:
-        told.append(f"Time is that for one sample over {reference}'s: under 1 is faster; ? is not resolvable here.")
-        told += [speeds.row_clocks(run.rows), *speeds.untimed(run)]
-    told += [
+        lines.append(f"Time is that for one sample over {reference}'s: under 1 is faster; ? is not resolvable here.")
+        lines += [speeds.row_clocks(run.rows), *speeds.untimed(run)]
+    lines += [
         f"Rows @{cpu} are beside the same files here, on {words.most_samples(rows)} samples at most."
-        for cpu, rows in _elsewhere(run).items()
+        for cpu, rows in _rows_by_target(run).items()
     ]
     findings = whole.findings(run)
     pick = run.recommendation.id if run.recommendation else None
     for finding, rows in findings:
-        # The reports have them all; here, those of the slow rows and of the one to ship.
+        # The reports have all findings; here, only those of the slow rows and of the row to ship.
         slow = finding.about == "slow"
         concerned = [row.id for row in rows if (row.slower if slow else row.id == pick)]
         if concerned:
             fix = f" To fix it: {words.sentence(finding.mend)}" if finding.mend else ""
-            told.append(f"Why {finding.about}: {words.sentence(finding.text)}{fix} In {', '.join(concerned)}.")
+            lines.append(f"Why {finding.about}: {words.sentence(finding.text)}{fix} In {', '.join(concerned)}.")
     if findings:
-        told.append("What makes each build slow or big is in the reports, with the names.")
-    told += [words.sentence(advice) for advice in (run.diagnosis.advice if run.diagnosis else [])]
+        lines.append("What makes each build slow or big is in the reports, with the names.")
+    lines += [words.sentence(advice) for advice in (run.diagnosis.advice if run.diagnosis else [])]
     if run.examples:
-        told.append(f"{len(run.examples)} samples whose prediction changed are shown in report.html.")
-    return [Text(""), *(Text(words.visible(line)) for line in told)] if told else []
+        lines.append(f"{len(run.examples)} samples whose prediction changed are shown in report.html.")
+    return [Text(""), *(Text(words.visible(line)) for line in lines)] if lines else []
 
 
 def hops(records: Sequence[Hop], path: str) -> Group:
-    """What each hop of a conversion measured, and where the result is."""
+    """Show the measurements of each hop of a conversion, and where the result is."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     shown.add_column("conversion")
     for name in conversions.columns(records):
@@ -226,14 +226,14 @@ def hops(records: Sequence[Hop], path: str) -> Group:
 
 
 def one_row(row: Row) -> Group:
-    """A row by itself: its metric with the interval, further ones, what really runs, and per class."""
-    found = row.metric
-    assert found is not None
+    """Show a single row: its metric with the interval, further metrics, the executed formats, and each class."""
+    metric = row.metric
+    assert metric is not None
     counted = f"{row.accuracy.correct:,} of {row.accuracy.total:,} " if row.accuracy else ""
-    name = "" if row.accuracy else f"{found.label} "
-    between = f"(95% interval {found.between(found.interval)})" if found.interval else ""
-    told = [f"{name}{found.shown()}", f"{counted}{between}".strip(), words.size(row)]
-    headline = f"{row.id}: " + (", " if counted else " ").join(told[:2]).rstrip() + f", {told[2]}"
+    name = "" if row.accuracy else f"{metric.label} "
+    between = f"(95% interval {metric.between(metric.interval)})" if metric.interval else ""
+    headline_parts = [f"{name}{metric.shown()}", f"{counted}{between}".strip(), words.size(row)]
+    headline = f"{row.id}: " + (", " if counted else " ").join(headline_parts[:2]).rstrip() + f", {headline_parts[2]}"
     parts: list[RenderableType] = [Text(headline, style="bold")]
     parts += [Text(f"{label}: {measured.other(row, label)}") for label in measured.others([row])]
     if row.fingerprint is not None:
@@ -241,10 +241,12 @@ def one_row(row: Row) -> Group:
         parts.append(Text(f"weights: {words.grid(numbers.weights)}; activations: {words.grid(numbers.activations)}"))
         parts.append(Text(f"input / output / softmax: {words.ends(numbers)}"))
     if row.coverage is not None and row.kind == "quantized":
-        share = f"{words.integer(row)} of multiply-accumulates and {words.integer_weights(row)} of weights are integer"
+        coverage = (
+            f"{words.integer(row)} of multiply-accumulates and {words.integer_weights(row)} of weights are integer"
+        )
         for what, names in (("in float", row.coverage.float_operators), ("not counted", row.coverage.uncounted)):
-            share += f"; {what}: {', '.join(names)}" if names else ""
-        parts.append(Text(share))
+            coverage += f"; {what}: {', '.join(names)}" if names else ""
+        parts.append(Text(coverage))
     parts += [Text(f"{flag.code}: {flag.text}", style="yellow") for flag in row.flags]
     if row.accuracy is None:
         return Group(*parts)
@@ -257,7 +259,7 @@ def one_row(row: Row) -> Group:
 
 
 def bench(record: BenchRecord) -> Group:
-    """What timing found: each build beside the reference, and what that shows."""
+    """Show a benchmark: each build's times, and its ratio to the reference."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     shown.add_column("build", overflow="fold")
     for name in ("wall time", "90%", "CPU time", "ratio", "95% interval", "in wall time"):
@@ -271,17 +273,17 @@ def bench(record: BenchRecord) -> Group:
         cells = (words.microseconds(row.p50), words.microseconds(row.p90), words.microseconds(row.cpu_time), *beside)
         shown.add_row(Text(row.folder), *map(Text, cells))
     threads = f"{record.threads} thread{'s' if record.threads != 1 else ''}"
-    told = [
+    notes = [
         f"Batch {record.batch}, {threads}; {record.processes} processes with {record.pairs} pairs of blocks each.",
         "The ratio is a build's time over the reference's: under 1 is faster.",
         speeds.clocks([(row.folder, row.clock, row.clock_reason) for row in record.rows]),
         speeds.control(record),
     ]
-    return Group(shown, Text(""), Text(" ".join(told), style="dim"))
+    return Group(shown, Text(""), Text(" ".join(notes), style="dim"))
 
 
 def engines(table_rows: Sequence[Mapping[str, Any]]) -> Group:
-    """The capability table."""
+    """Show the capabilities of each engine."""
     parts: list[RenderableType] = []
     for row in table_rows:
         versions = ", ".join(f"{name} {version}" for name, version in row["versions"].items())

@@ -1,4 +1,4 @@
-"""What a run found as a whole, in words."""
+"""Describe a whole run: its answer, limits, findings and error."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ TITLES: dict[FindingCode, str] = {
 
 
 def answer(run: Run) -> str:
-    """The evidence for the recommended build in one sentence; empty where there is none."""
+    """Sum up the evidence for the recommended build in one sentence; empty if none is recommended."""
     row = run.row(run.recommendation.id) if run.recommendation and run.recommendation.id else None
     if row is None or row.metric is None:
         return ""
-    found = row.metric
-    parts = [_gets(found)]
+    metric = row.metric
+    parts = [_metric_phrase(metric)]
     held_out = (
         next((fold for fold in (run.recommendation.folds or []) if fold.chosen == row.id), None)
         if run.recommendation
@@ -34,82 +34,82 @@ def answer(run: Run) -> str:
     )
     if held_out is not None and held_out.drop is not None and held_out.drop_interval is not None:
         where = f"on {held_out.judging:,} samples that did not choose it"
-        beside = f"a {found.worsening} of {found.changed(held_out.drop)} {where}"
+        beside = f"a {metric.worsening} of {metric.changed(held_out.drop)} {where}"
         parts[0] += f", {beside} (95% interval {words.between(row, held_out.drop_interval)})"
     elif (versus := row.versus_baseline) is not None:
-        under = f", shown to be under the margin of {found.change(versus.margin)}" if versus.noninferior else ""
-        beside = f"a {found.worsening} of {found.changed(versus.drop)} beside its own float32"
+        under = f", shown to be under the margin of {metric.change(versus.margin)}" if versus.noninferior else ""
+        beside = f"a {metric.worsening} of {metric.changed(versus.drop)} beside its own float32"
         parts[0] += f", {beside} (95% interval {words.between(row, versus.drop_interval)}{under})"
     if row.size_bytes is not None:
         parts.append(f"has {words.size(row)}" + (f" ({words.size_beside(row)})" if words.size_beside(row) else ""))
     if (timed := row.latency) is not None and timed.ratio_reference is not None:
         bounds = timed.ratio_reference_interval
         unsure = f", {verdict(bounds)}" if verdict(bounds) == "not resolvable here" else ""
-        told = f"takes {timed.ratio_reference:.2f} times as long as {timed.reference}"
-        parts.append(told + (f" ({words.interval(*bounds)}; under 1 is faster{unsure})" if bounds else unsure))
+        ratio_text = f"takes {timed.ratio_reference:.2f} times as long as {timed.reference}"
+        parts.append(ratio_text + (f" ({words.interval(*bounds)}; under 1 is faster{unsure})" if bounds else unsure))
     return f"It {', '.join(parts[:-1])}{', and ' if parts[1:] else ''}{parts[-1]}."
 
 
-def _gets(found: Metric) -> str:
-    """What a build gets, as the beginning of a sentence about it."""
-    ways = {
-        "accuracy": f"gets {found.shown()} right",
-        "agreement": f"predicts what the float model does for {found.shown()} of the samples",
-        "deviation": f"deviates by {found.shown()} from the float model{f' ({found.of})' if found.of else ''}",
+def _metric_phrase(metric: Metric) -> str:
+    """Begin a sentence about a build with its metric."""
+    phrases = {
+        "accuracy": f"gets {metric.shown()} right",
+        "agreement": f"predicts what the float model does for {metric.shown()} of the samples",
+        "deviation": f"deviates by {metric.shown()} from the float model{f' ({metric.of})' if metric.of else ''}",
     }
-    return ways.get(found.name, f"gets {found.shown()} ({found.label})")
+    return phrases.get(metric.name, f"gets {metric.shown()} ({metric.label})")
 
 
-def next_step(found: Diagnosis) -> str:
-    """The advice that says what to try next, or else the last one."""
-    return next((line for line in found.advice if line.startswith("Next: ")), found.advice[-1])
+def next_step(diagnosis: Diagnosis) -> str:
+    """Return the advice on what to try next, or else the last one."""
+    return next((line for line in diagnosis.advice if line.startswith("Next: ")), diagnosis.advice[-1])
 
 
 def limits(run: Run) -> str:
-    """What the request does not allow the build to ship, e.g. `a drop of at most 0.50 points`; empty without limits."""
-    asked = run.request
+    """List the limits on the build to ship, e.g. `a drop of at most 0.50 points`; empty without limits."""
+    request = run.request
     parts = []
-    if asked.max_drop is not None:
-        found = measured.measure(run.rows)
-        parts.append(f"a {found.worsening} of at most {measured.limit(asked.max_drop, found)}")
-    if asked.max_size is not None:
-        parts.append(f"at most {words.kilobytes(asked.max_size)}")
-    if asked.max_latency_ratio is not None:
-        parts.append(f"at most {asked.max_latency_ratio:g} of the reference's time")
+    if request.max_drop is not None:
+        metric = measured.measure(run.rows)
+        parts.append(f"a {metric.worsening} of at most {measured.limit(request.max_drop, metric)}")
+    if request.max_size is not None:
+        parts.append(f"at most {words.kilobytes(request.max_size)}")
+    if request.max_latency_ratio is not None:
+        parts.append(f"at most {request.max_latency_ratio:g} of the reference's time")
     return ", ".join(parts)
 
 
 def recommendation(run: Run) -> Recommendation | None:
-    """The recommendation; None where the run failed and its reason says why there is nothing to ship."""
-    found = run.recommendation
-    return None if found is None or (run.error is not None and found.id is None) else found
+    """Return the recommendation; None if the run failed, because its error says why there is nothing to ship."""
+    result = run.recommendation
+    return None if result is None or (run.error is not None and result.id is None) else result
 
 
 def headline(error: Failure) -> str:
-    """What happened, without the lines that list more."""
-    return _begun(words.sentence(error.what.partition("\n")[0]))
+    """Return what happened, without the lines that list details."""
+    return _capitalized(words.sentence(error.what.partition("\n")[0]))
 
 
 def listed(error: Failure) -> list[str]:
-    """What an error lists below its headline."""
+    """Return the details that an error lists below its headline."""
     return [line.strip() for line in error.what.splitlines()[1:]]
 
 
 def answers(error: Failure) -> dict[str, str]:
-    """What was expected and how to fix it, by the words for it; without what is not known."""
-    told = {"Expected": error.expected, "How to fix it": error.fix}
-    return {name: _begun(text) for name, text in told.items() if text}
+    """Return what was expected and how to fix it, by title, as far as they are known."""
+    texts = {"Expected": error.expected, "How to fix it": error.fix}
+    return {name: _capitalized(text) for name, text in texts.items() if text}
 
 
-def _begun(text: str) -> str:
-    """Text that begins as a sentence does, where its first word is an ordinary one."""
+def _capitalized(text: str) -> str:
+    """Capitalize a text, unless its first word is not an ordinary word."""
     return text[0].upper() + text[1:] if text.partition(" ")[0].isalpha() else text
 
 
 def findings(run: Run) -> list[tuple[Finding, list[Row]]]:
-    """What makes builds slow or big, each thing once, with the rows that it was found in."""
-    found: dict[tuple[str, str, str], tuple[Finding, list[Row]]] = {}
+    """Return what makes builds slow or big, each finding once, with its rows."""
+    rows_by_finding: dict[tuple[str, str, str], tuple[Finding, list[Row]]] = {}
     for row in words.ordered(run):
         for finding in row.findings or []:
-            found.setdefault((finding.about, finding.text, finding.mend), (finding, []))[1].append(row)
-    return sorted(found.values(), key=lambda each: each[0].about != "slow")
+            rows_by_finding.setdefault((finding.about, finding.text, finding.mend), (finding, []))[1].append(row)
+    return sorted(rows_by_finding.values(), key=lambda each: each[0].about != "slow")

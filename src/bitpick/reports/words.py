@@ -1,4 +1,4 @@
-"""Numbers and rows as people read them; values of a metric are told by `evidence.Measure`."""
+"""Format numbers and rows for readers; `evidence.Measure` formats the values of a metric."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ DTYPE_WORDS = {
     "bfloat16": "bfloat16",
 }
 
-# Control characters, and those that turn the direction of the text around them.
+# Control characters, and those that change the direction of text.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def visible(text: str) -> str:
-    r"""Text whose unseen characters are seen: U+202E becomes `\u202e`."""
-    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    r"""Make the invisible characters of a text visible: U+202E becomes `\u202e`."""
+    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def sentence(text: str) -> str:
-    """Text that ends as a sentence does."""
+    """End a text with a full stop, unless it already ends like a sentence."""
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def cell(text: str) -> str:
-    """Text that cannot break out of a Markdown table cell."""
+    """Escape text for a Markdown table cell."""
     flat = visible(" ".join(text.split()))
     for mark in "\\`*_[]<>|":
         flat = flat.replace(mark, "\\" + mark)
@@ -62,20 +62,20 @@ def microseconds(seconds: float) -> str:
 
 
 def where(row: Row) -> str:
-    """The target of a row and how it was measured there, e.g. `my-phone (imported, 83 µs)`."""
-    how: list[str] = [] if row.measured == "native" else [row.measured]
+    """Name the target of a row and how it was measured, e.g. `my-phone (imported, 83 µs)`."""
+    details: list[str] = [] if row.measured == "native" else [row.measured]
     if row.device is not None and row.device.p50 is not None:
-        how.append(microseconds(row.device.p50))
-    return f"{row.target} ({', '.join(how)})" if how else row.target
+        details.append(microseconds(row.device.p50))
+    return f"{row.target} ({', '.join(details)})" if details else row.target
 
 
 def most_samples(rows: Sequence[Row]) -> str:
-    """The number of samples of the row that has the most."""
+    """Format the largest number of samples of any row."""
     return f"{max((row.samples or 0 for row in rows), default=0):,}"
 
 
 def dtypes(row: Row) -> str:
-    """The data types of a row, e.g. `int8 / uint8, per channel`: weights, then activations."""
+    """Name the data types of weights and activations, e.g. `int8 / uint8, per channel`."""
     recipe = row.quantization
     if recipe.weights == recipe.activations and not recipe.static:
         return DTYPE_WORDS[recipe.weights]
@@ -84,107 +84,107 @@ def dtypes(row: Row) -> str:
 
 
 def reduction(row: Row) -> str:
-    """How much smaller than its baseline, e.g. `63%`."""
+    """Format how much smaller a row is than its baseline, e.g. `63%`."""
     return "" if row.size_ratio is None else f"{round(100 * (1 - row.size_ratio))}%"
 
 
 def size_beside(row: Row) -> str:
-    """The size beside its baseline's in words, e.g. `63% smaller` or `97% larger`."""
+    """Compare the size with the baseline's, e.g. `63% smaller` or `97% larger`."""
     if row.size_ratio is None:
         return ""
     return f"{round(100 * abs(1 - row.size_ratio))}% {'larger' if row.size_ratio > 1 else 'smaller'}"
 
 
 def result(row: Row) -> str:
-    """The metric of a row, or why it has none in one word."""
+    """Format the metric of a row; the status if it has none."""
     return row.metric.shown() if row.metric else row.status
 
 
 def drop(row: Row) -> str:
-    """The drop of a row without its unit, against its baseline, or its own files here; empty for a baseline."""
+    """Format the drop of a row without its unit, against its baseline or the same files here; empty for a baseline."""
     versus = row.versus_native or row.versus_baseline
     return changed(row, versus.drop) if versus else ""
 
 
 def changed(row: Row, drop: float) -> str:
-    """A difference of a row's metric as people read it, without its unit: in points, for fractions."""
+    """Format a difference of a row's metric without its unit; for fractions, in points."""
     return points(drop) if row.metric is None else row.metric.change(drop)
 
 
 def between(row: Row, bounds: tuple[float, float]) -> str:
-    """The interval of a drop of a row, e.g. `-0.20 to 0.46`."""
+    """Format the interval of a row's drop, e.g. `-0.20 to 0.46`."""
     low, high = bounds
     return f"{changed(row, low)} to {changed(row, high)}"
 
 
 def drop_with_interval(row: Row) -> str:
-    """The drop of a row with its interval, e.g. `0.13 (-0.20 to 0.46)`; empty for a baseline."""
+    """Format the drop of a row with its interval, e.g. `0.13 (-0.20 to 0.46)`; empty for a baseline."""
     versus = row.versus_baseline
     return "" if versus is None else f"{changed(row, versus.drop)} ({between(row, versus.drop_interval)})"
 
 
 def good_enough(row: Row) -> str:
-    """Whether a row is shown to be good enough, and how surely; empty where it was not tested."""
+    """Say whether a row is shown to be good enough, with the p-value; empty if it was not tested."""
     versus = row.versus_baseline
     if versus is None or versus.noninferior is None or versus.noninferiority_p is None:
         return ""
-    p = versus.noninferiority_p
-    return f"{'shown' if versus.noninferior else 'not shown'}, p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
+    p_value = versus.noninferiority_p
+    return f"{'shown' if versus.noninferior else 'not shown'}, p {'< 0.001' if p_value < 0.001 else f'= {p_value:.3f}'}"
 
 
 def over_draws(row: Row) -> str:
-    """What a row's recipe loses over calibration draws, apart from what its one file loses; empty where not known."""
-    over, versus = row.over_draws, row.versus_baseline
-    if over is None or versus is None:
+    """Compare what a row's file loses with what its recipe loses over calibration draws; empty if not known."""
+    draws_record, versus = row.over_draws, row.versus_baseline
+    if draws_record is None or versus is None:
         return f"not built from other calibration draws: {row.no_over_draws}" if row.no_over_draws else ""
-    drops = [draw.drop for draw in over.draws]
+    drops = [draw.drop for draw in draws_record.draws]
     unit = "points" if row.metric is None else row.metric.change_unit
     file = f"this file loses {drop_with_interval(row)} {unit}".rstrip()
     span = f"from {changed(row, min(drops))} to {changed(row, max(drops))}"
-    spread = f"{changed(row, over.drop)} ({between(row, over.drop_interval)}), {span}"
-    shown = f"{'shown' if over.noninferior else 'not shown'} to lose less than {changed(row, versus.margin)}"
-    missing = "".join(f"; draw {seed} failed: {reason}" for seed, reason in over.failed.items())
+    spread = f"{changed(row, draws_record.drop)} ({between(row, draws_record.drop_interval)}), {span}"
+    shown = f"{'shown' if draws_record.noninferior else 'not shown'} to lose less than {changed(row, versus.margin)}"
+    missing = "".join(f"; draw {seed} failed: {reason}" for seed, reason in draws_record.failed.items())
     return f"{file}; the recipe, over {len(drops)} draws, loses {spread}, and is {shown}{missing}"
 
 
-def selection(found: Recommendation) -> str:
-    """How choosing and judging on the same samples was kept from flattering the choice."""
-    if found.selection == "cross-fit":
+def selection(recommendation: Recommendation) -> str:
+    """Say how the bias of choosing and judging on the same samples was avoided."""
+    if recommendation.selection == "cross-fit":
         return "Selection: cross-fit. A build is chosen on one half of the samples and judged on the other, both ways."
     return "Selection: simultaneous. All builds are tested at once, so that choosing the best of them flatters none."
 
 
 def flips(row: Row) -> str:
-    """How many predictions differ from the baseline's, or from those of the same files on this host."""
+    """Format how many predictions differ from the baseline's, or from those of the same files on this host."""
     versus = row.versus_native or row.versus_baseline
     return f"{versus.flips:,}" if versus and versus.flips is not None else ""
 
 
 def integer(row: Row) -> str:
-    """The share of multiply-accumulates on integers, e.g. `57%`, or `57%, 2 not counted`; only all of them is 100%."""
+    """Format the integer share of multiply-accumulates, rounded down, e.g. `57%` or `57%, 2 not counted`."""
     if row.coverage is None or row.kind != "quantized":
         return ""
-    left = len(row.coverage.uncounted)
-    return f"{math.floor(100 * row.coverage.macs)}%" + (f", {left} not counted" if left else "")
+    uncounted = len(row.coverage.uncounted)
+    return f"{math.floor(100 * row.coverage.macs)}%" + (f", {uncounted} not counted" if uncounted else "")
 
 
 def integer_weights(row: Row) -> str:
-    """The share of weights that are kept as 8-bit integers, e.g. `99%`."""
+    """Format the share of weights stored as 8-bit integers, rounded down, e.g. `99%`."""
     return "" if row.coverage is None else f"{math.floor(100 * row.coverage.weights)}%"
 
 
 def ends(fingerprint: Fingerprint) -> str:
-    """The dtypes of input, output and softmax, e.g. `float32 / float32 / uint8`."""
-    found = (fingerprint.input, fingerprint.output, fingerprint.softmax or "none")
-    return " / ".join(DTYPE_WORDS.get(dtype, dtype) for dtype in found)
+    """Name the dtypes of input, output and softmax, e.g. `float32 / float32 / uint8`."""
+    formats = (fingerprint.input, fingerprint.output, fingerprint.softmax or "none")
+    return " / ".join(DTYPE_WORDS.get(dtype, dtype) for dtype in formats)
 
 
 def saturation(host: HostRecord, values: str = "accuracies") -> str:
-    """What the CPU's instruction set means for 8-bit products; empty where there is nothing to say.
+    """Explain what the CPU's instruction set means for 8-bit products; empty if it does not matter.
 
     Args:
         host: the machine.
-        values: what the run measured, as a plural.
+        values: the plural for what the run measured.
     """
     if not any(feature in host.isa for feature in ("sse4_2", "avx2")):
         return ""
@@ -197,7 +197,7 @@ def saturation(host: HostRecord, values: str = "accuracies") -> str:
 
 
 def grid(numbers: Grid | None) -> str:
-    """The numbers of a tensor, e.g. `int8, per channel, symmetric, 7 bits`."""
+    """Describe a quantization grid, e.g. `int8, per channel, symmetric, 7 bits`."""
     if numbers is None:
         return ""
     parts = [DTYPE_WORDS.get(numbers.dtype, numbers.dtype)]
@@ -213,12 +213,12 @@ def grid(numbers: Grid | None) -> str:
 
 
 def size(row: Row) -> str:
-    """The size of a row."""
+    """Format the size of a row."""
     return "" if row.size_bytes is None else kilobytes(row.size_bytes)
 
 
 def ordered(run: Run) -> list[Row]:
-    """Rows as tables show them: baselines, quantized rows by accuracy, other CPUs, then those without a build."""
+    """Sort rows for tables: baselines, quantized rows by accuracy, other CPUs, then rows without a build."""
     kinds = {"baseline": 0, "reduced_precision": 1, "quantized": 1}
 
     def rank(row: Row) -> tuple[bool, str, int, float, str]:
@@ -230,14 +230,14 @@ def ordered(run: Run) -> list[Row]:
 
 
 def per_class_drops(row: Row, baseline: Row | None) -> dict[str, float]:
-    """Each class's drop against the baseline, as a fraction; empty where either has no accuracy."""
+    """Return each class's drop against the baseline, as a fraction; empty if either row has no accuracy."""
     if row.accuracy is None or baseline is None or baseline.accuracy is None:
         return {}
     return {name: baseline.accuracy.per_class[name] - value for name, value in row.accuracy.per_class.items()}
 
 
 def standing(row: Row) -> str:
-    """Where a row stands: `float32`, `good enough`, `not shown`, `flagged`, `not tested`, or why it is missing."""
+    """Return the standing of a row: `float32`, `good enough`, `not shown`, `flagged`, `not tested`, or its status."""
     if row.status != "ok":
         return row.status
     if row.kind == "baseline":
@@ -256,16 +256,16 @@ def megabytes(size: int) -> str:
 
 
 def decibels(value: float | None) -> str:
-    """23.41 → `23.4 dB`; empty where there is no noise, or it is not known."""
+    """23.41 → `23.4 dB`; empty for None."""
     return "" if value is None else f"{value:.1f} dB"
 
 
-def change(found: Change | None) -> str:
-    """The drop of a build with some layers in float, in points with its interval; empty where it was not made."""
-    if found is None:
+def change(result: Change | None) -> str:
+    """Format the drop of a build with some layers in float, in points with its interval; empty without a build."""
+    if result is None:
         return ""
-    low, high = found.drop_interval
-    return f"{points(found.drop)} ({points(low)} to {points(high)})"
+    low, high = result.drop_interval
+    return f"{points(result.drop)} ({points(low)} to {points(high)})"
 
 
 def interval(low: float, high: float, digits: int = 2) -> str:

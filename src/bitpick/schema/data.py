@@ -1,4 +1,4 @@
-"""The samples of a run: its record of the data set."""
+"""The record of a run's data set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
 class EvaluationRecord(BaseModel):
-    """The evaluation set: number of samples, digest of inputs and labels."""
+    """The evaluation set: the number of samples, and the digest of inputs and labels."""
 
     model_config = _STRICT
 
@@ -21,11 +21,11 @@ class CalibrationRecord(BaseModel):
 
     Attributes:
         count: number of samples.
-        seed: of their draw.
+        seed: of the draw.
         sha256: digest of the drawn indices.
         split_sha256: digest of the split that they were drawn from.
-        per_class: how many of each class that the calibration split has, by its name.
-        overlap: how many of them are in the evaluation set too.
+        per_class: number of samples of each class in the calibration split, by class name.
+        overlap: number of samples that are also in the evaluation set.
     """
 
     model_config = _STRICT
@@ -39,12 +39,12 @@ class CalibrationRecord(BaseModel):
 
 
 class DataRecord(BaseModel):
-    """The data set as a run used it.
+    """The data set of a run.
 
     Attributes:
         name: as users write it.
-        preprocessing: from a stored sample to what the model takes, in words.
-        notes: what was guessed of it, or is strange about it, in words.
+        preprocessing: how a stored sample becomes a model input, in words.
+        notes: what bitpick guessed about the data, or found strange, in words.
         evaluation: the evaluation set.
         calibration: the calibration set.
     """

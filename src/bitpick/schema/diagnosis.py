@@ -1,4 +1,4 @@
-"""What a diagnosis found: which layers hurt, which samples, and what to try next; and example images."""
+"""The result of a diagnosis: the layers and samples that lose most, and what to try next; and example images."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class Example(BaseModel):
     """An evaluation sample as an image.
 
     Attributes:
-        sample: its place in the evaluation set.
-        image: the file, its path relative to the run directory.
+        sample: its index in the evaluation set.
+        image: path of the file, relative to the run directory.
         label: its class.
-        predictions: the class that each row predicts, by the row's id; the baseline is one of them.
+        predictions: the class that each row predicts, by row id, including the baseline.
     """
 
     model_config = _STRICT
@@ -28,16 +28,16 @@ class Example(BaseModel):
 
 
 class Change(BaseModel):
-    """What a build with some layers in float loses, beside the float32.
+    """What a build with some layers in float loses against the float32.
 
     Attributes:
         recipe: its recipe.
-        correct: predictions that are right.
+        correct: number of correct predictions.
         drop: the float32's accuracy minus this one, as a fraction.
         drop_interval: Tango's score interval at 95%.
-        flips: predictions that differ.
-        sqnr_db: signal of the float32's outputs over the noise of the difference; None without noise.
-        integer_macs: share of the multiply-accumulates that its runtime executes on integers; None where not known.
+        flips: number of predictions that differ.
+        sqnr_db: signal of the float32's outputs over the noise of the difference, in decibels; None without noise.
+        integer_macs: share of multiply-accumulates that the runtime executes on integers; None if not known.
     """
 
     model_config = _STRICT
@@ -57,12 +57,12 @@ class Layer(BaseModel):
     Attributes:
         name: as a recipe's `exclude` names it.
         kind: the operator's type.
-        weight_sqnr_db: signal of the float weights over what rounding changed, in decibels, as its output channels have
-            it: each counts the same; None where not known.
-        activation_sqnr_db: the same of its output, in the whole quantized build; None where not known.
-        outlier_ratio: the largest magnitude of its float output over the 99.99th percentile; None where not known.
-        only_quantized: the build in which only this layer is quantized.
-        only_float: the build in which only this layer is left in float.
+        weight_sqnr_db: signal of the float weights over the rounding noise, in decibels, with equal weight for each
+            output channel; None if not known.
+        activation_sqnr_db: signal over noise of the layer's output in the fully quantized build; None if not known.
+        outlier_ratio: the largest magnitude of the float output over its 99.99th percentile; None if not known.
+        only_quantized: the build with only this layer quantized.
+        only_float: the build with only this layer in float.
     """
 
     model_config = _STRICT
@@ -77,19 +77,19 @@ class Layer(BaseModel):
 
 
 class Diagnosis(BaseModel):
-    """Which layers of a build hurt, and what to do.
+    """The layers of a build that cost accuracy, and what to do.
 
     Attributes:
         recipe: the row that was diagnosed.
-        samples: evaluation samples that each change was measured on.
+        samples: number of evaluation samples that each change was measured on.
         whole: the recipe itself on these samples.
         layers: in the graph's order.
-        left_out: the layers of which no build of their own was made, by name.
-        tried: other recipes that were measured on the same samples on the way to the next one.
-        worst: the evaluation samples that the build does most harm to.
-        advice: what was found and what to try, in words.
-        next: the recipe to try next; None where nothing promises to help.
-        applied: the row of that recipe, where it was run.
+        left_out: names of the layers that got no builds of their own.
+        tried: the other recipes measured on the same samples in the search for the next one.
+        worst: the evaluation samples that lose most.
+        advice: the findings and what to try, in words.
+        next: the recipe to try next; None if nothing promises to help.
+        applied: id of that recipe's row, if it was run.
     """
 
     model_config = _STRICT

@@ -1,4 +1,4 @@
-"""Why a run failed: a part of run.json, and what `--json` prints of a command that failed."""
+"""Why a run failed: a part of run.json, and what `--json` prints when a command fails."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Failure(BaseModel):
         kind: the error's name in `bitpick.errors`.
         what: what happened, and where.
         expected: what was expected instead.
-        fix: what to do about it.
-        logs: the folder with what libraries printed, relative to the run directory.
+        fix: how to fix it.
+        logs: the folder with the output of libraries, relative to the run directory.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -28,6 +28,6 @@ class Failure(BaseModel):
 
     @classmethod
     def of(cls, error: BitpickError, logs: str | None = None) -> Failure:
-        """What an error says."""
-        told = {"expected": error.expected or None, "fix": error.fix or None}
-        return cls(kind=type(error).__name__, what=error.what, logs=logs, **told)
+        """Return the record of an error."""
+        answers = {"expected": error.expected or None, "fix": error.fix or None}
+        return cls(kind=type(error).__name__, what=error.what, logs=logs, **answers)

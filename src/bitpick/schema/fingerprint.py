@@ -1,4 +1,4 @@
-"""What a build really is: the number formats that its runtime computes in, and how much of it runs as integers."""
+"""The number formats that a build's runtime computes in, and how much of the build runs as integers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _STRICT = ConfigDict(frozen=True, extra="forbid")
 
 
 class Grid(BaseModel):
-    """The numbers that a tensor may take.
+    """The quantization grid of a tensor: the numbers that it may hold.
 
     Attributes:
         dtype: `s8`, `u8`, `float16`, `bfloat16`, `float32`.
-        granularity: of its scales; None for floats, and for weights of one channel, where both are the same.
-        symmetric: whether zero lies in the middle of the grid; None for floats, and where it cannot be seen.
-        bits: effective bits: 8, or 7 under reduced range; None for floats, and where they cannot be seen.
-        dynamic: whether its scale is found while the model runs.
+        granularity: of the scales; None for floats, and for weights of one channel, where both are the same.
+        symmetric: whether zero lies in the middle of the grid; None for floats, and if it cannot be seen.
+        bits: effective bits: 8, or 7 with reduced range; None for floats, and if they cannot be seen.
+        dynamic: whether the scale is computed while the model runs.
     """
 
     model_config = _STRICT
@@ -30,14 +30,14 @@ class Grid(BaseModel):
 
 
 class Fingerprint(BaseModel):
-    """What a build really is, read off the graph that its runtime executes.
+    """The number formats of a build, read from the graph that its runtime executes.
 
     Attributes:
-        weights: the grid that most of the weights have; where some are kept as integers, of these.
-        activations: the grid of what they are multiplied with, in most of the work.
+        weights: the grid of most of the weights; of most of the integer ones, if any weights are integers.
+        activations: the grid of the activations that they are multiplied with, in most of the work.
         input: dtype of the build's input.
         output: dtype of the build's output.
-        softmax: dtype that the softmax computes in; None where the build has none.
+        softmax: dtype that the softmax computes in; None if the build has no softmax.
     """
 
     model_config = _STRICT
@@ -53,11 +53,11 @@ class Coverage(BaseModel):
     """How much of a build runs as integers.
 
     Attributes:
-        macs: share of multiply-accumulates that are computed on 8-bit integers.
-        weights: share of the weights that the runtime keeps as 8-bit integers.
+        macs: share of multiply-accumulates computed on 8-bit integers.
+        weights: share of weights that the runtime stores as 8-bit integers.
         float_operators: type and name of each operator that computes on floats.
         uncounted: type and name of each operator whose weights or multiply-accumulates could not be counted. The
-            shares are of the others.
+            shares leave them out.
     """
 
     model_config = _STRICT

@@ -1,4 +1,4 @@
-"""The options of a comparison, in groups: each with its default, its check, its help, and what it has an effect on."""
+"""The options of a comparison, in groups; each has a default, a check, a help text and an effect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _above(least: float) -> Callable[[float], bool]:
 
 @dataclass(frozen=True)
 class Builds(Group):
-    """Which builds are made."""
+    """Which builds to make."""
 
     preset: Annotated[str, Option("Which recipes: reference, basic, standard or full.")] = "standard"
     recipes: Annotated[
@@ -41,7 +41,7 @@ class Builds(Group):
 
 @dataclass(frozen=True)
 class Calibration(Group):
-    """Which samples builds are calibrated with."""
+    """Which samples to calibrate with."""
 
     calibration_size: Annotated[int, Option("Number of calibration samples; by default 1,000, or all there are.")] = (
         1000
@@ -68,7 +68,7 @@ class Calibration(Group):
 
 @dataclass(frozen=True)
 class Targets(Group):
-    """Which other CPUs builds are measured for."""
+    """Which other CPUs to measure for."""
 
     targets: Annotated[
         tuple[str, ...],
@@ -90,7 +90,7 @@ class Targets(Group):
 
 @dataclass(frozen=True)
 class Metric(Group):
-    """What builds are judged by; what is not given follows from the model and the data."""
+    """What to judge builds by; what is not set follows from the model and the data."""
 
     task: Annotated[
         str | None,
@@ -108,7 +108,7 @@ class Metric(Group):
 
 @dataclass(frozen=True)
 class Claims(Group):
-    """What it takes to show that a build is good enough."""
+    """What shows that a build is good enough."""
 
     margin: Annotated[
         str | None,
@@ -147,7 +147,7 @@ class Claims(Group):
 
 @dataclass(frozen=True)
 class Limits(Group):
-    """Which builds are not recommended, however good they are."""
+    """Which builds are never recommended, however good they are."""
 
     max_drop: Annotated[
         float | None,
@@ -186,7 +186,7 @@ class Limits(Group):
 
 @dataclass(frozen=True)
 class Flags(Group):
-    """Which builds are flagged."""
+    """Which builds to flag."""
 
     flag_drop: Annotated[
         float,
@@ -228,7 +228,7 @@ class Timing(Group):
 
 @dataclass(frozen=True)
 class Work(Group):
-    """What the work may use of this machine; it changes no result."""
+    """What the work may use of this machine; this changes no results."""
 
     jobs: Annotated[
         int | None,

@@ -1,4 +1,4 @@
-"""The conversions of a run's model, each verified: a part of run.json."""
+"""The verified conversions of a run's model: a part of run.json."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
 class Exact(BaseModel):
-    """How far both sides of a conversion are from exact arithmetic: the same graph, run in float64.
+    """How far both sides of a conversion are from the exact output, which the same graph gives in float64.
 
     Attributes:
-        samples: how many samples: those on which the sides differ most.
+        samples: number of samples: those on which the sides differ most.
         source: root mean square of the source's differences from the exact output, as a share of the output's.
         target: the same for the target.
     """
@@ -27,18 +27,17 @@ class Hop(BaseModel):
     """One conversion, run on both sides on the same samples.
 
     Attributes:
-        samples: how many.
-        max_abs_diff: largest absolute difference between the outputs of both sides; absent where their shapes differ.
-        rms_diff: root mean square of the differences, as a share of that of the output. With several
+        samples: number of samples.
+        max_abs_diff: largest absolute difference between the outputs of both sides; absent if their shapes differ.
+        rms_diff: root mean square of the differences, as a share of the output's root mean square. With several
             outputs, this and the other measures are for the one that differs most.
-        channel_diff: the same for the channel, row or other place along an axis that differs most, without the
+        channel_diff: the same for the channel, row or other position along an axis that differs most, without the
             worst tenth of the samples.
-        bound: the most that `rms_diff` and `channel_diff` may be; above it, `exact` decides.
-        exact: how far both sides are from exact arithmetic, measured if that bound is exceeded.
-        no_exact: why the graph does not run in float64, where `exact` is absent for that reason.
-        tolerance: the most that `max_abs_diff` might be, in older runs.
-        top1_agreement: share of samples with the same top-1 class; absent where the outputs are not the scores of
-            classes.
+        bound: upper limit of `rms_diff` and `channel_diff`; above it, `exact` decides.
+        exact: how far both sides are from the exact output, measured if the bound is exceeded.
+        no_exact: why the graph does not run in float64, if `exact` is absent for that reason.
+        tolerance: upper limit of `max_abs_diff`, in older runs.
+        top1_agreement: share of samples with the same top-1 class; absent if the outputs are not class scores.
     """
 
     model_config = _STRICT

@@ -1,4 +1,4 @@
-"""What a user says of how builds are to be judged."""
+"""How the user wants builds to be judged."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Judging(BaseModel):
-    """How builds are to be judged; what is None follows from the model and the data.
+    """How the user wants builds to be judged; what is None follows from the model and the data.
 
     Attributes:
         task: the kind of task, e.g. `regression`.
         metric: a metric of that task, e.g. `rmse`, or `module:function`.
-        metric_sha256: digest of the file of that function: another function is another request.
+        metric_sha256: digest of the function's file, because another function makes another request.
         unit: of the metric's values.
         lower_is_better: whether the metric of `module:function` is an error.
     """

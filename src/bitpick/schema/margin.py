@@ -1,4 +1,4 @@
-"""The largest drop that does no harm, as users write it."""
+"""Parse the margin, the largest acceptable drop, as users write it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from bitpick.schema.evidence import Metric
 
 
 def margin_of(text: str, metric: Metric | None = None, base: float | None = None) -> float:
-    """The margin that a text says, in the metric's own unit: `1%` of the float32's value, or `0.5`.
+    """Parse a margin such as `1%` of the float32's value, or `0.5`, and return it in the metric's unit.
 
     Args:
-        text: a share, as `1%`; or a number, of points where the metric is a fraction, else of its unit.
-        metric: the float32's; without one, an accuracy of 1.
-        base: what a share is a share of, where that is not the metric's value.
+        text: a share, e.g. `1%`; or a number, in points if the metric is a fraction, else in its unit.
+        metric: the float32's metric; an accuracy of 1 if None.
+        base: what a share is a share of, if it is not the metric's value.
 
     Raises:
-        RequestError: it says none, or one that is not above 0.
+        RequestError: the text is not a margin above 0.
     """
     share = text.endswith("%")
     try:

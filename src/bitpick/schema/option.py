@@ -1,4 +1,4 @@
-"""One option of a comparison, and groups of options that belong together."""
+"""An option of a comparison, and groups of related options."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from typing import Any, Literal, get_args
 from bitpick.errors import RequestError
 
 Effect = Literal["builds", "verdict", "work"]
-"""What an option changes: the builds and what is measured of them, or only what follows from that, or neither."""
+"""What an option affects: the builds and their measurements, only the verdict on them, or only how work is done."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option.
+    """An option.
 
     Attributes:
         help: what it does, in a sentence.
-        effect: what it changes.
-        holds: whether a value is one that it can have.
-        wrong: the message where it is not, with `{}` for the value.
-        expected: what it can have instead.
-        flags: how the command line calls it, where that is not its name.
-        unit: how much of run.json's unit one of its own is.
-        rounded: whether run.json has a whole number of them.
+        effect: what it affects.
+        holds: tells whether a value is valid.
+        wrong: the message for an invalid value, with `{}` for the value.
+        expected: the valid values, in words.
+        flags: its flags on the command line, if they do not follow from its name.
+        unit: the size of the option's unit in run.json's unit.
+        rounded: whether run.json stores a whole number.
     """
 
     help: str
@@ -40,17 +40,17 @@ class Option:
     rounded: bool = False
 
     def check(self, value: Any) -> None:
-        """Refuse a value that it cannot have.
+        """Refuse an invalid value.
 
         Raises:
-            RequestError: it is one.
+            RequestError: the value is invalid.
         """
         if value is not None and not self.holds(value):
             shown = f"{value:g}" if isinstance(value, float) else value
             raise RequestError(self.wrong.format(shown), expected=self.expected)
 
     def recorded(self, value: Any) -> Any:
-        """A value as run.json has it."""
+        """Convert a value to run.json's type and unit."""
         if isinstance(value, tuple):
             return list(value)
         if value is None or self.unit == 1:
@@ -59,23 +59,23 @@ class Option:
 
 
 class Group:
-    """Options that belong together: a frozen dataclass, each field of which is annotated with its `Option`."""
+    """Related options: a frozen dataclass that annotates each field with its `Option`."""
 
     def __post_init__(self) -> None:
         for name, option in options(type(self)).items():
             option.check(getattr(self, name))
 
     def recorded(self) -> dict[str, Any]:
-        """The values as run.json has them."""
+        """Return the values in run.json's types and units, by name."""
         return {name: option.recorded(getattr(self, name)) for name, option in options(type(self)).items()}
 
 
 def options(group: type[Group]) -> dict[str, Option]:
-    """The options of a group, by their names."""
+    """Return the options of a group by name."""
     hints = typing.get_type_hints(group, include_extras=True)
-    return {each.name: get_args(hints[each.name])[1] for each in dataclasses.fields(group)}  # type: ignore[arg-type]
+    return {field.name: get_args(hints[field.name])[1] for field in dataclasses.fields(group)}  # type: ignore[arg-type]
 
 
 def at_least(least: float) -> Callable[[float], bool]:
-    """A check for finite numbers that are not smaller."""
+    """Return a check for finite numbers that are at least `least`."""
     return lambda value: least <= value < math.inf

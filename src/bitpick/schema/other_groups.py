@@ -1,4 +1,4 @@
-"""The options that other commands have beside those of a comparison, in groups."""
+"""Groups of options of other commands than `compare`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bitpick.schema.option import Group, Option, at_least
 
 @dataclass(frozen=True)
 class Depth(Group):
-    """How closely a diagnosis looks."""
+    """How thorough a diagnosis is."""
 
     samples: Annotated[
         int,
@@ -35,7 +35,7 @@ class Depth(Group):
 
 @dataclass(frozen=True)
 class GateRules(Group):
-    """What a row must keep to; what is not given is not checked."""
+    """The limits that a row must keep to; what is not set is not checked."""
 
     max_drop: Annotated[
         float | None,

@@ -1,4 +1,4 @@
-"""How far a claim holds: over other calibration draws, and on the half of the samples that had no part in a choice."""
+"""How far a claim holds: over other calibration draws, and on samples that were not used to choose."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class Draw(BaseModel):
 
     Attributes:
         seed: of the draw.
-        correct: predictions that are right, where samples are right or wrong.
-        total: how many samples.
-        drop: how much worse this build's metric is than the baseline's, in its own unit.
-        flips: predictions that differ from the baseline's; None where the task predicts no classes.
+        correct: number of correct predictions, if samples are right or wrong.
+        total: number of samples.
+        drop: how much worse this build's metric is than the baseline's, in the metric's unit.
+        flips: number of predictions that differ from the baseline's; None if the task predicts no classes.
     """
 
     model_config = _STRICT
@@ -28,11 +28,11 @@ class Draw(BaseModel):
 
 
 class OverDraws(BaseModel):
-    """What a recipe loses, whichever calibration samples it is given; `VersusBaseline` is about one file.
+    """What a recipe loses over several calibration draws; `VersusBaseline` is about a single file.
 
     Attributes:
         draws: every draw that was built, the row's own first.
-        drop: mean over draws, in the metric's own unit.
+        drop: mean over draws, in the metric's unit.
         drop_interval: at 95%, over draws and evaluation samples.
         noninferior: whether the recipe's drop is shown to be under the margin, at the run's level, tested alone.
         failed: why a draw is missing, by its seed.
@@ -48,16 +48,16 @@ class OverDraws(BaseModel):
 
 
 class Fold(BaseModel):
-    """A build that one half of the evaluation set chose, on the other half.
+    """A build chosen on one half of the evaluation set and judged on the other half.
 
     Attributes:
-        chosen: the row; None where its half shows no build to be good enough.
-        choosing: samples of the half that chose.
-        judging: samples of the other half.
-        drop: the row's drop on the other half, in the metric's own unit.
-        drop_interval: at 95%, as that of `VersusBaseline`.
-        noninferiority_p: the one-sided p-value there of the drop being under the margin, of this one row.
-        confirmed: whether that is at most the run's level.
+        chosen: id of the row; None if the first half shows no build to be good enough.
+        choosing: number of samples in the half that chose.
+        judging: number of samples in the other half.
+        drop: the row's drop on the other half, in the metric's unit.
+        drop_interval: at 95%, as in `VersusBaseline`.
+        noninferiority_p: one-sided p-value, on the other half, of the drop being under the margin, for this row alone.
+        confirmed: whether that p-value is at most the run's level.
     """
 
     model_config = _STRICT

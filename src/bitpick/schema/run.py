@@ -1,6 +1,6 @@
-"""What a run found: the schema of run.json.
+"""The schema of run.json: the record of a run.
 
-Plain units: fractions from 0 to 1, bytes, seconds; `drop` in the metric's own unit. A field that was not measured is
+Units are plain: fractions from 0 to 1, bytes, seconds; `drop` is in the metric's unit. A field that was not measured is
 None here and absent from the file.
 """
 
@@ -40,13 +40,13 @@ FlagCode = Literal[
 
 
 class Record(BaseModel):
-    """A part of run.json: a value that never changes. Unknown fields are refused, so that this page is the schema."""
+    """A part of run.json: an immutable value that refuses unknown fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class File(Record):
-    """A file that ships, its path relative to the run directory."""
+    """A file that ships; its path is relative to the run directory."""
 
     path: str
     bytes: int
@@ -54,35 +54,35 @@ class File(Record):
 
 
 class Flag(Record):
-    """Something about a row that a reader must not miss."""
+    """A warning about a row."""
 
     code: FlagCode
     text: str
 
 
 class Row(Record):
-    """One build measured on one target, or the reason why there is none.
+    """One build measured on one target, or the reason why there is no build.
 
     Attributes:
-        reason: why there is none.
-        out_of_reach: whether its engine cannot use this model on this machine, and the request does not name it;
-            reports have one line for all such rows.
-        recipe_fields: the recipe, where its id does not decode.
-        deprecated: why nobody should start with this engine today; such a row is measured and never recommended.
-        settings: what the runtime must be told when it opens the files; part of what ships.
-        metric: what it is judged by.
-        metrics: others that say more.
-        samples: how many it was evaluated on.
-        predictions_sha256: digest of the file beside the build that holds what it answered for them.
-        accuracy: where the task is to predict classes that the labels name.
-        fidelity: how alike the output that the task is about is to the baseline's.
-        fidelities: the same of each output, by its name, where there are several.
-        weight_bytes: bytes of the weights alone, in the formats that the runtime keeps them in.
-        over_draws: what its recipe loses over several calibration draws, where that was asked for.
-        no_over_draws: why that is not known, where it was asked for.
-        device: where an imported row was measured.
-        memory_bytes: peak growth of a process's memory as it opens the build and runs one sample.
-        findings: what makes it slow or big.
+        reason: why there is no build.
+        out_of_reach: whether its engine cannot use this model on this machine, and the request does not name the
+            engine; reports summarize all these rows in one line.
+        recipe_fields: the recipe, if its id does not decode.
+        deprecated: why new projects should not use this engine; such a row is measured but never recommended.
+        settings: session settings that the runtime needs to open the files; they ship with the build.
+        metric: the metric that it is judged by.
+        metrics: further metrics.
+        samples: number of evaluation samples.
+        predictions_sha256: digest of the file of predictions next to the build.
+        accuracy: top-1 accuracy, if the task is to predict the class that the label names.
+        fidelity: how close the task's output is to the baseline's.
+        fidelities: how close each output is to the baseline's, by name, if there are several.
+        weight_bytes: bytes of the weights alone, in the formats that the runtime stores them in.
+        over_draws: what the recipe loses over several calibration draws, if requested.
+        no_over_draws: why `over_draws` is missing although it was requested.
+        device: the device that an imported row was measured on.
+        memory_bytes: peak memory growth of a process that opens the build and runs one sample.
+        findings: what makes the build slow or big.
     """
 
     id: str
@@ -131,24 +131,24 @@ class Row(Record):
 
     @property
     def slower(self) -> bool:
-        """Whether it is flagged slower than its own float32."""
+        """Whether it is flagged as slower than its own float32."""
         return any(flag.code == "slower_than_float" for flag in self.flags)
 
     @property
     def faults(self) -> list[Flag]:
-        """The flags that keep it from being recommended: all but that it is slow, which a small build may be."""
+        """The flags that rule out a recommendation: all but slowness, because a small build may be slow."""
         return [flag for flag in self.flags if flag.code != "slower_than_float"]
 
 
 class FormRecord(Record):
-    """A form of the model that the run made or was given."""
+    """A form of the model that the run made or received."""
 
     path: str
     sha256: str
 
 
 class ModelRecord(Record):
-    """The model and how each of its forms was verified.
+    """The model, and how each of its forms was verified.
 
     Attributes:
         notes: what was assumed about the model, or changed in it, before anything was built.
@@ -177,28 +177,28 @@ class HostRecord(Record):
 
 
 class RequestRecord(Record):
-    """What was asked for; `sha256` identifies the request, so that a killed run finds its folder again.
+    """The request; `sha256` identifies it, so that a killed run finds its folder again.
 
     Attributes:
-        data_options: how the data set is read, where that is not left to bitpick, see `DataOptions`.
-        accept_baseline: whether the run goes on with a float model that makes no sense of the data.
-        keras_builder: the function that builds the model, where the file holds weights alone.
-        state_dict: the file of the weights, where a function returns the model.
-        recipe_fields: the recipes whose ids do not decode, by their ids.
-        calibration_seeds: from how many calibration draws the builds that matter are made; 1 is their own alone.
-        targets: the CPUs to measure for beside this one; empty where bitpick chooses.
-        target_fields: what each of them is, by its name.
-        target_samples: how many evaluation samples an emulated target gets.
-        judging: how builds are to be judged, where the user says so.
-        margin: the largest drop that does no harm: a share of the baseline's metric (`1%`), or points, or a number in
-            the metric's unit (`0.5`). Where the user says none it is the task's own, and empty until that is known.
-        alpha: how often, at most, one of the recommended rows may wrongly be called good enough; one-sided.
-        selection: how choosing and judging on the same samples is kept from flattering what is chosen.
-        max_drop: rows that lose more than this are not recommended: as a fraction, of the baseline's metric where that
-            is none itself.
-        max_size: rows of more bytes are not recommended.
-        max_latency_ratio: rows whose time is more than this share of the reference's are not recommended.
-        bench_seconds: how long speed may be measured; 0 is not at all.
+        data_options: how to read the data set, see `DataOptions`; empty if bitpick decides.
+        accept_baseline: whether the run continues even if the float model makes no sense of the data.
+        keras_builder: the function that builds the model, if the file holds only weights.
+        state_dict: the file of the weights, if a function returns the model.
+        recipe_fields: the recipes whose ids do not decode, by id.
+        calibration_seeds: number of calibration draws to make the important builds from; 1 is only their own.
+        targets: the other CPUs to measure for; empty if bitpick chooses.
+        target_fields: the definition of each target, by its name.
+        target_samples: number of evaluation samples for an emulated target.
+        judging: how the user wants builds to be judged.
+        margin: the largest acceptable drop: a share of the baseline's metric (`1%`), or points, or a number in the
+            metric's unit (`0.5`). By default the task's own, and empty until the task is known.
+        alpha: upper bound of the probability of wrongly calling a recommended row good enough; one-sided.
+        selection: how to avoid the bias of choosing and judging on the same samples.
+        max_drop: do not recommend rows that lose more, as a fraction; of the baseline's metric, if the metric is not a
+            fraction.
+        max_size: do not recommend rows with more bytes.
+        max_latency_ratio: do not recommend rows that take a larger share of the reference's time.
+        bench_seconds: how long speed may be measured; 0 disables it.
     """
 
     model: str
@@ -235,17 +235,16 @@ class Recommendation(Record):
     """The build to ship.
 
     Attributes:
-        id: the row, or None where no row can be recommended.
+        id: id of the row; None if no row can be recommended.
         because: the reasons, in words.
-        by_use: the best row by the metric, under its name, by `size`, by `latency` where it was measured, and of each
-            engine, under its name.
-        by_target: the row to ship for each CPU that was measured for; `host` is this one.
-        ties: the rows whose metric is not shown to differ from that of the best one, it included.
-        pareto: the rows shown to be good enough of which no other is as accurate, as small and, where that was
-            measured, as fast.
+        by_use: the best row for each use: the name of the metric, `size`, `latency` if it was measured, and the name of
+            each engine.
+        by_target: the row to ship for each CPU; `host` is this one.
+        ties: the rows whose metric is not shown to differ from the best row's, including the best row.
+        pareto: the good enough rows for which no other is as accurate, as small and, if speed was measured, as fast.
         selection: `simultaneous`: chosen and judged on all samples, with all rows tested at once; `cross-fit`: chosen
             on each half and judged on the other.
-        folds: the two halves, where it was that.
+        folds: the two halves of a cross-fit.
         held_out_drop: the drop over both halves, each sample with the row that was chosen without it.
         held_out_interval: its interval at 95%, see `VersusBaseline`.
     """
@@ -263,18 +262,18 @@ class Recommendation(Record):
 
     @model_serializer(mode="wrap")
     def _with_id(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """That no build is recommended is an answer, not a field that was not filled: `id` is there as null."""
+        """Keep `id` in the file even if it is null: "no build is recommended" is an answer, not a missing field."""
         return {"id": self.id, **handler(self)}
 
 
 class Run(Record):
-    """run.json.
+    """A run, as run.json stores it.
 
     Attributes:
-        error: why the run failed, where it did.
-        diagnosis: which layers of a row hurt, where that was asked for.
-        examples: evaluation samples that the recommended build, or the most accurate one, predicts otherwise than its
-            float32.
+        error: why the run failed, if it failed.
+        diagnosis: the layers of a row that cost accuracy, if a diagnosis was requested.
+        examples: evaluation samples for which the recommended build, or the most accurate one, predicts something else
+            than its float32.
         notes: why the run added rows to those of the preset.
     """
 
@@ -297,5 +296,5 @@ class Run(Record):
     seconds: dict[str, float] = {}
 
     def row(self, row_id: str) -> Row | None:
-        """The row with this id."""
+        """Return the row with this id, or None."""
         return next((r for r in self.rows if r.id == row_id), None)

@@ -20,7 +20,7 @@ class Settings:
     """All options of a comparison, in groups.
 
     Raises:
-        RequestError: an option has a value that it cannot have.
+        RequestError: a value is invalid.
     """
 
     builds: Builds = field(default_factory=Builds)
@@ -38,33 +38,33 @@ class Settings:
             raise RequestError("a limit on latency ratios needs measured times", expected="no --no-bench beside it")
 
     def __iter__(self) -> Iterator[Group]:
-        """The groups."""
+        """Iterate over the groups."""
         return (getattr(self, each.name) for each in dataclasses.fields(self))
 
     def but(self, **flat: Any) -> Self:
-        """These settings, with some options changed.
+        """Return these settings with some options changed.
 
         Args:
-            flat: the new values, by the names of the options; sequences become tuples.
+            flat: the new values by option name; sequences become tuples.
 
         Raises:
             TypeError: there is no such option.
-            RequestError: an option has a value that it cannot have.
+            RequestError: a value is invalid.
         """
-        left = {name: tuple(value) if isinstance(value, (list, tuple)) else value for name, value in flat.items()}
+        remaining = {name: tuple(value) if isinstance(value, (list, tuple)) else value for name, value in flat.items()}
         changed: dict[str, Any] = {}
         for each in dataclasses.fields(self):
             group = getattr(self, each.name)
-            mine = {name: left.pop(name) for name in options(type(group)) if name in left}
-            if mine:
-                changed[each.name] = dataclasses.replace(group, **mine)
-        if left:
-            name, known = next(iter(left)), [name for group in GROUPS for name in options(group)]
+            new_values = {name: remaining.pop(name) for name in options(type(group)) if name in remaining}
+            if new_values:
+                changed[each.name] = dataclasses.replace(group, **new_values)
+        if remaining:
+            name, known = next(iter(remaining)), [name for group in GROUPS for name in options(group)]
             raise TypeError(f"there is no option {name!r}: {did_you_mean(name, known)}")
         return dataclasses.replace(self, **changed)
 
     def recorded(self, *effects: Effect) -> Mapping[str, Any]:
-        """The values of the options with one of these effects, as run.json has them."""
+        """Return the values of the options with one of these effects, in run.json's types and units."""
         return {
             name: option.recorded(getattr(group, name))
             for group in self
@@ -73,16 +73,16 @@ class Settings:
         }
 
 
-def only(names: Collection[str], options: Mapping[str, Any]) -> Settings:
-    """The settings that a function goes by that takes some of the options alone.
+def only_options(names: Collection[str], options: Mapping[str, Any]) -> Settings:
+    """Return the settings of a function that accepts only some of the options.
 
     Args:
-        names: of the options that it takes.
-        options: the values that it was given, by name.
+        names: of the options that it accepts.
+        options: the values passed to it, by name.
 
     Raises:
-        TypeError: it does not take one of them.
-        RequestError: an option has a value that it cannot have.
+        TypeError: it does not accept one of them.
+        RequestError: a value is invalid.
     """
     for name in options:
         if name not in names:
@@ -93,25 +93,27 @@ def only(names: Collection[str], options: Mapping[str, Any]) -> Settings:
 def with_options(
     function: Callable[..., Any], names: Collection[str] = (), groups: Iterable[type[Group]] = GROUPS
 ) -> inspect.Signature:
-    """The signature of a function with the options in the place of its last parameter, which takes any keyword.
+    """Return the signature of a function with the options in place of its last parameter, `**options`.
 
     Args:
         function: the function.
-        names: of the options; none is all of them.
-        groups: the groups that have them.
+        names: of the options; all of them if none is named.
+        groups: the groups that declare them.
     """
     own = inspect.signature(function)
-    found = [
-        inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=_plain(each.type))
+    parameters = [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=_plain(field.type)
+        )
         for group in groups
-        for each in dataclasses.fields(group)  # type: ignore[arg-type]
-        if not names or each.name in names
+        for field in dataclasses.fields(group)  # type: ignore[arg-type]
+        if not names or field.name in names
     ]
-    return own.replace(parameters=[*list(own.parameters.values())[:-1], *found])
+    return own.replace(parameters=[*list(own.parameters.values())[:-1], *parameters])
 
 
 def _plain(annotation: Any) -> str:
-    """The type in the source of an annotation, without what `Annotated` adds to it."""
+    """Return the source of an annotation's type, without `Annotated`."""
     match ast.parse(annotation, mode="eval").body:
         case ast.Subscript(value=ast.Name("Annotated"), slice=ast.Tuple(elts=[kind, *_])):
             return ast.unparse(kind)

@@ -1,4 +1,4 @@
-"""How long builds take: the records of a benchmark, and of a row's speed."""
+"""The records of speed: of a row, of a run, and of a benchmark."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ Clock = Literal["cpu", "wall"]
 Verdict = Literal["faster", "slower", "no difference shown", "not resolvable here"]
 
 CLOCKS: dict[Clock, str] = {"cpu": "CPU time", "wall": "wall time"}
-# Times within this factor of each other count as alike.
+# Times within this factor of each other count as equal.
 ALIKE = 1.05
 
 
 def verdict(interval: tuple[float, float] | None) -> Verdict:
-    """What the interval of a ratio of times shows, if it is as wide as the control makes it.
+    """Return what the interval of a time ratio shows; the control has already widened it.
 
     Args:
-        interval: at 95%; None where there were too few processes for one.
+        interval: at 95%; None if there were too few processes for one.
 
     Returns:
-        A direction where the interval excludes 1; no difference where it ends within 5% of 1 on both sides.
+        A direction if the interval excludes 1; no difference if both of its ends are within 5% of 1.
     """
     if interval is None:
         return "not resolvable here"
@@ -36,29 +36,29 @@ def verdict(interval: tuple[float, float] | None) -> Verdict:
 
 
 class Latency(BaseModel):
-    """How long a build takes for one sample, beside the float32 of its own engine and beside one reference for all.
+    """How long a build takes for one sample, against its engine's float32 and against one reference for all rows.
 
     A latency ratio is this build's time over the other's: under 1 is faster. Both sides of a ratio, and the control,
-    are from the same clock.
+    use the same clock.
 
     Attributes:
-        p50: median seconds of wall time, over the blocks of all processes.
-        p90: the 90th percentile of wall time.
-        cpu_time: seconds of CPU time of the process, of the least disturbed block; a mean over processes.
-        clock: what the ratios and the control are from: `cpu`, which other processes hardly disturb, or `wall`.
+        p50: median wall time in seconds, over the blocks of all processes.
+        p90: 90th percentile of wall time in seconds.
+        cpu_time: CPU time of the process in seconds, of the least disturbed block; a mean over processes.
+        clock: the clock of the ratios and the control: `cpu`, which other processes hardly disturb, or `wall`.
         clock_reason: why it is wall time; absent with CPU time.
-        ratio_own: to the float32 of the same engine; None for that one.
-        ratio_own_interval: at 95%, widened by what the control shows.
+        ratio_own: to the float32 of the same engine; None for that float32.
+        ratio_own_interval: at 95%, widened by the control.
         ratio_own_wall: the same ratio in wall time, whichever clock decides.
-        reference: the row that is the reference of all rows.
-        ratio_reference: to the reference; None for that one.
-        ratio_reference_interval: at 95%, widened by what the control shows.
+        reference: id of the reference row.
+        ratio_reference: to the reference; None for the reference.
+        ratio_reference_interval: at 95%, widened by the control.
         ratio_reference_wall: the same ratio in wall time.
         control: the ratio of the reference to itself, in the same processes as this row.
         control_interval: at 95%.
-        threads: inside one inference.
-        processes: how many fresh processes were timed.
-        pairs: how many times, in all of them, a block of this build was timed next to one of each of the others.
+        threads: threads inside one inference.
+        processes: number of fresh processes.
+        pairs: how many times, over all processes, a block of this build was timed next to one of each other build.
     """
 
     model_config = _STRICT
@@ -84,7 +84,7 @@ class Latency(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _of_an_older_version(cls, fields: Any) -> Any:
-        """Older versions wrote intervals that showed nothing, and said so in `resolvable`."""
+        """Drop the intervals that older versions marked as showing nothing with `resolvable`."""
         if isinstance(fields, dict) and "resolvable" in fields:
             fields = dict(fields)
             if not fields.pop("resolvable"):
@@ -93,18 +93,18 @@ class Latency(BaseModel):
 
     @property
     def time(self) -> float:
-        """Seconds for one sample by the clock that the ratios are from: of the least disturbed block, or the median."""
+        """Seconds for one sample on the clock of the ratios: of the least disturbed block, or the median."""
         return self.cpu_time if self.clock == "cpu" and self.cpu_time is not None else self.p50
 
 
 class Throughput(BaseModel):
-    """How many samples a build takes in a second, many in one run.
+    """How many samples a build processes in a second, with many in one run.
 
     Attributes:
         batch: samples in one run.
-        threads: inside one inference.
-        samples_per_second: of the least disturbed run in CPU time; of the median one in wall time.
-        clock: what a second is: of CPU time, or of wall time.
+        threads: threads inside one inference.
+        samples_per_second: of the least disturbed run in CPU time; of the median run in wall time.
+        clock: the clock of these seconds: CPU time or wall time.
     """
 
     model_config = _STRICT
@@ -119,10 +119,10 @@ class SpeedRecord(BaseModel):
     """How the speed of a run's rows was measured.
 
     Attributes:
-        reference: the row that all are compared with.
-        budget_seconds: what was allowed for it.
-        seconds: what it took.
-        untimed: rows that have no latency, each with why.
+        reference: id of the row that all rows are compared with.
+        budget_seconds: the time allowed for it.
+        seconds: the time that it took.
+        untimed: the reason why a row has no latency, by row id.
     """
 
     model_config = _STRICT
@@ -134,18 +134,18 @@ class SpeedRecord(BaseModel):
 
 
 class Device(BaseModel):
-    """The device that an imported row was measured on, and how long it takes there, with no other build beside it.
+    """The device that an imported row was measured on, and the build's own time there.
 
     Attributes:
-        cpu: its CPU, as far as it tells.
+        cpu: its CPU, as far as the device reports it.
         platform: its operating system.
         versions: of the libraries that ran the build.
-        results_sha256: SHA-256 of the file that was imported.
-        p50: median seconds of one run; None where no times came with the results.
-        p90: the 90th percentile.
-        runs: how many were timed.
+        results_sha256: SHA-256 of the imported file.
+        p50: median seconds of one run; None if the results have no times.
+        p90: 90th percentile of the seconds of one run.
+        runs: number of timed runs.
         batch: samples in one run.
-        threads: inside one inference.
+        threads: threads inside one inference.
     """
 
     model_config = _STRICT
@@ -166,17 +166,17 @@ class BenchRow(BaseModel):
 
     Attributes:
         recipe: its recipe.
-        folder: where it is.
-        p50: median seconds of one run in wall time, over the blocks of all processes.
-        p90: the 90th percentile of wall time.
-        cpu_time: seconds of CPU time of the process, of the least disturbed block; a mean over processes.
-        clock: what the ratio is from: `cpu` or `wall`.
+        folder: its directory.
+        p50: median wall time of one run in seconds, over the blocks of all processes.
+        p90: 90th percentile of wall time in seconds.
+        cpu_time: CPU time of the process in seconds, of the least disturbed block; a mean over processes.
+        clock: the clock of the ratio: `cpu` or `wall`.
         clock_reason: why it is wall time; None with CPU time.
         ratio: its time over the reference's, under 1 is faster; None for the reference.
-        ratio_interval: at 95%, widened by what the control shows; None where there was one process alone.
+        ratio_interval: at 95%, widened by the control; None with only one process.
         ratio_wall: the same ratio in wall time, whichever clock decides.
         verdict: what the interval shows.
-        samples: seconds of wall time of one run in each block, a list for each process.
+        samples: wall time of one run in seconds, for each block; a list for each process.
         cpu_samples: the same in CPU time.
     """
 
@@ -198,18 +198,18 @@ class BenchRow(BaseModel):
 
 
 class BenchRecord(BaseModel):
-    """Builds timed beside a reference, in one run.
+    """Builds timed against a reference, in one run.
 
     Attributes:
         batch: samples in one run.
-        threads: inside one inference.
-        processes: how many fresh processes were timed.
-        pairs: pairs of blocks in each.
-        clock: what the control is from: the clock of the reference.
+        threads: threads inside one inference.
+        processes: number of fresh processes.
+        pairs: pairs of blocks in each process.
+        clock: the clock of the reference, and of the control.
         control: the reference's ratio to itself.
-        control_interval: its interval at 95%; None where there was one process alone.
+        control_interval: its interval at 95%; None with only one process.
         control_wall: the same ratio in wall time.
-        control_wall_interval: its interval, which widens those of rows that are from wall time.
+        control_wall_interval: its interval, which widens those of rows with wall time.
         rows: the reference first.
     """
 

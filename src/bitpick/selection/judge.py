@@ -10,7 +10,7 @@ from bitpick.recipe import baseline
 from bitpick.schema.evidence import VersusBaseline, VersusNative
 from bitpick.schema.margin import margin_of
 from bitpick.schema.run import Flag, RequestRecord, Row
-from bitpick.statistics.channels import channels, died, named
+from bitpick.statistics.channels import channels, dead_channels, named
 from bitpick.tasks.task import Answers, Targets, Task
 
 # Flags that follow from the metrics of a row and its baseline; other flags come with the measurements.
@@ -54,7 +54,7 @@ def on_target(row: Row, answers: Answers, native: Answers, targets: Targets, tas
 
 
 def dead(names: Sequence[str], float_outputs: Arrays, build_outputs: Arrays) -> list[Flag]:
-    """Return the flag of a build with dead output channels, see `channels.died`; empty if it has none.
+    """Return the flag of a build with dead output channels, see `channels.dead_channels`; empty if it has none.
 
     Args:
         names: names of the outputs.
@@ -63,9 +63,9 @@ def dead(names: Sequence[str], float_outputs: Arrays, build_outputs: Arrays) -> 
     """
     dead_outputs = []
     for name, expected, actual in zip(names, float_outputs, build_outputs, strict=True):
-        if dead_channels := died(expected, actual):
+        if died := dead_channels(expected, actual):
             float_channels = channels(expected)
-            which = named(dead_channels, len(float_channels.signal), float_channels.axis)
+            which = named(died, len(float_channels.signal), float_channels.axis)
             dead_outputs.append(f"{name}{f' ({which})' if len(float_channels.signal) > 1 else ''}")
     is_, vary = ("is", "varies") if len(dead_outputs) == 1 else ("are", "vary")
     text = f"{' and '.join(dead_outputs)} {is_} constant in this build but {vary} in the float32"

@@ -57,8 +57,8 @@ def bench_open(key: str, folder: Path, samples: Samples, threads: int, warm_seco
 
 @validate_call
 def bench_many(key: str, samples: Samples, times: int) -> list[Block]:
-    """Time an open build with many samples in one run, `times` times; see `latency.many`."""
-    return latency.many(key, next(samples.batches(samples.count)), times)
+    """Time an open build with many samples in one run, `times` times; see `latency.time_batch`."""
+    return latency.time_batch(key, next(samples.batches(samples.count)), times)
 
 
 @validate_call

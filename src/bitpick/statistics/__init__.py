@@ -1,4 +1,4 @@
-"""Tests and intervals: numbers in, numbers out."""
+"""Statistical tests and intervals: numbers in, numbers out."""
 
 from bitpick.statistics.bca import Replicates
 from bitpick.statistics.draws import MeanOverDraws, mean_over_draws

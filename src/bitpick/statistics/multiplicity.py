@@ -1,4 +1,4 @@
-"""Many tests at once: p-values that hold for all of them."""
+"""p-values adjusted for many tests at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values (Scandinavian Journal of Statistics 6 (1979), 65-70), under any dependence."""
+    """Return Holm's adjusted p-values (Scandinavian Journal of Statistics 6 (1979), 65-70), for any dependence."""
     order = np.argsort(p_values)
     adjusted = np.empty(len(p_values))
     worst = 0.0
@@ -22,27 +22,27 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def max_t(
     scores: Sequence[float], correlation: NDArray[np.float64], draws: int = 100_000, seed: int = 0
 ) -> list[float]:
-    """Step-down adjusted p-values of correlated one-sided tests (Romano and Wolf, Econometrica 73 (2005), 1237-1282).
+    """Return step-down p-values of correlated one-sided tests (Romano and Wolf, Econometrica 73 (2005), 1237-1282).
 
-    Each score is compared with the largest of the scores not yet rejected, as normal numbers with their correlation
-    would have it. Where tests are alike, this asks for less than Holm.
+    Each score is compared with the distribution of the largest score not yet rejected, simulated by normal vectors with
+    the scores' correlation. If tests are correlated, this is more powerful than Holm.
 
     Args:
-        scores: the test statistics of shape (k,), each standard normal at most where its hypothesis is true.
+        scores: the test statistics, of shape (k,); each is at most standard normal if its hypothesis is true.
         correlation: of the statistics, of shape (k, k).
-        draws: normal vectors to draw; the p-values are exact to about 1/√draws.
-        seed: of these draws.
+        draws: number of normal vectors; the p-values are accurate to about 1/√draws.
+        seed: of the normal vectors.
 
     Returns:
         The adjusted p-values, at least 1/(draws + 1).
     """
     values = np.asarray(scores, dtype=np.float64)
     order = np.argsort(-values)
-    # Draws through the square root of the correlation, whose eigenvalues rounding can make slightly negative.
+    # Multiply by the square root of the correlation; rounding can make its eigenvalues slightly negative.
     eigenvalues, vectors = np.linalg.eigh(correlation)
     root = vectors * np.sqrt(np.clip(eigenvalues, 0, None))
     normal = np.random.default_rng(seed).standard_normal((draws, len(values))) @ root.T
-    # The largest of this hypothesis and those after it.
+    # The maximum over this hypothesis and those after it.
     largest = np.maximum.accumulate(normal[:, order][:, ::-1], axis=1)[:, ::-1]
     counts = (largest >= values[order]).sum(axis=0)
     adjusted = np.empty(len(values))

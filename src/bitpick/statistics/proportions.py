@@ -1,4 +1,4 @@
-"""Proportions, and two of them on the same samples: intervals and tests."""
+"""Intervals and tests of proportions, and of two proportions on the same samples."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Z_95 = 1.959964  # two-sided 95%
 
 
 def wilson_interval(successes: int, total: int, z: float = Z_95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (E. B. Wilson, JASA 22 (1927), 209-212).
+    """Return Wilson's score interval of a proportion (E. B. Wilson, JASA 22 (1927), 209-212).
 
     Args:
-        successes: how many of `total`.
+        successes: number of successes.
         total: number of trials, at least 1.
         z: standard normal quantile; the default gives 95%.
 
@@ -28,21 +28,21 @@ def wilson_interval(successes: int, total: int, z: float = Z_95) -> tuple[float,
 
 
 def at_most(successes: int, total: int, level: float = 0.95) -> float:
-    """The one-sided exact upper bound of a proportion (Clopper and Pearson, Biometrika 26 (1934), 404-413).
+    """Return the exact one-sided upper bound of a proportion (Clopper and Pearson, Biometrika 26 (1934), 404-413).
 
     Args:
-        successes: how many of `total`.
+        successes: number of successes.
         total: number of trials, at least 1.
-        level: of the confidence.
+        level: confidence level.
     """
     return 1.0 if successes == total else beta_quantile(level, successes + 1, total - successes)
 
 
 def mcnemar_midp(only_first: int, only_second: int) -> float:
-    """Two-sided McNemar mid-p test of two classifiers on the same samples.
+    """Test two classifiers on the same samples by McNemar's two-sided mid-p test.
 
-    The exact conditional p-value less the point probability of what was observed (Fagerland, Lydersen and Laake,
-    BMC Medical Research Methodology 13 (2013), 91).
+    This is the exact conditional p-value minus the point probability of the observed counts (Fagerland, Lydersen and
+    Laake, BMC Medical Research Methodology 13 (2013), 91).
 
     Args:
         only_first: samples that only the first classifier gets right.
@@ -58,7 +58,7 @@ def mcnemar_midp(only_first: int, only_second: int) -> float:
 
 
 def tango_score(only_first: int, only_second: int, total: int, difference: float) -> float:
-    """Tango's score statistic for the difference of two paired proportions (Statistics in Medicine 17 (1998), 891-908).
+    """Return Tango's score of the difference of two paired proportions (Statistics in Medicine 17 (1998), 891-908).
 
     Args:
         only_first: samples that only the first classifier gets right.
@@ -67,10 +67,10 @@ def tango_score(only_first: int, only_second: int, total: int, difference: float
         difference: the hypothesis: the first one's accuracy minus the second one's, between -1 and 1.
 
     Returns:
-        A number that is standard normal where the hypothesis is true, and negative where the observed difference is
-        smaller than that. Its variance is that of the constrained maximum likelihood.
+        A number that is standard normal if the hypothesis is true, and negative if the observed difference is smaller.
+        Its variance is the constrained maximum likelihood estimate.
     """
-    if difference < 0:  # the same hypothesis with both exchanged, for which the root below is stable
+    if difference < 0:  # exchange the classifiers: the root below is stable for the same hypothesis stated that way
         return -tango_score(only_second, only_first, total, -difference)
     a = 2 * total
     b = -only_first - only_second + (2 * total - only_first + only_second) * difference
@@ -84,7 +84,7 @@ def tango_score(only_first: int, only_second: int, total: int, difference: float
 
 
 def tango_interval(only_first: int, only_second: int, total: int, z: float = Z_95) -> tuple[float, float]:
-    """The differences that Tango's score test does not refute.
+    """Return the interval of differences that Tango's score test does not reject.
 
     Args:
         only_first: samples that only the first classifier gets right.
@@ -103,7 +103,7 @@ def tango_interval(only_first: int, only_second: int, total: int, z: float = Z_9
         def excess(difference: float) -> float:
             return tango_score(only_first, only_second, total, difference) - level
 
-        # The score falls from where the difference is observed to either end of what is possible.
+        # The score is monotonic between the observed difference and either end of the possible range.
         inside = 1 - 1e-12
         start, near = min(max(observed, -inside), inside), end * inside
         return float(brentq(excess, start, near, xtol=1e-12)) if excess(start) * excess(near) < 0 else end
@@ -112,29 +112,29 @@ def tango_interval(only_first: int, only_second: int, total: int, z: float = Z_9
 
 
 def noninferiority_score(only_first: int, only_second: int, total: int, margin: float) -> float:
-    """How far a drop is shown to be under a margin: Tango's score of "the drop is the margin", its sign reversed.
+    """Return the evidence that a drop is under a margin: Tango's score of "the drop is the margin", negated.
 
     Args:
         only_first: samples that only the reference gets right.
-        only_second: samples that only the other one gets right.
+        only_second: samples that only the other classifier gets right.
         total: number of samples.
-        margin: the largest drop that does no harm, above 0.
+        margin: the largest acceptable drop, above 0.
 
     Returns:
-        A number that is standard normal at most where the drop is the margin or more; large ones are evidence.
+        A number that is at most standard normal if the drop is the margin or more; a large one is evidence against it.
     """
     return -tango_score(only_first, only_second, total, margin)
 
 
 def samples_to_show(score: float, total: int, z: float) -> int | None:
-    """How many samples would give the evidence, if what the samples at hand show stays what it is.
+    """Estimate how many samples would be enough evidence, if the shares stay as they are.
 
     Args:
-        score: what they give, by `noninferiority_score`; for the same shares it grows with the root of their number.
-        total: how many they are.
-        z: the standard normal quantile that the evidence must reach.
+        score: the evidence so far, by `noninferiority_score`; at the same shares it grows with the root of `total`.
+        total: number of samples so far.
+        z: the standard normal quantile that the score must reach.
 
     Returns:
-        The number of samples; None where no number would do, for the score is not above 0.
+        The number of samples; None if no number is enough, because the score is not above 0.
     """
     return math.ceil(total * (z / score) ** 2) if score > 0 else None

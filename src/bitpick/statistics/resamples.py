@@ -1,4 +1,4 @@
-"""Resamples that all rows share: the same ones for the same number of samples, drawn once."""
+"""Resamples that all rows share: they are drawn once for each number of samples."""
 
 from __future__ import annotations
 
@@ -12,29 +12,28 @@ from bitpick.statistics.bca import Replicates
 
 RESAMPLES = 2000
 _SEED = 0
-# So many groups of samples are left out in turn to find how skewed a metric is; one sample each, where there are fewer.
-_GROUPS = 200
-# More samples than this are drawn in groups of even size, put together at random: a mean over many groups of
-# exchangeable samples varies as one over the samples does, and so many groups tell its variance to within 2%.
-_MOST_GROUPS = 10_000
-_CHUNK = 200  # resamples at once: the memory of their weights stays small
+# Groups for the jackknife that estimates the skew of a metric; with fewer samples, each sample is a group.
+_JACKKNIFE_GROUPS = 200
+# More samples than this are drawn in random groups of equal size: a mean over many groups of exchangeable samples
+# varies like one over the samples, and this many groups give its variance to within 2%.
+_MAX_GROUPS = 10_000
+_CHUNK = 200  # resamples at a time, which keeps the memory of their weights small
 
 
 Combined = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""From means of shape (m, means) to a statistic of each: shape (m,)."""
+"""Computes a statistic from means: shape (m, means) to (m,)."""
 
 
 def of_means(terms: NDArray[np.float64], combined: Combined, resamples: int = RESAMPLES) -> Replicates:
-    """A statistic that is made of means over samples, on resamples: a matrix product for all of them.
+    """Resample a statistic that is a function of means over samples, with a matrix product for all resamples.
 
     Args:
-        terms: what each sample adds to each mean, of shape (n, means).
-        combined: takes means of shape (m, means) and gives the statistic of each, of shape (m,); not finite where it
-            has no value.
-        resamples: how many.
+        terms: the contribution of each sample to each mean, of shape (n, means).
+        combined: computes the statistic from means: shape (m, means) to (m,); not finite where it has no value.
+        resamples: number of resamples.
     """
     count = len(terms)
-    block = _blocks(count)
+    block = _resampling_groups(count)
     groups = int(block[-1]) + 1
     sums = np.add.reduceat(terms[_order(count)], np.searchsorted(block, np.arange(groups)), axis=0)
     sizes = np.bincount(block).astype(np.float64)
@@ -46,27 +45,27 @@ def of_means(terms: NDArray[np.float64], combined: Combined, resamples: int = RE
             for chunk in [weights[start : start + _CHUNK].astype(np.float64)]
         ]
     )
-    whole, out = terms.sum(axis=0), _left_out(count)
-    taken = np.stack([np.bincount(out, column, out.max() + 1) for column in terms.T], axis=1)
-    left = (whole - taken) / (count - np.bincount(out))[:, None] if count > 1 else np.empty((0, terms.shape[1]))
+    total, group = terms.sum(axis=0), _jackknife_groups(count)
+    removed = np.stack([np.bincount(group, column, group.max() + 1) for column in terms.T], axis=1)
+    left_out = (total - removed) / (count - np.bincount(group))[:, None] if count > 1 else np.empty((0, terms.shape[1]))
     with np.errstate(divide="ignore", invalid="ignore"):
         value = float(combined(terms.mean(axis=0)[None])[0])
-        return Replicates(value, combined(drawn), combined(left), count)
+        return Replicates(value, combined(drawn), combined(left_out), count)
 
 
 def of_places(
     statistic: Callable[[NDArray[np.int64]], float], count: int, resamples: int = RESAMPLES, seed: int = _SEED
 ) -> Replicates:
-    """Any statistic, on resamples: one call for each, with the places of its samples, of shape (count,)."""
-    places, out = np.arange(count), _left_out(count)
+    """Resample any statistic: it is called once for each resample, with sample indices of shape (count,)."""
+    places, group = np.arange(count), _jackknife_groups(count)
     drawn = np.array([statistic(each) for each in _places(count, resamples, seed)])
-    left = np.array([statistic(places[out != each]) for each in range(out.max() + 1)] if count > 1 else [])
-    return Replicates(statistic(places), drawn, left, count)
+    left_out = np.array([statistic(places[group != each]) for each in range(group.max() + 1)] if count > 1 else [])
+    return Replicates(statistic(places), drawn, left_out, count)
 
 
-def _left_out(count: int) -> NDArray[np.int64]:
-    """Into which group each sample falls that is left out as a whole: shape (count,)."""
-    return np.arange(count) % min(count, _GROUPS)
+def _jackknife_groups(count: int) -> NDArray[np.int64]:
+    """Return the jackknife group of each sample: shape (count,)."""
+    return np.arange(count) % min(count, _JACKKNIFE_GROUPS)
 
 
 def _places(count: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
@@ -77,22 +76,22 @@ def _places(count: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]
 
 @functools.lru_cache(maxsize=4)
 def _order(count: int) -> NDArray[np.int64]:
-    """The samples in an order in which groups are next to each other."""
-    if count <= _MOST_GROUPS:
+    """Return the samples in an order that keeps groups together."""
+    if count <= _MAX_GROUPS:
         return np.arange(count)
     return np.random.default_rng(_SEED).permutation(count)
 
 
-def _blocks(count: int) -> NDArray[np.int64]:
-    """The group of each sample in that order: shape (count,), rising from 0."""
-    return np.arange(count) * min(count, _MOST_GROUPS) // count
+def _resampling_groups(count: int) -> NDArray[np.int64]:
+    """Return the group of each sample in that order: shape (count,), increasing from 0."""
+    return np.arange(count) * min(count, _MAX_GROUPS) // count
 
 
 @functools.lru_cache(maxsize=2)
 def _weights(groups: int, resamples: int) -> NDArray[np.uint8]:
-    """How often each group is in each resample: shape (resamples, groups)."""
+    """Return how often each group occurs in each resample: shape (resamples, groups)."""
     rng = np.random.default_rng(_SEED)
-    found = np.empty((resamples, groups), np.uint8)  # a group comes up 255 times in a resample about never
-    for row in found:
+    weights = np.empty((resamples, groups), np.uint8)  # a group practically never occurs 255 times in a resample
+    for row in weights:
         row[:] = np.bincount(rng.integers(0, groups, groups), minlength=groups)
-    return found
+    return weights

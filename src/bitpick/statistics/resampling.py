@@ -1,4 +1,4 @@
-"""Any metric on the same samples: intervals and tests by the bootstrap."""
+"""Bootstrap intervals and tests of any metric."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Metric = Callable[[NDArray[Any], NDArray[Any]], float]
 
 @dataclass(frozen=True)
 class Bootstrapped:
-    """A statistic with its bootstrap.
+    """A bootstrapped statistic.
 
     Attributes:
-        value: on the samples as they are.
-        interval: at the level asked for.
+        value: on the original samples.
+        interval: at the requested level.
         p_value: one-sided, of the statistic being under the margin; None without a margin.
-        undefined: resamples on which the metric had no value.
+        undefined: number of resamples on which the metric has no value.
     """
 
     value: float
@@ -41,16 +41,16 @@ def bootstrap(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Bootstrapped:
-    """The interval of a metric, whatever it is; of an accuracy, Wilson's is exact and costs nothing.
+    """Bootstrap the interval of any metric; for an accuracy, Wilson's interval costs nothing.
 
-    See `paired_bootstrap` for what is resampled, which interval it is, and what is raised.
+    See `paired_bootstrap` for the resampling, the kind of interval, and the errors.
 
     Args:
-        metric: takes outputs and targets of the same samples and gives a number.
+        metric: takes outputs and targets of the same samples and returns a number.
         outputs: of shape (n, …).
         targets: of shape (n, …).
         level: of the interval, two-sided.
-        resamples: how many.
+        resamples: number of resamples.
         seed: of the resamples.
     """
 
@@ -72,40 +72,40 @@ def paired_bootstrap(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Bootstrapped:
-    """What one of two models loses in a metric, with an interval, on the same samples.
+    """Bootstrap what one of two models loses in a metric against the other, on the same samples.
 
-    Samples are drawn with replacement, each with its outputs of both models and its target, so that what makes a sample
+    Samples are drawn with replacement, each with the outputs of both models and its target, so that what makes a sample
     hard for both cancels (Efron and Tibshirani, An Introduction to the Bootstrap, 1993). The interval is BCa (Efron,
     JASA 82 (1987), 171-185), not percentile: metrics such as the calibration error are biased upwards on resamples,
-    and BCa corrects for that and for skew. Its acceleration comes from leaving out groups of samples, one sample each
-    up to 200, since a jackknife of 10,000 values of a metric would cost more than the bootstrap.
+    and BCa corrects for bias and skew. Its acceleration is a jackknife over at most 200 groups of samples, because a
+    jackknife over 10,000 samples would cost more than the bootstrap.
 
-    A resample on which the metric is not finite for either model (of a class that it lacks, say) tells nothing of the
-    drop: the interval is of the others, and the p-value counts it as one that is not under the margin.
+    A resample on which the metric is not finite for a model, for example because a class is missing, says nothing about
+    the drop: the interval ignores it, and the p-value counts it as not under the margin.
 
     Args:
-        metric: takes outputs and targets of the same samples and gives a number.
-        reference: outputs of the model that loses nothing, of shape (n, …).
-        other: outputs of the other one, of shape (n, …).
+        metric: takes outputs and targets of the same samples and returns a number.
+        reference: outputs of the reference model, of shape (n, …).
+        other: outputs of the other model, of shape (n, …).
         targets: of shape (n, …).
-        higher_is_better: whether a higher metric is better; the drop is positive where the other model is worse.
-        margin: the drop that must be shown to be more than what is lost; None asks for no test.
+        higher_is_better: whether a higher metric is better; the drop is positive if the other model is worse.
+        margin: tests whether the drop is under this margin; no test if None.
         level: of the interval, two-sided.
-        resamples: how many.
-        seed: of the resamples; the same one gives the same numbers.
+        resamples: number of resamples.
+        seed: of the resamples; the same seed gives the same numbers.
 
     Returns:
         The drop, its interval, and the p-value of "the drop is the margin or more".
 
     Raises:
-        DataError: the arrays are of different lengths, the metric is not finite on the samples as they are, or not on
-            more than 1 in 20 resamples.
+        DataError: the arrays have different lengths, or the metric is not finite on the original samples, or on more
+            than 1 in 20 resamples.
     """
     sign = 1.0 if higher_is_better else -1.0
 
     def statistic(places: NDArray[np.int64]) -> float:
-        true = targets[places]
-        return sign * (float(metric(reference[places], true)) - float(metric(other[places], true)))
+        right_answers = targets[places]
+        return sign * (float(metric(reference[places], right_answers)) - float(metric(other[places], right_answers)))
 
     return _bootstrapped(statistic, _count(reference, other, targets), margin, level, resamples, seed)
 
@@ -128,6 +128,6 @@ def _bootstrapped(
     resamples: int,
     seed: int,
 ) -> Bootstrapped:
-    found = of_places(statistic, count, resamples, seed).checked()
-    p_value = None if margin is None else found.p_under(margin)
-    return Bootstrapped(found.value, found.interval(level), p_value, found.undefined)
+    replicates = of_places(statistic, count, resamples, seed).checked()
+    p_value = None if margin is None else replicates.p_under(margin)
+    return Bootstrapped(replicates.value, replicates.interval(level), p_value, replicates.undefined)

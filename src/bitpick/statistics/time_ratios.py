@@ -1,4 +1,4 @@
-"""The ratio of two builds' times, and what the reference beside itself says of how far to trust it."""
+"""The ratio of two builds' times; the control, the reference against itself, shows how far to trust it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from bitpick.statistics.distributions import student_quantile
 
 @dataclass(frozen=True)
 class Ratio:
-    """A build's time over that of another.
+    """A build's time over another's.
 
     Attributes:
-        value: under 1 is faster.
-        interval: at 95%; None where one process is all there was.
+        value: the ratio; under 1 is faster.
+        interval: at 95%; None with only one process.
     """
 
     value: float
@@ -26,63 +26,64 @@ class Ratio:
 
 
 def of_pairs(other: Sequence[ArrayLike], reference: Sequence[ArrayLike]) -> Ratio:
-    """What pairs of blocks, timed one after the other in several processes, say of two builds: for wall time.
+    """Compare two builds by pairs of adjacent blocks, in several processes; for wall time.
 
-    Each process gives one number, the median of the logarithms of its pairs' ratios. Blocks that were interrupted do
-    not move it, and what lasts longer than a pair stretches both of it alike.
+    Each process gives one number: the median of its pairs' log ratios. Interrupted blocks do not move it, and a
+    disturbance longer than a pair slows both blocks alike.
 
     Args:
-        other: times of a build's blocks: those of each process, of shape (pairs,).
+        other: times of a build's blocks: for each process, of shape (pairs,).
         reference: times of the blocks that they are paired with.
     """
     return _of_processes([np.median(np.log(np.divide(a, b))) for a, b in zip(other, reference, strict=True)])
 
 
 def of_least(other: Sequence[ArrayLike], reference: Sequence[ArrayLike]) -> Ratio:
-    """What the least disturbed blocks of two builds, in several processes, say of them: for CPU time.
+    """Compare two builds by their least disturbed blocks, in several processes; for CPU time.
 
-    Others can only add to the CPU time of a process: what they leave in the caches is not its own. So each process
-    gives one number, the logarithm of the ratio of the least times of its blocks (as Python's `timeit` advises).
+    Other processes can only add to the CPU time of a process, because they evict its data from the caches. So each
+    process gives one number: the log ratio of the minimum times of its blocks (as Python's `timeit` advises).
 
     Args:
-        other: times of a build's blocks: those of each process, of shape (blocks,).
-        reference: times of as many blocks, taken over the same while.
+        other: times of a build's blocks: for each process, of shape (blocks,).
+        reference: times of as many blocks, from the same period.
     """
     return _of_processes([np.log(np.min(a) / np.min(b)) for a, b in zip(other, reference, strict=True)])
 
 
 def least(times: Sequence[ArrayLike]) -> float:
-    """The time of the least disturbed block, as a mean over processes; 0 where a coarse clock saw nothing."""
+    """Return the time of the least disturbed block, averaged over processes; 0 if the clock is too coarse."""
     return float(np.mean([np.min(each) for each in times]))
 
 
-def _of_processes(each: Sequence[float]) -> Ratio:
-    """The mean of processes and its interval, by Student's t.
+def _of_processes(log_ratios: Sequence[float]) -> Ratio:
+    """Average over processes, with Student's t interval.
 
-    What a process has of its own, such as where its memory lies, all its blocks share: so there are as many numbers as
-    there are processes, however many blocks there are.
+    All blocks of a process share its peculiarities, such as its memory layout. So the sample size is the number of
+    processes, however many blocks there are.
     """
-    middle = float(np.mean(each))
-    if len(each) < 2:
-        return Ratio(math.exp(middle), None)
-    half = float(student_quantile(0.975, len(each) - 1) * np.std(each, ddof=1) / math.sqrt(len(each)))
-    return Ratio(math.exp(middle), (math.exp(middle - half), math.exp(middle + half)))
+    mean = float(np.mean(log_ratios))
+    if len(log_ratios) < 2:
+        return Ratio(math.exp(mean), None)
+    half_width = float(
+        student_quantile(0.975, len(log_ratios) - 1) * np.std(log_ratios, ddof=1) / math.sqrt(len(log_ratios))
+    )
+    return Ratio(math.exp(mean), (math.exp(mean - half_width), math.exp(mean + half_width)))
 
 
-def widened(found: Ratio, control: Ratio) -> Ratio:
-    """A ratio with its interval as wide as the control makes it.
+def widened(ratio: Ratio, control: Ratio) -> Ratio:
+    """Widen the interval of a ratio by what the control shows.
 
-    The control is the reference beside itself, which should be 1. How far its interval reaches from 1, to the farther
-    side, is what this machine may have done to any ratio of the run: its own bias and its own spread. On the scale of
-    logarithms that and the half-width of the ratio's interval are added as errors are that know nothing of each other:
-    the root of the sum of their squares.
+    The control is the reference against itself, and should be 1. The farther end of its interval, as a distance from 1,
+    bounds what this machine may do to any ratio of the run: bias and spread. On a log scale, it is added to the
+    half-width of the ratio's interval as an independent error: the root of the sum of squares.
 
     Args:
-        found: a ratio to the reference.
-        control: the reference's ratio to itself, measured in the same processes, by the same clock.
+        ratio: a ratio to the reference.
+        control: the reference's ratio to itself, measured in the same processes on the same clock.
     """
-    if found.interval is None or control.interval is None:
-        return Ratio(found.value, None)
-    astray = max(abs(math.log(end)) for end in control.interval)
-    wider = math.exp(math.hypot(math.log(found.interval[1] / found.value), astray))
-    return Ratio(found.value, (found.value / wider, found.value * wider))
+    if ratio.interval is None or control.interval is None:
+        return Ratio(ratio.value, None)
+    control_error = max(abs(math.log(end)) for end in control.interval)
+    factor = math.exp(math.hypot(math.log(ratio.interval[1] / ratio.value), control_error))
+    return Ratio(ratio.value, (ratio.value / factor, ratio.value * factor))

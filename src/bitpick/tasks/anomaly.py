@@ -1,4 +1,4 @@
-"""Anomaly detection: what the model reconstructs badly is taken to be abnormal."""
+"""Anomaly detection by reconstruction: samples that the model reconstructs badly count as abnormal."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from bitpick.tasks.task import Answers, Targets
 
 
 class Anomaly(Resampled):
-    """How well the mean squared error of the reconstruction tells abnormal samples, labelled 1, from normal ones.
+    """How well the mean squared reconstruction error separates abnormal samples, labelled 1, from normal ones.
 
     Attributes:
-        output: which of the model's outputs it is.
-        input: which of its inputs it is held against.
+        output: index of the output with the reconstruction.
+        input: index of the input to compare it with.
         unit: of the values.
     """
 
@@ -38,7 +38,7 @@ class Anomaly(Resampled):
         return AUC.measure
 
     def answers(self, inputs: Arrays, outputs: Arrays, targets: Targets | None) -> Answers:  # noqa: ARG002 - see Task
-        """See `Task.answers`: mean absolute and mean squared error of each sample, of shape (n, 2)."""
+        """See `Task.answers`: the mean absolute and mean squared error of each sample, of shape (n, 2)."""
         return errors(inputs[self.input], outputs[self.output])
 
     def replicates(self, answers: Answers, targets: Targets) -> Replicates:

@@ -1,4 +1,4 @@
-"""What a task is chosen from: what a model gives, the labels that a data set has, and what the user asked for."""
+"""The inputs for choosing a task: the model's outputs, the data set's labels and the user's request."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from bitpick.models.model import Signature, Tensor, fits
 from bitpick.preprocessing import Arrays
 from bitpick.schema.judging import Judging
 
-_WHITE = 255  # in a picture
-_BATCH = 50  # samples whose inputs are in memory
+_WHITE = 255  # in an image
+_BATCH = 50  # samples with inputs in memory at one time
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the float model gives for some samples.
+class FloatRun:
+    """Some samples and the float model's outputs for them.
 
     Attributes:
         samples: the samples.
@@ -34,26 +34,26 @@ class Seen:
 
     @property
     def targets(self) -> NDArray[Any] | None:
-        """The labels of the samples; None where they have none."""
+        """The labels of the samples; None if they have none."""
         return None if self.samples.labels is None else self.samples.targets()
 
-    def errors(self, output: int, given: int) -> tuple[NDArray[np.float64], float]:
-        """How far an output is from an input.
+    def errors(self, output: int, input_index: int) -> tuple[NDArray[np.float64], float]:
+        """Measure how far an output is from an input.
 
         Returns:
-            The mean square for each sample, of shape (samples.count,), and the mean over samples as a share of what it
-            is for the best constant, each value's mean.
+            The mean squared error of each sample, of shape (samples.count,), and its mean over samples as a share of
+            the error of the best constant output, which is the mean of each value.
         """
         count = self.samples.count
         errors = np.empty(count)
         sums = squares = np.zeros(())
         done = 0
         for inputs in self.samples.batches(self.samples.at_once(_BATCH)):
-            window = slice(done, done + len(inputs[given]))
+            window = slice(done, done + len(inputs[input_index]))
             done = window.stop
-            whole = inputs[given].reshape(len(inputs[given]), -1).astype(np.float64)
-            errors[window] = np.square(self.outputs[output][window].reshape(whole.shape) - whole).mean(axis=1)
-            sums, squares = sums + whole.sum(axis=0), squares + np.square(whole).sum(axis=0)
+            values = inputs[input_index].reshape(len(inputs[input_index]), -1).astype(np.float64)
+            errors[window] = np.square(self.outputs[output][window].reshape(values.shape) - values).mean(axis=1)
+            sums, squares = sums + values.sum(axis=0), squares + np.square(values).sum(axis=0)
         variance = float((squares / count - np.square(sums / count)).mean())
         return errors, float(errors.mean()) / variance if variance > 0 else float("inf")
 
@@ -64,13 +64,13 @@ class Case:
 
     Attributes:
         signature: what the model takes and gives.
-        classes: names of the classes, or of the labels; empty where the data set has none.
-        labels: the labels of the evaluation set; None where it has none.
+        classes: names of the classes, or of the labels; empty if the data set has none.
+        labels: the labels of the evaluation set; None if it has none.
         source: the model, as messages call it.
-        judging: what the user asked for.
-        one_class: whether all samples to calibrate with have the same label, as those that a model learns what is
-            normal from.
-        seen: what the float model gives for some samples; None before it was run.
+        judging: how the user wants builds to be judged.
+        one_class: whether all calibration samples have the same label, like the normal samples that an anomaly
+            detector learns from.
+        float_run: the float model's outputs for some samples; None before it is run.
     """
 
     signature: Signature
@@ -79,44 +79,44 @@ class Case:
     source: str
     judging: Judging
     one_class: bool = False
-    seen: Seen | None = None
+    float_run: FloatRun | None = None
 
     @property
     def gives(self) -> str:
-        """What the model gives, in words."""
+        """The model's outputs, in words."""
         return f"the model {self.source} gives {'; '.join(map(str, self.signature.outputs))}"
 
     @property
     def counts(self) -> list[int]:
-        """How many numbers each output has for a sample, where they are in a row; 0 where they are not."""
+        """The number of values of each output for a sample, if they form one row; else 0."""
         return [tensor.count for tensor in self.signature.outputs]
 
     @property
     def mirrored(self) -> tuple[int, int] | None:
-        """The first output that has the shape of an input, and that input."""
-        for place, output in enumerate(self.signature.outputs):
-            for other, tensor in enumerate(self.signature.inputs):
+        """The indices of the first output that has the shape of an input, and of that input."""
+        for output_index, output in enumerate(self.signature.outputs):
+            for input_index, tensor in enumerate(self.signature.inputs):
                 if output.sizes and output.sizes == tensor.sizes and tensor.dtype.startswith("float"):
-                    return place, other
+                    return output_index, input_index
         return None
 
     @cached_property
     def unexplained(self) -> float:
-        """The share of the input's variance that the mirrored output leaves, see `Seen.errors`."""
-        assert self.seen is not None
+        """The share of the input's variance that the mirrored output leaves unexplained, see `FloatRun.errors`."""
+        assert self.float_run is not None
         assert self.mirrored is not None
-        return self.seen.errors(*self.mirrored)[1]
+        return self.float_run.errors(*self.mirrored)[1]
 
     @property
     def like_labels(self) -> int | None:
-        """The first output that has a value for each label of a sample."""
+        """The index of the first output that has a value for each label of a sample."""
         assert self.labels is not None
         shape = self.labels.shape[1:]
         return next((i for i, tensor in enumerate(self.signature.outputs) if has_shape(tensor, shape)), None)
 
     @property
     def numbered(self) -> int | None:
-        """The output that may give class numbers: whole numbers, of the shape of labels that are classes, too."""
+        """The index of the output that may be class numbers: integers of the labels' shape, if labels are classes."""
         labels, place = self.labels, self.like_labels
         if labels is None or place is None or not self.signature.outputs[place].is_index:
             return None
@@ -125,7 +125,7 @@ class Case:
 
     @property
     def unlike(self) -> DataError:
-        """That no output has the labels' shape."""
+        """The error for labels of a shape that no output has."""
         assert self.labels is not None
         shape = ", ".join(["samples", *map(str, self.labels.shape[1:])])
         return DataError(
@@ -136,18 +136,18 @@ class Case:
 
 
 def binary(labels: NDArray[Any]) -> bool:
-    """Whether labels are 0 and 1."""
+    """Whether all labels are 0 or 1."""
     return bool(np.isin(labels, (0, 1)).all())
 
 
 def mask(labels: NDArray[Any]) -> int | None:
-    """What a mask, labels of two values at each position, writes for the second class; None of other labels."""
+    """Return the value of the second class in a mask, which has two values; None if the labels are not a mask."""
     if binary(labels):
         return 1
-    drawn = labels.ndim > 2 and labels.dtype.kind in "iu" and np.isin(labels, (0, _WHITE)).all()
-    return _WHITE if drawn else None
+    is_image = labels.ndim > 2 and labels.dtype.kind in "iu" and np.isin(labels, (0, _WHITE)).all()
+    return _WHITE if is_image else None
 
 
 def has_shape(tensor: Tensor, shape: tuple[int, ...]) -> bool:
-    """Whether a tensor has a value for each label of a sample, whatever axes of size 1 either has."""
+    """Whether a tensor has a value for each label of a sample, ignoring axes of size 1."""
     return fits(shape, tensor.shape) or fits(tuple(size for size in shape if size != 1), tensor.sizes)

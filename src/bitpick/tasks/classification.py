@@ -1,4 +1,4 @@
-"""Classification: one class a sample, right or wrong. Everything about it is exact: nothing is resampled."""
+"""Classification: one class for each sample, right or wrong. All tests are exact, without resampling."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Classification(Task):
 
     Attributes:
         classes: names of the classes, in the order of the labels.
-        output: which of the model's outputs has the scores: shape (n, classes), or (n, 1) for two classes; further axes
-            of size 1 change nothing.
-        numbers: whether it has the number of the class itself, as ArgMax gives it: shape (n,).
-        threshold: of two classes with one score, above which it is the second one: 0.5 of probabilities, 0 of others;
-            None until it is known which they are.
+        output: index of the output with the scores, of shape (n, classes), or (n, 1) for two classes; further axes of
+            size 1 do not matter.
+        numbers: whether that output is the class number itself, of shape (n,), as ArgMax gives it.
+        threshold: with one score for two classes, the score above which the second is predicted: 0.5 for
+            probabilities, 0 for others; None until it is known which they are.
     """
 
     kind: Literal["classification", "agreement"] = "classification"
@@ -49,7 +49,7 @@ class Classification(Task):
 
     @property
     def against_float(self) -> bool:
-        """See `Task.against_float`: where there are no labels, the question is how often builds agree with it."""
+        """See `Task.against_float`: without labels, builds are compared with the float model."""
         return self.kind == "agreement"
 
     def answers(self, inputs: Arrays, outputs: Arrays, targets: Targets | None) -> Answers:  # noqa: ARG002 - see Task
@@ -57,18 +57,18 @@ class Classification(Task):
         return self.predicted(outputs[self.output])
 
     def predicted(self, scores: NDArray[np.float32]) -> NDArray[np.int32]:
-        """The class of each sample, from scores of shape (n, classes), or (n, 1), or (n,)."""
+        """Return the class of each sample, from scores of shape (n, classes), (n, 1) or (n,)."""
         flat = rows(scores)
         if self.numbers:
             return np.rint(flat[:, 0]).astype(np.int32)
         if flat.shape[1] == 1:
             assert self.threshold is not None
             return np.greater(flat[:, 0], self.threshold).astype(np.int32)
-        found: NDArray[np.int32] = flat.argmax(axis=1).astype(np.int32)
-        return found
+        classes: NDArray[np.int32] = flat.argmax(axis=1).astype(np.int32)
+        return classes
 
     def scores(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A score for each class, of shape (n, classes); of a single score the probabilities of both classes."""
+        """Return a score for each class, of shape (n, classes); a single score gives the probabilities of both."""
         if self.numbers:
             return np.equal(self.predicted(output)[:, None], np.arange(len(self.classes))).astype(np.float32)
         if output.size != len(output):
@@ -88,7 +88,7 @@ class Classification(Task):
         return Metric(**self.measure.model_dump(), value=correct / len(targets), interval=interval)
 
     def metrics(self, answers: Answers, outputs: Arrays, targets: Targets) -> list[Metric]:  # noqa: ARG002 - see Task
-        """See `Task.metrics`: of two classes, the area under the curve of the second one's score."""
+        """See `Task.metrics`: for two classes, the AUC of the second class's score."""
         scores = rows(outputs[self.output])
         if self.kind != "classification" or self.numbers or scores.shape[1] > 2 or not 0 < targets.sum() < len(targets):
             return []
@@ -99,8 +99,8 @@ class Classification(Task):
         if self.kind != "classification":
             return None
         hits = answers == targets
-        found = self.metric(answers, targets)
-        assert found.interval is not None
+        metric = self.metric(answers, targets)
+        assert metric.interval is not None
         scores = rows(outputs[self.output])
         top5 = None
         if len(self.classes) > 5 and not self.numbers:
@@ -109,8 +109,8 @@ class Classification(Task):
         return Accuracy(
             correct=int(hits.sum()),
             total=len(hits),
-            value=found.value,
-            interval=found.interval,
+            value=metric.value,
+            interval=metric.interval,
             per_class={n: float(hits[targets == i].mean()) for i, n in enumerate(self.classes) if (targets == i).any()},
             top5=top5,
         )
@@ -134,18 +134,18 @@ class Classification(Task):
         return noninferiority_score(*discordant(own, other, targets), len(targets), margin)
 
     def spread(self, pairs: Sequence[tuple[Answers, Answers]], targets: Targets) -> NDArray[np.float64]:
-        """See `Task.spread`: what each sample adds to each drop."""
+        """See `Task.spread`: the contribution of each sample to each drop."""
         return np.stack([self.losses(own, other, targets) for own, other in pairs], axis=1)
 
     def losses(self, own: Answers, other: Answers, targets: Targets) -> NDArray[np.float64]:
         """See `Task.losses`: 1, 0 or -1."""
-        found: NDArray[np.float64] = (own == targets).astype(np.float64) - (other == targets)
-        return found
+        losses: NDArray[np.float64] = (own == targets).astype(np.float64) - (other == targets)
+        return losses
 
     def differing(self, first: Answers, second: Answers) -> NDArray[np.bool_]:
         """See `Task.differing`: the flips."""
-        found: NDArray[np.bool_] = first != second
-        return found
+        flips: NDArray[np.bool_] = first != second
+        return flips
 
     def correct(self, answers: Answers, targets: Targets) -> int:
         """See `Task.correct`."""
@@ -157,16 +157,16 @@ class Classification(Task):
 
 
 def rows(output: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The values of each sample in a row: shape (n, classes, 1, 1), or another, to (n, classes)."""
+    """Flatten each sample's values into a row: e.g. shape (n, classes, 1, 1) to (n, classes)."""
     return output.reshape(len(output), -1)
 
 
 def threshold_of(scores: NDArray[np.float32]) -> float:
-    """Above which score a class is predicted by it alone: 0.5 where scores are probabilities, 0 where some are not."""
+    """Return the score above which its class is predicted: 0.5 if all scores are probabilities, else 0."""
     return 0.5 if scores.min() >= 0 and scores.max() <= 1 else 0.0
 
 
 def discordant(first: Answers, second: Answers, targets: Targets) -> tuple[int, int]:
-    """How many samples only the first gets right, and only the second; predictions of shape (n,)."""
-    right, also = first == targets, second == targets
-    return int((right & ~also).sum()), int((also & ~right).sum())
+    """Count the samples that only the first gets right, and only the second; predictions have shape (n,)."""
+    first_right, second_right = first == targets, second == targets
+    return int((first_right & ~second_right).sum()), int((second_right & ~first_right).sum())

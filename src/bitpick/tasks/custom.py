@@ -1,4 +1,4 @@
-"""A metric of the user's own: any function of outputs and targets of the whole evaluation set."""
+"""A metric of the user's: any function of the outputs and targets of the whole evaluation set."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from bitpick.tasks.parts import packed, unpacked
 from bitpick.tasks.resampled import Resampled
 from bitpick.tasks.task import Answers, Targets
 
-_RESAMPLES = 1000  # each is a call of the function
+_RESAMPLES = 1000  # each calls the function once
 
 
 class Custom(Resampled):
-    """What `module:function` makes of outputs and targets.
+    """A task that is judged by the user's `module:function`.
 
-    The function takes the outputs, one array of shape (n, …), or of a model with several a dictionary of them by name,
-    and the targets, of shape (n, …), of any n samples, and returns a number.
+    The function takes outputs and targets of any n samples and returns a number. The outputs are one array of shape
+    (n, …), or a dictionary of arrays by name if the model has several outputs; the targets have shape (n, …).
 
     Attributes:
         path: `module:function`.
         outputs: names of the model's outputs.
         name: of the metric.
         unit: of its values; `fraction` for numbers from 0 to 1.
-        higher_is_better: whether it is.
+        higher_is_better: whether a higher value is better.
     """
 
     sees_values = True
@@ -54,12 +54,12 @@ class Custom(Resampled):
 
     @property
     def code(self) -> str | None:
-        """See `Task.code`: the file of the function."""
+        """See `Task.code`: the digest of the function's file."""
         return digest(self.path)
 
     @property
     def unsettled(self) -> bool:
-        """See `Task.unsettled`: the function is tried before anything is built."""
+        """See `Task.unsettled`: the function is tried out before anything is built."""
         return True
 
     def settled(self, outputs: Arrays, targets: Targets | None) -> Custom:
@@ -89,13 +89,13 @@ class Custom(Resampled):
 
 
 def _shapes(parts: Mapping[str, NDArray[Any]]) -> str:
-    """What a metric gets as outputs, e.g. `(640, 1)` or `{'boxes': (640, 4)}`."""
+    """Describe the shapes of the outputs that a metric receives, e.g. `(640, 1)` or `{'boxes': (640, 4)}`."""
     return str(parts[""].shape) if "" in parts else str({name: part.shape for name, part in parts.items()})
 
 
 @functools.cache
 def load(path: str) -> Callable[..., Any]:
-    """The function that `module:function` names; the module may lie in the current folder.
+    """Import the function that `module:function` names; the module may be in the current folder.
 
     Raises:
         RequestError: the module cannot be imported, or has no such function.
@@ -104,7 +104,7 @@ def load(path: str) -> Callable[..., Any]:
 
 
 def digest(path: str) -> str | None:
-    """The digest of the file that has the function; None where it is in none.
+    """Return the digest of the function's file; None if it has no file.
 
     Raises:
         RequestError: there is no such function.

@@ -1,4 +1,4 @@
-"""Tasks and metrics in words, for people who choose among them."""
+"""Descriptions of tasks and metrics, for the tables of the docs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _PAIRED = "BCa of the paired bootstrap"
 
 @dataclass(frozen=True)
 class DescribedTask:
-    """A task.
+    """A description of a task.
 
     Attributes:
         kind: its name.
-        labels: what labels it takes.
-        output: what output of the model.
-        metrics: what it can be judged by, the default first.
-        margin: the largest drop that does no harm, where the user says none.
+        labels: the labels that it takes.
+        output: the output that it takes.
+        metrics: its metrics, the default first.
+        margin: the default margin.
     """
 
     kind: str
@@ -38,22 +38,22 @@ class DescribedTask:
 
 @dataclass(frozen=True)
 class DescribedMetric:
-    """A metric.
+    """A description of a metric.
 
     Attributes:
-        measure: what it is.
-        says: how it is computed.
-        drop: what is shown of drops, and how.
-        source: of the formula, or of how it varies.
+        measure: the metric.
+        definition: how it is computed.
+        drop: the interval and the test of its drops.
+        source: reference of the formula, or of its variance.
     """
 
     measure: Measure
-    says: str
+    definition: str
     drop: str
     source: str
 
 
-_ENDS = {
+_LABELS_AND_OUTPUT = {
     "classification": ("class numbers, of shape (n,)", "a score for each class; or one for two classes"),
     "multilabel": ("0 or 1 for each label, of shape (n, labels)", "a score for each label"),
     "segmentation": ("a class for each position, or 0 and 1", "scores for each position"),
@@ -66,24 +66,26 @@ _ENDS = {
 
 
 def tasks() -> Iterator[DescribedTask]:
-    """Every task with a name; one with a metric of the user's own is any of these."""
-    found = {each.measure.name: each.measure for each in metrics()}
+    """Yield every named task; a task with the user's metric can be any of these."""
+    measures = {each.measure.name: each.measure for each in metrics()}
     for kind, names in METRICS.items():
-        margin = "1%" if found[names[0]].higher_is_better else "5%"
-        yield DescribedTask(kind, *_ENDS[kind], names, margin)
+        margin = "1%" if measures[names[0]].higher_is_better else "5%"
+        yield DescribedTask(kind, *_LABELS_AND_OUTPUT[kind], names, margin)
 
 
 def metrics() -> Iterator[DescribedMetric]:
-    """Every metric that builds can be judged by, but those of the user's own."""
+    """Yield every metric that builds can be judged by, except the user's."""
     yield DescribedMetric(Measure(name="accuracy"), "share of samples whose best class is right", _TANGO, _WILSON)
-    right, overlap = (Segmentation(judged_by=name).measure for name in ("position_accuracy", "iou"))
-    yield DescribedMetric(right, "share of positions, of all samples, whose class is right", _PAIRED, _BCA)
-    says = "positions where both are of the class over those where either is; averaged over classes, or of the mask"
-    yield DescribedMetric(overlap, says, _PAIRED, _BCA)
+    position_accuracy, iou = (Segmentation(judged_by=name).measure for name in ("position_accuracy", "iou"))
+    yield DescribedMetric(position_accuracy, "share of positions, of all samples, whose class is right", _PAIRED, _BCA)
+    definition = (
+        "positions where both are of the class over those where either is; averaged over classes, or of the mask"
+    )
+    yield DescribedMetric(iou, definition, _PAIRED, _BCA)
     labels = MultiLabel(classes=()).formulas
     for formula in (*ERRORS.values(), AUC, MACRO_AUC, labels["macro_f1"], labels["exact_match"]):
-        yield DescribedMetric(formula.measure, formula.says, _PAIRED, formula.source or _BCA)
-    says = "share of samples with the best class that the float model gives"
-    yield DescribedMetric(Measure(name="agreement"), says, _TANGO, _WILSON)
-    says = "√(Σ (output - float model's)² / Σ (float model's)²), of the channel where it is largest"
-    yield DescribedMetric(Measure(name="deviation", higher_is_better=False), says, _PAIRED, _BCA)
+        yield DescribedMetric(formula.measure, formula.definition, _PAIRED, formula.source or _BCA)
+    definition = "share of samples with the best class that the float model gives"
+    yield DescribedMetric(Measure(name="agreement"), definition, _TANGO, _WILSON)
+    definition = "√(Σ (output - float model's)² / Σ (float model's)²), of the channel where it is largest"
+    yield DescribedMetric(Measure(name="deviation", higher_is_better=False), definition, _PAIRED, _BCA)

@@ -1,4 +1,4 @@
-"""Deviation: no labels, and outputs that are values: how far a build's are from the float model's."""
+"""Deviation: for outputs that are values, without labels: how far a build is from the float model."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from bitpick.tasks.task import Answers, Targets
 
 
 class Deviation(Resampled):
-    """The root mean square of what a build's outputs differ from the float model's, as a share of theirs.
+    """The root mean square difference of a build's outputs from the float model's, relative to the latter.
 
-    It is that of the channel that deviates most, of all channels of all outputs; see `channels`. In decibels it is the
-    signal over noise: 5% are 26 dB.
+    It is that of the channel that deviates most, of all outputs; see `channels`. In decibels it is the signal-to-noise
+    ratio: 5% are 26 dB.
 
     Attributes:
-        outputs: their names.
+        outputs: names of the outputs.
     """
 
     kind: Literal["deviation"] = "deviation"
@@ -43,7 +43,7 @@ class Deviation(Resampled):
 
     @property
     def margin_base(self) -> float:
-        """See `Task.margin_base`: the float model's own outputs; the float32's deviation is nearly nothing."""
+        """See `Task.margin_base`: the float model's outputs, because the float32's own deviation is nearly 0."""
         return 1.0
 
     def answers(self, inputs: Arrays, outputs: Arrays, targets: Targets | None) -> Answers:  # noqa: ARG002 - see Task
@@ -56,7 +56,7 @@ class Deviation(Resampled):
         return of_means(_terms(parts), lambda means: _deviations(parts, means).max(axis=1))
 
     def metric(self, answers: Answers, targets: Targets) -> Metric:
-        """See `Task.metric`, with the output and the channel that it is of."""
+        """See `Task.metric`, with the output and the channel that deviate most."""
         parts = self._parts(answers, targets)
         worst = int(_deviations(parts, _terms(parts).mean(axis=0)[None])[0].argmax())
         names = [name for part in parts for name in part.names]
@@ -65,35 +65,35 @@ class Deviation(Resampled):
     def _parts(self, answers: Answers, targets: Targets) -> list[_Part]:
         floats = unpacked(targets)
         return [
-            _Part(name or self.outputs[0], channels(expected), expected, found)
-            for name, found in unpacked(answers).items()
-            for expected in [floats[name].reshape(found.shape)]  # targets come without a last axis of size 1
+            _Part(name or self.outputs[0], channels(expected), expected, actual)
+            for name, actual in unpacked(answers).items()
+            for expected in [floats[name].reshape(actual.shape)]  # targets lack a last axis of size 1
         ]
 
 
 @dataclass(frozen=True)
 class _Part:
-    """An output, with its channels, as the float model gives it and as a build does."""
+    """The values of an output, from the float model and from a build, with its channels."""
 
     output: str
-    known: Channels
+    channels: Channels
     expected: NDArray[Any]
-    found: NDArray[Any]
+    actual: NDArray[Any]
 
     @property
     def names(self) -> list[str]:
-        """Of its groups of channels."""
-        called = map(self.known.called, range(len(self.known.groups)))
-        return [f"{self.output}, {each}" if each else self.output for each in called]
+        """The names of the groups of channels."""
+        labels = map(self.channels.label, range(len(self.channels.groups)))
+        return [f"{self.output}, {label}" if label else self.output for label in labels]
 
 
 def _terms(parts: Sequence[_Part]) -> NDArray[np.float64]:
-    """What each sample adds to the means of `_deviations`."""
-    return np.concatenate([part.known.terms(part.expected, part.found) for part in parts], axis=1)
+    """Return the contribution of each sample to the means of `_deviations`."""
+    return np.concatenate([part.channels.terms(part.expected, part.actual) for part in parts], axis=1)
 
 
 def _deviations(parts: Sequence[_Part], means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The deviation of each group of channels of each output: from shape (m, means) to (m, groups)."""
-    ends = np.cumsum([2 * len(part.known.groups) for part in parts])
-    each = zip(parts, np.split(means, ends[:-1], axis=1), strict=True)
-    return np.concatenate([part.known.deviations(own) for part, own in each], axis=1)
+    """Compute the deviation of each group of channels of each output: shape (m, means) to (m, groups)."""
+    ends = np.cumsum([2 * len(part.channels.groups) for part in parts])
+    parts_with_means = zip(parts, np.split(means, ends[:-1], axis=1), strict=True)
+    return np.concatenate([part.channels.deviations(part_means) for part, part_means in parts_with_means], axis=1)

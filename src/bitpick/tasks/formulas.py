@@ -1,4 +1,4 @@
-"""Metrics that are made of means over samples, by name."""
+"""Metrics that are functions of means over samples."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from bitpick.schema.evidence import Measure, Metric
 from bitpick.statistics import Combined, Replicates, of_means
-from bitpick.tasks.resampled import got
+from bitpick.tasks.resampled import metric_with_interval
 from bitpick.tasks.task import Answers, Targets
 
 
 @dataclass(frozen=True)
 class Terms:
-    """A metric of certain answers, as means over samples.
+    """A metric of given answers, as a function of means over samples.
 
     Attributes:
-        columns: what each sample adds to each mean, of shape (n, means).
-        combined: how the means are combined.
-        count: how many samples there are of what is rarest, where the metric is of two kinds of them; None for all.
+        columns: the contribution of each sample to each mean, of shape (n, means).
+        combined: computes the metric from the means.
+        count: number of samples of the rarer kind, if the metric compares two kinds; None for all.
     """
 
     columns: NDArray[np.float64]
@@ -34,35 +34,35 @@ class Formula:
     """A metric.
 
     Attributes:
-        measure: what it is; its unit is that of the values where it has one.
-        says: how it is computed, for people.
-        terms: takes answers and targets, both of shape (n, values), float64.
-        source: who defined it, or tells how it varies.
+        measure: its name, unit and direction.
+        definition: how it is computed, for readers.
+        terms: computes the terms from answers and targets, both of shape (n, values), float64.
+        source: reference of the definition, or of its variance.
     """
 
     measure: Measure
-    says: str
+    definition: str
     terms: Callable[[Answers, Targets], Terms]
     source: str = ""
 
     def replicates(self, answers: Answers, targets: Targets) -> Replicates:
-        """The metric on resamples; answers and targets of shape (n, …)."""
-        found = self.terms(flat(answers), flat(targets))
-        replicates = of_means(found.columns, found.combined)
-        return replicates if found.count is None else replace(replicates, count=found.count)
+        """Compute the metric on resamples; answers and targets have shape (n, …)."""
+        terms = self.terms(flat(answers), flat(targets))
+        replicates = of_means(terms.columns, terms.combined)
+        return replicates if terms.count is None else replace(replicates, count=terms.count)
 
     def metric(self, answers: Answers, targets: Targets, unit: str = "") -> Metric:
-        """The metric with its interval; answers and targets of shape (n, …)."""
-        return got(self.replicates(answers, targets), in_unit(self.measure, unit))
+        """Compute the metric with its interval; answers and targets have shape (n, …)."""
+        return metric_with_interval(self.replicates(answers, targets), in_unit(self.measure, unit))
 
 
 def flat(array: NDArray[np.generic]) -> NDArray[np.float64]:
-    """Shape (n, …) to (n, values)."""
+    """Flatten each sample: shape (n, …) to (n, values), float64."""
     return array.reshape(len(array), -1).astype(np.float64)
 
 
 def in_unit(measure: Measure, unit: str) -> Measure:
-    """A measure in the unit of the values, where it is in that at all."""
+    """Return a measure in the unit of the values, if it has that unit."""
     return measure.model_copy(update={"unit": unit}) if measure.name in _IN_UNIT else measure
 
 
@@ -81,59 +81,61 @@ def _r2(answers: Answers, targets: Targets) -> Terms:
 
 
 def _areas(answers: Answers, targets: Targets) -> Terms:
-    """The area under the curve, averaged over the columns; 0 and 1 are what targets hold."""
+    """Return the terms of the area under the ROC curve, averaged over the columns; targets are 0 and 1."""
     positive = targets > 0.5
-    found = joined([_placements(*each) for each in zip(answers.T, positive.T, strict=True)], _area)
+    terms = joined([_placements(*each) for each in zip(answers.T, positive.T, strict=True)], _area)
     rarer = np.minimum(positive.sum(axis=0), (~positive).sum(axis=0))
-    return replace(found, count=int(rarer[rarer > 0].mean()) if rarer.any() else None)
+    return replace(terms, count=int(rarer[rarer > 0].mean()) if rarer.any() else None)
 
 
 def _area(means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Columns of `_placements`; each mean is one over the positives, or the negatives, alone."""
-    above, positives, below, negatives, whole = means.T
-    found: NDArray[np.float64] = above / positives + below / negatives - whole
-    return found
+    """Compute the area from means of the columns of `_placements`."""
+    above, positives, below, negatives, mean_area = means.T
+    area: NDArray[np.float64] = above / positives + below / negatives - mean_area
+    return area
 
 
 def _placements(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """What each sample adds to the area under the curve: DeLong's structural components, from sorting once.
+    """Compute each sample's contribution to the area under the curve: DeLong's components, from one sort.
 
     Args:
         scores: of shape (n,).
         positive: of shape (n,).
 
     Returns:
-        Shape (n, 5): of each positive the share of negatives that it is above, ties by half, and 1; of each negative
-        the share of positives that it is below, and 1; the area. All of it is nan where one side is empty.
+        Shape (n, 5): for each positive the share of negatives below it, with ties counted half, and 1; for each
+        negative the share of positives above it, and 1; the area. All nan if there are no positives or no negatives.
     """
     from scipy.stats import rankdata
 
-    count, most = int(positive.sum()), len(positive)
-    found = np.zeros((most, 5))
-    if count in (0, most):
-        return np.full((most, 5), np.nan)
+    count, total = int(positive.sum()), len(positive)
+    columns = np.zeros((total, 5))
+    if count in (0, total):
+        return np.full((total, 5), np.nan)
     ranks = rankdata(scores)
-    found[positive, 0] = (ranks[positive] - rankdata(scores[positive])) / (most - count)
-    found[:, 1] = positive
-    found[~positive, 2] = 1 - (ranks[~positive] - rankdata(scores[~positive])) / count
-    found[:, 3] = ~positive
-    found[:, 4] = found[positive, 0].mean()
-    return found
+    columns[positive, 0] = (ranks[positive] - rankdata(scores[positive])) / (total - count)
+    columns[:, 1] = positive
+    columns[~positive, 2] = 1 - (ranks[~positive] - rankdata(scores[~positive])) / count
+    columns[:, 3] = ~positive
+    columns[:, 4] = columns[positive, 0].mean()
+    return columns
 
 
 def f1_at(threshold: float) -> Callable[[Answers, Targets], Terms]:
-    """The terms of F1, averaged over the columns, with predictions where scores are above a threshold."""
+    """Return the terms of F1, averaged over the columns; scores above the threshold are predictions."""
 
     def terms(answers: Answers, targets: Targets) -> Terms:
-        predicted, true = answers > threshold, targets > 0.5
-        columns = np.stack([predicted & true, predicted.astype(int) + true], axis=2, dtype=np.float64, casting="unsafe")
+        predicted, positive = answers > threshold, targets > 0.5
+        columns = np.stack(
+            [predicted & positive, predicted.astype(int) + positive], axis=2, dtype=np.float64, casting="unsafe"
+        )
         return joined(list(columns.swapaxes(0, 1)), lambda means: 2 * means[:, 0] / means[:, 1])
 
     return terms
 
 
 def exact_at(threshold: float) -> Callable[[Answers, Targets], Terms]:
-    """The terms of the share of samples of which all labels are right, with predictions above a threshold."""
+    """Return the terms of the share of samples with all labels right; scores above the threshold are predictions."""
 
     def terms(answers: Answers, targets: Targets) -> Terms:
         right = ((answers > threshold) == (targets > 0.5)).all(axis=1, keepdims=True)
@@ -143,14 +145,16 @@ def exact_at(threshold: float) -> Callable[[Answers, Targets], Terms]:
 
 
 def joined(parts: list[NDArray[np.float64]], combined: Combined) -> Terms:
-    """The mean of a metric over labels, each with terms of shape (n, means); labels without a value are left out."""
-    each = parts[0].shape[1]
+    """Average a metric over labels, each with terms of shape (n, means); labels without a value are left out."""
+    width = parts[0].shape[1]
 
     def mean(means: NDArray[np.float64]) -> NDArray[np.float64]:
-        found = np.stack([combined(means[:, place : place + each]) for place in range(0, means.shape[1], each)])
-        known = np.isfinite(found)
-        values: NDArray[np.float64] = np.where(known, found, 0).sum(axis=0) / known.sum(axis=0)
-        return values
+        values_of_labels = np.stack(
+            [combined(means[:, place : place + width]) for place in range(0, means.shape[1], width)]
+        )
+        defined = np.isfinite(values_of_labels)
+        averages: NDArray[np.float64] = np.where(defined, values_of_labels, 0).sum(axis=0) / defined.sum(axis=0)
+        return averages
 
     return Terms(np.concatenate(parts, axis=1), mean)
 

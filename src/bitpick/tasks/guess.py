@@ -1,6 +1,6 @@
-"""Which kind of task a model and a data set make, where the user does not say so.
+"""Guess the task of a model and a data set, if the user does not name it.
 
-Shapes and labels say much, and not enough: what is left is looked up in what the float model gives for real samples.
+Shapes and labels often suffice; otherwise the float model's outputs for real samples decide.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from bitpick.errors import DataError
 from bitpick.tasks.case import Case, binary, mask
 from bitpick.tasks.segmentation import class_axes
 
-REPRODUCES = 0.05  # of the input's variance, at most, is left by an output that is the input again
-_SURE, _SPREAD, _SIGNS = 0.5, 0.9, 0.9  # see `_scores`
+REPRODUCES = 0.05  # an output that reproduces the input leaves at most this share of the input's variance
+_MIN_CONFIDENCE, _MAX_SAME_CLASS, _MIN_BOTH_SIGNS = 0.5, 0.9, 0.9  # see `_are_scores`
 _LEVEL = 1e-3
 _ERRORS = ("mae", "rmse", "r2")
 
 
 @dataclass(frozen=True)
 class Guess:
-    """A kind of task.
+    """A guessed task.
 
     Attributes:
         kind: its name.
-        because: why, as the end of a sentence.
-        unsure: whether the float model's outputs still have to show it.
+        because: the reason, as the end of a sentence.
+        unsure: whether the float model's outputs still have to confirm it.
     """
 
     kind: str
@@ -37,42 +37,46 @@ class Guess:
 
 
 def guess(case: Case) -> Guess:
-    """The kind of task that a case makes.
+    """Guess the task of a case.
 
     Raises:
-        DataError: it makes none, or two.
+        DataError: no task fits, or more than one.
     """
     if case.labels is None:
         return _without_labels(case)
     if case.judging.metric in _ERRORS and (case.like_labels is not None or not case.classes):
         return Guess("regression", f"the metric {case.judging.metric} compares values")
-    return _of_many(case) if case.labels.ndim > 1 else _of_one(case)
+    return _from_many_labels(case) if case.labels.ndim > 1 else _from_one_label(case)
 
 
-def _of_one(case: Case) -> Guess:
-    """Of one label for each sample."""
+def _from_one_label(case: Case) -> Guess:
+    """Guess from one label for each sample."""
     labels, counts, classes = case.labels, case.counts, case.classes
     assert labels is not None
-    whole = labels.dtype.kind in "iub"
+    whole_numbers = labels.dtype.kind in "iub"
     scored = len(classes) in counts or (len(classes) == 2 and 1 in counts)
-    # Numbers may be those of classes, or counts, or 1 for what is abnormal.
+    # Numbers may be class numbers, or counts, or 1 for an anomaly.
     numbers_alone = classes == tuple(map(str, range(len(classes))))
-    named = _classification(case) if whole and classes and scored else None
-    wide = case.mirrored is not None and counts[case.mirrored[0]] > 2
-    if case.mirrored is not None and binary(labels) and (named is None or (wide and numbers_alone)):
-        return _anomaly(case, numbers_alone or not classes, named)
-    if named is not None:
-        return named
+    classification = _classification(case) if whole_numbers and classes and scored else None
+    mirrored_is_wide = case.mirrored is not None and counts[case.mirrored[0]] > 2
+    if (
+        case.mirrored is not None
+        and binary(labels)
+        and (classification is None or (mirrored_is_wide and numbers_alone))
+    ):
+        return _anomaly(case, numbers_alone or not classes, classification)
+    if classification is not None:
+        return classification
     if case.numbered is not None and classes:
         if numbers_alone:
-            raise _class_or_amount(case, "classification")
+            raise _ambiguous_numbers(case, "classification")
         return Guess("classification", "the labels are classes, and the model gives the number of one")
-    many = any(count > 1 for count in counts)
-    if whole and classes and (many or 1 not in counts or not numbers_alone):
+    several_values = any(count > 1 for count in counts)
+    if whole_numbers and classes and (several_values or 1 not in counts or not numbers_alone):
         return _classification(case)
-    if whole and (many or binary(labels)):
+    if whole_numbers and (several_values or binary(labels)):
         return _classification(case)
-    if many and 1 not in counts:
+    if several_values and 1 not in counts:
         raise DataError(
             f"the labels are numbers such as {labels[0]:g}, and {case.gives}",
             expected="class numbers, as integers, for a model that gives a score for each class",
@@ -87,27 +91,26 @@ def _classification(case: Case) -> Guess:
 
 
 def _anomaly(case: Case, numbers: bool, otherwise: Guess | None) -> Guess:
-    """Of labels of 0 and 1 beside an output of the shape of an input.
+    """Guess from labels of 0 and 1 and an output of the shape of an input.
 
     Args:
         case: the case.
-        numbers: whether the labels are 0 and 1 as they are, and not names of classes.
-        otherwise: what it is if the output holds scores after all; None where it cannot.
+        numbers: whether the source has the labels 0 and 1, not the names of two classes.
+        otherwise: the guess if the output holds scores after all; None if it cannot.
 
     Raises:
-        DataError: nothing shows that the output is the input again, and it holds no scores; or the class of anomalies
-            is the first.
+        DataError: the output does not reproduce the input, and holds no scores; or the anomalies are the first class.
     """
     assert case.mirrored is not None
-    output, given = case.signature.outputs[case.mirrored[0]].name, case.signature.inputs[case.mirrored[1]].name
-    told = "the labels are " + ("0 and 1" if numbers else "those of two classes")
-    alike = f"the output {output} has the shape of the input {given}"
-    one_class = Guess("anomaly", f"{told}, all calibration samples have the same label, and {alike}")
+    output, source = case.signature.outputs[case.mirrored[0]].name, case.signature.inputs[case.mirrored[1]].name
+    labels = "the labels are " + ("0 and 1" if numbers else "those of two classes")
+    alike = f"the output {output} has the shape of the input {source}"
+    one_class = Guess("anomaly", f"{labels}, all calibration samples have the same label, and {alike}")
     if case.one_class and numbers:
         return one_class
-    if case.seen is None:
+    if case.float_run is None:
         return Guess("anomaly", "", unsure=True)
-    p_value = _worse(case)
+    p_value = _p_value_worse(case)
     if not numbers and p_value > 1 - _LEVEL:
         first, second = case.classes
         raise DataError(
@@ -118,28 +121,32 @@ def _anomaly(case: Case, numbers: bool, otherwise: Guess | None) -> Guess:
     if case.one_class:
         return one_class
     if case.unexplained <= REPRODUCES:
-        return Guess("anomaly", f"{told}, and the output {output} reproduces the input {given} ({_left(case)})")
+        return Guess(
+            "anomaly", f"{labels}, and the output {output} reproduces the input {source} ({_unexplained_text(case)})"
+        )
     if p_value < _LEVEL:
-        of = "1" if numbers else case.classes[1]
-        return Guess("anomaly", f"{told}, and samples of {of} have an output {output} farther from the input {given}")
+        abnormal = "1" if numbers else case.classes[1]
+        return Guess(
+            "anomaly", f"{labels}, and samples of {abnormal} have an output {output} farther from the input {source}"
+        )
     if otherwise is None:
         raise DataError(
-            f"{told}, and {alike}, but does not reproduce it ({_left(case)})",
+            f"{labels}, and {alike}, but does not reproduce it ({_unexplained_text(case)})",
             expected="an output that the labels can be compared with",
             fix="say what the model is for with --task",
         )
     return otherwise
 
 
-def _worse(case: Case) -> float:
-    """How surely samples of the second class are reconstructed worse: the p-value of Mann and Whitney's test."""
+def _p_value_worse(case: Case) -> float:
+    """Return the p-value of Mann and Whitney's test that samples of the second class are reconstructed worse."""
     from scipy.stats import mannwhitneyu
 
-    assert case.seen is not None
+    assert case.float_run is not None
     assert case.mirrored is not None
-    targets = case.seen.targets
+    targets = case.float_run.targets
     assert targets is not None
-    errors, _ = case.seen.errors(*case.mirrored)
+    errors, _ = case.float_run.errors(*case.mirrored)
     normal, abnormal = errors[targets == 0], errors[targets == 1]
     if not len(normal) or not len(abnormal):
         return 0.5
@@ -152,59 +159,60 @@ def _without_labels(case: Case) -> Guess:
         return Guess("agreement", f"{no_labels}the model gives a score for each of the {len(case.classes)} classes")
     if len(case.signature.outputs) > 1:
         return Guess("deviation", f"{no_labels}the model gives {len(case.signature.outputs)} outputs")
-    again = case.mirrored is not None and len(case.signature.inputs) == 1
-    number = case.signature.outputs[0].is_index and case.counts[0] == 1
-    if case.seen is None and (again or number or case.counts[0] > 1):
-        return Guess("reconstruction" if again else "agreement", "", unsure=True)
-    if again and case.unexplained <= REPRODUCES:
-        return Guess("reconstruction", f"{no_labels}the output reproduces the input ({_left(case)})")
-    if again:
+    mirrors_input = case.mirrored is not None and len(case.signature.inputs) == 1
+    whole_number = case.signature.outputs[0].is_index and case.counts[0] == 1
+    if case.float_run is None and (mirrors_input or whole_number or case.counts[0] > 1):
+        return Guess("reconstruction" if mirrors_input else "agreement", "", unsure=True)
+    if mirrors_input and case.unexplained <= REPRODUCES:
+        return Guess("reconstruction", f"{no_labels}the output reproduces the input ({_unexplained_text(case)})")
+    if mirrors_input:
         return Guess(
-            "deviation", f"{no_labels}the output has the input's shape but does not reproduce it ({_left(case)})"
+            "deviation",
+            f"{no_labels}the output has the input's shape but does not reproduce it ({_unexplained_text(case)})",
         )
-    if number and case.seen is not None and _numbers(case.seen.outputs[0]):
+    if whole_number and case.float_run is not None and _are_class_numbers(case.float_run.outputs[0]):
         return Guess("agreement", f"{no_labels}the output looks like the number of a class")
     if case.counts[0] < 2:
         return Guess("deviation", f"{no_labels}the output is not a row of scores")
-    assert case.seen is not None
-    if _scores(case.seen.outputs[0].reshape(len(case.seen.outputs[0]), -1)):
+    assert case.float_run is not None
+    if _are_scores(case.float_run.outputs[0].reshape(len(case.float_run.outputs[0]), -1)):
         return Guess("agreement", f"{no_labels}the output looks like a score for each of {case.counts[0]} classes")
     return Guess("deviation", f"{no_labels}the output does not look like scores of classes")
 
 
-def _left(case: Case) -> str:
-    left = "more than all" if case.unexplained > 1 else f"{100 * case.unexplained:.2g}%"
-    return f"it leaves {left} of the input's variance; at most {100 * REPRODUCES:g}% may be left"
+def _unexplained_text(case: Case) -> str:
+    share = "more than all" if case.unexplained > 1 else f"{100 * case.unexplained:.2g}%"
+    return f"it leaves {share} of the input's variance; at most {100 * REPRODUCES:g}% may be left"
 
 
-def _numbers(values: NDArray[np.float32]) -> bool:
-    """Whether whole numbers look like those of classes."""
+def _are_class_numbers(values: NDArray[np.float32]) -> bool:
+    """Whether integers look like class numbers."""
     return bool(values.min() >= 0 and values.max() < MOST_CLASSES)
 
 
-def _scores(values: NDArray[np.float32]) -> bool:
-    """Whether values of shape (n, classes) look like scores of classes, and not like coordinates or features.
+def _are_scores(values: NDArray[np.float32]) -> bool:
+    """Whether values of shape (n, classes) look like class scores, not like coordinates or features.
 
-    They do if they are probabilities that add up to 1, or their logarithms. They also do if all of this holds: a
-    softmax makes the best one as likely as the others together, on average; the best one is not the same for more than
-    90% of the samples; and 90% of the samples have values of both signs.
+    They do if they are probabilities that add up to 1, or their logarithms. They also do if, on average, a softmax
+    makes the best class as likely as all others together, no class is the best for more than 90% of the samples, and
+    90% of the samples have values of both signs.
     """
-    whole = values.astype(np.float64)
-    if any(_probabilities(shares) for shares in (whole, np.exp(np.minimum(whole, 1)))):
+    values64 = values.astype(np.float64)
+    if any(_are_probabilities(shares) for shares in (values64, np.exp(np.minimum(values64, 1)))):
         return True
-    best = np.exp(whole - whole.max(axis=1, keepdims=True))
+    best = np.exp(values64 - values64.max(axis=1, keepdims=True))
     sure = float((1 / best.sum(axis=1)).mean())
-    most = float(np.bincount(whole.argmax(axis=1)).max() / len(whole))
-    signs = float(((whole.min(axis=1) < 0) & (whole.max(axis=1) > 0)).mean())
-    return sure >= _SURE and most <= _SPREAD and signs >= _SIGNS
+    most = float(np.bincount(values64.argmax(axis=1)).max() / len(values64))
+    signs = float(((values64.min(axis=1) < 0) & (values64.max(axis=1) > 0)).mean())
+    return sure >= _MIN_CONFIDENCE and most <= _MAX_SAME_CLASS and signs >= _MIN_BOTH_SIGNS
 
 
-def _probabilities(shares: NDArray[np.float64]) -> bool:
+def _are_probabilities(shares: NDArray[np.float64]) -> bool:
     return bool(shares.min() >= 0 and np.abs(shares.sum(axis=1) - 1).max() < 0.01)
 
 
-def _of_many(case: Case) -> Guess:
-    """Of labels that are several numbers for each sample."""
+def _from_many_labels(case: Case) -> Guess:
+    """Guess from several label values for each sample."""
     labels, place = case.labels, case.like_labels
     assert labels is not None
     scored = labels.dtype.kind in "iub" and any(class_axes(e, labels.shape[1:]) for e in case.signature.outputs)
@@ -213,12 +221,12 @@ def _of_many(case: Case) -> Guess:
     if place is None:
         raise case.unlike
     if case.numbered is not None:
-        raise _class_or_amount(case, "segmentation")
+        raise _ambiguous_numbers(case, "segmentation")
     second = mask(labels)
     if second is None:
         return Guess("regression", "the labels are numbers, and an output has their shape")
     tensor = case.signature.outputs[place]
-    if len(tensor.sizes or ()) > 1 or _sequence(tensor.shape):
+    if len(tensor.sizes or ()) > 1 or _is_sequence(tensor.shape):
         return Guess("segmentation", f"the labels are 0 or {second} for each value of an output")
     if labels.ndim == 2 and (labels.sum(axis=1) == 1).all():
         raise DataError(
@@ -229,8 +237,8 @@ def _of_many(case: Case) -> Guess:
     return Guess("multilabel", "the labels are several, each 0 or 1, and the model gives a score for each")
 
 
-def _class_or_amount(case: Case, task: str) -> DataError:
-    """That nothing tells the numbers of classes from amounts."""
+def _ambiguous_numbers(case: Case, task: str) -> DataError:
+    """Return the error for integers that may be class numbers or amounts."""
     return DataError(
         f"the labels are whole numbers, and so are the answers: {case.gives}",
         expected="to know whether they are numbers of classes, which are right or wrong, or amounts",
@@ -238,6 +246,6 @@ def _class_or_amount(case: Case, task: str) -> DataError:
     )
 
 
-def _sequence(shape: tuple[int | None, ...] | None) -> bool:
-    """Whether a sample has one score at each position of a sequence: shape (positions, 1)."""
+def _is_sequence(shape: tuple[int | None, ...] | None) -> bool:
+    """Whether a sample has one score at each position of a sequence, as shape (positions, 1) has."""
     return shape is not None and len(shape) == 2 and shape[1] == 1 and shape[0] != 1

@@ -1,4 +1,4 @@
-"""Several labels for each sample, each there or not."""
+"""Multi-label classification: several labels for each sample, each present or absent."""
 
 from __future__ import annotations
 
@@ -18,15 +18,13 @@ EXACT_MATCH = Measure(name="exact_match")
 
 
 class MultiLabel(Resampled):
-    """A score for each label, beside labels of 0 and 1, both of shape (n, labels).
+    """A score for each label against labels of 0 and 1, both of shape (n, labels).
 
     Attributes:
         classes: names of the labels.
-        output: which of the model's outputs has the scores.
-        judged_by: the metric. The default needs no threshold; a shift of all scores does not move it, and moves the
-            others.
-        threshold: of a score, above which its label is predicted; None until it is known whether scores are
-            probabilities.
+        output: index of the output with the scores.
+        judged_by: the metric. The default needs no threshold; a shift of all scores changes only the others.
+        threshold: the score above which a label is predicted; None until it is known whether scores are probabilities.
     """
 
     kind: Literal["multilabel"] = "multilabel"

@@ -1,4 +1,4 @@
-"""Answers of several parts: one array whose fields are a model's outputs."""
+"""Pack several outputs of a model into one structured array, a field for each."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from bitpick.tasks.task import Answers
 
 
 def packed(outputs: Arrays, names: Sequence[str]) -> Answers:
-    """Outputs of shape (n, …) as one array of shape (n,) with a field for each; a single one stays as it is."""
+    """Pack outputs of shape (n, …) into one array of shape (n,) with a field for each; a single one stays unchanged."""
     if len(outputs) == 1:
         return outputs[0]
-    kinds = [(name, each.dtype, each.shape[1:]) for name, each in zip(names, outputs, strict=True)]
-    found = np.empty(len(outputs[0]), np.dtype(kinds))
+    fields = [(name, each.dtype, each.shape[1:]) for name, each in zip(names, outputs, strict=True)]
+    answers = np.empty(len(outputs[0]), np.dtype(fields))
     for name, each in zip(names, outputs, strict=True):
-        found[name] = each
-    return found
+        answers[name] = each
+    return answers
 
 
 def unpacked(answers: Answers) -> Mapping[str, NDArray[Any]]:
-    """The parts of answers by name; one without fields is the only part, and has no name."""
+    """Return the parts of answers by name; answers without fields are one part with an empty name."""
     return {name: answers[name] for name in answers.dtype.names} if answers.dtype.names else {"": answers}

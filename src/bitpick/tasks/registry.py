@@ -1,4 +1,4 @@
-"""Which tasks there are, and which one a model and a data set make."""
+"""The tasks, and the choice of the one for a model and a data set."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from bitpick.tasks.task import Task
 
 _Tasks = Classification | MultiLabel | Segmentation | Regression | Reconstruction | Anomaly | Deviation | Custom
 AnyTask = Annotated[_Tasks, Field(discriminator="kind")]
-"""Every task, told apart by `kind`."""
+"""Any task; `kind` is the discriminator."""
 
 METRICS: dict[str, tuple[str, ...]] = {
     "classification": ("accuracy",),
@@ -40,24 +40,24 @@ METRICS: dict[str, tuple[str, ...]] = {
     "agreement": ("agreement",),
     "deviation": ("deviation",),
 }
-"""The metrics that a task can be judged by; the first one is the default."""
+"""The metrics of each task; the first one is the default."""
 WITHOUT_LABELS = ("reconstruction", "agreement", "deviation")
-_LEAST = 10  # samples of either kind: with few, and half of them in each half, resamples may lack one
+_LEAST = 10  # samples of either kind: with fewer, a resample of a half may lack one kind
 
 
 def checked(judging: Judging) -> Judging:
-    """What a user asked for, with the digest of a metric of their own.
+    """Check the user's request, and add the digest of the user's metric.
 
     Raises:
-        RequestError: there is no such task or metric, or it is none of that task.
+        RequestError: there is no such task or metric, or the metric does not belong to the task.
     """
     task, metric = judging.task, judging.metric
     if task is not None and task not in METRICS:
         known = ", ".join(METRICS)
         raise RequestError(f"there is no task {task!r}", expected=f"one of {known}", fix=did_you_mean(task, METRICS))
-    if _own(metric):
+    if _is_function(metric):
         return judging.model_copy(update={"metric_sha256": custom.digest(str(metric))})
-    metrics = METRICS[task] if task else tuple(dict.fromkeys(each for some in METRICS.values() for each in some))
+    metrics = METRICS[task] if task else tuple(dict.fromkeys(each for names in METRICS.values() for each in names))
     if metric is not None and metric not in metrics:
         raise RequestError(
             f"there is no metric {metric!r}{f' of the task {task}' if task else ''}",
@@ -73,12 +73,12 @@ def checked(judging: Judging) -> Judging:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A task, and how it came about.
+    """A chosen task.
 
     Attributes:
         task: the task.
-        note: what was guessed, and why, in words; empty where it was asked for.
-        unsure: whether the float model's outputs still have to show that it is this task.
+        note: the guess and its reason, in words; empty if the user named the task.
+        unsure: whether the float model's outputs still have to confirm the guess.
     """
 
     task: Task
@@ -87,17 +87,16 @@ class Chosen:
 
 
 def choose(case: Case) -> Chosen:
-    """The task that a model and a data set make, or the one that was asked for.
+    """Return the task that the user named, or else the one that fits the model and the data set.
 
     Raises:
-        RequestError: the model gives nothing that the labels could be compared with, or they are none of it, or that is
-            not the task that was asked for.
+        RequestError: no output can be compared with the labels, no task fits, or the named task does not fit.
     """
-    if _own(case.judging.metric):
+    if _is_function(case.judging.metric):
         return Chosen(_custom(case))
-    asked = case.judging.task
-    guessed = guess(case) if asked is None else None
-    kind = asked or guessed.kind if guessed else str(asked)
+    requested = case.judging.task
+    guessed = guess(case) if requested is None else None
+    kind = requested or guessed.kind if guessed else str(requested)
     if case.labels is None and kind not in WITHOUT_LABELS:
         raise DataError(f"the task {kind} needs labels, and the data set has none", fix="give them with --labels")
     metric = case.judging.metric
@@ -105,7 +104,7 @@ def choose(case: Case) -> Chosen:
         raise RequestError(
             f"the model {case.source} and the data set suggest the task {kind}, which is not judged by {metric}",
             expected=f"one of {', '.join(METRICS[kind])}",
-            fix="" if asked else "say what the model is for with --task",
+            fix="" if requested else "say what the model is for with --task",
         )
     task = _MAKERS[kind](case)
     if guessed is None:
@@ -114,8 +113,8 @@ def choose(case: Case) -> Chosen:
     return Chosen(task, note, guessed.unsure)
 
 
-def _own(metric: str | None) -> bool:
-    """Whether a metric is a function of the user's own."""
+def _is_function(metric: str | None) -> bool:
+    """Whether a metric is a function of the user's."""
     return metric is not None and ":" in metric
 
 
@@ -128,7 +127,7 @@ def _classification(case: Case) -> Classification:
         )
     if case.numbered is not None and case.classes and len(case.classes) not in case.counts:
         return Classification(classes=case.classes, output=case.numbered, numbers=True)
-    place = _scores(case)
+    place = _scores_output(case)
     count = max(2, counts[place])
     classes = case.classes or tuple(map(str, range(count)))
     if count != len(classes):
@@ -147,7 +146,7 @@ def _classification(case: Case) -> Classification:
 
 
 def _agreement(case: Case) -> Classification:
-    place = _scores(case)
+    place = _scores_output(case)
     if case.counts[place] == 1 and case.signature.outputs[place].is_index:
         return Classification(kind="agreement", classes=case.classes, output=place, numbers=True)
     count = max(2, case.counts[place])
@@ -156,9 +155,9 @@ def _agreement(case: Case) -> Classification:
     return Classification(kind="agreement", classes=classes, output=place, threshold=threshold)
 
 
-def _scores(case: Case) -> int:
-    """The output that has a score for each class: of as many as there are names, else the first that could be it."""
-    least = 1 if len(case.classes) in (0, 2) else 2  # one score tells two classes apart
+def _scores_output(case: Case) -> int:
+    """Return the output with a score for each class: as many as there are names, else the first possible one."""
+    least = 1 if len(case.classes) in (0, 2) else 2  # one score is enough for two classes
     places = [i for i, count in enumerate(case.counts) if count >= least]
     if not places:
         raise ModelError(
@@ -170,7 +169,7 @@ def _scores(case: Case) -> int:
 
 
 def _threshold(count: int) -> float | None:
-    """Of one score, what tells classes apart is known once the float model was run."""
+    """Return the threshold; for a single score it is known only after the float model has run."""
     return None if count == 1 else 0.5
 
 
@@ -183,7 +182,7 @@ def _multilabel(case: Case) -> MultiLabel:
         )
     count = labels.shape[1]
     classes = case.classes if len(case.classes) == count else tuple(map(str, range(count)))
-    return MultiLabel(classes=classes, output=_values(case), **_judged_by(case))
+    return MultiLabel(classes=classes, output=_values_output(case), **_judged_by(case))
 
 
 def _segmentation(case: Case) -> Segmentation:
@@ -198,39 +197,39 @@ def _segmentation(case: Case) -> Segmentation:
         )
     if case.numbered is not None:
         count = 1 + int(labels[~np.isin(labels, IGNORED)].max(initial=0))
-        told = ignored(labels, count)
-        return Segmentation(output=case.numbered, numbers=True, count=count, ignored=told, **_judged_by(case))
+        ignored_label = ignored(labels, count)
+        return Segmentation(output=case.numbered, numbers=True, count=count, ignored=ignored_label, **_judged_by(case))
     for place, tensor in enumerate(case.signature.outputs):
         if axes := class_axes(tensor, labels.shape[1:]):
             sizes = [tensor.shape[axis - 1] for axis in axes if tensor.shape]
             count = max(2, *(size or 0 for size in sizes), int(labels.max()) + 1 if None in sizes else 0)
             second = mask(labels) if count == 2 else None  # a mask without a 1 has no class but 255
-            told = None if second else ignored(labels, count)
-            fields = {"output": place, "axes": axes, "count": count, "second": second or 1, "ignored": told}
+            ignored_label = None if second else ignored(labels, count)
+            fields = {"output": place, "axes": axes, "count": count, "second": second or 1, "ignored": ignored_label}
             return Segmentation.model_validate(fields | _judged_by(case))
     raise case.unlike
 
 
 def _regression(case: Case) -> Regression:
-    return Regression(output=_values(case), unit=case.judging.unit or "", **_judged_by(case))
+    return Regression(output=_values_output(case), unit=case.judging.unit or "", **_judged_by(case))
 
 
-def _values(case: Case) -> int:
-    """The output that the labels are compared with, value by value."""
+def _values_output(case: Case) -> int:
+    """Return the output to compare with the labels, value by value."""
     if case.like_labels is None:
         raise case.unlike
     return case.like_labels
 
 
 def _reconstruction(case: Case) -> Reconstruction:
-    output, given = _mirrored(case)
-    return Reconstruction(output=output, input=given, unit=case.judging.unit or "", **_judged_by(case))
+    output_index, input_index = _mirrored_pair(case)
+    return Reconstruction(output=output_index, input=input_index, unit=case.judging.unit or "", **_judged_by(case))
 
 
 def _anomaly(case: Case) -> Anomaly:
     labels = case.labels
     assert labels is not None
-    output, given = _mirrored(case)
+    output_index, input_index = _mirrored_pair(case)
     if case.classes == ("-1", "1"):
         raise DataError(
             "the labels are -1 and 1, and either could mean an anomaly",
@@ -238,15 +237,15 @@ def _anomaly(case: Case) -> Anomaly:
         )
     if labels.ndim != 1 or not binary(labels):
         raise DataError("the labels are not 0 and 1", expected="1 for an anomaly, 0 for a normal sample")
-    found = int(labels.sum())
-    if min(found, len(labels) - found) < _LEAST:
+    anomalies = int(labels.sum())
+    if min(anomalies, len(labels) - anomalies) < _LEAST:
         raise DataError(
-            f"{found} of the {len(labels):,} samples are anomalies", expected=f"at least {_LEAST} of either kind"
+            f"{anomalies} of the {len(labels):,} samples are anomalies", expected=f"at least {_LEAST} of either kind"
         )
-    return Anomaly(output=output, input=given, unit=case.judging.unit or "")
+    return Anomaly(output=output_index, input=input_index, unit=case.judging.unit or "")
 
 
-def _mirrored(case: Case) -> tuple[int, int]:
+def _mirrored_pair(case: Case) -> tuple[int, int]:
     if case.mirrored is None:
         raise ModelError(case.gives, expected="an output of the shape of an input, which it reconstructs")
     return case.mirrored
@@ -257,8 +256,8 @@ def _deviation(case: Case) -> Deviation:
 
 
 def _custom(case: Case) -> Custom:
-    asked = case.judging
-    path = str(asked.metric)
+    judging = case.judging
+    path = str(judging.metric)
     if case.labels is None:
         raise DataError(f"the metric {path} needs labels, and the data set has none", fix="give them with --labels")
     function = custom.load(path)
@@ -267,13 +266,13 @@ def _custom(case: Case) -> Custom:
         path=path,
         outputs=tuple(tensor.name for tensor in case.signature.outputs),
         name=str(getattr(function, "name", path.partition(":")[2])),
-        unit=str(getattr(function, "unit", "")) if asked.unit is None else asked.unit,
-        higher_is_better=higher if asked.lower_is_better is None else not asked.lower_is_better,
+        unit=str(getattr(function, "unit", "")) if judging.unit is None else judging.unit,
+        higher_is_better=higher if judging.lower_is_better is None else not judging.lower_is_better,
     )
 
 
 def _judged_by(case: Case) -> Any:
-    """The metric that was asked for, as a field of the task."""
+    """Return the requested metric as a field of the task."""
     return {} if case.judging.metric is None else {"judged_by": case.judging.metric}
 
 

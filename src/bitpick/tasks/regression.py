@@ -1,4 +1,4 @@
-"""Regression: numbers, and how far they are from the right ones."""
+"""Regression: predict numbers, judged by their errors."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from bitpick.tasks.task import Answers, Targets
 
 
 class Regression(Resampled):
-    """The numbers that the model gives beside those that the labels are.
+    """The model's numbers against the labels.
 
     Attributes:
-        output: which of the model's outputs has them, of the labels' shape.
+        output: index of the output with the numbers, of the labels' shape.
         judged_by: the metric.
         unit: of the numbers.
     """
@@ -45,15 +45,15 @@ class Regression(Resampled):
         return ERRORS[self.judged_by].replicates(answers, targets)
 
     def metrics(self, answers: Answers, outputs: Arrays, targets: Targets) -> list[Metric]:  # noqa: ARG002 - see Task
-        """See `Task.metrics`: the other two; R² where a target differs from sample to sample."""
+        """See `Task.metrics`: the other two; R² only if the targets vary."""
         varies = bool(np.ptp(flat(targets), axis=0).any())
         others = [name for name in ERRORS if name != self.judged_by and (name != "r2" or varies)]
         return [ERRORS[name].metric(answers, targets, self.unit) for name in others]
 
     def losses(self, own: Answers, other: Answers, targets: Targets) -> NDArray[np.float64] | None:
-        """See `Task.losses`: of the mean absolute error alone, which is a mean."""
+        """See `Task.losses`: only for the mean absolute error, which is a mean."""
         if self.judged_by != "mae":
             return None
-        first, second = (np.abs(flat(each) - flat(targets)).mean(axis=1) for each in (own, other))
-        lost: NDArray[np.float64] = second - first
-        return lost
+        own_errors, other_errors = (np.abs(flat(answers) - flat(targets)).mean(axis=1) for answers in (own, other))
+        losses: NDArray[np.float64] = other_errors - own_errors
+        return losses

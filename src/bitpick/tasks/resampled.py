@@ -1,4 +1,4 @@
-"""Tasks whose metric has no exact test: what is shown of it comes from resamples, the same ones for all rows."""
+"""Tasks with a metric that has no exact test: they use the bootstrap, with the same resamples for all rows."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from bitpick.schema.evidence import Measure, Metric
 from bitpick.statistics import Replicates
 from bitpick.tasks.task import Answers, Targets, Task, Versus
 
-_KEPT = 64  # rows of a run that are compared over and over
+_KEPT = 64  # replicates in the cache; rows of a run are compared again and again
 
 
 class Resampled(Task):
-    """A task that is judged by the paired bootstrap: intervals and tests by BCa."""
+    """A task that is judged by the paired bootstrap, with BCa intervals and tests."""
 
     @abstractmethod
     def replicates(self, answers: Answers, targets: Targets) -> Replicates:
-        """The metric on all samples and on resamples of them, which are the same for the same number of samples."""
+        """Compute the metric on all samples and on resamples, which only depend on the number of samples."""
 
     def metric(self, answers: Answers, targets: Targets) -> Metric:
         """See `Task.metric`."""
-        return got(self._known(answers, targets), self.measure)
+        return metric_with_interval(self._cached_replicates(answers, targets), self.measure)
 
     def drop(self, own: Answers, other: Answers, targets: Targets) -> float:
         """See `Task.drop`."""
-        lost = self._known(own, targets).value - self._known(other, targets).value
-        return lost if self.measure.higher_is_better else -lost
+        difference = self._cached_replicates(own, targets).value - self._cached_replicates(other, targets).value
+        return difference if self.measure.higher_is_better else -difference
 
     def versus(self, own: Answers, other: Answers, targets: Targets) -> Versus:
         """See `Task.versus`."""
         drop = self._drop(own, other, targets)
-        interval = self.measure.possible(self._known(own, targets).value, drop.interval())
+        interval = self.measure.possible(self._cached_replicates(own, targets).value, drop.interval())
         return Versus(drop=drop.value, drop_interval=interval, p_value=drop.p_zero())
 
     def score(self, own: Answers, other: Answers, targets: Targets, margin: float) -> float:
@@ -46,26 +46,28 @@ class Resampled(Task):
         return self._drop(own, other, targets).score(margin)
 
     def spread(self, pairs: Sequence[tuple[Answers, Answers]], targets: Targets) -> NDArray[np.float64]:
-        """See `Task.spread`: the drops on the same resamples; one that has no value is the mean of the others."""
+        """See `Task.spread`: the drops on the same resamples; undefined ones become the mean of the others."""
         drawn = np.stack([self._drop(own, other, targets).drawn for own, other in pairs], axis=1)
-        known = np.isfinite(drawn)
-        means = np.where(known, drawn, 0).sum(axis=0) / known.sum(axis=0)
-        found: NDArray[np.float64] = np.where(known, drawn, means)
-        return found
+        defined = np.isfinite(drawn)
+        means = np.where(defined, drawn, 0).sum(axis=0) / defined.sum(axis=0)
+        filled: NDArray[np.float64] = np.where(defined, drawn, means)
+        return filled
 
     def _drop(self, own: Answers, other: Answers, targets: Targets) -> Replicates:
-        """What `other` loses, on the same resamples."""
-        first, second = (self._known(each, targets).checked() for each in (own, other))
-        return first - second if self.measure.higher_is_better else second - first
+        """Return the drop of `other` against `own`, on the same resamples."""
+        own_replicates, other_replicates = (
+            self._cached_replicates(answers, targets).checked() for answers in (own, other)
+        )
+        return own_replicates - other_replicates if self.measure.higher_is_better else other_replicates - own_replicates
 
-    def _known(self, answers: Answers, targets: Targets) -> Replicates:
-        """The replicates, which are computed once: a row is compared with many others."""
+    def _cached_replicates(self, answers: Answers, targets: Targets) -> Replicates:
+        """Return the replicates from a cache, because a row is compared with many others."""
         key = (self, _digest(answers), _digest(targets))
         if key not in _REPLICATES:
             _REPLICATES[key] = self.replicates(answers, targets)
             if len(_REPLICATES) > _KEPT:
                 _REPLICATES.popitem(last=False)
-        _REPLICATES.move_to_end(key)  # a float32 is compared with all others: it is not what goes
+        _REPLICATES.move_to_end(key)  # keeps a float32, which is compared with all others, in the cache
         return _REPLICATES[key]
 
 
@@ -74,17 +76,19 @@ _REPLICATES: OrderedDict[tuple[Resampled, str, str], Replicates] = OrderedDict()
 
 def _digest(array: NDArray[Any]) -> str:
     header = f"{array.dtype.descr} {array.shape}".encode()
-    found = hashlib.blake2b(header, digest_size=16)
-    found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    return found.hexdigest()
+    digest = hashlib.blake2b(header, digest_size=16)
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
-def got(found: Replicates, measure: Measure) -> Metric:
-    """A metric with its interval, from its replicates; without one where too many resamples have no value.
+def metric_with_interval(replicates: Replicates, measure: Measure) -> Metric:
+    """Return a metric with its interval, from its replicates; without an interval if too many resamples have no value.
 
     Raises:
-        DataError: it has no value on the samples as they are.
+        DataError: the metric has no value on the original samples.
     """
-    if not math.isfinite(found.value):
-        found.checked()
-    return Metric(**measure.model_dump(), value=found.value, interval=found.interval() if found.enough else None)
+    if not math.isfinite(replicates.value):
+        replicates.checked()
+    return Metric(
+        **measure.model_dump(), value=replicates.value, interval=replicates.interval() if replicates.enough else None
+    )
