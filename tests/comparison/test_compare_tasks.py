@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import re
 import sys
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from rich.console import Console
 from sklearn import metrics as sklearn
 
 from bitpick.comparison.compare import Comparison
@@ -23,10 +20,10 @@ from bitpick.pipeline.build_job import open_build
 from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.listener import Silent
 from bitpick.pipeline.request import make_request, new_run
-from bitpick.reports import html, markdown, terminal
 from bitpick.schema.judging import Judging
 from bitpick.selection.gate import Rules, gate
 from bitpick.targets.host import this_host
+from tests.reports.rendering import reports
 
 FLOAT, TENSOR, CHANNEL = "fake:float32", "fake:s8s8-per_tensor-minmax", "fake:s8u8-per_channel-minmax"
 COUNT = 400
@@ -82,18 +79,10 @@ def compare(fake_engine, tmp_path):
         comparison.compare(lambda _: data(tmp_path, inputs.astype(np.float32), labels, classes), False)
         run.store = store
         found = stores.read(store.root)
-        run.told = told(found, store.root)
+        run.told = "\n".join(text for name, text in reports(found, store.root).items() if name != "notebook")
         return found
 
     return run
-
-
-def told(run, root):
-    """All that a run tells people: on the terminal, in report.md, and in report.html but for its scripts."""
-    console = Console(record=True, width=200, file=io.StringIO())
-    console.print(terminal.summary(run, "x"))
-    page = re.sub(r"<(script|style|pre)[^>]*>.*?</\1>", "", html.render(run, root), flags=re.DOTALL)
-    return "\n".join([console.export_text(), markdown.render(run), page])
 
 
 def regression(seed=0, noise=0.5):

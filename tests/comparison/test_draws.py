@@ -20,7 +20,7 @@ from bitpick.schema.run import Recommendation
 from bitpick.selection.claims import with_claims
 from bitpick.statistics import mean_over_draws
 from bitpick.targets.host import this_host
-from tests.selection.test_recommend import TARGETS, TASK, N, made, recommended
+from tests.selection.judging import TARGETS, TASK, N, judged_rows, recommended
 
 DRAWN = "fake:s8u8-per_channel-minmax+drawn"
 STILL = "fake:s8s8-per_tensor-minmax"
@@ -196,7 +196,7 @@ def test_where_nothing_is_recommended_the_most_accurate_and_the_smallest_matter(
     ]
     found = recommended(rows)
     assert found.id is None
-    native, _ = made(rows)
+    native, _ = judged_rows(rows)
     assert [row.id for row in matter(native, found, [])] == [rows[0][0], rows[1][0]]
     assert [row.id for row in matter(native, Recommendation(id=rows[2][0], because=[], by_use={"x": "y"}), [])] == [
         rows[2][0]
@@ -213,12 +213,12 @@ def test_a_recipe_may_be_shown_where_its_file_is_not_and_the_other_way_round():
         found[rng.choice(N, wrong, replace=False)] = 1
         return found
 
-    (judged, predicted), targets = made([("a:x", range(98), {})]), TARGETS
+    (judged, predicted), targets = judged_rows([("a:x", range(98), {})]), TARGETS
     row = with_claims(judged, predicted, targets, TASK, 0.05)[1]
     assert not row.versus_baseline.noninferior
     good = {0: predicted["a:x"]} | {seed: predictions(20) for seed in range(1, 8)}
     assert over_draws(row, good, predicted, targets, TASK, 0.05, {}).noninferior
-    lucky, predicted = made([("a:x", range(40), {})])
+    lucky, predicted = judged_rows([("a:x", range(40), {})])
     row = with_claims(lucky, predicted, targets, TASK, 0.05)[1]
     assert row.versus_baseline.noninferior
     bad = {0: predicted["a:x"]} | {seed: predictions(110) for seed in range(1, 8)}

@@ -9,9 +9,10 @@ from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.examples import COUNT, examples, write
 from bitpick.pipeline.request import make_request, new_run
 from bitpick.recipe import file_name
-from bitpick.schema.run import Recommendation, Row
+from bitpick.schema.run import Recommendation
 from bitpick.targets.host import this_host
 from bitpick.tasks.classification import Classification
+from tests.records import row
 
 OWN, PICK, OTHER = "e:float32", "e:s8u8-per_channel-minmax", "e:u8u8-per_tensor-minmax"
 CLASSES = ("ant", "bee", "cow")
@@ -31,9 +32,8 @@ def store(tmp_path, model_file):
     }  # fmt: skip
     for row_id, correct in ((OWN, 30), (PICK, 20), (OTHER, 25)):
         metric = {"name": "accuracy", "value": correct / N}
-        kind = "baseline" if row_id == OWN else "quantized"
         fields = {} if row_id == OWN else {"versus_baseline": versus}
-        store.put(Row(id=row_id, recipe=row_id, engine="e", kind=kind, status="ok", metric=metric, **fields))
+        store.put(row(row_id, metric=metric, **fields))
         folder = tmp_path / "run" / "builds" / file_name(row_id)
         folder.mkdir(parents=True)
         scores = np.zeros((N, 3), np.float32)

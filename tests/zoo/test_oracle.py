@@ -16,7 +16,7 @@ from tests.zoo.entry import ENTRIES
 from tests.zoo.onnx_files import graph, weights
 from tests.zoo.oracle import count, metrics
 from tests.zoo.oracle.checks import dead, faults
-from tests.zoo.test_zoo import truth
+from tests.zoo.truth import truth
 
 models.load()
 ROW = f"builds/{STATIC['onnxruntime'].replace(':', '__')}"

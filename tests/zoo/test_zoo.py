@@ -11,27 +11,12 @@ from tests.zoo import models
 from tests.zoo.driving import STATIC, Inline, compare
 from tests.zoo.entry import ENTRIES, Entry, Made
 from tests.zoo.oracle import metrics
-from tests.zoo.oracle.checks import Truth
 from tests.zoo.processes import false_in, made
+from tests.zoo.truth import truth
 
 models.load()
 ALL = list(ENTRIES.values())
 _LOWER_IS_BETTER = ("mae", "rmse", "deviation")
-
-
-def truth(entry: Entry, model: Made) -> Truth:
-    """What is right for an entry, as the oracle takes it."""
-    return Truth(
-        model.inputs,
-        model.floats,
-        model.labels,
-        model.axes,
-        entry.metric,
-        entry.output,
-        model.model if not isinstance(model.model, str) else None,
-        entry.only_float,
-        entry.never,
-    )
 
 
 def check(entry: Entry, model: Made, error, run, engines) -> None:
