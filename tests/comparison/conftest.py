@@ -14,7 +14,7 @@ from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.listener import Silent
 from bitpick.pipeline.request import make_request, new_run
 from bitpick.targets.host import this_host
-from tests.conftest import Counting
+from tests.recording import RecordingExecutor
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -44,7 +44,7 @@ def compare(model_file, dataset, fake_engine, tmp_path):
         fields = {"calibration_size": 100, "targets": ("host",), "margin": "10", "bench_seconds": 0} | fields
         request, form = make_request(model, "tiny", recipes=recipes, engines=engines, **fields)
         store = RunDirectory(tmp_path / out, new_run(request, form, this_host(), 1, "compare"))
-        executor = Counting(stop_at, after)
+        executor = RecordingExecutor(stop_at, after)
         comparison = Comparison(store, this_host(), executor, 1, Silent(), InlineExecutor)
         run.store, run.executor = store, executor
 

@@ -105,7 +105,7 @@ def test_rows_come_in_the_order_of_the_offers_whichever_is_done_first(rows):
     found, run = rows
     found.measure([offer(FLOAT), offer(OTHER, "it is not for this machine"), offer(PLAIN)])
     assert [row.id for row in run.shop.run.rows] == [FLOAT, OTHER, PLAIN]
-    assert run.told.rows[0].id == OTHER  # it is known without any work
+    assert run.listener.rows[0].id == OTHER  # it is known without any work
     found.measure([offer(f"{PLAIN}+drawn")])
     assert [row.id for row in found.all] == [FLOAT, OTHER, PLAIN, f"{PLAIN}+drawn"]
     assert found.known == {row.id for row in found.all}
@@ -139,7 +139,7 @@ def test_a_row_is_judged_beside_its_baseline_as_soon_as_that_is_known(rows):
     assert row.versus_baseline.baseline == FLOAT
     assert row.versus_baseline.noninferior is None  # claimed at once, of all rows
     assert row.fidelity.sqnr_db > 20
-    assert [each.id for each in run.told.rows] == [PLAIN, PLAIN, FLOAT]
+    assert [each.id for each in run.listener.rows] == [PLAIN, PLAIN, FLOAT]
     found.claim(0.05)
     assert run.shop.run.row(PLAIN).versus_baseline.noninferior is True
     assert stores.read(run.shop.directory.root).rows == run.shop.run.rows

@@ -13,7 +13,7 @@ from bitpick.models.model import Format
 from bitpick.pipeline import directory as stores
 from bitpick.pipeline.directory import RunDirectory, write_whole
 from bitpick.targets.host import this_host
-from tests.conftest import lacks
+from tests.conftest import skip_or_fail
 from tests.records import request, row
 
 
@@ -78,7 +78,7 @@ def test_a_file_in_the_way(tmp_path):
 def test_a_directory_without_the_right_to_write(tmp_path):
     if os.geteuid() == 0:
         if not Path("/proc/self").is_dir():
-            lacks("proc", "root may write everywhere, and there is no /proc to refuse even root")
+            skip_or_fail("proc", "root may write everywhere, and there is no /proc to refuse even root")
         place = "/proc/self/run"
     else:
         tmp_path.chmod(0o500)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.kept import executor
+from tests.kept import use_executor
 from tests.zoo import models
 from tests.zoo.driving import STATIC, Inline, compare
 from tests.zoo.entry import ENTRIES, Entry, Made
@@ -48,7 +48,7 @@ def test_there_are_enough():
 def test_onnx_through_onnx_runtime(entry, tmp_path):
     model = entry.make(tmp_path / "model")
     means_something(entry, model)
-    with executor(Inline(), tmp_path / "cache"):
+    with use_executor(Inline(), tmp_path / "cache"):
         error = compare(model, tmp_path / "run", ["onnxruntime"])
     check(entry, model, error, tmp_path / "run", ["onnxruntime"])
 
@@ -59,7 +59,7 @@ def test_others_through_one_engine(entry, tmp_path, workers):
     model = made(entry, tmp_path / "model")
     means_something(entry, model)
     engine = "litert" if entry.framework == "litert" else "onnxruntime"
-    with executor(workers, tmp_path / "cache"):
+    with use_executor(workers, tmp_path / "cache"):
         error = compare(model, tmp_path / "run", [engine])
     check(entry, model, error, tmp_path / "run", [engine])
 
@@ -69,6 +69,6 @@ def test_others_through_one_engine(entry, tmp_path, workers):
 def test_through_every_engine(entry, tmp_path, workers):
     model = made(entry, tmp_path / "model")
     engines = ["litert"] if entry.framework == "litert" else list(STATIC)
-    with executor(workers, tmp_path / "cache"):
+    with use_executor(workers, tmp_path / "cache"):
         error = compare(model, tmp_path / "run", engines)
     check(entry, model, error, tmp_path / "run", engines)
