@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -22,13 +23,12 @@ from bitpick.engines.engine import Engine
 from bitpick.engines.fake.engine import FakeEngine
 from bitpick.engines.onnxruntime.engine import OnnxRuntimeEngine
 from bitpick.models.model import Model
-from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.inputs import Inputs
 from bitpick.pipeline.prepare import Preparation
-from bitpick.pipeline.request import make_request, new_run
 from bitpick.pipeline.running import Runner
 from bitpick.pipeline.workshop import Workshop
 from bitpick.targets.host import this_host
+from tests.comparing import Comparer, new_directory
 from tests.kept import SharedWorkers
 from tests.recording import RecordingExecutor, RecordingListener
 
@@ -108,33 +108,39 @@ def model_file(tmp_path: Path) -> Path:
     return linear_model(tmp_path / "linear.onnx")
 
 
-@pytest.fixture
-def dataset(tmp_path: Path, model_file: Path) -> Dataset:
-    """Random images whose labels the linear model mostly gets right."""
+def linear_dataset(folder: Path, model: Path) -> Dataset:
+    """Random images whose labels a linear model mostly gets right."""
     rng = np.random.default_rng(1)
-    stored = {i.name: onnx.numpy_helper.to_array(i) for i in onnx.load(model_file).graph.initializer}
+    stored = {i.name: onnx.numpy_helper.to_array(i) for i in onnx.load(model).graph.initializer}
 
     def make(name: str, count: int) -> Split:
         images = rng.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
         labels = (images.reshape(count, -1).astype(np.float32) @ stored["w"] + stored["b"]).argmax(1)
         wrong = rng.random(count) < 0.1
         labels[wrong] = rng.integers(0, len(CLASSES), wrong.sum())
-        return split(tmp_path, name, images, labels.astype(np.uint8))
+        return split(folder, name, images, labels.astype(np.uint8))
 
     return Dataset("tiny", CLASSES, calibration=make("train", 400), evaluation=make("test", 600))
 
 
 @pytest.fixture
+def dataset(tmp_path: Path, model_file: Path) -> Dataset:
+    """A data set for `model_file`."""
+    return linear_dataset(tmp_path, model_file)
+
+
+def replace_engines(patch: pytest.MonkeyPatch, *engines: Engine) -> None:
+    """Replace the registry's table."""
+    table = {engine.name: engine for engine in engines}
+    patch.setattr(registry, "engines", lambda: table)
+    for module in ("pipeline.request", "pipeline.offers", "pipeline.forms"):
+        patch.setattr(f"bitpick.{module}.engines", lambda: table)
+
+
+@pytest.fixture
 def use_engines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Replace the registry's table for one test."""
-
-    def use(*engines: Engine) -> None:
-        table = {engine.name: engine for engine in engines}
-        monkeypatch.setattr(registry, "engines", lambda: table)
-        for module in ("pipeline.request", "pipeline.offers", "pipeline.forms", "comparison.compare"):
-            monkeypatch.setattr(f"bitpick.{module}.engines", lambda: table, raising=False)
-
-    return use
+    return functools.partial(replace_engines, monkeypatch)
 
 
 @pytest.fixture
@@ -143,6 +149,25 @@ def fake_engine(use_engines: Callable[..., None]) -> FakeEngine:
     engine = FakeEngine()
     use_engines(engine, OnnxRuntimeEngine())
     return engine
+
+
+@pytest.fixture
+def compare(fake_engine: FakeEngine, model_file: Path, dataset: Dataset, tmp_path: Path) -> Comparer:
+    """Compare builds of the linear model by the fake engine."""
+    return Comparer(model_file, dataset, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Comparer:
+    """A comparison by the fake engine that is complete. Its directory is read or copied, never changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    model = linear_model(folder / "linear.onnx")
+    compare = Comparer(model, linear_dataset(folder, model), folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BITPICK_STORE", str(folder / "store"))
+        replace_engines(patch, FakeEngine(), OnnxRuntimeEngine())
+        compare()
+    return compare
 
 
 @dataclass(frozen=True)
@@ -168,8 +193,7 @@ def new_shop(fake_engine: FakeEngine, model_file: Path, tmp_path: Path) -> Calla
     def make(
         model: Path = model_file, executor: RecordingExecutor | None = None, out: str = "run", **asked: Any
     ) -> Workshop:
-        request, form = make_request(model, "tiny", **{"calibration_size": 50, "bench_seconds": 0} | asked)
-        directory = RunDirectory(tmp_path / out, new_run(request, form, this_host(), 1, "compare"))
+        directory = new_directory(tmp_path / out, model, **{"calibration_size": 50, "bench_seconds": 0} | asked)
         directory.claim(overwrite=False)
         runner = Runner(executor or RecordingExecutor(), Store.default(), directory.root)
         return Workshop(directory, runner, 1, RecordingListener(), this_host())

@@ -44,7 +44,7 @@ def test_a_row_fails_alone(compare, monkeypatch, option, status, says):
     assert says in bad.reason
     assert run.row("fake:s8s8-per_tensor-minmax").status == "ok"
     assert run.recommendation.id == "fake:s8s8-per_tensor-minmax"
-    assert not [p for p in (compare.store.root / "builds").iterdir() if p.name.startswith("partial")]
+    assert not [p for p in (compare.directory.root / "builds").iterdir() if p.name.startswith("partial")]
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_a_build_in_which_nothing_that_was_asked_for_happened_fails(compare):
     assert row.reason.startswith("no part of this build runs as integers: the runtime executes Gemm dense")
 
 
-def test_the_fingerprint_of_a_row_and_of_its_baseline(compare):
-    run = compare("fake:s8u8-per_channel-minmax")
+def test_the_fingerprint_of_a_row_and_of_its_baseline(finished):
+    run = finished.directory.run
     build, floats = run.row("fake:s8u8-per_channel-minmax"), run.row("fake:float32")
     assert build.fingerprint.weights == Grid(dtype="s8", granularity="per_channel", symmetric=True, bits=8)
     assert build.fingerprint.activations == Grid(dtype="u8", granularity="per_tensor", symmetric=False, bits=8)

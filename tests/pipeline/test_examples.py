@@ -5,13 +5,11 @@ import pytest
 from PIL import Image
 
 from bitpick.datasets.dataset import Samples
-from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.examples import COUNT, examples, write
-from bitpick.pipeline.request import make_request, new_run
 from bitpick.recipe import file_name
 from bitpick.schema.run import Recommendation
-from bitpick.targets.host import this_host
 from bitpick.tasks.classification import Classification
+from tests.comparing import new_directory
 from tests.records import row
 
 OWN, PICK, OTHER = "e:float32", "e:s8u8-per_channel-minmax", "e:u8u8-per_tensor-minmax"
@@ -24,8 +22,7 @@ PETS = Classification(classes=("cat", "dog"))
 @pytest.fixture
 def store(tmp_path, model_file):
     """A run of three rows over 40 samples; both quantized ones predict otherwise than the float32 on the last 20."""
-    request, form = make_request(model_file, "tiny", engines=["onnxruntime"], calibration_size=10)
-    store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
+    store = new_directory(tmp_path / "run", model_file, engines=["onnxruntime"], calibration_size=10)
     versus = {
         "baseline": OWN, "drop": 0.0, "drop_interval": (0, 0), "flips": 20, "only_baseline": 0, "only_row": 0,
         "p_value": 1.0, "margin": 0.01, "score": 0.0,
