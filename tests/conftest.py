@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -21,19 +22,15 @@ from bitpick.engines import registry
 from bitpick.engines.engine import Engine
 from bitpick.engines.fake.engine import FakeEngine
 from bitpick.engines.onnxruntime.engine import OnnxRuntimeEngine
-from bitpick.executors.inline import InlineExecutor
 from bitpick.models.model import Model
-from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.inputs import Inputs
-from bitpick.pipeline.job import Job
-from bitpick.pipeline.listener import Silent
 from bitpick.pipeline.prepare import Preparation
-from bitpick.pipeline.request import make_request, new_run
 from bitpick.pipeline.running import Runner
 from bitpick.pipeline.workshop import Workshop
-from bitpick.schema.run import Row
 from bitpick.targets.host import this_host
-from tests.kept import Kept
+from tests.comparing import Comparer, new_directory
+from tests.kept import SharedWorkers
+from tests.recording import RecordingExecutor, RecordingListener
 
 settings.register_profile("shared", deadline=None)  # how long one example takes says more of the machine
 settings.load_profile("shared")
@@ -50,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in slow)
 
 
-def lacks(what: str, reason: str) -> None:
+def skip_or_fail(what: str, reason: str) -> None:
     """Skip a test that needs what the machine lacks; fail it where BITPICK_REQUIRE names it."""
     if what in os.environ.get("BITPICK_REQUIRE", "").split(","):
         pytest.fail(f"BITPICK_REQUIRE names {what}: {reason}", pytrace=False)
@@ -111,33 +108,39 @@ def model_file(tmp_path: Path) -> Path:
     return linear_model(tmp_path / "linear.onnx")
 
 
-@pytest.fixture
-def dataset(tmp_path: Path, model_file: Path) -> Dataset:
-    """Random images whose labels the linear model mostly gets right."""
+def linear_dataset(folder: Path, model: Path) -> Dataset:
+    """Random images whose labels a linear model mostly gets right."""
     rng = np.random.default_rng(1)
-    stored = {i.name: onnx.numpy_helper.to_array(i) for i in onnx.load(model_file).graph.initializer}
+    stored = {i.name: onnx.numpy_helper.to_array(i) for i in onnx.load(model).graph.initializer}
 
     def make(name: str, count: int) -> Split:
         images = rng.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
         labels = (images.reshape(count, -1).astype(np.float32) @ stored["w"] + stored["b"]).argmax(1)
         wrong = rng.random(count) < 0.1
         labels[wrong] = rng.integers(0, len(CLASSES), wrong.sum())
-        return split(tmp_path, name, images, labels.astype(np.uint8))
+        return split(folder, name, images, labels.astype(np.uint8))
 
     return Dataset("tiny", CLASSES, calibration=make("train", 400), evaluation=make("test", 600))
 
 
 @pytest.fixture
+def dataset(tmp_path: Path, model_file: Path) -> Dataset:
+    """A data set for `model_file`."""
+    return linear_dataset(tmp_path, model_file)
+
+
+def replace_engines(patch: pytest.MonkeyPatch, *engines: Engine) -> None:
+    """Replace the registry's table."""
+    table = {engine.name: engine for engine in engines}
+    patch.setattr(registry, "engines", lambda: table)
+    for module in ("pipeline.request", "pipeline.offers", "pipeline.forms"):
+        patch.setattr(f"bitpick.{module}.engines", lambda: table)
+
+
+@pytest.fixture
 def use_engines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Replace the registry's table for one test."""
-
-    def use(*engines: Engine) -> None:
-        table = {engine.name: engine for engine in engines}
-        monkeypatch.setattr(registry, "engines", lambda: table)
-        for module in ("pipeline.request", "pipeline.offers", "pipeline.forms", "comparison.compare"):
-            monkeypatch.setattr(f"bitpick.{module}.engines", lambda: table, raising=False)
-
-    return use
+    return functools.partial(replace_engines, monkeypatch)
 
 
 @pytest.fixture
@@ -148,50 +151,23 @@ def fake_engine(use_engines: Callable[..., None]) -> FakeEngine:
     return engine
 
 
-class Counting(InlineExecutor):
-    """Counts what ran, and can be told to stop the run at one job, or to do something after another."""
-
-    def __init__(self, stop_at: str = "", after: tuple[str, Callable[[], None]] | None = None) -> None:
-        self.ran: list[str] = []
-        self.closed = False
-        self._stop_at = stop_at
-        self._after = after
-
-    def run(self, environment, function, payload):
-        name = function.rpartition(":")[2]
-        recipe = payload.get("recipe")
-        self.ran.append(f"{name} {recipe.id}" if recipe else name)
-        if self._stop_at and self.ran[-1].startswith(self._stop_at):
-            raise KeyboardInterrupt
-        outcome = super().run(environment, function, payload)
-        if self._after and self.ran[-1].startswith(self._after[0]):
-            self._after[1]()
-        return outcome
-
-    def close(self):
-        self.closed = True
+@pytest.fixture
+def compare(fake_engine: FakeEngine, model_file: Path, dataset: Dataset, tmp_path: Path) -> Comparer:
+    """Compare builds of the linear model by the fake engine."""
+    return Comparer(model_file, dataset, tmp_path)
 
 
-class Told(Silent):
-    """A listener that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.phases: list[str] = []
-        self.notes: list[str] = []
-        self.jobs: list[str] = []
-        self.rows: list[Row] = []
-
-    def phase(self, text: str) -> None:
-        self.phases.append(text)
-
-    def ended(self, job: Job) -> None:
-        self.jobs.append(job.id)
-
-    def row(self, row: Row) -> None:
-        self.rows.append(row)
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Comparer:
+    """A comparison by the fake engine that is complete. Its directory is read or copied, never changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    model = linear_model(folder / "linear.onnx")
+    compare = Comparer(model, linear_dataset(folder, model), folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BITPICK_STORE", str(folder / "store"))
+        replace_engines(patch, FakeEngine(), OnnxRuntimeEngine())
+        compare()
+    return compare
 
 
 @dataclass(frozen=True)
@@ -201,12 +177,12 @@ class Prepared:
     shop: Workshop
     inputs: Inputs
     model: Model
-    executor: Counting
+    executor: RecordingExecutor
 
     @property
-    def told(self) -> Told:
-        """What its listener was told."""
-        assert isinstance(self.shop.listener, Told)
+    def listener(self) -> RecordingListener:
+        """The run's listener."""
+        assert isinstance(self.shop.listener, RecordingListener)
         return self.shop.listener
 
 
@@ -214,12 +190,13 @@ class Prepared:
 def new_shop(fake_engine: FakeEngine, model_file: Path, tmp_path: Path) -> Callable[..., Workshop]:
     """Make what a stage of a run works with, before anything was done."""
 
-    def make(model: Path = model_file, executor: Counting | None = None, out: str = "run", **asked: Any) -> Workshop:
-        request, form = make_request(model, "tiny", **{"calibration_size": 50, "bench_seconds": 0} | asked)
-        directory = RunDirectory(tmp_path / out, new_run(request, form, this_host(), 1, "compare"))
+    def make(
+        model: Path = model_file, executor: RecordingExecutor | None = None, out: str = "run", **asked: Any
+    ) -> Workshop:
+        directory = new_directory(tmp_path / out, model, **{"calibration_size": 50, "bench_seconds": 0} | asked)
         directory.claim(overwrite=False)
-        runner = Runner(executor or Counting(), Store.default(), directory.root)
-        return Workshop(directory, runner, 1, Told(), this_host())
+        runner = Runner(executor or RecordingExecutor(), Store.default(), directory.root)
+        return Workshop(directory, runner, 1, RecordingListener(), this_host())
 
     return make
 
@@ -228,8 +205,8 @@ def new_shop(fake_engine: FakeEngine, model_file: Path, tmp_path: Path) -> Calla
 def prepared(new_shop: Callable[..., Workshop], dataset: Dataset) -> Callable[..., Prepared]:
     """Prepare a run of a model."""
 
-    def make(data: Dataset = dataset, executor: Counting | None = None, **asked: Any) -> Prepared:
-        executor = executor or Counting()
+    def make(data: Dataset = dataset, executor: RecordingExecutor | None = None, **asked: Any) -> Prepared:
+        executor = executor or RecordingExecutor()
         shop = new_shop(executor=executor, **asked)
         inputs, model = Preparation(shop).prepare(lambda _: data)
         return Prepared(shop, inputs, model, executor)
@@ -238,9 +215,9 @@ def prepared(new_shop: Callable[..., Workshop], dataset: Dataset) -> Callable[..
 
 
 @pytest.fixture(scope="session")
-def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedWorkers]:
     """Workers of every environment, for all tests."""
-    pool = Kept(tmp_path_factory.mktemp("workers"))
+    pool = SharedWorkers(tmp_path_factory.mktemp("workers"))
     yield pool
     pool.end()
 
@@ -279,7 +256,7 @@ def cifar10() -> Dataset:
     try:
         return cifar10.load()
     except DataError as error:
-        lacks("cifar10", f"CIFAR-10 is not here: {error}")
+        skip_or_fail("cifar10", f"CIFAR-10 is not here: {error}")
         raise
 
 
@@ -306,7 +283,7 @@ def mlperf_model() -> Path:
     folder = os.environ.get("BITPICK_REFERENCE_MODELS")
     path = Path(folder or "/nowhere") / "mlperf-tiny" / "pretrainedResnet.h5"
     if not path.is_file():
-        lacks(
+        skip_or_fail(
             "reference_models", "BITPICK_REFERENCE_MODELS does not name a folder with mlperf-tiny/pretrainedResnet.h5"
         )
     return path
@@ -326,13 +303,13 @@ def npm() -> str:
     """The npm client."""
     found = shutil.which("npm")
     if found is None:
-        lacks("npm", "there is no npm client on the PATH")
+        skip_or_fail("npm", "there is no npm client on the PATH")
     assert found is not None
     return found
 
 
 @dataclass
-class Seen:
+class PageEvents:
     """What a page did that a report must not do: errors it told the console, requests beyond itself, dialogs."""
 
     errors: list[str] = field(default_factory=list)
@@ -345,11 +322,11 @@ def browser() -> Iterator[Any]:
     """Debian's Chromium, or another one that is on the PATH, driven by Playwright."""
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if path is None:
-        lacks("browser", "there is no Chromium on the PATH")
+        skip_or_fail("browser", "there is no Chromium on the PATH")
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        lacks("browser", "Playwright is not installed")
+        skip_or_fail("browser", "Playwright is not installed")
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield found
@@ -357,23 +334,23 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def opened(browser: Any) -> Iterator[Callable[..., tuple[Any, Seen]]]:
+def opened(browser: Any) -> Iterator[Callable[..., tuple[Any, PageEvents]]]:
     """Open a file in a new page; says what the page did."""
     contexts = []
 
-    def open_page(path: Path, width: int = 1280, **options: Any) -> tuple[Any, Seen]:
+    def open_page(path: Path, width: int = 1280, **options: Any) -> tuple[Any, PageEvents]:
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
         contexts.append(context)
-        page, seen, own = context.new_page(), Seen(), path.absolute().as_uri()
-        page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: seen.errors.append(str(error)))
-        page.on("dialog", lambda dialog: (seen.dialogs.append(dialog.message), dialog.dismiss()))
+        page, events, own = context.new_page(), PageEvents(), path.absolute().as_uri()
+        page.on("console", lambda message: events.errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: events.errors.append(str(error)))
+        page.on("dialog", lambda dialog: (events.dialogs.append(dialog.message), dialog.dismiss()))
         known = (own, "data:", "blob:")
-        page.on("request", lambda r: None if r.url.startswith(known) else seen.outside.append(r.url))
+        page.on("request", lambda r: None if r.url.startswith(known) else events.outside.append(r.url))
         page.goto(own)
         if options.get("java_script_enabled", True):
             page.wait_for_function("[...document.querySelectorAll('.plot')].every(each => each.querySelector('svg'))")
-        return page, seen
+        return page, events
 
     yield open_page
     for context in contexts:

@@ -17,7 +17,7 @@ STEPS = [HERE / "conformance", HERE / "conversion", HERE / "engines" / "graphs"]
 """The folders whose modules have functions for workers."""
 
 
-class Kept(WorkerPool):
+class SharedWorkers(WorkerPool):
     """Workers of every environment, which find the modules of steps, and stay when a run closes them."""
 
     def __init__(self, logs: Path) -> None:
@@ -33,9 +33,9 @@ class Kept(WorkerPool):
 
 
 @contextmanager
-def executor(made: Any, cache: Path) -> Iterator[None]:
+def use_executor(executor: Any, cache: Path) -> Iterator[None]:
     """Let every run have this executor, and a cache of data sets that is not the user's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bitpick.api.comparing.WorkerPool", lambda *_, **__: made)
+        patch.setattr("bitpick.api.comparing.WorkerPool", lambda *_, **__: executor)
         patch.setenv("BITPICK_CACHE", str(cache))
         yield

@@ -10,14 +10,9 @@ import yaml
 from onnx import TensorProto, helper
 
 from bitpick.api import bundled_model
-from bitpick.comparison.compare import Comparison
 from bitpick.datasets import options
 from bitpick.engines.onnxruntime.engine import OnnxRuntimeEngine
 from bitpick.engines.registry import engines
-from bitpick.executors.inline import InlineExecutor
-from bitpick.pipeline.directory import RunDirectory
-from bitpick.pipeline.listener import Silent
-from bitpick.pipeline.request import make_request, new_run
 from bitpick.recipe import Recipe
 from bitpick.targets.host import this_host
 from bitpick.targets.target import target
@@ -68,17 +63,13 @@ def test_the_python_example_in_the_readme(cifar10, tmp_path, monkeypatch, capsys
     assert "onnxruntime:float32 ok 89.34%" in out
 
 
-def test_the_engine_that_the_guide_adds(model_file, dataset, tmp_path, use_engines):
+def test_the_engine_that_the_guide_adds(compare, use_engines):
     (code,) = blocks(PAGES["docs/how-to/adding-an-engine.md"].read_text(encoding="utf-8"), "python")
     space: dict = {}
     exec(compile(code, "adding-an-engine.md", "exec"), space)
     use_engines(space["OnnxReferenceEngine"](), OnnxRuntimeEngine())
     asked = ["onnx_reference:float16", "onnxruntime:s8u8-per_channel-minmax"]  # half precision is no quantization
-    request, form = make_request(model_file, "tiny", recipes=asked, calibration_size=10, bench_seconds=0)
-    store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
-    comparison = Comparison(store, this_host(), InlineExecutor(), 1, Silent(), InlineExecutor)
-    comparison.compare(lambda _: dataset)
-    rows = {row.id: row for row in store.run.rows}
+    rows = {row.id: row for row in compare(*asked, engines=(), calibration_size=10).rows}
     assert {row.status for row in rows.values()} == {"ok"}
     assert rows["onnx_reference:float16"].kind == "reduced_precision"
     assert rows["onnx_reference:float16"].versus_baseline.drop < 0.01

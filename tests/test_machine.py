@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from bitpick.executors.pool import Launch, Worker
-from tests.conftest import lacks
+from tests.conftest import skip_or_fail
 
 
 def found(what: str, *names: str) -> str:
@@ -16,7 +16,7 @@ def found(what: str, *names: str) -> str:
     for name in names:
         if path := shutil.which(name):
             return path
-    lacks(what, f"none of {', '.join(names)} is on the PATH")
+    skip_or_fail(what, f"none of {', '.join(names)} is on the PATH")
     raise AssertionError
 
 
@@ -41,7 +41,7 @@ def test_a_compiler_builds_a_program(tmp_path):
 def test_a_worker_runs_under_an_emulator():
     """A CPU without AVX-512, whatever this one has."""
     if platform.machine() != "x86_64" or sys.platform != "linux":
-        lacks("emulator", "the emulated CPU is an x86-64 under Linux")
+        skip_or_fail("emulator", "the emulated CPU is an x86-64 under Linux")
     emulator = found("emulator", "qemu-x86_64")
     worker = Worker("emulated", launch=Launch(prefix=(emulator, "-cpu", "Haswell")))
     try:

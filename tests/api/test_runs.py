@@ -9,7 +9,7 @@ import pytest
 from bitpick import api
 from bitpick.api.runs import Comparison
 from bitpick.errors import OutputError, RequestError
-from tests.reports.factory import FLAGGED, PICK, full_run
+from tests.example_runs import FLAGGED, PICK, full_run
 
 
 @pytest.fixture

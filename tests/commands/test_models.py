@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from bitpick.api import bundled_model
 from tests.commands.command import QUICK, bitpick
-from tests.conftest import lacks, linear_model
+from tests.conftest import linear_model, skip_or_fail
 
 pytestmark = pytest.mark.frameworks
 
@@ -86,7 +86,7 @@ def test_a_function_that_returns_a_module_needs_trust_and_lies_in_the_current_fo
     try:
         import onnxscript  # noqa: F401
     except ImportError:
-        lacks("onnxscript", "onnxscript is not installed")
+        skip_or_fail("onnxscript", "onnxscript is not installed")
     options = ["--trust-model", "--accept-baseline", "--recipe", "onnxruntime:s8dynamic", *QUICK]
     done = bitpick(place, "compare", "my_nets:build", *options)
     assert done.returncode == 0, done.stderr

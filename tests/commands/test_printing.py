@@ -10,7 +10,7 @@ from bitpick.schema.run import Run
 from tests.commands.command import (
     compare,
 )
-from tests.reports.factory import full_run
+from tests.example_runs import full_run
 
 
 @pytest.mark.frameworks

@@ -12,7 +12,6 @@ import onnx
 import pytest
 
 from bitpick.comparison import compare as module
-from bitpick.comparison.compare import Comparison
 from bitpick.engines.fake.engine import FakeEngine
 from bitpick.errors import (
     DataError,
@@ -22,18 +21,18 @@ from bitpick.errors import (
     RunError,
     UnexpectedError,
 )
-from bitpick.executors.inline import InlineExecutor
 from bitpick.pipeline import directory as stores
 from bitpick.pipeline.build_job import open_build
-from bitpick.pipeline.directory import RunDirectory
-from bitpick.pipeline.listener import Silent
-from bitpick.pipeline.request import make_request, new_run
-from bitpick.targets.host import this_host
 from tests.conftest import linear_model
+from tests.recording import RecordingExecutor
 
 
-def test_rows_are_measured_on_their_files_and_one_is_recommended(compare, dataset):
-    run = compare()
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_rows_are_measured_on_their_files_and_one_is_recommended(finished):
+    run = finished.directory.run
     assert run.state == "complete"
     assert {row.id: row.status for row in run.rows} == {
         "fake:float32": "ok",
@@ -42,9 +41,9 @@ def test_rows_are_measured_on_their_files_and_one_is_recommended(compare, datase
         "fake:u8u8-per_tensor-minmax": "unsupported",
     }
     floats = run.row("fake:float32")
-    with np.load(compare.store.root / "builds" / "fake__float32" / "predictions.npz") as file:
+    with np.load(finished.directory.root / "builds" / "fake__float32" / "predictions.npz") as file:
         predicted = file["predictions"]
-    targets = np.asarray(dataset.evaluation.labels)
+    targets = np.asarray(finished.data.evaluation.labels)
     assert floats.accuracy.correct == (predicted == targets).sum()
     assert floats.accuracy.total == 600
     assert floats.accuracy.per_class["cow"] == pytest.approx((predicted == targets)[targets == 2].mean())
@@ -55,11 +54,11 @@ def test_rows_are_measured_on_their_files_and_one_is_recommended(compare, datase
     assert build.size_ratio == build.size_bytes / floats.size_bytes
     assert run.row("fake:u8u8-per_tensor-minmax").reason.startswith("fake does not have dtypes u8u8")
     assert run.recommendation.id in ("fake:s8s8-per_tensor-minmax", "fake:s8u8-per_channel-minmax")
-    assert compare.executor.closed
+    assert finished.executor.closed
 
 
-def test_the_run_records_model_data_and_host(compare, dataset):
-    run = compare()
+def test_the_run_records_model_data_and_host(finished):
+    run = finished.directory.run
     assert (run.model.parameters, run.model.macs) == (48 * 4 + 4, 48 * 4)
     assert [(hop.name, hop.passed) for hop in run.model.hops] == [("raw_onnx → onnx", True)]
     assert run.model.hops[0].top1_agreement == 1.0
@@ -73,7 +72,7 @@ def test_the_run_records_model_data_and_host(compare, dataset):
 def test_no_quantized_row_is_a_failed_run_that_is_recorded(compare):
     with pytest.raises(RunError, match="no quantized row is ok"):
         compare("fake:s8u8-per_tensor-minmax+absent")
-    run = stores.read(compare.store.root)
+    run = stores.read(compare.directory.root)
     assert run.recommendation.id is None
     assert run.error.what.startswith("no quantized row is ok")
 
@@ -86,10 +85,10 @@ def test_a_run_that_breaks_unforeseen_says_so_and_keeps_the_traceback(compare, m
         patch.setattr("bitpick.comparison.compare.evaluation_set.keep", broken)
         with pytest.raises(UnexpectedError, match="an unexpected error: KeyError: 'state'") as raised:
             compare()
-    run = stores.read(compare.store.root)
+    run = stores.read(compare.directory.root)
     assert (run.state, run.error.kind, run.error.logs) == ("failed", "UnexpectedError", "logs")
     assert run.error.what == raised.value.what
-    assert "Traceback" in (compare.store.root / "logs" / "bitpick.log").read_text()
+    assert "Traceback" in (compare.directory.root / "logs" / "bitpick.log").read_text()
     assert compare().error is None  # what failed once may go on
 
 
@@ -116,8 +115,8 @@ def test_asked_recipes_replace_the_preset_and_the_baseline_runs_all_the_same(com
 
 def test_the_same_request_continues_where_it_was_stopped(compare):
     with pytest.raises(KeyboardInterrupt):
-        compare(stop_at="evaluate fake:s8u8")
-    stopped = stores.read(compare.store.root)
+        compare(executor=RecordingExecutor("evaluate fake:s8u8"))
+    stopped = stores.read(compare.directory.root)
     assert stopped.state == "interrupted"
     assert compare.executor.closed
     done = {row.id for row in stopped.rows if row.status == "ok"}
@@ -142,7 +141,7 @@ def forget(build: str) -> None:
 
 def test_a_changed_build_is_what_it_was_again(compare):
     before = compare()
-    file = compare.store.root / "builds" / "fake__float32" / "model.npz"
+    file = compare.directory.root / "builds" / "fake__float32" / "model.npz"
     content = file.read_bytes()
     file.write_bytes(b"changed")
     run = compare()
@@ -153,7 +152,7 @@ def test_a_changed_build_is_what_it_was_again(compare):
 
 def test_a_changed_build_that_the_store_has_no_more_is_made_again(compare):
     compare()
-    (compare.store.root / "builds" / "fake__float32" / "model.npz").write_bytes(b"changed")
+    (compare.directory.root / "builds" / "fake__float32" / "model.npz").write_bytes(b"changed")
     forget("fake__float32")
     run = compare()
     assert compare.executor.ran == ["build fake:float32"]
@@ -165,12 +164,12 @@ def test_a_changed_build_that_the_store_has_no_more_is_made_again(compare):
 )
 def test_a_run_of_other_libraries_or_another_machine_is_not_continued(compare, field, value):
     compare()
-    path = compare.store.root / "run.json"
+    path = compare.directory.root / "run.json"
     document = json.loads(path.read_text())
     document["host"][field] = value
     path.write_text(json.dumps(document))
     run = compare()
-    assert compare.store.previous is None
+    assert compare.directory.previous is None
     assert len(run.rows) == 4
 
 
@@ -178,8 +177,8 @@ def test_an_interrupted_continuation_loses_nothing(compare):
     before = compare()
 
     with pytest.raises(KeyboardInterrupt):
-        compare(stop_at="load")
-    stopped = stores.read(compare.store.root)
+        compare(load=interrupt)
+    stopped = stores.read(compare.directory.root)
     assert stopped.state == "interrupted"
     assert stopped.rows == before.rows
     again = compare()
@@ -189,7 +188,7 @@ def test_an_interrupted_continuation_loses_nothing(compare):
 
 def test_predictions_that_are_gone_are_there_again(compare):
     compare()
-    file = compare.store.root / "builds" / "fake__float32" / "predictions.npz"
+    file = compare.directory.root / "builds" / "fake__float32" / "predictions.npz"
     content = file.read_bytes()
     file.unlink()
     assert compare().row("fake:float32").status == "ok"
@@ -198,7 +197,7 @@ def test_predictions_that_are_gone_are_there_again(compare):
 
 def test_predictions_that_were_edited_are_what_they_were_again(compare):
     before = compare()
-    file = compare.store.root / "builds" / "fake__s8s8-per_tensor-minmax" / "predictions.npz"
+    file = compare.directory.root / "builds" / "fake__s8s8-per_tensor-minmax" / "predictions.npz"
     with np.load(file) as arrays:
         other = {name: arrays[name][::-1] for name in arrays.files}
     np.savez(file, **other)
@@ -216,8 +215,8 @@ def test_a_file_that_is_replaced_while_a_run_goes_on_ends_it(compare, tmp_path, 
         (tmp_path / name).write_bytes(content[:-4] + bytes(4))
 
     with pytest.raises(RunError, match=f"{name} changed while it was in use"):
-        compare(after=("build fake:s8s8", replace))
-    run = stores.read(compare.store.root)
+        compare(executor=RecordingExecutor(after=("build fake:s8s8", replace)))
+    run = stores.read(compare.directory.root)
     assert run.state == "failed"
     assert [row.id for row in run.rows if row.status == "ok"] == ["fake:float32"]
 
@@ -230,7 +229,7 @@ def test_a_build_that_is_edited_before_it_is_measured_fails(compare, tmp_path):
             other = {name: arrays[name] * 2 if name.startswith("bias") else arrays[name] for name in arrays.files}
         np.savez(folder / "model.npz", **other)
 
-    run = compare(after=("inspect fake:s8s8", edit))
+    run = compare(executor=RecordingExecutor(after=("inspect fake:s8s8", edit)))
     row = run.row("fake:s8s8-per_tensor-minmax")
     assert row.status == "failed"
     assert "model.npz in the build" in row.reason
@@ -250,7 +249,7 @@ def test_ranges_that_were_not_made_by_this_run_are_made_again(compare, monkeypat
     monkeypatch.setattr(FakeEngine, "build", build)
     compare()
     assert set(seen) == {None, "own"}
-    (file,) = (compare.store.root / "ranges").glob("*.json")
+    (file,) = (compare.directory.root / "ranges").glob("*.json")
     file.write_text("foreign")
     seen.clear()
     forget("fake__s8s8-per_tensor-minmax")
@@ -261,8 +260,8 @@ def test_ranges_that_were_not_made_by_this_run_are_made_again(compare, monkeypat
 def test_an_interrupted_overwrite_leaves_nothing_hidden(compare):
     compare(seed=1)
     with pytest.raises(KeyboardInterrupt):
-        compare(seed=2, overwrite=True, stop_at="load")
-    assert not list(compare.store.root.glob(".replaced*"))
+        compare(seed=2, overwrite=True, load=interrupt)
+    assert not list(compare.directory.root.glob(".replaced*"))
     assert compare(seed=2).state == "complete"
 
 
@@ -271,8 +270,8 @@ def test_an_interrupted_overwrite_leaves_nothing_hidden(compare):
 )
 def test_an_interrupt_in_any_phase_leaves_a_whole_run_json(compare, stop_at):
     with pytest.raises(KeyboardInterrupt):
-        compare(stop_at=stop_at)
-    assert stores.read(compare.store.root).state == "interrupted"
+        compare(executor=RecordingExecutor(stop_at))
+    assert stores.read(compare.directory.root).state == "interrupted"
     assert compare.executor.closed
     assert compare().state == "complete"
 
@@ -292,7 +291,7 @@ def wrong_requests(tmp_path, dataset):
             r"takes image \(batch, 8, 8, 3\) float32, and the samples have shape \(4, 4, 3\)",
             {"model": wide},
         ),
-        "labels": (DataError, "has the label 9, outside its 4 classes", {"data": outside}),
+        "labels": (DataError, "has the label 9, outside its 4 classes", {"load": lambda _: outside}),
         "size": (DataError, "cannot draw 401 calibration samples from the 400", {"calibration_size": 401}),
     }
 
@@ -361,7 +360,7 @@ def test_a_conversion_that_changes_the_model_ends_the_run_and_names_the_node(com
     text = str(error.value)
     assert "raw_onnx → onnx changed the model" in text
     assert "The first node that differs is scores, by up to 1" in text
-    run = stores.read(compare.store.root)
+    run = stores.read(compare.directory.root)
     assert run.state == "failed"
     assert run.error.kind == "ConversionError"
     assert "The first node that differs is scores" in run.error.what
@@ -380,7 +379,7 @@ def sabotaged_copy(source, out):
     onnx.save(model, out)
 
 
-def test_an_engines_own_hop_that_fails_costs_its_rows_alone(model_file, dataset, use_engines, tmp_path):
+def test_an_engines_own_hop_that_fails_costs_its_rows_alone(compare, use_engines):
     """Sabotage: an engine's last conversion changes the model; the rows of the other engine do not care."""
     from bitpick.conversion import route as routes
     from bitpick.conversion.hop import Hop
@@ -399,17 +398,13 @@ def test_an_engines_own_hop_that_fails_costs_its_rows_alone(model_file, dataset,
     use_engines(FakeEngine(), Picky(), OnnxRuntimeEngine())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(routes, "hops", lambda: patched)
-        request, form = make_request(
-            model_file, "tiny", engines=["fake", "picky"], calibration_size=50, bench_seconds=0
-        )
-        store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
-        Comparison(store, this_host(), InlineExecutor(), 1, Silent(), InlineExecutor).compare(lambda _: dataset)
-    statuses = {row.id: row.status for row in store.run.rows}
+        run = compare(engines=("fake", "picky"), calibration_size=50)
+    statuses = {row.id: row.status for row in run.rows}
     assert statuses["picky:float32"] == statuses["picky:s8s8-per_tensor-minmax"] == "failed"
     assert statuses["fake:s8s8-per_tensor-minmax"] == "ok"
-    assert "onnx → pytorch changed the model" in store.run.row("picky:float32").reason
-    assert [(h.name, h.passed) for h in store.run.model.hops] == [("raw_onnx → onnx", True), ("onnx → pytorch", False)]
-    assert store.run.state == "complete"
+    assert "onnx → pytorch changed the model" in run.row("picky:float32").reason
+    assert [(h.name, h.passed) for h in run.model.hops] == [("raw_onnx → onnx", True), ("onnx → pytorch", False)]
+    assert run.state == "complete"
 
 
 def test_a_request_of_the_float32_alone_is_refused(compare, tmp_path):
@@ -427,7 +422,7 @@ def test_a_build_says_which_size_it_takes(compare, fake_engine, model_file, monk
     monkeypatch.setattr(type(fake_engine), "sized", sized)
     recipe = "fake:s8s8-per_tensor-minmax"
     run = compare(recipe)
-    told = open_build(compare.store.build(recipe)).interface
+    told = open_build(compare.directory.build(recipe)).interface
     assert "get (4, 4, 3), the shape of the samples" in run.model.notes[0]
     assert told.inputs[0].shape == ((4, 4, 3) if sized else (None, None, 3))
     assert compare(recipe).rows == run.rows  # nothing changed, so its rows are kept

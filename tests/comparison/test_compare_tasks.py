@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import io
-import re
 import sys
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from rich.console import Console
 from sklearn import metrics as sklearn
 
-from bitpick.comparison.compare import Comparison
 from bitpick.datasets.dataset import Dataset, Split
 from bitpick.datasets.labels import encode
 from bitpick.errors import DataError, RequestError
-from bitpick.executors.inline import InlineExecutor
 from bitpick.pipeline import directory as stores
 from bitpick.pipeline.build_job import open_build
-from bitpick.pipeline.directory import RunDirectory
-from bitpick.pipeline.listener import Silent
-from bitpick.pipeline.request import make_request, new_run
-from bitpick.reports import html, markdown, terminal
 from bitpick.schema.judging import Judging
 from bitpick.selection.gate import Rules, gate
-from bitpick.targets.host import this_host
+from tests.reports.rendering import reports
 
 FLOAT, TENSOR, CHANNEL = "fake:float32", "fake:s8s8-per_tensor-minmax", "fake:s8u8-per_channel-minmax"
 COUNT = 400
@@ -69,31 +60,19 @@ def data(folder, inputs, labels, classes=()):
 
 
 @pytest.fixture
-def compare(fake_engine, tmp_path):
-    """Run a comparison; gives the run, with what it tells in `told`."""
+def compare(compare, tmp_path):
+    """Compare builds of a model of Gemms, judged by its task's own margin; `told` is what the reports say."""
 
-    def run(weights, inputs, labels, classes=(), judging=None, **fields):
+    def run(weights, inputs, labels, classes=(), judging=None, recipes=(), **options):
         judged = {} if judging is None else judging.model_dump(exclude={"metric_sha256"}, exclude_none=True)
-        model = dense(tmp_path / "dense.onnx", *weights)
-        fields = {"calibration_size": 50, "targets": ("host",), "bench_seconds": 0} | fields
-        request, form = make_request(model, "tiny", engines=("fake",), **judged, **fields)
-        store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
-        comparison = Comparison(store, this_host(), InlineExecutor(), 1, Silent(), InlineExecutor)
-        comparison.compare(lambda _: data(tmp_path, inputs.astype(np.float32), labels, classes), False)
-        run.store = store
-        found = stores.read(store.root)
-        run.told = told(found, store.root)
+        samples = data(tmp_path, inputs.astype(np.float32), labels, classes)
+        options = {"calibration_size": 50, "margin": None} | judged | options
+        found = compare(*recipes, model=dense(tmp_path / "dense.onnx", *weights), load=lambda _: samples, **options)
+        run.directory = compare.directory
+        run.told = "\n".join(text for name, text in reports(found, run.directory.root).items() if name != "notebook")
         return found
 
     return run
-
-
-def told(run, root):
-    """All that a run tells people: on the terminal, in report.md, and in report.html but for its scripts."""
-    console = Console(record=True, width=200, file=io.StringIO())
-    console.print(terminal.summary(run, "x"))
-    page = re.sub(r"<(script|style|pre)[^>]*>.*?</\1>", "", html.render(run, root), flags=re.DOTALL)
-    return "\n".join([console.export_text(), markdown.render(run), page])
 
 
 def regression(seed=0, noise=0.5):
@@ -103,7 +82,7 @@ def regression(seed=0, noise=0.5):
 
 
 def answers(compare, row):
-    return stores.predictions(compare.store.build(row))
+    return stores.predictions(compare.directory.build(row))
 
 
 def test_regression(compare):
@@ -243,7 +222,7 @@ def test_labels_of_minus_1_and_1_beside_one_score(compare):
     encoded = encode({"": labels})
     run = compare([weight], inputs, encoded.labels[""], encoded.classes)
     assert run.task == "classification"
-    scores = stores.outputs(compare.store.build(FLOAT))[0][:, 0]
+    scores = stores.outputs(compare.directory.build(FLOAT))[0][:, 0]
     right = (np.where(scores > 0, 1, -1) == labels[COUNT:]).sum()
     assert run.row(FLOAT).accuracy.correct == right
     assert list(run.row(FLOAT).accuracy.per_class) == ["-1", "1"]
@@ -254,7 +233,7 @@ def test_a_binary_mask_is_judged_by_its_right_positions(compare):
     weight, inputs = rng.normal(size=(6, 8)), rng.normal(size=(2 * COUNT, 6))
     labels = ((inputs @ weight + rng.normal(0, 1, (2 * COUNT, 8))) > 0).astype(np.int64)
     run = compare([weight], inputs, labels, judging=Judging(task="segmentation"))
-    found = stores.outputs(compare.store.build(TENSOR))[0] > 0
+    found = stores.outputs(compare.directory.build(TENSOR))[0] > 0
     row, mask = run.row(TENSOR), labels[COUNT:] == 1
     assert row.metric.name == "position_accuracy"
     assert row.metric.value == pytest.approx((found == mask).mean())
@@ -301,7 +280,7 @@ def test_one_score_tells_two_classes_apart_at_a_threshold_that_the_float_model_s
     labels = (scores + rng.normal(0, scores.std() / 2, 2 * COUNT) > threshold).astype(np.int64)
     run = compare([weight], inputs, labels, classes=("no", "yes"))
     assert run.task == "classification"
-    found = stores.outputs(compare.store.build(TENSOR))[0][:, 0]
+    found = stores.outputs(compare.directory.build(TENSOR))[0][:, 0]
     assert run.row(TENSOR).accuracy.correct == int(((found > threshold) == (labels[COUNT:] == 1)).sum())
     [auc] = run.row(TENSOR).metrics
     assert auc.value == pytest.approx(sklearn.roc_auc_score(labels[COUNT:], found))
@@ -376,7 +355,7 @@ def test_why_a_metric_has_no_draws(compare):
         [weight], inputs, labels, calibration_seeds=2, recipes=(drawn,), judging=Judging(metric="rmse"), margin="50%"
     )
     assert run.row(drawn).no_over_draws == "the RMSE is no mean over samples"
-    assert not (compare.store.root / "draws").exists()
+    assert not (compare.directory.root / "draws").exists()
 
 
 def test_cross_fit(compare):
@@ -395,7 +374,7 @@ def test_a_continued_run_ships_the_names_that_classes_have_now(compare):
     for names in (("cat", "dog", "fish"), ("cat", "dog", "fish"), ("dog", "cat", "fish")):
         run = compare([weight], inputs, labels, names, margin="50%")
         row = next(row for row in run.rows if row.kind == "quantized" and row.status == "ok")
-        assert open_build(compare.store.build(row.id)).interface.classes == names
+        assert open_build(compare.directory.build(row.id)).interface.classes == names
         assert list(row.accuracy.per_class) == list(names)
         seconds.append(row.seconds)
     assert seconds[0] == seconds[1] != seconds[2]  # the same names: the same row

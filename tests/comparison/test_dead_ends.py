@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 from bitpick.comparison.dead_ends import next_steps, no_quantized_row
-from tests.schema.test_missing import row
-from tests.selection.test_recommend import TASK, made, request
+from tests.records import missing_row
+from tests.selection.judging import TASK, judged_rows, request
 
 
 def test_the_commonest_reasons_are_told_with_their_engines_and_the_next_step():
-    rows = [row(f"{engine}:s8dynamic", reason="no kernel") for engine in "ab"]
-    rows += [row(f"a:s8weights+o{n}", reason=f"reason {n}") for n in range(4)]
-    rows.append(row("c:s8dynamic", status="unsupported", reason="no way there", out_of_reach=True))
+    rows = [missing_row(f"{engine}:s8dynamic", reason="no kernel") for engine in "ab"]
+    rows += [missing_row(f"a:s8weights+o{n}", reason=f"reason {n}") for n in range(4)]
+    rows.append(missing_row("c:s8dynamic", status="unsupported", reason="no way there", out_of_reach=True))
     error = no_quantized_row(rows, request().model_copy(update={"preset": "basic", "engines": ["a", "b"]}))
     assert error.what.splitlines() == [
         "no quantized row is ok",
@@ -22,7 +22,7 @@ def test_the_commonest_reasons_are_told_with_their_engines_and_the_next_step():
 
 
 def test_an_engine_that_is_not_installed_is_told_though_nothing_quantized_was_asked_of_it():
-    baseline = row("a:float32", status="unsupported", reason="not installed").model_copy(update={"kind": "baseline"})
+    baseline = missing_row("a:float32", status="unsupported", reason="not installed")
     error = no_quantized_row([baseline], request())
     assert error.what.splitlines()[1] == "  1 of 1 (a): not installed"
 
@@ -32,11 +32,11 @@ def test_recipes_that_were_named_can_be_left_out():
 
 
 def test_where_builds_were_made_the_next_step_is_a_command():
-    judged, _ = made([("a:s8weights", range(120), {}), ("a:s8dynamic", range(90), {})])
+    judged, _ = judged_rows([("a:s8weights", range(120), {}), ("a:s8dynamic", range(90), {})])
     asked = request(model="my model.onnx", data="set.npz", preset="full")
     (told,) = next_steps(judged, asked, TASK)
     assert told.startswith("Next: evaluate on more samples; or see which layers of a:s8dynamic lose it: ")
     assert told.endswith(": bitpick diagnose 'my model.onnx' --data set.npz --recipe a:s8dynamic.")
-    hopeless, _ = made([("a:s8weights", range(3000), {})])
+    hopeless, _ = judged_rows([("a:s8weights", range(3000), {})])
     assert next_steps(hopeless, asked, TASK)[0].startswith("Next: see which layers of a:s8weights")
-    assert next_steps([row("a:s8weights")], asked, TASK) == []
+    assert next_steps([missing_row("a:s8weights")], asked, TASK) == []

@@ -5,20 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bitpick.comparison.compare import Comparison
 from bitpick.engines.capability import Capability, Offer
 from bitpick.engines.executed import Operator, dynamic_grid
 from bitpick.engines.fake.engine import FakeEngine
 from bitpick.engines.onnxruntime.engine import OnnxRuntimeEngine
 from bitpick.errors import EngineError
-from bitpick.executors.inline import InlineExecutor
-from bitpick.pipeline import directory as stores
-from bitpick.pipeline.directory import RunDirectory
-from bitpick.pipeline.listener import Silent
-from bitpick.pipeline.request import make_request, new_run
 from bitpick.recipe import Recipe, baseline
 from bitpick.schema.fingerprint import Grid
-from bitpick.targets.host import this_host
 
 STATIC, DYNAMIC, WEIGHTS = "fake:s8s8-per_tensor-minmax", "fake:s8dynamic", "fake:s8weights"
 
@@ -59,16 +52,12 @@ class Ranged(FakeEngine):
 
 
 @pytest.fixture
-def compare(model_file, dataset, use_engines, tmp_path):
-    """Run a comparison with such an engine; returns what it found."""
+def compare(compare, use_engines):
+    """Compare builds of such an engine."""
 
-    def run(engine, *recipes, preset="standard"):
+    def run(engine, *recipes, **options):
         use_engines(OnnxRuntimeEngine(), engine)
-        fields = {"calibration_size": 100, "targets": ("host",), "margin": "10", "bench_seconds": 0}
-        request, form = make_request(model_file, "tiny", preset=preset, recipes=recipes, engines=("fake",), **fields)
-        store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
-        Comparison(store, this_host(), InlineExecutor(), 1, Silent()).compare(lambda _: dataset)
-        return stores.read(store.root)
+        return compare(*recipes, **options)
 
     return run
 

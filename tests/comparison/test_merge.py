@@ -9,14 +9,9 @@ import numpy as np
 import pytest
 
 from bitpick.api import runs
-from bitpick.comparison.compare import Comparison
 from bitpick.errors import DataError, OutputError, RequestError
-from bitpick.executors.inline import InlineExecutor
 from bitpick.pipeline import directory as stores
 from bitpick.pipeline.directory import RunDirectory
-from bitpick.pipeline.listener import Silent
-from bitpick.pipeline.request import make_request, new_run
-from bitpick.targets.host import this_host
 from tests import alone
 
 BUILD = "fake:s8s8-per_tensor-minmax"
@@ -24,29 +19,16 @@ OTHER = "fake:s8u8-per_channel-minmax"
 
 
 @pytest.fixture
-def compare(model_file, dataset, fake_engine, tmp_path):
-    def run():
-        request, form = make_request(
-            model_file, "tiny", engines=["fake"], calibration_size=100, targets=["host"], margin="10",
-            bench_seconds=0,
-        )  # fmt: skip
-        store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
-        Comparison(store, this_host(), InlineExecutor(), 1, Silent(), InlineExecutor).compare(lambda _: dataset)
-        return store.root
-
-    return run
-
-
-@pytest.fixture
-def root(compare):
-    return compare()
+def root(finished, tmp_path):
+    """The directory of a finished run, to be changed."""
+    return shutil.copytree(finished.directory.root, tmp_path / "run")
 
 
 @pytest.fixture
 def measured(root, tmp_path):
     """What a build gives for some evaluation samples; changed, where asked for."""
 
-    def run(recipe=BUILD, change=None, name="results.json", count=50):
+    def run(recipe=BUILD, change=None, name="results.json", count=50, root=root):
         samples = tmp_path / f"samples-{count}"
         if not samples.exists():
             runs.samples(root, samples, count)
@@ -64,7 +46,7 @@ def folder_of(root) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
-def test_results_become_a_row_that_is_judged_and_recommended(root, measured, dataset):
+def test_results_become_a_row_that_is_judged_and_recommended(root, measured, finished):
     found = runs.merge(root, [measured()], "my-phone")
     row = found.run.row(f"{BUILD}@my-phone")
     native = found.run.row(BUILD)
@@ -72,7 +54,7 @@ def test_results_become_a_row_that_is_judged_and_recommended(root, measured, dat
     assert row.files == native.files
     places = np.linspace(0, 599, 50).astype(int)
     here = stores.predictions(root / "builds" / "fake__s8s8-per_tensor-minmax")
-    right = np.asarray(dataset.evaluation.labels)[places]
+    right = np.asarray(finished.data.evaluation.labels)[places]
     assert row.accuracy.correct == (here[places] == right).sum()
     assert row.metric.value == row.accuracy.value
     assert (row.versus_native.flips, row.versus_native.samples, row.versus_native.drop) == (0, 50, 0)
@@ -146,10 +128,11 @@ def test_results_without_times_say_nothing_of_speed(root, measured):
     assert "µs there" not in " ".join(found.recommendation.because)
 
 
-def test_the_same_comparison_again_keeps_what_was_imported(compare, root, measured):
-    before = runs.merge(root, [measured()], "my-phone").run
-    compare()
-    after = stores.read(root)
+def test_the_same_comparison_again_keeps_what_was_imported(compare, measured):
+    compare(out="twice")
+    root = compare.directory.root
+    before = runs.merge(root, [measured(root=root)], "my-phone").run
+    after = compare(out="twice")
     assert after.row(f"{BUILD}@my-phone") == before.row(f"{BUILD}@my-phone")
     assert after.recommendation == before.recommendation
     assert [row.id for row in after.rows] == [row.id for row in before.rows]
@@ -210,9 +193,10 @@ def test_a_run_that_lost_what_is_needed_says_so(root, measured):
         runs.merge(root, [path], "my-phone")
 
 
-def test_a_run_that_was_moved_to_a_machine_without_its_data_still_takes_results(root, measured, dataset, tmp_path):
-    path = measured()
-    elsewhere = shutil.copytree(root, tmp_path / "elsewhere")
+def test_a_run_that_was_moved_to_a_machine_without_its_data_still_takes_results(compare, measured, dataset, tmp_path):
+    compare(out="here")
+    path = measured(root=compare.directory.root)
+    elsewhere = shutil.move(compare.directory.root, tmp_path / "elsewhere")
     for file in dataset.evaluation.paths.values():
         file.unlink()
     assert runs.merge(elsewhere, [path], "my-phone").run.row(f"{BUILD}@my-phone").status == "ok"

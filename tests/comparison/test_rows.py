@@ -44,7 +44,7 @@ def test_a_row_fails_alone(compare, monkeypatch, option, status, says):
     assert says in bad.reason
     assert run.row("fake:s8s8-per_tensor-minmax").status == "ok"
     assert run.recommendation.id == "fake:s8s8-per_tensor-minmax"
-    assert not [p for p in (compare.store.root / "builds").iterdir() if p.name.startswith("partial")]
+    assert not [p for p in (compare.directory.root / "builds").iterdir() if p.name.startswith("partial")]
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_a_build_in_which_nothing_that_was_asked_for_happened_fails(compare):
     assert row.reason.startswith("no part of this build runs as integers: the runtime executes Gemm dense")
 
 
-def test_the_fingerprint_of_a_row_and_of_its_baseline(compare):
-    run = compare("fake:s8u8-per_channel-minmax")
+def test_the_fingerprint_of_a_row_and_of_its_baseline(finished):
+    run = finished.directory.run
     build, floats = run.row("fake:s8u8-per_channel-minmax"), run.row("fake:float32")
     assert build.fingerprint.weights == Grid(dtype="s8", granularity="per_channel", symmetric=True, bits=8)
     assert build.fingerprint.activations == Grid(dtype="u8", granularity="per_tensor", symmetric=False, bits=8)
@@ -105,7 +105,7 @@ def test_rows_come_in_the_order_of_the_offers_whichever_is_done_first(rows):
     found, run = rows
     found.measure([offer(FLOAT), offer(OTHER, "it is not for this machine"), offer(PLAIN)])
     assert [row.id for row in run.shop.run.rows] == [FLOAT, OTHER, PLAIN]
-    assert run.told.rows[0].id == OTHER  # it is known without any work
+    assert run.listener.rows[0].id == OTHER  # it is known without any work
     found.measure([offer(f"{PLAIN}+drawn")])
     assert [row.id for row in found.all] == [FLOAT, OTHER, PLAIN, f"{PLAIN}+drawn"]
     assert found.known == {row.id for row in found.all}
@@ -139,7 +139,7 @@ def test_a_row_is_judged_beside_its_baseline_as_soon_as_that_is_known(rows):
     assert row.versus_baseline.baseline == FLOAT
     assert row.versus_baseline.noninferior is None  # claimed at once, of all rows
     assert row.fidelity.sqnr_db > 20
-    assert [each.id for each in run.told.rows] == [PLAIN, PLAIN, FLOAT]
+    assert [each.id for each in run.listener.rows] == [PLAIN, PLAIN, FLOAT]
     found.claim(0.05)
     assert run.shop.run.row(PLAIN).versus_baseline.noninferior is True
     assert stores.read(run.shop.directory.root).rows == run.shop.run.rows

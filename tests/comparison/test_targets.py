@@ -8,14 +8,11 @@ import shutil
 import numpy as np
 import pytest
 
-from bitpick.comparison.compare import Comparison
 from bitpick.datasets.dataset import Dataset, Split
 from bitpick.errors import RequestError, WorkerError
 from bitpick.executors.inline import InlineExecutor
 from bitpick.pipeline import directory as stores
-from bitpick.pipeline.directory import RunDirectory
-from bitpick.pipeline.listener import Silent
-from bitpick.pipeline.request import make_request, new_run
+from bitpick.pipeline.request import make_request
 from bitpick.targets.host import Host, this_host
 from bitpick.targets.target import AVX2
 
@@ -27,9 +24,9 @@ S8 = "fake:s8s8-per_tensor-minmax"
 class Elsewhere(InlineExecutor):
     """Sets the variable for environments on a target, as a target's prefix would."""
 
-    def __init__(self) -> None:
+    def __init__(self, broken: str = "") -> None:
         self.ran: list[str] = []
-        self.broken = ""
+        self.broken = broken
 
     def run(self, environment, function, payload):
         self.ran.append(f"{function.rpartition(':')[2]} {getattr(payload.get('recipe'), 'id', '')} {environment}")
@@ -52,20 +49,11 @@ def other_cpu(tmp_path):
 
 
 @pytest.fixture
-def compare(model_file, dataset, fake_engine, tmp_path):
-    def run(*recipes, targets=(), samples=200, data=dataset, host=None, broken="", margin="10"):
-        request, form = make_request(
-            model_file, "tiny", recipes=recipes, engines=("fake",), calibration_size=100, targets=targets,
-            target_samples=samples, margin=margin, bench_seconds=0,
-        )  # fmt: skip
-        host = host or this_host()
-        store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
-        run.executor = Elsewhere()
-        run.executor.broken = broken
-        Comparison(store, host, run.executor, 1, Silent(), InlineExecutor).compare(lambda _: data)
-        return stores.read(store.root)
-
-    return run
+def compare(compare):
+    """Compare on the targets that are usual, on 200 samples each."""
+    compare.options |= {"targets": (), "target_samples": 200}
+    compare.new_executor = Elsewhere
+    return compare
 
 
 def with_isa(*features):
@@ -110,7 +98,7 @@ def test_rows_of_a_target_follow_the_rows_of_their_files(compare, other_cpu):
 
 
 def test_a_row_of_a_target_fails_alone(compare, other_cpu):
-    run = compare(U8, S8, targets=[other_cpu], broken=S8)
+    run = compare(U8, S8, targets=[other_cpu], executor=Elsewhere(S8))
     assert run.row(f"{S8}@other-cpu").status == "failed"
     assert "SIGILL" in run.row(f"{S8}@other-cpu").reason
     assert run.row(S8).status == "ok"
@@ -215,7 +203,7 @@ def test_sorted_samples_are_taken_from_all_over(compare, other_cpu, dataset, tmp
     np.save(tmp_path / "sorted_labels.npy", labels[order])
     split = Split({"image": tmp_path / "sorted_images.npy"}, tmp_path / "sorted_labels.npy", "sorted")
     data = Dataset("tiny", dataset.classes, calibration=dataset.calibration, evaluation=split)
-    run = compare(S8, targets=[other_cpu], data=data, samples=40)
+    run = compare(S8, targets=[other_cpu], load=lambda _: data, target_samples=40)
     assert set(run.row(f"{S8}@other-cpu").accuracy.per_class) == set(dataset.classes)
     assert run.row(f"{S8}@other-cpu").versus_native.flips == 0
 

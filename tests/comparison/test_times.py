@@ -6,16 +6,11 @@ import json
 
 import pytest
 
-from bitpick.comparison.compare import Comparison
 from bitpick.errors import RequestError, RunError, WorkerError
 from bitpick.executors.inline import InlineExecutor
 from bitpick.measures import latency
 from bitpick.pipeline import directory as stores
-from bitpick.pipeline.directory import RunDirectory
-from bitpick.pipeline.listener import Silent
-from bitpick.pipeline.request import make_request, new_run
 from bitpick.speed import lanes, measuring
-from bitpick.targets.host import this_host
 
 PLAIN, OTHER = "fake:s8s8-per_tensor-minmax", "fake:s8s8-per_channel-minmax"
 
@@ -30,21 +25,14 @@ class Broken(InlineExecutor):
 
 
 @pytest.fixture
-def compare(model_file, dataset, fake_engine, tmp_path, monkeypatch):
+def compare(compare, monkeypatch):
+    """Compare two builds, timed quickly."""
     monkeypatch.setattr(latency, "_OPEN", {})
     monkeypatch.setattr(lanes, "_WARM_SECONDS", 0.01)
     monkeypatch.setattr(measuring, "_MOST_ROUNDS", 3)
 
-    def run(fresh=InlineExecutor, **fields):
-        asked = {"calibration_size": 50, "targets": ("host",), "margin": "20", "bench_seconds": 20}
-        request, form = make_request(model_file, "tiny", recipes=(PLAIN, OTHER), engines=("fake",), **(asked | fields))
-        store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
-        run.store = store
-        comparison = Comparison(store, this_host(), InlineExecutor(), 1, Silent(), fresh)
-        comparison.compare(lambda _: dataset)
-        return stores.read(store.root)
-
-    return run
+    compare.options |= {"recipes": (PLAIN, OTHER), "calibration_size": 50, "margin": "20", "bench_seconds": 20}
+    return compare
 
 
 def latencies(run):
@@ -55,7 +43,7 @@ def test_all_rows_are_timed_and_a_continued_run_keeps_that(compare):
     first = compare()
     assert set(latencies(first)) == {"fake:float32", PLAIN, OTHER}
     assert (first.speed.reference, first.speed.untimed) == ("fake:float32", {})
-    raw = json.loads((compare.store.build(PLAIN) / "timings.json").read_text())
+    raw = json.loads((compare.directory.build(PLAIN) / "timings.json").read_text())
     assert sum(map(len, raw["wall"]["row"])) == first.row(PLAIN).latency.pairs
     second = compare(fresh=None)
     assert latencies(second) == latencies(first)
@@ -78,7 +66,7 @@ def test_a_row_that_cannot_be_timed_says_why_and_is_not_tried_again(compare):
 
 def test_times_beside_a_float_that_is_made_anew_are_taken_anew(compare):
     first = compare()
-    path = compare.store.root / "run.json"
+    path = compare.directory.root / "run.json"
     document = json.loads(path.read_text())
     document["rows"][0]["files"][0]["sha256"] = "0" * 64  # that float32 was another one
     path.write_text(json.dumps(document))
@@ -89,7 +77,7 @@ def test_times_beside_a_float_that_is_made_anew_are_taken_anew(compare):
 
 def test_times_beside_another_reference_are_taken_anew(compare):
     first = compare()
-    path = compare.store.root / "run.json"
+    path = compare.directory.root / "run.json"
     text = path.read_text().replace('"reference": "fake:float32"', '"reference": "gone:float32"')
     path.write_text(text)
     again = compare()
@@ -106,7 +94,7 @@ def test_a_request_that_proves_wrong_late_loses_nothing(compare, monkeypatch):
     monkeypatch.setattr(targets, "recommend", late)
     with pytest.raises(RunError, match="is gone"):
         compare()
-    run = stores.read(compare.store.root)
+    run = stores.read(compare.directory.root)
     assert run.state == "failed"
     assert set(latencies(run)) == {"fake:float32", PLAIN, OTHER}
 

@@ -10,7 +10,7 @@ from onnx.reference import ReferenceEvaluator
 
 import bitpick
 from bitpick.engines.registry import engines
-from tests.kept import executor
+from tests.kept import use_executor
 
 COUNT = 61  # no multiple of what a model below takes at once
 RNG = np.random.default_rng(0)
@@ -78,7 +78,7 @@ def test_every_sample_is_judged_by_its_own_answer(make, tmp_path, workers):
         expected.append(found if make is alone else found[0])
     data = {"calibration": RNG.normal(size=(40, 3, 8)).astype(np.float32) * 20, "evaluation": samples}
     recipes, out = [*RECIPES, *QUANTIZED], tmp_path / "run"
-    with executor(workers, tmp_path / "cache"):
+    with use_executor(workers, tmp_path / "cache"):
         comparison = bitpick.compare(
             path, data, recipes=recipes, task="deviation", bench_seconds=0, targets=["host"], out=out
         )

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import bitpick
-from tests.kept import executor
+from tests.kept import use_executor
 
 RNG = np.random.default_rng(0)
 FLOAT = ["executorch:float32", "litert:float32", "pytorch_fx:float32", "pytorch_pt2e:float32"]
@@ -60,7 +60,7 @@ def test_every_engine_computes_what_onnx_says(tmp_path, workers):
     data = {name: RNG.normal(size=(40, 4, 12)).astype(np.float32) for name in ("calibration", "evaluation")}
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
     (expected,) = session.run(None, {"x": data["evaluation"]})
-    with executor(workers, tmp_path / "cache"):
+    with use_executor(workers, tmp_path / "cache"):
         comparison = bitpick.compare(
             path, data, recipes=[*FLOAT, *QUANTIZED], task="deviation", bench_seconds=0, targets=["host"], out=out
         )

@@ -12,45 +12,12 @@ from bitpick.conversion import canonical_onnx as module
 from bitpick.conversion import onnx_file
 from bitpick.errors import ModelError, OperatorError
 from tests.conftest import linear_model
-
-
-def converters_graph(path, opset=17, batch="unk__7"):
-    """What converters write: a convolution, batch norm apart, dead nodes, constants to fold, long names."""
-    rng = np.random.default_rng(0)
-
-    def stored(name, *shape):
-        return onnx.numpy_helper.from_array(rng.random(shape).astype(np.float32) + 0.1, name)
-
-    nodes = [
-        helper.make_node("Conv", ["x", "net/conv/W:0", "net/conv/b:0"], ["net/conv/out:0"], "net/conv/Conv2D"),
-        helper.make_node("BatchNormalization", ["net/conv/out:0", "g", "s", "m", "v"], ["net/bn:0"], "net/bn/FusedBN"),
-        helper.make_node("Relu", ["net/bn:0"], ["net/relu:0"], "net/act/Relu"),
-        helper.make_node("Identity", ["net/relu:0"], ["net/id:0"], "net/id/Identity"),
-        helper.make_node("Sigmoid", ["net/relu:0"], ["dead"], "net/dead/Sigmoid"),
-        helper.make_node("GlobalAveragePool", ["net/id:0"], ["net/pool:0"], "net/pool/Mean"),
-        helper.make_node("Flatten", ["net/pool:0"], ["net/flat:0"], "net/flat/Reshape"),
-        helper.make_node("MatMul", ["net/flat:0", "net/dense/W:0"], ["net/mm:0"], "net/dense/MatMul"),
-        helper.make_node("Add", ["net/mm:0", "net/dense/b:0"], ["net/logits:0"], "net/dense/BiasAdd"),
-        helper.make_node("Softmax", ["net/logits:0"], ["scores"], "net/dense/Softmax"),
-    ]
-    weights = [
-        stored("net/conv/W:0", 8, 3, 3, 3), stored("net/conv/b:0", 8), stored("g", 8), stored("s", 8), stored("m", 8),
-        stored("v", 8), stored("net/dense/W:0", 8, 4), stored("net/dense/b:0", 4),
-    ]  # fmt: skip
-    graph = helper.make_graph(
-        nodes,
-        "net",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 3, 6, 6])],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, 4])],
-        weights,
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), path)
-    return path
+from tests.conversion.converter_graph import converter_graph
 
 
 @pytest.fixture
 def clean(tmp_path):
-    raw = converters_graph(tmp_path / "raw.onnx")
+    raw = converter_graph(tmp_path / "raw.onnx")
     module.convert(str(raw), str(tmp_path / "clean.onnx"))
     return raw, tmp_path / "clean.onnx"
 
@@ -86,7 +53,7 @@ def test_the_batch_is_free_and_only_used_operator_sets_are_imported(clean):
 
 
 def test_old_opsets_are_raised(tmp_path):
-    raw = converters_graph(tmp_path / "raw.onnx", opset=11)
+    raw = converter_graph(tmp_path / "raw.onnx", opset=11)
     module.convert(str(raw), str(tmp_path / "clean.onnx"))
     assert onnx_file.opset_of(onnx.load(tmp_path / "clean.onnx")) >= module.MINIMUM_OPSET
 
@@ -201,7 +168,7 @@ def test_shape_arithmetic_before_a_reshape_is_folded(tmp_path):
 
 
 def test_the_same_model_gives_the_same_file(tmp_path):
-    raw = converters_graph(tmp_path / "raw.onnx")
+    raw = converter_graph(tmp_path / "raw.onnx")
     for name in ("a.onnx", "b.onnx"):
         module.convert(str(raw), str(tmp_path / name))
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
@@ -280,13 +247,13 @@ def test_an_opset_that_cannot_be_raised_is_named(tmp_path, monkeypatch):
         raise RuntimeError(f"no adapter to {opset}")
 
     monkeypatch.setattr(onnx.version_converter, "convert_version", refuse)
-    raw = converters_graph(tmp_path / "raw.onnx", opset=11)
+    raw = converter_graph(tmp_path / "raw.onnx", opset=11)
     with pytest.raises(OperatorError, match="opset 11 and cannot be brought to opset 13: no adapter"):
         module.convert(str(raw), str(tmp_path / "clean.onnx"))
 
 
 def test_weights_beside_the_file_are_read(tmp_path):
-    raw = converters_graph(tmp_path / "raw.onnx")
+    raw = converter_graph(tmp_path / "raw.onnx")
     expected = ReferenceEvaluator(str(raw))
     onnx.save(
         onnx.load(raw), tmp_path / "out.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0

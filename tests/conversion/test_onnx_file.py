@@ -9,12 +9,12 @@ from bitpick.conversion import canonical_onnx
 from bitpick.conversion import onnx_file as module
 from bitpick.errors import ModelError
 from tests.conftest import linear_model
-from tests.conversion.test_canonical_onnx import converters_graph
+from tests.conversion.converter_graph import converter_graph
 
 
 @pytest.fixture
 def clean(tmp_path):
-    raw = converters_graph(tmp_path / "raw.onnx")
+    raw = converter_graph(tmp_path / "raw.onnx")
     canonical_onnx.convert(str(raw), str(tmp_path / "clean.onnx"))
     return raw, tmp_path / "clean.onnx"
 

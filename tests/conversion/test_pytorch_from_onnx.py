@@ -16,8 +16,8 @@ from bitpick.errors import OperatorError
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'bitpick[pytorch]'")
 
 from bitpick.conversion import pytorch_from_onnx as module  # noqa: E402
+from tests.conversion.converter_graph import converter_graph  # noqa: E402
 from tests.conversion.pytorch_operators.nodes import Node, check_graph, graph_of, model  # noqa: E402
-from tests.conversion.test_canonical_onnx import converters_graph  # noqa: E402
 
 pytestmark = pytest.mark.frameworks
 
@@ -175,7 +175,7 @@ def test_a_free_dimension_beside_the_batch_stays_free():
 
 @pytest.fixture
 def imported(tmp_path):
-    canonical_onnx.convert(str(converters_graph(tmp_path / "raw.onnx")), str(tmp_path / "clean.onnx"))
+    canonical_onnx.convert(str(converter_graph(tmp_path / "raw.onnx")), str(tmp_path / "clean.onnx"))
     module.convert(str(tmp_path / "clean.onnx"), str(tmp_path / "m.pt"))
     return tmp_path, module.load(tmp_path / "m.pt")
 

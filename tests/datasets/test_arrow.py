@@ -10,7 +10,7 @@ from bitpick.datasets import arrow
 from bitpick.datasets.load import load
 from bitpick.datasets.options import checked
 from bitpick.errors import DataError
-from tests.conftest import lacks
+from tests.conftest import skip_or_fail
 from tests.datasets.conftest import takes
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -24,7 +24,7 @@ def parquet():
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError:
-        lacks("pyarrow", "pyarrow is not installed")
+        skip_or_fail("pyarrow", "pyarrow is not installed")
     return lambda rows, path: parquet.write_table(pa.table(rows), path)
 
 
@@ -34,7 +34,7 @@ def datasets():
     try:
         import datasets
     except ImportError:
-        lacks("datasets", "datasets is not installed")
+        skip_or_fail("datasets", "datasets is not installed")
     datasets.disable_progress_bars()
     return datasets
 

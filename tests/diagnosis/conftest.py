@@ -20,7 +20,8 @@ from bitpick.pipeline.request import new_run
 from bitpick.recipe import Recipe
 from bitpick.schema.groups import Calibration
 from bitpick.targets.host import this_host
-from tests.conftest import CLASSES, SIDE, Counting, split
+from tests.conftest import CLASSES, SIDE, split
+from tests.recording import RecordingExecutor
 
 WIDTH = 16
 
@@ -100,7 +101,7 @@ def diagnose(fake_engine, tmp_path):
         said = {"samples": samples, "calibration": Calibration(50), "accept_baseline": True}
         request, form = make_diagnosis(model, "tiny", parsed, recipe, **said)
         store = RunDirectory(tmp_path / out, new_run(request, form, this_host(), 1, "diagnose"))
-        executor = Counting(stop_at)
+        executor = RecordingExecutor(stop_at)
         run.store, run.executor = store, executor
         diagnosing = Diagnosing(store, this_host(), executor, 1, Silent())
         diagnosing.diagnose(parsed, lambda _: data, most_layers=layers, apply=apply)

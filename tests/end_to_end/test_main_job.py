@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import lacks
+from tests.conftest import skip_or_fail
 
 pytestmark = [pytest.mark.data, pytest.mark.frameworks, pytest.mark.usefixtures("cifar10")]
 
@@ -108,7 +108,7 @@ def test_what_would_be_recommended_was_checked_on_a_cpu_without_vnni(basic):
     from bitpick.targets.target import AVX2, VNNI
 
     if reason := AVX2.missing(this_host()):
-        lacks("emulator", reason)
+        skip_or_fail("emulator", reason)
     if not VNNI & set(this_host().isa):
         pytest.skip("this CPU has no VNNI: its own results are those")
     there = {row["recipe"]: row for row in basic["rows"] if row["target"] == AVX2.name}
@@ -124,7 +124,7 @@ def test_a_build_that_saturates_without_vnni_is_found_and_repaired(mlperf_model,
     from bitpick.targets.target import AVX2, VNNI
 
     if reason := AVX2.missing(this_host()):
-        lacks("emulator", reason)
+        skip_or_fail("emulator", reason)
     if not VNNI & set(this_host().isa):
         pytest.skip("this CPU has no VNNI: it saturates here too")
     recipe = "onnxruntime:s8u8-per_channel-minmax"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import bitpick
-from tests.kept import executor
+from tests.kept import use_executor
 
 pytestmark = pytest.mark.frameworks
 
@@ -50,7 +50,7 @@ def run(request, workers, tmp_path_factory) -> dict:
     source = bitpick.Source(model, trusted=True)
     options = {"calibration_size": 300, "targets": ["host"], "bench_seconds": 0, "out": folder / "run"}
     options["recipes"] = [] if name == "depthwise" else RECIPES
-    with executor(workers, folder / "cache"):
+    with use_executor(workers, folder / "cache"):
         bitpick.compare(source, folder, **options, **NETS[name][2])
     return {"name": name, **json.loads((folder / "run" / "run.json").read_text())}
 

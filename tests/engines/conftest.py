@@ -22,7 +22,7 @@ from bitpick.models.model import Format
 from bitpick.pipeline.form_job import FUNCTIONS
 from bitpick.recipe import Recipe
 from bitpick.schema.run import Flag
-from tests.kept import Kept
+from tests.kept import SharedWorkers
 
 # Weights, then multiply-accumulates, of each layer of the network that readers.py makes.
 LAYERS = (
@@ -175,7 +175,7 @@ def graph_samples(tmp_path_factory: pytest.TempPathFactory) -> Samples:
 
 
 @pytest.fixture(scope="session")
-def graph_forms(workers: Kept, tmp_path_factory: pytest.TempPathFactory) -> dict[Format, Path]:
+def graph_forms(workers: SharedWorkers, tmp_path_factory: pytest.TempPathFactory) -> dict[Format, Path]:
     """The network in every format, by the same hops as any model."""
     folder = tmp_path_factory.mktemp("graph-forms")
     found = {Format.KERAS: folder / "network.keras"}
@@ -191,7 +191,10 @@ def graph_forms(workers: Kept, tmp_path_factory: pytest.TempPathFactory) -> dict
 
 @pytest.fixture(scope="session")
 def builds(
-    workers: Kept, graph_forms: dict[Format, Path], graph_samples: Samples, tmp_path_factory: pytest.TempPathFactory
+    workers: SharedWorkers,
+    graph_forms: dict[Format, Path],
+    graph_samples: Samples,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Builds:
     """Builds of the network, each made once."""
     return Builds(workers, graph_forms, graph_samples, tmp_path_factory.mktemp("graph-builds"))

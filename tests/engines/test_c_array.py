@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bitpick.engines import c_array
-from tests.conftest import lacks
+from tests.conftest import skip_or_fail
 
 PROGRAM = """
 #include <cstdint>
@@ -27,7 +27,7 @@ int main() {
 def compiler() -> str:
     found = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
     if found is None:
-        lacks("compiler", "there is no C++ compiler on the PATH")
+        skip_or_fail("compiler", "there is no C++ compiler on the PATH")
     return found
 
 

@@ -8,30 +8,14 @@ import numpy as np
 import pytest
 
 from bitpick.datasets.activations import BATCH_BYTES, Activations
-from bitpick.engines.engine import Session
 from bitpick.errors import EngineError, ModelError
 from bitpick.measures.outputs import all_outputs, check_independence
-
-
-class Fixed(Session):
-    """Gives back what a function makes of each batch."""
-
-    def __init__(self, function):
-        self.function = function
-
-    def prepare(self, batch):
-        return batch
-
-    def run(self, native):
-        return self.function(native[0])
-
-    def outputs(self, native):
-        return (native,)
+from tests.measures.function_session import FunctionSession
 
 
 def test_scores_come_in_the_order_of_the_samples(dataset):
     first_pixels = lambda batch: batch.reshape(len(batch), -1)[:, :4]  # noqa: E731
-    (found,) = all_outputs(Fixed(first_pixels), dataset.samples(dataset.evaluation), [(4,)])
+    (found,) = all_outputs(FunctionSession(first_pixels), dataset.samples(dataset.evaluation), [(4,)])
     assert np.array_equal(found, dataset.evaluation.inputs["image"].reshape(600, -1)[:, :4])
 
 
@@ -43,16 +27,18 @@ def test_batches_are_as_large_as_activations_let_them_be(dataset):
         return batch.reshape(len(batch), -1)[:, :4]
 
     samples = dataset.samples(dataset.evaluation)
-    all_outputs(Fixed(first_pixels), samples, [(4,)])
+    all_outputs(FunctionSession(first_pixels), samples, [(4,)])
     large = samples.model_copy(update={"activations": Activations(peak=BATCH_BYTES // 250, total=BATCH_BYTES)})
-    all_outputs(Fixed(first_pixels), large, [(4,)])
+    all_outputs(FunctionSession(first_pixels), large, [(4,)])
     assert sizes == [500, 100, 250, 250, 100]
 
 
 def test_large_outputs_are_gathered_in_a_file_that_goes_with_them(dataset, tmp_path):
     masks = lambda batch: np.repeat(batch.reshape(len(batch), -1)[:, :1], 40_000, axis=1).astype(np.float32)  # noqa: E731
     (tmp_path / "beside").mkdir()
-    (found,) = all_outputs(Fixed(masks), dataset.samples(dataset.evaluation), [(40_000,)], tmp_path / "beside")
+    (found,) = all_outputs(
+        FunctionSession(masks), dataset.samples(dataset.evaluation), [(40_000,)], tmp_path / "beside"
+    )
     assert isinstance(found.base, np.memmap)
     assert not list((tmp_path / "beside").iterdir())
     assert np.array_equal(found[:, 39_999], dataset.evaluation.inputs["image"].reshape(600, -1)[:, 0])
@@ -65,7 +51,7 @@ def test_samples_that_must_not_see_each_other_are_run_one_by_one(dataset):
         sizes.add(len(batch))
         return batch.reshape(len(batch), -1)[:, :4] / batch.max()
 
-    session = Fixed(scaled)
+    session = FunctionSession(scaled)
     session.one_at_a_time = True
     samples = dataset.samples(dataset.evaluation).head(20)
     (found,) = all_outputs(session, samples, [(4,)])
@@ -82,13 +68,13 @@ def test_a_score_that_is_not_finite_is_named(dataset):
         return scores
 
     with pytest.raises(EngineError, match="first for sample 507"):
-        all_outputs(Fixed(broken), dataset.samples(dataset.evaluation), [(4,)])
+        all_outputs(FunctionSession(broken), dataset.samples(dataset.evaluation), [(4,)])
 
 
 @pytest.mark.parametrize("shape", [(500, 3), (1, 4), (500,), (500, 4, 1)])
 def test_scores_of_another_shape_are_refused(dataset, shape):
     with pytest.raises(EngineError, match=r"expected: \(500, 4\)"):
-        all_outputs(Fixed(lambda _: np.zeros(shape, np.float32)), dataset.samples(dataset.evaluation), [(4,)])
+        all_outputs(FunctionSession(lambda _: np.zeros(shape, np.float32)), dataset.samples(dataset.evaluation), [(4,)])
 
 
 RNG = np.random.default_rng(0)
@@ -106,7 +92,9 @@ RNG = np.random.default_rng(0)
     ],
 )
 def test_a_model_whose_answer_depends_on_the_batch_is_refused(dataset, function, told):
-    session = Fixed(lambda batch: function(batch.reshape(len(batch), -1)[:, :4].astype(np.float32)).astype(np.float32))
+    session = FunctionSession(
+        lambda batch: function(batch.reshape(len(batch), -1)[:, :4].astype(np.float32)).astype(np.float32)
+    )
     with pytest.raises(ModelError, match=told):
         check_independence(session, dataset.samples(dataset.evaluation), ["y"], "m.onnx")
 
@@ -117,7 +105,7 @@ def test_rounding_and_numbers_that_are_never_finite_are_no_dependence(dataset):
         found[:, 3] = np.inf
         return found.astype(np.float32)
 
-    check_independence(Fixed(rounded), dataset.samples(dataset.evaluation), ["y"], "m.onnx")
+    check_independence(FunctionSession(rounded), dataset.samples(dataset.evaluation), ["y"], "m.onnx")
 
 
 def peak_memory(count: int, folder) -> int:
@@ -128,11 +116,11 @@ sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from pathlib import Path
 from bitpick.datasets.dataset import Samples
 from bitpick.measures.outputs import all_outputs
-from tests.measures.test_outputs import Fixed
+from tests.measures.function_session import FunctionSession
 
 folder = Path({str(folder)!r})
 samples = Samples(inputs=(folder / "images.npy",), labels=folder / "labels.npy", count={count}, sha256="0")
-all_outputs(Fixed(lambda batch: batch.reshape(len(batch), -1)[:, :4]), samples, [(4,)])
+all_outputs(FunctionSession(lambda batch: batch.reshape(len(batch), -1)[:, :4]), samples, [(4,)])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)

@@ -12,19 +12,15 @@ from bitpick.errors import OutputError
 from bitpick.models.model import Format
 from bitpick.pipeline import directory as stores
 from bitpick.pipeline.directory import RunDirectory, write_whole
-from bitpick.schema.run import RequestRecord, Row
 from bitpick.targets.host import this_host
-from tests.conftest import lacks
+from tests.conftest import skip_or_fail
+from tests.records import request, row
 
 
 def store(root, digest="a" * 64) -> RunDirectory:
     from bitpick.pipeline.request import new_run
 
-    request = RequestRecord(
-        model="m.onnx", model_sha256="0" * 64, data="tiny", preset="basic", recipes=[], engines=[], calibration_size=1,
-        seed=0, margin="1%", alpha=0.05, flag_drop=0.05, sha256=digest,
-    )  # fmt: skip
-    return RunDirectory(root, new_run(request, Format.RAW_ONNX, this_host(), 1, "compare"))
+    return RunDirectory(root, new_run(request(sha256=digest), Format.RAW_ONNX, this_host(), 1, "compare"))
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
@@ -82,7 +78,7 @@ def test_a_file_in_the_way(tmp_path):
 def test_a_directory_without_the_right_to_write(tmp_path):
     if os.geteuid() == 0:
         if not Path("/proc/self").is_dir():
-            lacks("proc", "root may write everywhere, and there is no /proc to refuse even root")
+            skip_or_fail("proc", "root may write everywhere, and there is no /proc to refuse even root")
         place = "/proc/self/run"
     else:
         tmp_path.chmod(0o500)
@@ -94,7 +90,7 @@ def test_a_directory_without_the_right_to_write(tmp_path):
 def test_run_json_never_loses_the_rows_of_an_earlier_run(tmp_path):
     earlier = store(tmp_path)
     earlier.claim(overwrite=False)
-    earlier.put(Row(id="e:float32", recipe="e:float32", engine="e", kind="baseline", status="ok"))
+    earlier.put(row("e:float32"))
     earlier.save()
     later = store(tmp_path)
     later.claim(overwrite=False)
@@ -113,7 +109,7 @@ def test_what_is_known_is_a_value(tmp_path):
 def test_put_replaces_in_place(tmp_path):
     mine = store(tmp_path)
     for name, status in (("a", "failed"), ("b", "ok"), ("a", "ok")):
-        mine.put(Row(id=name, recipe="e:float32", engine="e", kind="baseline", status=status))
+        mine.put(row("e:float32", id=name, status=status))
     assert [(row.id, row.status) for row in mine.run.rows] == [("a", "ok"), ("b", "ok")]
 
 

@@ -13,11 +13,11 @@ from bitpick.executors.inline import InlineExecutor
 from bitpick.models.source import Source
 from bitpick.pipeline import builds, evaluating
 from bitpick.pipeline.build_job import build
-from bitpick.pipeline.builds import ModelAndData
 from bitpick.recipe import Recipe
 from bitpick.schema.groups import Calibration
 from bitpick.schema.judging import Judging
-from tests.conftest import Told, linear_model
+from tests.conftest import linear_model
+from tests.recording import RecordingListener
 
 PLAIN = "fake:s8s8-per_tensor-minmax"
 
@@ -29,7 +29,7 @@ def inline(*_, **__):
 @pytest.fixture
 def evaluate(fake_engine, dataset):
     def run(model, data=dataset, judging=None):
-        run.listener = Told()
+        run.listener = RecordingListener()
         return evaluating.evaluate(Source.of(model), lambda _: data, run.listener, judging, inline)
 
     return run
@@ -38,7 +38,7 @@ def evaluate(fake_engine, dataset):
 @pytest.fixture
 def quantized(fake_engine, model_file, dataset, tmp_path):
     """A build's folder."""
-    given = ModelAndData(Source.of(model_file), "tiny", lambda _: dataset, Told(), inline)
+    given = Given(Source.of(model_file), "tiny", lambda _: dataset, RecordingListener(), inline)
     builds.quantize(given, Recipe.parse(PLAIN), tmp_path / "build", Calibration(calibration_size=50))
     return tmp_path / "build"
 

@@ -5,13 +5,12 @@ import pytest
 from PIL import Image
 
 from bitpick.datasets.dataset import Samples
-from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.examples import COUNT, examples, write
-from bitpick.pipeline.request import make_request, new_run
 from bitpick.recipe import file_name
-from bitpick.schema.run import Recommendation, Row
-from bitpick.targets.host import this_host
+from bitpick.schema.run import Recommendation
 from bitpick.tasks.classification import Classification
+from tests.comparing import new_directory
+from tests.records import row
 
 OWN, PICK, OTHER = "e:float32", "e:s8u8-per_channel-minmax", "e:u8u8-per_tensor-minmax"
 CLASSES = ("ant", "bee", "cow")
@@ -23,17 +22,15 @@ PETS = Classification(classes=("cat", "dog"))
 @pytest.fixture
 def store(tmp_path, model_file):
     """A run of three rows over 40 samples; both quantized ones predict otherwise than the float32 on the last 20."""
-    request, form = make_request(model_file, "tiny", engines=["onnxruntime"], calibration_size=10)
-    store = RunDirectory(tmp_path / "run", new_run(request, form, this_host(), 1, "compare"))
+    store = new_directory(tmp_path / "run", model_file, engines=["onnxruntime"], calibration_size=10)
     versus = {
         "baseline": OWN, "drop": 0.0, "drop_interval": (0, 0), "flips": 20, "only_baseline": 0, "only_row": 0,
         "p_value": 1.0, "margin": 0.01, "score": 0.0,
     }  # fmt: skip
     for row_id, correct in ((OWN, 30), (PICK, 20), (OTHER, 25)):
         metric = {"name": "accuracy", "value": correct / N}
-        kind = "baseline" if row_id == OWN else "quantized"
         fields = {} if row_id == OWN else {"versus_baseline": versus}
-        store.put(Row(id=row_id, recipe=row_id, engine="e", kind=kind, status="ok", metric=metric, **fields))
+        store.put(row(row_id, metric=metric, **fields))
         folder = tmp_path / "run" / "builds" / file_name(row_id)
         folder.mkdir(parents=True)
         scores = np.zeros((N, 3), np.float32)

@@ -16,7 +16,7 @@ from bitpick.models.source import Kind, Maker, Source
 from bitpick.pipeline import making
 from bitpick.pipeline.request import make_request
 from bitpick.pipeline.running import Runner
-from tests.conftest import Counting
+from tests.recording import RecordingExecutor
 
 
 class Code:
@@ -45,7 +45,7 @@ def make(tmp_path, monkeypatch):
         maker = Maker("env", f"{__name__}:write", {}, needs_samples, **fields)
         monkeypatch.setattr(Source, "maker", lambda self: maker)
         monkeypatch.setattr(Source, "kind", lambda self: kind)
-        runner = Runner(Counting(), None, tmp_path)
+        runner = Runner(RecordingExecutor(), None, tmp_path)
         return making.make(Source("nets:build", trusted=True), tmp_path / "run" / "forms" / "m.pt2", runner, load)
 
     return run
@@ -58,7 +58,7 @@ def refused(_):
 def test_a_file_that_conversions_read_is_the_users_own(tmp_path, monkeypatch):
     (tmp_path / "m.tflite").write_bytes(b"\x1c\0\0\0TFL3")
     monkeypatch.chdir(tmp_path)
-    runner = Runner(Counting(), None, tmp_path)
+    runner = Runner(RecordingExecutor(), None, tmp_path)
     out = tmp_path / "run" / "forms" / "litert.tflite"
     assert making.make(Source("m.tflite"), out, runner, refused) == (tmp_path / "m.tflite", [])
     assert making.place(Source("m.tflite"), out) == tmp_path / "m.tflite"
@@ -74,7 +74,7 @@ def test_a_model_in_half_precision_is_made_in_float32_and_that_is_told(tmp_path,
     ]
     graph = helper.make_graph(nodes, "half", *ends, [onnx.numpy_helper.from_array(weight, "w")])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "h.onnx")
-    runner, out = Runner(Counting(), None, tmp_path), tmp_path / "forms" / "raw_onnx.onnx"
+    runner, out = Runner(RecordingExecutor(), None, tmp_path), tmp_path / "forms" / "raw_onnx.onnx"
     path, notes = making.make(Source(str(tmp_path / "h.onnx")), out, runner, lambda _: dataset)
     assert path == out == making.place(Source(str(tmp_path / "h.onnx")), out)
     assert onnx.load(path).graph.input[0].type.tensor_type.elem_type == TensorProto.FLOAT

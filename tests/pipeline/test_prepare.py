@@ -9,7 +9,8 @@ from bitpick.datasets.dataset import Dataset
 from bitpick.errors import ModelError, RecipeError
 from bitpick.models.model import Format
 from bitpick.pipeline.prepare import Preparation
-from tests.conftest import Counting, linear_model
+from tests.conftest import linear_model
+from tests.recording import RecordingExecutor
 
 
 def test_a_run_knows_its_model_its_data_and_its_samples_before_any_build(prepared):
@@ -27,7 +28,7 @@ def test_a_run_knows_its_model_its_data_and_its_samples_before_any_build(prepare
     assert record.data.calibration.count == 50
     assert inputs.evaluation.activations is not None
     assert run.shop.directory.settled
-    assert run.told.phases[:3] == ["reading the model", "loading the data set", "converting the model"]
+    assert run.listener.phases[:3] == ["reading the model", "loading the data set", "converting the model"]
     assert not [job for job in run.executor.ran if job.startswith("build")]
 
 
@@ -50,7 +51,7 @@ def test_what_only_task_and_model_tell_is_refused_before_the_run_stays(new_shop,
 
 
 def test_a_model_that_is_replaced_while_it_is_read_is_refused(new_shop, dataset, model_file):
-    other = Counting(after=("is_quantized", lambda: linear_model(model_file, seed=1)))
+    other = RecordingExecutor(after=("is_quantized", lambda: linear_model(model_file, seed=1)))
     with pytest.raises(ModelError, match="changed while it was being read"):
         Preparation(new_shop(executor=other)).prepare(lambda _: dataset)
 
@@ -65,7 +66,7 @@ def test_without_labels_what_the_float_model_answers_stands_in_their_place(prepa
     assert (run.inputs.check.targets() == answers[run.inputs.check_places]).all()
     agreed = (answers == np.asarray(dataset.evaluation.labels)).mean()
     assert agreed > 0.85  # the labels are mostly what the model says
-    assert any(note.startswith("no labels: builds are compared with") for note in run.told.notes)
+    assert any(note.startswith("no labels: builds are compared with") for note in run.listener.notes)
 
 
 def test_a_task_that_the_labels_do_not_settle_is_settled_by_what_the_float_model_gives(prepared, dataset, tmp_path):
@@ -75,6 +76,6 @@ def test_a_task_that_the_labels_do_not_settle_is_settled_by_what_the_float_model
         np.save(path, (np.load(path) > 1).astype(np.uint8))
     data = Dataset("tiny", ("no", "yes"), dataset.calibration, dataset.evaluation)
     run = prepared(data=data, model=one, accept_baseline=True)
-    assert "running the float model" in run.told.phases
+    assert "running the float model" in run.listener.phases
     assert run.shop.directory.reference_outputs.exists()
     assert run.inputs.task.kind == "classification"

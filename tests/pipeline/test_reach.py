@@ -9,7 +9,7 @@ from bitpick.engines.onnxruntime.engine import OnnxRuntimeEngine
 from bitpick.models.model import Format
 from bitpick.pipeline.reach import out_of_reach, with_reach
 from bitpick.recipe import Recipe
-from tests.selection.test_recommend import request
+from tests.selection.judging import request
 
 
 class Absent(FakeEngine):

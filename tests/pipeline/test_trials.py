@@ -171,7 +171,7 @@ def test_recipes_with_a_pass_start_from_one_graph_that_it_prepared(prepared, don
     texts = (FLAT, EQUALIZED, "onnxruntime:s8u8-per_tensor-minmax+equalize")
     found = dict(done(run, *(trial(run, text, evaluation=run.inputs.check) for text in texts)))
     assert all("evaluate" in found[text] for text in texts), found
-    applied = [job for job in run.told.jobs if job == "convert:onnx+equalize"]
+    applied = [job for job in run.listener.jobs if job == "convert:onnx+equalize"]
     assert applied == ["convert:onnx+equalize"]
     assert run.executor.ran.count("apply_pass") == 1
     assert "equalize changed 1 layer" in run.shop.run.model.notes

@@ -36,4 +36,4 @@ def test_what_is_strange_about_the_data_is_kept_with_the_data(prepared):
     before = run.shop.run.data.notes
     run.shop.remark("they look alike")
     assert run.shop.run.data.notes == (*before, "they look alike")
-    assert run.told.notes[-1] == "they look alike"
+    assert run.listener.notes[-1] == "they look alike"

@@ -7,8 +7,8 @@ import pytest
 
 from bitpick.reports.chart import Chart
 from bitpick.reports.charts import charts
-from tests.reports.factory import FLAGGED, OTHER, OWN, PICK, SLOW, UNSHOWN, changed, full_run, with_row
-from tests.reports.test_markdown import run as small_run
+from tests.example_runs import FLAGGED, OTHER, OWN, PICK, SLOW, UNSHOWN, full_run, small_run
+from tests.records import changed, with_row
 
 
 @pytest.fixture

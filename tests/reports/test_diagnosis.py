@@ -1,21 +1,12 @@
 from __future__ import annotations
 
-import io
-
 import pytest
-from rich.console import Console
 
 from bitpick.recipe import Recipe
 from bitpick.reports import diagnosis
 from bitpick.schema.diagnosis import Diagnosis, Example
 from tests.diagnosis.layers import change, layer
-
-
-def shown(part, width: int = 100) -> str:
-    console = Console(file=io.StringIO(), width=width)
-    console.print(part)
-    return console.file.getvalue()
-
+from tests.reports.rendering import printed
 
 FOUND = Diagnosis(
     recipe="r",
@@ -33,7 +24,7 @@ FOUND = Diagnosis(
 
 @pytest.mark.parametrize("width", [100, 160])
 def test_layers_are_a_table_that_fits(width):
-    lines = shown(diagnosis.layers(FOUND), width).splitlines()
+    lines = printed(diagnosis.layers(FOUND), width).splitlines()
     first = next(line for line in lines if line.startswith("first"))
     assert all(text in first for text in ("41.2", "30.0", "2.00 (1.50 to 2.50)", "5.00 (4.50 to 5.50)", "20.0"))
     assert "as all" in next(line for line in lines if line.startswith("passing"))
@@ -43,12 +34,12 @@ def test_layers_are_a_table_that_fits(width):
 
 def test_columns_of_what_no_runtime_showed_are_left_out():
     blind = FOUND.model_copy(update={"layers": FOUND.layers[1:]})
-    assert "weights" not in shown(diagnosis.layers(blind))
+    assert "weights" not in printed(diagnosis.layers(blind), 100)
 
 
 def summary(diagnose, **fields) -> str:
     run = diagnose("fake:s8u8-per_channel-minmax", "inputs", **fields)
-    return shown(diagnosis.summary(run, "here"), 120)
+    return printed(diagnosis.summary(run, "here"), 120)
 
 
 def test_a_summary_has_rows_layers_classes_samples_advice_and_where_things_are(diagnose):
@@ -67,7 +58,7 @@ def test_a_recipe_that_was_not_applied_is_one_to_try(diagnose):
 
 def test_a_run_that_came_to_no_diagnosis_still_shows_its_rows(diagnose):
     run = diagnose("fake:s8u8-per_channel-minmax").model_copy(update={"diagnosis": None})
-    text = shown(diagnosis.summary(run, "here"))
+    text = printed(diagnosis.summary(run, "here"), 100)
     assert "fake:float32" in text
     assert "next_recipe" not in text
 

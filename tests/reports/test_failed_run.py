@@ -8,9 +8,9 @@ import pytest
 
 from bitpick.reports import html, markdown, notebook, terminal
 from bitpick.schema.failure import Failure
-from tests.reports.test_markdown import run
-from tests.reports.test_terminal import shown
-from tests.schema.test_missing import ROWS
+from tests.example_runs import small_run
+from tests.records import MISSING_ROWS, changed
+from tests.reports.rendering import printed
 
 ERROR = Failure(
     kind="RunError",
@@ -23,7 +23,8 @@ NEVER_MEASURED = ("accuracy", "accuracies", "points", "margin", "good enough", "
 
 
 def failed(**fields):
-    return run(state="failed", error=ERROR.model_dump(), recommendation=None).model_copy(update={"rows": ()} | fields)
+    run = small_run(state="failed", error=ERROR, recommendation=None)
+    return changed(run, **{"rows": ()} | fields)
 
 
 def page(found) -> str:
@@ -45,7 +46,7 @@ def test_the_reason_comes_first(way):
         assert text.index("Try more recipes") < text.index("What was asked for")
 
 
-@pytest.mark.parametrize("rows", [(), tuple(ROWS[:3])], ids=["no rows", "no row that is ok"])
+@pytest.mark.parametrize("rows", [(), MISSING_ROWS[:3]], ids=["no rows", "no row that is ok"])
 @pytest.mark.parametrize("way", ["markdown", "html"])
 def test_nothing_is_said_of_what_was_not_measured(way, rows):
     text = RENDERED[way](failed(rows=rows))
@@ -54,8 +55,8 @@ def test_nothing_is_said_of_what_was_not_measured(way, rows):
 
 @pytest.mark.parametrize("way", [*RENDERED, "terminal"])
 def test_a_reason_that_rows_share_is_told_once(way):
-    found = failed(rows=tuple(ROWS), error=None)
-    text = RENDERED[way](found) if way in RENDERED else shown(terminal.summary(found, "run"))
+    found = failed(rows=MISSING_ROWS, error=None)
+    text = RENDERED[way](found) if way in RENDERED else printed(terminal.summary(found, "run"))
     assert text.count("no kernel") == text.count("out of memory") == 1
     assert text.count("no way there") == 1  # two rows that are out of reach, in one line with another engine's
     assert "No builds of c (no way there), d (not installed)." in text.replace("\\", "")
@@ -63,7 +64,7 @@ def test_a_reason_that_rows_share_is_told_once(way):
 
 
 def test_hostile_reasons_are_text():
-    rows = (ROWS[0].model_copy(update={"reason": "<script>alert(1)</script>"}),)
+    rows = (MISSING_ROWS[0].model_copy(update={"reason": "<script>alert(1)</script>"}),)
     error = ERROR.model_copy(update={"what": "<script>alert(1)</script>", "logs": "javascript:alert(1)"})
     text = page(failed(rows=rows, error=error))
     assert "<script>alert" not in text
@@ -71,14 +72,14 @@ def test_hostile_reasons_are_text():
 
 
 def test_what_was_measured_until_then_is_shown():
-    text = markdown.render(run(state="failed", error=ERROR.model_dump(), recommendation=None))
+    text = markdown.render(small_run(state="failed", error=ERROR, recommendation=None))
     assert "The results below were measured before it failed." in text
     assert "| e | float32 | 90.00% |" in text
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
 def test_the_page_fits_and_links_to_the_reasons(tmp_path, opened, width, scheme):
-    found = run(state="failed", error=ERROR.model_dump(), recommendation=None)
+    found = small_run(state="failed", error=ERROR, recommendation=None)
     (tmp_path / "report.html").write_text(html.render(found, tmp_path), encoding="utf-8")
     shown_page, seen = opened(tmp_path / "report.html", width, color_scheme=scheme)
     assert shown_page.locator("h1").inner_text() == "No quantized row is ok."

@@ -13,8 +13,8 @@ import pytest
 
 from bitpick.reports import html
 from bitpick.reports.words import visible
-from tests.reports.factory import FLAGGED, OWN, PICK, ROWS, SLOW, UNSHOWN, changed, full_run
-from tests.reports.test_markdown import run as small_run
+from tests.example_runs import FLAGGED, OWN, PICK, ROWS, SLOW, UNSHOWN, full_run, small_run
+from tests.records import changed
 
 ROOT = Path(__file__).parents[2]
 CHARTS = {"size", "latency", "drops", "classes", "draws", "layers"}

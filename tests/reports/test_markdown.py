@@ -3,124 +3,8 @@ from __future__ import annotations
 import pytest
 
 from bitpick.reports import markdown
-from bitpick.schema.robustness import OverDraws
-from bitpick.schema.run import Run
-from tests.reports.factory import PICK, changed, full_run, with_row
-
-ACCURACY = {"correct": 90, "total": 100, "value": 0.9, "interval": (0.8, 0.95), "per_class": {"ant": 0.8, "bee": 1.0}}
-
-
-def run(**fields) -> Run:
-    rows = [
-        {
-            "id": "e:float32",
-            "recipe": "e:float32",
-            "engine": "e",
-            "kind": "baseline",
-            "status": "ok",
-            "accuracy": ACCURACY,
-            "metric": {"name": "accuracy", "value": 0.9, "interval": (0.82, 0.95)},
-            "samples": 100,
-            "size_bytes": 1000,
-            "files": [{"path": "builds/e__float32/m", "bytes": 1000, "sha256": "0" * 64}],
-        },
-        {
-            "id": "e:s8u8-per_channel-minmax",
-            "recipe": "e:s8u8-per_channel-minmax",
-            "engine": "e",
-            "kind": "quantized",
-            "status": "ok",
-            "accuracy": ACCURACY | {"correct": 80, "value": 0.8, "per_class": {"ant": 0.6, "bee": 1.0}},
-            "metric": {"name": "accuracy", "value": 0.8, "interval": (0.7, 0.87)},
-            "samples": 100,
-            "size_bytes": 400,
-            "size_ratio": 0.4,
-            "flags": [{"code": "drop", "text": "loses 10.00 points"}],
-            "versus_baseline": {
-                "baseline": "e:float32",
-                "drop": 0.1,
-                "drop_interval": (0.04, 0.17),
-                "flips": 10,
-                "p_value": 0.001,
-                "only_baseline": 10,
-                "only_row": 0,
-                "margin": 0.009,
-                "noninferior": False,
-                "score": -3.0,
-                "noninferiority_p": 0.999,
-            },
-        },
-        {
-            "id": "e:u8u8-per_tensor-minmax",
-            "recipe": "e:u8u8-per_tensor-minmax",
-            "engine": "e",
-            "kind": "quantized",
-            "status": "unsupported",
-            "reason": "no | such <kernel>",
-        },
-    ]
-    document = {
-        "state": "complete",
-        "command": "compare",
-        "version": "1",
-        "request": {
-            "model": "dir/my|model.onnx",
-            "model_sha256": "1" * 64,
-            "data": "tiny",
-            "preset": "basic",
-            "recipes": [],
-            "engines": [],
-            "calibration_size": 10,
-            "seed": 0,
-            "margin": "1%",
-            "alpha": 0.05,
-            "flag_drop": 0.05,
-            "sha256": "2" * 64,
-        },
-        "model": {
-            "source": "dir/my|model.onnx",
-            "format": "raw_onnx",
-            "sha256": "1" * 64,
-            "parameters": 1234,
-            "macs": 5678,
-            "hops": [
-                {
-                    "name": "raw_onnx → onnx",
-                    "source": "raw_onnx",
-                    "target": "onnx",
-                    "samples": 128,
-                    "max_abs_diff": 1e-6,
-                    "tolerance": 6e-5,
-                    "top1_agreement": 1.0,
-                    "passed": True,
-                }
-            ],
-        },
-        "data": {
-            "name": "tiny",
-            "preprocessing": "raw values as float32",
-            "evaluation": {"count": 100, "sha256": "3" * 64},
-            "calibration": {
-                "count": 10,
-                "seed": 0,
-                "sha256": "4" * 64,
-                "per_class": {"ant": 5, "bee": 5},
-                "overlap": 1,
-            },
-        },
-        "host": {
-            "cpu": "A CPU",
-            "isa": ["avx2"],
-            "cores": 2,
-            "threads": 1,
-            "platform": "Linux",
-            "python": "3.11",
-            "versions": {"numpy": "2.0"},
-        },
-        "rows": rows,
-        "recommendation": {"id": None, "because": ["No build can be recommended: all 1 quantized rows are flagged."]},
-    }
-    return Run.model_validate(document | fields)
+from tests.example_runs import PICK, full_run, over_draws, small_run
+from tests.records import changed, with_row
 
 
 def tables(text: str) -> list[list[str]]:
@@ -136,7 +20,7 @@ def tables(text: str) -> list[list[str]]:
 
 
 def test_the_parts_and_their_numbers():
-    text = markdown.render(run())
+    text = markdown.render(small_run())
     assert "# Quantization analysis: my\\|model.onnx" in text
     assert "**No build is recommended.**" in text
     assert (
@@ -152,7 +36,7 @@ def test_the_parts_and_their_numbers():
     assert "1,234 weights and 5,678 multiply-accumulates" in text
 
 
-@pytest.mark.parametrize("made", [lambda folder: run(), full_run], ids=["little", "everything"])
+@pytest.mark.parametrize("made", [lambda folder: small_run(), full_run], ids=["little", "everything"])
 def test_every_table_is_whole(made, tmp_path):
     for table in tables(markdown.render(made(tmp_path))):
         columns = {line.replace("\\|", "").count("|") for line in table}
@@ -162,26 +46,26 @@ def test_every_table_is_whole(made, tmp_path):
 
 @pytest.mark.parametrize("state", ["interrupted", "failed", "running"])
 def test_a_run_that_did_not_end_well_says_so_and_reports_what_it_has(state):
-    text = markdown.render(run(state=state, recommendation=None, data=None, rows=[]))
+    text = markdown.render(small_run(state=state, recommendation=None, data=None, rows=[]))
     assert f"**This run is {state}" in text
     assert "## Versions" in text
 
 
 def test_no_flag_is_said_to_be_none():
-    quiet = run()
+    quiet = small_run()
     quiet = with_row(quiet, quiet.rows[1].id, flags=[])
     assert "None: no row drops more than 5.00 points." in markdown.render(quiet)
 
 
 def test_how_the_choice_was_kept_honest_is_said():
-    assert "Selection: simultaneous. All builds are tested at once" in markdown.render(run())
+    assert "Selection: simultaneous. All builds are tested at once" in markdown.render(small_run())
     folds = [
         {"chosen": "e:s8u8-per_channel-minmax", "choosing": 50, "judging": 50, "drop": 0.1, "drop_interval": (0.0, 0.2)}
         | {"noninferiority_p": 0.012, "confirmed": True},
         {"choosing": 50, "judging": 50},
     ]
     text = markdown.render(
-        run(recommendation={"id": None, "because": ["so"], "selection": "cross-fit", "folds": folds})
+        small_run(recommendation={"id": None, "because": ["so"], "selection": "cross-fit", "folds": folds})
     )
     assert "Selection: cross-fit. A build is chosen on one half of the samples and judged on the other" in text
     assert (
@@ -193,17 +77,10 @@ def test_how_the_choice_was_kept_honest_is_said():
         assert len({line.replace("\\|", "").count("|") for line in table}) == 1, table
 
 
-def over_draws(**fields):
-    draws = [
-        {"seed": seed, "correct": 80 + seed, "total": 100, "drop": 0.1 - seed / 100, "flips": 10} for seed in (0, 2)
-    ]
-    return {"draws": draws, "drop": 0.09, "drop_interval": (0.0, 0.2), "noninferior": False} | fields
-
-
 def test_what_a_recipe_loses_over_draws_has_every_draw_and_what_is_missing():
-    found = run()
+    found = small_run()
     assert "Over calibration draws" not in markdown.render(found)
-    over = OverDraws.model_validate(over_draws(failed={1: "it | broke"}))
+    over = over_draws(failed={1: "it | broke"})
     found = with_row(found, found.rows[1].id, over_draws=over)
     none = changed(found.rows[1], over_draws=None, no_over_draws="it uses no samples")
     found = changed(found, rows=(*found.rows, none), request=changed(found.request, calibration_seeds=3))

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import re
 
 import pytest
-from rich.console import Console
 
-from bitpick.reports import html, markdown, measured, notebook, terminal
+from bitpick.reports import html, markdown, measured, terminal
 from bitpick.schema.evidence import Fidelity, Measure
-from tests.reports.factory import OWN, PICK, changed, full_run, regression_run, with_row
+from tests.example_runs import OWN, PICK, full_run, regression_run
+from tests.records import changed, with_row
+from tests.reports.rendering import printed, reports
 
 MAE = Measure(name="mae", unit="mm", higher_is_better=False)
 AUC = Measure(name="auc", unit="")
 
 
-def told(run, folder) -> dict[str, str]:
-    """What each report says, of report.html what is seen."""
-    console = Console(file=io.StringIO(), width=220)
-    console.print(terminal.summary(run, "x"))
-    page = re.sub(r"<(script|style|pre)[^>]*>.*?</\1>", "", html.render(run, folder), flags=re.DOTALL)
-    told = {"terminal": console.file.getvalue(), "markdown": markdown.render(run), "html": page}
-    return told | {"notebook": notebook.render(run, folder)}
-
-
 def test_an_error_is_never_called_an_accuracy_and_never_told_in_points(tmp_path):
     run = regression_run(tmp_path)
     run = changed(run, request=changed(run.request, max_drop=0.1))
-    for name, text in told(run, tmp_path).items():
+    for name, text in reports(run, tmp_path).items():
         assert "accura" not in text.lower(), name
         assert "points" not in text, name
         assert "MAE" in text, name
@@ -37,7 +28,7 @@ def test_an_error_is_never_called_an_accuracy_and_never_told_in_points(tmp_path)
 
 
 def test_what_only_classes_have_is_left_out(tmp_path):
-    text = told(regression_run(tmp_path), tmp_path)
+    text = reports(regression_run(tmp_path), tmp_path)
     for words in ("each class", "correct", "flips", "predictions", "stratified", "right"):
         assert words not in text["markdown"], words
         assert words not in text["html"], words
@@ -45,7 +36,7 @@ def test_what_only_classes_have_is_left_out(tmp_path):
 
 
 def test_values_and_drops_are_in_the_unit(tmp_path):
-    text = told(regression_run(tmp_path), tmp_path)
+    text = reports(regression_run(tmp_path), tmp_path)
     assert "It gets 0.1050 mm (MAE), a rise of 0.0040 mm on 500 samples" in text["markdown"]
     assert "| MAE | rise, mm (95% interval) |" in text["markdown"]
     assert "0.1050 mm" in text["terminal"]
@@ -56,7 +47,7 @@ def test_values_and_drops_are_in_the_unit(tmp_path):
 
 
 def test_further_metrics_and_outputs_have_tables(tmp_path):
-    text = told(regression_run(tmp_path), tmp_path)
+    text = reports(regression_run(tmp_path), tmp_path)
     assert "| recipe | RMSE | R² |" in text["markdown"]
     assert f"| `{PICK}` | 0.2100 mm | 0.9000 |" in text["markdown"]
     assert f"| `{PICK}` | class | 97.00% | 0.01 |  |" in text["markdown"]
@@ -74,7 +65,7 @@ def test_without_labels_agreement_and_flips(tmp_path):
         if row.metric is not None:
             fidelity = Fidelity(agreement=0.97, kl=0.02, sqnr_db=25.0)
             run = with_row(run, row.id, metric=changed(row.metric, name="agreement"), fidelity=fidelity)
-    text = told(run, tmp_path)
+    text = reports(run, tmp_path)
     for name, report in text.items():
         assert "accura" not in report.lower(), name
         assert name == "notebook" or ("flips" in report and "25.0 dB" in report), name
@@ -122,9 +113,7 @@ def test_headings_and_limits():
 
 
 def test_one_row_by_itself(tmp_path):
-    console = Console(file=io.StringIO(), width=200)
-    console.print(terminal.one_row(regression_run(tmp_path).row(OWN)))
-    text = console.file.getvalue()
+    text = printed(terminal.one_row(regression_run(tmp_path).row(OWN)), width=200)
     assert f"{OWN}: MAE 0.1000 mm (95% interval 0.0800 to 0.1200 mm), 300.0 kB" in text
     assert "RMSE: 0.2000 mm" in text
 

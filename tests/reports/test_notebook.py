@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from bitpick.reports import notebook
-from tests.reports.factory import PICK, full_run
-from tests.reports.test_markdown import run
+from tests.example_runs import PICK, full_run, small_run
 
 
 def test_the_answer_comes_first_and_every_row_is_there(tmp_path):
@@ -26,4 +25,4 @@ def test_names_from_outside_are_text(tmp_path):
 
 @pytest.mark.parametrize("state", ["interrupted", "failed"])
 def test_a_run_that_did_not_end_well_says_so(state):
-    assert f"This run is {state}" in notebook.render(run(state=state, recommendation=None), Path("x"))
+    assert f"This run is {state}" in notebook.render(small_run(state=state, recommendation=None), Path("x"))

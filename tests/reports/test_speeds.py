@@ -4,8 +4,7 @@ import pytest
 
 from bitpick.reports import speeds
 from bitpick.schema.speed import BenchRecord
-from tests.reports.factory import changed
-from tests.reports.test_words import row
+from tests.records import changed, row
 
 
 def timed(**fields):

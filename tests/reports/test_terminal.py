@@ -6,19 +6,13 @@ from rich.console import Console
 
 from bitpick.pipeline.job import Job
 from bitpick.reports import terminal
-from bitpick.schema.robustness import OverDraws
-from tests.reports.factory import full_run, with_row
-from tests.reports.test_markdown import over_draws, run
-
-
-def shown(renderable, width=140) -> str:
-    console = Console(file=io.StringIO(), width=width, highlight=False)
-    console.print(renderable)
-    return console.file.getvalue()
+from tests.example_runs import full_run, over_draws, small_run
+from tests.records import with_row
+from tests.reports.rendering import printed
 
 
 def test_the_summary_has_the_rows_the_reasons_and_the_place():
-    text = shown(terminal.summary(run(), "runs/x"))
+    text = printed(terminal.summary(small_run(), "runs/x"))
     assert "e:s8u8-per_channel-minmax" in text
     assert "80.00%" in text
     assert "no | such <kernel>" in text
@@ -28,27 +22,27 @@ def test_the_summary_has_the_rows_the_reasons_and_the_place():
 
 
 def test_what_recipes_lose_over_draws_has_a_place_of_its_own():
-    found = run()
-    assert "Over calibration draws" not in shown(terminal.summary(found, "x"))
-    found = with_row(found, found.rows[1].id, over_draws=OverDraws.model_validate(over_draws()))
-    text = shown(terminal.summary(found, "x"), width=400)
+    found = small_run()
+    assert "Over calibration draws" not in printed(terminal.summary(found, "x"))
+    found = with_row(found, found.rows[1].id, over_draws=over_draws())
+    text = printed(terminal.summary(found, "x"), width=400)
     assert "· e:s8u8-per_channel-minmax: this file loses 10.00 (4.00 to 17.00) points; the recipe, over 2 draws" in text
 
 
 def test_brackets_in_text_are_text():
-    odd = run()
+    odd = small_run()
     odd = with_row(odd, odd.rows[2].id, reason="[red]not markup[/red]")
-    assert "[red]not markup[/red]" in shown(terminal.summary(odd, "x"))
+    assert "[red]not markup[/red]" in printed(terminal.summary(odd, "x"))
 
 
 def test_a_narrow_terminal_keeps_the_numbers():
-    text = shown(terminal.summary(run(), "x"), width=50)
+    text = printed(terminal.summary(small_run(), "x"), width=50)
     assert "80.00%" in text
     assert "10.00" in text
 
 
 def test_everything_that_was_measured_is_told_and_fits(tmp_path):
-    text = shown(terminal.summary(full_run(tmp_path), "x"), width=102)
+    text = printed(terminal.summary(full_run(tmp_path), "x"), width=102)
     cells = {words[0]: words[1:] for line in text.splitlines() if (words := line.split())}
     assert cells["alpha:s8u8-per_channel-minmax"] == ["89.50%", "0.50", "31", "100%", "100.0", "kB", "0.45"]
     assert cells["beta:s8dynamic"][-2:] == ["2.50?", "slower_than_float"]
@@ -71,7 +65,7 @@ def test_live_rows_show_what_goes_on_and_nothing_where_there_is_no_terminal():
         with terminal.LiveRows(console) as live:
             live.phase("converting the model")
             live.started(job)
-            live.row(run().rows[1])
+            live.row(small_run().rows[1])
             live._live.refresh() if is_terminal else None
             live.ended(job)
         text = file.getvalue()

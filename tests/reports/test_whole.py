@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from bitpick.reports import whole
-from tests.reports.factory import changed, full_run, with_row
+from tests.example_runs import full_run
+from tests.records import changed, with_row
 
 
 def test_findings_are_told_once_with_their_rows(tmp_path):

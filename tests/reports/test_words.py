@@ -5,13 +5,8 @@ import pytest
 from bitpick.reports import words
 from bitpick.schema.evidence import VersusNative
 from bitpick.schema.fingerprint import Coverage, Grid
-from bitpick.schema.robustness import OverDraws
-from bitpick.schema.run import Row
-from tests.reports.test_markdown import over_draws, run
-
-
-def row(recipe="e:s8u8-per_channel-minmax", **fields) -> Row:
-    return Row(**({"id": recipe, "recipe": recipe, "engine": "e", "kind": "quantized", "status": "ok"} | fields))
+from tests.example_runs import over_draws, small_run
+from tests.records import row
 
 
 def test_numbers():
@@ -85,9 +80,9 @@ def test_a_cell_cannot_become_markup(text):
 
 
 def test_what_a_recipe_loses_is_told_apart_from_what_its_file_loses():
-    quantized = run().rows[1]
+    quantized = small_run().rows[1]
     assert words.over_draws(quantized) == ""
-    over = OverDraws.model_validate(over_draws(failed={1: "it broke"}))
+    over = over_draws(failed={1: "it broke"})
     assert words.over_draws(quantized.model_copy(update={"over_draws": over})) == (
         "this file loses 10.00 (4.00 to 17.00) points; the recipe, over 2 draws, loses 9.00 (0.00 to 20.00), "
         "from 8.00 to 10.00, and is not shown to lose less than 0.90; draw 1 failed: it broke"

@@ -3,17 +3,12 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from bitpick.schema.run import Row, Run
-
-
-def row(**fields) -> Row:
-    return Row(
-        **({"id": "e:float32", "recipe": "e:float32", "engine": "e", "kind": "baseline", "status": "ok"} | fields)
-    )
+from bitpick.schema.run import Run
+from tests.records import row
 
 
 def test_what_was_not_measured_is_absent_from_the_file():
-    assert set(row().model_dump(exclude_none=True)) == {
+    assert set(row("e:float32").model_dump(exclude_none=True)) == {
         "id", "recipe", "engine", "target", "kind", "measured", "status", "flags", "seconds", "cpu_seconds",
     }  # fmt: skip
 

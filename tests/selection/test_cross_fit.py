@@ -9,14 +9,14 @@ from scipy.stats import norm
 from bitpick.errors import RequestError
 from bitpick.pipeline.request import make_request
 from bitpick.recipe import baseline
-from bitpick.schema.run import Row
 from bitpick.selection import claims
 from bitpick.selection.claims import with_claims
 from bitpick.selection.cross_fit import cross_fit, halves
 from bitpick.selection.judge import judge
 from bitpick.selection.recommend import recommend
 from bitpick.statistics import max_t, noninferiority_score, tango_interval
-from tests.selection.test_recommend import TARGETS, TASK, N, made, request, sized
+from tests.records import row
+from tests.selection.judging import TARGETS, TASK, N, judged_rows, request, sized
 
 FIRST, SECOND = halves(TARGETS, 0)
 
@@ -27,7 +27,7 @@ def wrong(first, second, start=0):
 
 
 def found(rows, **fields):
-    judged, predicted = made(rows, **fields)
+    judged, predicted = judged_rows(rows, **fields)
     return cross_fit(with_claims(judged, predicted, TARGETS, TASK, 0.05), predicted, TARGETS, TASK, request(**fields))
 
 
@@ -159,12 +159,9 @@ def simulated(rng):
 
 def judged(predicted, targets):
     rows = {
-        name: Row(
-            id=name, recipe=name, engine="a", kind="baseline" if name == "a:float32" else "quantized", status="ok",
-            size_bytes=100 + len(name), metric=TASK.metric(found, targets), samples=len(targets),
-        )
+        name: row(name, size_bytes=100 + len(name), metric=TASK.metric(found, targets), samples=len(targets))
         for name, found in predicted.items()
-    }  # fmt: skip
+    }
     return [judge(row, rows, predicted, targets, TASK, request(margin=f"{100 * MARGIN}")) for row in rows.values()]
 
 

@@ -10,19 +10,18 @@ from bitpick.schema.fingerprint import Coverage
 from bitpick.schema.run import Recommendation
 from bitpick.schema.speed import Latency
 from bitpick.selection.gate import Check, Rules, gate, junit
-from tests.reports.test_markdown import run as example
-
-ROW = "e:s8u8-per_channel-minmax"  # 80% of 90%, 400 bytes, class ant 60% of 80%
+from tests.example_runs import SMALL as ROW
+from tests.example_runs import small_run
+from tests.records import with_row
 
 
 def changed(found, **fields):
-    """A run with another row of this id."""
-    rows = (row.model_copy(update=fields) if row.id == ROW else row for row in found.rows)
-    return found.model_copy(update={"rows": tuple(rows)})
+    """The run with other values in some fields of the row: 80% of 90%, 400 bytes, 60% of 80% in the class ant."""
+    return with_row(found, ROW, **fields)
 
 
 def run(**fields):
-    found = changed(example(), coverage=Coverage(macs=0.75, weights=1.0))
+    found = changed(small_run(), coverage=Coverage(macs=0.75, weights=1.0))
     return found.model_copy(update={"recommendation": Recommendation(id=ROW, because=[]), **fields})
 
 

@@ -3,21 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bitpick.schema.run import Flag, RequestRecord, Row
+from bitpick.schema.run import Flag
 from bitpick.selection.judge import judge, on_target
 from bitpick.tasks.classification import Classification
+from tests import records
 
 TARGETS = np.array([0, 1, 0, 1, 0, 1, 0, 1, 0, 1])
 TASK = Classification(classes=("even", "odd"))
-REQUEST = RequestRecord(
-    model="m", model_sha256="0", data="d", preset="p", recipes=[], engines=[], calibration_size=1, seed=0,
-    margin="1%", alpha=0.05, flag_drop=0.15, min_accuracy=0.75, sha256="0",
-)  # fmt: skip
+REQUEST = records.request(flag_drop=0.15, min_accuracy=0.75)
 
 
 def row(row_id, predictions, size, kind="quantized"):
     found = TASK.metric(np.array(predictions), TARGETS)
-    return Row(id=row_id, recipe=row_id, engine="e", kind=kind, status="ok", size_bytes=size, metric=found, samples=10)
+    return records.row(row_id, kind=kind, size_bytes=size, metric=found, samples=10)
 
 
 def judged(wrong, size=50):

@@ -4,8 +4,8 @@ import pytest
 
 from bitpick.pipeline.request import make_request
 from bitpick.schema.evidence import Measure, Metric, VersusBaseline
-from bitpick.schema.run import Row
 from bitpick.selection import phrases
+from tests import records
 from tests.conftest import linear_model
 
 ACCURACY, MAE, AUC = (
@@ -20,10 +20,7 @@ def row(measure=MAE, value=2.0, flips=None):
         baseline="e:float32", drop=0.02, drop_interval=(-0.01, 0.05), flips=flips, p_value=0.1, margin=0.1, score=2
     )
     metric = Metric(**measure.model_dump(), value=value)
-    return Row(
-        id="e:x", recipe="e:x", engine="e", kind="quantized", status="ok", size_bytes=1500, metric=metric,
-        samples=10_000, versus_baseline=versus,
-    )  # fmt: skip
+    return records.row("e:x", size_bytes=1500, metric=metric, samples=10_000, versus_baseline=versus)
 
 
 def test_a_row_and_its_drop_in_the_words_of_the_metric():

@@ -3,58 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bitpick.recipe import baseline
-from bitpick.schema.evidence import Metric
-from bitpick.schema.run import RequestRecord, Row
-from bitpick.selection.claims import with_claims
-from bitpick.selection.judge import judge
-from bitpick.selection.recommend import recommend
-from bitpick.tasks.classification import Classification
-
-N = 5000
-TARGETS = np.zeros(N, np.int64)
-METRIC = Metric(name="accuracy", value=0.8719)
-TASK = Classification(classes=("a", "b"))
-
-
-def request(**fields):
-    return RequestRecord(
-        **{
-            "model": "m", "model_sha256": "0", "data": "d", "preset": "p", "recipes": [], "engines": [],
-            "calibration_size": 1, "seed": 0, "flag_drop": 0.5, "margin": "2.0", "alpha": 0.05, "sha256": "0",
-        }
-        | fields
-    )  # fmt: skip
-
-
-def made(rows, **fields):
-    """Rows of `(id, wrong samples, fields)` beside a baseline of each engine that is always right, judged."""
-    predicted, found = {}, {}
-    names = dict.fromkeys(["a", *(row_id.partition(":")[0] for row_id, _, _ in rows)])
-    floats = [(baseline(name).id, (), {"kind": "baseline"}) for name in names]
-    for row_id, wrong, extra in [*floats, *rows]:
-        predictions = np.zeros(N, np.int32)
-        predictions[list(wrong)] = 1
-        predicted[row_id] = predictions
-        found[row_id] = Row(
-            **{
-                "id": row_id, "recipe": row_id, "engine": row_id.partition(":")[0], "kind": "quantized",
-                "status": "ok", "size_bytes": 300, "metric": TASK.metric(predictions, TARGETS), "samples": N,
-            }
-            | extra
-        )  # fmt: skip
-    judged = [judge(row, found, predicted, TARGETS, TASK, request(**fields)) for row in found.values()]
-    return judged, predicted
-
-
-def recommended(rows, **fields):
-    judged, predicted = made(rows, **fields)
-    claimed = with_claims(judged, predicted, TARGETS, TASK, 0.05)
-    return recommend(claimed, predicted, TARGETS, TASK, request(**fields))
-
-
-def sized(size, **fields):
-    return {"size_bytes": size, **fields}
+from tests.selection.judging import TARGETS, TASK, N, recommended, sized
 
 
 def test_the_most_accurate_within_a_tenth_of_the_smallest_that_is_good_enough():

@@ -6,7 +6,7 @@ import pytest
 
 from bitpick.schema.run import Flag
 from bitpick.schema.speed import Latency
-from tests.selection.test_recommend import recommended, sized
+from tests.selection.judging import recommended, sized
 
 REFERENCE = "onnxruntime:float32"
 SLOW = Flag(code="slower_than_float", text="takes 2.00 times as long as its own float32")

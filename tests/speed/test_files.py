@@ -9,12 +9,12 @@ from bitpick.executors.inline import InlineExecutor
 from bitpick.measures import latency
 from bitpick.models.source import Source
 from bitpick.pipeline import builds
-from bitpick.pipeline.builds import ModelAndData
 from bitpick.recipe import Recipe
 from bitpick.schema.groups import Calibration
 from bitpick.speed import bench
 from bitpick.speed.files import bench_files
-from tests.conftest import Told, linear_model
+from tests.conftest import linear_model
+from tests.recording import RecordingListener
 
 PLAIN = "fake:s8s8-per_tensor-minmax"
 
@@ -35,7 +35,7 @@ def time(fake_engine, dataset, monkeypatch):
     monkeypatch.setattr(bench, "WARM_SECONDS", 0.01)
 
     def run(*files, data=dataset, **options):
-        run.made, run.told = [], Told()
+        run.made, run.told = [], RecordingListener()
 
         def make(logs, threads):
             run.made.append(Worker(logs, threads))
@@ -49,7 +49,7 @@ def time(fake_engine, dataset, monkeypatch):
 
 @pytest.fixture
 def quantized(fake_engine, model_file, dataset, tmp_path):
-    given = ModelAndData(Source.of(model_file), "tiny", lambda _: dataset, Told(), Worker)
+    given = ModelAndData(Source.of(model_file), "tiny", lambda _: dataset, RecordingListener(), inline)
     builds.quantize(given, Recipe.parse(PLAIN), tmp_path / "build", Calibration(calibration_size=50))
     return tmp_path / "build"
 

@@ -17,9 +17,10 @@ from bitpick.measures import latency
 from bitpick.pipeline.build_job import build, open_build
 from bitpick.pipeline.listener import Silent
 from bitpick.recipe import Recipe
-from bitpick.schema.run import Flag, Row
+from bitpick.schema.run import Flag
 from bitpick.schema.speed import Latency
 from bitpick.speed import lanes, measuring
+from tests.records import row
 
 FLOAT, REFERENCE = "fake:float32", "onnxruntime:float32"
 PLAIN, HALF = "fake:s8s8-per_tensor-minmax", "fake:s8s8-per_tensor-minmax+half_float"
@@ -246,10 +247,6 @@ def test_where_no_row_may_be_recommended_none_gives_way(measure, monkeypatch):
     assert untimed == {}
 
 
-def row(**fields):
-    return Row(**({"id": PLAIN, "recipe": PLAIN, "engine": "fake", "kind": "quantized", "status": "ok"} | fields))
-
-
 def measured(interval):
     value = sum(interval) / 2
     latency = Latency(
@@ -264,12 +261,12 @@ def measured(interval):
     ("interval", "flagged"), [((1.9, 2.1), True), ((1.02, 3.0), False), ((1.02, 1.2), False), ((0.4, 0.5), False)]
 )
 def test_a_row_that_is_shown_to_be_slower_than_its_float_is_flagged(interval, flagged):
-    found = measuring.with_speed(row(), measured(interval))
+    found = measuring.with_speed(row(PLAIN), measured(interval))
     assert found.slower == flagged
     assert found.faults == []
 
 
 def test_a_flag_of_another_time_goes():
-    before = row(flags=[Flag(code="slower_than_float", text="x"), Flag(code="drop", text="y")])
+    before = row(PLAIN, flags=[Flag(code="slower_than_float", text="x"), Flag(code="drop", text="y")])
     found = measuring.with_speed(before, measured((0.4, 0.5)))
     assert [flag.code for flag in found.flags] == ["drop"]

@@ -9,7 +9,7 @@ from scipy.stats import norm
 from statsmodels.stats.multitest import multipletests
 
 from bitpick.statistics import holm, max_t, noninferiority_score
-from tests.statistics.test_proportions import ALLOWED, ALPHA, SIMULATIONS
+from tests.statistics.simulations import ALLOWED, ALPHA, SIMULATIONS
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))

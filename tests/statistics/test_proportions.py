@@ -17,6 +17,7 @@ from bitpick.statistics import (
     tango_score,
     wilson_interval,
 )
+from tests.statistics.simulations import ALLOWED, ALPHA, SIMULATIONS
 
 
 @given(st.integers(1, 20_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -108,10 +109,6 @@ def test_as_many_samples_as_it_says_would_show_it(b, c, n):
     scaled = noninferiority_score(round(b * more), round(c * more), round(n * more), 0.02) / 100
     assert scaled >= 1.64
     assert needed < 100 or scaled == pytest.approx(1.645, abs=0.02)
-
-
-ALPHA, SIMULATIONS = 0.05, 10_000
-ALLOWED = ALPHA + 2.6 * math.sqrt(ALPHA * (1 - ALPHA) / SIMULATIONS)  # Monte-Carlo error, at 0.5% one-sided
 
 
 @pytest.mark.parametrize(("n", "only_build"), [(10_000, 0.013), (1_000, 0.02), (10_000, 0.002)])

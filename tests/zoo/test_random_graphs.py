@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.kept import executor
+from tests.kept import use_executor
 from tests.zoo.driving import Inline, compare
 from tests.zoo.entry import Made, write_samples
 from tests.zoo.oracle import runtimes
@@ -59,7 +59,7 @@ def outcome(drawn: Drawn, folder) -> str:
         drawn.axes,
         {"calibration_size": TRAIN},
     )
-    with executor(Inline(), folder / "cache"):
+    with use_executor(Inline(), folder / "cache"):
         error = compare(made, folder / "run", ["onnxruntime"], [drawn.recipe])
     if error is not None and not str(error).startswith("no quantized row is ok"):
         return f"internal: {error}" if INTERNAL.search(str(error)) else f"refused: {sound}: {error}"

@@ -6,32 +6,17 @@ import re
 
 import pytest
 
-from tests.kept import executor
+from tests.kept import use_executor
 from tests.zoo import models
 from tests.zoo.driving import STATIC, Inline, compare
 from tests.zoo.entry import ENTRIES, Entry, Made
 from tests.zoo.oracle import metrics
-from tests.zoo.oracle.checks import Truth
 from tests.zoo.processes import false_in, made
+from tests.zoo.truth import truth
 
 models.load()
 ALL = list(ENTRIES.values())
 _LOWER_IS_BETTER = ("mae", "rmse", "deviation")
-
-
-def truth(entry: Entry, model: Made) -> Truth:
-    """What is right for an entry, as the oracle takes it."""
-    return Truth(
-        model.inputs,
-        model.floats,
-        model.labels,
-        model.axes,
-        entry.metric,
-        entry.output,
-        model.model if not isinstance(model.model, str) else None,
-        entry.only_float,
-        entry.never,
-    )
 
 
 def check(entry: Entry, model: Made, error, run, engines) -> None:
@@ -63,7 +48,7 @@ def test_there_are_enough():
 def test_onnx_through_onnx_runtime(entry, tmp_path):
     model = entry.make(tmp_path / "model")
     means_something(entry, model)
-    with executor(Inline(), tmp_path / "cache"):
+    with use_executor(Inline(), tmp_path / "cache"):
         error = compare(model, tmp_path / "run", ["onnxruntime"])
     check(entry, model, error, tmp_path / "run", ["onnxruntime"])
 
@@ -74,7 +59,7 @@ def test_others_through_one_engine(entry, tmp_path, workers):
     model = made(entry, tmp_path / "model")
     means_something(entry, model)
     engine = "litert" if entry.framework == "litert" else "onnxruntime"
-    with executor(workers, tmp_path / "cache"):
+    with use_executor(workers, tmp_path / "cache"):
         error = compare(model, tmp_path / "run", [engine])
     check(entry, model, error, tmp_path / "run", [engine])
 
@@ -84,6 +69,6 @@ def test_others_through_one_engine(entry, tmp_path, workers):
 def test_through_every_engine(entry, tmp_path, workers):
     model = made(entry, tmp_path / "model")
     engines = ["litert"] if entry.framework == "litert" else list(STATIC)
-    with executor(workers, tmp_path / "cache"):
+    with use_executor(workers, tmp_path / "cache"):
         error = compare(model, tmp_path / "run", engines)
     check(entry, model, error, tmp_path / "run", engines)

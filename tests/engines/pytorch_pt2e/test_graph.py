@@ -12,7 +12,7 @@ from bitpick.measures import coverage
 from bitpick.models.model import Format
 from bitpick.recipe import Recipe
 from bitpick.targets.host import this_host
-from tests.conftest import lacks
+from tests.conftest import skip_or_fail
 from tests.engines.conftest import LAYERS, WEIGHTS, sizes, weighted
 from tests.engines.graphs.torch_nets import odd
 
@@ -29,7 +29,7 @@ QUANTIZED = (STATIC, REDUCED)
 @pytest.fixture(scope="module", autouse=True)
 def compiler():
     if not any(shutil.which(name) for name in ("c++", "g++", "clang++")):
-        lacks("compiler", "none of c++, g++, clang++ is on the PATH")
+        skip_or_fail("compiler", "none of c++, g++, clang++ is on the PATH")
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,12 @@
-"""A run that has every field a report can tell, made of model objects."""
+"""Finished runs made in memory: a small one, and one with every field that a report shows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel
 
 from bitpick.datasets import pictures
 from bitpick.recipe import Recipe
@@ -16,14 +15,16 @@ from bitpick.schema.diagnosis import Change, Diagnosis, Example, Layer
 from bitpick.schema.evidence import Accuracy, Fidelity, Finding, Metric, Unoptimized, VersusBaseline, VersusNative
 from bitpick.schema.fingerprint import Coverage, Fingerprint, Grid
 from bitpick.schema.robustness import Draw, Fold, OverDraws
-from bitpick.schema.run import File, Flag, Hop, HostRecord, ModelRecord, Recommendation, RequestRecord, Row, Run
+from bitpick.schema.run import File, Flag, Hop, HostRecord, ModelRecord, Recommendation, Row, Run
 from bitpick.schema.speed import Latency, SpeedRecord, Throughput
+from tests import records
+from tests.records import changed
 
 OWN, PICK, UNSHOWN = "alpha:float32", "alpha:s8u8-per_channel-minmax", "alpha:u8u8-per_tensor-minmax"
 FLAGGED, SLOW, OTHER = "alpha:s8s8-per_tensor-minmax", "beta:s8dynamic", "beta:float32"
+SMALL = "e:s8u8-per_channel-minmax"  # the quantized row of the small run
 CLASSES = ("ant", "bee", "cow")
 Name = Callable[[str], str]
-Record = TypeVar("Record", bound=BaseModel)
 
 Numbers = tuple[int, int, float | None, float]  # correct of 1,000, bytes, time over the reference's, how sure that is
 ROWS: dict[str, Numbers] = {
@@ -34,6 +35,65 @@ ROWS: dict[str, Numbers] = {
     FLAGGED: (820, 96_000, 0.55, 0.02),
     SLOW: (899, 98_000, 2.5, 2.0),
 }
+
+
+def small_run(**fields: Any) -> Run:
+    """A run of one engine: a baseline, a row with a flag, and a row without a build.
+
+    Args:
+        fields: what is there instead, as in run.json.
+    """
+    accuracy = {"correct": 90, "total": 100, "value": 0.9, "interval": (0.8, 0.95)}
+    rows = [
+        records.row(
+            "e:float32", samples=100, size_bytes=1000, accuracy=accuracy | {"per_class": {"ant": 0.8, "bee": 1.0}},
+            metric={"name": "accuracy", "value": 0.9, "interval": (0.82, 0.95)},
+            files=[{"path": "builds/e__float32/m", "bytes": 1000, "sha256": "0" * 64}],
+        ),
+        records.row(
+            SMALL, samples=100, size_bytes=400, size_ratio=0.4,
+            accuracy=accuracy | {"correct": 80, "value": 0.8, "per_class": {"ant": 0.6, "bee": 1.0}},
+            metric={"name": "accuracy", "value": 0.8, "interval": (0.7, 0.87)},
+            flags=[{"code": "drop", "text": "loses 10.00 points"}],
+            versus_baseline={
+                "baseline": "e:float32", "drop": 0.1, "drop_interval": (0.04, 0.17), "flips": 10, "p_value": 0.001,
+                "only_baseline": 10, "only_row": 0, "margin": 0.009, "noninferior": False, "score": -3.0,
+                "noninferiority_p": 0.999,
+            },
+        ),
+        records.missing_row("e:u8u8-per_tensor-minmax", status="unsupported", reason="no | such <kernel>"),
+    ]  # fmt: skip
+    hop = {
+        "name": "raw_onnx → onnx", "source": "raw_onnx", "target": "onnx", "samples": 128, "max_abs_diff": 1e-6,
+        "tolerance": 6e-5, "top1_agreement": 1.0, "passed": True,
+    }  # fmt: skip
+    model = {
+        "source": "dir/my|model.onnx", "format": "raw_onnx", "sha256": "1" * 64, "parameters": 1234, "macs": 5678,
+        "hops": [hop],
+    }  # fmt: skip
+    data = {
+        "name": "tiny", "preprocessing": "raw values as float32", "evaluation": {"count": 100, "sha256": "3" * 64},
+        "calibration": {
+            "count": 10, "seed": 0, "sha256": "4" * 64, "per_class": {"ant": 5, "bee": 5}, "overlap": 1,
+        },
+    }  # fmt: skip
+    host = {
+        "cpu": "A CPU", "isa": ["avx2"], "cores": 2, "threads": 1, "platform": "Linux", "python": "3.11",
+        "versions": {"numpy": "2.0"},
+    }  # fmt: skip
+    because = ["No build can be recommended: all 1 quantized rows are flagged."]
+    document = {
+        "state": "complete", "command": "compare", "version": "1",
+        "request": records.request(model="dir/my|model.onnx"), "model": model, "data": data, "host": host,
+        "rows": rows, "recommendation": {"id": None, "because": because},
+    }  # fmt: skip
+    return Run.model_validate(document | fields)
+
+
+def over_draws(**fields: Any) -> OverDraws:
+    """What the recipe of the small run's row loses over two draws."""
+    draws = [Draw(seed=seed, correct=80 + seed, total=100, drop=0.1 - seed / 100, flips=10) for seed in (0, 2)]
+    return OverDraws(**{"draws": draws, "drop": 0.09, "drop_interval": (0.0, 0.2), "noninferior": False} | fields)
 
 
 def full_run(folder: Path, name: Name = str) -> Run:
@@ -54,7 +114,10 @@ def full_run(folder: Path, name: Name = str) -> Run:
         state="complete",
         command="compare",
         version="1",
-        request=_request(name),
+        request=records.request(
+            model=name("model.onnx"), data=name("tiny"), recipes=[name(PICK)], engines=["alpha"], calibration_seeds=4,
+            max_drop=0.02, max_size=500_000, max_latency_ratio=1.5,
+        ),
         model=ModelRecord(
             source=name("model.onnx"), format="raw_onnx", sha256="1" * 64, parameters=1234, macs=5678,
             hops=[
@@ -115,19 +178,6 @@ def regression_run(folder: Path, name: Name = str) -> Run:
     )
 
 
-def changed(record: Record, /, **fields: Any) -> Record:
-    """The same record with other values in some of its fields."""
-    unknown = set(fields) - set(type(record).model_fields)
-    assert not unknown, unknown
-    return record.model_copy(update=fields)
-
-
-def with_row(run: Run, row_id: str, /, **fields: Any) -> Run:
-    """The same run with other values in some fields of one row."""
-    assert run.row(row_id) is not None, row_id
-    return changed(run, rows=tuple(changed(row, **fields) if row.id == row_id else row for row in run.rows))
-
-
 def _of_values(row: Row, name: Name) -> Row:
     """The row, of a model that gives values."""
     flags = [changed(flag, text=flag.text.replace("predictions", "outputs")) for flag in row.flags]
@@ -150,14 +200,6 @@ def _of_values(row: Row, name: Name) -> Row:
         outputs = {name("value"): Fidelity(sqnr_db=30.5), name("class"): Fidelity(agreement=0.97, kl=0.01)}
         fields["fidelities"] = outputs
     return changed(row, **fields)
-
-
-def _request(name: Name) -> RequestRecord:
-    return RequestRecord(
-        model=name("model.onnx"), model_sha256="1" * 64, data=name("tiny"), preset="basic", recipes=[name(PICK)],
-        engines=["alpha"], calibration_size=10, seed=0, margin="1%", alpha=0.05, flag_drop=0.05, sha256="2" * 64,
-        calibration_seeds=4, max_drop=0.02, max_size=500_000, max_latency_ratio=1.5,
-    )  # fmt: skip
 
 
 def _row(row_id: str, numbers: Numbers, name: Name) -> Row:
@@ -194,9 +236,9 @@ def _row(row_id: str, numbers: Numbers, name: Name) -> Row:
         fields["unoptimized"] = Unoptimized(samples=100, correct=80, correct_optimized=82, flips=4)
     grid = Grid(dtype="s8", granularity="per_channel", symmetric=True, bits=8)
     interval = None if ratio is None else (ratio - sure, ratio + (sure + 0.01))
-    return Row(
-        id=name(row_id), recipe=name(row_id), engine=name(recipe.engine), kind=recipe.kind, status="ok",
-        recipe_fields=recipe, deprecated="it has had its day" if recipe.engine == "beta" else None,
+    return records.row(
+        name(row_id), engine=name(recipe.engine), kind=recipe.kind, recipe_fields=recipe,
+        deprecated="it has had its day" if recipe.engine == "beta" else None,
         files=[File(path=f"builds/x/{name('model.bin')}", bytes=size, sha256="5" * 64)],
         settings=None if baseline else {"precise": "1"}, size_bytes=size, weight_bytes=size // 2,
         accuracy=Accuracy(
@@ -226,32 +268,20 @@ def _row(row_id: str, numbers: Numbers, name: Name) -> Row:
 
 def _elsewhere(row: Row) -> Row:
     assert row.accuracy is not None
-    kept = {
-        "recipe",
-        "engine",
-        "kind",
-        "status",
-        "recipe_fields",
-        "files",
-        "size_bytes",
-        "accuracy",
-        "metric",
-        "samples",
-    }
-    return Row(
-        id=f"{row.id}@x86-avx2", target="x86-avx2", measured="emulated",
+    kept = ("recipe_fields", "files", "size_bytes", "accuracy", "metric", "samples")
+    return records.row(
+        row.recipe, id=f"{row.id}@x86-avx2", engine=row.engine, target="x86-avx2", measured="emulated",
         versus_native=VersusNative(samples=1000, correct=899, drop=0.004, flips=9),
         flags=[Flag(code="saturates", text="9 of 1,000 predictions differ from those on this CPU")],
-        **{key: getattr(row, key) for key in kept},
+        **{name: getattr(row, name) for name in kept},
     )  # fmt: skip
 
 
 def _missing(row_id: str, status: Any, name: Name) -> Row:
     recipe = Recipe.parse(row_id)
-    return Row(
-        id=name(row_id), recipe=name(row_id), engine=name(recipe.engine), kind="quantized", status=status,
-        recipe_fields=recipe, reason=f"there is no kernel {name('Conv c')}",
-    )  # fmt: skip
+    reason = f"there is no kernel {name('Conv c')}"
+    own = {"engine": name(recipe.engine), "recipe_fields": recipe}
+    return records.missing_row(name(row_id), status, reason, **own)
 
 
 def _diagnosis(name: Name, examples: list[Example]) -> Diagnosis:
