@@ -419,7 +419,7 @@ def test_a_build_says_which_size_it_takes(compare, fake_engine, model_file, monk
     for dim in model.graph.input[0].type.tensor_type.shape.dim[1:3]:
         dim.dim_param = "free"
     onnx.save(model, model_file)
-    monkeypatch.setattr(type(fake_engine), "sized", sized)
+    monkeypatch.setattr(type(fake_engine), "fixed_shapes", sized)
     recipe = "fake:s8s8-per_tensor-minmax"
     run = compare(recipe)
     told = open_build(compare.directory.build(recipe)).interface

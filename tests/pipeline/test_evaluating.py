@@ -38,7 +38,7 @@ def evaluate(fake_engine, dataset):
 @pytest.fixture
 def quantized(fake_engine, model_file, dataset, tmp_path):
     """A build's folder."""
-    given = Given(Source.of(model_file), "tiny", lambda _: dataset, RecordingListener(), inline)
+    given = builds.ModelAndData(Source.of(model_file), "tiny", lambda _: dataset, RecordingListener(), inline)
     builds.quantize(given, Recipe.parse(PLAIN), tmp_path / "build", Calibration(calibration_size=50))
     return tmp_path / "build"
 

@@ -116,14 +116,14 @@ def test_who_follows_the_advice_gets_what_it_promises_and_no_other_advice(tmp_pa
     model, folder = Model(RAW), tmp_path_factory.mktemp("order")
     samples = data(folder, model, RAW, order=order)
     words = np.array(names)[samples.targets()]
-    encoded = labels.encode({"": words}, asked=names)
+    encoded = labels.encode({"": words}, order=names)
     np.save(folder / "y.npy", encoded.labels[""])
     found = suspicions.suspicion(model, samples, encoded.classes)
     if list(order) == [0, 1, 2, 3]:
         assert found is None
         return
     said = shlex.split(found.fix.partition("--classes ")[2])[0].rstrip(",")
-    followed = labels.encode({"": words}, asked=checked({"classes": said}).class_names)
+    followed = labels.encode({"": words}, order=checked({"classes": said}).class_names)
     np.save(folder / "y.npy", followed.labels[""])
     promised = float(found.fix.rpartition("gives ")[2].rstrip("%"))
     assert 100 * (model(samples) == samples.targets()).mean() == pytest.approx(promised, abs=3)

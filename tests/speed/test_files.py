@@ -49,7 +49,7 @@ def time(fake_engine, dataset, monkeypatch):
 
 @pytest.fixture
 def quantized(fake_engine, model_file, dataset, tmp_path):
-    given = ModelAndData(Source.of(model_file), "tiny", lambda _: dataset, RecordingListener(), inline)
+    given = builds.ModelAndData(Source.of(model_file), "tiny", lambda _: dataset, RecordingListener(), Worker)
     builds.quantize(given, Recipe.parse(PLAIN), tmp_path / "build", Calibration(calibration_size=50))
     return tmp_path / "build"
 

@@ -102,7 +102,7 @@ def test_what_is_rewritten_for_the_compiler_computes_the_same(length):
     program = torch.export.export(net.eval(), (sample,)).module(check_guards=False)
     with torch.no_grad():
         expected = program(sample)
-        module._rewritten(program)
+        module._rewrite(program)
         torch.testing.assert_close(program(sample), expected)
     aten = torch.ops.aten
     convolutions = [node for node in program.graph.nodes if "conv" in str(node.target)]
