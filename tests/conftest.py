@@ -349,7 +349,7 @@ def opened(browser: Any) -> Iterator[Callable[..., tuple[Any, PageEvents]]]:
         page.on("request", lambda r: None if r.url.startswith(known) else events.outside.append(r.url))
         page.goto(own)
         if options.get("java_script_enabled", True):
-            page.wait_for_function("[...document.querySelectorAll('.plot')].every(each => each.querySelector('svg'))")
+            page.locator(".plot:not(:has(svg))").first.wait_for(state="detached")  # every chart is drawn
         return page, events
 
     yield open_page
