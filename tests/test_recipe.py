@@ -21,7 +21,7 @@ calibrations = st.sampled_from(
 @st.composite
 def recipes(draw):
     dtypes = draw(st.sampled_from(list(DTYPES)))
-    static = DTYPES[dtypes][1] in ("s8", "u8")
+    static = DTYPES[dtypes][1] in ("s8", "u8", "s16")
     scheme = static or draw(st.booleans())
     return Recipe(
         engine=draw(words),

@@ -29,9 +29,14 @@ DTYPES: dict[str, tuple[str, str]] = {
     "s8u8": ("s8", "u8"),
     "u8s8": ("u8", "s8"),
     "u8u8": ("u8", "u8"),
+    "s8s16": ("s8", "s16"),
+    "s4s8": ("s4", "s8"),
+    "s4s16": ("s4", "s16"),
     "s8dynamic": ("s8", "dynamic"),
     "u8dynamic": ("u8", "dynamic"),
+    "s4dynamic": ("s4", "dynamic"),
     "s8weights": ("s8", "float32"),
+    "s4weights": ("s4", "float32"),
     "float16": ("float16", "float16"),
     "bfloat16": ("bfloat16", "bfloat16"),
     "float32": ("float32", "float32"),
@@ -142,7 +147,7 @@ class Recipe(BaseModel):
     @property
     def static(self) -> bool:
         """Whether the scales of activations are fixed before the build ships."""
-        return self.activations in ("s8", "u8")
+        return self.activations in ("s8", "u8", "s16")
 
     @property
     def kind(self) -> Kind:

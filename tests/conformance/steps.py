@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from bitpick.engines.engine import Build, Engine, SessionSettings
 from bitpick.engines.registry import engine
 from bitpick.measures import coverage, sqnr
 from bitpick.models.model import Format
+from bitpick.pipeline.build_job import open_build
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe, baseline, pattern_of
 
@@ -219,3 +221,16 @@ def leave_out(recipe: str, source: str, form: str, samples: dict, folder: str) -
 
 def _part(batch: Arrays, start: int, end: int) -> Arrays:
     return tuple(array[start:end] for array in batch)
+
+
+def weight_changes(source: str, recipe: str, folder: str) -> dict[str, float]:
+    """How far the weights of each layer in a build are from those of its source, as a share of the largest one."""
+    parsed = Recipe.parse(recipe)
+    each = engine(parsed.engine)
+    samples = Samples(inputs=(), count=0, sha256="")
+    with tempfile.TemporaryDirectory() as work:
+        floats = each.build(Path(source), baseline(each.name), samples, None, Path(work))
+        inside = each.insides(floats, open_build(Path(folder)))
+        assert inside is not None
+        with inside:
+            return {name: float(np.abs(a - b).max() / np.abs(a).max()) for name, a, b in inside.weights()}

@@ -4,12 +4,14 @@ import pytest
 
 from bitpick.engines.registry import engines
 from bitpick.executors.executor import resolve
-from bitpick.passes.registry import passes, passes_of
+from bitpick.passes.graph_pass import Step
+from bitpick.passes.registry import gridded_passes, passes, passes_of, steps_of
+from bitpick.passes.weight_grid import WeightGrid
 from bitpick.recipe import Recipe
 
 
 def test_every_pass_can_be_applied_and_says_what_it_does():
-    assert set(passes()) >= {"equalize", "pool_as_mean"}
+    assert set(passes()) >= {"adaround", "bias_correction", "equalize", "pool_as_mean"}
     for name, each in passes().items():
         assert each.name == name
         assert callable(resolve(each.apply))
@@ -21,6 +23,31 @@ def test_they_are_options_of_a_recipe():
     recipe = Recipe.parse("onnxruntime:s8u8-per_channel-minmax+equalize+pool_as_mean+reduced_range")
     assert passes_of(recipe) == ("equalize", "pool_as_mean")
     assert passes_of(Recipe.parse("onnxruntime:s8u8-per_channel-minmax+reduced_range")) == ()
+
+
+def test_they_are_applied_stage_by_stage():
+    recipe = Recipe.parse("onnxruntime:s8u8-per_channel-minmax+adaround+bias_correction+equalize+pool_as_mean")
+    assert passes_of(recipe) == ("equalize", "pool_as_mean", "adaround", "bias_correction")
+    assert gridded_passes(recipe) == ("adaround", "bias_correction")
+    assert [passes()[name].preserves for name in passes_of(recipe)] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("draw", ["", "1a2b3c4d"])
+def test_a_step_names_all_that_its_result_depends_on(draw):
+    grid = WeightGrid(64, True)
+    recipe = Recipe.parse("onnxruntime:s8u8-per_channel-minmax+adaround+pool_as_mean+reduced_range")
+    names = steps_of(recipe, grid, draw)
+    assert names == ("pool_as_mean", f"adaround=64_per_channel{'@' if draw else ''}{draw}")
+    steps = [Step.parse(name) for name in names]
+    assert [(step.name, step.grid, step.draw) for step in steps] == [
+        ("pool_as_mean", None, ""),
+        ("adaround", grid, draw),
+    ]
+
+
+@pytest.mark.parametrize("text", ["onnxruntime:float16+adaround", "onnxruntime:u8u8-per_tensor-minmax+adaround"])
+def test_a_pass_that_rounds_needs_a_grid(text):
+    assert "adaround rounds weights to a symmetric grid" in engines()["onnxruntime"].refusal(Recipe.parse(text))
 
 
 @pytest.mark.parametrize("name", [name for name in engines() if name != "keras"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bitpick.errors import ConversionError, EngineError, RequestError
@@ -67,11 +69,31 @@ def test_a_hop_that_did_not_pass_is_an_error_that_says_where_and_its_form_is_non
 
 
 def test_what_a_step_assumed_is_noted_once(run):
-    for function in ("convert", "apply_pass"):
-        hops.note_outcome(run.shop, run.inputs, job(function), outcome(["it did that"]))
+    hops.note_outcome(run.shop, run.inputs, job("convert"), outcome(["it did that"]))
+    hops.note_outcome(run.shop, run.inputs, job("apply_pass"), outcome({"notes": ["it did that"], "layers": []}))
     hops.note_outcome(run.shop, run.inputs, job("build"), outcome({"notes": ["and this"]}))
     assert run.shop.run.model.notes == ("it did that", "and this")
     assert run.shop.listener.notes == ["it did that", "and this"]
+
+
+def test_what_tuning_did_is_recorded_with_its_cost_and_its_metrics(run):
+    form = "onnx+adaround=127_per_tensor"
+    path = run.shop.directory.form(form_of(form))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(form)
+    layers = [{"layer": "a", "nearest": 20.0, "tuned": 25.0}]
+    tune = replace(job("apply_pass", samples=run.inputs.calibration), subject=f"onnx → {form}")
+    for _ in range(2):  # once more, as a continued run does it
+        hops.note_outcome(run.shop, run.inputs, tune, Outcome({"notes": [], "layers": layers}, 3.0, 2.0))
+    (tuning,) = run.shop.run.model.tunings
+    assert (tuning.form, tuning.source, tuning.cpu_seconds, tuning.before) == (form, "onnx", 2.0, None)
+    assert form not in run.shop.run.model.forms
+    metrics = {"form": form, "evaluated": 30, "before": 0.5, "after": 0.4}
+    hops.note_outcome(run.shop, run.inputs, job("measure_tuning"), outcome(metrics))
+    (tuning,) = run.shop.run.model.tunings
+    assert (tuning.evaluated, tuning.before, tuning.after) == (30, 0.5, 0.4)
+    assert tuning.layers[0].tuned == 25
+    assert run.shop.run.model.forms[form].sha256 == sha256_of(path)
 
 
 def test_an_error_is_handed_on_and_nothing_is_noted(run):

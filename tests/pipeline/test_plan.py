@@ -95,6 +95,31 @@ def test_a_build_waits_for_its_form_where_that_is_not_there(run):
     assert job.payload["source"] == run.shop.directory.form(EQUALIZED)
 
 
+def test_a_pass_that_tunes_is_measured_and_runs_on_its_draw(run):
+    recipe = f"{PLAIN}+adaround+equalize"
+    draw = run.inputs.calibration.model_copy(update={"sha256": "1a2b3c4d5e"})
+    forms = [
+        prepared(Format.ONNX, ["equalize", step])
+        for step in ("adaround=127_per_tensor", "adaround=127_per_tensor@1a2b3c4d")
+    ]
+    jobs = plan.conversions(forms, run.inputs, run.shop.directory, [Format.RAW_ONNX, Format.ONNX], {"1a2b3c4d": draw})
+    by_id = {job.id: job for job in jobs}
+    for form, samples in zip(forms, (run.inputs.calibration, draw), strict=True):
+        tune, measure = by_id[f"convert:{form}"], by_id[f"verify:{form}"]
+        assert (tune.function, tune.payload["name"], tune.payload["grid"]) == (
+            "apply_pass",
+            "adaround",
+            "127_per_tensor",
+        )
+        assert tune.payload["samples"] == samples
+        assert tune.needs == ("convert:onnx+equalize",)
+        assert (measure.function, measure.needs) == ("measure_tuning", (tune.id,))
+        assert measure.payload["sides"] == ("onnx+equalize", form)
+        (build,) = built(run, trial(run, recipe, calibration=samples))
+        assert build.needs == (f"verify:{form}",)
+        assert build.payload["source"] == run.shop.directory.form(form)
+
+
 def test_a_calibration_has_the_name_of_all_that_it_depends_on(run, monkeypatch):
     monkeypatch.setattr(FakeEngine, "calibration_key", lambda self, recipe: recipe.calibration)
 

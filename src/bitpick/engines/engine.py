@@ -19,7 +19,8 @@ from bitpick.engines.insides import Insides
 from bitpick.errors import EngineError
 from bitpick.models.interface import Interface
 from bitpick.models.model import Format, Model
-from bitpick.passes.registry import passes_of
+from bitpick.passes.registry import gridded_passes, passes_of
+from bitpick.passes.weight_grid import WeightGrid
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import DTYPES, Recipe, baseline
 from bitpick.schema.evidence import FindingCode
@@ -127,6 +128,7 @@ class Engine(ABC):
         accepts: the formats it can start from, best first.
         runs: the formats that it runs to verify conversions; each format has one such engine.
         capabilities: the recipes it covers in addition to `float32`, which every engine has.
+        weight_levels: the largest multiple of the scale in quantized weights, by dtype, see `WeightGrid`.
         deprecated: why nobody should start using it today; None if it is not deprecated. The builds of a deprecated
             engine are measured but never recommended.
         scopes: whether a recipe can leave layers in float.
@@ -144,6 +146,7 @@ class Engine(ABC):
     accepts: ClassVar[tuple[Format, ...]]
     runs: ClassVar[tuple[Format, ...]] = ()
     capabilities: ClassVar[tuple[Capability, ...]] = ()
+    weight_levels: ClassVar[Mapping[str, int]] = {}
     deprecated: ClassVar[str | None] = None
     scopes: ClassVar[bool] = False
     configures: ClassVar[bool] = False
@@ -175,6 +178,10 @@ class Engine(ABC):
         if recipe.kind == "baseline" and not any(recipe.dtypes in c.dtypes for c in self.capabilities):
             option = next(iter(recipe.options), "")
             return f"{self.name} does not have the option {option} with {recipe.dtypes}: it has none"
+        if (gridded := gridded_passes(recipe)) and self.weight_grid(recipe) is None:
+            return (
+                f"{gridded[0]} rounds weights to a symmetric grid, which {self.name} has no {recipe.dtypes} recipe with"
+            )
         reasons = [c.refusal(recipe) for c in self.capabilities]
         if None in reasons:
             return None
@@ -258,6 +265,13 @@ class Engine(ABC):
             build: a quantized build.
         """
         return None
+
+    def weight_grid(self, recipe: Recipe) -> WeightGrid | None:
+        """Return the grid that the quantizer gives a recipe's weights; None if it is not symmetric or not known."""
+        levels = self.weight_levels.get(recipe.weights)
+        return (
+            None if levels is None else WeightGrid(levels, recipe.granularity != "per_tensor", recipe.weights == "s4")
+        )
 
     def weight_dtype(self, recipe: Recipe) -> str:
         """Return the dtype in which the runtime should hold a build's weights once it has opened the build."""

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitpick.schema.fingerprint import Grid
 
-INTEGERS = frozenset({"s8", "u8"})
+BITS = {"s4": 4, "s8": 8, "u8": 8, "s16": 16}
+INTEGERS = frozenset(BITS)
 FLOATS = frozenset({"float32", "float16", "bfloat16"})
 
 
@@ -84,7 +85,7 @@ def weight_grid(
         values: the stored integers.
         zero_point: one zero point, or one for each channel.
         scales: number of scales.
-        dtype: `s8` or `u8`.
+        dtype: `s4`, `s8` or `u8`.
         channels: number of output channels; None if unknown. With one channel the granularity is None, because
             per-channel and per-tensor scales are then the same.
 
@@ -95,7 +96,7 @@ def weight_grid(
     zeros = np.asarray(zero_point).astype(np.int64)
     integers = values.astype(np.int64)
     # The middle of an unsigned grid of 7 bits is 64.
-    middle = 0 if dtype == "s8" else 64 if (zeros == 64).all() and integers.max() <= 128 else 128
+    middle = 0 if dtype != "u8" else 64 if (zeros == 64).all() and integers.max() <= 128 else 128
     symmetric = bool((zeros == middle).all())
     levels = 2 * int(np.abs(integers - middle).max()) + 1 if symmetric else int(integers.max() - integers.min()) + 1
     return Grid(

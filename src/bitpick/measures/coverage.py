@@ -59,7 +59,7 @@ def failure(recipe: Recipe, executed: Executed) -> str | None:
     if recipe.activations == "float32":
         if any(_kept_integer(o) for o in executed.operators):
             return None
-        return f"no weight of this build is an 8-bit integer: the runtime executes {_listed(asked)}"
+        return f"no weight of this build is an integer: the runtime executes {_listed(asked)}"
     if any(o.integer for o in asked):
         return None
     return f"no part of this build runs as integers: the runtime executes {_listed(asked)}"
@@ -172,7 +172,7 @@ def _option_differences(recipe: Recipe, numbers: Fingerprint) -> Iterable[str]:
     if "reduced_range" in recipe.options and len(bits) == 2 and min(bits) > 7:
         yield "weights and activations use 8 bits, not the 7 of reduced range"
     if "integer_io" in recipe.options and {numbers.input, numbers.output} & FLOATS:
-        yield f"input is {numbers.input} and output {numbers.output}, not 8-bit integers"
+        yield f"input is {numbers.input} and output {numbers.output}, not integers"
     for option, grid in (("symmetric_weights", numbers.weights), ("symmetric_activations", numbers.activations)):
         if option in recipe.options and grid is not None and grid.symmetric is False:
             yield f"{option.removeprefix('symmetric_')} are not symmetric"

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.engines.engine import Engine
-from bitpick.engines.executed import Executed, Operator
+from bitpick.engines.executed import BITS, Executed, Operator
 from bitpick.recipe import Recipe
 from bitpick.schema.evidence import Finding
 from bitpick.schema.fingerprint import Grid
 
-_BITS = {"float32": 32, "float16": 16, "bfloat16": 16, "s8": 8, "u8": 8}
+_BITS = {"float32": 32, "float16": 16, "bfloat16": 16, **BITS}
 _LEAST_CONSTANT = 256  # bytes; smaller constants, scales and shapes, are often equal and cost nothing
 _LEAST_OVERHEAD = 1000  # bytes; less overhead is not worth reporting
 _SHARE = 0.2  # overhead above this share of a build's bytes is reported

@@ -62,7 +62,7 @@ class PreparedForm(str):
 
     @property
     def passes(self) -> tuple[str, ...]:
-        """The passes, in the order in which they are applied."""
+        """The steps that prepared it, in order: passes with what their results depend on, see `GraphPass.step`."""
         return tuple(self.split("+")[1:])
 
     @property

@@ -21,6 +21,7 @@ class Graph:
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
         self.proto = model.graph
         self.outputs = {value.name for value in model.graph.output}
         self._stored = {each.name: each for each in model.graph.initializer}
@@ -31,7 +32,7 @@ class Graph:
                 self.readers[name].append(node)
             for name in node.output:
                 self.makers[name] = node
-        self._subgraph_tensors = set(_used_in_subgraphs(model.graph))
+        self._subgraph_tensors = {name for node in model.graph.node for name in used_in_subgraphs(node)}
 
     def constant(self, name: str) -> NDArray[Any] | None:
         """Return the value of a stored tensor; None if the tensor is computed."""
@@ -63,14 +64,14 @@ class Graph:
         self._stored[name] = self.proto.initializer[-1]
 
 
-def _used_in_subgraphs(graph: onnx.GraphProto) -> Iterator[str]:
-    """Yield the tensors that subgraphs at any depth read or return."""
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from (name for each in inner.node for name in each.input)
-                yield from (value.name for value in inner.output)
-                yield from _used_in_subgraphs(inner)
+def used_in_subgraphs(node: onnx.NodeProto) -> Iterator[str]:
+    """Yield the tensors that a node's subgraphs at any depth read or return."""
+    for attribute in node.attribute:
+        for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+            yield from (value.name for value in inner.output)
+            for each in inner.node:
+                yield from each.input
+                yield from used_in_subgraphs(each)
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import pkgutil
 from collections.abc import Mapping
 
 from bitpick import passes as package
-from bitpick.passes.graph_pass import GraphPass
+from bitpick.passes.graph_pass import STAGES, GraphPass
+from bitpick.passes.weight_grid import WeightGrid
 from bitpick.recipe import Recipe
 
 
@@ -23,4 +24,21 @@ def passes() -> Mapping[str, GraphPass]:
 
 def passes_of(recipe: Recipe) -> tuple[str, ...]:
     """Return the names of the passes that a recipe requests, in the order in which they are applied."""
-    return tuple(name for name in passes() if name in recipe.options)
+    chosen = [each for name, each in passes().items() if name in recipe.options]
+    return tuple(each.name for each in sorted(chosen, key=lambda each: STAGES.index(each.stage)))
+
+
+def gridded_passes(recipe: Recipe) -> tuple[str, ...]:
+    """Return the names of a recipe's passes that work on the grid of the weights."""
+    return tuple(name for name in passes_of(recipe) if passes()[name].gridded)
+
+
+def steps_of(recipe: Recipe, grid: WeightGrid | None, draw: str) -> tuple[str, ...]:
+    """Return the steps that prepare the graph for a recipe, in order: `name[=grid][@draw]`, see `GraphPass.step`.
+
+    Args:
+        recipe: the recipe.
+        grid: the grid of its weights; None if it has none, and then none of its passes works on a grid.
+        draw: the name of the calibration draw; empty for the run's own calibration set.
+    """
+    return tuple(passes()[name].step(grid, draw) for name in passes_of(recipe))

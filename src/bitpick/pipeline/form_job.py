@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from bitpick.models.model import Format
 from bitpick.models.onnx_traits import traits
 from bitpick.passes.graph_pass import Applied
 from bitpick.passes.registry import passes
+from bitpick.passes.weight_grid import WeightGrid
 from bitpick.pipeline.arrays import read_outputs, save
 from bitpick.pipeline.job import Shapes
 from bitpick.preprocessing import Arrays
@@ -65,26 +67,64 @@ def convert(
 
 
 @validate_call
-def apply_pass(source: Path, name: str, out: Path) -> list[str]:
+def apply_pass(
+    source: Path, name: str, out: Path, samples: Samples | None = None, grid: str | None = None
+) -> dict[str, Any]:
     """Apply a pass to a graph.
 
     Args:
         source: the clean graph, possibly prepared by other passes.
         name: the pass.
         out: the file to write.
+        samples: the samples that it needs; None if it needs none.
+        grid: the grid of the weights, see `WeightGrid`; None if it works on none.
 
     Returns:
-        Notes on what the pass did.
+        `notes` on what the pass did, and `layers`: what tuning did to each, see `Tuned`.
 
     Raises:
         Unsupported: the pass changes nothing in this graph.
     """
-    applied: Applied = resolve(passes()[name].apply)(str(source), str(out))
+    needed = [each for each in (samples, grid and WeightGrid.parse(grid)) if each is not None]
+    applied: Applied = resolve(passes()[name].apply)(str(source), str(out), *needed)
     if not applied.changed:
         raise Unsupported(
             f"{name} changes nothing in this model: {applied.why_not}", fix=f"leave +{name} out of the recipe"
         )
-    return [f"{name} changed {len(applied.changed)} layer{'' if len(applied.changed) == 1 else 's'}"]
+    note = f"{name} changed {len(applied.changed)} layer{'' if len(applied.changed) == 1 else 's'}"
+    return {"notes": [note], "layers": [asdict(each) for each in applied.tuned]}
+
+
+@validate_call
+def measure_tuning(
+    sides: tuple[str, str],
+    sources: tuple[Path, Path],
+    recipe: Recipe,
+    samples: Samples,
+    threads: int,
+    task: AnyTask,
+    shapes: Shapes,
+) -> dict[str, Any]:
+    """Evaluate both sides of a pass that changes the function, in float32.
+
+    Args:
+        sides: the form that the pass read, and the form that it wrote.
+        sources: their files.
+        recipe: the recipe that runs them.
+        samples: samples of the evaluation set.
+        threads: threads inside one inference.
+        task: how builds are judged.
+        shapes: shape of one sample of each output; None is not checked.
+
+    Returns:
+        The fields of a `Tuning` that this measures.
+    """
+    values = []
+    for source in sources:
+        with _float_session(source, recipe, samples, threads) as session:
+            answers, _ = outputs.answers_and_outputs(session, samples, shapes, task, None)
+        values.append(task.metric(answers, outputs.targets_of(samples)).value)
+    return {"form": sides[1], "evaluated": samples.count, "before": values[0], "after": values[1]}
 
 
 @validate_call

@@ -11,7 +11,7 @@ from bitpick.engines.engine import Engine
 from bitpick.engines.registry import engine, engines
 from bitpick.errors import ModelError
 from bitpick.models.model import Form, Format, Signature, Tensor, prepared
-from bitpick.passes.registry import passes_of
+from bitpick.passes.registry import passes_of, steps_of
 from bitpick.pipeline.form_job import FUNCTIONS
 from bitpick.pipeline.job import Job
 from bitpick.pipeline.running import Runner
@@ -35,16 +35,22 @@ def runner_of(form: Format) -> tuple[Engine, Recipe]:
     )
 
 
-def start_form(recipe: Recipe, source: Format) -> Form | None:
+def start_form(recipe: Recipe, source: Format, draw: str = "") -> Form | None:
     """Return the form that a recipe starts from: the first accepted form with a route to it; None if there is none.
 
     Passes work on the clean graph, so a recipe with passes starts from a form that the clean graph converts to.
+
+    Args:
+        recipe: the recipe.
+        source: the format of the user's model.
+        draw: the calibration draw, see `Inputs.draw`; passes that tune on samples give another form for each.
     """
-    accepted, pass_names = engine(recipe.engine).form(recipe), passes_of(recipe)
-    if pass_names and route(source, Format.ONNX) is None:
+    builder = engine(recipe.engine)
+    steps = steps_of(recipe, builder.weight_grid(recipe), draw)
+    if steps and route(source, Format.ONNX) is None:
         return None
-    start = Format.ONNX if pass_names else source
-    return next((prepared(form, pass_names) for form in accepted if route(start, form) is not None), None)
+    start = Format.ONNX if steps else source
+    return next((prepared(form, steps) for form in builder.form(recipe) if route(start, form) is not None), None)
 
 
 def unreachable(recipe: Recipe, source: Format) -> str | None:

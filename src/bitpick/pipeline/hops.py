@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from bitpick.errors import BitpickError
+from bitpick.executors.executor import Outcome
 from bitpick.models.model import Format, form_of, sha256_of
 from bitpick.pipeline import refuted
 from bitpick.pipeline.inputs import Inputs
@@ -11,6 +15,9 @@ from bitpick.pipeline.schedule import Result
 from bitpick.pipeline.workshop import Workshop
 from bitpick.schema.hop import Hop as HopRecord
 from bitpick.schema.run import FormRecord
+from bitpick.schema.tuning import Tuning
+
+_NOTING = ("apply_pass", "build")
 
 
 def note_outcome(shop: Workshop, inputs: Inputs, job: Job, result: Result) -> Result:
@@ -26,24 +33,63 @@ def note_outcome(shop: Workshop, inputs: Inputs, job: Job, result: Result) -> Re
         return result
     if job.function == "calibrate":
         directory.watch.add([job.payload["out"]])
-    if job.function in ("convert", "apply_pass", "build"):
-        for note in result.value["notes"] if job.function == "build" else result.value:
-            shop.note(note)
+    notes = result.value if job.function == "convert" else result.value["notes"] if job.function in _NOTING else ()
+    for note in notes:
+        shop.note(note)
+    if job.function == "apply_pass":
+        _note_tuning(shop, job, result)
+    if job.function == "measure_tuning":
+        _note_metrics(shop, result.value)
     if job.function != "verify":
         return result
     record = HopRecord.model_validate(result.value)
     others = [hop for hop in shop.run.model.hops if hop.name != record.name]
-    model = shop.run.model.model_copy(update={"hops": tuple(sorted([*others, record], key=_sort_key))})
+    directory.update(model=shop.run.model.model_copy(update={"hops": tuple(sorted([*others, record], key=_sort_key))}))
     if not record.passed:
-        directory.update(model=model)
         directory.save()
         return refuted.explain(record, inputs, shop)
-    path = directory.form(form_of(record.target))
+    _add_form(shop, record.target)
+    return result
+
+
+def _note_tuning(shop: Workshop, job: Job, result: Outcome) -> None:
+    """Note what a pass did to each layer and what it cost; nothing if it keeps the function."""
+    if not result.value["layers"]:
+        return
+    source, _, form = job.subject.partition(" → ")
+    tuning = Tuning(
+        form=form,
+        source=source,
+        samples=job.payload["samples"].count,
+        layers=result.value["layers"],
+        cpu_seconds=result.cpu_seconds,
+    )
+    _put_tuning(shop, tuning)
+
+
+def _note_metrics(shop: Workshop, measured: Mapping[str, Any]) -> None:
+    """Note the metric of a form that a pass wrote, beside that of the form it read."""
+    tuning = next((each for each in shop.run.model.tunings if each.form == measured["form"]), None)
+    if tuning is not None:
+        _put_tuning(shop, tuning.model_copy(update=dict(measured)))
+    _add_form(shop, measured["form"])
+
+
+def _put_tuning(shop: Workshop, tuning: Tuning) -> None:
+    others = (each for each in shop.run.model.tunings if each.form != tuning.form)
+    tunings = tuple(sorted([*others, tuning], key=lambda each: each.form))
+    shop.directory.update(model=shop.run.model.model_copy(update={"tunings": tunings}))
+
+
+def _add_form(shop: Workshop, name: str) -> None:
+    """Record a form whose conversion was verified or measured."""
+    directory = shop.directory
+    path = directory.form(form_of(name))
     directory.watch.add([path])
     form = FormRecord(path=path.relative_to(directory.root).as_posix(), sha256=sha256_of(path))
-    directory.update(model=model.model_copy(update={"forms": model.forms | {record.target: form}}))
+    model = shop.run.model
+    directory.update(model=model.model_copy(update={"forms": model.forms | {name: form}}))
     directory.save()
-    return result
 
 
 def _sort_key(hop: HopRecord) -> tuple[int, tuple[str, ...]]:

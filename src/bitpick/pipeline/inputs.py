@@ -63,6 +63,11 @@ class Inputs:
         """The interface of builds that keep the model's free axes, and of builds that fix them."""
         return self.interface, self.interface.fixed(self.calibration.shapes)
 
+    def draw(self, calibration: Samples | None) -> str:
+        """Return the name of a calibration draw; empty for the run's own calibration set."""
+        other = calibration is not None and calibration.sha256 != self.calibration.sha256
+        return calibration.sha256[:8] if calibration is not None and other else ""
+
     @property
     def shapes(self) -> list[tuple[int | None, ...] | None]:
         """The shape of one sample of each output."""

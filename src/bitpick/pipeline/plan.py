@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from bitpick.artifacts.store import key_of
 from bitpick.conversion.hop import Hop
@@ -12,6 +13,8 @@ from bitpick.conversion.route import route
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.registry import engine
 from bitpick.models.model import Form, Format, Model, prepared
+from bitpick.passes.graph_pass import Step
+from bitpick.passes.registry import passes
 from bitpick.pipeline import build_job, form_job, inspect_job
 from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.forms import runner_of, start_form
@@ -23,7 +26,11 @@ VERIFICATION_SAMPLES = 128
 
 
 def conversions(
-    targets: Sequence[Form], inputs: Inputs, directory: RunDirectory, existing: Sequence[Form] = ()
+    targets: Sequence[Form],
+    inputs: Inputs,
+    directory: RunDirectory,
+    existing: Sequence[Form] = (),
+    draws: Mapping[str, Samples] = MappingProxyType({}),
 ) -> list[Job]:
     """Return the jobs that convert the model to other forms and verify each step.
 
@@ -32,6 +39,7 @@ def conversions(
         inputs: the run's inputs.
         directory: the run directory, for the files.
         existing: forms that exist and are verified, besides the source.
+        draws: the samples of further calibration draws, by name, see `Inputs.draw`.
 
     Returns:
         The jobs; `verify:<form>` is the last of each step.
@@ -40,8 +48,16 @@ def conversions(
     for target in targets:
         for source, form, hop in _steps(inputs.format, target):
             if form not in existing:
-                job = _step(source, form, hop, inputs, directory, existing)
-                jobs |= {step_job.id: step_job for step_job in _verification(source, form, job, inputs, directory)}
+                needs = () if source in existing or source == inputs.format else (f"convert:{source}",)
+                if isinstance(hop, str):
+                    job = _apply(source, form, Step.parse(hop), inputs, directory, draws)
+                else:
+                    paths = inputs.path(source, directory), inputs.path(form, directory)
+                    job = convert(hop, *paths, inputs.calibration)
+                job = replace(job, id=f"convert:{form}", subject=f"{source} → {form}", needs=needs)
+                changes = isinstance(hop, str) and not passes()[Step.parse(hop).name].preserves
+                check = _measurement if changes else _verification
+                jobs |= {step_job.id: step_job for step_job in check(source, form, job, inputs, directory)}
     return list(jobs.values())
 
 
@@ -76,19 +92,19 @@ def convert(hop: Hop, source: Path, out: Path, samples: Samples | None, needs: t
     return Job(f"convert:{hop.target}", hop.environment, form_job.FUNCTIONS, "convert", payload, **options)  # type: ignore[arg-type]
 
 
-def _step(
-    source: Form, target: Form, hop: Hop | str, inputs: Inputs, directory: RunDirectory, existing: Sequence[Form]
+def _apply(
+    source: Form, target: Form, step: Step, inputs: Inputs, directory: RunDirectory, draws: Mapping[str, Samples]
 ) -> Job:
-    """Return the job of one step."""
-    needs = () if source in existing or source == inputs.format else (f"convert:{source}",)
-    start, out = inputs.path(source, directory), inputs.path(target, directory)
-    if isinstance(hop, str):
-        payload = {"source": start, "name": hop, "out": out}
-        environment = runner_of(Format.ONNX)[0].environment
-        job = Job("", environment, form_job.FUNCTIONS, "apply_pass", payload, ("out",), needs)
-    else:
-        job = convert(hop, start, out, inputs.calibration, needs)
-    return replace(job, id=f"convert:{target}", subject=f"{source} → {target}")
+    """Return the job that applies a pass."""
+    samples = None if passes()[step.name].needs == "nothing" else draws.get(step.draw, inputs.calibration)
+    payload = {
+        "source": inputs.path(source, directory),
+        "name": step.name,
+        "out": inputs.path(target, directory),
+        "samples": samples,
+        "grid": step.grid and str(step.grid),
+    }
+    return Job("", runner_of(Format.ONNX)[0].environment, form_job.FUNCTIONS, "apply_pass", payload, ("out",))
 
 
 def _verification(source: Form, target: Form, step: Job, inputs: Inputs, directory: RunDirectory) -> list[Job]:
@@ -115,6 +131,25 @@ def _verification(source: Form, target: Form, step: Job, inputs: Inputs, directo
         subject=step.subject,
     )
     return [step, *outputs, verify]
+
+
+def _measurement(source: Form, target: Form, step: Job, inputs: Inputs, directory: RunDirectory) -> list[Job]:
+    """Return a step's job, and the job that evaluates both sides of a pass that changes the function."""
+    runner, recipe = runner_of(Format.ONNX)
+    payload = {
+        "sides": (source, target),
+        "sources": (inputs.path(source, directory), inputs.path(target, directory)),
+        "recipe": recipe,
+        "samples": inputs.check,
+        "threads": inputs.threads,
+        "task": inputs.task,
+        "shapes": inputs.shapes,
+    }
+    measure = Job(
+        f"verify:{target}", runner.environment, form_job.FUNCTIONS, "measure_tuning", payload,
+        needs=(step.id,), subject=step.subject,
+    )  # fmt: skip
+    return [step, measure]
 
 
 def run_form(form: Form, inputs: Inputs, directory: RunDirectory, needs: tuple[str, ...] = ()) -> Job:
@@ -168,7 +203,7 @@ def build_jobs(
     """
     recipe, samples = trial.recipe, trial.calibration
     assert samples is not None
-    builder, form = engine(recipe.engine), start_form(recipe, model.format)
+    builder, form = engine(recipe.engine), start_form(recipe, model.format, inputs.draw(samples))
     assert form is not None
     needs = () if form in existing else (f"verify:{form}",)
     payload = {"source": inputs.path(form, directory), "recipe": recipe, "samples": samples}

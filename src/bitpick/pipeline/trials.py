@@ -101,11 +101,12 @@ class ModelTrials:
     def run(self, trials: Sequence[Trial], on_answer: OnAnswer) -> None:
         """Run trials after the conversions that they need; see `Trials.run`."""
         existing = [self._model.format, *map(form_of, self._shop.run.model.forms)]
-        recipes = [trial.recipe for trial in trials if trial.calibration is not None]
-        start_forms = {start_form(recipe, self._model.format): None for recipe in recipes}
+        builds = [(trial.recipe, self._inputs.draw(trial.calibration)) for trial in trials if trial.calibration]
+        start_forms = {start_form(recipe, self._model.format, draw): None for recipe, draw in builds}
         forms = [form for form in start_forms if form is not None and form not in existing]
+        draws = {self._inputs.draw(trial.calibration): trial.calibration for trial in trials if trial.calibration}
         directory = self._shop.directory
-        conversions = plan.conversions(forms, self._inputs, directory, existing)
+        conversions = plan.conversions(forms, self._inputs, directory, existing, draws)
 
         def plan_build(trial: Trial) -> list[Job]:
             return plan.build_jobs(trial, self._model, self._inputs, directory, existing)

@@ -13,6 +13,8 @@ from bitpick.schema.run import HostRecord, Recommendation, Row, Run
 DTYPE_WORDS = {
     "s8": "int8",
     "u8": "uint8",
+    "s4": "int4",
+    "s16": "int16",
     "dynamic": "int8 at run time",
     "float32": "float32",
     "float16": "float16",

@@ -13,7 +13,7 @@ class Grid(BaseModel):
     """The quantization grid of a tensor: the numbers that it may hold.
 
     Attributes:
-        dtype: `s8`, `u8`, `float16`, `bfloat16`, `float32`.
+        dtype: `s4`, `s8`, `u8`, `s16`, `float16`, `bfloat16`, `float32`.
         granularity: of the scales; None for floats, and for weights of one channel, where both are the same.
         symmetric: whether zero lies in the middle of the grid; None for floats, and if it cannot be seen.
         bits: effective bits: 8, or 7 with reduced range; None for floats, and if they cannot be seen.
@@ -53,8 +53,8 @@ class Coverage(BaseModel):
     """How much of a build runs as integers.
 
     Attributes:
-        macs: share of multiply-accumulates computed on 8-bit integers.
-        weights: share of weights that the runtime stores as 8-bit integers.
+        macs: share of multiply-accumulates computed on integers.
+        weights: share of weights that the runtime stores as integers.
         float_operators: type and name of each operator that computes on floats.
         uncounted: type and name of each operator whose weights or multiply-accumulates could not be counted. The
             shares leave them out.

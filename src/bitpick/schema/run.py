@@ -21,6 +21,7 @@ from bitpick.schema.hop import Hop
 from bitpick.schema.judging import Judging
 from bitpick.schema.robustness import Fold, OverDraws
 from bitpick.schema.speed import Device, Latency, SpeedRecord, Throughput
+from bitpick.schema.tuning import Tuning
 
 SCHEMA_VERSION = 1
 
@@ -151,6 +152,7 @@ class ModelRecord(Record):
     """The model, and how each of its forms was verified.
 
     Attributes:
+        tunings: the passes that changed its function.
         notes: what was assumed about the model, or changed in it, before anything was built.
     """
 
@@ -161,6 +163,7 @@ class ModelRecord(Record):
     macs: int | None = None
     forms: dict[str, FormRecord] = {}
     hops: tuple[Hop, ...] = ()
+    tunings: tuple[Tuning, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bitpick.datasets.dataset import Samples
@@ -30,6 +31,7 @@ class ExecuTorchEngine(Engine):
     extra = "executorch"
     accepts = (Format.EXPORTED, Format.PYTORCH)
     fixed_shapes = True
+    weight_levels = MappingProxyType({"s8": 127})
     runner = "bitpick.engines.executorch.runner"
     capabilities = (
         Capability(("s8dynamic",)),

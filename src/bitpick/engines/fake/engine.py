@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ class FakeEngine(Engine):
     accepts = (Format.ONNX,)
     runner = "bitpick.engines.fake.runner"
     scopes = True
+    weight_levels = MappingProxyType({"s8": 127})
     capabilities = (
         Capability(
             ("s8s8", "s8u8"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,12 +26,14 @@ from bitpick.engines.litert.file import File
 from bitpick.engines.litert.insides import LiteRtInsides
 from bitpick.errors import EngineError
 from bitpick.models.model import Format, Model, sha256_of
+from bitpick.passes.weight_grid import WeightGrid
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe, baseline
 from bitpick.targets.host import Host
 
 _INTEGER_IO = "integer_io"
 _FILE = "model.tflite"
+_FOUR_BITS = ("CONV_2D", "FULLY_CONNECTED")  # operators with kernels for four-bit weights
 _ENDS = ("INPUT", "OUTPUT")  # virtual operators that the quantizer adds at both ends of each graph
 
 
@@ -44,11 +48,12 @@ class LiteRtEngine(Engine):
     runs = (Format.LITERT,)
     runner = "bitpick.engines.litert.runner"
     scopes = True
+    weight_levels = MappingProxyType({"s8": 127, "s4": 7})
     optimizes = True
     capabilities = (
-        Capability(("s8dynamic", "s8weights", "float16")),
+        Capability(("s8dynamic", "s4dynamic", "s8weights", "s4weights", "float16")),
         Capability(
-            ("s8s8",),
+            ("s8s8", "s8s16", "s4s8", "s4s16"),
             granularities=("per_channel",),
             calibrations=("minmax", "moving_average"),
             options={_INTEGER_IO: "8-bit input and output, all integer: what microcontrollers need"},
@@ -108,6 +113,11 @@ class LiteRtEngine(Engine):
         library_quantizer.quantize(ranges).export_model(str(folder / _FILE))
         return Build(recipe, folder, (_FILE,), notes=spread.note(self.name, in_float.values()))
 
+    def weight_grid(self, recipe: Recipe) -> WeightGrid | None:
+        """See `Engine.weight_grid`; depthwise convolutions have no kernel for four-bit weights."""
+        grid = super().weight_grid(recipe)
+        return replace(grid, depthwise=127) if grid is not None and recipe.weights == "s4" else grid
+
     def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:
         """See `Engine.layers`; without static scales, only layers with weights are quantized."""
         with litert_signed.prepared(source) as file:
@@ -132,18 +142,14 @@ class LiteRtEngine(Engine):
 def _recipe_manager(recipe: Recipe) -> Any:
     """Return the recipe in litert-quantizer's own form."""
     from litert_quantizer import algorithm_manager, qtyping, recipe_manager
-    from litert_quantizer import recipe as library
 
     manager = recipe_manager.RecipeManager()
-    if recipe.dtypes == "s8dynamic":
-        manager.load_quantization_recipe(library.dynamic_wi8_afp32())
-    elif recipe.dtypes == "s8weights":
-        manager.load_quantization_recipe(library.weight_only_wi8_afp32())
-    elif recipe.dtypes == "float16":
+    names, bits = qtyping.TFLOperationName, 4 if recipe.weights == "s4" else 8
+    if recipe.dtypes == "float16":
         half = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
         manager.add_quantization_config(
             regex=".*",
-            operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
+            operation_name=names.ALL_SUPPORTED,
             algorithm_key=algorithm_manager.AlgorithmName.FLOAT_CASTING,
             op_config=qtyping.OpQuantizationConfig(
                 weight_tensor_config=half,
@@ -151,13 +157,20 @@ def _recipe_manager(recipe: Recipe) -> Any:
                 explicit_dequantize=True,
             ),
         )
+    elif not recipe.static:
+        add = manager.add_dynamic_config if recipe.activations == "dynamic" else manager.add_weight_only_config
+        add(regex=".*", operation_name=names.ALL_SUPPORTED, num_bits=8)
+        for kind in _FOUR_BITS if bits == 4 else ():
+            add(regex=".*", operation_name=names(kind), num_bits=4)
     else:
-        manager.load_quantization_recipe(library.static_wi8_ai8())
-        if _INTEGER_IO not in recipe.options:
-            for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
-                manager.add_quantization_config(
-                    regex=".*", operation_name=end, algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE
-                )
+        activation_bits = 16 if recipe.activations == "s16" else 8
+        # What has no kernel for four-bit weights, such as depthwise convolutions, keeps eight bits.
+        for kind, weight_bits in ((names.ALL_SUPPORTED, 8), *((names(kind), bits) for kind in _FOUR_BITS)):
+            manager.add_static_config(".*", kind, activation_bits, weight_bits)
+        for end in (names.INPUT, names.OUTPUT) if _INTEGER_IO not in recipe.options else ():
+            manager.add_quantization_config(
+                regex=".*", operation_name=end, algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE
+            )
     return manager
 
 

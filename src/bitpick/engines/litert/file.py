@@ -47,7 +47,14 @@ class Graph:
     def value(self, tensor: int) -> NDArray[Any] | None:
         """Return a stored tensor as a flat array; None if it is computed or has another dtype."""
         data, dtype = self._values.get(tensor, (None, ""))
+        if data is not None and dtype == "INT4":  # two in a byte, the first one in the lower half
+            halves = np.frombuffer(bytes(data), np.int8)
+            return np.stack([np.left_shift(halves, 4) >> 4, halves >> 4], axis=1).reshape(-1)
         return None if data is None or dtype not in _DTYPES else np.frombuffer(bytes(data), _DTYPES[dtype])
+
+    def has_four_bits(self, tensor: int) -> bool:
+        """Return whether a stored tensor has four-bit integers, which an interpreter hands out as bytes."""
+        return str(self._values.get(tensor, (None, ""))[1]) == "INT4"
 
     def stored(self, tensor: int) -> tuple[Graph, int] | None:
         """Return the graph and index where a tensor is stored, here or in an outer graph; None if it is computed."""

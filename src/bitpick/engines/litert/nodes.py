@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bitpick.engines.executed import INTEGERS, Operator, activation_grid, dynamic_grid, weight_grid
+from bitpick.engines.executed import BITS, INTEGERS, Operator, activation_grid, dynamic_grid, weight_grid
 from bitpick.engines.litert import work
 from bitpick.engines.litert.file import File, Graph, Op, turns
 from bitpick.engines.litert.work import Kind
@@ -22,7 +22,7 @@ PLUMBING = CONVERSIONS | {
     "SQUEEZE", "EXPAND_DIMS", "CONCATENATION", "SPLIT", "GATHER", "DELEGATE",
 }  # fmt: skip
 _RUNS_GRAPHS = {"WHILE", "IF", "CALL", "CALL_ONCE", "STABLEHLO_WHILE"}
-_DTYPES = {"int8": "s8", "uint8": "u8"}
+_DTYPES = {"int8": "s8", "uint8": "u8", "int16": "s16"}
 
 
 def dtype(tensor: Any) -> str:
@@ -42,7 +42,7 @@ class _Stored:
 
     def grid(self, channels: int | None) -> Grid:
         """Return the grid in which it is stored, given the axis of its output channels."""
-        stored_dtype = dtype(self.tensor)
+        stored_dtype = "s4" if self.graph.has_four_bits(self.number) else dtype(self.tensor)
         values = self.graph.value(self.number)
         if stored_dtype not in INTEGERS or values is None:
             return Grid(dtype=stored_dtype)
@@ -120,7 +120,9 @@ class Nodes:
         name = (_parts(stored[0].tensor) or [name])[-1]
         grid = stored[0].grid(kind.channels)
         if arithmetic in INTEGERS and data is not None:
-            activation = activation_grid(arithmetic, int(data["quantization_parameters"]["zero_points"][0]))
+            activation = activation_grid(
+                arithmetic, int(data["quantization_parameters"]["zero_points"][0]), BITS[arithmetic]
+            )
         elif grid.dtype in INTEGERS and not stored[0].dequantized:
             # Float data with integer weights: the kernel quantizes each batch's activations at run time.
             arithmetic, activation = "s8", dynamic_grid("s8")

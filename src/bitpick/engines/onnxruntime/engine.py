@@ -21,6 +21,7 @@ from bitpick.engines.onnxruntime.insides import OnnxInsides
 from bitpick.engines.onnxruntime.quantizer import QOPERATOR, REDUCED, SYMMETRIC_ACTIVATIONS, SYMMETRIC_WEIGHTS
 from bitpick.errors import Unsupported
 from bitpick.models.model import Format, Model, external_files
+from bitpick.passes.weight_grid import WeightGrid
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe, baseline
 from bitpick.schema.evidence import FindingCode
@@ -114,6 +115,12 @@ class OnnxRuntimeEngine(Engine):
         if SYMMETRIC_WEIGHTS in recipe.options and recipe.weights == "s8":
             return f"{SYMMETRIC_WEIGHTS} changes nothing: onnxruntime's signed weights are symmetric as they are"
         return super().refusal(recipe)
+
+    def weight_grid(self, recipe: Recipe) -> WeightGrid | None:
+        """See `Engine.weight_grid`; a reduced range ends at 64, and dynamic quantization has one scale for a tensor."""
+        if recipe.dtypes not in ("s8s8", "s8u8", "s8dynamic"):
+            return None
+        return WeightGrid(64 if REDUCED in recipe.options else 127, recipe.granularity == "per_channel")
 
     def calibrate(self, source: Path, recipe: Recipe, samples: Samples, out: Path) -> None:
         """See `Engine.calibrate`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ class OpenVinoEngine(Engine):
     accepts = (Format.ONNX,)
     runner = "bitpick.engines.openvino.runner"
     scopes = True
+    weight_levels = MappingProxyType({"s8": 127})
     signed_activations = True  # NNCF's symmetric grids are signed
     capabilities = (
         Capability(("bfloat16",)),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bitpick.datasets.dataset import Samples
@@ -15,6 +17,7 @@ from bitpick.engines.executed import Executed
 from bitpick.engines.pytorch_pt2e import graph
 from bitpick.errors import Unsupported
 from bitpick.models.model import Format, Model
+from bitpick.passes.registry import gridded_passes
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe, baseline
 from bitpick.schema.evidence import FindingCode
@@ -41,6 +44,7 @@ class PyTorchPt2eEngine(Engine):
     accepts = (Format.EXPORTED, Format.PYTORCH)
     runs = (Format.EXPORTED,)
     fixed_shapes = True
+    weight_levels = MappingProxyType({"s8": 127})
     runner = "bitpick.engines.pytorch_pt2e.runner"
     scopes = True
     capabilities = (
@@ -247,10 +251,23 @@ def _quantizer(module: Any, recipe: Recipe) -> Any:
     configuration = x86_inductor_quantizer.get_default_x86_inductor_quantization_config(
         reduce_range=_REDUCED in recipe.options
     )
+    if gridded_passes(recipe):
+        configuration = replace(configuration, weight=_on_grid(configuration.weight))
     quantizer = x86_inductor_quantizer.X86InductorQuantizer().set_global(configuration)
     for name in excluded(recipe, pytorch_file.layers(module)):
         quantizer.set_module_name_qconfig(name, None)
     return quantizer
+
+
+def _on_grid(weights: Any) -> Any:
+    """Return the specification of weights with the grid that passes rounded them to.
+
+    By default, one end of the grid is a step further out than the other, and scales stop at 2⁻¹², which is too large
+    for channels of small weights.
+    """
+    from torchao.quantization.pt2e import PerChannelMinMaxObserver
+
+    return replace(weights, quant_min=-127, observer_or_fake_quant_ctr=PerChannelMinMaxObserver.with_args(eps=1e-12))
 
 
 class _PyTorchSession(Session):

@@ -1,0 +1,81 @@
+"""The grid of values that an engine's quantizer gives weights, for passes that round weights to it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+_NAME = re.compile(
+    r"(?P<levels>\d+)_per_(?P<granularity>channel|tensor)(?P<clipped>_clipped)?(_depthwise_(?P<depthwise>\d+))?"
+)
+_FRACTIONS = np.linspace(0.3, 1.0, 71)  # of the largest weight: candidates for the end of a clipped grid
+
+
+@dataclass(frozen=True)
+class WeightGrid:
+    """A symmetric grid: whole multiples of a scale, from `-levels` to `levels`.
+
+    Engines scale by the largest weight. A rounded weight tensor in which the largest weight lies on the end of the grid
+    therefore gets the same grid again from every engine with this number of levels.
+
+    Attributes:
+        levels: the largest multiple: 127 for 8 bits, 64 for a reduced range, 7 for 4 bits.
+        per_channel: whether each output channel has a scale of its own.
+        clipped: whether the grid ends where the squared error is least, and not at the largest weight.
+        depthwise: the largest multiple in depthwise convolutions, whose grid is not clipped, if it is another one.
+    """
+
+    levels: int
+    per_channel: bool
+    clipped: bool = False
+    depthwise: int | None = None
+
+    def of(self, is_depthwise: bool) -> WeightGrid:
+        """Return the grid of a layer."""
+        if self.depthwise is None or not is_depthwise:
+            return replace(self, depthwise=None)
+        return WeightGrid(self.depthwise, self.per_channel)
+
+    def __str__(self) -> str:
+        granularity = "channel" if self.per_channel else "tensor"
+        depthwise = f"_depthwise_{self.depthwise}" if self.depthwise is not None else ""
+        return f"{self.levels}_per_{granularity}{'_clipped' if self.clipped else ''}{depthwise}"
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """Return the grid with this name; the inverse of `str`."""
+        match = _NAME.fullmatch(name)
+        assert match is not None, name
+        return cls(
+            int(match["levels"]),
+            match["granularity"] == "channel",
+            match["clipped"] is not None,
+            int(match["depthwise"]) if match["depthwise"] else None,
+        )
+
+    def scales(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the scale of each output channel, of shape (channels, 1).
+
+        Args:
+            rows: the weights, of shape (channels, weights of one channel).
+        """
+        grouped = rows if self.per_channel else rows.reshape(1, -1)
+        largest = np.abs(grouped).max(axis=1, keepdims=True)
+        scales = largest / self.levels
+        if self.clipped:
+            least = np.full_like(scales, np.inf)
+            for fraction in _FRACTIONS:
+                candidate = largest * fraction / self.levels
+                error = ((self.nearest(grouped, candidate) - grouped) ** 2).sum(axis=1, keepdims=True)
+                scales = np.where(error < least, candidate, scales)
+                least = np.minimum(error, least)
+        return np.broadcast_to(scales, (len(rows), 1))
+
+    def nearest(self, rows: NDArray[np.float64], scales: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the nearest value of the grid for each weight; a channel of zeros stays zero."""
+        steps = np.round(rows / np.where(scales > 0, scales, 1))
+        return np.asarray(np.clip(steps, -self.levels, self.levels) * scales)

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bitpick.passes.weight_grid import WeightGrid
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("name", "grid"),
+    [
+        ("127_per_channel", WeightGrid(127, True)),
+        ("64_per_tensor", WeightGrid(64, False)),
+        ("7_per_channel_clipped", WeightGrid(7, True, clipped=True)),
+        ("7_per_channel_clipped_depthwise_127", WeightGrid(7, True, clipped=True, depthwise=127)),
+    ],
+)
+def test_a_grid_is_known_by_its_name(name, grid):
+    assert str(grid) == name
+    assert WeightGrid.parse(name) == grid
+
+
+def test_depthwise_convolutions_may_have_another_grid():
+    grid = WeightGrid(7, True, clipped=True, depthwise=127)
+    assert grid.of(True) == WeightGrid(127, True)
+    assert grid.of(False) == WeightGrid(7, True, clipped=True)
+    assert WeightGrid(7, True, clipped=True).of(True) == WeightGrid(7, True, clipped=True)
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_the_largest_weight_is_at_the_end_of_the_grid(per_channel):
+    rows = RNG.normal(size=(3, 50)) * [[1], [10], [100]]
+    grid = WeightGrid(7, per_channel)
+    scales = grid.scales(rows)
+    assert scales.shape == (3, 1)
+    largest = np.abs(rows).max(axis=1, keepdims=True) if per_channel else np.abs(rows).max()
+    np.testing.assert_allclose(scales * 7, np.broadcast_to(largest, (3, 1)))
+    steps = grid.nearest(rows, scales) / scales
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-9)
+    assert np.abs(steps).max() == pytest.approx(7)
+
+
+def test_a_clipped_grid_ends_where_the_error_is_least():
+    rows = RNG.laplace(size=(4, 500))  # long tails
+    whole, clipped = WeightGrid(7, True), WeightGrid(7, True, clipped=True)
+
+    def error(grid):
+        return ((grid.nearest(rows, grid.scales(rows)) - rows) ** 2).sum()
+
+    assert (clipped.scales(rows) < whole.scales(rows)).all()
+    assert error(clipped) < 0.75 * error(whole)
+
+
+def test_a_channel_of_zeros_stays_zero():
+    rows = np.array([[0.0, 0.0], [1.0, -0.4]])
+    for grid in (WeightGrid(7, True), WeightGrid(7, True, clipped=True)):
+        rounded = grid.nearest(rows, grid.scales(rows))
+        assert not rounded[0].any()
+        assert np.isfinite(rounded).all()
