@@ -166,6 +166,32 @@ def test_a_pass_that_has_nothing_to_do_is_an_unsupported_row_that_says_so(rows):
     assert run.shop.run.row(PLAIN).status == "ok"
 
 
+@pytest.mark.parametrize("order", [(FLOAT, PLAIN, f"{PLAIN}+adaround"), (FLOAT, f"{PLAIN}+adaround", PLAIN)])
+def test_a_prepared_row_is_beside_the_row_without_passes(rows, order):
+    found, run = rows
+    found.measure([offer(each) for each in order])
+    plain, prepared = (run.shop.run.row(each) for each in (PLAIN, f"{PLAIN}+adaround"))
+    assert plain.versus_unprepared is None
+    gain = prepared.versus_unprepared
+    assert gain.row == PLAIN
+    assert gain.gain == pytest.approx(prepared.metric.value - plain.metric.value)
+    assert prepared.versus_baseline.baseline == FLOAT
+    (tuning,) = run.shop.run.model.tunings
+    assert tuning.form == "onnx+adaround=127_per_tensor"
+    assert tuning.evaluated == 200
+
+
+def test_each_calibration_draw_tunes_a_graph_of_its_own(compare):
+    recipe = f"{PLAIN}+adaround"
+    run = compare(recipe, calibration_seeds=3)
+    assert len(run.row(recipe).over_draws.draws) == 3
+    forms = [tuning.form for tuning in run.model.tunings]
+    assert len(forms) == 3
+    assert forms[0] == "onnx+adaround=127_per_tensor"
+    assert all(form.startswith("onnx+adaround=127_per_tensor@") for form in forms[1:])
+    assert compare.executor.ran.count("apply_pass") == 3
+
+
 def test_rows_of_a_target_stand_behind_the_row_of_their_files(rows, monkeypatch):
     found, run = rows
     found.measure([offer(FLOAT), offer(PLAIN), offer(OTHER)])

@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from bitpick.datasets.dataset import Samples
-from bitpick.pipeline.form_job import count
+from bitpick.pipeline.form_job import applicable, count
 from bitpick.preprocessing import Preprocessing
 from bitpick.recipe import baseline
 
@@ -59,3 +59,21 @@ def test_a_part_that_nobody_can_count_leaves_the_work_unknown(counted):
     tree = f"TreeEnsembleRegressor <{nodes}, {leaf}, {target}> (h)"
     text = f"(float[N, 3] x) => (float[N, 1] y) {{ h = MatMul(x, w) y = ai.onnx.ml.{tree} }}"
     assert counted(text, random(4, 3), w=random(3, 3)) == {"parameters": 9, "macs": None}
+
+
+def test_passes_that_can_prepare_a_graph(tmp_path):
+    def found(nodes: str, **stored: np.ndarray) -> list[str]:
+        text = (
+            f'<ir_version: 8, opset_import: ["" : 17]> g (float[N, 2, 4, 4] x) => (float[N, 2, 1, 1] y) {{ {nodes} }}'
+        )
+        model = onnx.parser.parse_model(text)
+        model.graph.initializer.extend(onnx.numpy_helper.from_array(each, name) for name, each in stored.items())
+        onnx.save(model, tmp_path / "m.onnx")
+        return applicable(tmp_path / "m.onnx", baseline("onnxruntime"))
+
+    tuning = ["adaround", "bias_correction"]
+    assert found("y = GlobalAveragePool(x)") == [*tuning, "pool_as_mean"]
+    unlike = np.diag(np.array([1, 1000], np.float32)).reshape(2, 2, 1, 1)
+    pair = "a = Conv(x, w) b = Relu(a) c = Conv(b, v) y = GlobalMaxPool(c)"
+    assert found(pair, w=unlike, v=np.ones((2, 2, 1, 1), np.float32)) == [*tuning, "equalize"]
+    assert found("y = GlobalMaxPool(x)") == tuning

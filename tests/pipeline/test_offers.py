@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from bitpick.engines.capability import Offer
 from bitpick.engines.engine import Engine
 from bitpick.engines.fake.engine import FakeEngine
 from bitpick.errors import RecipeError
 from bitpick.models.model import Format, Model, Signature, Tensor
 from bitpick.pipeline.offers import check_offered, offers
 from bitpick.pipeline.request import make_request
+from bitpick.recipe import PRESETS, Recipe
 from bitpick.targets.host import this_host
 
 
@@ -111,3 +115,19 @@ def test_a_recipe_that_no_id_expresses_is_the_one_that_was_written_down(model_fi
     request, _ = make_request(model_file, "tiny", recipes=[tmp_path / "mine.yaml"])
     _, mine = offers(request, model(Format.RAW_ONNX), this_host())
     assert (mine.recipe.name, mine.recipe.exclude) == ("mine", ("first",))
+
+
+def test_a_preset_leaves_out_passes_that_have_nothing_to_do(model_file, monkeypatch):
+    plain, both = "fake:s8s8-per_tensor-minmax", "fake:s8s8-per_tensor-minmax+adaround+pool_as_mean"
+    offered = [Offer(Recipe.parse(text), frozenset(PRESETS)) for text in ("fake:float32", plain, both)]
+    monkeypatch.setattr("bitpick.pipeline.offers.engines", lambda: {"fake": FakeEngine()})
+    monkeypatch.setattr(FakeEngine, "recipes", lambda *_: offered)
+
+    def found(passes, **fields):
+        request, _ = make_request(model_file, "tiny", **fields)
+        return [each.recipe.id for each in offers(request, replace(model(Format.KERAS), passes=passes), this_host())]
+
+    assert found(frozenset({"adaround", "pool_as_mean"})) == ["fake:float32", plain, both]
+    assert found(frozenset({"adaround"})) == ["fake:float32", plain, f"{plain}+adaround"]
+    assert found(frozenset()) == ["fake:float32", plain]  # and not a second time
+    assert found(None) == ["fake:float32", plain, both]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bitpick.schema.run import Flag
-from bitpick.selection.judge import judge, on_target
+from bitpick.selection.judge import judge, on_target, with_gain
 from bitpick.tasks.classification import Classification
 from tests import records
 
@@ -90,3 +90,12 @@ def test_on_another_cpu_a_flip_need_not_lose_anything():
     assert (found.versus_native.flips, found.versus_native.drop) == (2, 0.0)
     assert "as many are right" in found.flags[0].text
     assert on_target(row("e:x@t", native, 50), native, native, TARGETS, TASK, saturates=True).flags == []
+
+
+def test_what_preparing_gained_is_measured_on_the_same_samples():
+    plain, prepared = TARGETS.copy(), TARGETS.copy()
+    plain[:3], prepared[:1] = 1 - plain[:3], 1 - prepared[:1]
+    gain = with_gain(row("e:y", prepared, 50), "e:x", {"e:x": plain, "e:y": prepared}, TARGETS, TASK).versus_unprepared
+    assert (gain.row, gain.gain) == ("e:x", pytest.approx(0.2))
+    assert gain.gain_interval[0] < 0.2 < gain.gain_interval[1]
+    assert 0 < gain.p_value < 1

@@ -10,6 +10,7 @@ from bitpick.errors import BitpickError
 from bitpick.measures.fidelity import fidelities
 from bitpick.measures.outputs import targets_of
 from bitpick.models.model import Model, sha256_of
+from bitpick.passes.registry import unprepared
 from bitpick.pipeline.build_job import predictions_file
 from bitpick.pipeline.directory import outputs, predictions
 from bitpick.pipeline.inputs import Inputs
@@ -198,10 +199,14 @@ class Rows:
                 if native_row.id in self.predicted or native_row.status != "ok"
             }
             for other in list(by_id.values()):
-                if other.status == "ok" and (other.id == row.id or row.id == baseline(other.engine).id):
+                plain = unprepared(other.quantization)
+                compared = {other.id, baseline(other.engine).id, plain.id if plain is not None else other.id}
+                if other.status == "ok" and row.id in compared:
                     request = self._shop.run.request
                     judged = judge.judge(other, by_id, self.predicted, self.targets, self.task, request)
                     judged = self._with_fidelity(judged)
+                    if plain is not None and plain.id in self.predicted:
+                        judged = judge.with_gain(judged, plain.id, self.predicted, self.targets, self.task)
                     self._directory.put(judged)
                     self._shop.listener.row(judged)
         else:

@@ -147,6 +147,7 @@ class Model:
         signature: its inputs and outputs.
         parameters: number of float weights in the reference graph (batch norm folded).
         macs: multiply-accumulates for one sample; None if unknown.
+        passes: the passes that can prepare it; None if unknown.
     """
 
     source: Path
@@ -155,6 +156,7 @@ class Model:
     signature: Signature
     parameters: int
     macs: int | None
+    passes: frozenset[str] | None = None
 
 
 def sha256_of(path: Path) -> str:

@@ -28,6 +28,13 @@ def passes_of(recipe: Recipe) -> tuple[str, ...]:
     return tuple(each.name for each in sorted(chosen, key=lambda each: STAGES.index(each.stage)))
 
 
+def unprepared(recipe: Recipe) -> Recipe | None:
+    """Return a recipe without its passes; None if it has none."""
+    names = passes_of(recipe)
+    options = {name: value for name, value in recipe.options.items() if name not in names}
+    return recipe.model_copy(update={"options": options}) if names else None
+
+
 def gridded_passes(recipe: Recipe) -> tuple[str, ...]:
     """Return the names of a recipe's passes that work on the grid of the weights."""
     return tuple(name for name in passes_of(recipe) if passes()[name].gridded)

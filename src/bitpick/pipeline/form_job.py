@@ -96,6 +96,18 @@ def apply_pass(
 
 
 @validate_call
+def applicable(source: Path, recipe: Recipe) -> list[str]:  # noqa: ARG001 - the same for every engine
+    """Return the passes that can prepare a graph: those that tune, and those that rewrite something in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = str(Path(folder) / "prepared.onnx")
+        return [
+            name
+            for name, each in passes().items()
+            if not each.preserves or resolve(each.apply)(str(source), out).changed
+        ]
+
+
+@validate_call
 def measure_tuning(
     sides: tuple[str, str],
     sources: tuple[Path, Path],

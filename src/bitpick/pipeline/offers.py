@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bitpick.engines.capability import Offer
 from bitpick.engines.engine import Engine
 from bitpick.engines.registry import engine, engines
 from bitpick.errors import RecipeError
 from bitpick.models.model import Model
+from bitpick.passes.registry import passes, passes_of
 from bitpick.recipe import PRESETS, Recipe, baseline
 from bitpick.schema.run import RequestRecord
 from bitpick.targets.host import Host
@@ -68,4 +70,12 @@ def _preset_offers(candidate: Engine, preset: str, model: Model, host: Host) -> 
     in_preset = [offer for offer in candidate.recipes(model, host) if preset in offer.presets]
     if in_preset and (missing := candidate.missing()):
         return [Offer(baseline(candidate.name), in_preset[0].presets, missing)]
-    return in_preset
+    by_id = {each.recipe.id: each for each in (_applicable(offer, model) for offer in reversed(in_preset))}
+    return list(reversed(by_id.values()))
+
+
+def _applicable(offer: Offer, model: Model) -> Offer:
+    """Return an offer without the passes that have nothing to do in a model."""
+    names = set(passes_of(offer.recipe)) - (model.passes if model.passes is not None else passes().keys())
+    options = {name: value for name, value in offer.recipe.options.items() if name not in names}
+    return replace(offer, recipe=offer.recipe.model_copy(update={"options": options})) if names else offer

@@ -177,7 +177,14 @@ class Preparation:
             signature=inputs.signature,
             parameters=counts["parameters"],
             macs=counts["macs"],
+            passes=self._passes(inputs),
         )
+
+    def _passes(self, inputs: Inputs) -> frozenset[str]:
+        """Return the passes that can prepare the model."""
+        if reference_of(inputs.format) != Format.ONNX:
+            return frozenset()
+        return frozenset(float_model.run(self._shop, inputs, "applicable"))
 
     def _check_independence(self, inputs: Inputs) -> None:
         """Refuse a model whose answer for a sample depends on the other samples in its batch.

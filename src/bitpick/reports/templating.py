@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from bitpick.reports import conversions, measured, speeds, whole, words
+from bitpick.reports import conversions, measured, prepared, speeds, whole, words
 from bitpick.schema import missing
 
 
@@ -19,7 +19,7 @@ def render(name: str, **variables: Any) -> str:
     """
     template = _environment(".html." in name).get_template(name)
     modules = {"words": words, "speeds": speeds, "whole": whole, "without": missing, "told": measured}
-    modules |= {"conversions": conversions}
+    modules |= {"conversions": conversions, "prepared": prepared}
     return str(template.render(**modules, **variables))
 
 

@@ -191,6 +191,24 @@ class VersusBaseline(BaseModel):
     noninferiority_p: float | None = None
 
 
+class VersusUnprepared(BaseModel):
+    """A build from a prepared graph against the build of the same recipe without passes.
+
+    Attributes:
+        row: id of the row without passes.
+        gain: how much better this row's metric is, in the metric's unit.
+        gain_interval: at 95%, as `VersusBaseline.drop_interval`.
+        p_value: two-sided, of "both are equally good", as `VersusBaseline.p_value`.
+    """
+
+    model_config = _STRICT
+
+    row: str
+    gain: float
+    gain_interval: tuple[float, float]
+    p_value: float
+
+
 class Fidelity(BaseModel):
     """How close an output of a row is to its baseline's, regardless of the labels.
 

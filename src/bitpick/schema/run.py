@@ -13,7 +13,16 @@ from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model
 from bitpick.recipe import Kind, Recipe
 from bitpick.schema.data import DataRecord
 from bitpick.schema.diagnosis import Diagnosis, Example
-from bitpick.schema.evidence import Accuracy, Fidelity, Finding, Metric, Unoptimized, VersusBaseline, VersusNative
+from bitpick.schema.evidence import (
+    Accuracy,
+    Fidelity,
+    Finding,
+    Metric,
+    Unoptimized,
+    VersusBaseline,
+    VersusNative,
+    VersusUnprepared,
+)
 from bitpick.schema.failure import Failure
 from bitpick.schema.fingerprint import Coverage, Fingerprint
 from bitpick.schema.groups import Selection
@@ -109,6 +118,7 @@ class Row(Record):
     accuracy: Accuracy | None = None
     versus_baseline: VersusBaseline | None = None
     versus_native: VersusNative | None = None
+    versus_unprepared: VersusUnprepared | None = None
     fidelity: Fidelity | None = None
     fidelities: dict[str, Fidelity] | None = None
     unoptimized: Unoptimized | None = None

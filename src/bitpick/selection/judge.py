@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import baseline
-from bitpick.schema.evidence import VersusBaseline, VersusNative
+from bitpick.schema.evidence import VersusBaseline, VersusNative, VersusUnprepared
 from bitpick.schema.margin import margin_of
 from bitpick.schema.run import Flag, RequestRecord, Row
 from bitpick.statistics.channels import channels, dead_channels, named
@@ -51,6 +51,24 @@ def on_target(row: Row, answers: Answers, native: Answers, targets: Targets, tas
         cause = ": sums of 8-bit products saturate on x86 CPUs without VNNI" if saturates else ""
         flags.append(Flag(code="saturates" if saturates else "differs", text=difference + cause))
     return row.model_copy(update={"versus_native": versus, "flags": flags})
+
+
+def with_gain(row: Row, plain: str, answers: Mapping[str, Answers], targets: Targets, task: Task) -> Row:
+    """Return a row from a prepared graph with what preparing gained, on the same samples.
+
+    Args:
+        row: the row.
+        plain: the id of the row of the same recipe without passes.
+        answers: answers of both rows, for n samples.
+        targets: the targets.
+        task: how builds are judged.
+    """
+    versus = task.versus(answers[plain], answers[row.id], targets)
+    low, high = versus.drop_interval
+    gain = VersusUnprepared(
+        row=plain, gain=0.0 - versus.drop, gain_interval=(0.0 - high, 0.0 - low), p_value=versus.p_value
+    )
+    return row.model_copy(update={"versus_unprepared": gain})
 
 
 def dead(names: Sequence[str], float_outputs: Arrays, build_outputs: Arrays) -> list[Flag]:
