@@ -85,3 +85,15 @@ def test_how_builds_are_judged_is_part_of_the_request(model_file):
 def test_a_recipe_of_no_capability_is_refused():
     with pytest.raises(RecipeError, match="bitpick engines"):
         check_recipe(Recipe.parse("onnxruntime:bfloat16"))
+
+
+def test_what_a_build_is_for_chooses_the_engines(model_file):
+    request, _ = make_request(model_file, "tiny", use="microcontroller")
+    assert (request.use, request.engines) == ("microcontroller", ["litert"])
+    request, _ = make_request(model_file, "tiny", use="server", engines=("openvino",))
+    assert request.engines == ["openvino"]
+    request, _ = make_request(model_file, "tiny", use="phone", recipes=("litert:s8dynamic",))
+    assert request.engines == []
+    with pytest.raises(RequestError, match="there is no use 'fridge'") as error:
+        make_request(model_file, "tiny", use="fridge")
+    assert "phone, server, microcontroller" in str(error.value)

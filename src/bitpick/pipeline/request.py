@@ -20,6 +20,7 @@ from bitpick.schema.judging import Judging
 from bitpick.schema.margin import margin_of
 from bitpick.schema.run import HostRecord, ModelRecord, RequestRecord, Run
 from bitpick.schema.settings import Settings
+from bitpick.schema.uses import USES
 from bitpick.targets.host import Host
 from bitpick.targets.target import Target, target
 from bitpick.tasks.registry import checked
@@ -58,10 +59,11 @@ def make_request(
         RequestError: another option has an invalid value.
     """
     effective = (settings or Settings()).but(**flat)
-    engine_names, targets = effective.builds.engines, effective.targets.targets
+    builds, use, targets = effective.builds, effective.limits.use, effective.targets.targets
+    engine_names = builds.engines or (USES[use].engines if use is not None and not builds.recipes else ())
     for name in engine_names:
         engine(name)
-    named = _recipes(effective.builds)
+    named = _recipes(builds)
     if effective.claims.margin is not None:
         margin_of(effective.claims.margin)
     judging = checked(Judging(**effective.metric.recorded()))

@@ -68,7 +68,7 @@ def next_step(diagnosis: Diagnosis) -> str:
 def limits(run: Run) -> str:
     """List the limits on the build to ship, e.g. `a drop of at most 0.50 points`; empty without limits."""
     request = run.request
-    parts = []
+    parts = [f"what a {request.use} can run"] if request.use is not None else []
     if request.max_drop is not None:
         metric = measured.measure(run.rows)
         parts.append(f"a {metric.worsening} of at most {measured.limit(request.max_drop, metric)}")

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, get_args
 from bitpick.errors import RecipeError, RequestError
 from bitpick.recipe import PRESETS, Recipe, did_you_mean
 from bitpick.schema.option import Group, Option, at_least
+from bitpick.schema.uses import USES
 
 Selection = Literal["simultaneous", "cross-fit"]
 
@@ -149,6 +150,12 @@ class Claims(Group):
 class Limits(Group):
     """Which builds are never recommended, however good they are."""
 
+    use: Annotated[
+        str | None,
+        Option(
+            "What to ship for: phone, server or microcontroller; it chooses the engines.", "verdict", flags=("--for",)
+        ),
+    ] = None
     max_drop: Annotated[
         float | None,
         Option(
@@ -182,6 +189,13 @@ class Limits(Group):
             expected="above 0",
         ),
     ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.use is not None and self.use not in USES:
+            raise RequestError(
+                f"there is no use {self.use!r}", expected=f"one of {', '.join(USES)}", fix=did_you_mean(self.use, USES)
+            )
 
 
 @dataclass(frozen=True)

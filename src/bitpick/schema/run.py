@@ -207,6 +207,7 @@ class RequestRecord(Record):
             metric's unit (`0.5`). By default the task's own, and empty until the task is known.
         alpha: upper bound of the probability of wrongly calling a recommended row good enough; one-sided.
         selection: how to avoid the bias of choosing and judging on the same samples.
+        use: what to ship for, see `schema.uses`; None for anything.
         max_drop: do not recommend rows that lose more, as a fraction; of the baseline's metric, if the metric is not a
             fraction.
         max_size: do not recommend rows with more bytes.
@@ -235,6 +236,7 @@ class RequestRecord(Record):
     margin: str = ""
     alpha: float
     selection: Selection = "simultaneous"
+    use: str | None = None
     max_drop: float | None = None
     max_size: int | None = None
     max_latency_ratio: float | None = None

@@ -10,7 +10,8 @@ from bitpick.schema.evidence import Measure, Metric
 from bitpick.schema.run import Recommendation, RequestRecord, Row
 from bitpick.selection import phrases
 from bitpick.selection.claims import candidates, samples_needed
-from bitpick.selection.judge import OF_METRIC, scale
+from bitpick.selection.judge import OF_METRIC
+from bitpick.selection.limits import is_dynamic, limits, time_interval, within
 from bitpick.tasks.task import Answers, Targets, Task
 
 TIE_LEVEL = 0.05
@@ -43,7 +44,7 @@ def recommend(
     if not possible:
         return Recommendation(id=None, because=[f"No build can be recommended: {_why_none(rows)}."])
     shown = [row for row in possible if row.versus_baseline is not None and row.versus_baseline.noninferior]
-    good = [row for row in shown if _within(row, request)]
+    good = [row for row in shown if within(row, request)]
     unsettled = [row for row in possible if row not in shown]
     measure = task.measure
     if not good:
@@ -58,9 +59,10 @@ def recommend(
     }
     tested = f"{len(shown)} of {len(possible)} builds are, all tested at once at a one-sided {100 * request.alpha:g}%"
     under = f"{phrases.drop_of(pick)} against its own float32, shown to be under {phrases.margin(pick, request)}"
-    limited = bool(_limits(shown, request))
+    limited = bool(limits(shown, request))
     reasons = [f"{phrases.build(pick)} is {_rule(chosen, limited, measure)}.", f"Good enough: {under}; {tested}."]
     reasons += phrases.larger(pick)
+    reasons += _if_dynamic(good) if is_dynamic(pick) else []
     reasons += [*(phrases.flips_bound(pick) if task.against_float else ()), *phrases.speeds(pick)]
     if pick is not best:
         versus = "which ties with it" if pick in ties else f"which is shown to be {phrases.better(measure)}"
@@ -79,8 +81,8 @@ def recommend(
             f"than {', '.join(others)}."
         )
     if kept_out := [row for row in shown if row not in good]:
-        limits = " and ".join(_limits(shown, request))
-        reasons.append(f"Good enough, but not builds that {limits}: {', '.join(map(phrases.build, kept_out))}.")
+        limited_to = " and ".join(limits(shown, request))
+        reasons.append(f"Good enough, but not builds that {limited_to}: {', '.join(map(phrases.build, kept_out))}.")
     reasons += _what_settles(unsettled, possible, request)
     reasons += [
         f"Not recommended, though at least as {measure.good}: {phrases.build(row)}: "
@@ -109,6 +111,16 @@ def recommend(
     )
 
 
+def _if_dynamic(good: Sequence[Row]) -> list[str]:
+    """Return what a pick with dynamic activations cannot do, and the best good build with fixed scales."""
+    problem = "It computes the scales of its activations while it runs, which microcontrollers cannot"
+    fixed = [row for row in good if not is_dynamic(row)]
+    instead = (
+        f"ship {phrases.build(choose(fixed).pick)} there" if fixed else "no build with fixed scales is good enough"
+    )
+    return [f"{problem}: {instead}."]
+
+
 @dataclass(frozen=True)
 class Choice:
     """The row to ship, and the best row for each use.
@@ -130,7 +142,7 @@ def choose(good: Sequence[Row]) -> Choice:
     not_slower = [row for row in good if not row.slower] or good
     least = min(row.size_bytes or 0 for row in not_slower)
     slack = [row for row in not_slower if (row.size_bytes or 0) <= least * (1 + SIZE_SLACK)]
-    timed = [row for row in _as_fast(good) if _time_interval(row) is not None]
+    timed = [row for row in _as_fast(good) if time_interval(row) is not None]
     return Choice(
         pick=max(_as_fast(slack), key=_accuracy_then_size),
         near=slack,
@@ -147,7 +159,7 @@ def _as_fast(rows: Sequence[Row]) -> list[Row]:
     upper bound has no precise time, as when wall time decides on a busy machine, a row is as fast if its interval
     overlaps that row's, so that noise does not decide the choice.
     """
-    timed = {row.id: time for row in rows if (time := _time_interval(row)) is not None}
+    timed = {row.id: time for row in rows if (time := time_interval(row)) is not None}
     precise = [row for row in rows if row.id in timed and not _is_imprecise(row)]
     surest = min(timed, key=lambda row_id: timed[row_id][1], default=None)
     if any(row.id == surest for row in precise):
@@ -167,13 +179,8 @@ def _ratio(row: Row) -> float:
 
 def _is_imprecise(row: Row) -> bool:
     """Whether a row was timed imprecisely."""
-    time = _time_interval(row)
+    time = time_interval(row)
     return time is not None and time[1] > time[0] * LOOSE**2
-
-
-def _time_interval(row: Row) -> tuple[float, float] | None:
-    """Return the interval of a row's time over the reference's; None if there is none."""
-    return row.latency.ratio_reference_interval if row.latency is not None else None
 
 
 def _rule(chosen: Choice, limited: bool, measure: Measure) -> str:
@@ -186,10 +193,10 @@ def _rule(chosen: Choice, limited: bool, measure: Measure) -> str:
     most = phrases.best_by(measure) if measure.name == "accuracy" else f"best ({phrases.best_by(measure)})"
     if chosen.latency is None:
         return f"the smallest build {smallest}" if chosen.pick is chosen.size else f"the {most} {near}"
-    if _time_interval(chosen.pick) is None or _is_imprecise(chosen.pick):
+    if time_interval(chosen.pick) is None or _is_imprecise(chosen.pick):
         return f"the {most} {near}, of those that are not shown to be slower than another"
     if any(
-        _time_interval(row) is not None and _ratio(row) < _ratio(chosen.pick) for row in chosen.near if not row.slower
+        time_interval(row) is not None and _ratio(row) < _ratio(chosen.pick) for row in chosen.near if not row.slower
     ):
         return f"the {most} {near}, of those that take at most 10% longer than the fastest"
     return f"the fastest {near}"
@@ -214,26 +221,8 @@ def _none_good(shown: Sequence[Row], metric: Metric | None, request: RequestReco
         return [f"No build is shown to have a {metric.worsening} of less than {phrases.allowed(metric, request)}."]
     nearest = min(shown, key=_size_then_accuracy)
     problem = f"Of the {len(shown)} builds that are shown to be good enough none does what was asked for"
-    limits = " and ".join(_limits(shown, request))
-    return [f"{problem}: {limits}. The smallest of them is {phrases.build(nearest)}, {phrases.drop_of(nearest)}."]
-
-
-def _limits(shown: Sequence[Row], request: RequestRecord) -> list[str]:
-    """Return the request's limits on good enough rows, as verb phrases."""
-    limits = []
-    if request.max_drop is not None:
-        metric = shown[0].metric if shown else None
-        unit = " points" if metric is None or metric.unit == "fraction" else f"% of the float32's {metric.label}"
-        limits.append(f"lose at most {100 * request.max_drop:g}{unit}")
-    if request.max_size is not None:
-        limits.append(f"have at most {request.max_size / 1000:.1f} kB")
-    if request.max_latency_ratio is not None:
-        unknown = sum(_time_interval(row) is None for row in shown)
-        unknown_note = f" (of {unknown} the time is not known)" if unknown else ""
-        limits.append(f"are shown to take at most {request.max_latency_ratio:g} of the reference's time{unknown_note}")
-    if any(row.faults for row in shown):
-        limits.append("are not flagged")
-    return limits
+    limited_to = " and ".join(limits(shown, request))
+    return [f"{problem}: {limited_to}. The smallest of them is {phrases.build(nearest)}, {phrases.drop_of(nearest)}."]
 
 
 def _what_settles(unsettled: Sequence[Row], possible: Sequence[Row], request: RequestRecord) -> list[str]:
@@ -252,23 +241,10 @@ def _what_settles(unsettled: Sequence[Row], possible: Sequence[Row], request: Re
     return lines + ([last_line] if remaining > 0 else [])
 
 
-def _within(row: Row, request: RequestRecord) -> bool:
-    assert row.versus_baseline is not None
-    if row.faults:
-        return False
-    if request.max_size is not None and (row.size_bytes or 0) > request.max_size:
-        return False
-    if request.max_latency_ratio is not None:
-        time = _time_interval(row)
-        if time is None or time[1] > request.max_latency_ratio:
-            return False
-    return request.max_drop is None or row.versus_baseline.drop <= request.max_drop * scale(row)
-
-
 def _dominates(one: Row, other: Row) -> bool:
     """Whether a row is at least as accurate, small and, as far as times show, fast as another, and better in one."""
     first, second = _accuracy_then_size(one), _accuracy_then_size(other)
-    time, other_time = _time_interval(one), _time_interval(other)
+    time, other_time = time_interval(one), time_interval(other)
     faster = time is not None and other_time is not None and time[1] < other_time[0]
     slower = time is not None and other_time is not None and time[0] > other_time[1]
     return not slower and (first != second or faster) and first[0] >= second[0] and first[1] >= second[1]
