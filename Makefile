@@ -44,6 +44,7 @@ lint: install
 bench: install
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/cost.py
 	$(BIN)/python benchmarks/calibration_memory.py
 	$(BIN)/python benchmarks/bench_honesty.py
 	$(BIN)/python benchmarks/bench_honesty.py --load 4

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-CALIBRATION, EVALUATION = 50, 500
+CALIBRATION, EVALUATION = 50, 250
 evaluation_seconds = 0.0
 correct: dict[str, int] = {}
 

@@ -28,9 +28,9 @@ def test_batches_are_as_large_as_activations_let_them_be(dataset):
 
     samples = dataset.samples(dataset.evaluation)
     all_outputs(FunctionSession(first_pixels), samples, [(4,)])
-    large = samples.model_copy(update={"activations": Activations(peak=BATCH_BYTES // 250, total=BATCH_BYTES)})
+    large = samples.model_copy(update={"activations": Activations(peak=BATCH_BYTES // 150, total=BATCH_BYTES)})
     all_outputs(FunctionSession(first_pixels), large, [(4,)])
-    assert sizes == [500, 100, 250, 250, 100]
+    assert sizes == [250, 250, 100, 150, 150, 150, 150]
 
 
 def test_large_outputs_are_gathered_in_a_file_that_goes_with_them(dataset, tmp_path):
@@ -63,7 +63,7 @@ def test_samples_that_must_not_see_each_other_are_run_one_by_one(dataset):
 def test_a_score_that_is_not_finite_is_named(dataset):
     def broken(batch):
         scores = np.zeros((len(batch), 4), np.float32)
-        if len(batch) < 500:  # the second batch
+        if len(batch) < 250:  # the last batch
             scores[7, 2] = np.inf
         return scores
 
@@ -71,9 +71,9 @@ def test_a_score_that_is_not_finite_is_named(dataset):
         all_outputs(FunctionSession(broken), dataset.samples(dataset.evaluation), [(4,)])
 
 
-@pytest.mark.parametrize("shape", [(500, 3), (1, 4), (500,), (500, 4, 1)])
+@pytest.mark.parametrize("shape", [(250, 3), (1, 4), (250,), (250, 4, 1)])
 def test_scores_of_another_shape_are_refused(dataset, shape):
-    with pytest.raises(EngineError, match=r"expected: \(500, 4\)"):
+    with pytest.raises(EngineError, match=r"expected: \(250, 4\)"):
         all_outputs(FunctionSession(lambda _: np.zeros(shape, np.float32)), dataset.samples(dataset.evaluation), [(4,)])
 
 

@@ -20,7 +20,7 @@ from bitpick.tasks.task import Answers, Targets, Task
 
 Shapes = Sequence[tuple[int | None, ...] | None]
 """The shape of one sample of each output; None is not checked."""
-EVALUATION_BATCH = 500
+EVALUATION_BATCH = 250  # PyTorch takes a third longer for larger batches: their tensors are mapped anew each time
 _TOGETHER = 8  # samples in the batch of `check_independence`
 _IN_MEMORY = 64 * 2**20  # the most bytes of an output that is kept in memory
 # Kernels for several samples sum in another order than those for one, which changes little; batch statistics change

@@ -57,6 +57,18 @@ def this_host() -> Host:
     )
 
 
+def reported_features() -> frozenset[str]:
+    """Return the extensions that an x86 CPU reports, even an emulated one; none on other architectures.
+
+    `this_host` reads the system's list, which is that of the real CPU where another one is emulated.
+    """
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return frozenset()
+    from archspec.cpu.detect import CpuidInfoCollector
+
+    return frozenset(CpuidInfoCollector().features)
+
+
 def usable_cores() -> int:
     """Return the number of cores that this process may run on; at least 1."""
     if hasattr(os, "sched_getaffinity"):

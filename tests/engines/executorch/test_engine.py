@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import sys
+from types import ModuleType, SimpleNamespace
+
 import numpy as np
 import onnx
 import pytest
 
-from bitpick.engines.executorch.engine import ExecuTorchEngine
+from bitpick.engines.executorch.engine import ExecuTorchEngine, _without_absent_patterns
 from bitpick.errors import Unsupported
 from bitpick.models.model import Format
 from bitpick.recipe import Recipe
@@ -33,6 +36,39 @@ def test_no_layer_can_be_left_out():
     fields = {"exclude": ("dense",), "name": "scoped"}
     recipe = Recipe.parse("executorch:s8dynamic").model_copy(update=fields)
     assert ENGINE.refusal(recipe) == "executorch cannot leave single layers in float (exclude)"
+
+
+@pytest.mark.parametrize(
+    ("operators", "kept"),
+    [
+        (("aten.relu.default", "aten.upsample_bilinear2d.vec"), {"bilinear_2d"}),
+        (("aten.softmax.int",), {"sdpa"}),
+        (("aten.scaled_dot_product_attention.default", "aten.index.Tensor"), {"bilinear_2d", "sdpa"}),
+        (("aten.relu.default",), set()),
+    ],
+)
+def test_xnnpack_looks_for_no_pattern_that_the_program_cannot_contain(monkeypatch, operators, kept):
+    package = "executorch.backends.xnnpack.partition.graphs"
+    functions = {"bilinear_2d": "get_graphs_dict", "sdpa": "get_graphs"}
+    modules = {name: ModuleType(f"{package}.{name}") for name in functions}
+    for name, module in modules.items():
+        setattr(module, functions[name], lambda: ["a pattern"])
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    for depth in range(package.count(".") + 1):
+        name = ".".join(package.split(".")[: depth + 1])
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setattr(sys.modules[package.rpartition(".")[0]], "graphs", sys.modules[package], raising=False)
+    nodes = [SimpleNamespace(target=operator) for operator in operators]
+    inner = SimpleNamespace(graph=SimpleNamespace(nodes=nodes))  # such as the branch of a condition
+    outer = SimpleNamespace(graph=SimpleNamespace(nodes=[]))
+    program = SimpleNamespace(graph_module=SimpleNamespace(modules=lambda: [outer, SimpleNamespace(), inner]))
+
+    def patterns():
+        return {name for name, module in modules.items() if list(getattr(module, functions[name])())}
+
+    with _without_absent_patterns(program):
+        assert patterns() == kept
+    assert patterns() == set(functions)
 
 
 @pytest.mark.frameworks

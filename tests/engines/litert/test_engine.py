@@ -61,6 +61,16 @@ def network(tmp_path):
     return write(tmp_path / "m.tflite", graph, signature={"x": "input_0", "second": "output_0"})
 
 
+def calibrated(source, wanted, samples, folder):
+    """The file of the ranges that a recipe needs; None if it needs none."""
+    if (key := ENGINE.calibration_key(wanted)) is None:
+        return None
+    ranges = folder / f"{key}.json"
+    if not ranges.exists():
+        ENGINE.calibrate(source, wanted, samples, ranges)
+    return ranges
+
+
 @pytest.fixture
 def build(network, tmp_path):
     np.save(tmp_path / "x.npy", RNG.normal(size=(60, 3)).astype(np.float32))
@@ -69,7 +79,7 @@ def build(network, tmp_path):
     def make(wanted):
         folder = tmp_path / wanted.file_name
         folder.mkdir()
-        return ENGINE.build(network, wanted, samples, None, folder)
+        return ENGINE.build(network, wanted, samples, calibrated(network, wanted, samples, tmp_path), folder)
 
     return make
 
@@ -124,13 +134,36 @@ def test_what_a_mask_blows_up_stays_in_float_and_is_told(tmp_path):
     np.save(tmp_path / "x.npy", RNG.normal(size=(60, 3)).astype(np.float32))
     samples = Samples(inputs=(tmp_path / "x.npy",), count=60, sha256="0", preprocessing=(Preprocessing(),))
     (tmp_path / "build").mkdir()
-    build = ENGINE.build(path, recipe(STATIC), samples, None, tmp_path / "build")
+    ranges = calibrated(path, recipe(STATIC), samples, tmp_path)
+    build = ENGINE.build(path, recipe(STATIC), samples, ranges, tmp_path / "build")
     (told,) = build.notes
     assert told.startswith("litert leaves ADD, SOFTMAX in float: ")
     found = ENGINE.inspect(build, (np.ones((1, 3), np.float32),)).operators
     assert {operator.kind: operator.integer for operator in found} == {
         "FULLY_CONNECTED": True, "ADD": False, "SOFTMAX": False,
     }  # fmt: skip
+
+
+def test_recipes_of_one_calibration_method_share_their_ranges():
+    moving = STATIC.replace("minmax", "moving_average")
+    shared = {
+        ENGINE.calibration_key(each) for each in (recipe(STATIC), recipe(f"{STATIC}+integer_io"), recipe(STATIC, "w"))
+    }
+    assert len(shared) == 1
+    assert ENGINE.calibration_key(recipe(moving)) not in shared
+    assert ENGINE.calibration_key(recipe("s8dynamic")) is ENGINE.calibration_key(baseline("litert")) is None
+
+
+@frameworks
+def test_ranges_do_not_depend_on_the_recipe_that_they_are_collected_for(network, tmp_path):
+    np.save(tmp_path / "x.npy", RNG.normal(size=(60, 3)).astype(np.float32))
+    samples = Samples(inputs=(tmp_path / "x.npy",), count=60, sha256="0", preprocessing=(Preprocessing(),))
+    wanted = [recipe(STATIC), recipe(f"{STATIC}+integer_io"), recipe(STATIC, "first")]
+    for number, each in enumerate(wanted):
+        ENGINE.calibrate(network, each, samples, tmp_path / f"{number}.json")
+    first, *others = ((tmp_path / f"{number}.json").read_text() for number in range(len(wanted)))
+    assert others == [first, first]
+    assert all(name in first for name in ("first", "relu", "second"))
 
 
 @frameworks

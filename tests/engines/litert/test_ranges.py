@@ -52,7 +52,7 @@ def test_a_graph_without_a_mask_is_quantized_as_a_whole(tmp_path):
 
 def collected(path, calibration, given):
     recipe = Recipe.parse(f"litert:s8s8-per_channel-{calibration}")
-    return ranges.collect(path, recipe, _recipe_manager(recipe), given)
+    return ranges.collect(path, calibration, _recipe_manager(recipe), given)
 
 
 def test_minima_and_maxima_are_those_of_every_sample_and_moving_averages_forget(tmp_path):
@@ -80,3 +80,15 @@ def test_a_tensor_that_is_always_zero_gets_a_range_that_a_scale_can_be_made_of(t
     path = write(tmp_path / "m.tflite", Graph(tensors, [op("FULLY_CONNECTED", "x w - -> y")], "x", "y"), signature=ENDS)
     found = collected(path, "minmax", samples(tmp_path, RNG.normal(size=(5, 3))))["y"]
     assert (float(np.min(found["min"])), float(np.max(found["max"]))) == (0, 1)
+
+
+def test_ranges_are_the_same_numbers_once_read_again(tmp_path):
+    path = masked(tmp_path / "m.tflite", [0, 0, 0, 0])
+    written = collected(path, "moving_average", samples(tmp_path, RNG.normal(size=(30, 3)) / 3))
+    ranges.save(written, tmp_path / "ranges.json")
+    read = ranges.load(tmp_path / "ranges.json")
+    assert read.keys() == written.keys() != set()
+    for name, each in written.items():
+        for end in ("min", "max"):
+            np.testing.assert_array_equal(read[name][end], each[end])
+            assert (read[name][end].dtype, read[name][end].shape) == (each[end].dtype, each[end].shape)

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import json
+import sys
+import zipfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from bitpick.engines.engine import SessionSettings
+from bitpick.engines.engine import Build, SessionSettings
 from bitpick.engines.pytorch_pt2e import engine as module
 from bitpick.engines.pytorch_pt2e.engine import PyTorchPt2eEngine
-from bitpick.errors import Unsupported
+from bitpick.errors import InstructionError, Unsupported
 from bitpick.models.model import Format
 from bitpick.recipe import Recipe, baseline
 from bitpick.targets.host import this_host
@@ -64,6 +67,24 @@ def test_an_exported_program_ships_as_it_is_where_it_runs_as_it_is(monkeypatch, 
     (tmp_path / "build").mkdir()
     build = ENGINE.build(tmp_path / "m.pt2", EAGER, None, None, tmp_path / "build")
     assert (build.files, build.main.read_bytes()) == (("model.pt2",), b"a program")
+
+
+@pytest.mark.parametrize(
+    ("features", "absent"),
+    [
+        ({"avx2"}, r"\(avx512_vnni, avx512f\)"),
+        ({"avx2", "avx512f"}, r"\(avx512_vnni\)"),
+        (set(), r"\(avx512_vnni, avx512f\)"),
+    ],
+)
+def test_a_package_is_not_loaded_on_a_cpu_without_its_instructions(monkeypatch, tmp_path, features, absent):
+    with zipfile.ZipFile(tmp_path / "model.pt2", "w") as package:
+        metadata = json.dumps({"AOTI_CPU_ISA": "AVX512 AVX512_VNNI"})
+        package.writestr("model/data/aotinductor/model/c.wrapper_metadata.json", metadata)
+    monkeypatch.setattr(module, "reported_features", lambda: frozenset(features))
+    monkeypatch.setitem(sys.modules, "torch", None)  # it cannot be imported
+    with pytest.raises(InstructionError, match=f"instructions that this CPU does not have {absent}"):
+        ENGINE.open(Build(STATIC, tmp_path, ("model.pt2",)), SessionSettings())
 
 
 @pytest.mark.frameworks

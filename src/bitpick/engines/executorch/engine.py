@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +23,12 @@ from bitpick.recipe import Recipe, baseline
 from bitpick.targets.host import Host
 
 _FILE = "model.pte"
+# XNNPACK's patterns of several operators: the module and function that make them, and what the name of one operator in
+# each contains.
+_PATTERNS = {
+    ("bilinear_2d", "get_graphs_dict"): ("upsample", "index"),
+    ("sdpa", "get_graphs"): ("attention", "softmax"),
+}
 
 
 class ExecuTorchEngine(Engine):
@@ -69,7 +78,8 @@ class ExecuTorchEngine(Engine):
         if recipe.kind != "baseline":
             module, in_float = pt2e.quantize(module, _quantizer(recipe), samples)
         program = torch.export.export(module, inputs)
-        lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+        with _without_absent_patterns(program):
+            lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
         compiled = lowered.to_executorch()
         _check_kernels(compiled.executorch_program)
         (folder / _FILE).write_bytes(compiled.buffer)
@@ -82,6 +92,26 @@ class ExecuTorchEngine(Engine):
     def inspect(self, build: Build, sample: Arrays) -> Executed:  # noqa: ARG002 - it needs no run
         """See `Engine.inspect`."""
         return graph.executed(build.main.read_bytes())
+
+
+@contextmanager
+def _without_absent_patterns(program: Any) -> Iterator[None]:
+    """Make XNNPACK look for no pattern that a program cannot contain: making the patterns takes four seconds."""
+    from executorch.backends.xnnpack.partition import graphs
+
+    modules = [module for module in program.graph_module.modules() if hasattr(module, "graph")]
+    operators = {str(node.target) for module in modules for node in module.graph.nodes}
+    replaced = []
+    for (name, function), parts in _PATTERNS.items():
+        if not any(part in operator for operator in operators for part in parts):
+            module = import_module(f"{graphs.__name__}.{name}")
+            replaced.append((module, function, getattr(module, function)))
+            setattr(module, function, dict)  # it has no patterns
+    try:
+        yield
+    finally:
+        for module, function, original in replaced:
+            setattr(module, function, original)
 
 
 def _check_kernels(program: Any) -> None:
@@ -108,7 +138,10 @@ def _quantizer(recipe: Recipe) -> Any:
     configuration = xnnpack_quantizer.get_symmetric_quantization_config(
         is_per_channel=recipe.granularity != "per_tensor", is_dynamic=recipe.dtypes == "s8dynamic"
     )
-    return xnnpack_quantizer.XNNPACKQuantizer().set_global(configuration)
+    quantizer = xnnpack_quantizer.XNNPACKQuantizer().set_global(configuration)
+    # Those for training contain a batch norm in training mode, which no exported model has, and take seconds to make.
+    quantizer.SUPPORTED_PATTERNS = [pattern for pattern in quantizer.SUPPORTED_PATTERNS if not pattern.is_qat]
+    return quantizer
 
 
 class _ExecuTorchSession(Session):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -75,14 +76,19 @@ class LiteRtEngine(Engine):
             Offer(Recipe.parse(f"{self.name}:float16"), full),
         ]
 
-    def build(
-        self,
-        source: Path,
-        recipe: Recipe,
-        samples: Samples,
-        ranges: Path | None,  # noqa: ARG002 - it collects its own ranges
-        folder: Path,
-    ) -> Build:
+    def calibration_key(self, recipe: Recipe) -> str | None:
+        """See `Engine.calibration_key`; ranges depend only on the graph and the method."""
+        return recipe.calibration
+
+    def calibrate(self, source: Path, recipe: Recipe, samples: Samples, out: Path) -> None:
+        """See `Engine.calibrate`: the ranges of all operators that the method can quantize."""
+        assert recipe.calibration is not None
+        with litert_signed.prepared(source) as file:
+            manager = _recipe_manager(Recipe.parse(f"{self.name}:s8s8-per_channel-{recipe.calibration}+{_INTEGER_IO}"))
+            _leave_in_float(manager, *_unsound(file, samples))
+            litert_ranges.save(litert_ranges.collect(file, recipe.calibration, manager, samples), out)
+
+    def build(self, source: Path, recipe: Recipe, samples: Samples, ranges: Path | None, folder: Path) -> Build:
         """See `Engine.build`."""
         if recipe.kind == "baseline" and not litert_signed.has_half_weights(source):
             shutil.copyfile(source, folder / _FILE)
@@ -91,26 +97,18 @@ class LiteRtEngine(Engine):
             if recipe.kind == "baseline":
                 shutil.copyfile(file, folder / _FILE)
                 return Build(recipe, folder, (_FILE,))
-            return self._quantized(file, recipe, samples, folder)
+            return self._quantized(file, recipe, samples, ranges, folder)
 
-    def _quantized(self, source: Path, recipe: Recipe, samples: Samples, folder: Path) -> Build:
-        from litert_quantizer import algorithm_manager, qtyping, quantizer
+    def _quantized(self, source: Path, recipe: Recipe, samples: Samples, ranges: Path | None, folder: Path) -> Build:
+        from litert_quantizer import quantizer
 
         manager = _recipe_manager(recipe)
-        in_float = litert_ranges.blown_up(source, sha256_of(source), samples) if recipe.static else {}
-        # The quantizer collects no ranges inside loops and branches, so these stay in float.
-        in_subgraphs = dict.fromkeys(File(source).names_inside()) if recipe.static else {}
-        operation_names, end_names = [qtyping.TFLOperationName.ALL_SUPPORTED], list(_ENDS)
-        for name in [*(excluded(recipe, graph.names(source)) if recipe.exclude else ()), *in_float, *in_subgraphs]:
-            for kind in [*operation_names, *(map(qtyping.TFLOperationName, end_names) if name in in_subgraphs else ())]:
-                manager.add_quantization_config(
-                    regex=f"(^|;){re.escape(name)}(;|$)",
-                    operation_name=kind,
-                    algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE,
-                )
+        in_float, in_subgraphs = _unsound(source, samples) if recipe.static else ({}, [])
+        _leave_in_float(manager, excluded(recipe, graph.names(source)) if recipe.exclude else [], [])
+        _leave_in_float(manager, in_float, in_subgraphs)
         library_quantizer = quantizer.Quantizer(str(source), manager.get_quantization_recipe())
-        ranges = litert_ranges.collect(source, recipe, manager, samples) if library_quantizer.need_calibration else None
-        library_quantizer.quantize(ranges).export_model(str(folder / _FILE))
+        collected = None if ranges is None else litert_ranges.load(ranges)
+        library_quantizer.quantize(collected).export_model(str(folder / _FILE))
         return Build(recipe, folder, (_FILE,), notes=spread.note(self.name, in_float.values()))
 
     def weight_grid(self, recipe: Recipe) -> WeightGrid | None:
@@ -137,6 +135,30 @@ class LiteRtEngine(Engine):
         session = _LiteRtSession(build.main, SessionSettings())
         session.run(session.prepare(sample))
         return graph.executed(session.interpreter, build.main)
+
+
+def _unsound(source: Path, samples: Samples) -> tuple[dict[str, str], list[str]]:
+    """Return the operators that must stay in float.
+
+    Returns:
+        The type of each operator with a blown-up range, by name, see `spread`; and the names of those inside loops and
+        branches, where the quantizer collects no ranges.
+    """
+    return litert_ranges.blown_up(source, sha256_of(source), samples), list(dict.fromkeys(File(source).names_inside()))
+
+
+def _leave_in_float(manager: Any, names: Iterable[str], inside: Collection[str]) -> None:
+    """Exclude operators from quantization; `inside` names those of loops and branches, which have ends of their own."""
+    from litert_quantizer import algorithm_manager, qtyping
+
+    for name in [*names, *inside]:
+        ends = map(qtyping.TFLOperationName, _ENDS) if name in inside else ()
+        for kind in (qtyping.TFLOperationName.ALL_SUPPORTED, *ends):
+            manager.add_quantization_config(
+                regex=f"(^|;){re.escape(name)}(;|$)",
+                operation_name=kind,
+                algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE,
+            )
 
 
 def _recipe_manager(recipe: Recipe) -> Any:

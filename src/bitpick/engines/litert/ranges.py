@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from bitpick.engines import spread
 from bitpick.engines.batches import calibration_batches, pieces
 from bitpick.engines.litert import graph
 from bitpick.errors import Unsupported
-from bitpick.recipe import Recipe
 
+_ENDS = ("min", "max")
 _NOTHING = 1e-9  # any scale fits a tensor that is always 0, but XNNPACK rejects scales this small
 
 
@@ -66,7 +67,7 @@ def _read(interpreter: Any, tensor: int) -> NDArray[Any] | None:
     return values
 
 
-def collect(source: Path, recipe: Recipe, manager: Any, samples: Samples) -> Any:
+def collect(source: Path, calibration: str, manager: Any, samples: Samples) -> dict[str, Any]:
     """Return the ranges of all tensors over the calibration set, collected sample by sample.
 
     The quantizer's own `calibrate` holds the whole set in memory and supports only moving averages: with 0.95 of the
@@ -87,8 +88,7 @@ def collect(source: Path, recipe: Recipe, manager: Any, samples: Samples) -> Any
     inputs = litert_file.inputs_and_outputs(interpreter)[0]
     names = [by_index[each["index"]] for each in inputs]
     updates = {"minmax": qsv_utils.min_max_update, "moving_average": qsv_utils.moving_average_update}
-    assert recipe.calibration is not None
-    collector = calibrator.Calibrator(str(source), num_threads=1, qsv_update_func=updates[recipe.calibration])
+    collector = calibrator.Calibrator(str(source), num_threads=1, qsv_update_func=updates[calibration])
     for batch in calibration_batches(samples, None):
         native = tuple(graph.native(*each) for each in zip(inputs, batch, strict=True))
         named_inputs = [dict(zip(names, piece, strict=True)) for piece in pieces(native, int(inputs[0]["shape"][0]))]
@@ -101,8 +101,22 @@ def collect(source: Path, recipe: Recipe, manager: Any, samples: Samples) -> Any
                 "litert-quantizer cannot collect the ranges of a model with a loop of which a result is not used",
                 fix="take litert:s8dynamic or litert:s8weights, which need no ranges",
             ) from error
-    ranges = collector.get_model_qsvs()
+    ranges: dict[str, Any] = collector.get_model_qsvs()
     for each in ranges.values():
         if max(np.abs(each["min"]).max(), np.abs(each["max"]).max()) < _NOTHING:
             each["min"], each["max"] = np.zeros_like(each["min"]), np.ones_like(each["max"])
     return ranges
+
+
+def save(ranges: dict[str, Any], out: Path) -> None:
+    """Write the ranges that `collect` returned."""
+    ends = {name: {end: (str(each[end].dtype), each[end].tolist()) for end in _ENDS} for name, each in ranges.items()}
+    out.write_text(json.dumps(ends))
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read what `save` wrote; every number is the same."""
+    stored = json.loads(path.read_text())
+    return {
+        name: {end: np.array(numbers, dtype) for end, (dtype, numbers) in ends.items()} for name, ends in stored.items()
+    }

@@ -19,6 +19,7 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines import spread
 from bitpick.engines.batches import calibration_batches, calibration_size, pieces
 from bitpick.engines.engine import CALIBRATION_BATCH
+from bitpick.engines.onnxruntime import entropy
 from bitpick.engines.onnxruntime.weights import WEIGHTED
 from bitpick.models.model import sha256_of
 from bitpick.preprocessing import Arrays
@@ -48,6 +49,8 @@ def calibrate(source: Path, recipe: Recipe, samples: Samples, out: Path) -> None
         reader = _Reader(source, samples)
         while reader.next_batch():
             calibrator.collect_data(reader)
+        if recipe.calibration == "entropy":
+            calibrator.collector.get_entropy_threshold = entropy.threshold
         ranges = calibrator.compute_data()
     save_tensors_data(ranges, out)
     augmented.unlink()

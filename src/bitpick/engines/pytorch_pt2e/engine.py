@@ -15,13 +15,13 @@ from bitpick.engines.capability import Capability, Offer
 from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
 from bitpick.engines.executed import Executed
 from bitpick.engines.pytorch_pt2e import graph
-from bitpick.errors import Unsupported
+from bitpick.errors import InstructionError, Unsupported
 from bitpick.models.model import Format, Model
 from bitpick.passes.registry import gridded_passes
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe, baseline
 from bitpick.schema.evidence import FindingCode
-from bitpick.targets.host import Host
+from bitpick.targets.host import Host, reported_features
 
 _REDUCED = "reduced_range"
 _EAGER = "eager"
@@ -140,6 +140,12 @@ class PyTorchPt2eEngine(Engine):
 
             module = pytorch_file.load(build.main)
             return _PyTorchSession(module, pytorch_file.fixed_batch(module), settings)
+        if absent := sorted(graph.compiled_for(build.main) - reported_features()):
+            # Loading it would end the process, after PyTorch was imported, which takes long in an emulator.
+            raise InstructionError(
+                f"the build has instructions that this CPU does not have ({', '.join(absent)})",
+                fix="make it on the CPU that is to run it",
+            )
         from torch._inductor import aoti_load_package
 
         package = aoti_load_package(str(build.main))

@@ -14,6 +14,7 @@ from bitpick.engines.executed import Executed, Operator, activation_grid, weight
 from bitpick.schema.fingerprint import Grid
 
 METADATA_KEY = "bitpick.layers"
+_EXTENSIONS = {"AVX2": "avx2", "AVX512": "avx512f", "AVX512_VNNI": "avx512_vnni"}
 _WEIGHTED = re.compile(r"aten\.(conv\w*|linear)\.default")
 # Calls of kernels with weights: `q` for integer kernels, and the number of the packed weight.
 _CALL = re.compile(r"\(aoti_torch_\w*?_(q?)(?:conv|linear|mkldnn)\w*\([^;]*?_frozen_param(\d+)\b")
@@ -172,6 +173,14 @@ def _integer(layers: list[dict[str, Any]], code: str) -> set[int]:
     if len(calls) != len(packed):  # the number of integer layers is known, but not which they are
         return set(quantized[: sum(calls.values())])
     return {place for place, number in zip(packed, sorted(calls), strict=True) if calls[number]}
+
+
+def compiled_for(package: Path) -> set[str]:
+    """Return the x86 extensions that a package was compiled for, as archspec names them, of those that it records."""
+    with zipfile.ZipFile(package) as archive:
+        name = next(n for n in archive.namelist() if n.endswith(".wrapper_metadata.json"))
+        recorded = json.loads(archive.read(name)).get("AOTI_CPU_ISA", "").split()
+    return {_EXTENSIONS[each] for each in recorded if each in _EXTENSIONS}
 
 
 def executed(package: Path) -> Executed:
