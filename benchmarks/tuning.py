@@ -2,8 +2,9 @@
 
     python benchmarks/tuning.py [--smoke]
 
-Exits 1 if AdaRound takes more than 60 CPU seconds on the bundled ResNet8, if its time grows faster than layers × samples,
-or if a MobileNet v2 (3.5 million parameters, images of 224 × 224, 1,000 samples) takes more than 20 CPU minutes or 6 GB.
+Exits 1 if AdaRound takes more than 60 CPU seconds on the bundled ResNet8, if twice the samples take much more than twice
+the time, or if a MobileNet v2 (3.5 million parameters, images of 224 × 224, 1,000 samples) takes more than 20 CPU
+minutes or 6 GB.
 """
 
 from __future__ import annotations

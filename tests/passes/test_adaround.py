@@ -18,7 +18,7 @@ RNG = np.random.default_rng(0)
 
 def moments(x, z):
     """The moments of patches of shape (n, d), of one group."""
-    return Moments(*(each[None] for each in (x.mean(0, keepdims=True), z.mean(0, keepdims=True), x.T @ z / len(x), z.T @ z / len(x), x.T @ x / len(x))))  # fmt: skip  # noqa: E501
+    return Moments(len(x) * 100, *(each[None] for each in (x.mean(0, keepdims=True), z.mean(0, keepdims=True), x.T @ z / len(x), z.T @ z / len(x), x.T @ x / len(x))))  # fmt: skip  # noqa: E501
 
 
 def correlated(count, size):

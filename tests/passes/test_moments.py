@@ -30,3 +30,16 @@ def test_moments_are_means_over_all_chunks():
         np.testing.assert_allclose(
             centred.mixed[group], (a - a.mean(0)).T @ (b - b.mean(0)) / len(a), rtol=1e-4, atol=1e-6
         )
+
+
+def test_few_samples_say_little_about_how_inputs_vary_together():
+    x = RNG.normal(size=(40, 1)) + 0.1 * RNG.normal(size=(40, 30))
+    second = (x.T @ x / len(x))[None]
+    found = [
+        Moments(count, x[None, :1], x[None, :1], second, second, second).shrunk().second[0] for count in (1, 10**6)
+    ]
+    for each in found:
+        np.testing.assert_allclose(np.diag(each), np.diag(second[0]))
+    apart = ~np.eye(30, dtype=bool)
+    np.testing.assert_allclose(found[0][apart], second[0][apart] * 10 / 40)
+    np.testing.assert_allclose(found[1][apart], second[0][apart], rtol=1e-4)

@@ -53,6 +53,7 @@ def choose(
     # An engine finds the same grid again only if the largest weight of each channel stays on its end.
     largest = np.abs(rows) >= np.abs(rows).max(axis=(2 if grid.per_channel else (0, 1, 2)), keepdims=True)
     low, high = np.where(largest, rounded, low), np.where(largest, rounded, high)
+    moments = moments.shrunk()
     damping = _DAMPING * np.trace(moments.second, axis1=1, axis2=2)[:, None, None] / rows.shape[2] + 1e-12
     second = moments.second + damping * np.eye(rows.shape[2])
     gradient = rows @ moments.mixed + damping * rows - rounded @ second

@@ -112,6 +112,7 @@ class PyTorchPt2eEngine(Engine):
             # Freezing turns weights into constants; without it, no integer kernels are fused.
             configuration = {
                 "freezing": True,
+                "aot_inductor.enable_line_tables": False,  # two thirds of a package, and only for debuggers
                 "aot_inductor.metadata": {graph.METADATA_KEY: graph.layers(program), _BATCH: str(fixed or "")},
             }
             aoti_compile_and_package(
