@@ -2,8 +2,8 @@
 
     python benchmarks/tuning.py [--smoke]
 
-Exits 1 if AdaRound takes more than 60 CPU seconds on the bundled ResNet8, if twice the samples take much more than twice
-the time, or if a MobileNet v2 (3.5 million parameters, images of 224 × 224, 1,000 samples) takes more than 20 CPU
+Exits 1 if AdaRound takes more than 60 CPU seconds on the bundled ResNet8, if twice the samples take much more than
+twice the time, or if a MobileNet v2 (3.5 million parameters, images of 224 × 224, 1,000 samples) takes more than 20 CPU
 minutes or 6 GB.
 """
 

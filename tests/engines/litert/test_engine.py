@@ -37,7 +37,8 @@ def test_each_static_recipe_is_offered_with_integer_ends_too():
         ("s8s8-per_channel-entropy", "calibration entropy with s8s8: it has minmax, moving_average"),
         (
             "s8u8-per_channel-minmax",
-            "dtypes s8u8: it has s8s8, s8s16, s4s8, s4s16, s8dynamic, s4dynamic, s8weights, s4weights, float16",
+            "dtypes s8u8: it has s8s8, s8s16, s4s8, s4s16, s8dynamic, s4dynamic, s8weights, s4weights, float16, "
+            "float32",
         ),
         ("s8dynamic+integer_io", "the option integer_io with s8dynamic: it has none"),
     ],
