@@ -19,6 +19,7 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines import spread
 from bitpick.engines.batches import calibration_batches, calibration_size, pieces
 from bitpick.engines.engine import CALIBRATION_BATCH
+from bitpick.engines.onnxruntime import entropy
 from bitpick.engines.onnxruntime.weights import WEIGHTED
 from bitpick.models.model import sha256_of
 from bitpick.preprocessing import Arrays
@@ -28,7 +29,6 @@ QOPERATOR = "qoperator"
 REDUCED = "reduced_range"
 SYMMETRIC_ACTIVATIONS = "symmetric_activations"
 SYMMETRIC_WEIGHTS = "symmetric_weights"
-# With the quantizer's default of 128 bins, its entropy method has a single candidate and returns minima and maxima.
 _BINS = 2048
 
 
@@ -48,7 +48,7 @@ def calibrate(source: Path, recipe: Recipe, samples: Samples, out: Path) -> None
         reader = _Reader(source, samples)
         while reader.next_batch():
             calibrator.collect_data(reader)
-        ranges = calibrator.compute_data()
+        ranges = _entropy_ranges(calibrator) if recipe.calibration == "entropy" else calibrator.compute_data()
     save_tensors_data(ranges, out)
     augmented.unlink()
 
@@ -68,6 +68,16 @@ def _mean_ranges(calibrator: Any, source: Path, samples: Samples) -> Any:
         for name in parts[0]
     }
     return TensorsData(CalibrationMethod.MinMax, means)
+
+
+def _entropy_ranges(calibrator: Any) -> Any:
+    """Return the ranges that the histograms of a calibrator give, see `entropy`."""
+    from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
+
+    ranges = {}
+    for name, (counts, edges, low, high, _) in calibrator.collector.get_histogram_dict().items():
+        ranges[name] = (*entropy.least_divergent(counts, edges, float(low), float(high)), counts, edges)
+    return TensorsData(CalibrationMethod.Entropy, ranges)
 
 
 @contextmanager
@@ -205,7 +215,7 @@ def _method(recipe: Recipe) -> tuple[Any, dict[str, Any]]:
     if recipe.calibration in ("minmax", "moving_average"):
         return CalibrationMethod.MinMax, {}
     if recipe.calibration == "entropy":
-        return CalibrationMethod.Entropy, {"num_bins": _BINS, "num_quantized_bins": 256}
+        return CalibrationMethod.Entropy, {"num_bins": _BINS}
     percentile = float(recipe.calibration.removeprefix("percentile"))
     return CalibrationMethod.Percentile, {"num_bins": _BINS, "percentile": percentile, "symmetric": False}
 
