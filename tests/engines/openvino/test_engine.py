@@ -54,11 +54,11 @@ def prelude(tmp_path):
 def test_the_options_change_the_build(prelude):
     code = prelude + (
         "import hashlib\n"
-        "scheme = 's8u8-per_channel-minmax'\n"
-        "texts = [scheme + o for o in ('', '+mixed', '+full_bias_correction', '+full_bias_correction+mixed')]\n"
+        "options = ('', '+mixed', '+full_bias_correction', '+full_bias_correction+mixed')\n"
+        "texts = [f's8u8-per_channel-{c}{o}' for c in ('minmax', 'histogram') for o in options]\n"
         "print(len({hashlib.sha256((build(t).folder / 'model.bin').read_bytes()).hexdigest() for t in texts}))"
     )
-    assert run(code).splitlines()[-1] == "4"
+    assert run(code).splitlines()[-1] == "8"
 
 
 def test_float32_is_float32_and_is_stored_as_such(prelude):

@@ -49,7 +49,7 @@ class OpenVinoEngine(Engine):
         Capability(
             ("s8u8",),
             granularities=("per_channel",),
-            calibrations=("minmax",),
+            calibrations=("minmax", "histogram"),
             options={
                 _MIXED: "asymmetric activations (NNCF's preset MIXED)",
                 _BIAS: "bias correction layer by layer instead of the fast one",
@@ -63,10 +63,20 @@ class OpenVinoEngine(Engine):
         offers = [Offer(baseline(self.name), usual)]
         if _BFLOAT16 & set(host.isa):
             offers.append(Offer(Recipe.parse(f"{self.name}:bfloat16"), usual))
-        scheme = f"{self.name}:s8u8-per_channel-minmax"
         full = frozenset({"full"})
-        for options, presets in (("", usual), (f"+{_BIAS}", usual), (f"+{_MIXED}", full), (f"+{_BIAS}+{_MIXED}", full)):
-            offers.append(Offer(Recipe.parse(scheme + options), presets))
+        offers += [
+            Offer(Recipe.parse(f"{self.name}:s8u8-per_channel-{recipe}"), presets)
+            for recipe, presets in (
+                ("minmax", usual),
+                (f"minmax+{_BIAS}", usual),
+                (f"histogram+{_BIAS}+{_MIXED}", usual),
+                (f"minmax+{_MIXED}", full),
+                (f"minmax+{_BIAS}+{_MIXED}", full),
+                ("histogram", full),
+                (f"histogram+{_MIXED}", full),
+                (f"histogram+{_BIAS}", full),
+            )
+        ]
         return offers
 
     def build(
@@ -191,7 +201,18 @@ def _quantized(model: Any, recipe: Recipe, samples: Samples, in_float: Sequence[
         ),  # NNCF counts runs
         ignored_scope=scope,
         fast_bias_correction=not full_correction,
+        advanced_parameters=_ranges(recipe),
     )
+
+
+def _ranges(recipe: Recipe) -> Any:
+    """Return NNCF's parameters for a recipe's activation ranges; None for its defaults."""
+    if recipe.calibration != "histogram":
+        return None
+    import nncf
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+
+    return nncf.AdvancedQuantizationParameters(activations_range_estimator_params=RangeEstimatorParametersSet.HISTOGRAM)
 
 
 def _weighted(model: Any) -> list[tuple[str, str]]:
