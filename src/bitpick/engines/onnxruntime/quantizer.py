@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bitpick.conversion import onnx_file
 from bitpick.datasets.dataset import Samples
-from bitpick.engines import spread
+from bitpick.engines import attention, spread
 from bitpick.engines.batches import calibration_batches, calibration_size, pieces
 from bitpick.engines.engine import CALIBRATION_BATCH
 from bitpick.engines.onnxruntime import entropy
@@ -114,11 +114,23 @@ def _blown_up(source: Path, _: str, samples: Samples) -> tuple[list[str], frozen
         spreads.add(zip(reader.names, batch, strict=True))
     for tensors in onnx_file.all_intermediates(model, batches):
         spreads.add(tensors)
-    steps = [spread.Step(n.name, n.op_type, tuple(n.input), tuple(n.output)) for n in model.graph.node]
+    steps = _steps(model)
     in_float = spread.left_in_float(steps, spreads)
     others = {name for step in steps if step not in in_float for name in step.reads + step.writes}
     # Nodes of the user's own graph may have no name.
     return [step.name for step in in_float if step.name], frozenset(spreads.blown_up - (others - spreads.no_grid))
+
+
+def attention_in(source: Path) -> list[str]:
+    """Return the nodes of a graph that are attention, see `attention`."""
+    import onnx
+
+    graph = _steps(onnx.load(source, load_external_data=False))
+    return [step.name for step in attention.steps(graph) if step.name]
+
+
+def _steps(model: Any) -> list[spread.Step]:
+    return [spread.Step(n.name, n.op_type, tuple(n.input), tuple(n.output)) for n in model.graph.node]
 
 
 def nodes(source: Path) -> list[str]:
@@ -134,7 +146,8 @@ def layers(source: Path, recipe: Recipe) -> list[tuple[str, str]]:
 
     kinds = _quantized_types(recipe)
     graph = onnx.load(source, load_external_data=False).graph
-    pairs = [(node.name, node.op_type) for node in graph.node if node.op_type in kinds]
+    heads = attention_in(source) if recipe.static else []
+    pairs = [(node.name, node.op_type) for node in graph.node if node.op_type in kinds and node.name not in heads]
     names = Counter(name for name, _ in pairs)
     return [(name, kind) for name, kind in pairs if name and names[name] == 1]  # other names are ambiguous
 
