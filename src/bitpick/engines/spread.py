@@ -203,15 +203,23 @@ def of_nodes(module: Any, inputs: Iterable[Arrays]) -> set[Any]:
     with torch.no_grad():
         for batch in inputs:
             Recorder(module).run(*map(torch.from_numpy, batch))
-    nodes = {node.name: node for node in module.graph.nodes if node.op.startswith("call_")}
-    kinds = {name: str(getattr(node.target, "__name__", node.target)) for name, node in nodes.items()}
-    modules = {name: module.get_submodule(node.target) for name, node in nodes.items() if node.op == "call_module"}
-    kinds |= {name: type(each).__name__ for name, each in modules.items()}
-    steps = [
-        Step(name, kinds[name], tuple(each.name for each in node.all_input_nodes), (name,))
-        for name, node in nodes.items()
+    nodes = {node.name: node for node in module.graph.nodes}
+    return {nodes[step.name] for step in left_in_float(steps_of(module), spreads)}
+
+
+def steps_of(module: Any) -> list[Step]:
+    """Return the steps of a `torch.fx.GraphModule`: its calls, by the names of their nodes."""
+
+    def kind(node: Any) -> str:
+        if node.op == "call_module":
+            return type(module.get_submodule(node.target)).__name__
+        return str(getattr(node.target, "__name__", node.target))
+
+    return [
+        Step(node.name, kind(node), tuple(each.name for each in node.all_input_nodes), (node.name,))
+        for node in module.graph.nodes
+        if node.op.startswith("call_")
     ]
-    return {nodes[step.name] for step in left_in_float(steps, spreads)}
 
 
 def note(engine: str, layers: Iterable[str]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 M. Nagel, M. van Baalen, T. Blankevoort, M. Welling, "Data-free quantization through weight equalization and bias
 correction", 2019, section 4.1. If the activation between two layers scales with its input, each output channel of the
 first layer can be divided by a factor and the same input channel of the second multiplied by it. The factor that makes
-both ranges equal is the square root of their ratio.
+both ranges equal is the square root of their ratio. `norms` does the same for a layer normalization and what reads it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.passes import norms
 from bitpick.passes.graph_pass import Applied, GraphPass
 from bitpick.passes.graphs import Graph, attributes
 
@@ -59,19 +60,25 @@ def apply(source: str, out: str) -> Applied:
 
     model = onnx.load(source)
     graph = Graph(model)
+    changed_norms = norms.equalize(graph, _WORTHWHILE)
     pairs = [pair for node in model.graph.node if (pair := _pair(graph, node)) is not None]
-    if not pairs:
-        return _leave_unchanged(model, out, "no two convolutions follow each other with at most a ReLU between them")
+    if not pairs and not changed_norms:
+        return _leave_unchanged(
+            model,
+            out,
+            "no two convolutions follow each other with at most a ReLU between them, and no norm writes channels of "
+            "unlike sizes",
+        )
     weights = {name: np.array(graph.constant(name), np.float64) for pair in pairs for name in _weights(pair)}
     _converge(pairs, weights)
     changed = [pair for pair in pairs if pair.factors.max() > _WORTHWHILE * pair.factors.min()]
-    if not changed:
+    if not changed and not changed_norms:
         return _leave_unchanged(model, out, "the channels between its layers are of like size already")
     for pair in changed:
         _scale(graph, pair)
     _insert_caps(graph, changed)
     onnx.save(model, out)
-    return Applied([pair.first.name for pair in changed])
+    return Applied([*changed_norms, *(pair.first.name for pair in changed)])
 
 
 def _leave_unchanged(model: onnx.ModelProto, out: str, why: str) -> Applied:

@@ -44,8 +44,12 @@ class Graph:
     def only_reader(self, tensor: str) -> onnx.NodeProto | None:
         """Return the only node that reads a tensor; None if anything else uses the tensor."""
         readers = self.readers[tensor]
-        only_one = len(readers) == 1 and tensor not in self.outputs and tensor not in self._subgraph_tensors
+        only_one = len(readers) == 1 and self.private(tensor)
         return readers[0] if only_one and list(readers[0].input).count(tensor) == 1 else None
+
+    def private(self, tensor: str) -> bool:
+        """Return whether only nodes of the main graph use a tensor: it is no output, and no subgraph reads it."""
+        return tensor not in self.outputs and tensor not in self._subgraph_tensors
 
     def owned(self, node: onnx.NodeProto, place: int) -> bool:
         """Return whether an input of a node is stored and no other node reads it."""

@@ -30,16 +30,15 @@ def test_each_static_recipe_is_offered_with_integer_ends_too():
     assert {text for text in static if "+" in text} == {f"{text}+integer_io" for text in static if "+" not in text}
 
 
+DTYPES = "s8s8, s8s16, s4s8, s4s16, s8dynamic, s4dynamic, s8weights, s4weights, float16, float32"
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("s8s8-per_tensor-minmax", "granularity per_tensor with s8s8: it has per_channel"),
         ("s8s8-per_channel-entropy", "calibration entropy with s8s8: it has minmax, moving_average"),
-        (
-            "s8u8-per_channel-minmax",
-            "dtypes s8u8: it has s8s8, s8s16, s4s8, s4s16, s8dynamic, s4dynamic, s8weights, s4weights, float16, "
-            "float32",
-        ),
+        ("s8u8-per_channel-minmax", f"dtypes s8u8: it has {DTYPES}"),
         ("s8dynamic+integer_io", "the option integer_io with s8dynamic: it has none"),
     ],
 )

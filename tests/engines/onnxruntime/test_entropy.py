@@ -3,39 +3,44 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bitpick.engines.onnxruntime import entropy
-
-RNG = np.random.default_rng(0)
-# Numbers as activations have them: around zero, after a ReLU, with outliers, of few values, and none but zeros.
-NUMBERS = {
-    "normal": RNG.normal(size=5000),
-    "relu": np.maximum(RNG.normal(size=5000), 0),
-    "outliers": np.concatenate([RNG.normal(size=5000), [40, -3, 55]]),
-    "few": RNG.integers(-3, 4, 1000) / 2,
-    "skewed": RNG.exponential(size=5000) - 0.1,
-    "zeros": np.zeros(100),
-}
+from bitpick.engines.onnxruntime.entropy import least_divergent
 
 
-@pytest.mark.parametrize("bins", [256, 301])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", NUMBERS)
-def test_thresholds_are_exactly_those_of_the_library(name, dtype, bins):
-    from onnxruntime.quantization.calibrate import HistogramCollector
-
-    numbers = NUMBERS[name].astype(dtype)
-    limit = max(np.abs(numbers).max(), dtype(1e-3))
-    counts, edges = np.histogram(numbers, bins=bins, range=(-limit, limit))
-    histogram = counts, edges.astype(dtype), numbers.min(), numbers.max(), limit
-    collector = HistogramCollector("entropy", False, bins, 64, None, "same")
-    found, expected = entropy.threshold(histogram, 64), collector.get_entropy_threshold(histogram, 64)
-    assert found == expected
-    assert [each.dtype for each in found] == [each.dtype for each in expected]
+def ends(values, bins=2048):
+    most = np.abs(values).max()
+    counts, edges = np.histogram(values, bins, range=(-most, most))
+    return least_divergent(counts, edges.astype(np.float32), float(values.min()), float(values.max()))
 
 
-def test_numbers_that_are_rare_and_far_away_are_clipped():
-    numbers = np.concatenate([RNG.normal(size=100_000), [100.0]]).astype(np.float32)
-    counts, edges = np.histogram(numbers, bins=2048, range=(-100, 100))
-    low, high = entropy.threshold((counts, edges.astype(np.float32), numbers.min(), numbers.max(), 100), 256)
-    assert 4 < high < 100
-    assert low == pytest.approx(numbers.min())
+@pytest.fixture
+def normal():
+    return np.random.default_rng(0).normal(size=200_000).astype(np.float32)
+
+
+def test_an_outlier_is_clipped(normal):
+    low, high = ends(np.append(normal, np.float32(40)))
+    assert low == pytest.approx(normal.min(), rel=1e-3)
+    assert high < 12
+
+
+def test_the_zeros_of_a_relu_decide_nothing(normal):
+    _, without = ends(np.abs(normal))
+    low, high = ends(np.concatenate([np.abs(normal), np.zeros(3_000_000, np.float32)]))
+    assert low == 0
+    assert high == pytest.approx(without, rel=0.05)
+
+
+@pytest.mark.parametrize("bins", [1024, 4096, 8192])
+def test_the_range_hardly_depends_on_the_number_of_bins(normal, bins):
+    values = np.maximum(normal, 0)
+    assert ends(values, bins)[1] == pytest.approx(ends(values)[1], rel=0.25)
+
+
+def test_values_that_the_levels_hit_are_not_clipped():
+    values = np.random.default_rng(0).integers(0, 40, 100_000).astype(np.float32)
+    assert ends(np.append(values, np.float32(255))) == (0, 255)
+
+
+def test_a_tensor_that_is_always_zero_has_a_range():
+    counts, edges = np.histogram(np.zeros(50, np.float32), 2048, range=(0, 0))
+    assert least_divergent(counts, edges.astype(np.float32), 0.0, 0.0) == (0, 0)

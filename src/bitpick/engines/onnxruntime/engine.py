@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bitpick.datasets.dataset import Samples
-from bitpick.engines import spread
+from bitpick.engines import attention, spread
 from bitpick.engines.batches import join, pieces
 from bitpick.engines.capability import Capability, Offer
 from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
@@ -133,13 +133,20 @@ class OnnxRuntimeEngine(Engine):
             return Build(recipe, folder, (_FILE,))
         exclude = excluded(recipe, quantizer.nodes(source)) if recipe.exclude else []
         in_float = [] if not recipe.static else quantizer.blown_up(source, samples)[0]
+        heads = quantizer.attention_in(source) if recipe.static else []
         settings = {"session.x64quantprecision": "1"} if _PRECISE in recipe.options else {}
         if recipe.dtypes == "s8weights":  # by default, matrix products would round activations too
             settings["session.qdq_matmulnbits_accuracy_level"] = "1"
-        if (exclude or in_float) and recipe.static:
+        if (exclude or in_float or heads) and recipe.static:
             settings |= _KEEP_FLOAT_WEIGHTS
         settings |= recipe.settings
-        build = Build(recipe, folder, (_FILE,), settings, notes=spread.note(self.name, in_float))
+        build = Build(
+            recipe,
+            folder,
+            (_FILE,),
+            settings,
+            notes=spread.note(self.name, in_float) + attention.note(self.name, heads),
+        )
         if recipe.dtypes == "float16":
             if not _HALF_PRECISION_ISA & set(this_host().isa):
                 raise Unsupported(
@@ -151,7 +158,7 @@ class OnnxRuntimeEngine(Engine):
         elif recipe.dtypes == "s8weights":
             weights.quantize(source, folder / _FILE, exclude)
         else:
-            quantizer.quantize(source, recipe, samples, ranges, folder / _FILE, [*exclude, *in_float])
+            quantizer.quantize(source, recipe, samples, ranges, folder / _FILE, [*exclude, *in_float, *heads])
         return build
 
     def open(self, build: Build, settings: SessionSettings) -> Session:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bitpick.conversion import onnx_file
 from bitpick.datasets.dataset import Samples
-from bitpick.engines import spread
+from bitpick.engines import attention, spread
 from bitpick.engines.batches import calibration_batches, calibration_size, pieces
 from bitpick.engines.engine import CALIBRATION_BATCH
 from bitpick.engines.onnxruntime import entropy
@@ -29,7 +29,6 @@ QOPERATOR = "qoperator"
 REDUCED = "reduced_range"
 SYMMETRIC_ACTIVATIONS = "symmetric_activations"
 SYMMETRIC_WEIGHTS = "symmetric_weights"
-# With the quantizer's default of 128 bins, its entropy method has a single candidate and returns minima and maxima.
 _BINS = 2048
 
 
@@ -49,9 +48,7 @@ def calibrate(source: Path, recipe: Recipe, samples: Samples, out: Path) -> None
         reader = _Reader(source, samples)
         while reader.next_batch():
             calibrator.collect_data(reader)
-        if recipe.calibration == "entropy":
-            calibrator.collector.get_entropy_threshold = entropy.threshold
-        ranges = calibrator.compute_data()
+        ranges = _entropy_ranges(calibrator) if recipe.calibration == "entropy" else calibrator.compute_data()
     save_tensors_data(ranges, out)
     augmented.unlink()
 
@@ -71,6 +68,16 @@ def _mean_ranges(calibrator: Any, source: Path, samples: Samples) -> Any:
         for name in parts[0]
     }
     return TensorsData(CalibrationMethod.MinMax, means)
+
+
+def _entropy_ranges(calibrator: Any) -> Any:
+    """Return the ranges that the histograms of a calibrator give, see `entropy`."""
+    from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
+
+    ranges = {}
+    for name, (counts, edges, low, high, _) in calibrator.collector.get_histogram_dict().items():
+        ranges[name] = (*entropy.least_divergent(counts, edges, float(low), float(high)), counts, edges)
+    return TensorsData(CalibrationMethod.Entropy, ranges)
 
 
 @contextmanager
@@ -107,11 +114,23 @@ def _blown_up(source: Path, _: str, samples: Samples) -> tuple[list[str], frozen
         spreads.add(zip(reader.names, batch, strict=True))
     for tensors in onnx_file.all_intermediates(model, batches):
         spreads.add(tensors)
-    steps = [spread.Step(n.name, n.op_type, tuple(n.input), tuple(n.output)) for n in model.graph.node]
+    steps = _steps(model)
     in_float = spread.left_in_float(steps, spreads)
     others = {name for step in steps if step not in in_float for name in step.reads + step.writes}
     # Nodes of the user's own graph may have no name.
     return [step.name for step in in_float if step.name], frozenset(spreads.blown_up - (others - spreads.no_grid))
+
+
+def attention_in(source: Path) -> list[str]:
+    """Return the nodes of a graph that are attention, see `attention`."""
+    import onnx
+
+    graph = _steps(onnx.load(source, load_external_data=False))
+    return [step.name for step in attention.steps(graph) if step.name]
+
+
+def _steps(model: Any) -> list[spread.Step]:
+    return [spread.Step(n.name, n.op_type, tuple(n.input), tuple(n.output)) for n in model.graph.node]
 
 
 def nodes(source: Path) -> list[str]:
@@ -127,7 +146,8 @@ def layers(source: Path, recipe: Recipe) -> list[tuple[str, str]]:
 
     kinds = _quantized_types(recipe)
     graph = onnx.load(source, load_external_data=False).graph
-    pairs = [(node.name, node.op_type) for node in graph.node if node.op_type in kinds]
+    heads = attention_in(source) if recipe.static else []
+    pairs = [(node.name, node.op_type) for node in graph.node if node.op_type in kinds and node.name not in heads]
     names = Counter(name for name, _ in pairs)
     return [(name, kind) for name, kind in pairs if name and names[name] == 1]  # other names are ambiguous
 
@@ -208,7 +228,7 @@ def _method(recipe: Recipe) -> tuple[Any, dict[str, Any]]:
     if recipe.calibration in ("minmax", "moving_average"):
         return CalibrationMethod.MinMax, {}
     if recipe.calibration == "entropy":
-        return CalibrationMethod.Entropy, {"num_bins": _BINS, "num_quantized_bins": 256}
+        return CalibrationMethod.Entropy, {"num_bins": _BINS}
     percentile = float(recipe.calibration.removeprefix("percentile"))
     return CalibrationMethod.Percentile, {"num_bins": _BINS, "percentile": percentile, "symmetric": False}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bitpick.datasets.dataset import Samples
-from bitpick.engines import pytorch, spread
+from bitpick.engines import attention, pytorch, spread
 from bitpick.engines.batches import calibration_batches, example, join, pieces
 from bitpick.engines.capability import Capability, Offer
 from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
@@ -89,14 +89,14 @@ class PyTorchFxEngine(Engine):
         module = pytorch_file.load(source)
         fixed = pytorch_file.fixed_batch(module)
         inputs = tuple(map(torch.from_numpy, example(samples, fixed, 2)))
-        in_float: list[str] = []
+        notes: tuple[str, ...] = ()
         with _quiet(), torch.inference_mode(), _backend(recipe):
             if recipe.kind != "baseline":
-                module, in_float = _quantized(module, recipe, inputs, samples)
+                module, notes = _quantized(module, recipe, inputs, samples)
             script: Any = torch.jit.trace(module, inputs, check_trace=False)  # type: ignore[no-untyped-call]
             torch.jit.save(script, folder / _FILE, _extra_files={_BATCH: str(fixed or "")})
         settings = {} if (back_end := _back_end_of(recipe)) is None else {_BACKEND: back_end}
-        return Build(recipe, folder, (_FILE,), settings, notes=spread.note(self.name, in_float))
+        return Build(recipe, folder, (_FILE,), settings, notes=notes)
 
     def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:  # noqa: ARG002 - the same for all
         """See `Engine.layers`; additions are quantized too, but have no names."""
@@ -123,11 +123,11 @@ class PyTorchFxEngine(Engine):
             return graph.executed(module, tuple(map(torch.from_numpy, pieces(sample, fixed)[0])))
 
 
-def _quantized(module: Any, recipe: Recipe, inputs: Any, samples: Samples) -> tuple[Any, list[str]]:
+def _quantized(module: Any, recipe: Recipe, inputs: Any, samples: Samples) -> tuple[Any, tuple[str, ...]]:
     """Quantize a module: prepare it with the current back-end's defaults, observe all samples, convert.
 
     Returns:
-        The module, and the names of the nodes that stay in float because their ranges are blown up, see `spread`.
+        The module, and notes about what stays in float, see `spread` and `attention`.
     """
     import torch
     from torch.ao.quantization import get_default_qconfig_mapping
@@ -140,19 +140,21 @@ def _quantized(module: Any, recipe: Recipe, inputs: Any, samples: Samples) -> tu
         mapping.set_module_name(name, None)
     fixed = pytorch_file.fixed_batch(module)
     in_float = spread.of_nodes(module, spread.batches(samples, fixed))
+    heads = {step.name for step in attention.steps(spread.steps_of(module))}
     integer_nodes = {node for node in module.graph.nodes if _is_integer(node)}
     reading_integers = {
         node for node in module.graph.nodes if integer_nodes.intersection((node, *node.all_input_nodes))
     }
-    _keep_in_float(
-        mapping, module, in_float | reading_integers
-    )  # integers, such as token ids and masks, have no histogram
+    # Integers, such as token ids and masks, have no histogram.
+    left = in_float | reading_integers | {node for node in module.graph.nodes if node.name in heads}
+    _keep_in_float(mapping, module, left)
     _make_contiguous(module)
     prepared = prepare_fx(module, mapping, inputs)
     for batch in calibration_batches(samples, fixed):
         for part in pieces(batch, fixed):
             prepared(*map(torch.from_numpy, part))
-    return convert_fx(prepared), [node.name for node in module.graph.nodes if node in in_float]
+    names = [node.name for node in module.graph.nodes if node in in_float]
+    return convert_fx(prepared), spread.note(PyTorchFxEngine.name, names) + attention.note(PyTorchFxEngine.name, heads)
 
 
 def _is_integer(node: Any) -> bool:
