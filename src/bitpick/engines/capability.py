@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from bitpick.passes.registry import passes
 from bitpick.recipe import Recipe
 
+PREPARED = "+adaround+pool_as_mean"
+"""The passes of the prepared recipes in presets. A preset leaves out those that have nothing to do in a model."""
+
 
 @dataclass(frozen=True)
 class Offer:

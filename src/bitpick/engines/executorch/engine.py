@@ -12,7 +12,7 @@ from typing import Any
 from bitpick.datasets.dataset import Samples
 from bitpick.engines import pt2e, spread
 from bitpick.engines.batches import example, join, pieces
-from bitpick.engines.capability import Capability, Offer
+from bitpick.engines.capability import PREPARED, Capability, Offer
 from bitpick.engines.engine import Build, Engine, Session, SessionSettings
 from bitpick.engines.executed import Executed
 from bitpick.engines.executorch import graph
@@ -53,6 +53,7 @@ class ExecuTorchEngine(Engine):
         return [
             Offer(baseline(self.name), usual),
             Offer(Recipe.parse(f"{self.name}:s8s8-per_channel-histogram"), usual),
+            Offer(Recipe.parse(f"{self.name}:s8s8-per_channel-histogram{PREPARED}"), usual),
             Offer(Recipe.parse(f"{self.name}:s8s8-per_tensor-histogram"), full),
             Offer(Recipe.parse(f"{self.name}:s8dynamic"), full),
         ]

@@ -17,7 +17,7 @@ from bitpick.conversion import litert_file, litert_signed, rounding
 from bitpick.datasets.dataset import Samples
 from bitpick.engines import spread
 from bitpick.engines.batches import join, pieces
-from bitpick.engines.capability import Capability, Offer
+from bitpick.engines.capability import PREPARED, Capability, Offer
 from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
 from bitpick.engines.executed import Executed
 from bitpick.engines.insides import Insides
@@ -64,12 +64,20 @@ class LiteRtEngine(Engine):
     def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same on every model and host
         """See `Engine.recipes`."""
         usual, full = frozenset({"standard", "full"}), frozenset({"full"})
-        scheme = f"{self.name}:s8s8-per_channel-minmax"
+        scheme, four_bits = f"{self.name}:s8s8-per_channel-minmax", f"{self.name}:s4s8-per_channel-minmax"
         return [
             Offer(baseline(self.name), usual),
             Offer(Recipe.parse(scheme), usual),
             Offer(Recipe.parse(f"{scheme}+{_INTEGER_IO}"), usual),
+            Offer(Recipe.parse(f"{scheme}{PREPARED}+{_INTEGER_IO}"), usual),
+            Offer(Recipe.parse(f"{four_bits}{PREPARED}+{_INTEGER_IO}"), usual),
             Offer(Recipe.parse(f"{self.name}:s8dynamic"), usual),
+            Offer(Recipe.parse(f"{scheme}{PREPARED}"), full),
+            Offer(Recipe.parse(f"{scheme}+bias_correction+{_INTEGER_IO}+pool_as_mean"), full),
+            Offer(Recipe.parse(f"{four_bits}+{_INTEGER_IO}"), full),
+            Offer(Recipe.parse(f"{self.name}:s4dynamic{PREPARED}"), full),
+            Offer(Recipe.parse(f"{self.name}:s4weights{PREPARED}"), full),
+            Offer(Recipe.parse(f"{self.name}:s8s16-per_channel-minmax"), full),
             Offer(Recipe.parse(f"{self.name}:s8s8-per_channel-moving_average"), full),
             Offer(Recipe.parse(f"{self.name}:s8s8-per_channel-moving_average+{_INTEGER_IO}"), full),
             Offer(Recipe.parse(f"{self.name}:s8weights"), full),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bitpick.datasets.dataset import Samples
 from bitpick.engines import attention, spread
 from bitpick.engines.batches import join, pieces
-from bitpick.engines.capability import Capability, Offer
+from bitpick.engines.capability import PREPARED, Capability, Offer
 from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
 from bitpick.engines.executed import Executed
 from bitpick.engines.insides import Insides
@@ -92,11 +92,18 @@ class OnnxRuntimeEngine(Engine):
                     ("u8u8-per_tensor-minmax+raw_graph", reference),
                     ("s8s8-per_tensor-minmax", basic),
                     ("u8u8-per_tensor-minmax", basic),
-                    ("s8u8-per_channel-minmax", basic),
+                    ("s8u8-per_channel-minmax", basic_and_standard),
                     ("s8u8-per_channel-minmax+reduced_range", basic_and_standard),
-                    ("u8u8-per_tensor-minmax+symmetric_weights", standard),
-                    ("s8u8-per_channel-moving_average+reduced_range", standard),
-                    ("s8u8-per_channel-percentile99.99+reduced_range", standard),
+                    (f"s8u8-per_channel-minmax{PREPARED}", standard),
+                    (f"s8u8-per_channel-minmax{PREPARED}+reduced_range", standard),
+                    (f"s8u8-per_channel-percentile99.99{PREPARED}+reduced_range", standard),
+                    ("u8u8-per_tensor-minmax+pool_as_mean+symmetric_weights", standard),
+                    ("u8u8-per_tensor-minmax+symmetric_weights", full),
+                    ("s8u8-per_channel-moving_average+reduced_range", full),
+                    ("s8u8-per_channel-percentile99.99+reduced_range", full),
+                    (f"s8u8-per_channel-moving_average{PREPARED}+reduced_range", full),
+                    ("s8u8-per_channel-minmax+bias_correction+pool_as_mean", full),
+                    ("s8u8-per_channel-minmax+bias_correction+pool_as_mean+reduced_range", full),
                     ("s8u8-per_channel-percentile99.99", full),  # saturates on CPUs without VNNI
                     ("s8dynamic", full),
                     ("u8dynamic", full),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bitpick.datasets.dataset import Samples
 from bitpick.engines import attention, spread
 from bitpick.engines.batches import calibration_batches, calibration_size, join, pieces
-from bitpick.engines.capability import Capability, Offer
+from bitpick.engines.capability import PREPARED, Capability, Offer
 from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
 from bitpick.engines.executed import Executed
 from bitpick.engines.insides import Insides
@@ -71,7 +71,8 @@ class OpenVinoEngine(Engine):
             Offer(Recipe.parse(f"{self.name}:s8u8-per_channel-{recipe}"), presets)
             for recipe, presets in (
                 ("minmax", usual),
-                (f"minmax+{_BIAS}", usual),
+                (f"minmax{PREPARED}", usual),
+                (f"minmax+{_BIAS}", full),
                 (f"histogram+{_BIAS}+{_MIXED}", usual),
                 (f"minmax+{_MIXED}", full),
                 (f"minmax+{_BIAS}+{_MIXED}", full),

@@ -11,7 +11,7 @@ from typing import Any
 from bitpick.datasets.dataset import Samples
 from bitpick.engines import pt2e, pytorch, spread
 from bitpick.engines.batches import example, join, pieces
-from bitpick.engines.capability import Capability, Offer
+from bitpick.engines.capability import PREPARED, Capability, Offer
 from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
 from bitpick.engines.executed import Executed
 from bitpick.engines.pytorch_pt2e import graph
@@ -63,13 +63,14 @@ class PyTorchPt2eEngine(Engine):
 
     def recipes(self, model: Model, host: Host) -> list[Offer]:  # noqa: ARG002 - the same for every model
         """See `Engine.recipes`; the quantizer supports only x86."""
-        usual = frozenset({"standard", "full"})
+        usual, full = frozenset({"standard", "full"}), frozenset({"full"})
         unsupported = None if host.x86 else "X86InductorQuantizer is made for x86"
         scheme = f"{self.name}:s8u8-per_channel-histogram"
         return [
             Offer(baseline(self.name), usual),
             Offer(Recipe.parse(scheme), usual, unsupported),
-            Offer(Recipe.parse(f"{scheme}+{_REDUCED}"), usual, unsupported),
+            Offer(Recipe.parse(f"{scheme}{PREPARED}"), usual, unsupported),
+            Offer(Recipe.parse(f"{scheme}+{_REDUCED}"), full, unsupported),
         ]
 
     def build(
