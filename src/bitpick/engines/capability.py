@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from bitpick.passes.registry import passes
 from bitpick.recipe import Recipe
 
-PREPARED = "+adaround+pool_as_mean"
+PREPARED = "+adaround+equalize+pool_as_mean"
 """The passes of the prepared recipes in presets. A preset leaves out those that have nothing to do in a model."""
 
 

@@ -24,10 +24,11 @@ def recipe(text, *exclude):
     return found.model_copy(update={"exclude": exclude, "name": "own"}) if exclude else found
 
 
-def test_each_static_recipe_is_offered_with_integer_ends_too():
+def test_each_8_bit_recipe_is_offered_with_integer_ends_too():
     ids = {offer.recipe.id for offer in ENGINE.recipes(None, this_host())}
-    static = {text for text in ids if Recipe.parse(text).static}
-    assert {text for text in static if "+" in text} == {f"{text}+integer_io" for text in static if "+" not in text}
+    plain = {text for text in ids if "s8s8" in text and "+" not in text}
+    assert plain == {f"litert:s8s8-per_channel-{method}" for method in ("minmax", "moving_average")}
+    assert ids >= {f"{text}+integer_io" for text in plain}
 
 
 DTYPES = "s8s8, s8s16, s4s8, s4s16, s8dynamic, s4dynamic, s8weights, s4weights, float16, float32"

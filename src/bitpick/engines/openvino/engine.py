@@ -71,7 +71,8 @@ class OpenVinoEngine(Engine):
             Offer(Recipe.parse(f"{self.name}:s8u8-per_channel-{recipe}"), presets)
             for recipe, presets in (
                 ("minmax", usual),
-                (f"minmax{PREPARED}", usual),
+                (f"minmax{PREPARED}+{_BIAS}", usual),
+                (f"minmax{PREPARED}", full),
                 (f"minmax+{_BIAS}", full),
                 (f"histogram+{_BIAS}+{_MIXED}", usual),
                 (f"minmax+{_MIXED}", full),
