@@ -27,8 +27,8 @@ PASS = GraphPass(
     "bitpick.passes.equalize:apply",
 )
 _ROUNDS, _CONVERGED = 40, 1e-3  # a depthwise layer belongs to two pairs, so convergence takes a few rounds
-# A pair is changed only if its largest factor exceeds its smallest by this ratio. Two ResNets stay below 2.5, and lost a
-# little by it; depthwise networks with unlike channels are far above.
+# A pair is changed only if its largest factor exceeds its smallest by this ratio. Two ResNets stay below 2.5 and lost a
+# little when they were equalized; depthwise networks with unlike channels are far above.
 _WORTHWHILE = 4.0
 _MAX_FACTOR = 1e4  # without this limit, a nearly dead channel would take over the other side's range
 _SCALING = ("Relu", "LeakyRelu", "PRelu")  # positive factors pass through them
