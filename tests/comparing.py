@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bitpick.comparison.compare import Comparison
+from bitpick.comparison.compare import Choose, Comparison
 from bitpick.datasets.dataset import Dataset
 from bitpick.executors.executor import Executor
 from bitpick.executors.inline import InlineExecutor
@@ -65,6 +65,7 @@ class Comparer:
         executor: Executor | None = None,
         fresh: Callable[[], Executor] | None = InlineExecutor,
         host: Host | None = None,
+        choose: Choose | None = None,
         **options: Any,
     ) -> Run:
         """Compare recipes, or those of the preset, and read what is in run.json.
@@ -78,11 +79,12 @@ class Comparer:
             executor: runs the jobs.
             fresh: makes the executors that time builds.
             host: another host.
+            choose: chooses the recipes, as a search does.
             options: options of this comparison.
         """
         asked = self.options | ({"recipes": recipes} if recipes else {}) | options
         self.directory = new_directory(self._folder / out, model or self._model, **asked)
         self.executor = executor or self.new_executor()
         comparison = Comparison(self.directory, host or this_host(), self.executor, 1, Silent(), fresh)
-        comparison.compare(load or (lambda _: self.data), overwrite)
+        comparison.compare(load or (lambda _: self.data), overwrite, choose)
         return directories.read(self.directory.root)

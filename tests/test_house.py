@@ -65,6 +65,7 @@ TESTED_ELSEWHERE = {
     "schema/fingerprint": "measures/test_coverage",
     "schema/hop": "conversion/test_verify",
     "passes/tuning": "passes/test_adaround, passes/test_bias_correction",
+    "schema/search": "searching/test_search",
     "schema/tuning": "pipeline/test_hops",
     "schema/judging": "pipeline/test_request, tasks/test_registry",
     "schema/other_groups": "schema/test_settings, diagnosis/test_request",

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         quantize,
         report,
         samples,
+        search,
     )
     from bitpick.errors import BitpickError
 
@@ -60,6 +61,7 @@ __all__ = [
     "quantize",
     "report",
     "samples",
+    "search",
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import NoReturn
 
-from bitpick.commands import caching, diagnosing, finished, making  # noqa: F401 - importing them adds their commands
+from bitpick.commands import caching, diagnosing, finished, making, searching  # noqa: F401 - adds their commands
 from bitpick.commands.app import app
 
 

@@ -5,6 +5,7 @@ from bitpick.api.caching import cache_usage, clear_cache
 from bitpick.api.comparing import bundled_model, compare, data
 from bitpick.api.diagnosing import diagnose
 from bitpick.api.runs import Comparison, gate, merge, report, samples
+from bitpick.api.searching import search
 from bitpick.datasets.options import DataOptions
 from bitpick.engines.registry import engine_table
 from bitpick.models.source import Source
@@ -32,4 +33,5 @@ __all__ = [
     "quantize",
     "report",
     "samples",
+    "search",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -92,12 +93,7 @@ def compare(
     threads = max(1, host.cores // parallel)
     folder = default_folder(request.model, request.data, request.sha256) if out is None else Path(out)
     directory = RunDirectory(folder.absolute(), new_run(request, model_format, host, threads, "compare"))
-    custom_targets = (target(word) for word in resolved.targets.targets if word not in ("host", *TARGETS))
-    launches = {
-        each.name: Launch(each.prefix, each.interpreter or sys.executable)
-        for each in (*TARGETS.values(), *custom_targets)
-    }
-    pool = WorkerPool(directory.logs, threads, limits, launches, parallel)
+    pool = WorkerPool(directory.logs, threads, limits, launches(resolved.targets.targets), parallel)
     fresh = partial(WorkerPool, directory.logs, 1, limits)
     comparison = _ComparisonRun(directory, host, pool, parallel, listener or Silent(), fresh)
     try:
@@ -109,6 +105,12 @@ def compare(
 
 
 compare.__signature__ = with_options(compare)  # type: ignore[attr-defined]  # for help() and notebooks
+
+
+def launches(targets: Sequence[str]) -> dict[str, Launch]:
+    """Return how workers are started on each target: those that bitpick knows, and those of these that are files."""
+    custom = (target(word) for word in targets if word not in ("host", *TARGETS))
+    return {each.name: Launch(each.prefix, each.interpreter or sys.executable) for each in (*TARGETS.values(), *custom)}
 
 
 def default_folder(model: str, data: str, digest: str) -> Path:

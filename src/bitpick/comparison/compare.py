@@ -12,12 +12,15 @@ from bitpick.artifacts.store import Store
 from bitpick.comparison import draws, fallback, targets, times
 from bitpick.comparison.dead_ends import no_quantized_row
 from bitpick.comparison.rows import Rows
+from bitpick.engines.capability import Offer
 from bitpick.errors import BitpickError, RequestError, RunError, unexpected
 from bitpick.executors.executor import Executor
+from bitpick.models.model import Model
 from bitpick.pipeline import evaluation_set
 from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.examples import examples
 from bitpick.pipeline.fit import LoadData
+from bitpick.pipeline.inputs import Inputs
 from bitpick.pipeline.listener import Listener
 from bitpick.pipeline.logs import keep_trace
 from bitpick.pipeline.offers import check_offered, offers
@@ -27,6 +30,8 @@ from bitpick.pipeline.workshop import Workshop
 from bitpick.schema.failure import Failure
 from bitpick.schema.run import Run
 from bitpick.targets.host import Host
+
+Choose = Callable[[Workshop, Inputs, Model], tuple[Inputs, list[Offer]]]
 
 
 class Comparison:
@@ -63,12 +68,13 @@ class Comparison:
         """The run's record so far."""
         return self.directory.run
 
-    def compare(self, load_data: LoadData, overwrite: bool = False) -> Run:
+    def compare(self, load_data: LoadData, overwrite: bool = False, choose: Choose | None = None) -> Run:
         """Run the whole comparison, and keep run.json current.
 
         Args:
             load_data: loads the data set.
             overwrite: replace another request's run in the same directory.
+            choose: chooses the recipes and the samples to judge them on; by default the request says them.
 
         Raises:
             RequestError: the request was wrong; the directory is unchanged.
@@ -77,15 +83,19 @@ class Comparison:
         with self.recorded(overwrite):
             shop, host = self._shop, self._shop.host
             inputs, model = Preparation(shop).prepare(
-                load_data, lambda _, model: check_offered(self.run.request, model, host)
+                load_data, lambda _, model: None if choose else check_offered(self.run.request, model, host)
             )
             request = self.run.request
+            if choose is not None:
+                inputs, chosen = choose(shop, inputs, model)
+            else:
+                chosen = offers(request, model, host)
             evaluation_set.keep(self.directory.evaluation, inputs)
             shop.listener.phase("building and evaluating")
             rows = Rows(shop, model, inputs)
-            rows.measure(offers(request, model, host))
+            rows.measure(chosen)
             rows.claim(request.alpha)
-            if added := fallback.offers(rows.native, request, model, host):
+            if choose is None and (added := fallback.offers(rows.native, request, model, host)):
                 self.directory.update(notes=tuple(fallback.notes(added)))
                 for note in self.run.notes:
                     shop.listener.note(note)

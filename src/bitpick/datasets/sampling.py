@@ -157,9 +157,20 @@ def part(samples: Samples, count: int, out: Path) -> tuple[Samples, NDArray[np.i
     if not classes or np.array_equal(np.unique(targets[: first.count]), np.unique(targets)):
         return first, np.arange(first.count)
     places = np.linspace(0, samples.count - 1, first.count).astype(np.int64)
+    return at_places(samples, places, out), places
+
+
+def at_places(samples: Samples, places: NDArray[np.int64], out: Path) -> Samples:
+    """Return some samples of a set, in this order.
+
+    Args:
+        samples: the whole set.
+        places: the places of the samples in it, of shape (n,).
+        out: file for their indices.
+    """
     np.save(out, places if samples.indices is None else np.load(samples.indices)[places])
     digest = hashlib.sha256(f"{samples.sha256} {places.tobytes().hex()}".encode()).hexdigest()
-    return samples.model_copy(update={"indices": out.absolute(), "count": len(places), "sha256": digest}), places
+    return samples.model_copy(update={"indices": out.absolute(), "count": len(places), "sha256": digest})
 
 
 def _digests(split: Split, names: tuple[str, ...], places: NDArray[np.int64]) -> NDArray[np.bytes_]:

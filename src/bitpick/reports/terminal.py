@@ -134,6 +134,7 @@ def summary(run: Run, folder: str) -> Group:
     """Show the result of a run: table, reasons for missing builds, recommendation, and where the files are."""
     rows = words.ordered(run)
     parts: list[RenderableType] = [table(rows), Text("")]
+    parts += [Text(whole.search(run), style="dim")] if run.search else []
     parts += [Text(f"rows: {note}", style="dim") for note in run.notes]
     parts += [Text(f"model: {note}", style="dim") for note in run.model.notes]
     parts += [Text(f"data: {note}", style="dim") for note in run.data.notes] if run.data else []

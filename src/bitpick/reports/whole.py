@@ -79,6 +79,15 @@ def limits(run: Run) -> str:
     return ", ".join(parts)
 
 
+def search(run: Run) -> str:
+    """Say what a search tried, and on which samples its results are judged; empty without one."""
+    record = run.search
+    if record is None:
+        return ""
+    tried = f"The search tried {len(record.looks)} of {record.space} recipes on {record.searched:,} evaluation samples"
+    return f"{tried}; the rows are judged on {record.confirmed:,} others, which it did not look at."
+
+
 def recommendation(run: Run) -> Recommendation | None:
     """Return the recommendation; None if the run failed, because its error says why there is nothing to ship."""
     result = run.recommendation

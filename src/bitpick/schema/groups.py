@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
 from bitpick.errors import RecipeError, RequestError
 from bitpick.recipe import PRESETS, Recipe, did_you_mean
-from bitpick.schema.option import Group, Option, at_least
+from bitpick.schema.option import Group, Option, above, at_least
 from bitpick.schema.uses import USES
 
 Selection = Literal["simultaneous", "cross-fit"]
-
-
-def _above(least: float) -> Callable[[float], bool]:
-    return lambda value: least < value < math.inf
 
 
 @dataclass(frozen=True)
@@ -172,7 +167,7 @@ class Limits(Group):
         Option(
             "Recommend no build that is larger, in kB.",
             "verdict",
-            holds=_above(0),
+            holds=above(0),
             wrong="the largest size {} is out of range",
             expected="a number above 0",
             unit=1000,
@@ -184,7 +179,7 @@ class Limits(Group):
         Option(
             "Recommend no build that takes a larger share of the time of the reference.",
             "verdict",
-            holds=_above(0),
+            holds=above(0),
             wrong="the latency ratio {} is out of range",
             expected="above 0",
         ),

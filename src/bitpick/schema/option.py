@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -79,3 +79,13 @@ def options(group: type[Group]) -> dict[str, Option]:
 def at_least(least: float) -> Callable[[float], bool]:
     """Return a check for finite numbers that are at least `least`."""
     return lambda value: least <= value < math.inf
+
+
+def above(least: float) -> Callable[[float], bool]:
+    """Return a check for finite numbers above `least`."""
+    return lambda value: least < value < math.inf
+
+
+def one_of(values: Collection[str]) -> Callable[[str], bool]:
+    """Return a check for one of these values."""
+    return lambda value: value in values

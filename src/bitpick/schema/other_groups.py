@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from bitpick.schema.option import Group, Option, at_least
+from bitpick.schema.option import Group, Option, above, at_least, one_of
+
+GOALS = ("size", "latency", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,31 @@ class Depth(Group):
             expected="at least 1",
         ),
     ] = 24
+
+
+@dataclass(frozen=True)
+class Hunt(Group):
+    """What a search looks for, and how long."""
+
+    goal: Annotated[
+        str,
+        Option(
+            "What the best build has: the least size, the least latency, or the most accuracy.",
+            holds=one_of(GOALS),
+            wrong="there is no goal {!r}",
+            expected=f"one of {', '.join(GOALS)}",
+        ),
+    ] = "size"
+    minutes: Annotated[
+        float,
+        Option(
+            "How long the search may take, about; judging what it finds comes on top.",
+            "work",
+            holds=above(0),
+            wrong="{} minutes are out of range",
+            expected="a number above 0",
+        ),
+    ] = 10.0
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from bitpick.schema.groups import Selection
 from bitpick.schema.hop import Hop
 from bitpick.schema.judging import Judging
 from bitpick.schema.robustness import Fold, OverDraws
+from bitpick.schema.search import SearchRecord
 from bitpick.schema.speed import Device, Latency, SpeedRecord, Throughput
 from bitpick.schema.tuning import Tuning
 
@@ -207,6 +208,7 @@ class RequestRecord(Record):
             metric's unit (`0.5`). By default the task's own, and empty until the task is known.
         alpha: upper bound of the probability of wrongly calling a recommended row good enough; one-sided.
         selection: how to avoid the bias of choosing and judging on the same samples.
+        goal: choose the build with the least `size` or `latency`, or the most `accuracy`; None for a balance.
         use: what to ship for, see `schema.uses`; None for anything.
         max_drop: do not recommend rows that lose more, as a fraction; of the baseline's metric, if the metric is not a
             fraction.
@@ -236,6 +238,7 @@ class RequestRecord(Record):
     margin: str = ""
     alpha: float
     selection: Selection = "simultaneous"
+    goal: str | None = None
     use: str | None = None
     max_drop: float | None = None
     max_size: int | None = None
@@ -287,6 +290,7 @@ class Run(Record):
     Attributes:
         error: why the run failed, if it failed.
         diagnosis: the layers of a row that cost accuracy, if a diagnosis was requested.
+        search: the search that chose the recipes, if one was requested.
         examples: evaluation samples for which the recommended build, or the most accurate one, predicts something else
             than its float32.
         notes: why the run added rows to those of the preset.
@@ -306,6 +310,7 @@ class Run(Record):
     recommendation: Recommendation | None = None
     speed: SpeedRecord | None = None
     diagnosis: Diagnosis | None = None
+    search: SearchRecord | None = None
     examples: list[Example] | None = None
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] = {}

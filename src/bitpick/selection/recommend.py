@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bitpick.schema.evidence import Measure, Metric
 from bitpick.schema.run import Recommendation, RequestRecord, Row
@@ -51,7 +51,7 @@ def recommend(
         none = _none_good(shown, possible[0].metric, request)
         none += phrases.without_labels(measure) if not shown else []
         return Recommendation(id=None, because=[*none, *_what_settles(unsettled, possible, request)])
-    chosen = choose(good)
+    chosen = choose(good, request.goal)
     pick, best, smallest = chosen.pick, chosen.accuracy, chosen.size
     ties = [row for row in good if task.versus(answers[best.id], answers[row.id], targets).p_value >= TIE_LEVEL]
     engines = {
@@ -60,7 +60,10 @@ def recommend(
     tested = f"{len(shown)} of {len(possible)} builds are, all tested at once at a one-sided {100 * request.alpha:g}%"
     under = f"{phrases.drop_of(pick)} against its own float32, shown to be under {phrases.margin(pick, request)}"
     limited = bool(limits(shown, request))
-    reasons = [f"{phrases.build(pick)} is {_rule(chosen, limited, measure)}.", f"Good enough: {under}; {tested}."]
+    reasons = [
+        f"{phrases.build(pick)} is {_rule(chosen, limited, measure, request.goal)}.",
+        f"Good enough: {under}; {tested}.",
+    ]
     reasons += phrases.larger(pick)
     reasons += _if_dynamic(good) if is_dynamic(pick) else []
     reasons += [*(phrases.flips_bound(pick) if task.against_float else ()), *phrases.speeds(pick)]
@@ -137,19 +140,25 @@ class Choice:
     latency: Row | None
 
 
-def choose(good: Sequence[Row]) -> Choice:
-    """Choose among rows that are all good enough; there must be at least one. See `recommend`."""
+def choose(good: Sequence[Row], goal: str | None = None) -> Choice:
+    """Choose among rows that are all good enough; there must be at least one. See `recommend`.
+
+    Args:
+        good: the rows.
+        goal: what the pick has, see `RequestRecord`.
+    """
     not_slower = [row for row in good if not row.slower] or good
     least = min(row.size_bytes or 0 for row in not_slower)
     slack = [row for row in not_slower if (row.size_bytes or 0) <= least * (1 + SIZE_SLACK)]
     timed = [row for row in _as_fast(good) if time_interval(row) is not None]
-    return Choice(
+    balanced = Choice(
         pick=max(_as_fast(slack), key=_accuracy_then_size),
         near=slack,
         accuracy=max(good, key=_accuracy_then_size),
         size=min(good, key=_size_then_accuracy),
         latency=max(timed, key=_accuracy_then_size, default=None),
     )
+    return balanced if goal is None else replace(balanced, pick=getattr(balanced, goal) or balanced.pick)
 
 
 def _as_fast(rows: Sequence[Row]) -> list[Row]:
@@ -183,8 +192,11 @@ def _is_imprecise(row: Row) -> bool:
     return time is not None and time[1] > time[0] * LOOSE**2
 
 
-def _rule(chosen: Choice, limited: bool, measure: Measure) -> str:
+def _rule(chosen: Choice, limited: bool, measure: Measure, goal: str | None) -> str:
     """Return the rule by which the pick was chosen."""
+    if goal is not None:
+        words = {"size": "smallest", "latency": "fastest", "accuracy": phrases.best_by(measure)}[goal]
+        return f"the {words} build that is shown to be good enough{' and within the limits' if limited else ''}"
     rules = ["shown to be good enough", "within the limits"] if limited else ["shown to be good enough"]
     if chosen.size.slower and not chosen.pick.slower:
         rules.append("not slower than its float32")
