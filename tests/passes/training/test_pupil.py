@@ -37,3 +37,19 @@ def test_the_loss_starts_near_the_float_networks_and_follows_the_weights(tmp_pat
     loss.backward()
     assert np.isfinite(loss.item())
     assert all(parameter.grad.isfinite().all() for parameter in pupil.module.parameters())
+
+
+def test_settled_statistics_are_the_mean_over_many_batches(tmp_path):
+    source = small_net.network(tmp_path / "net.onnx")
+    pupil = Pupil(source, small_net.samples(tmp_path), levels=127, batch=50, seed=0)
+    pupil.start()
+    layer = pupil.network.layers["first"]
+    fine, mean = pupil.held_out_loss(), layer.mean.clone()
+    for each in pupil.network.layers.values():
+        each.mean.fill_(1000.0)
+        each.variance.fill_(1000.0)
+    assert pupil.held_out_loss() > 2 * fine
+    pupil.settle()
+    assert pupil.held_out_loss() < 1.5 * fine
+    torch.testing.assert_close(layer.mean, mean, rtol=0.05, atol=0.02)
+    assert layer.momentum == 0.1

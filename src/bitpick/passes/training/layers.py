@@ -19,7 +19,7 @@ from bitpick.passes.training.quantizers import least_error_step, on_grid, reachi
 
 Mode = Literal["plain", "watch", "train"]
 """The layer as it was, as it was while its output is measured, or its training form."""
-_MOMENTUM = 0.1
+MOMENTUM = 0.1
 _EPSILON = 1e-5  # of the mean variance
 _QUIET = 1e-3  # of the mean deviation: a channel that hardly varies is not scaled up further
 _SMALLEST = 1e-12
@@ -45,6 +45,7 @@ class TrainedLayer(nn.Module):
         bias: what the batch norm adds, or the bias.
         gain: what the batch norm multiplies by; None without one.
         step: the step of each channel's grid.
+        momentum: the weight of a batch in the moving statistics.
     """
 
     mean: torch.Tensor
@@ -58,6 +59,7 @@ class TrainedLayer(nn.Module):
         assert isinstance(weight, torch.Tensor)
         self.levels, self.normed = levels, normed
         self.mode: Mode = "plain"
+        self.momentum = MOMENTUM
         self._settings: dict[str, Any] | None = None
         if not isinstance(inner, nn.Linear):
             self._settings = {name: getattr(inner, name) for name in ("stride", "padding", "dilation", "groups")}
@@ -87,7 +89,7 @@ class TrainedLayer(nn.Module):
         product = self._product(inputs, weight, None)
         flat = product.flatten(0, -2) if self._settings is None else product
         normed = F.batch_norm(
-            flat, self.mean, self.variance, self.gain, self.bias, self.training, _MOMENTUM, float(self.epsilon)
+            flat, self.mean, self.variance, self.gain, self.bias, self.training, self.momentum, float(self.epsilon)
         )
         return normed.reshape(product.shape)
 

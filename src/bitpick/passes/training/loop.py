@@ -101,6 +101,7 @@ def train(
     for number in range(state["epoch"], state["epochs"]):
         started = process_time()
         loss = _epoch(pupil, optimizer, schedule, number, state["epochs"])
+        pupil.settle()
         held_out = pupil.held_out_loss()
         state |= {"epoch": number + 1, "network": pupil.module.state_dict(), "optimizer": optimizer.state_dict()}
         state["seconds"] += process_time() - started

@@ -84,6 +84,11 @@ class Network:
         for activation in self._activations:
             activation.mode = activations
 
+    def set_momentum(self, momentum: float = layers.MOMENTUM) -> None:
+        """Set the weight of a batch in the moving statistics of all batch norms."""
+        for layer in self.layers.values():
+            layer.momentum = momentum
+
     def start(self) -> None:
         """Start training after batches were watched: layers and activations are in their training form."""
         for layer in self.layers.values():

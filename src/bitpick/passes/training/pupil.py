@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import onnx
 
 _WATCHED = 40  # batches that batch norms and ranges start from
+_SETTLED = 60  # batches that the statistics of batch norms are the mean of in the end
 _AT_ONCE = 500  # held-out samples
 _SAME_ANSWERS = 0.9  # pictures are changed if the float network gives this share of the changed ones the same class
 _SHIFTED = 8  # pictures are moved by an eighth of their side at most
@@ -99,7 +101,7 @@ class Pupil:
         """Measure what the layers give, and bring the network into its training form."""
         self.network.set_mode("watch", "watch")
         with torch.no_grad():
-            for _, (_, inputs) in zip(range(_WATCHED), self.batches.epoch(0), strict=False):
+            for _, inputs in islice(self.batches.epoch(0), _WATCHED):
                 self.module(*self._tensors(inputs))
         self.network.start()
 
@@ -123,6 +125,15 @@ class Pupil:
         on_cpu = self._device.type == "cpu"
         able = any(torch.cpu.get_capabilities().get(each) for each in _FAST) if on_cpu else _is_fast_gpu()
         return torch.autocast(self._device.type, torch.bfloat16, enabled=able)
+
+    def settle(self) -> None:
+        """Replace the moving statistics, which follow the last few batches, by the mean over many."""
+        self.module.train()
+        with torch.no_grad(), self._fast():
+            for number, (_, inputs) in enumerate(islice(self.batches.epoch(0), _SETTLED)):
+                self.network.set_momentum(1 / (number + 1))
+                self.module(*self._tensors(inputs))
+        self.network.set_momentum()
 
     def held_out_loss(self) -> float:
         """Return the loss of the held-out samples, with moving statistics."""
