@@ -112,7 +112,6 @@ def bench(
     threads: int = 1,
     processes: int = 10,
     pairs: int = 20,
-    seed: int = 0,
 ) -> BenchRecord:
     """Time builds beside the first of them.
 
@@ -130,14 +129,13 @@ def bench(
         threads: threads inside one inference.
         processes: the number of rounds.
         pairs: pairs of blocks in each round.
-        seed: seed of the random order.
     """
     keys = [_REFERENCE, *(f"build {i}" for i in range(1, len(builds))), _CONTROL]
     build_of = dict(zip(keys, [*builds, builds[0]], strict=True))
     samples_of = dict(zip(keys, [*samples, samples[0]], strict=True))
     others = keys[1:]
     times: list[Times] = [{_REFERENCE: [], other: []} for other in others]
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     # If the builds run in two processes, the control must show the effect of that as well.
     apart = _CONTROL if len({engine(build.recipe.engine).environment for build in builds}) > 1 else ""
     for round_number in range(processes):
