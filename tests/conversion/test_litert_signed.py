@@ -48,7 +48,11 @@ def built(folder, name, recipe, tmp_path):
 
     engine = LiteRtEngine()
     samples = Samples(inputs=(folder / "images.npy",), preprocessing=(Preprocessing(),), count=5, sha256="0")
-    build = engine.build(folder / f"{name}.tflite", recipe, samples, None, tmp_path)
+    source, ranges = folder / f"{name}.tflite", None
+    if engine.calibration_key(recipe) is not None:
+        ranges = tmp_path / "ranges"
+        engine.calibrate(source, recipe, samples, ranges)
+    build = engine.build(source, recipe, samples, ranges, tmp_path)
     with engine.open(build, SessionSettings()) as session:
         return build, session.outputs(session.run(session.prepare((IMAGES,))))
 
