@@ -37,7 +37,7 @@ def test_what_a_program_computes_is_verified_without_a_compiler():
 def test_elsewhere_than_on_x86_quantized_recipes_are_rows_that_say_why_there_are_none(machine, told):
     floats, *quantized = ENGINE.recipes(None, replace(this_host(), machine=machine))
     assert floats.unsupported is None
-    assert [offer.unsupported for offer in quantized] == [told, told]
+    assert {offer.unsupported for offer in quantized} == {told}
 
 
 def test_the_repair_of_saturating_products_is_a_narrower_range_once():
