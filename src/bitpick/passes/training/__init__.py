@@ -1,1 +1,0 @@
-"""Training for quantization. Its modules import torch, so import them inside functions."""
