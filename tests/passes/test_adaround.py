@@ -90,3 +90,20 @@ def test_a_network_without_layers_says_so(tmp_path):
     samples = layer_models.samples(tmp_path, np.ones((4, 3), np.float32))
     applied = adaround.apply(str(tmp_path / "m.onnx"), str(tmp_path / "out.onnx"), samples, WeightGrid(7, True))
     assert (applied.changed, applied.why_not) == ([], "it has no layer with weights to round")
+
+
+def test_a_layer_whose_inputs_are_as_wide_as_masks_is_left_alone(tmp_path):
+    generator = np.random.default_rng(0)
+    nodes = [
+        onnx.helper.make_node("Gemm", ["x", "w"], ["a"], "wide"),
+        onnx.helper.make_node("Tanh", ["a"], ["b"]),
+        onnx.helper.make_node("Gemm", ["b", "v"], ["y"], "narrow"),
+    ]
+    stored = {name: generator.normal(size=(6, 6)).astype(np.float32) for name in ("w", "v")}
+    onnx.save(layer_models.model(nodes, stored, ["n", 6]), tmp_path / "m.onnx")
+    samples = layer_models.samples(tmp_path, np.full((20, 6), -3e38, np.float32))
+    with np.errstate(over="ignore", invalid="ignore"):
+        applied = adaround.apply(str(tmp_path / "m.onnx"), str(tmp_path / "out.onnx"), samples, WeightGrid(7, True))
+    assert applied.changed == ["narrow"]
+    (left,) = [each for each in onnx.load(tmp_path / "out.onnx").graph.initializer if each.name == "w"]
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(left), stored["w"])

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from bitpick.conversion import onnx_file
-from bitpick.datasets.activations import Activations
 from bitpick.passes.graphs import Graph
 from bitpick.passes.layers import layers
 from bitpick.passes.walk import Walk
@@ -56,8 +55,8 @@ def test_the_network_itself_stays_as_it_is(images):
 def test_a_fixed_batch_is_kept(tmp_path):
     model = layer_models.residual(np.random.default_rng(1))
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
-    activations = Activations(peak=1, total=1, together=4)
     array = RNG.normal(size=(10, 3, 8, 8)).astype(np.float32)
-    walk = Walk(model, layer_models.samples(tmp_path, array, activations=activations))
+    walk = Walk(model, layer_models.samples(tmp_path, array))
     first = layers(Graph(model))[0]
-    assert [len(floats) for floats, _ in walk.inputs(first)] == [12]  # three batches, the last one filled up
+    assert [len(floats) for floats, _ in walk.inputs(first)] == [4, 4, 4]  # the last one filled up with the first two
+    np.testing.assert_array_equal(walk.inputs(first)[2][0], array[[8, 9, 0, 1]])

@@ -77,3 +77,15 @@ def test_passes_that_can_prepare_a_graph(tmp_path):
     pair = "a = Conv(x, w) b = Relu(a) c = Conv(b, v) y = GlobalMaxPool(c)"
     assert found(pair, w=unlike, v=np.ones((2, 2, 1, 1), np.float32)) == [*tuning, "equalize"]
     assert found("y = GlobalMaxPool(x)") == tuning
+
+
+def test_a_pass_that_fails_can_prepare_nothing_and_fails_nothing_else(tmp_path, monkeypatch):
+    def broken(source: str, out: str) -> None:
+        raise IndexError
+
+    monkeypatch.setattr("bitpick.passes.pool_as_mean.apply", broken)
+    ends = "(float[N, 2, 4, 4] x) => (float[N, 2, 1, 1] y)"
+    text = f'<ir_version: 8, opset_import: ["" : 17]> g {ends} {{y = GlobalAveragePool(x)}}'
+    model = onnx.parser.parse_model(text)
+    onnx.save(model, tmp_path / "m.onnx")
+    assert applicable(tmp_path / "m.onnx", baseline("onnxruntime")) == ["adaround", "bias_correction"]

@@ -20,6 +20,7 @@ STATIC = {
     "executorch": "executorch:s8s8-per_channel-histogram",
 }
 """One static recipe of each engine."""
+PREPARED = "onnxruntime:s8u8-per_channel-minmax+adaround+reduced_range"
 
 
 class Inline(InlineExecutor):

@@ -6,9 +6,10 @@ import re
 
 import pytest
 
+from bitpick.pipeline import directory
 from tests.kept import use_executor
 from tests.zoo import models
-from tests.zoo.driving import STATIC, Inline, compare
+from tests.zoo.driving import PREPARED, STATIC, Inline, compare
 from tests.zoo.entry import ENTRIES, Entry, Made
 from tests.zoo.oracle import metrics
 from tests.zoo.processes import false_in, made
@@ -49,8 +50,11 @@ def test_onnx_through_onnx_runtime(entry, tmp_path):
     model = entry.make(tmp_path / "model")
     means_something(entry, model)
     with use_executor(Inline(), tmp_path / "cache"):
-        error = compare(model, tmp_path / "run", ["onnxruntime"])
+        error = compare(model, tmp_path / "run", ["onnxruntime"], [STATIC["onnxruntime"], PREPARED])
     check(entry, model, error, tmp_path / "run", ["onnxruntime"])
+    if error is None:
+        rows = directory.read(tmp_path / "run").rows
+        assert [row.reason for row in rows if row.status == "failed"] == []
 
 
 @pytest.mark.frameworks

@@ -166,7 +166,8 @@ def _layer(graph: Graph, node: onnx.NodeProto, place: int) -> Layer | None:
 def _own_bias(graph: Graph, node: onnx.NodeProto, channels: int) -> str | None:
     """Return the name of the bias that is, or could be, the third input of a layer."""
     if len(node.input) < 3 or not node.input[2]:
-        return f"{node.output[0]}.bias"
+        name = f"{node.output[0]}.bias"
+        return name if graph.constant(name) is None and name not in graph.makers else None
     stored = graph.constant(node.input[2])
     fits = stored is not None and stored.size == channels and stored.shape[-1:] == (channels,)
     return node.input[2] if fits and graph.owned(node, 2) else None

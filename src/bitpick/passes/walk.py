@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.conversion.onnx_file import open_session
+from bitpick.conversion.onnx_file import fixed_batch, open_session
 from bitpick.datasets.dataset import Samples
 from bitpick.models.onnx_traits import inputs_of
 from bitpick.passes.graphs import Graph, used_in_subgraphs
@@ -45,9 +45,10 @@ class Walk:
         self._models = model, copy
         self._samples = samples
         self._memory = memory
-        together = 1 if samples.activations is None else samples.activations.together
-        self._size = samples.at_once(_TOGETHER)
-        self._total = -(-samples.count // together) * together  # a fixed batch is filled up with the first samples
+        fixed = fixed_batch(model)
+        self._size = fixed or samples.at_once(_TOGETHER)
+        # A fixed batch is filled up with the first samples.
+        self._total = -(-samples.count // fixed) * fixed if fixed else samples.count
         self._reads = [{*node.input, *used_in_subgraphs(node)} for node in model.graph.node]
         self._place = 0
         self._chunks: list[tuple[Tensors, Tensors]] = []

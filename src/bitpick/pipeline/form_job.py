@@ -25,7 +25,7 @@ from bitpick.executors.executor import resolve
 from bitpick.measures import outputs
 from bitpick.models.model import Format
 from bitpick.models.onnx_traits import traits
-from bitpick.passes.graph_pass import Applied
+from bitpick.passes.graph_pass import Applied, GraphPass
 from bitpick.passes.registry import passes
 from bitpick.passes.weight_grid import WeightGrid
 from bitpick.pipeline.arrays import read_outputs, save
@@ -100,11 +100,15 @@ def applicable(source: Path, recipe: Recipe) -> list[str]:  # noqa: ARG001 - the
     """Return the passes that can prepare a graph: those that tune, and those that rewrite something in it."""
     with tempfile.TemporaryDirectory() as folder:
         out = str(Path(folder) / "prepared.onnx")
-        return [
-            name
-            for name, each in passes().items()
-            if not each.preserves or resolve(each.apply)(str(source), out).changed
-        ]
+        return [name for name, each in passes().items() if not each.preserves or _changes(each, source, out)]
+
+
+def _changes(each: GraphPass, source: Path, out: str) -> bool:
+    """Return whether a pass has something to do in a graph. One that fails here would fail in its rows, too."""
+    try:
+        return bool(resolve(each.apply)(str(source), out).changed)
+    except Exception:  # noqa: BLE001 - a pass that fails must not fail the run
+        return False
 
 
 @validate_call
