@@ -50,6 +50,13 @@ def test_a_pass_that_rounds_needs_a_grid(text):
     assert "adaround rounds weights to a symmetric grid" in engines()["onnxruntime"].refusal(Recipe.parse(text))
 
 
+def test_layers_that_stay_in_float_are_not_rounded_to_four_bits():
+    fields = {"engine": "litert", "dtypes": "s4s8", "granularity": "per_channel", "calibration": "minmax"}
+    recipe = Recipe(**fields, options={"adaround": ""}, exclude=("first",), name="mine")
+    assert "rounds all layers to four bits" in engines()["litert"].refusal(recipe)
+    assert engines()["litert"].refusal(recipe.model_copy(update={"dtypes": "s8s8"})) is None
+
+
 @pytest.mark.parametrize("name", [name for name in engines() if name != "keras"])
 def test_every_engine_takes_them(name):
     block = next(each for each in engines()[name].capabilities if "float32" not in each.dtypes)

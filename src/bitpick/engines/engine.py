@@ -182,6 +182,8 @@ class Engine(ABC):
             return (
                 f"{gridded[0]} rounds weights to a symmetric grid, which {self.name} has no {recipe.dtypes} recipe with"
             )
+        if gridded and recipe.exclude and recipe.weights == "s4":
+            return f"{gridded[0]} rounds all layers to four bits, those that exclude leaves in float too"
         reasons = [c.refusal(recipe) for c in self.capabilities]
         if None in reasons:
             return None
