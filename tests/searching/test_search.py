@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bitpick.engines.fake.engine import FakeEngine
+from bitpick.errors import BitpickError, EngineError, RunError
 from bitpick.searching import search as module
 from bitpick.searching.search import Search
 
@@ -41,6 +43,30 @@ def test_every_look_is_recorded_with_why_it_ended(run):
     whole = [look for look in record.looks if look.ended is None]
     assert all(look.samples == 300 and look.drop is not None and look.size_bytes for look in whole)
     assert {look.recipe for look in whole} >= set(record.front)
+
+
+def test_the_builds_that_were_tried_are_deleted(run, compare):
+    run()
+    assert {path.suffix for path in (compare.directory.root / "search").iterdir()} == {".npy"}
+
+
+def test_too_few_samples_are_refused(run, monkeypatch):
+    monkeypatch.setattr(module, "FEWEST", 601)
+    with pytest.raises(BitpickError, match="600 evaluation samples are too few for a search"):
+        run()
+
+
+def test_an_engine_whose_float_model_fails_takes_no_part(run, compare, monkeypatch):
+    real = FakeEngine.build
+
+    def broken(self, source, recipe, *rest):
+        if recipe.kind == "baseline":
+            raise EngineError("no memory")
+        return real(self, source, recipe, *rest)
+
+    monkeypatch.setattr(FakeEngine, "build", broken)
+    with pytest.raises(RunError, match="no engine can run the float model: no memory"):
+        run()
 
 
 def test_the_same_search_finds_the_same(run):

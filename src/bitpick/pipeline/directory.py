@@ -26,7 +26,7 @@ RUN_FILE = "run.json"
 TIMINGS_FILE = "timings.json"
 _OURS = (
     RUN_FILE, "report.md", "report.html", "builds", "draws", "forms", "ranges", "examples", "logs", "diagnosis",
-    "next_recipe.yaml",
+    "search", "next_recipe.yaml",
 )  # fmt: skip
 
 

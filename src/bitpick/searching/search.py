@@ -6,6 +6,7 @@ search looks, it cannot flatter them.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 
 from bitpick.datasets.sampling import at_places, part
 from bitpick.engines.capability import Offer
-from bitpick.engines.registry import engines
-from bitpick.errors import BitpickError, RunError
+from bitpick.engines.registry import engine, engines
+from bitpick.errors import BitpickError, RequestError, RunError
 from bitpick.measures.optimization import checked
 from bitpick.measures.outputs import targets_of
 from bitpick.models.model import Model
@@ -34,6 +35,7 @@ from bitpick.searching.sampler import Sampler
 from bitpick.searching.space import Space
 from bitpick.tasks.task import Answers
 
+FEWEST = 40  # evaluation samples
 FIRST, GROWTH = 500, 4  # samples of the first stage, and how many times as many each later one has
 TOGETHER = 8  # recipes tried at once
 PATIENCE = 3  # rounds without a better recipe after which the search ends
@@ -70,20 +72,27 @@ class Search:
         """Search, and return the inputs of a comparison on the other half of the evaluation set, and its recipes.
 
         Raises:
-            RunError: no recipe that was tried could be built and run.
+            RequestError: there are too few evaluation samples.
+            RunError: no float32 build could be run, or no recipe that was tried is within the limits.
         """
         began = self._clock()
+        if inputs.evaluation.count < FEWEST:
+            raise RequestError(
+                f"{inputs.evaluation.count} evaluation samples are too few for a search: half of them judge it",
+                expected=f"at least {FEWEST}",
+                fix="give more evaluation samples, or compare recipes instead",
+            )
         places = np.random.default_rng(shop.run.request.seed).permutation(inputs.evaluation.count)
         searched, confirmed = np.array_split(places, 2)
         names = shop.run.request.engines or list(engines())
-        space = Space.of(names, model, shop.host)
         race = _Race(shop, inputs, model, searched, self._goal)
-        race.run_floats([baseline(name) for name in space.schemes])
+        space = Space.of(race.run_floats(names), model, shop.host)
         shop.listener.phase("searching")
         self._try(race, Sampler(space, shop.run.request.seed), began)
         while race.promote() and self._clock() - began < self._seconds:
             pass
         chosen = race.front()
+        race.discard()
         record = SearchRecord(
             goal=self._goal,
             space=sum(1 for _ in space),
@@ -144,11 +153,21 @@ class _Race:
         """The processor time of all that was run."""
         return sum(each.cpu_seconds for each in (*self._floats.values(), *self._tried.values()))
 
-    def run_floats(self, recipes: Sequence[Recipe]) -> None:
-        """Run the float32 builds on all stages."""
-        self._floats = {recipe.engine: _Tried(recipe) for recipe in recipes}
+    def run_floats(self, names: Sequence[str]) -> list[str]:
+        """Run the float32 builds of engines on all stages, and return the names of those for which that worked.
+
+        Raises:
+            RunError: it worked for none.
+        """
+        usable = [name for name in names if engine(name).missing() is None and engine(name).deprecated is None]
+        floats = [_Tried(baseline(name)) for name in usable]
         for stage in range(len(self._stages)):
-            self._run(list(self._floats.values()), stage)
+            self._run([each for each in floats if each.ended is None], stage)
+        self._floats = {each.recipe.engine: each for each in floats if each.ended is None}
+        if not self._floats:
+            reasons = dict.fromkeys(each.ended for each in floats)
+            raise RunError(f"no engine can run the float model: {next(iter(reasons), 'none is installed')}")
+        return list(self._floats)
 
     def enter(self, recipes: Sequence[Recipe]) -> None:
         """Build recipes, and run them on the first stage."""
@@ -202,10 +221,10 @@ class _Race:
         return sum(len(answers) for answers in each.answers)
 
     def standing(self, recipe: Recipe) -> Standing | None:
-        """Return what is known of a recipe; None if it failed, or its float32 did."""
+        """Return what is known of a recipe; None if it failed on the first stage."""
         each, floats = self._tried[recipe.id], self._floats[recipe.engine]
         stage = len(each.answers)
-        if not each.answers or len(floats.answers) < stage:
+        if not each.answers:
             return None
         versus = self._inputs.task.versus(
             np.concatenate(floats.answers[:stage]), np.concatenate(each.answers), self._targets[stage - 1]
@@ -237,6 +256,11 @@ class _Race:
         standings = [standing for each in last if (standing := self.standing(each.recipe)) is not None]
         return [each.recipe for each in front(standings, self._goal, self._limits, MOST)]
 
+    def discard(self) -> None:
+        """Delete the builds that were tried; what the run compares is made in its own place."""
+        for each in (*self._floats.values(), *self._tried.values()):
+            shutil.rmtree(self._folder / each.recipe.file_name, ignore_errors=True)
+
     def looks(self) -> tuple[Look, ...]:
         """Return the record of every recipe that was tried."""
         return tuple(self._look(each) for each in self._tried.values())
@@ -244,7 +268,7 @@ class _Race:
     def _look(self, each: _Tried) -> Look:
         standing = self.standing(each.recipe)
         if standing is None:
-            return Look(recipe=each.recipe.id, ended=each.ended or "its float32 could not be run")
+            return Look(recipe=each.recipe.id, ended=each.ended)
         return Look(
             recipe=each.recipe.id,
             samples=self._seen(each),

@@ -36,15 +36,13 @@ class Space:
         """Return the space of some engines for a model on a host.
 
         Args:
-            names: of the engines; those that are not installed are left out.
+            names: of the engines.
             model: the model.
             host: this machine.
         """
         applicable = [each for name, each in passes().items() if model.passes is None or name in model.passes]
         schemes = {}
         for name in names:
-            if engine(name).missing() is not None or engine(name).deprecated is not None:
-                continue
             offered = [offer.recipe for offer in engine(name).recipes(model, host) if offer.unsupported is None]
             plain = [unprepared(recipe) or recipe for recipe in offered if recipe.kind == "quantized"]
             ids = dict.fromkeys(recipe.id for recipe in plain if start_form(recipe, model.format) is not None)
