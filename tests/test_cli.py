@@ -33,7 +33,7 @@ def test_every_command_is_there_and_says_in_a_line_what_it_does():
     commands = typer.main.get_command(app).commands
     assert set(commands) == {
         "bench", "cache", "compare", "convert", "data", "diagnose", "engines", "evaluate", "gate", "merge", "quantize",
-        "report", "samples",
+        "report", "samples", "search",
     }  # fmt: skip
     assert all(command.help and command.help.endswith(".") for command in commands.values())
 

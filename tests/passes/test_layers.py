@@ -38,6 +38,15 @@ def opened(node, weight, shape, **stored):
     return layer_models.model([node], {"w": weight, **stored}, ["n", *shape])
 
 
+def given(name):
+    """A network of one layer, and two samples."""
+    node, weight, shape = LAYERS[name]
+    model = opened(node, weight, shape)
+    graph = Graph(model)
+    (layer,) = layers(graph)
+    return node, model, graph, layer, RNG.normal(size=(2, *shape)).astype(np.float32)
+
+
 def run(model, x):
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     return session.run(None, {"x": x})[0]
@@ -45,11 +54,7 @@ def run(model, x):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_outputs_are_products_of_rows_and_patches(name):
-    node, weight, shape = LAYERS[name]
-    model = opened(node, weight, shape)
-    graph = Graph(model)
-    (layer,) = layers(graph)
-    x = RNG.normal(size=(2, *shape)).astype(np.float32)
+    node, model, graph, layer, x = given(name)
     patches = layer.patches(x, 10**6, np.random.default_rng(0))
     rows = layer.rows(graph).reshape(layer.groups, -1, patches.shape[2])
     products = np.einsum("pgd,gcd->pgc", patches, rows).reshape(len(patches), -1)
@@ -61,11 +66,7 @@ def test_outputs_are_products_of_rows_and_patches(name):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_rows_can_be_replaced_and_biases_added(name):
-    node, weight, shape = LAYERS[name]
-    model = opened(node, weight, shape)
-    graph = Graph(model)
-    (layer,) = layers(graph)
-    x = RNG.normal(size=(2, *shape)).astype(np.float32)
+    node, model, graph, layer, x = given(name)
     before = run(model, x)
     layer.store(graph, 2 * layer.rows(graph))
     np.testing.assert_allclose(run(model, x), 2 * before, rtol=1e-4, atol=1e-4)

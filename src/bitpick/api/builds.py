@@ -68,14 +68,20 @@ def convert(
         [True]
     """
     target = making.target_format(to)
+    job = _model_and_data(model, data, example, data_options, listener, progress)
+    return making.convert(job, target, Path(out))
+
+
+def _model_and_data(
+    model: Model, data: Data, example: Any, data_options: Options, listener: Listener | None, progress: Progress
+) -> making.ModelAndData:
     data_set = data_source(data, data_options)
-    job = making.ModelAndData(
+    return making.ModelAndData(
         source_of(model, data_set, example),
         data_set.name,
         partial(data_set.load, progress=progress),
         listener or Silent(),
     )
-    return making.convert(job, target, Path(out))
 
 
 def quantize(
@@ -118,13 +124,7 @@ def quantize(
         ['model.onnx']
     """
     settings = only_options(QUANTIZE_OPTIONS, options)
-    data_set = data_source(data, data_options)
-    job = making.ModelAndData(
-        source_of(model, data_set, example),
-        data_set.name,
-        partial(data_set.load, progress=progress),
-        listener or Silent(),
-    )
+    job = _model_and_data(model, data, example, data_options, listener, progress)
     return making.quantize(job, Recipe.named(recipe), Path(out), settings.calibration, accept_baseline)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from bitpick.api.model_objects import Model, source_of
 from bitpick.api.runs import Comparison, write_report
+from bitpick.comparison.compare import Choose
 from bitpick.comparison.compare import Comparison as _ComparisonRun
 from bitpick.datasets.dataset import Dataset, dataset_name
 from bitpick.datasets.load import Data, Options, data_source, load
@@ -18,8 +19,10 @@ from bitpick.datasets.progress import Progress, silent
 from bitpick.executors.pool import Launch, WorkerPool
 from bitpick.models.source import Source
 from bitpick.pipeline.directory import RunDirectory
+from bitpick.pipeline.fit import LoadData
 from bitpick.pipeline.listener import Listener, Silent
 from bitpick.pipeline.request import job_limits, make_request, new_run
+from bitpick.schema.run import Run
 from bitpick.schema.settings import Settings, with_options
 from bitpick.targets.host import this_host
 from bitpick.targets.target import TARGETS, target
@@ -88,26 +91,64 @@ def compare(
     data_set = data_source(data, data_options)
     source = source_of(bundled_model() if model is None else model, data_set, example)
     request, model_format = make_request(source, data_set.name, resolved, data_set.options.said, accept_baseline)
-    limits, host = job_limits(resolved.work), this_host()
-    parallel = resolved.work.jobs or host.cores
-    threads = max(1, host.cores // parallel)
     folder = default_folder(request.model, request.data, request.sha256) if out is None else Path(out)
-    directory = RunDirectory(folder.absolute(), new_run(request, model_format, host, threads, "compare"))
-    pool = WorkerPool(directory.logs, threads, limits, launches(resolved.targets.targets), parallel)
+    run = new_run(request, model_format, this_host(), threads_of(resolved), "compare")
+    return run_comparison(run, resolved, folder, partial(data_set.load, progress=progress), overwrite, listener)
+
+
+compare.__signature__ = with_options(compare)  # type: ignore[attr-defined]  # for help() and notebooks
+
+
+def run_comparison(
+    run: Run,
+    settings: Settings,
+    folder: Path,
+    load_data: LoadData,
+    overwrite: bool,
+    listener: Listener | None,
+    choose: Choose | None = None,
+) -> Comparison:
+    """Run a comparison in workers of its own, and write its report however it ends.
+
+    Args:
+        run: the record of the run, which has not started.
+        settings: its settings.
+        folder: the run directory.
+        load_data: loads the data set.
+        overwrite: replace another request's run in the folder.
+        listener: receives events; None for nobody.
+        choose: chooses the recipes, see `_ComparisonRun.compare`.
+
+    Raises:
+        RequestError: the request is wrong; nothing was written.
+        RunError: the run failed.
+    """
+    limits, host = job_limits(settings.work), this_host()
+    parallel = _parallel(settings)
+    directory = RunDirectory(folder.absolute(), run)
+    launches = _launches(settings.targets.targets)
+    pool = WorkerPool(directory.logs, run.host.threads, limits, launches, parallel)
     fresh = partial(WorkerPool, directory.logs, 1, limits)
     comparison = _ComparisonRun(directory, host, pool, parallel, listener or Silent(), fresh)
     try:
-        comparison.compare(partial(data_set.load, progress=progress), overwrite)
+        comparison.compare(load_data, overwrite, choose)
     finally:
         if directory.run.state in ("complete", "failed", "interrupted"):
             write_report(directory.root, directory.run)
     return Comparison(folder, directory.run)
 
 
-compare.__signature__ = with_options(compare)  # type: ignore[attr-defined]  # for help() and notebooks
+def _parallel(settings: Settings) -> int:
+    """Return how many jobs run at once."""
+    return settings.work.jobs or this_host().cores
 
 
-def launches(targets: Sequence[str]) -> dict[str, Launch]:
+def threads_of(settings: Settings) -> int:
+    """Return the number of threads inside one inference, when all jobs run."""
+    return max(1, this_host().cores // _parallel(settings))
+
+
+def _launches(targets: Sequence[str]) -> dict[str, Launch]:
     """Return how workers are started on each target: those that bitpick knows, and those of these that are files."""
     custom = (target(word) for word in targets if word not in ("host", *TARGETS))
     return {each.name: Launch(each.prefix, each.interpreter or sys.executable) for each in (*TARGETS.values(), *custom)}

@@ -7,16 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from bitpick.api.comparing import bundled_model, default_folder, launches
+from bitpick.api.comparing import bundled_model, default_folder, run_comparison, threads_of
 from bitpick.api.model_objects import Model, source_of
-from bitpick.api.runs import Comparison, write_report
-from bitpick.comparison.compare import Comparison as _ComparisonRun
+from bitpick.api.runs import Comparison
 from bitpick.datasets.load import Data, Options, data_source
 from bitpick.datasets.progress import Progress, silent
-from bitpick.executors.pool import WorkerPool
-from bitpick.pipeline.directory import RunDirectory
-from bitpick.pipeline.listener import Listener, Silent
-from bitpick.pipeline.request import job_limits, make_request, new_run
+from bitpick.pipeline.listener import Listener
+from bitpick.pipeline.request import make_request, new_run
 from bitpick.schema import option
 from bitpick.schema.groups import GROUPS
 from bitpick.schema.other_groups import Hunt
@@ -74,22 +71,11 @@ def search(
     request, model_format = make_request(source, data_set.name, settings, data_set.options.said, accept_baseline)
     digest = hashlib.sha256(f"search {hunt.goal} {request.sha256}".encode()).hexdigest()
     request = request.model_copy(update={"sha256": digest, "goal": hunt.goal})
-    host, limits = this_host(), job_limits(settings.work)
-    parallel = settings.work.jobs or host.cores
-    threads = max(1, host.cores // parallel)
     plain = default_folder(request.model, request.data, request.sha256)
     folder = plain.with_name(f"search-{plain.name}") if out is None else Path(out)
-    directory = RunDirectory(folder.absolute(), new_run(request, model_format, host, threads, "search"))
-    pool = WorkerPool(directory.logs, threads, limits, launches(settings.targets.targets), parallel)
-    fresh = partial(WorkerPool, directory.logs, 1, limits)
-    comparison = _ComparisonRun(directory, host, pool, parallel, listener or Silent(), fresh)
-    hunting = Search(cast("Goal", hunt.goal), 60 * hunt.minutes)
-    try:
-        comparison.compare(partial(data_set.load, progress=progress), overwrite, hunting.choose)
-    finally:
-        if directory.run.state in ("complete", "failed", "interrupted"):
-            write_report(directory.root, directory.run)
-    return Comparison(folder, directory.run)
+    run = new_run(request, model_format, this_host(), threads_of(settings), "search")
+    choose = Search(cast("Goal", hunt.goal), 60 * hunt.minutes).choose
+    return run_comparison(run, settings, folder, partial(data_set.load, progress=progress), overwrite, listener, choose)
 
 
 search.__signature__ = with_options(  # type: ignore[attr-defined]  # for help() and notebooks

@@ -24,6 +24,11 @@ Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else there.")
 ]
 Data = Annotated[str, typer.Option("--data", help="cifar10; pictures, arrays, a table, a data.yaml.")]
+OptionalModel = Annotated[
+    Path | None,
+    typer.Argument(help="A model of any framework, or module:function; without one, the bundled ResNet8."),
+]
+NoBench = Annotated[bool, typer.Option("--no-bench", help="Measure no speed.")]
 ModelPath = Annotated[Path, typer.Argument(help="A model file or folder, or module:function, which returns a module.")]
 
 

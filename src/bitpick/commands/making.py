@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bitpick.commands import printing
-from bitpick.commands.app import Data, Json, ModelPath, command
+from bitpick.commands.app import Data, Json, ModelPath, NoBench, OptionalModel, command
 from bitpick.commands.data_options import reads_data
 from bitpick.commands.model_options import opens_model
 from bitpick.commands.run_options import run_options
@@ -22,12 +22,9 @@ from bitpick.commands.signatures import Options
 @run_options("out", "overwrite", "accept_baseline", after="no_bench")
 @opens_model(after="no_bench")
 def compare(
-    model: Annotated[
-        Path | None,
-        typer.Argument(help="A model of any framework, or module:function; without one, the bundled ResNet8."),
-    ] = None,
+    model: OptionalModel = None,
     data: Data = "cifar10",
-    no_bench: Annotated[bool, typer.Option("--no-bench", help="Measure no speed.")] = False,
+    no_bench: NoBench = False,
     json: Json = False,
     options: Options = None,
 ) -> None:

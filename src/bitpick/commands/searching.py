@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from bitpick.commands import printing
-from bitpick.commands.app import Data, Json, command
+from bitpick.commands.app import Data, Json, NoBench, OptionalModel, command
 from bitpick.commands.data_options import reads_data
 from bitpick.commands.model_options import opens_model
 from bitpick.commands.run_options import run_options
@@ -27,12 +22,9 @@ from bitpick.schema.other_groups import Hunt
 @run_options("out", "overwrite", "accept_baseline", after="no_bench")
 @opens_model(after="no_bench")
 def search(
-    model: Annotated[
-        Path | None,
-        typer.Argument(help="A model of any framework, or module:function; without one, the bundled ResNet8."),
-    ] = None,
+    model: OptionalModel = None,
     data: Data = "cifar10",
-    no_bench: Annotated[bool, typer.Option("--no-bench", help="Measure no speed.")] = False,
+    no_bench: NoBench = False,
     json: Json = False,
     options: Options = None,
 ) -> None:
