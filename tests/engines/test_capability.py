@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bitpick.engines.capability import Capability
+from bitpick.passes.registry import passes
 from bitpick.recipe import Recipe
 
 BLOCK = Capability(
@@ -12,6 +13,7 @@ BLOCK = Capability(
     options={"fast": "quickly", "slow": "with care", "small": "in little room"},
     conflicts=(frozenset({"fast", "slow"}),),
 )
+PASSES = ", ".join(passes())
 BARE = Capability(("s8dynamic", "s8weights"))
 
 
@@ -35,8 +37,12 @@ def test_a_block_covers_every_combination_of_what_it_lists(block, text):
         (BLOCK, "s8u8-per_tensor-minmax", "granularity per_tensor with s8u8: it has per_channel"),
         (BLOCK, "s8u8-per_channel-mse", "calibration mse with s8u8: it has minmax, entropy"),
         (BARE, "s8dynamic-per_channel-minmax", "granularity per_channel with s8dynamic: it has none"),
-        (BLOCK, "s8u8-per_channel-minmax+huge", "the option huge with s8u8: it has fast, slow, small"),
-        (BARE, "s8weights+fast", "the option fast with s8weights: it has none"),
+        (
+            BLOCK,
+            "s8u8-per_channel-minmax+huge",
+            f"the option huge with s8u8: it has fast, slow, small, and the passes {PASSES}",
+        ),
+        (BARE, "s8weights+fast", f"the option fast with s8weights: it has none, and the passes {PASSES}"),
         (BLOCK, "s8u8-per_channel-minmax+fast=2", "a value for the option fast, which is a flag"),
         (BLOCK, "s8u8-per_channel-minmax+equalize=2", "a value for the option equalize, which is a flag"),
         (BLOCK, "s8u8-per_channel-minmax+fast+slow", "fast and slow at once"),

@@ -59,8 +59,8 @@ class Capability:
                 )
         for option, value in recipe.options.items():
             if option not in self.options and option not in passes():
-                alternatives = f"it has {', '.join(sorted(self.options))}" if self.options else "it has none"
-                return f"the option {option} with {recipe.dtypes}: {alternatives}"
+                own = ", ".join(sorted(self.options)) or "none"
+                return f"the option {option} with {recipe.dtypes}: it has {own}, and the passes {', '.join(passes())}"
             if value:
                 return f"a value for the option {option}, which is a flag"
         for exclusive in self.conflicts:

@@ -7,6 +7,7 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Build, SessionSettings
 from bitpick.engines.litert.engine import LiteRtEngine
 from bitpick.errors import EngineError
+from bitpick.passes.registry import passes
 from bitpick.preprocessing import Preprocessing
 from bitpick.recipe import Recipe, baseline
 from bitpick.targets.host import this_host
@@ -31,6 +32,7 @@ def test_each_8_bit_recipe_is_offered_with_integer_ends_too():
     assert ids >= {f"{text}+integer_io" for text in plain}
 
 
+PASSES = ", ".join(passes())
 DTYPES = "s8s8, s8s16, s4s8, s4s16, s8dynamic, s4dynamic, s8weights, s4weights, float16, float32"
 
 
@@ -40,7 +42,7 @@ DTYPES = "s8s8, s8s16, s4s8, s4s16, s8dynamic, s4dynamic, s8weights, s4weights, 
         ("s8s8-per_tensor-minmax", "granularity per_tensor with s8s8: it has per_channel"),
         ("s8s8-per_channel-entropy", "calibration entropy with s8s8: it has minmax, moving_average"),
         ("s8u8-per_channel-minmax", f"dtypes s8u8: it has {DTYPES}"),
-        ("s8dynamic+integer_io", "the option integer_io with s8dynamic: it has none"),
+        ("s8dynamic+integer_io", f"the option integer_io with s8dynamic: it has none, and the passes {PASSES}"),
     ],
 )
 def test_what_it_has_not_is_refused_with_what_it_has(text, told):
