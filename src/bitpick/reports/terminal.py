@@ -12,6 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from bitpick.passes.registry import passes
 from bitpick.reports import conversions, measured, speeds, whole, words
 from bitpick.schema import missing
 from bitpick.schema.hop import Hop
@@ -302,4 +303,6 @@ def engines(table_rows: Sequence[Mapping[str, Any]]) -> Group:
         if row["recipe_files"]:
             parts.append(Text(f"  in a recipe file: {', '.join(row['recipe_files'])}"))
         parts.append(Text(""))
+    parts.append(Text.assemble(("passes", "bold"), "  for every quantized recipe"))
+    parts += [Text(f"    +{name}: {each.help}", style="dim") for name, each in passes().items()]
     return Group(*parts)
