@@ -36,7 +36,10 @@ def test_where_builds_were_made_the_next_step_is_a_command():
     asked = request(model="my model.onnx", data="set.npz", preset="full")
     (told,) = next_steps(judged, asked, TASK)
     assert told.startswith("Next: evaluate on more samples; or see which layers of a:s8dynamic lose it: ")
-    assert told.endswith(": bitpick diagnose 'my model.onnx' --data set.npz --recipe a:s8dynamic.")
+    assert ": bitpick diagnose 'my model.onnx' --data set.npz --recipe a:s8dynamic; or let bitpick look" in told
+    assert told.endswith("for a better build: bitpick search 'my model.onnx' --data set.npz.")
+    searched = asked.model_copy(update={"goal": "size"})
+    assert next_steps(judged, searched, TASK)[0].startswith("Next: give the search more --minutes")
     hopeless, _ = judged_rows([("a:s8weights", range(3000), {})])
     assert next_steps(hopeless, asked, TASK)[0].startswith("Next: see which layers of a:s8weights")
     assert next_steps([missing_row("a:s8weights")], asked, TASK) == []

@@ -48,6 +48,8 @@ def next_steps(rows: Sequence[Row], request: RequestRecord, task: Task) -> list[
     measured = [row for row in rows if row.kind == "quantized" and row.status == "ok" and row.metric is not None]
     if not measured:
         return []
+    if request.goal is not None:  # a search found these
+        return ["Next: give the search more --minutes, or evaluate on more samples."]
     best = max(measured, key=lambda row: row.metric.quality if row.metric is not None else 0.0)
     tested = [row for row in measured if row.versus_baseline is not None]
     more_samples_help = any(samples_needed(row, len(tested), request.alpha) for row in tested)
@@ -57,6 +59,8 @@ def next_steps(rows: Sequence[Row], request: RequestRecord, task: Task) -> list[
         steps.append(f"see which layers of {best.id} lose it: {command} --recipe {best.id}")
     else:
         steps.append("leave layers in float with exclude in a recipe file (bitpick compare --recipe FILE)")
+    look = f"bitpick search {shlex.quote(request.model)} --data {shlex.quote(request.data)}"
+    steps.append(f"let bitpick look for a better build: {look}")
     return [f"Next: {'; or '.join([*steps, *_ways_to_widen(request)])}."]
 
 

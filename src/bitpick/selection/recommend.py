@@ -116,10 +116,12 @@ def recommend(
 
 def _if_dynamic(good: Sequence[Row]) -> list[str]:
     """Return what a pick with dynamic activations cannot do, and the best good build with fixed scales."""
-    problem = "It computes the scales of its activations while it runs, which microcontrollers cannot"
+    problem = "Microcontrollers cannot run it, because it computes the scales of its activations while it runs"
     fixed = [row for row in good if not is_dynamic(row)]
     instead = (
-        f"ship {phrases.build(choose(fixed).pick)} there" if fixed else "no build with fixed scales is good enough"
+        f"ship {phrases.build(choose(fixed).pick)} there"
+        if fixed
+        else "no build with fixed scales is shown to be good enough here"
     )
     return [f"{problem}: {instead}."]
 
