@@ -34,6 +34,13 @@ from bitpick.reports.recipes import in_words
             ),
         ),
         ("litert:s8weights", "weights as signed 8-bit integers; activations stay float32."),
+        (
+            "litert:s4s16-per_channel-minmax",
+            (
+                "weights as signed 4-bit integers, a scale for each output channel; activations as signed 16-bit "
+                "integers, in ranges from the smallest and the largest value seen in calibration."
+            ),
+        ),
     ],
 )
 def test_a_recipe_in_words(recipe, says):

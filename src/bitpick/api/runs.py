@@ -115,7 +115,7 @@ def gate(
         against: the directory of an earlier run, whose rows must not have been better.
         junit: a file to write the checks to, as JUnit XML.
         rules: the rules by name, see the table below. Drops are against the row's own float32, times against the
-            run's reference; a kB is 1,000 bytes; coverage is the share of multiply-accumulates on 8-bit integers.
+            run's reference; a kB is 1,000 bytes; coverage is the share of multiply-accumulates on integers.
 
     Returns:
         The checks; each says whether it passed.

@@ -70,7 +70,7 @@ def check(recipe: Recipe) -> None:
     quantizer = engine(recipe.engine)
     if recipe.kind != "quantized":
         raise RecipeError(
-            f"{recipe.id} has nothing to diagnose: it has no 8-bit layers", expected="a recipe with 8-bit weights"
+            f"{recipe.id} has nothing to diagnose: it quantizes no layer", expected="a recipe with integer weights"
         )
     if not quantizer.scopes:
         alternatives = ", ".join(name for name, other in engines().items() if _can_scope(other, recipe)) or "none here"

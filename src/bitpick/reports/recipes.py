@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bitpick.engines.capability import Capability
+from bitpick.engines.executed import BITS
 from bitpick.engines.registry import engines
 from bitpick.passes.registry import passes
 from bitpick.recipe import Recipe
@@ -45,7 +46,7 @@ def in_words(recipe: Recipe) -> str:
 
 
 def _integers(dtype: str) -> str:
-    return f"{'signed' if dtype == 's8' else 'unsigned'} 8-bit integers"
+    return f"{'signed' if dtype.startswith('s') else 'unsigned'} {BITS[dtype]}-bit integers"
 
 
 def _ranges(recipe: Recipe) -> str:

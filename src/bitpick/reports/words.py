@@ -171,7 +171,7 @@ def integer(row: Row) -> str:
 
 
 def integer_weights(row: Row) -> str:
-    """Format the share of weights stored as 8-bit integers, rounded down, e.g. `99%`."""
+    """Format the share of weights stored as integers, rounded down, e.g. `99%`."""
     return "" if row.coverage is None else f"{math.floor(100 * row.coverage.weights)}%"
 
 

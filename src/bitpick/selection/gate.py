@@ -23,7 +23,7 @@ class Rules:
         max_drop: the largest drop against the row's float32, as a fraction; relative if the metric is not a fraction.
         max_size: the largest size, in bytes.
         max_latency_ratio: the largest time as a share of the reference's.
-        min_coverage: the smallest share of multiply-accumulates on 8-bit integers.
+        min_coverage: the smallest share of multiply-accumulates on integers.
         max_class_drop: the largest drop of any one class, as a fraction.
         noninferior: whether the drop must be shown to be under the run's margin.
     """
