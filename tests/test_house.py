@@ -18,7 +18,8 @@ FRAMEWORKS = (
 MODULES = sorted(
     ".".join(("bitpick", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__")
     for path in SOURCE.rglob("*.py")
-    if path.name != "__main__.py"
+    # What trains is made of PyTorch modules, and only the pass that trains imports it.
+    if path.name != "__main__.py" and (path.parent.name != "training" or path.name == "__init__.py")
 )
 
 

@@ -140,6 +140,19 @@ def import_graph(model: onnx.ModelProto) -> fx.GraphModule:
     return _Import(model).module
 
 
+def import_with_modules(model: onnx.ModelProto) -> tuple[fx.GraphModule, dict[str, str]]:
+    """Build the same module as `import_graph`.
+
+    Returns:
+        The module, and for each ONNX node whose output is that of a module of it, by name, the name of that module.
+    """
+    imported = _Import(model)
+    made = {node.name: imported.values.get(node.output[0]) for node in model.graph.node}
+    return imported.module, {
+        name: str(value.target) for name, value in made.items() if value is not None and value.op == "call_module"
+    }
+
+
 class _Import:
     """One import of an ONNX graph.
 

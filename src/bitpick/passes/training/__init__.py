@@ -1,0 +1,1 @@
+"""Training for quantization. Its modules import torch, so import them inside functions."""

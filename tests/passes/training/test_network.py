@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'bitpick[pytorch]'")
+
+from bitpick.conversion.pytorch_from_onnx import import_with_modules  # noqa: E402
+from bitpick.passes.graphs import Graph  # noqa: E402
+from bitpick.passes.training.network import Network, trainable, without_softmax  # noqa: E402
+from tests.passes.training import small_net  # noqa: E402
+
+pytestmark = pytest.mark.frameworks
+
+
+@pytest.fixture
+def model(tmp_path):
+    return onnx.load(small_net.network(tmp_path / "net.onnx"))
+
+
+def training_form(model, levels):
+    module, modules = import_with_modules(model)
+    axes = without_softmax(module)
+    network = Network(module, [modules[node] for node in trainable(model)], levels)
+    return network, modules, axes
+
+
+def started(model, levels):
+    network, modules, _ = training_form(model, levels)
+    network.set_mode("watch", "watch")
+    with torch.no_grad():
+        network.module(torch.from_numpy(small_net.data(200, 3)[0]))
+    network.start()
+    return network, modules
+
+
+def test_the_form_has_layers_and_eight_bits_where_engines_have_them(model):
+    network, _, axes = training_form(model, 7)
+    assert axes == [-1]
+    assert {name: layer.normed for name, layer in network.layers.items()} == {
+        "first": True, "second": True, "shortcut": True, "scores": False
+    }  # fmt: skip
+    quantized = [node.name for node in network.module.graph.nodes if node.name.endswith("_quantized")]
+    # A ReLU is fused into what it follows, and so is the tensor between them.
+    assert quantized == [
+        f"{name}_quantized" for name in ("x", "relu", "second", "shortcut", "last_relu", "mean", "scores")
+    ]
+
+
+def test_nothing_changes_before_training(model):
+    network, _, _ = training_form(model, 7)
+    pictures = small_net.data(50, 3)[0]
+    scores = network.module(torch.from_numpy(pictures)).detach().numpy()
+    np.testing.assert_allclose(scores, small_net.given(model, pictures, "scores"), atol=1e-4)
+
+
+def test_the_written_graph_does_what_the_trained_network_does_with_weights_on_their_grid(model):
+    network, modules = started(model, 7)
+    pictures = small_net.data(50, 3)[0]
+    network.module.eval()
+    network.set_mode("train", "off")
+    scores = network.module(torch.from_numpy(pictures)).detach().numpy()
+    before = small_net.given(model, pictures, "scores")
+    assert network.store(model, modules) == ["first", "second", "shortcut", "scores"]
+    onnx.checker.check_model(model)
+    after = small_net.given(model, pictures, "scores")
+    np.testing.assert_allclose(after, scores, atol=1e-3)
+    assert np.abs(after - before).max() > 0.01
+    for name in ("a", "b", "c"):
+        rows = Graph(model).constant(name).reshape(8, -1)
+        multiples = rows / (np.abs(rows).max(axis=1, keepdims=True) / 7)
+        np.testing.assert_allclose(multiples, multiples.round(), atol=1e-4)
+
+
+def test_every_parameter_of_the_form_is_trained(model):
+    network, _ = started(model, 7)
+    network.module.train()
+    network.module(torch.from_numpy(small_net.data(50, 3)[0])).square().mean().backward()
+    groups = network.parameter_groups()
+    parameters = [parameter for group in groups for parameter in group["params"]]
+    assert {id(each) for each in parameters} == {id(each) for each in network.module.parameters()}
+    assert all(each.grad.abs().sum() > 0 for each in parameters)
+    assert all(group["scale"] > 0 for group in groups)
+
+
+@pytest.mark.parametrize("change", ["shared weights", "alpha", "float64"])
+def test_some_layers_are_left_alone(model, change):
+    scores = next(node for node in model.graph.node if node.name == "scores")
+    if change == "shared weights":
+        model.graph.node.append(onnx.helper.make_node("Identity", ["d"], ["copy"], "copy"))
+        model.graph.output.append(onnx.helper.make_tensor_value_info("copy", onnx.TensorProto.FLOAT, [8, 4]))
+    elif change == "alpha":
+        scores.attribute.append(onnx.helper.make_attribute("alpha", 2.0))
+    else:
+        stored = next(each for each in model.graph.initializer if each.name == "d")
+        stored.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(stored).astype(np.float64), "d"))
+    assert trainable(model) == ["first", "second", "shortcut"]
