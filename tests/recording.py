@@ -26,13 +26,13 @@ class RecordingExecutor(InlineExecutor):
         self._stop_at = stop_at
         self._after = after
 
-    def run(self, environment: str, function: str, payload: Any) -> Outcome:
+    def run(self, environment: str, function: str, payload: Any, *progress: Any) -> Outcome:
         name = function.rpartition(":")[2]
         recipe = payload.get("recipe")
         self.ran.append(f"{name} {recipe.id}" if recipe else name)
         if self._stop_at and self.ran[-1].startswith(self._stop_at):
             raise KeyboardInterrupt
-        outcome = super().run(environment, function, payload)
+        outcome = super().run(environment, function, payload, *progress)
         if self._after and self.ran[-1].startswith(self._after[0]):
             self._after[1]()
         return outcome

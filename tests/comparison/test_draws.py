@@ -35,7 +35,7 @@ class ExecutorOfDraws(InlineExecutor):
         """The jobs of the further draws."""
         return [job for job in self.ran if " seed-" in job]
 
-    def run(self, environment, function, payload):
+    def run(self, environment, function, payload, *progress):
         place = f"{payload.get('folder', '')} {getattr(payload.get('samples'), 'indices', '')}"
         draw = place.partition("draws/")[2].partition("/")[0]
         self.ran.append(f"{function.rpartition(':')[2]} {draw} {getattr(payload.get('recipe'), 'id', '')}")
@@ -43,7 +43,7 @@ class ExecutorOfDraws(InlineExecutor):
             raise KeyboardInterrupt
         if self._break_at and self.ran[-1].startswith(self._break_at):
             raise EngineError("it broke, as it was asked to")
-        return super().run(environment, function, payload)
+        return super().run(environment, function, payload, *progress)
 
 
 @pytest.fixture

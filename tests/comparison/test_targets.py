@@ -28,14 +28,14 @@ class Elsewhere(InlineExecutor):
         self.ran: list[str] = []
         self.broken = broken
 
-    def run(self, environment, function, payload):
+    def run(self, environment, function, payload, *progress):
         self.ran.append(f"{function.rpartition(':')[2]} {getattr(payload.get('recipe'), 'id', '')} {environment}")
         there = "@" in environment
         if self.broken and there and self.broken in self.ran[-1]:
             raise WorkerError("the worker process was ended by SIGILL")
         os.environ["BITPICK_FAKE_SATURATES"] = "1" if there else ""
         try:
-            return super().run(environment, function, payload)
+            return super().run(environment, function, payload, *progress)
         finally:
             del os.environ["BITPICK_FAKE_SATURATES"]
 
@@ -126,7 +126,7 @@ def test_a_repair_that_one_target_asks_for_is_measured_on_all(compare, tmp_path,
     calm = target_file(tmp_path / "calm.yaml", "calm")
     real = Elsewhere.run
 
-    def run(self, environment, function, payload):
+    def run(self, environment, function, payload, *progress):
         return real(self, environment.replace("@calm", ""), function, payload)
 
     monkeypatch.setattr(Elsewhere, "run", run)

@@ -18,10 +18,10 @@ PLAIN, OTHER = "fake:s8s8-per_tensor-minmax", "fake:s8s8-per_channel-minmax"
 class Broken(InlineExecutor):
     """Cannot open one build to time it."""
 
-    def run(self, environment, function, payload):
+    def run(self, environment, function, payload, *progress):
         if function.endswith("bench_open") and payload["key"] == OTHER:
             raise WorkerError("it does not open")
-        return super().run(environment, function, payload)
+        return super().run(environment, function, payload, *progress)
 
 
 @pytest.fixture

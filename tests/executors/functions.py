@@ -7,6 +7,7 @@ import sys
 import time
 
 from bitpick.errors import DataError
+from bitpick.executors.progress import report
 
 calls: list[int] = []
 
@@ -73,3 +74,10 @@ def bloat(megabytes, seconds):
     kept = bytearray(megabytes * 1_000_000)
     kept[::4096] = b"x" * len(kept[::4096])
     time.sleep(seconds)
+
+
+def count(steps, seconds):
+    for step in range(steps):
+        time.sleep(seconds)
+        report(f"step {step}")
+    return steps

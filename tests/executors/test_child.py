@@ -216,3 +216,21 @@ def test_workers_are_gone_with_their_parent(functions, how, busy):
     parent.wait(10)
     parent.stdout.close()
     assert gone(child)
+
+
+def test_progress_is_told_as_it_is_made_and_then_the_answer_comes(worker):
+    told = []
+    outcome = worker.run("functions:count", {"steps": 3, "seconds": 0}, told.append)
+    assert told == ["step 0", "step 1", "step 2"]
+    assert outcome.value == 3
+    assert worker.run("functions:count", {"steps": 1, "seconds": 0}).value == 1  # nobody listens
+
+
+def test_a_call_that_tells_its_progress_may_take_longer_than_its_limit(functions):
+    worker = Worker("limited", limits=Limits(seconds=1.0))
+    try:
+        assert worker.run("functions:count", {"steps": 5, "seconds": 0.4}).value == 5
+        with pytest.raises(WorkerError, match="took longer than 1 s"):
+            worker.run("functions:count", {"steps": 1, "seconds": 30})
+    finally:
+        worker.close()

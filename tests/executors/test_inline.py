@@ -17,3 +17,10 @@ def test_payloads_and_results_cross_json():
 def test_errors_come_through():
     with pytest.raises(TypeError):
         InlineExecutor().run("any", "json:dumps", {})
+
+
+def test_progress_is_told():
+    told = []
+    path = "tests.executors.functions:count"
+    assert InlineExecutor().run("any", path, {"steps": 2, "seconds": 0}, told.append).value == 2
+    assert told == ["step 0", "step 1"]

@@ -43,6 +43,8 @@ def known(new_shop: Callable[..., Workshop], dataset: Dataset, model_file: Path)
         task=task,
         interface=fit.interface(signature, samples, task),
         calibration=dataset.samples(dataset.calibration).head(50),
+        training=dataset.samples(dataset.calibration),
+        training_minutes=5.0,
         evaluation=samples,
         check=samples.head(200),
         check_places=np.arange(200),

@@ -162,7 +162,7 @@ def test_an_evaluation_that_fails_raises_its_error(evaluate, quantized, monkeypa
 def test_a_file_that_changes_while_it_is_evaluated_ends_that(evaluate, model_file, monkeypatch):
     real = InlineExecutor.run
 
-    def run(self, environment, function, payload):
+    def run(self, environment, function, payload, *progress):
         outcome = real(self, environment, function, payload)
         if function.endswith(":evaluate"):
             model_file.write_bytes(model_file.read_bytes() + b"\0")

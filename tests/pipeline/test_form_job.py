@@ -5,7 +5,10 @@ import onnx
 import pytest
 
 from bitpick.datasets.dataset import Samples
-from bitpick.pipeline.form_job import applicable, count
+from bitpick.executors.inline import InlineExecutor
+from bitpick.passes.graph_pass import Applied, Trained
+from bitpick.passes.weight_grid import WeightGrid
+from bitpick.pipeline.form_job import FUNCTIONS, applicable, count
 from bitpick.preprocessing import Preprocessing
 from bitpick.recipe import baseline
 
@@ -71,11 +74,11 @@ def test_passes_that_can_prepare_a_graph(tmp_path):
         onnx.save(model, tmp_path / "m.onnx")
         return applicable(tmp_path / "m.onnx", baseline("onnxruntime"))
 
-    tuning = ["adaround", "bias_correction"]
-    assert found("y = GlobalAveragePool(x)") == [*tuning, "pool_as_mean"]
+    tuning = ["adaround", "bias_correction", "qat"]
+    assert found("y = GlobalAveragePool(x)") == sorted([*tuning, "pool_as_mean"])
     unlike = np.diag(np.array([1, 1000], np.float32)).reshape(2, 2, 1, 1)
     pair = "a = Conv(x, w) b = Relu(a) c = Conv(b, v) y = GlobalMaxPool(c)"
-    assert found(pair, w=unlike, v=np.ones((2, 2, 1, 1), np.float32)) == [*tuning, "equalize"]
+    assert found(pair, w=unlike, v=np.ones((2, 2, 1, 1), np.float32)) == sorted([*tuning, "equalize"])
     assert found("y = GlobalMaxPool(x)") == tuning
 
 
@@ -88,4 +91,28 @@ def test_a_pass_that_fails_can_prepare_nothing_and_fails_nothing_else(tmp_path, 
     text = f'<ir_version: 8, opset_import: ["" : 17]> g {ends} {{y = GlobalAveragePool(x)}}'
     model = onnx.parser.parse_model(text)
     onnx.save(model, tmp_path / "m.onnx")
-    assert applicable(tmp_path / "m.onnx", baseline("onnxruntime")) == ["adaround", "bias_correction"]
+    assert applicable(tmp_path / "m.onnx", baseline("onnxruntime")) == ["adaround", "bias_correction", "qat"]
+
+
+def test_a_training_that_ended_leaves_no_checkpoint(tmp_path, monkeypatch):
+    given, told = [], []
+
+    def trained(source, out, samples, grid, training):
+        training.checkpoint.write_text("half way")
+        training.report("epoch 1 of 2")
+        given.append((samples.count, grid, training.minutes, training.evaluation.count))
+        return Applied(["a"], trained=Trained(2, 90, 10, True, ""))
+
+    monkeypatch.setattr("bitpick.passes.qat.apply", trained)
+    samples = Samples(inputs=(tmp_path / "x.npy",), count=100, sha256="0")
+    grid, checkpoint = WeightGrid(7, per_channel=True), tmp_path / "c.pt"
+    payload = {
+        "source": tmp_path / "m.onnx", "name": "qat", "out": tmp_path / "o.onnx", "samples": samples,
+        "grid": str(grid), "evaluation": samples.head(5), "minutes": 3, "checkpoint": checkpoint,
+    }  # fmt: skip
+    value = InlineExecutor().run("qat", f"{FUNCTIONS}:train", payload, told.append).value
+    assert given == [(100, grid, 3, 5)]
+    assert told == ["epoch 1 of 2"]
+    assert value["notes"] == ["qat changed 1 layer"]
+    assert value["training"] == {"epochs": 2, "samples": 90, "held_out": 10, "labels": True, "changes": ""}
+    assert not checkpoint.exists()

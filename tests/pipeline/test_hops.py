@@ -70,7 +70,9 @@ def test_a_hop_that_did_not_pass_is_an_error_that_says_where_and_its_form_is_non
 
 def test_what_a_step_assumed_is_noted_once(run):
     hops.note_outcome(run.shop, run.inputs, job("convert"), outcome(["it did that"]))
-    hops.note_outcome(run.shop, run.inputs, job("apply_pass"), outcome({"notes": ["it did that"], "layers": []}))
+    hops.note_outcome(
+        run.shop, run.inputs, job("apply_pass"), outcome({"notes": ["it did that"], "layers": [], "training": None})
+    )
     hops.note_outcome(run.shop, run.inputs, job("build"), outcome({"notes": ["and this"]}))
     assert run.shop.run.model.notes == ("it did that", "and this")
     assert run.shop.listener.notes == ["it did that", "and this"]
@@ -84,7 +86,9 @@ def test_what_tuning_did_is_recorded_with_its_cost_and_its_metrics(run):
     layers = [{"layer": "a", "nearest": 20.0, "tuned": 25.0}]
     tune = replace(job("apply_pass", samples=run.inputs.calibration), subject=f"onnx → {form}")
     for _ in range(2):  # once more, as a continued run does it
-        hops.note_outcome(run.shop, run.inputs, tune, Outcome({"notes": [], "layers": layers}, 3.0, 2.0))
+        hops.note_outcome(
+            run.shop, run.inputs, tune, Outcome({"notes": [], "layers": layers, "training": None}, 3.0, 2.0)
+        )
     (tuning,) = run.shop.run.model.tunings
     assert (tuning.form, tuning.source, tuning.cpu_seconds, tuning.before) == (form, "onnx", 2.0, None)
     assert form not in run.shop.run.model.forms
@@ -94,6 +98,16 @@ def test_what_tuning_did_is_recorded_with_its_cost_and_its_metrics(run):
     assert (tuning.evaluated, tuning.before, tuning.after) == (30, 0.5, 0.4)
     assert tuning.layers[0].tuned == 25
     assert run.shop.run.model.forms[form].sha256 == sha256_of(path)
+
+
+def test_how_a_network_was_trained_is_recorded(run):
+    form = "onnx+qat=7_per_channel"
+    how = {"epochs": 3, "samples": 950, "held_out": 50, "labels": True, "changes": ""}
+    train = replace(job("train", samples=run.inputs.calibration), subject=f"onnx → {form}")
+    hops.note_outcome(run.shop, run.inputs, train, outcome({"notes": ["it trained"], "layers": [], "training": how}))
+    (tuning,) = run.shop.run.model.tunings
+    assert (tuning.form, tuning.layers, tuning.training.model_dump()) == (form, (), how)
+    assert run.shop.run.model.notes == ("it trained",)
 
 
 def test_an_error_is_handed_on_and_nothing_is_noted(run):

@@ -8,6 +8,7 @@ from bitpick.conversion import route as routes
 from bitpick.conversion.hop import Hop
 from bitpick.engines.fake.engine import FakeEngine
 from bitpick.models.model import Format, PreparedForm, prepared
+from bitpick.passes.weight_grid import WeightGrid
 from bitpick.pipeline import plan
 from bitpick.pipeline.trial import Trial
 from bitpick.recipe import Recipe
@@ -118,6 +119,32 @@ def test_a_pass_that_tunes_is_measured_and_runs_on_its_draw(run):
         (build,) = built(run, trial(run, recipe, calibration=samples))
         assert build.needs == (f"verify:{form}",)
         assert build.payload["source"] == run.shop.directory.form(form)
+
+
+def test_a_pass_that_trains_gets_the_training_split_and_no_draw(run, monkeypatch):
+    monkeypatch.setattr(FakeEngine, "weight_grid", lambda self, recipe: WeightGrid(7, per_channel=True))
+    draw = run.inputs.calibration.model_copy(update={"sha256": "1a2b3c4d5e"})
+    form = prepared(Format.ONNX, ["qat=7_per_channel"])
+    train, measure = plan.conversions([form], run.inputs, run.shop.directory, [Format.RAW_ONNX, Format.ONNX])
+    assert (train.environment, train.function, train.payload["name"]) == ("qat", "train", "qat")
+    assert train.payload["samples"] == run.inputs.training
+    assert train.payload["evaluation"] == run.inputs.evaluation
+    assert train.payload["minutes"] == 5.0
+    assert train.payload["checkpoint"].parent == run.shop.directory.form(form).parent
+    assert measure.payload["samples"] == run.inputs.evaluation
+    for samples in (run.inputs.calibration, draw):
+        (build,) = built(run, trial(run, f"{PLAIN}+qat", calibration=samples))
+        assert build.needs == (f"verify:{form}",)
+
+
+def test_a_checkpoint_is_not_part_of_what_a_training_is_known_by(run):
+    form = prepared(Format.ONNX, ["qat=7_per_channel"])
+    train, _ = plan.conversions([form], run.inputs, run.shop.directory, [Format.RAW_ONNX, Format.ONNX])
+    run.shop.runner.name(train.payload["source"], "the clean graph")
+    before = run.shop.runner.key(train)
+    train.payload["checkpoint"].parent.mkdir(exist_ok=True, parents=True)
+    train.payload["checkpoint"].write_text("half way")
+    assert run.shop.runner.key(train) == before
 
 
 def test_a_calibration_has_the_name_of_all_that_it_depends_on(run, monkeypatch):

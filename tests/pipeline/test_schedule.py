@@ -9,6 +9,7 @@ from bitpick.errors import BitpickError, EngineError
 from bitpick.executors.executor import Outcome
 from bitpick.pipeline import schedule
 from bitpick.pipeline.job import Job
+from bitpick.pipeline.listener import Silent
 
 
 class Recorder:
@@ -32,7 +33,8 @@ class Recorder:
     def places(self, environment):
         return self.room
 
-    def run(self, job):
+    def run(self, job, progress):
+        progress(f"{job.id} is half done")
         environment, payload, name = job.environment, job.payload, job.id
         with self._lock:
             self.order.append(name)
@@ -52,7 +54,7 @@ def job(name, environment="a", needs=(), wanted=True, **payload):
     return Job(name, environment, "m", "f", payload, needs=tuple(needs), wanted=wanted)
 
 
-def run(jobs, parallel=4, executor=None, finished=None):
+def run(jobs, parallel=4, executor=None, finished=None, listener=None):
     results = {}
 
     def note(done, result):
@@ -60,7 +62,7 @@ def run(jobs, parallel=4, executor=None, finished=None):
         return result
 
     executor = executor or Recorder()
-    schedule.run(jobs, executor, parallel, lambda _: None, finished or note)
+    schedule.run(jobs, executor, parallel, listener or Silent(), finished or note)
     return executor, results
 
 
@@ -138,3 +140,16 @@ def test_what_nobody_reads_is_made_for_those_alone_that_need_it():
 
 def test_nothing_to_do():
     assert run([])[1] == {}
+
+
+def test_the_progress_of_each_job_is_told():
+    class Listener(Silent):
+        def __init__(self):
+            self.told = set()
+
+        def progressed(self, job, text):
+            self.told.add((job.id, text))
+
+    listener = Listener()
+    run([job("a"), job("b", "b")], listener=listener)
+    assert listener.told == {("a", "a is half done"), ("b", "b is half done")}

@@ -91,10 +91,10 @@ def test_a_trial_that_fails_tells_its_error_once_and_the_others_go_on(prepared, 
     run = prepared()
     real = run.executor.run
 
-    def execute(environment, function, payload):
+    def execute(environment, function, payload, *progress):
         recipe = payload.get("recipe")
         broken(f"{function.rpartition(':')[2]} {recipe and recipe.id}")
-        return real(environment, function, payload)
+        return real(environment, function, payload, *progress)
 
     run.executor.run = execute
     asked = [trial(run, text, evaluation=run.inputs.check, look="whole") for text in (PLAIN, OTHER)]

@@ -67,8 +67,11 @@ def test_live_rows_show_what_goes_on_and_nothing_where_there_is_no_terminal():
             live.started(job)
             live.row(small_run().rows[1])
             live._live.refresh() if is_terminal else None
+            live.progressed(job, "epoch 2 of 12")
+            live._live.refresh() if is_terminal else None
             live.ended(job)
         text = file.getvalue()
         assert ("building e:x" in text) == is_terminal
+        assert ("building e:x: epoch 2 of 12" in text) == is_terminal
         assert ("80.00%" in text) == is_terminal
     assert text == ""

@@ -22,12 +22,12 @@ class Counting(InlineExecutor):
         self.opened, self.orders, self.closed = [], [], False
         Counting.rounds.append(self)
 
-    def run(self, environment, function, payload):
+    def run(self, environment, function, payload, *progress):
         if function.endswith("bench_open"):
             self.opened.append(payload["key"])
         else:
             self.orders.append(list(payload["keys"]))
-        return super().run(environment, function, payload)
+        return super().run(environment, function, payload, *progress)
 
     def close(self):
         self.closed = True

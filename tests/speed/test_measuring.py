@@ -36,12 +36,12 @@ class Recording(InlineExecutor):
         self.calls, self.closed = [], False
         Recording.made.append(self)
 
-    def run(self, environment, function, payload):
+    def run(self, environment, function, payload, *progress):
         name = function.rpartition(":")[2]
         self.calls.append((environment, name, payload))
         if (name, payload.get("key")) in Recording.broken:
             raise WorkerError("the worker died")
-        return super().run(environment, function, payload)
+        return super().run(environment, function, payload, *progress)
 
     def close(self):
         self.closed = True
@@ -194,7 +194,7 @@ def test_a_build_that_does_not_open_costs_itself_alone(measure, monkeypatch):
 def test_a_build_that_breaks_while_it_is_timed_costs_itself_alone(measure, monkeypatch):
     real = Recording.run
 
-    def run(self, environment, function, payload):
+    def run(self, environment, function, payload, *progress):
         if function.endswith("bench_blocks") and HALF in payload["keys"]:
             raise WorkerError("it died in a block")
         return real(self, environment, function, payload)
@@ -208,7 +208,7 @@ def test_a_build_that_breaks_while_it_is_timed_costs_itself_alone(measure, monke
 def test_what_breaks_after_three_rounds_takes_none_of_them(measure, monkeypatch):
     real = Recording.run
 
-    def run(self, environment, function, payload):
+    def run(self, environment, function, payload, *progress):
         if function.endswith("bench_blocks") and HALF in payload["keys"] and len(Recording.made) > 9:
             raise WorkerError("it died in round four")
         return real(self, environment, function, payload)

@@ -26,9 +26,9 @@ PREPARED = "onnxruntime:s8u8-per_channel-minmax+adaround+reduced_range"
 class Inline(InlineExecutor):
     """Runs jobs in this process, and gives what a worker would give of an error that is none of bitpick's."""
 
-    def run(self, environment: str, function: str, payload: Any) -> Any:
+    def run(self, environment: str, function: str, payload: Any, *progress: Any) -> Any:
         try:
-            return super().run(environment, function, payload)
+            return super().run(environment, function, payload, *progress)
         except BitpickError:
             raise
         except Exception as error:

@@ -28,7 +28,7 @@ from bitpick.schema.speed import BenchRecord
 from bitpick.speed.files import bench_files
 from bitpick.tasks.registry import checked
 
-QUANTIZE_OPTIONS = ("calibration_size", "seed")
+QUANTIZE_OPTIONS = ("calibration_size", "seed", "training_minutes")
 EVALUATE_OPTIONS = tuple(option.options(Metric))
 
 

@@ -23,7 +23,7 @@ from bitpick.schema.other_groups import Depth
 from bitpick.schema.settings import only_options, with_options
 from bitpick.targets.host import this_host
 
-OPTIONS = ("calibration_size", "seed", "timeout", "memory_limit")
+OPTIONS = ("calibration_size", "seed", "training_minutes", "timeout", "memory_limit")
 
 
 def diagnose(

@@ -17,7 +17,7 @@ from bitpick.schema.other_groups import Depth
 
 
 @command
-@takes("calibration_size", "seed", "timeout", "memory_limit")
+@takes("calibration_size", "seed", "training_minutes", "timeout", "memory_limit")
 @reads_data
 @run_options("out", after="data")
 @takes(groups=(Depth,))

@@ -62,7 +62,7 @@ def convert(
 
 
 @command
-@takes("calibration_size", "seed")
+@takes("calibration_size", "seed", "training_minutes")
 @reads_data
 @run_options("accept_baseline", after="data")
 @opens_model(after="data")

@@ -144,13 +144,10 @@ def import_with_modules(model: onnx.ModelProto) -> tuple[fx.GraphModule, dict[st
     """Build the same module as `import_graph`.
 
     Returns:
-        The module, and for each ONNX node whose output is that of a module of it, by name, the name of that module.
+        The module, and by the name of each ONNX node that became a module of it, the name of that module.
     """
     imported = _Import(model)
-    made = {node.name: imported.values.get(node.output[0]) for node in model.graph.node}
-    return imported.module, {
-        name: str(value.target) for name, value in made.items() if value is not None and value.op == "call_module"
-    }
+    return imported.module, imported.modules
 
 
 class _Import:
@@ -159,6 +156,7 @@ class _Import:
     Attributes:
         module: the resulting module.
         values: the `fx.Node` that computes each ONNX tensor, by name.
+        modules: the name of the module that an ONNX node became, by the node's name.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -170,6 +168,7 @@ class _Import:
         self._opset = onnx_file.opset_of(model)
         self._assembly = Assembly()
         self.values: dict[str, fx.Node] = {}
+        self.modules: dict[str, str] = {}
         self._constants = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
         self._readers: dict[str, list[onnx.NodeProto | None]] = defaultdict(list)
         for node in model.graph.node:
@@ -235,6 +234,8 @@ class _Import:
 
     def _keep(self, context: Context, results: tuple[Any, ...]) -> None:
         """Store a node's results under the names of its outputs."""
+        if getattr(results[0], "op", "") == "call_module":
+            self.modules[context.node.name] = str(results[0].target)
         names = (context.absorbed or context.node).output
         for i, name in enumerate(names):
             if i < len(results) and name:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.datasets import npy
-from bitpick.datasets.dataset import Dataset, Samples, Split
+from bitpick.datasets.dataset import Dataset, Samples
 from bitpick.errors import DataError
 
 DEFAULT_SIZE = 1000
@@ -98,8 +98,9 @@ def draw(dataset: Dataset, size: int, seed: int, names: tuple[str, ...] = ()) ->
         )
     indices = stratified(labels, size, seed)
     counts = np.bincount(labels[indices], minlength=len(classes))[: len(classes)]
-    evaluated = _digests(dataset.evaluation, names, np.arange(dataset.evaluation.count))
-    drawn = _digests(dataset.calibration, names, np.sort(indices))
+    order = names or tuple(dataset.evaluation.paths)
+    evaluated = _digests([dataset.evaluation.paths[name] for name in order], np.arange(dataset.evaluation.count))
+    drawn = _digests([dataset.calibration.paths[name] for name in order], np.sort(indices))
     return CalibrationDraw(
         indices=indices,
         sha256=hashlib.sha256(indices.astype("<i8").tobytes()).hexdigest(),
@@ -140,6 +141,17 @@ def redraw(samples: Samples, seed: int, out: Path) -> Samples:
     return samples.model_copy(update={"indices": out.absolute(), "sha256": digest})
 
 
+def apart(samples: Samples, others: Samples) -> NDArray[np.int64]:
+    """Return the places of the samples that are not, byte for byte, also among others, in ascending order."""
+    return np.flatnonzero(~np.isin(_stored_digests(samples), _stored_digests(others)))
+
+
+def _stored_digests(samples: Samples) -> NDArray[np.bytes_]:
+    """Return the digests of samples as they are stored."""
+    places = np.arange(samples.count) if samples.indices is None else np.load(samples.indices)[: samples.count]
+    return _digests(samples.inputs, places)
+
+
 def part(samples: Samples, count: int, out: Path) -> tuple[Samples, NDArray[np.int64]]:
     """Return a representative part of a set: the first samples if they include every class, else evenly spaced ones.
 
@@ -173,12 +185,11 @@ def at_places(samples: Samples, places: NDArray[np.int64], out: Path) -> Samples
     return samples.model_copy(update={"indices": out.absolute(), "count": len(places), "sha256": digest})
 
 
-def _digests(split: Split, names: tuple[str, ...], places: NDArray[np.int64]) -> NDArray[np.bytes_]:
-    """Return the digests of samples, as an array of shape (len(places),)."""
-    order = names or tuple(split.paths)
-    row_bytes = sum(split.inputs[name][:1].nbytes for name in order)
+def _digests(paths: Sequence[Path], places: NDArray[np.int64]) -> NDArray[np.bytes_]:
+    """Return the digests of the samples at these places of `.npy` files, as an array of shape (len(places),)."""
+    row_bytes = sum(np.load(path, mmap_mode="r")[:1].nbytes for path in paths)
     digests = []
     for window in npy.chunks(len(places), row_bytes):
-        inputs = [split.inputs[name] for name in order]  # mapped again: see Samples.batches
+        inputs = [np.load(path, mmap_mode="r") for path in paths]  # mapped again: see Samples.batches
         digests += [digest([array[place] for array in inputs]) for place in places[window]]
     return np.array(digests, dtype="S32")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bitpick.engines.engine import Engine
-from bitpick.engines.registry import engine, engines
+from bitpick.engines.registry import engine, engines, missing
 from bitpick.errors import RecipeError
 from bitpick.models.model import Format
 from bitpick.models.source import Source
@@ -79,8 +79,8 @@ def check(recipe: Recipe) -> None:
             expected=f"an engine that can, with {recipe.dtypes}: {alternatives}",
             fix="diagnose the same dtypes with one of them: layers that hurt there are likely to hurt here",
         )
-    if missing := quantizer.missing():
-        raise RecipeError(f"{recipe.id}: {missing}")
+    if reason := missing(recipe):
+        raise RecipeError(f"{recipe.id}: {reason}")
 
 
 def _can_scope(candidate: Engine, recipe: Recipe) -> bool:

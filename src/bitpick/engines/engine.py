@@ -25,7 +25,7 @@ from bitpick.preprocessing import Arrays
 from bitpick.recipe import DTYPES, Recipe, baseline
 from bitpick.schema.evidence import FindingCode
 from bitpick.targets.host import Host
-from bitpick.version import installed_version
+from bitpick.version import not_installed
 
 CALIBRATION_BATCH = 50
 _SHOWN = 12  # layers named in an error
@@ -157,11 +157,7 @@ class Engine(ABC):
 
     def missing(self) -> str | None:
         """Return which packages are missing and the command that installs them; None if none is."""
-        absent = [p for p in self.packages if installed_version(p) is None]
-        if not absent:
-            return None
-        verb = "is" if len(absent) == 1 else "are"
-        return f"{' and '.join(absent)} {verb} not installed: pip install 'bitpick[{self.extra}]'"
+        return not_installed(self.packages, self.extra)
 
     def refusal(self, recipe: Recipe) -> str | None:
         """Return why the engine's capabilities do not cover a recipe; None if they do."""

@@ -9,7 +9,8 @@ from typing import Any
 
 from bitpick.engines.engine import Engine
 from bitpick.errors import RecipeError
-from bitpick.recipe import did_you_mean
+from bitpick.passes.registry import passes, passes_of
+from bitpick.recipe import Recipe, did_you_mean
 from bitpick.version import installed_version
 
 GROUP = "bitpick.engines"
@@ -52,6 +53,12 @@ def engine(name: str) -> Engine:
             expected=f"one of {', '.join(engines())}",
             fix=did_you_mean(name, engines()),
         ) from None
+
+
+def missing(recipe: Recipe) -> str | None:
+    """Return which packages that a recipe needs are missing, and the command that installs them; None if none is."""
+    needed = (engine(recipe.engine).missing(), *(passes()[name].missing() for name in passes_of(recipe)))
+    return next((reason for reason in needed if reason), None)
 
 
 EngineRow = dict[str, Any]

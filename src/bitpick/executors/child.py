@@ -18,7 +18,8 @@ import psutil
 from pydantic_core import to_jsonable_python
 
 from bitpick.errors import BitpickError, InstructionError, WorkerError
-from bitpick.executors.executor import Outcome, Payload
+from bitpick.executors.executor import Outcome, Payload, unheard
+from bitpick.executors.progress import Report
 from bitpick.library_errors import LIMIT
 
 # Variables that limit the thread pools of libraries.
@@ -43,7 +44,7 @@ class Limits:
     """What a single call may use before its worker process is killed; None for no limit.
 
     Attributes:
-        seconds: wall time.
+        seconds: wall time, from the last report of progress if the function makes any.
         bytes: resident memory of the process and its children, measured from outside: address space limits would break
             frameworks that reserve more memory than they use.
     """
@@ -67,12 +68,17 @@ class _Watch(threading.Thread):
         self._process = process
         self._limits = limits
         self._done = threading.Event()
+        self._alive = time.monotonic()
+
+    def restart(self) -> None:
+        """Count the time from now on: the function reported progress."""
+        self._alive = time.monotonic()
 
     def run(self) -> None:
-        start = time.monotonic()
+        self.restart()
         while self.reason is None and not self._done.wait(_WATCH_INTERVAL):
             limit = self._limits
-            if limit.seconds is not None and time.monotonic() - start > limit.seconds:
+            if limit.seconds is not None and time.monotonic() - self._alive > limit.seconds:
                 self.reason = f"took longer than {limit.seconds:g} s"
             elif limit.bytes is not None and (used := resident(self._process.pid)) > limit.bytes:
                 self.reason = f"used {used / 1e9:.2f} GB of memory, more than {limit.bytes / 1e9:g} GB"
@@ -86,6 +92,13 @@ class _Watch(threading.Thread):
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
+
+
+def _progress(answer: bytes) -> str | None:
+    """Return what a line of a worker's output reports; None if it is an answer."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return str(json.loads(answer)["progress"])
+    return None
 
 
 def resident(pid: int) -> int:
@@ -134,10 +147,10 @@ class Worker:
         """Process id; None if the process is not running."""
         return None if self._process is None else self._process.pid
 
-    def run(self, function: str, payload: Payload) -> Outcome:
+    def run(self, function: str, payload: Payload, progress: Report = unheard) -> Outcome:
         """See `Executor.run`; a second caller waits for its turn."""
         with self._call_lock:
-            return self._run(function, payload)
+            return self._run(function, payload, progress)
 
     def close(self) -> None:
         """Kill the process at once. Other threads may call this while a call is running."""
@@ -146,7 +159,7 @@ class Worker:
             if self._process is not None:
                 _kill(self._process)
 
-    def _run(self, function: str, payload: Payload) -> Outcome:
+    def _run(self, function: str, payload: Payload, progress: Report) -> Outcome:
         process = self._running_process()
         self._log_start = self.log.stat().st_size if self.log is not None and self.log.is_file() else 0
         assert process.stdin is not None
@@ -156,7 +169,9 @@ class Worker:
             try:
                 process.stdin.write(request.encode() + b"\n")
                 process.stdin.flush()
-                answer = process.stdout.readline()
+                while (text := _progress(answer := process.stdout.readline())) is not None:
+                    watch.restart()
+                    progress(text)
             except (BrokenPipeError, ValueError):  # the process died before, or was closed while this call waited
                 answer = b""
         try:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from bitpick.executors.progress import Report
+
 Payload = Mapping[str, Any]
 
 
@@ -25,11 +27,21 @@ class Outcome:
     cpu_seconds: float
 
 
+def unheard(text: str) -> None:
+    """Do nothing with a report of progress."""
+
+
 class Executor(Protocol):
     """Runs functions in named environments."""
 
-    def run(self, environment: str, function: str, payload: Payload) -> Outcome:
+    def run(self, environment: str, function: str, payload: Payload, progress: Report = unheard) -> Outcome:
         """Call `function` (`package.module:name`) with the payload as keyword arguments.
+
+        Args:
+            environment: the environment.
+            function: the function's path.
+            payload: its arguments.
+            progress: called with what the function reports while it runs, in the calling thread.
 
         Raises:
             BitpickError: the function raised it; a `WorkerError` if its process died.

@@ -11,7 +11,8 @@ import psutil
 
 from bitpick.errors import WorkerError
 from bitpick.executors.child import HERE, NO_LIMITS, Launch, Limits, Worker, resident
-from bitpick.executors.executor import Outcome, Payload
+from bitpick.executors.executor import Outcome, Payload, unheard
+from bitpick.executors.progress import Report
 
 __all__ = ["Launch", "Limits", "WorkerPool"]
 
@@ -56,11 +57,11 @@ class WorkerPool:
         largest = max(resident(worker.pid) if worker.pid is not None else 0 for worker in workers)
         return len(workers) + (psutil.virtual_memory().available > _MEMORY_MARGIN * largest)
 
-    def run(self, environment: str, function: str, payload: Payload) -> Outcome:
+    def run(self, environment: str, function: str, payload: Payload, progress: Report = unheard) -> Outcome:
         """See `Executor.run`; if every worker is busy, the call waits."""
         worker = self._choose_worker(environment)
         try:
-            return worker.run(function, payload)
+            return worker.run(function, payload, progress)
         finally:
             with self._lock:
                 self._calls[worker] -= 1

@@ -1,7 +1,8 @@
 """The worker process: `python -m bitpick.executors.worker`.
 
 It reads one JSON request per line from standard input, `{"function", "payload"}`, and answers each with one line,
-`{"value", "seconds", "cpu_seconds"}` or `{"error"}`. Everything that libraries print goes to standard error.
+`{"value", "seconds", "cpu_seconds"}` or `{"error"}`; lines with `{"progress"}` may come before it. Everything that
+libraries print goes to standard error.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pydantic_core import to_jsonable_python
 
 from bitpick.errors import BitpickError, raised_by_library
 from bitpick.executors.executor import resolve
+from bitpick.executors.progress import LISTENER
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -59,10 +61,14 @@ def main() -> None:
         # tear down, and a native call may be running.
         os._exit(0)
 
+    def write(fields: dict[str, Any]) -> None:
+        answers.write(json.dumps(fields) + "\n")
+        answers.flush()
+
+    LISTENER.set(lambda text: write({"progress": text}))
     threading.Thread(target=read, daemon=True).start()
     while True:
-        answers.write(json.dumps(_answer(json.loads(requests.get()))) + "\n")
-        answers.flush()
+        write(_answer(json.loads(requests.get())))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 
 from bitpick.artifacts.store import Store
 from bitpick.conversion.route import route
-from bitpick.engines.registry import engine
+from bitpick.engines.registry import missing
 from bitpick.errors import BitpickError, OutputError, RecipeError
 from bitpick.executors.executor import Executor
 from bitpick.executors.pool import WorkerPool
@@ -108,7 +108,7 @@ def convert(source: ModelAndData, target: Format, out: Path) -> list[HopRecord]:
             )
         existing = [model.format, *map(form_of, shop.run.model.forms)]
         jobs = plan.conversions([target], inputs, shop.directory, existing)
-        schedule.run(jobs, shop.runner, 1, source.listener.started, raise_failure)
+        schedule.run(jobs, shop.runner, 1, source.listener, raise_failure)
         with _in_place(out) as partial:
             shutil.copyfile(inputs.path(target, shop.directory), partial)
         return list(shop.run.model.hops)
@@ -129,8 +129,8 @@ def quantize(
     _check_writable(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"the output {out} exists and is not an empty directory", fix="name another with --out")
-    if missing := engine(recipe.engine).missing():
-        raise RecipeError(f"{recipe.id}: {missing}")
+    if reason := missing(recipe):
+        raise RecipeError(f"{recipe.id}: {reason}")
     settings = Settings(Builds(recipes=(recipe,)), calibration)
     with _prepared(source, settings=settings, accept_baseline=accept_baseline) as (shop, preparation, inputs, model):
         if reason := unreachable(recipe, model.format):

@@ -217,6 +217,10 @@ class RunDirectory:
         """The file of a form's outputs for the samples that hops are verified on."""
         return self.root / "forms" / f"{form}.outputs.npz"
 
+    def checkpoint(self, form: Form) -> Path:
+        """The file that the training of a form continues from after a kill."""
+        return self.root.absolute() / "forms" / f"{form}.checkpoint.pt"
+
     @property
     def reference_answers(self) -> Path:
         """The file of the float model's answers for the evaluation set, used if there are no labels."""

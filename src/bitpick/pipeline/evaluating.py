@@ -113,6 +113,8 @@ def _inputs(subject: OpenBuild, fitted: fit.Fitted, samples: Samples, folder: Pa
         task=fitted.task,
         interface=fit.interface(subject.signature, samples, fitted.task),
         calibration=samples,
+        training=samples,
+        training_minutes=0,
         evaluation=samples,
         check=samples,
         check_places=np.arange(samples.count),

@@ -21,11 +21,12 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Session, SessionSettings
 from bitpick.engines.registry import engine
 from bitpick.errors import Unsupported
+from bitpick.executors import progress
 from bitpick.executors.executor import resolve
 from bitpick.measures import outputs
 from bitpick.models.model import Format
 from bitpick.models.onnx_traits import traits
-from bitpick.passes.graph_pass import Applied, GraphPass
+from bitpick.passes.graph_pass import Applied, GraphPass, Training
 from bitpick.passes.registry import passes
 from bitpick.passes.weight_grid import WeightGrid
 from bitpick.pipeline.arrays import read_outputs, save
@@ -86,13 +87,51 @@ def apply_pass(
         Unsupported: the pass changes nothing in this graph.
     """
     needed = [each for each in (samples, grid and WeightGrid.parse(grid)) if each is not None]
-    applied: Applied = resolve(passes()[name].apply)(str(source), str(out), *needed)
+    return _noted(name, resolve(passes()[name].apply)(str(source), str(out), *needed))
+
+
+@validate_call
+def train(
+    source: Path, name: str, out: Path, samples: Samples, grid: str, evaluation: Samples, minutes: float,
+    checkpoint: Path,
+) -> dict[str, Any]:  # fmt: skip
+    """Apply a pass that trains.
+
+    Args:
+        source: the clean graph, possibly prepared by other passes.
+        name: the pass.
+        out: the file to write.
+        samples: the training split.
+        grid: the grid of the weights, see `WeightGrid`.
+        evaluation: the evaluation set, to leave out.
+        minutes: the CPU minutes that it may take.
+        checkpoint: the file to continue from after a kill.
+
+    Returns:
+        As `apply_pass`, and `training`: how it was trained, see `Trained`.
+
+    Raises:
+        Unsupported: the pass changes nothing in this graph.
+    """
+    training = Training(minutes, evaluation, checkpoint, progress.report)
+    needed = samples, WeightGrid.parse(grid), training
+    noted = _noted(name, resolve(passes()[name].apply)(str(source), str(out), *needed))
+    checkpoint.unlink(missing_ok=True)
+    return noted
+
+
+def _noted(name: str, applied: Applied) -> dict[str, Any]:
+    """Return what a pass did, for the run's record."""
     if not applied.changed:
         raise Unsupported(
             f"{name} changes nothing in this model: {applied.why_not}", fix=f"leave +{name} out of the recipe"
         )
     note = f"{name} changed {len(applied.changed)} layer{'' if len(applied.changed) == 1 else 's'}"
-    return {"notes": [note], "layers": [asdict(each) for each in applied.tuned]}
+    return {
+        "notes": [note],
+        "layers": [asdict(each) for each in applied.tuned],
+        "training": applied.trained and asdict(applied.trained),
+    }
 
 
 @validate_call

@@ -17,7 +17,8 @@ from bitpick.schema.hop import Hop as HopRecord
 from bitpick.schema.run import FormRecord
 from bitpick.schema.tuning import Tuning
 
-_NOTING = ("apply_pass", "build")
+_PASSES = ("apply_pass", "train")
+_NOTING = (*_PASSES, "build")
 
 
 def note_outcome(shop: Workshop, inputs: Inputs, job: Job, result: Result) -> Result:
@@ -36,7 +37,7 @@ def note_outcome(shop: Workshop, inputs: Inputs, job: Job, result: Result) -> Re
     notes = result.value if job.function == "convert" else result.value["notes"] if job.function in _NOTING else ()
     for note in notes:
         shop.note(note)
-    if job.function == "apply_pass":
+    if job.function in _PASSES:
         _note_tuning(shop, job, result)
     if job.function == "measure_tuning":
         _note_metrics(shop, result.value)
@@ -53,8 +54,8 @@ def note_outcome(shop: Workshop, inputs: Inputs, job: Job, result: Result) -> Re
 
 
 def _note_tuning(shop: Workshop, job: Job, result: Outcome) -> None:
-    """Note what a pass did to each layer and what it cost; nothing if it keeps the function."""
-    if not result.value["layers"]:
+    """Note what a pass did to each layer, how it trained, and what it cost; nothing if it keeps the function."""
+    if not result.value["layers"] and not result.value["training"]:
         return
     source, _, form = job.subject.partition(" → ")
     tuning = Tuning(
@@ -62,6 +63,7 @@ def _note_tuning(shop: Workshop, job: Job, result: Outcome) -> None:
         source=source,
         samples=job.payload["samples"].count,
         layers=result.value["layers"],
+        training=result.value["training"],
         cpu_seconds=result.cpu_seconds,
     )
     _put_tuning(shop, tuning)

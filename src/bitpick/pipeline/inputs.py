@@ -30,6 +30,8 @@ class Inputs:
         task: how builds are judged.
         interface: what a deployer must know about every build; see `interface_of` for its free axes.
         calibration: the calibration set.
+        training: the split that the calibration set was drawn from, for passes that train.
+        training_minutes: the CPU minutes that each training may take.
         evaluation: the evaluation set.
         check: the part of the evaluation set that slow checks use.
         check_places: the indices of these samples in the evaluation set, of shape (check.count,).
@@ -44,6 +46,8 @@ class Inputs:
     task: Task
     interface: Interface
     calibration: Samples
+    training: Samples
+    training_minutes: float
     evaluation: Samples
     check: Samples
     check_places: NDArray[np.int64]

@@ -9,13 +9,16 @@ from bitpick.schema.run import Row
 
 
 class Listener(Protocol):
-    """Receives the progress of a comparison, in the thread that runs it."""
+    """Receives the progress of a comparison, in the thread that runs it, but for `progressed`."""
 
     def phase(self, text: str) -> None:
         """A phase begins."""
 
     def started(self, job: Job) -> None:
         """A job begins."""
+
+    def progressed(self, job: Job, text: str) -> None:
+        """A job that takes long tells how far it is; called in a thread of its own."""
 
     def ended(self, job: Job) -> None:
         """A job ended, well or not."""
@@ -34,6 +37,9 @@ class Silent:
         """See `Listener`."""
 
     def started(self, job: Job) -> None:
+        """See `Listener`."""
+
+    def progressed(self, job: Job, text: str) -> None:
         """See `Listener`."""
 
     def ended(self, job: Job) -> None:

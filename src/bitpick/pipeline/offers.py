@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from bitpick.engines.capability import Offer
 from bitpick.engines.engine import Engine
-from bitpick.engines.registry import engine, engines
+from bitpick.engines.registry import engine, engines, missing
 from bitpick.errors import RecipeError
 from bitpick.models.model import Model
 from bitpick.passes.registry import passes, passes_of
@@ -29,8 +29,7 @@ def offers(request: RequestRecord, model: Model, host: Host) -> list[Offer]:
             ]
             if own_recipes or baseline(candidate.name) in requested or candidate.name in request.engines:
                 chosen += [
-                    Offer(recipe, frozenset(), candidate.missing())
-                    for recipe in (baseline(candidate.name), *own_recipes)
+                    Offer(recipe, frozenset(), missing(recipe)) for recipe in (baseline(candidate.name), *own_recipes)
                 ]
         else:
             chosen += _preset_offers(candidate, request.preset, model, host)
@@ -44,12 +43,12 @@ def check_offered(request: RequestRecord, model: Model, host: Host) -> None:
         RecipeError: the request is refused; the fix names a preset with quantized recipes, if there is one.
     """
     offered = offers(request, model, host)
-    missing = [name for name in request.engines if name not in {offer.recipe.engine for offer in offered}]
-    if not missing and _quantizes(offered):
+    without = [name for name in request.engines if name not in {offer.recipe.engine for offer in offered}]
+    if not without and _quantizes(offered):
         return
     if request.recipes:
         raise RecipeError("no quantized recipe is asked for", fix="name one beside the float32's, or none at all")
-    names = missing or request.engines
+    names = without or request.engines
     others = [
         preset
         for preset in PRESETS
@@ -68,8 +67,8 @@ def _quantizes(offered: Sequence[Offer]) -> bool:
 
 def _preset_offers(candidate: Engine, preset: str, model: Model, host: Host) -> list[Offer]:
     in_preset = [offer for offer in candidate.recipes(model, host) if preset in offer.presets]
-    if in_preset and (missing := candidate.missing()):
-        return [Offer(baseline(candidate.name), in_preset[0].presets, missing)]
+    if in_preset and (reason := candidate.missing()):
+        return [Offer(baseline(candidate.name), in_preset[0].presets, reason)]
     by_id = {each.recipe.id: each for each in (_applicable(offer, model) for offer in reversed(in_preset))}
     return list(reversed(by_id.values()))
 

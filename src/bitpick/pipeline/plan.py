@@ -96,15 +96,24 @@ def _apply(
     source: Form, target: Form, step: Step, inputs: Inputs, directory: RunDirectory, draws: Mapping[str, Samples]
 ) -> Job:
     """Return the job that applies a pass."""
-    samples = None if passes()[step.name].needs == "nothing" else draws.get(step.draw, inputs.calibration)
+    applied = passes()[step.name]
+    environment = applied.environment or runner_of(Format.ONNX)[0].environment
     payload = {
         "source": inputs.path(source, directory),
         "name": step.name,
         "out": inputs.path(target, directory),
-        "samples": samples,
         "grid": step.grid and str(step.grid),
     }
-    return Job("", runner_of(Format.ONNX)[0].environment, form_job.FUNCTIONS, "apply_pass", payload, ("out",))
+    if applied.needs == "training":
+        payload |= {
+            "samples": inputs.training,
+            "evaluation": inputs.evaluation,
+            "minutes": inputs.training_minutes,
+            "checkpoint": directory.checkpoint(target),
+        }
+        return Job("", environment, form_job.FUNCTIONS, "train", payload, ("out",), stand_ins={"checkpoint": ""})
+    payload["samples"] = None if applied.needs == "nothing" else draws.get(step.draw, inputs.calibration)
+    return Job("", environment, form_job.FUNCTIONS, "apply_pass", payload, ("out",))
 
 
 def _verification(source: Form, target: Form, step: Job, inputs: Inputs, directory: RunDirectory) -> list[Job]:
@@ -136,11 +145,12 @@ def _verification(source: Form, target: Form, step: Job, inputs: Inputs, directo
 def _measurement(source: Form, target: Form, step: Job, inputs: Inputs, directory: RunDirectory) -> list[Job]:
     """Return a step's job, and the job that evaluates both sides of a pass that changes the function."""
     runner, recipe = runner_of(Format.ONNX)
+    trained = step.function == "train"  # its rows tell what training gained, so all samples count
     payload = {
         "sides": (source, target),
         "sources": (inputs.path(source, directory), inputs.path(target, directory)),
         "recipe": recipe,
-        "samples": inputs.check,
+        "samples": inputs.evaluation if trained else inputs.check,
         "threads": inputs.threads,
         "task": inputs.task,
         "shapes": inputs.shapes,

@@ -141,6 +141,8 @@ class Preparation:
             task=fitted.task,
             interface=fit.interface(signature, evaluation, fitted.task),
             calibration=calibration,
+            training=pool,
+            training_minutes=request.training_minutes,
             evaluation=evaluation,
             check=check,
             check_places=places,
@@ -165,7 +167,7 @@ class Preparation:
             return result
 
         jobs = plan.conversions([reference_of(inputs.format)], inputs, self._directory)
-        schedule.run(jobs, shop.runner, shop.parallel, shop.listener.started, raise_failure)
+        schedule.run(jobs, shop.runner, shop.parallel, shop.listener, raise_failure)
         counts = float_model.run(shop, inputs, "count", samples=inputs.check.head(1))
         self._check_independence(inputs)
         record = shop.run.model.model_copy(update=counts)

@@ -19,8 +19,10 @@ from bitpick.conversion.route import hops
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.registry import engines, outside_distributions
 from bitpick.errors import BitpickError, InstructionError, OperatorError, RequestError, Unsupported
-from bitpick.executors.executor import Executor, Outcome
+from bitpick.executors.executor import Executor, Outcome, unheard
+from bitpick.executors.progress import Report
 from bitpick.models.model import model_sha256, sha256_of
+from bitpick.passes.registry import passes
 from bitpick.pipeline.job import Job
 from bitpick.targets.host import this_host
 from bitpick.tasks.task import Task
@@ -88,8 +90,12 @@ class Runner:
         """Whether a job's result is in the store."""
         return job.kept and self._store is not None and self._store.get(self.key(job)) is not None
 
-    def run(self, job: Job) -> Outcome:
+    def run(self, job: Job, progress: Report = unheard) -> Outcome:
         """Run a job, or take its result from the store; afterwards the files that it makes exist.
+
+        Args:
+            job: the job.
+            progress: called with what the job reports while it runs.
 
         Raises:
             BitpickError: the job's function failed.
@@ -104,7 +110,7 @@ class Runner:
         names = {field: Path(job.payload[field]).name for field in job.makes}
         with self._scratch() as folder:
             try:
-                outcome = self._run(job, folder)
+                outcome = self._run(job, folder, progress)
                 value = {"outcome": to_jsonable_python(outcome), "names": names}
             except CANNOT as error:
                 with suppress(NoRoom, OSError):
@@ -118,13 +124,13 @@ class Runner:
             self._deliver(job, source, names, digests)
         return outcome
 
-    def _run(self, job: Job, folder: Path) -> Outcome:
+    def _run(self, job: Job, folder: Path, progress: Report) -> Outcome:
         """Run a job, with its output files redirected into a folder."""
         payload = dict(job.payload)
         for field in job.makes:
             (folder / field).mkdir()
             payload[field] = folder / field / Path(payload[field]).name
-        return self._executor.run(job.environment, job.path, payload)
+        return self._executor.run(job.environment, job.path, payload, progress)
 
     def _keep(
         self, job: Job, key: str, folder: Path, value: Mapping[str, Any]
@@ -219,6 +225,7 @@ def _libraries(environment: str) -> list[str]:
         *_LIBRARIES,
         *(package for each in engines().values() if each.environment == environment for package in each.packages),
     }
+    names |= {package for each in passes().values() if each.environment == environment for package in each.packages}
     names |= {package for hop in hops() if hop.environment == environment for package in hop.packages}
     versions = [f"{name} {version}" for name in sorted(names) if (version := installed_version(name)) is not None]
     return versions + [f"{name} {version}" for name, version in sorted(outside_distributions().items())]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 
 from bitpick.errors import BitpickError
 from bitpick.executors.executor import Outcome
 from bitpick.pipeline.job import Job
+from bitpick.pipeline.listener import Listener
 from bitpick.pipeline.running import Runner, needed
 
 Result = Outcome | BitpickError
@@ -19,7 +21,7 @@ def run(
     jobs: Sequence[Job],
     runner: Runner,
     parallel: int,
-    started: Callable[[Job], None],
+    listener: Listener,
     finished: Callable[[Job, Result], Result],
 ) -> None:
     """Run every wanted job and the jobs that it needs, unless their results are stored.
@@ -31,7 +33,7 @@ def run(
         jobs: the jobs by preference, each after the jobs that it needs.
         runner: runs the jobs.
         parallel: how many jobs run at once.
-        started: called in this thread with each job as it starts.
+        listener: hears of each job as it starts, and of its progress.
         finished: called in this thread with each job and its result; returns the result to go on with. A job whose
             needs failed is never started; it gets their error.
 
@@ -59,8 +61,8 @@ def run(
             ready = [job for job in waiting if all(need in results for need in job.needs if need in ids)]
             for job in _chosen(ready, running.values(), runner, parallel):
                 waiting.remove(job)
-                started(job)
-                running[pool.submit(runner.run, job)] = job
+                listener.started(job)
+                running[pool.submit(runner.run, job, partial(listener.progressed, job))] = job
             for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
                 job = running.pop(future)
                 try:

@@ -80,7 +80,7 @@ class Trials:
                     on_answer(trial, result if isinstance(result, BitpickError) else done[trial.name])
             return result
 
-        schedule.run(list(planned.values()), self._runner, self._parallel, self._listener.started, finished)
+        schedule.run(list(planned.values()), self._runner, self._parallel, self._listener, finished)
 
 
 class ModelTrials:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from bitpick.engines.registry import engine
+from bitpick.models.model import Format, prepared
+from bitpick.passes.registry import passes, passes_of, steps_of
+from bitpick.recipe import Recipe
 from bitpick.schema.run import Row, Run
+from bitpick.schema.tuning import Tuning
 
 GAIN_COLUMNS = ("build", "as it is", "prepared", "gain", "95% interval")
-TUNING_COLUMNS = ("graph", "float metric before", "after", "signal over noise of its layers", "took")
+TUNING_COLUMNS = ("graph", "float metric before", "after", "what was done", "took")
 
 
 def gains(run: Run) -> list[list[str]]:
@@ -20,11 +25,45 @@ def gains(run: Run) -> list[list[str]]:
 
 def tuning_note(run: Run) -> str:
     """Say what the columns of `tunings` are measured on."""
-    evaluated = max((tuning.evaluated or 0 for tuning in run.model.tunings), default=0)
+    counts = sorted({tuning.evaluated for tuning in run.model.tunings if tuning.evaluated})
+    samples = " or ".join(f"{count:,}" for count in counts)
     return (
-        "Passes that tune change the float function a little. Both metrics are those of the float graph, on "
-        f"{evaluated:,} evaluation samples; every drop in this report is against the untouched float32."
+        "Passes that tune or train change the float function. Both metrics are those of the float graph, on "
+        f"{samples} evaluation samples; every drop in this report is against the untouched float32."
     )
+
+
+def training_shares(run: Run) -> list[tuple[str, str]]:
+    """Say of each build that was trained, by its id, how much training gained and how much quantization cost."""
+    tunings = {tuning.form: tuning for tuning in run.model.tunings}
+    shares = []
+    for row in run.rows:
+        tuning = tunings.get(_trained_form(row.quantization)) if row.kind == "quantized" else None
+        if (
+            tuning is None
+            or tuning.before is None
+            or tuning.after is None
+            or row.metric is None
+            or row.target != "host"
+        ):
+            continue
+        text = (
+            f"the float network gets {row.metric.shown(tuning.before)}; trained, with its weights already on their "
+            f"grid, {row.metric.shown(tuning.after)}; as this build, {row.metric.shown()}. The float network might gain "
+            "from more training, too."
+        )
+        shares.append((row.id, text))
+    return shares
+
+
+def _trained_form(recipe: Recipe) -> str:
+    """Return the name of the form that a recipe's training wrote; empty if it has none."""
+    names = passes_of(recipe)
+    trained = next((place for place, name in enumerate(names) if passes()[name].needs == "training"), None)
+    if trained is None:
+        return ""
+    steps = steps_of(recipe, engine(recipe.engine).weight_grid(recipe), "")
+    return prepared(Format.ONNX, steps[: trained + 1])
 
 
 def _gain(row: Row, plain: Row) -> list[str]:
@@ -44,11 +83,22 @@ def tunings(run: Run) -> list[list[str]]:
     for tuning in run.model.tunings:
         if "@" in tuning.form or tuning.before is None or tuning.after is None or metric is None:
             continue
-        nearest, tuned = (
-            sum(getattr(layer, name) for layer in tuning.layers) / max(1, len(tuning.layers))
-            for name in ("nearest", "tuned")
-        )
-        noise = f"{nearest:.1f} dB rounded to nearest, {tuned:.1f} dB tuned"
         values = (metric.shown(tuning.before), metric.shown(tuning.after))
-        lines.append([tuning.form, *values, noise, f"{tuning.cpu_seconds:.0f} CPU s"])
+        lines.append([tuning.form, *values, _what_was_done(tuning), f"{tuning.cpu_seconds:.0f} CPU s"])
     return lines
+
+
+def _what_was_done(tuning: Tuning) -> str:
+    if (training := tuning.training) is not None:
+        epochs = f"{training.epochs} epoch{'' if training.epochs == 1 else 's'}"
+        labels = "with labels" if training.labels else "without labels"
+        changes = f", pictures {training.changes}" if training.changes else ""
+        return (
+            f"trained for {epochs} of {training.samples:,} samples {labels}{changes}; "
+            f"the best of them on {training.held_out:,} others"
+        )
+    nearest, tuned = (
+        sum(getattr(layer, name) for layer in tuning.layers) / max(1, len(tuning.layers))
+        for name in ("nearest", "tuned")
+    )
+    return f"signal over noise of its layers: {nearest:.1f} dB rounded to nearest, {tuned:.1f} dB tuned"

@@ -23,6 +23,9 @@ _VERBS = {
     "convert": "converting",
     "run_form": "verifying",
     "verify": "verifying",
+    "apply_pass": "preparing",
+    "train": "training",
+    "measure_tuning": "evaluating",
     "calibrate": "calibrating for",
     "build": "building",
     "evaluate": "evaluating",
@@ -75,7 +78,12 @@ class LiveRows:
 
     def started(self, job: JobLike) -> None:
         """Show that a job starts."""
-        self._running[job.id] = f"{_VERBS.get(job.function, job.function)} {job.subject}"
+        self._running[job.id] = _doing(job)
+        self._show()
+
+    def progressed(self, job: JobLike, text: str) -> None:
+        """Show how far a job is."""
+        self._running[job.id] = f"{_doing(job)}: {text}"
         self._show()
 
     def ended(self, job: JobLike) -> None:
@@ -95,11 +103,15 @@ class LiveRows:
 
     def _show(self) -> None:
         if self._console.is_terminal:
-            activity = "; ".join(self._running.values()) or self._phase
+            activity = "; ".join(list(self._running.values())) or self._phase
             parts: list[RenderableType] = [table(list(self._rows.values()))] if self._rows else []
             self._live.update(
                 Group(*parts, Spinner("dots", Text(activity, style="dim", overflow="ellipsis", no_wrap=True)))
             )
+
+
+def _doing(job: JobLike) -> str:
+    return f"{_VERBS.get(job.function, job.function)} {job.subject}"
 
 
 def table(rows: list[Row]) -> Table:

@@ -37,7 +37,7 @@ class Builds(Group):
 
 @dataclass(frozen=True)
 class Calibration(Group):
-    """Which samples to calibrate with."""
+    """Which samples to calibrate with, and how long to train."""
 
     calibration_size: Annotated[int, Option("Number of calibration samples; by default 1,000, or all there are.")] = (
         1000
@@ -60,6 +60,15 @@ class Calibration(Group):
             expected="at least 1, the one draw that every build is made from",
         ),
     ] = 1
+    training_minutes: Annotated[
+        float,
+        Option(
+            "CPU minutes that each training may take, for recipes with +qat.",
+            holds=above(0),
+            wrong="{} training minutes are out of range",
+            expected="a number above 0",
+        ),
+    ] = 15.0
 
 
 @dataclass(frozen=True)

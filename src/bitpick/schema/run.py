@@ -200,6 +200,7 @@ class RequestRecord(Record):
         state_dict: the file of the weights, if a function returns the model.
         recipe_fields: the recipes whose ids do not decode, by id.
         calibration_seeds: number of calibration draws to make the important builds from; 1 is only their own.
+        training_minutes: the CPU minutes that each training may take.
         targets: the other CPUs to measure for; empty if bitpick chooses.
         target_fields: the definition of each target, by its name.
         target_samples: number of evaluation samples for an emulated target.
@@ -231,6 +232,7 @@ class RequestRecord(Record):
     calibration_size: int
     seed: int
     calibration_seeds: int = 1
+    training_minutes: float = 15.0
     targets: list[str] = []
     target_fields: dict[str, dict[str, Any]] = {}
     target_samples: int = 1000

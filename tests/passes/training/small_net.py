@@ -59,9 +59,9 @@ def data(count, seed):
     return (stripes + generator.normal(0, 0.5, stripes.shape)).astype(np.float32)[:, None], labels
 
 
-def samples(folder, count=400, labels=True):
-    """Write a training split."""
-    pictures, classes = data(count, seed=2)
+def samples(folder, count=400, labels=True, seed=2):
+    """Write a split."""
+    pictures, classes = data(count, seed)
     np.save(folder / "pictures.npy", pictures)
     np.save(folder / "labels.npy", classes)
     return Samples(

@@ -59,6 +59,6 @@ def test_what_a_picture_is(shapes, expected):
 
 @pytest.mark.parametrize(("count", "held"), [(10, 1), (1000, 50), (100_000, 2000)])
 def test_some_samples_are_held_out(count, held):
-    trained, kept = held_out(count, 0)
+    trained, kept = held_out(np.arange(count), 0)
     assert len(kept) == held
     assert sorted([*trained, *kept]) == list(range(count))

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'bitpick[pytorch]'")
 
-from bitpick.errors import RunError  # noqa: E402
+from bitpick.errors import RunError, Unsupported  # noqa: E402
+from bitpick.passes.graph_pass import Training  # noqa: E402
 from bitpick.passes.training.loop import Schedule, train  # noqa: E402
+from bitpick.passes.weight_grid import WeightGrid  # noqa: E402
 from tests.passes.training import small_net  # noqa: E402
 
 pytestmark = pytest.mark.frameworks
 
-LEVELS = 1  # two bits, so that there is something to win
+GRID = WeightGrid(1, per_channel=True)  # two bits, so that there is something to win
 SCHEDULE = Schedule(epochs=6, batch=32, rate=0.02)
 
 
@@ -21,73 +26,97 @@ def source(tmp_path):
     return small_net.network(tmp_path / "net.onnx")
 
 
+@pytest.fixture
+def training(tmp_path):
+    """What training is given; its `report` keeps the sentences."""
+    told = []
+    (tmp_path / "evaluation").mkdir()
+    evaluation = small_net.samples(tmp_path / "evaluation", count=50, seed=9)
+    training = Training(60, evaluation, tmp_path / "checkpoints" / "net.pt", told.append)
+    return training, told
+
+
+def but(training, **changes):
+    return dataclasses.replace(training, **changes)
+
+
 def accuracy(path):
     pictures, labels = small_net.data(1000, seed=4)
     return float((small_net.given(path, pictures).argmax(1) == labels).mean())
 
 
 @pytest.mark.parametrize("labels", [True, False])
-def test_training_regains_what_the_grid_costs(tmp_path, source, labels):
-    samples, epochs = small_net.samples(tmp_path, labels=labels), []
+def test_training_regains_what_the_grid_costs(tmp_path, source, training, labels):
+    training, told = training
+    samples = small_net.samples(tmp_path, labels=labels)
     untrained = Schedule(epochs=1, batch=32, rate=0.0)
-    train(source, tmp_path / "untrained.onnx", samples, LEVELS, tmp_path / "untrained.pt", untrained)
-    names = train(source, tmp_path / "out.onnx", samples, LEVELS, tmp_path / "out.pt", SCHEDULE, epochs.append)
-    assert names == ["first", "second", "shortcut", "scores"]
-    assert [each.number for each in epochs] == [1, 2, 3, 4, 5, 6]
-    assert epochs[-1].held_out < epochs[0].held_out
+    train(source, tmp_path / "untrained.onnx", samples, GRID, training, untrained)
+    told.clear()
+    applied = train(source, tmp_path / "out.onnx", samples, GRID, training, SCHEDULE)
+    assert applied.changed == ["first", "second", "shortcut", "scores"]
+    how = applied.trained
+    assert (how.epochs, how.samples, how.held_out, how.labels) == (6, 380, 20, labels)
+    assert how.changes == ("moved by up to 2 pixels" if labels else how.changes)
+    assert [text.partition(",")[0] for text in told] == [f"epoch {number} of 6" for number in range(1, 7)]
     lost = accuracy(source) - accuracy(tmp_path / "untrained.onnx")
     assert lost > 0.1
     assert accuracy(tmp_path / "out.onnx") > accuracy(source) - 0.3 * lost
 
 
-def test_a_killed_training_continues_as_if_nothing_had_happened(tmp_path, source):
+def test_a_killed_training_continues_as_if_nothing_had_happened(tmp_path, source, training):
+    training, told = training
     samples, schedule = small_net.samples(tmp_path), Schedule(epochs=3, batch=32, rate=0.02)
-    train(source, tmp_path / "whole.onnx", samples, LEVELS, tmp_path / "whole.pt", schedule)
+    whole = but(training, checkpoint=tmp_path / "whole.pt")
+    train(source, tmp_path / "whole.onnx", samples, GRID, whole, schedule)
 
-    def kill(epoch):
-        if epoch.number == 2:
+    def kill(text):
+        if text.startswith("epoch 3"):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(source, tmp_path / "out.onnx", samples, LEVELS, tmp_path / "out.pt", schedule, kill)
+        train(source, tmp_path / "out.onnx", samples, GRID, but(training, report=kill), schedule)
     assert not (tmp_path / "out.onnx").exists()
-    epochs = []
-    train(source, tmp_path / "out.onnx", samples, LEVELS, tmp_path / "out.pt", schedule, epochs.append)
-    assert [each.number for each in epochs] == [3]
+    told.clear()
+    train(source, tmp_path / "out.onnx", samples, GRID, training, schedule)
+    assert [text.partition(",")[0] for text in told] == ["epoch 3 of 3"]
     assert (tmp_path / "out.onnx").read_bytes() == (tmp_path / "whole.onnx").read_bytes()
 
 
-def test_another_trainings_checkpoint_is_not_used(tmp_path, source):
-    samples, epochs = small_net.samples(tmp_path), []
-    for levels in (LEVELS, 7):
-        schedule = Schedule(epochs=1, batch=32)
-        train(source, tmp_path / "out.onnx", samples, levels, tmp_path / "same.pt", schedule, epochs.append)
-    assert [each.number for each in epochs] == [1, 1]
+def test_another_trainings_checkpoint_is_not_used(tmp_path, source, training):
+    training, told = training
+    samples = small_net.samples(tmp_path)
+    for levels in (1, 7):
+        grid = WeightGrid(levels, per_channel=True)
+        train(source, tmp_path / "out.onnx", samples, grid, training, Schedule(epochs=1, batch=32))
+    assert [text.partition(",")[0] for text in told] == ["epoch 1 of 1"] * 2
 
 
-def test_the_best_epoch_is_kept(tmp_path, source):
-    samples, epochs = small_net.samples(tmp_path), []
+def test_the_best_epoch_is_kept(tmp_path, source, training):
+    training, told = training
+    samples = small_net.samples(tmp_path)
     schedule = Schedule(epochs=4, batch=32, rate=0.5)  # too fast, so that epochs differ
-    train(source, tmp_path / "out.onnx", samples, LEVELS, tmp_path / "out.pt", schedule, epochs.append)
-    state = torch.load(tmp_path / "out.pt", weights_only=True)
-    assert state["best"] == min(each.held_out for each in epochs)
+    train(source, tmp_path / "out.onnx", samples, GRID, training, schedule)
+    state = torch.load(training.checkpoint, weights_only=True)
+    assert told[-1].endswith(f"held-out loss {min(float(text.split()[-3]) for text in told[1:]):.4f} at best")
+    assert state["best"] <= min(float(text.split()[-3]) for text in told[1:]) + 1e-4
 
 
-def test_few_minutes_make_fewer_epochs(tmp_path, source):
-    samples, epochs = small_net.samples(tmp_path), []
-    schedule = Schedule(epochs=1000, minutes=0.001, batch=32)
-    train(source, tmp_path / "out.onnx", samples, LEVELS, tmp_path / "out.pt", schedule, epochs.append)
-    assert 1 <= epochs[-1].epochs < 100
-    assert len(epochs) == epochs[-1].epochs
+def test_few_minutes_make_fewer_epochs(tmp_path, source, training):
+    training, told = training
+    samples = small_net.samples(tmp_path)
+    short = but(training, minutes=0.001)
+    applied = train(source, tmp_path / "out.onnx", samples, GRID, short, Schedule(epochs=1000, batch=32))
+    assert 1 <= applied.trained.epochs < 100
+    assert len(told) == applied.trained.epochs
 
 
-def test_a_training_that_diverges_says_so(tmp_path, source):
+def test_a_training_that_diverges_says_so(tmp_path, source, training):
     schedule = Schedule(epochs=1, batch=32, rate=1e30)
     with pytest.raises(RunError, match="diverged"):
-        train(source, tmp_path / "out.onnx", small_net.samples(tmp_path), LEVELS, tmp_path / "out.pt", schedule)
+        train(source, tmp_path / "out.onnx", small_net.samples(tmp_path), GRID, training[0], schedule)
 
 
-def test_a_graph_without_layers_is_left_alone(tmp_path):
+def test_a_graph_without_layers_is_left_alone(tmp_path, training):
     graph = onnx.helper.make_graph(
         [onnx.helper.make_node("Relu", ["x"], ["y"], "relu")],
         "net",
@@ -95,13 +124,45 @@ def test_a_graph_without_layers_is_left_alone(tmp_path):
         [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["n", 1, 16, 16])],
     )
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)]), tmp_path / "a.onnx")
-    assert train(tmp_path / "a.onnx", tmp_path / "b.onnx", small_net.samples(tmp_path), 7, tmp_path / "c.pt") == []
+    applied = train(tmp_path / "a.onnx", tmp_path / "b.onnx", small_net.samples(tmp_path), GRID, training[0])
+    assert applied.changed == []
+    assert "could be trained" in applied.why_not
+    assert not (tmp_path / "b.onnx").exists()
 
 
-def test_training_is_the_same_each_time(tmp_path, source):
+def test_samples_of_the_evaluation_set_are_left_out(tmp_path, source, training):
+    training, _ = training
+    samples = small_net.samples(tmp_path)
+    pictures = np.load(samples.inputs[0])
+    np.save(training.evaluation.inputs[0], pictures[100:150])
+    applied = train(source, tmp_path / "out.onnx", samples, GRID, training, Schedule(epochs=1, batch=32))
+    assert applied.trained.samples + applied.trained.held_out == 350
+
+
+def test_too_few_samples_are_refused(tmp_path, source, training):
+    with pytest.raises(Unsupported, match="255 samples to train on"):
+        train(source, tmp_path / "out.onnx", small_net.samples(tmp_path, count=255), GRID, training[0])
+
+
+def test_a_scale_for_a_whole_tensor_is_refused(tmp_path, source, training):
+    grid = WeightGrid(7, per_channel=False)
+    with pytest.raises(Unsupported, match="a scale for each channel"):
+        train(source, tmp_path / "out.onnx", small_net.samples(tmp_path), grid, training[0])
+
+
+def test_a_fixed_batch_is_refused(tmp_path, source, training):
+    model = onnx.load(source)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(model, source)
+    with pytest.raises(Unsupported, match="this one takes 1"):
+        train(Path(source), tmp_path / "out.onnx", small_net.samples(tmp_path), GRID, training[0])
+
+
+def test_training_is_the_same_each_time(tmp_path, source, training):
     samples, schedule = small_net.samples(tmp_path), Schedule(epochs=1, batch=32)
     written = []
     for name in ("a", "b"):
-        train(source, tmp_path / f"{name}.onnx", samples, LEVELS, tmp_path / f"{name}.pt", schedule)
+        each = but(training[0], checkpoint=tmp_path / f"{name}.pt")
+        train(source, tmp_path / f"{name}.onnx", samples, GRID, each, schedule)
         written.append(np.frombuffer((tmp_path / f"{name}.onnx").read_bytes(), np.uint8))
     np.testing.assert_array_equal(*written)

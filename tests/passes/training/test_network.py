@@ -9,9 +9,12 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 from bitpick.conversion.pytorch_from_onnx import import_with_modules  # noqa: E402
 from bitpick.passes.graphs import Graph  # noqa: E402
 from bitpick.passes.training.network import Network, trainable, without_softmax  # noqa: E402
+from bitpick.passes.weight_grid import WeightGrid  # noqa: E402
 from tests.passes.training import small_net  # noqa: E402
 
 pytestmark = pytest.mark.frameworks
+
+GRID = WeightGrid(7, per_channel=True)
 
 
 @pytest.fixture
@@ -19,15 +22,15 @@ def model(tmp_path):
     return onnx.load(small_net.network(tmp_path / "net.onnx"))
 
 
-def training_form(model, levels):
+def training_form(model):
     module, modules = import_with_modules(model)
     axes = without_softmax(module)
-    network = Network(module, [modules[node] for node in trainable(model)], levels)
+    network = Network(module, [modules[layer.node.name] for layer in trainable(Graph(model))], GRID)
     return network, modules, axes
 
 
-def started(model, levels):
-    network, modules, _ = training_form(model, levels)
+def started(model):
+    network, modules, _ = training_form(model)
     network.set_mode("watch", "watch")
     with torch.no_grad():
         network.module(torch.from_numpy(small_net.data(200, 3)[0]))
@@ -36,7 +39,7 @@ def started(model, levels):
 
 
 def test_the_form_has_layers_and_eight_bits_where_engines_have_them(model):
-    network, _, axes = training_form(model, 7)
+    network, _, axes = training_form(model)
     assert axes == [-1]
     assert {name: layer.normed for name, layer in network.layers.items()} == {
         "first": True, "second": True, "shortcut": True, "scores": False
@@ -49,14 +52,14 @@ def test_the_form_has_layers_and_eight_bits_where_engines_have_them(model):
 
 
 def test_nothing_changes_before_training(model):
-    network, _, _ = training_form(model, 7)
+    network, _, _ = training_form(model)
     pictures = small_net.data(50, 3)[0]
     scores = network.module(torch.from_numpy(pictures)).detach().numpy()
     np.testing.assert_allclose(scores, small_net.given(model, pictures, "scores"), atol=1e-4)
 
 
 def test_the_written_graph_does_what_the_trained_network_does_with_weights_on_their_grid(model):
-    network, modules = started(model, 7)
+    network, modules = started(model)
     pictures = small_net.data(50, 3)[0]
     network.module.eval()
     network.set_mode("train", "off")
@@ -74,7 +77,7 @@ def test_the_written_graph_does_what_the_trained_network_does_with_weights_on_th
 
 
 def test_every_parameter_of_the_form_is_trained(model):
-    network, _ = started(model, 7)
+    network, _ = started(model)
     network.module.train()
     network.module(torch.from_numpy(small_net.data(50, 3)[0])).square().mean().backward()
     groups = network.parameter_groups()
@@ -95,4 +98,31 @@ def test_some_layers_are_left_alone(model, change):
     else:
         stored = next(each for each in model.graph.initializer if each.name == "d")
         stored.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(stored).astype(np.float64), "d"))
-    assert trainable(model) == ["first", "second", "shortcut"]
+    assert [layer.name for layer in trainable(Graph(model))] == ["first", "second", "shortcut"]
+
+
+def test_a_matrix_product_and_the_bias_added_to_it_are_a_layer(model):
+    place = next(place for place, node in enumerate(model.graph.node) if node.name == "scores")
+    model.graph.node[place].CopyFrom(onnx.helper.make_node("MatMul", ["mean", "d"], ["product"], "product"))
+    model.graph.node.insert(place + 1, onnx.helper.make_node("Add", ["product", "d_bias"], ["scores"], "scores"))
+    network, modules = started(model)
+    network.module.eval()
+    network.set_mode("train", "off")
+    with torch.no_grad():
+        network.layers[modules["product"]].bias.add_(1.0)
+    pictures = small_net.data(50, 3)[0]
+    scores = network.module(torch.from_numpy(pictures)).detach().numpy()
+    assert network.store(model, modules) == ["first", "second", "shortcut", "product"]
+    np.testing.assert_allclose(small_net.given(model, pictures, "scores"), scores, atol=1e-3)
+
+
+def test_depthwise_convolutions_have_the_grid_that_engines_give_them(model):
+    for node in model.graph.node:
+        if node.name == "second":
+            node.attribute.append(onnx.helper.make_attribute("group", 8))
+    stored = next(each for each in model.graph.initializer if each.name == "b")
+    stored.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(stored)[:, :1], "b"))
+    module, modules = import_with_modules(model)
+    network = Network(module, list(modules.values()), WeightGrid(7, per_channel=True, clipped=True, depthwise=127))
+    levels = {name: network.layers[modules[name]].levels for name in ("first", "second", "scores")}
+    assert levels == {"first": 7, "second": 127, "scores": 7}

@@ -14,7 +14,8 @@ def random(*shape, seed=0):
 
 
 def test_scores_of_classes_are_compared_with_the_float_networks_and_with_labels():
-    scores, labels = random(30, 5), torch.arange(30) % 5
+    labels = torch.arange(30) % 5
+    scores = random(30, 5) + 3 * torch.nn.functional.one_hot(labels, 5)
     objective = Objective([1], [scores], labels)
     assert objective.uses_labels
     right = torch.nn.functional.one_hot(labels, 5) * 20.0
@@ -57,3 +58,10 @@ def test_outputs_of_unlike_scales_count_alike():
     off = [float(objective([large + 1000, small], [large, small], None)),
            float(objective([large, small + 1], [large, small], None))]  # fmt: skip
     assert off[0] == pytest.approx(off[1], rel=0.3)
+
+
+def test_labels_that_the_float_network_does_not_know_are_not_used():
+    labels = torch.arange(30) % 5
+    scores = torch.nn.functional.one_hot(labels, 5) * 5.0
+    assert Objective([1], [scores], labels).uses_labels
+    assert not Objective([1], [scores], (labels + 1) % 5).uses_labels

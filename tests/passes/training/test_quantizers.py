@@ -79,3 +79,12 @@ def test_whole_numbers_pass():
     activation = Activation(positive=False).train()
     activation.mode = "on"
     assert activation(torch.tensor([3, 500])).tolist() == [3, 500]
+
+
+def test_masks_are_left_as_they_are():
+    activation = Activation(positive=False)
+    values = torch.tensor([0.3, -1e9, 0.7])
+    activation.mode = "watch"
+    activation(values)
+    activation.mode = "on"
+    assert activation(values).tolist() == values.tolist()

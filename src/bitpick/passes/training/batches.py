@@ -27,6 +27,11 @@ class Augmentation:
     flip: bool = False
     shift: int = 0
 
+    def __str__(self) -> str:
+        turned = "turned left to right" if self.flip else ""
+        moved = f"moved by up to {self.shift} pixels" if self.shift else ""
+        return " and ".join(each for each in (turned, moved) if each)
+
     def apply(self, pictures: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
         """Return changed pictures, of the same shape.
 
@@ -94,8 +99,8 @@ class Batches:
             yield places, inputs
 
 
-def held_out(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the places of the samples to train on, and of those held out: one in twenty, at most 2,000."""
-    order = np.random.default_rng(seed).permutation(count)
-    held = min(2000, max(1, count // 20))
+def held_out(places: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Divide places into those to train on, and those to hold out: one in twenty, at most 2,000."""
+    order = np.random.default_rng(seed).permutation(places)
+    held = min(2000, max(1, len(places) // 20))
     return np.sort(order[held:]), np.sort(order[:held])

@@ -32,6 +32,11 @@ def is_layer(module: nn.Module) -> bool:
     return zero_padded and type(module) in (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
+def is_depthwise(module: nn.Module) -> bool:
+    """Return whether a layer convolves each input channel alone."""
+    return getattr(module, "groups", 1) > 1 and module.weight.shape[1] == 1  # type: ignore[index,return-value]
+
+
 class TrainedLayer(nn.Module):
     """The training form of a convolution or linear layer.
 
@@ -43,11 +48,13 @@ class TrainedLayer(nn.Module):
     Attributes:
         weight: the weights, of shape (channels, …), in units of `input_scale` if there is no batch norm.
         bias: what the batch norm adds, or the bias.
+        former_bias: the layer's bias before training.
         gain: what the batch norm multiplies by; None without one.
         step: the step of each channel's grid.
         momentum: the weight of a batch in the moving statistics.
     """
 
+    former_bias: torch.Tensor
     mean: torch.Tensor
     variance: torch.Tensor
     input_scale: torch.Tensor
@@ -67,6 +74,7 @@ class TrainedLayer(nn.Module):
         self.bias = nn.Parameter(weight.new_zeros(len(weight)) if bias is None else bias.detach().clone())  # type: ignore[operator]
         self.gain = nn.Parameter(torch.ones_like(self.bias)) if normed else None
         self.step = None if levels is None else nn.Parameter(self._by_channel(torch.ones_like(self.bias)))
+        self.register_buffer("former_bias", self.bias.detach().clone())
         self.register_buffer("mean", torch.zeros_like(self.bias))
         self.register_buffer("variance", torch.ones_like(self.bias))
         self.register_buffer("input_scale", torch.ones(()))

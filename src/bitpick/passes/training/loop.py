@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,126 +12,123 @@ from typing import Any
 
 import torch
 
+from bitpick.conversion import onnx_file
 from bitpick.datasets.dataset import Samples
-from bitpick.errors import RunError
+from bitpick.datasets.sampling import apart
+from bitpick.errors import RunError, Unsupported
+from bitpick.passes.graph_pass import Applied, Trained, Training
 from bitpick.passes.training.pupil import Pupil
+from bitpick.passes.weight_grid import WeightGrid
 
 _MOMENTS = (0.9, 0.99)  # of Adam
 _TIMED = 5  # batches that tell how long an epoch takes
+_BESIDES = 1.15  # what an epoch takes with its evaluation, as a multiple of its batches
+_FEWEST = 256  # training samples: the statistics of batch norms, and the choice of the epoch, need some
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to train.
+    """How fast to train.
 
     Attributes:
-        epochs: passes over the training split, at most.
-        minutes: CPU minutes; fewer epochs are made if the first batches say that all would take longer.
+        epochs: passes over the training split, at most; fewer if the first batches say that all would take too long.
         batch: samples in a batch.
         rate: by what share of its scale a weight moves in a step, at most; falls to 0 as a cosine.
         seed: of the order of the samples and of their changes.
     """
 
-    epochs: int = 6
-    minutes: float = math.inf
+    epochs: int = 12
     batch: int = 128
     rate: float = 0.003
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """How training stands after an epoch.
-
-    Attributes:
-        number: epochs done.
-        epochs: epochs in all.
-        loss: the mean loss of its batches.
-        held_out: the loss of the held-out samples.
-        seconds: CPU seconds until now.
-    """
-
-    number: int
-    epochs: int
-    loss: float
-    held_out: float
-    seconds: float
-
-
 def train(
-    source: Path,
-    out: Path,
-    samples: Samples,
-    levels: int,
-    checkpoint: Path,
-    schedule: Schedule = Schedule(),
-    report: Callable[[Epoch], None] = lambda _: None,
-) -> list[str]:
-    """Train the weights of a clean graph so that it keeps its accuracy with weights on a grid for each channel.
+    source: Path, out: Path, samples: Samples, grid: WeightGrid, training: Training, schedule: Schedule = Schedule()
+) -> Applied:
+    """Train the weights of a clean graph so that it keeps its accuracy with weights on a grid and 8-bit activations.
 
     Args:
         source: the `.onnx` file to read.
-        out: the `.onnx` file to write.
-        samples: the training split. Labels are used if they are classes.
-        levels: the largest multiple of the grid: 127 for 8 bits, 7 for 4.
-        checkpoint: the file to continue from, written after each epoch. Another training's is not used.
-        schedule: how long and how fast to train.
-        report: called after each epoch.
-
-    Returns:
-        The names of the nodes that were trained; nothing is written if there are none.
+        out: the `.onnx` file to write; not written if there is nothing to train.
+        samples: the training split.
+        grid: the grid of the weights.
+        training: the budget, the evaluation set, the checkpoint, and who hears of the progress. A checkpoint of another
+            training is not used.
+        schedule: how fast to train.
 
     Raises:
+        Unsupported: the grid has one scale for a tensor, the graph a fixed batch, or the split too few samples.
         RunError: the outputs became infinite.
     """
-    identity = (source.read_bytes(), samples.sha256, samples.count, levels, asdict(schedule))
+    places = apart(samples, training.evaluation)
+    _check(source, grid, len(places))
+    identity = (source.read_bytes(), samples.sha256, places.tobytes(), str(grid), training.minutes, asdict(schedule))
     digest = hashlib.sha256(repr(identity).encode()).hexdigest()
-    pupil = Pupil(source, samples, levels, schedule.batch, schedule.seed)
+    pupil = Pupil(source, samples, places, grid, schedule.batch, schedule.seed)
     if not pupil.network.layers:
-        return []
+        return Applied([], "it has no convolution or matrix product whose weights and bias could be trained")
     pupil.start()
     optimizer = torch.optim.Adam(pupil.network.parameter_groups(), betas=_MOMENTS)
-    state = _read(checkpoint, digest)
+    state = _read(training.checkpoint, digest)
     if state is None:
-        state = {"digest": digest, "epoch": 0, "epochs": _affordable(pupil, schedule), "best": math.inf, "seconds": 0.0}
+        epochs = _affordable(pupil, schedule.epochs, training.minutes)
+        state = {"digest": digest, "epoch": 0, "epochs": epochs, "best": math.inf}
     else:
         pupil.module.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
     for number in range(state["epoch"], state["epochs"]):
-        started = process_time()
-        loss = _epoch(pupil, optimizer, schedule, number, state["epochs"])
+        training.report(_progress(state, len(pupil.batches)))
+        _epoch(pupil, optimizer, schedule, number, state["epochs"])
         pupil.settle()
         held_out = pupil.held_out_loss()
         state |= {"epoch": number + 1, "network": pupil.module.state_dict(), "optimizer": optimizer.state_dict()}
-        state["seconds"] += process_time() - started
         if held_out <= state["best"]:
             best = {name: value.clone() for name, value in pupil.module.state_dict().items()}
             state |= {"best": held_out, "best_network": best}
-        _write(state, checkpoint)
-        report(Epoch(number + 1, state["epochs"], loss, held_out, state["seconds"]))
+        _write(state, training.checkpoint)
     if "best_network" not in state:
-        raise RunError("training for quantization diverged: its outputs became infinite", fix="train at a lower rate")
+        raise RunError("training for quantization diverged: its outputs became infinite")
     pupil.module.load_state_dict(state["best_network"])
-    return pupil.write(out)
+    changed = pupil.write(out)
+    how = Trained(state["epochs"], len(pupil.batches.places), len(pupil.held), pupil.uses_labels, pupil.changes)
+    return Applied(changed, trained=how)
 
 
-def _affordable(pupil: Pupil, schedule: Schedule) -> int:
-    """Return how many epochs fit into the minutes; one at least."""
-    if math.isinf(schedule.minutes):
-        return schedule.epochs
+def _check(source: Path, grid: WeightGrid, count: int) -> None:
+    """Refuse what cannot be trained."""
+    if not grid.per_channel:
+        raise Unsupported("qat trains weights with a scale for each channel", fix="ask for per_channel")
+    if (fixed := onnx_file.fixed_batch(onnx_file.load(source))) is not None:
+        raise Unsupported(f"qat needs a model that takes any number of samples at once; this one takes {fixed}")
+    if count < _FEWEST:
+        raise Unsupported(
+            f"qat has {count:,} samples to train on, apart from those of the evaluation set",
+            expected=f"at least {_FEWEST}",
+            fix="give a data set with a training split",
+        )
+
+
+def _progress(state: dict[str, Any], batches: int) -> str:
+    so_far = "" if math.isinf(state["best"]) else f", held-out loss {state['best']:.4f} at best"
+    return f"epoch {state['epoch'] + 1} of {state['epochs']}, {batches:,} batches each{so_far}"
+
+
+def _affordable(pupil: Pupil, most: int, minutes: float) -> int:
+    """Return how many epochs fit into the CPU minutes; one at least."""
     before = {name: value.clone() for name, value in pupil.module.state_dict().items()}
     started, timed = process_time(), 0
     for places, inputs in islice(pupil.batches.epoch(0), _TIMED):
         pupil.loss(places, inputs).backward()  # type: ignore[no-untyped-call]
         timed += 1
-    each = (process_time() - started) / timed * len(pupil.batches)
+    each = (process_time() - started) / timed * len(pupil.batches) * _BESIDES
     pupil.module.load_state_dict(before)
-    return max(1, min(schedule.epochs, int(schedule.minutes * 60 / each)))
+    return max(1, min(most, int(minutes * 60 / max(each, 1e-9))))
 
 
-def _epoch(pupil: Pupil, optimizer: torch.optim.Optimizer, schedule: Schedule, number: int, epochs: int) -> float:
-    """Train for an epoch; return the mean loss."""
-    steps, losses = len(pupil.batches), 0.0
+def _epoch(pupil: Pupil, optimizer: torch.optim.Optimizer, schedule: Schedule, number: int, epochs: int) -> None:
+    """Train for an epoch."""
+    steps = len(pupil.batches)
     for step, (places, inputs) in enumerate(pupil.batches.epoch(number + 1)):
         done = (number + step / steps) / epochs
         for group in optimizer.param_groups:
@@ -141,8 +137,6 @@ def _epoch(pupil: Pupil, optimizer: torch.optim.Optimizer, schedule: Schedule, n
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        losses += loss.item()
-    return losses / steps
 
 
 def _read(checkpoint: Path, digest: str) -> dict[str, Any] | None:
@@ -155,6 +149,7 @@ def _read(checkpoint: Path, digest: str) -> dict[str, Any] | None:
 
 def _write(state: dict[str, Any], checkpoint: Path) -> None:
     """Write the state by a rename, so that a kill leaves the one before."""
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     partial = checkpoint.with_name(f"{checkpoint.name}.partial")
     torch.save(state, partial)
     partial.replace(checkpoint)

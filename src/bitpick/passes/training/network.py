@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import fx, nn
 
-from bitpick.passes.graphs import Graph, attributes
+from bitpick.passes.graphs import Graph
+from bitpick.passes.layers import Layer
+from bitpick.passes.layers import layers as layers_of
 from bitpick.passes.training import layers, quantizers
 from bitpick.passes.training.layers import TrainedLayer
 from bitpick.passes.training.quantizers import Activation
+from bitpick.passes.weight_grid import WeightGrid
 
 if TYPE_CHECKING:
     import onnx
@@ -32,14 +34,14 @@ class Network:
     Args:
         module: the imported graph, which is changed.
         names: the modules that may be trained.
-        levels: the largest multiple of the weights' grid; None to train without one.
+        grid: the grid of the weights, with a scale for each channel; None to train without one.
 
     Attributes:
         module: the training form.
         layers: its trained layers, by the name of the module.
     """
 
-    def __init__(self, module: fx.GraphModule, names: Collection[str], levels: int | None) -> None:
+    def __init__(self, module: fx.GraphModule, names: Sequence[str], grid: WeightGrid | None) -> None:
         self.module = module
         self.layers: dict[str, TrainedLayer] = {}
         for parameter in module.parameters():
@@ -49,7 +51,9 @@ class Network:
         for node in nodes:
             if node.op == "call_module" and node.target in names and layers.is_layer(module.get_submodule(node.target)):
                 name = str(node.target)
-                layer = TrainedLayer(module.get_submodule(name), levels, normed=name not in last)
+                inner = module.get_submodule(name)
+                levels = None if grid is None else grid.of(layers.is_depthwise(inner)).levels
+                layer = TrainedLayer(inner, levels, normed=name not in last)
                 self.layers[name] = layer
                 module.add_submodule(name, layer)
         self._activations = [each for node in nodes if (each := self._quantize(node)) is not None]
@@ -114,44 +118,20 @@ class Network:
             The names of the nodes that changed.
         """
         graph, changed = Graph(model), []
-        for node in model.graph.node:
-            layer = self.layers.get(modules.get(node.name, ""))
-            if layer is None:
+        for layer in trainable(graph):
+            trained = self.layers.get(modules.get(layer.node.name, ""))
+            if trained is None:
                 continue
-            weight, bias = (values.numpy().astype(np.float32) for values in layer.folded())
-            rows = node.op_type == "Conv" or attributes(node).get("transB", 0)
-            graph.store(node.input[1], weight if rows else weight.T)
-            if len(node.input) > 2 and node.input[2]:
-                stored = graph.constant(node.input[2])
-                assert stored is not None
-                graph.store(node.input[2], bias.reshape(stored.shape))
-            else:
-                del node.input[2:]
-                node.input.append(f"{node.output[0]}.bias")
-                graph.store(node.input[2], bias)
-            changed.append(node.name)
+            weight, bias = trained.folded()
+            layer.store(graph, weight.flatten(1).cpu().numpy())
+            layer.add_to_bias(graph, (bias - trained.former_bias).cpu().numpy())
+            changed.append(layer.name)
         return changed
 
 
-def trainable(model: onnx.ModelProto) -> list[str]:
-    """Return the names of the nodes that can be trained: their weights are their own, and so is a bias, or may be."""
-    graph = Graph(model)
-    return [node.name for node in model.graph.node if _is_trainable(graph, node)]
-
-
-def _is_trainable(graph: Graph, node: onnx.NodeProto) -> bool:
-    if node.op_type not in ("Conv", "Gemm") or not graph.owned(node, 1):
-        return False
-    weight, attrs = graph.constant(node.input[1]), attributes(node)
-    assert weight is not None
-    if attrs.get("transA", 0) or {attrs.get("alpha", 1.0), attrs.get("beta", 1.0)} != {1.0}:
-        return False
-    if len(node.input) < 3 or not node.input[2]:
-        return weight.dtype == np.float32
-    bias = graph.constant(node.input[2])
-    channels = weight.shape[0] if node.op_type == "Conv" or attrs.get("transB", 0) else weight.shape[1]
-    fits = bias is not None and bias.size == channels and bias.shape[-1:] == (channels,)
-    return fits and weight.dtype == np.float32 and graph.owned(node, 2)
+def trainable(graph: Graph) -> list[Layer]:
+    """Return the layers that can be trained: those whose weights and bias are their own."""
+    return [layer for layer in layers_of(graph) if layer.bias is not None]
 
 
 def _module(root: fx.GraphModule, node: fx.Node) -> nn.Module | None:

@@ -23,7 +23,8 @@ class Objective:
         labels: the labels of those samples, of shape (n,); None to train without labels.
 
     Attributes:
-        uses_labels: whether the labels are classes that the only output has scores of.
+        uses_labels: whether the labels are classes that the only output has scores of, and the float network mostly
+            knows them.
         has_classes: whether the only output has scores of classes.
     """
 
@@ -31,9 +32,11 @@ class Objective:
         self, softmaxes: Sequence[int | None], examples: Sequence[torch.Tensor], labels: torch.Tensor | None
     ) -> None:
         self._softmaxes = list(softmaxes)
-        self.uses_labels = len(examples) == 1 and labels is not None and _are_classes(examples[0], labels)
-        if self.uses_labels and self._softmaxes[0] is None:
+        classes = len(examples) == 1 and labels is not None and _are_classes(examples[0], labels)
+        if classes and self._softmaxes[0] is None:
             self._softmaxes[0] = 1  # scores of classes without a softmax
+        # Labels in another order, or from 1, would only teach mistakes.
+        self.uses_labels = classes and labels is not None and _knows(examples[0], labels)
         self.has_classes = len(examples) == 1 and self._softmaxes[0] is not None
         # Outputs of unlike scales count alike.
         self._variances = [_variance(each) for each in examples]
@@ -80,3 +83,9 @@ def _are_classes(scores: torch.Tensor, labels: torch.Tensor) -> bool:
         return False
     one_each = scores[0].numel() == scores.shape[1]
     return one_each and int(labels.min()) >= 0 and int(labels.max()) < scores.shape[1]
+
+
+def _knows(scores: torch.Tensor, labels: torch.Tensor) -> bool:
+    """Whether scores are right about labels: half of the time, or twice as often as chance."""
+    right = float((scores.flatten(1).argmax(1) == labels).float().mean())
+    return right >= min(0.5, 2 / scores.shape[1])

@@ -14,9 +14,11 @@ from torch import fx
 
 from bitpick.conversion import onnx_file, pytorch_from_onnx
 from bitpick.datasets.dataset import Samples
+from bitpick.passes.graphs import Graph
 from bitpick.passes.training.batches import Augmentation, Batches, are_pictures, held_out
 from bitpick.passes.training.network import Network, trainable, without_softmax
 from bitpick.passes.training.objective import Objective
+from bitpick.passes.weight_grid import WeightGrid
 from bitpick.preprocessing import Arrays
 
 if TYPE_CHECKING:
@@ -35,8 +37,9 @@ class Pupil:
 
     Args:
         source: the clean graph.
-        samples: the training split. Labels are used if they are classes.
-        levels: the largest multiple of the weights' grid.
+        samples: the training split. Labels are used if they are classes and the float network mostly knows them.
+        places: which samples of it to train on, and to choose the best epoch on.
+        grid: the grid of the weights.
         batch: samples in a batch.
         seed: of the order of the samples and of their changes.
 
@@ -44,25 +47,46 @@ class Pupil:
         module: the network in its training form.
         network: its layers.
         batches: the samples to train on.
+        held: the places of those that are held out.
     """
 
-    def __init__(self, source: Path, samples: Samples, levels: int, batch: int, seed: int) -> None:
+    def __init__(
+        self, source: Path, samples: Samples, places: NDArray[np.int64], grid: WeightGrid, batch: int, seed: int
+    ) -> None:
         self._model: onnx.ModelProto = onnx_file.load(source)
         self._samples = samples
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         teacher, _ = pytorch_from_onnx.import_with_modules(self._model)
         module, self._modules = pytorch_from_onnx.import_with_modules(self._model)
         softmaxes, _ = without_softmax(teacher), without_softmax(module)
-        names = [self._modules[node] for node in trainable(self._model) if node in self._modules]
-        self.network = Network(module, names, levels)
+        names = [layer.node.name for layer in trainable(Graph(self._model))]
+        self.network = Network(module, [self._modules[name] for name in names if name in self._modules], grid)
         self._teacher = self._placed(teacher).requires_grad_(False)
         self.module = self._placed(module)
-        self._labels = None if samples.labels is None else torch.from_numpy(samples.targets()).to(self._device)
-        places, self._held = held_out(samples.count, seed)
+        self._labels = self._read_labels()
+        trained, self.held = held_out(places, seed)
         self._held_floats = self._outputs(self._teacher)
-        held_labels = None if self._labels is None else self._labels[self._held]
+        held_labels = None if self._labels is None else self._labels[self.held]
         self._objective = Objective(softmaxes, self._held_floats, held_labels)
-        self.batches = Batches(samples, places, min(batch, len(places)), seed, self._augmentation())
+        self.batches = Batches(samples, trained, min(batch, len(trained)), seed, self._augmentation())
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether labels take part in training."""
+        return self._objective.uses_labels
+
+    @property
+    def changes(self) -> str:
+        """How pictures are changed, in words; empty if they are not."""
+        return "" if self.batches.augmentation is None else str(self.batches.augmentation)
+
+    def _read_labels(self) -> torch.Tensor | None:
+        """Return the labels of the split, of shape (count,); None if they are not numbers of classes."""
+        if self._samples.labels is None:
+            return None
+        targets = self._samples.targets()
+        is_number = targets.ndim == 1 and targets.dtype == np.int64
+        return torch.from_numpy(targets).to(self._device) if is_number else None
 
     def _placed(self, module: fx.GraphModule) -> fx.GraphModule:
         """Return a module on the device, with its weights in the order that convolutions are fastest with."""
@@ -91,8 +115,8 @@ class Pupil:
     def _outputs(self, module: fx.GraphModule, augmentation: Augmentation | None = None) -> list[torch.Tensor]:
         """Return a network's outputs for the held-out samples."""
         size, generator, batches = self._samples.at_once(_AT_ONCE), np.random.default_rng(0), []
-        for start in range(0, len(self._held), size):
-            inputs = self._samples.at(self._held[start : start + size])
+        for start in range(0, len(self.held), size):
+            inputs = self._samples.at(self.held[start : start + size])
             inputs = inputs if augmentation is None else (augmentation.apply(inputs[0], generator),)
             batches.append([each.float() for each in _listed(module(*self._tensors(inputs)))])
         return [torch.cat(each) for each in zip(*batches, strict=True)]
@@ -138,7 +162,7 @@ class Pupil:
     def held_out_loss(self) -> float:
         """Return the loss of the held-out samples, with moving statistics."""
         self.module.eval()
-        labels = None if self._labels is None else self._labels[self._held]
+        labels = None if self._labels is None else self._labels[self.held]
         with torch.no_grad():
             return float(self._objective(self._outputs(self.module), self._held_floats, labels))
 

@@ -18,6 +18,7 @@ Mode = Literal["off", "watch", "on"]
 _LEVELS = 255  # activations have 8 bits
 _RANGE_MOMENTUM = 0.02  # the range is that of the last fifty batches
 _SMALLEST = 1e-12
+_WIDEST = 1e4  # a tensor with a wider range holds masks, and engines leave it in float
 _SHARES = [0.3 + 0.01 * place for place in range(71)]  # of the largest weight: candidates for the end of the grid
 
 
@@ -110,13 +111,15 @@ class Activation(nn.Module):
         self.register_buffer("extent", torch.full((2,), math.nan, dtype=torch.float64))
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Return the values, rounded if the mode is `on`."""
+        """Return the values, rounded if the mode is `on` and they are no masks."""
         plain = self.mode == "off" or not values.is_floating_point()
         if not plain and (self.training or self.mode == "watch"):
             self._note(values.detach())
         if plain or self.mode == "watch":
             return values.relu() if self.positive else values
         low, high = self.extent.tolist()
+        if not high - low <= _WIDEST:
+            return values.relu() if self.positive else values
         step = max((high - low) / _LEVELS, _SMALLEST)
         return cast("torch.Tensor", _Rounded.apply(values, step, round(low / step), self.positive))  # type: ignore[no-untyped-call]
 
