@@ -35,22 +35,16 @@ def tuning_note(run: Run) -> str:
 
 def training_shares(run: Run) -> list[tuple[str, str]]:
     """Say of each build that was trained, by its id, how much training gained and how much quantization cost."""
-    tunings = {tuning.form: tuning for tuning in run.model.tunings}
+    tunings = {tuning.form: tuning for tuning in run.model.tunings if tuning.evaluated}
     shares = []
     for row in run.rows:
         tuning = tunings.get(_trained_form(row.quantization)) if row.kind == "quantized" else None
-        if (
-            tuning is None
-            or tuning.before is None
-            or tuning.after is None
-            or row.metric is None
-            or row.target != "host"
-        ):
+        if tuning is None or row.metric is None or row.target != "host":
             continue
+        before, after = row.metric.shown(tuning.before), row.metric.shown(tuning.after)
         text = (
-            f"the float network gets {row.metric.shown(tuning.before)}; trained, with its weights already on their "
-            f"grid, {row.metric.shown(tuning.after)}; as this build, {row.metric.shown()}. The float network might gain "
-            "from more training, too."
+            f"the float network gets {before}; trained, with its weights already on their grid, {after}; "
+            f"as this build, {row.metric.shown()}. The float network might gain from more training, too."
         )
         shares.append((row.id, text))
     return shares
