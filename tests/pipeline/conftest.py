@@ -45,6 +45,7 @@ def known(new_shop: Callable[..., Workshop], dataset: Dataset, model_file: Path)
         calibration=dataset.samples(dataset.calibration).head(50),
         training=dataset.samples(dataset.calibration),
         training_minutes=5.0,
+        seed=3,
         evaluation=samples,
         check=samples.head(200),
         check_places=np.arange(200),

@@ -100,7 +100,7 @@ def test_a_training_that_ended_leaves_no_checkpoint(tmp_path, monkeypatch):
     def trained(source, out, samples, grid, training):
         training.checkpoint.write_text("half way")
         training.report("epoch 1 of 2")
-        given.append((samples.count, grid, training.minutes, training.evaluation.count))
+        given.append((samples.count, grid, training.minutes, training.seed, training.evaluation.count))
         return Applied(["a"], trained=Trained(2, 90, 10, True, ""))
 
     monkeypatch.setattr("bitpick.passes.qat.apply", trained)
@@ -108,10 +108,10 @@ def test_a_training_that_ended_leaves_no_checkpoint(tmp_path, monkeypatch):
     grid, checkpoint = WeightGrid(7, per_channel=True), tmp_path / "c.pt"
     payload = {
         "source": tmp_path / "m.onnx", "name": "qat", "out": tmp_path / "o.onnx", "samples": samples,
-        "grid": str(grid), "evaluation": samples.head(5), "minutes": 3, "checkpoint": checkpoint,
+        "grid": str(grid), "evaluation": samples.head(5), "minutes": 3, "seed": 1, "checkpoint": checkpoint,
     }  # fmt: skip
     value = InlineExecutor().run("qat", f"{FUNCTIONS}:train", payload, told.append).value
-    assert given == [(100, grid, 3, 5)]
+    assert given == [(100, grid, 3, 1, 5)]
     assert told == ["epoch 1 of 2"]
     assert value["notes"] == ["qat changed 1 layer"]
     assert value["training"] == {"epochs": 2, "samples": 90, "held_out": 10, "labels": True, "changes": ""}

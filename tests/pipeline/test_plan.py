@@ -129,7 +129,7 @@ def test_a_pass_that_trains_gets_the_training_split_and_no_draw(run, monkeypatch
     assert (train.environment, train.function, train.payload["name"]) == ("qat", "train", "qat")
     assert train.payload["samples"] == run.inputs.training
     assert train.payload["evaluation"] == run.inputs.evaluation
-    assert train.payload["minutes"] == 5.0
+    assert (train.payload["minutes"], train.payload["seed"]) == (5.0, 3)
     assert train.payload["checkpoint"].parent == run.shop.directory.form(form).parent
     assert measure.payload["samples"] == run.inputs.evaluation
     for samples in (run.inputs.calibration, draw):

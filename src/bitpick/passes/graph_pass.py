@@ -92,12 +92,14 @@ class Training:
 
     Attributes:
         minutes: the CPU minutes that it may take.
+        seed: of everything that is drawn at random.
         evaluation: the evaluation set; none of its samples is trained on, even if the training split has them too.
         checkpoint: the file to continue from after a kill, and to write.
         report: called with a sentence on how far training is.
     """
 
     minutes: float
+    seed: int
     evaluation: Samples
     checkpoint: Path
     report: Callable[[str], None]

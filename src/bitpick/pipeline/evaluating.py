@@ -115,6 +115,7 @@ def _inputs(subject: OpenBuild, fitted: fit.Fitted, samples: Samples, folder: Pa
         calibration=samples,
         training=samples,
         training_minutes=0,
+        seed=0,
         evaluation=samples,
         check=samples,
         check_places=np.arange(samples.count),

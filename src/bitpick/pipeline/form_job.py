@@ -93,7 +93,7 @@ def apply_pass(
 @validate_call
 def train(
     source: Path, name: str, out: Path, samples: Samples, grid: str, evaluation: Samples, minutes: float,
-    checkpoint: Path,
+    seed: int, checkpoint: Path,
 ) -> dict[str, Any]:  # fmt: skip
     """Apply a pass that trains.
 
@@ -105,6 +105,7 @@ def train(
         grid: the grid of the weights, see `WeightGrid`.
         evaluation: the evaluation set, to leave out.
         minutes: the CPU minutes that it may take.
+        seed: of everything that is drawn at random.
         checkpoint: the file to continue from after a kill.
 
     Returns:
@@ -113,7 +114,7 @@ def train(
     Raises:
         Unsupported: the pass changes nothing in this graph.
     """
-    training = Training(minutes, evaluation, checkpoint, progress.report)
+    training = Training(minutes, seed, evaluation, checkpoint, progress.report)
     needed = samples, WeightGrid.parse(grid), training
     noted = _noted(name, resolve(passes()[name].apply)(str(source), str(out), *needed))
     checkpoint.unlink(missing_ok=True)

@@ -32,6 +32,7 @@ class Inputs:
         calibration: the calibration set.
         training: the split that the calibration set was drawn from, for passes that train.
         training_minutes: the CPU minutes that each training may take.
+        seed: the request's seed, of the calibration draw and of training.
         evaluation: the evaluation set.
         check: the part of the evaluation set that slow checks use.
         check_places: the indices of these samples in the evaluation set, of shape (check.count,).
@@ -48,6 +49,7 @@ class Inputs:
     calibration: Samples
     training: Samples
     training_minutes: float
+    seed: int
     evaluation: Samples
     check: Samples
     check_places: NDArray[np.int64]

@@ -109,6 +109,7 @@ def _apply(
             "samples": inputs.training,
             "evaluation": inputs.evaluation,
             "minutes": inputs.training_minutes,
+            "seed": inputs.seed,
             "checkpoint": directory.checkpoint(target),
         }
         return Job("", environment, form_job.FUNCTIONS, "train", payload, ("out",), stand_ins={"checkpoint": ""})

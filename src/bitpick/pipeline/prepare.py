@@ -143,6 +143,7 @@ class Preparation:
             calibration=calibration,
             training=pool,
             training_minutes=request.training_minutes,
+            seed=request.seed,
             evaluation=evaluation,
             check=check,
             check_places=places,

@@ -45,7 +45,7 @@ class Calibration(Group):
     seed: Annotated[
         int,
         Option(
-            "Seed of the calibration draw.",
+            "Seed of the calibration draw, and of training.",
             holds=at_least(0),
             wrong="the seed {} is negative",
             expected="a whole number from 0",

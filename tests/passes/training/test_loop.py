@@ -32,7 +32,7 @@ def training(tmp_path):
     told = []
     (tmp_path / "evaluation").mkdir()
     evaluation = small_net.samples(tmp_path / "evaluation", count=50, seed=9)
-    training = Training(60, evaluation, tmp_path / "checkpoints" / "net.pt", told.append)
+    training = Training(60, 0, evaluation, tmp_path / "checkpoints" / "net.pt", told.append)
     return training, told
 
 

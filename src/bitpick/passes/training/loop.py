@@ -34,13 +34,11 @@ class Schedule:
         epochs: passes over the training split, at most; fewer if the first batches say that all would take too long.
         batch: samples in a batch.
         rate: by what share of its scale a weight moves in a step, at most; falls to 0 as a cosine.
-        seed: of the order of the samples and of their changes.
     """
 
     epochs: int = 12
     batch: int = 128
     rate: float = 0.003
-    seed: int = 0
 
 
 def train(
@@ -53,8 +51,8 @@ def train(
         out: the `.onnx` file to write; not written if there is nothing to train.
         samples: the training split.
         grid: the grid of the weights.
-        training: the budget, the evaluation set, the checkpoint, and who hears of the progress. A checkpoint of another
-            training is not used.
+        training: the budget, the seed, the evaluation set, the checkpoint, and who hears of the progress. A checkpoint
+            of another training is not used.
         schedule: how fast to train.
 
     Raises:
@@ -63,9 +61,9 @@ def train(
     """
     places = apart(samples, training.evaluation)
     _check(source, grid, len(places))
-    identity = (source.read_bytes(), samples.sha256, places.tobytes(), str(grid), training.minutes, asdict(schedule))
-    digest = hashlib.sha256(repr(identity).encode()).hexdigest()
-    pupil = Pupil(source, samples, places, grid, schedule.batch, schedule.seed)
+    given = (samples.sha256, places.tobytes(), str(grid), training.minutes, training.seed, asdict(schedule))
+    digest = hashlib.sha256(repr((source.read_bytes(), given)).encode()).hexdigest()
+    pupil = Pupil(source, samples, places, grid, schedule.batch, training.seed)
     if not pupil.network.layers:
         return Applied([], "it has no convolution or matrix product whose weights and bias could be trained")
     pupil.start()
