@@ -29,23 +29,26 @@ def model(path, kind, weight, **attributes):
 
 @settings(max_examples=20, deadline=None)
 @given(
-    seed=st.integers(0, 999), kind=st.sampled_from(["Conv", "MatMul", "Gemm", "Gemm transposed"]), zero=st.booleans()
+    seed=st.integers(0, 999),
+    kind=st.sampled_from(["Conv", "MatMul", "Gemm", "Gemm transposed"]),
+    zero=st.booleans(),
+    bits=st.sampled_from([8, 4]),
 )
-def test_each_output_channel_has_its_own_grid_and_the_graph_computes_with_it(tmp_path_factory, seed, kind, zero):
+def test_each_output_channel_has_its_own_grid_and_the_graph_computes_with_it(tmp_path_factory, seed, kind, zero, bits):
     folder = tmp_path_factory.mktemp("m")
     rng = np.random.default_rng(seed)
     weight = rng.normal(size=(3, 2, 2, 2) if kind == "Conv" else (3, 5)).astype(np.float32)
     axis = 0 if kind in ("Conv", "Gemm transposed") else 1
     weight[(slice(None),) * axis + (0,)] *= 0 if zero else 100
     shape = model(folder / "a.onnx", kind.split()[0], weight, **({"transB": 1} if "transposed" in kind else {}))
-    quantize(folder / "a.onnx", folder / "b.onnx")
+    quantize(folder / "a.onnx", folder / "b.onnx", bits)
     graph = onnx.load(folder / "b.onnx").graph
     stored = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
-    assert stored["w_quantized"].dtype == np.int8
+    assert stored["w_quantized"].dtype.name == f"int{bits}"
     assert stored["w_scale"].shape == (weight.shape[axis],)
     others = tuple(i for i in range(weight.ndim) if i != axis)
     largest = np.abs(weight).max(axis=others)
-    expected = np.where(largest > 0, 127, 0)
+    expected = np.where(largest > 0, 127 if bits == 8 else 7, 0)
     assert (np.abs(stored["w_quantized"].astype(int)).max(axis=others) == expected).all()
     x = rng.normal(size=shape).astype(np.float32)
     floats, integers = (ort.InferenceSession(folder / f"{n}.onnx").run(None, {"x": x})[0] for n in "ab")
@@ -55,5 +58,5 @@ def test_each_output_channel_has_its_own_grid_and_the_graph_computes_with_it(tmp
 
 def test_an_excluded_layer_keeps_its_weights(tmp_path):
     model(tmp_path / "a.onnx", "MatMul", np.ones((3, 4), np.float32))
-    quantize(tmp_path / "a.onnx", tmp_path / "b.onnx", exclude=["layer"])
+    quantize(tmp_path / "a.onnx", tmp_path / "b.onnx", 8, exclude=["layer"])
     assert [node.op_type for node in onnx.load(tmp_path / "b.onnx").graph.node] == ["MatMul"]

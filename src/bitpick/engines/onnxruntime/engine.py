@@ -14,7 +14,7 @@ from bitpick.engines import attention, spread
 from bitpick.engines.batches import join, pieces
 from bitpick.engines.capability import PREPARED, Capability, Offer
 from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
-from bitpick.engines.executed import Executed
+from bitpick.engines.executed import BITS, Executed
 from bitpick.engines.insides import Insides
 from bitpick.engines.onnxruntime import graph, quantizer, weights
 from bitpick.engines.onnxruntime.insides import OnnxInsides
@@ -64,7 +64,7 @@ class OnnxRuntimeEngine(Engine):
                 _PRECISE: "a session setting: slower kernels that do not saturate, on CPUs without VNNI",
             },
         ),
-        Capability(("s8dynamic", "u8dynamic", "s8weights", "float16")),
+        Capability(("s8dynamic", "u8dynamic", "s8weights", "s4weights", "float16")),
     )
 
     def form(self, recipe: Recipe) -> tuple[Format, ...]:
@@ -108,6 +108,7 @@ class OnnxRuntimeEngine(Engine):
                     ("s8dynamic", full),
                     ("u8dynamic", full),
                     ("s8weights", full),
+                    (f"s4weights{PREPARED}", full),
                     *((text, full) for text in _grid()),
                 )
             ),
@@ -125,6 +126,8 @@ class OnnxRuntimeEngine(Engine):
 
     def weight_grid(self, recipe: Recipe) -> WeightGrid | None:
         """See `Engine.weight_grid`; a reduced range ends at 64, and dynamic quantization has one scale for a tensor."""
+        if _weights_alone(recipe):
+            return WeightGrid(2 ** (BITS[recipe.weights] - 1) - 1, per_channel=True, clipped=recipe.weights == "s4")
         if recipe.dtypes not in ("s8s8", "s8u8", "s8dynamic"):
             return None
         return WeightGrid(64 if REDUCED in recipe.options else 127, recipe.granularity == "per_channel")
@@ -142,7 +145,9 @@ class OnnxRuntimeEngine(Engine):
         in_float = [] if not recipe.static else quantizer.blown_up(source, samples)[0]
         heads = quantizer.attention_in(source) if recipe.static else []
         settings = {"session.x64quantprecision": "1"} if _PRECISE in recipe.options else {}
-        if recipe.dtypes == "s8weights":  # by default, matrix products would round activations too
+        if (
+            recipe.kind == "quantized" and recipe.activations == "float32"
+        ):  # by default, matrix products would round activations too
             settings["session.qdq_matmulnbits_accuracy_level"] = "1"
         if (exclude or in_float or heads) and recipe.static:
             settings |= _KEEP_FLOAT_WEIGHTS
@@ -162,8 +167,8 @@ class OnnxRuntimeEngine(Engine):
                     fix="make and measure it on a CPU that has them",
                 )
             quantizer.halve(source, folder / _FILE, exclude)
-        elif recipe.dtypes == "s8weights":
-            weights.quantize(source, folder / _FILE, exclude)
+        elif _weights_alone(recipe):
+            weights.quantize(source, folder / _FILE, BITS[recipe.weights], exclude)
         else:
             quantizer.quantize(source, recipe, samples, ranges, folder / _FILE, [*exclude, *in_float, *heads])
         return build
@@ -261,6 +266,11 @@ def _computes_scales(path: Path) -> bool:
 
     nodes = onnx.load(path, load_external_data=False).graph.node
     return any(node.op_type.startswith("DynamicQuantize") for node in nodes)
+
+
+def _weights_alone(recipe: Recipe) -> bool:
+    """Return whether a recipe quantizes weights, and computes in float."""
+    return recipe.kind == "quantized" and recipe.activations == "float32"
 
 
 def _grid() -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bitpick.engines.counting import Shape
-from bitpick.engines.executed import FLOAT32, Operator, activation_grid, dynamic_grid
+from bitpick.engines.executed import FLOAT32, INTEGERS, Operator, activation_grid, dynamic_grid
 from bitpick.engines.onnxruntime import work as onnx_work
 from bitpick.engines.onnxruntime.scope import CONVERSIONS, NUMBERS, Scope, Stored, every_node, subgraphs
 from bitpick.engines.onnxruntime.work import Call, Kind, Operand
@@ -257,7 +257,7 @@ class Nodes:
         if operand.at >= len(node.input):
             return None
         stored = scope.stored(node.input[operand.at])
-        if stored is None or stored.values.dtype not in (np.int8, np.uint8):
+        if stored is None or NUMBERS[stored.values.dtype.name] not in INTEGERS:
             return stored
         if not stored.between:
             zeros, scales = scope.value(node, operand.zero), scope.value(node, operand.scale)

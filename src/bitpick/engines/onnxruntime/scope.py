@@ -19,7 +19,9 @@ CONVERSIONS = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeL
 # Operators that may stand between a stored operand and the operator that multiplies it.
 _BETWEEN = CONVERSIONS | {"Transpose", "Reshape", "Identity", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split"}
 # The dtypes of data, as `Grid` names them; other dtypes belong to indices and shapes.
-NUMBERS = {"float32": "float32", "float16": "float16", "bfloat16": "bfloat16", "int8": "s8", "uint8": "u8"}
+NUMBERS = {
+    "float32": "float32", "float16": "float16", "bfloat16": "bfloat16", "int8": "s8", "uint8": "u8", "int4": "s4",
+}  # fmt: skip
 
 
 def every_node(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

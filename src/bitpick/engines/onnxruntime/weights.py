@@ -1,4 +1,4 @@
-"""Weight-only quantization of an ONNX graph: 8-bit integer weights, each dequantized where it is used."""
+"""Weight-only quantization of an ONNX graph: weights in 8 or 4 bits, each dequantized where it is used."""
 
 from __future__ import annotations
 
@@ -10,18 +10,30 @@ import numpy as np
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 
 
-def quantize(source: Path, out: Path, exclude: Collection[str] = ()) -> None:
+_CONTRIBUTED = "com.microsoft"
+_KNOWS_FOUR_BITS = 10  # the first version of ONNX's format with four-bit integers
+
+
+def quantize(source: Path, out: Path, bits: int, exclude: Collection[str] = ()) -> None:
     """Write a graph with symmetric signed weights and one scale for each output channel; biases stay in float.
 
     Args:
         source: a clean float graph.
         out: the file to write.
+        bits: 8 or 4. The operator that dequantizes 4 bits is ONNX Runtime's own, so that the opset need not change.
         exclude: names of the nodes that keep their float weights.
     """
     import onnx
-    from onnx import helper, numpy_helper
+    from onnx import TensorProto, helper, numpy_helper
 
     model = onnx.load(source)
+    levels = np.float32(2 ** (bits - 1) - 1)
+    dtype = np.int8 if bits == 8 else helper.tensor_dtype_to_np_dtype(TensorProto.INT4)
+    domain = "" if bits == 8 else _CONTRIBUTED
+    if domain:
+        model.ir_version = max(model.ir_version, _KNOWS_FOUR_BITS)
+        if all(entry.domain != domain for entry in model.opset_import):
+            model.opset_import.append(helper.make_opsetid(domain, 1))
     initializers = {i.name: i for i in model.graph.initializer}
     in_float = {name for node in model.graph.node if node.name in exclude for name in node.input}  # may be shared
     nodes = []
@@ -33,13 +45,14 @@ def quantize(source: Path, out: Path, exclude: Collection[str] = ()) -> None:
             axis = 0 if node.op_type == "Conv" or transposed else weight.ndim - 1
             other_axes = tuple(i for i in range(weight.ndim) if i != axis)
             largest = np.abs(weight).max(axis=other_axes, keepdims=True)
-            scale = np.where(largest > 0, largest, 1).astype(np.float32) / np.float32(127)
-            integers = np.clip(np.round(weight / scale), -127, 127).astype(np.int8)
+            scale = np.where(largest > 0, largest, 1).astype(np.float32) / levels
+            integers = np.clip(np.round(weight / scale), -levels, levels).astype(dtype)
             model.graph.initializer.remove(next(i for i in model.graph.initializer if i.name == name))
             model.graph.initializer.append(numpy_helper.from_array(integers, f"{name}_quantized"))
             model.graph.initializer.append(numpy_helper.from_array(scale.reshape(-1), f"{name}_scale"))
             inputs = [f"{name}_quantized", f"{name}_scale"]
-            nodes.append(helper.make_node("DequantizeLinear", inputs, [name], f"{name}_dequantized", axis=axis))
+            node_name = f"{name}_dequantized"
+            nodes.append(helper.make_node("DequantizeLinear", inputs, [name], node_name, domain=domain, axis=axis))
     nodes += model.graph.node
     del model.graph.node[:]
     model.graph.node.extend(nodes)
