@@ -48,6 +48,7 @@ PARSED = {
     "bitpick compare my_package:make_network --state-dict weights.pt --trust-model --out run": BUILDERS,
     "bitpick data --data data/cifar10": COPY,
     "bitpick diagnose model.keras --recipe onnxruntime:u8u8-per_tensor-minmax --apply": RESNET,
+    "bitpick search model.keras --goal size --minutes 1 --engine onnxruntime --no-bench": RESNET,
     "bitpick diagnose model.keras --recipe onnxruntime:u8u8-per_tensor-minmax --data cifar10 --apply": RESNET,
 }
 """What is not run, with why."""

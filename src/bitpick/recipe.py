@@ -22,7 +22,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from bitpick.errors import RecipeError
 
-PRESETS = ("reference", "basic", "standard", "full")
+BEST = "best"
+"""The preset whose recipes a search finds."""
+WIDEST = "full"
+"""The preset with all recipes of an engine."""
+PRESETS = ("reference", "basic", "standard", WIDEST, BEST)
 
 DTYPES: dict[str, tuple[str, str]] = {
     "s8s8": ("s8", "s8"),

@@ -219,7 +219,7 @@ def test_a_model_that_was_quantized_elsewhere_is_not_quantized_again(mlperf_mode
 def bundled(tmp_path_factory) -> tuple[Path, dict]:
     """The bundled model through the default preset, as without any argument, but for less time spent on timing."""
     folder = tmp_path_factory.mktemp("bundled") / "run"
-    return folder, compare(folder, "--target-samples", 100, "--bench-seconds", 60)
+    return folder, compare(folder, "--target-samples", 100, "--bench-seconds", 30)
 
 
 def test_the_bundled_model_keeps_its_promise(bundled):

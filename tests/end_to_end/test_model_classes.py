@@ -26,7 +26,7 @@ NETS = {
 }
 
 
-# The quantized build that each engine is known for. The first network goes through all of `standard`.
+# The quantized build that each engine is known for; of the first network prepared ones, too.
 QUANTIZED = (
     "executorch:s8s8-per_channel-histogram",
     "litert:s8s8-per_channel-minmax",
@@ -34,6 +34,11 @@ QUANTIZED = (
     "openvino:s8u8-per_channel-minmax",
     "pytorch_fx:s8u8-per_channel-histogram",
     "pytorch_pt2e:s8u8-per_channel-histogram",
+)
+PREPARED = (
+    "litert:s4s8-per_channel-minmax+adaround+equalize+integer_io",
+    "onnxruntime:s8u8-per_channel-minmax+adaround+reduced_range",
+    "openvino:s8u8-per_channel-minmax+adaround+full_bias_correction",
 )
 RECIPES = [recipe for each in QUANTIZED for recipe in (f"{each.partition(':')[0]}:float32", each)]
 
@@ -49,7 +54,7 @@ def run(request, workers, tmp_path_factory) -> dict:
     model = made.stdout.strip().splitlines()[-1]
     source = bitpick.Source(model, trusted=True)
     options = {"calibration_size": 300, "targets": ["host"], "bench_seconds": 0, "out": folder / "run"}
-    options["recipes"] = [] if name == "depthwise" else RECIPES
+    options["recipes"] = [*RECIPES, *PREPARED] if name == "depthwise" else RECIPES
     with use_executor(workers, folder / "cache"):
         bitpick.compare(source, folder, **options, **NETS[name][2])
     return {"name": name, **json.loads((folder / "run" / "run.json").read_text())}

@@ -7,6 +7,7 @@ import pytest
 
 from bitpick.engines.fake.engine import FakeEngine
 from bitpick.errors import BitpickError, EngineError, RunError
+from bitpick.schema.other_groups import Hunt
 from bitpick.searching import search as module
 from bitpick.searching.search import Search
 
@@ -18,7 +19,7 @@ def run(compare, monkeypatch):
     monkeypatch.setattr(module, "GROWTH", 2)
 
     def searched(goal="size", **options):
-        return compare(choose=Search(goal, 1000.0, lambda: 0.0).choose, **options)
+        return compare(choose=Search(Hunt(goal, 100.0), lambda: 0.0).choose, **options)
 
     return searched
 

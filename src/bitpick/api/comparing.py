@@ -22,8 +22,11 @@ from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.fit import LoadData
 from bitpick.pipeline.listener import Listener, Silent
 from bitpick.pipeline.request import job_limits, make_request, new_run
+from bitpick.recipe import BEST
+from bitpick.schema.other_groups import Hunt
 from bitpick.schema.run import Run
 from bitpick.schema.settings import Settings, with_options
+from bitpick.searching.search import Search
 from bitpick.targets.host import this_host
 from bitpick.targets.target import TARGETS, target
 from bitpick.version import installed_version
@@ -92,8 +95,12 @@ def compare(
     source = source_of(bundled_model() if model is None else model, data_set, example)
     request, model_format = make_request(source, data_set.name, resolved, data_set.options.said, accept_baseline)
     folder = default_folder(request.model, request.data, request.sha256) if out is None else Path(out)
+    choose = None
+    if resolved.builds.preset == BEST and not resolved.builds.recipes:
+        hunt = Hunt()
+        request, choose = request.model_copy(update={"goal": hunt.goal}), Search(hunt).choose
     run = new_run(request, model_format, this_host(), threads_of(resolved), "compare")
-    return run_comparison(run, resolved, folder, partial(data_set.load, progress=progress), overwrite, listener)
+    return run_comparison(run, resolved, folder, partial(data_set.load, progress=progress), overwrite, listener, choose)
 
 
 compare.__signature__ = with_options(compare)  # type: ignore[attr-defined]  # for help() and notebooks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from bitpick.api.comparing import bundled_model, default_folder, run_comparison, threads_of
 from bitpick.api.model_objects import Model, source_of
@@ -18,7 +18,6 @@ from bitpick.schema import option
 from bitpick.schema.groups import GROUPS
 from bitpick.schema.other_groups import Hunt
 from bitpick.schema.settings import Settings, only_options, with_options
-from bitpick.searching.race import Goal
 from bitpick.searching.search import Search
 from bitpick.targets.host import this_host
 
@@ -74,7 +73,7 @@ def search(
     plain = default_folder(request.model, request.data, request.sha256)
     folder = plain.with_name(f"search-{plain.name}") if out is None else Path(out)
     run = new_run(request, model_format, this_host(), threads_of(settings), "search")
-    choose = Search(cast("Goal", hunt.goal), 60 * hunt.minutes).choose
+    choose = Search(hunt).choose
     return run_comparison(run, settings, folder, partial(data_set.load, progress=progress), overwrite, listener, choose)
 
 

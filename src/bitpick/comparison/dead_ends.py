@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from bitpick.errors import RunError
-from bitpick.recipe import PRESETS
+from bitpick.recipe import WIDEST
 from bitpick.schema.missing import left_out, missing
 from bitpick.schema.run import RequestRecord, Row
 from bitpick.selection.claims import samples_needed
@@ -69,4 +69,4 @@ def _ways_to_widen(request: RequestRecord) -> list[str]:
     if request.recipes:
         return ["leave out --recipe, so that a preset's recipes are tried"]
     steps = ["leave out --engine, so that every engine is tried"] if request.engines else []
-    return steps if request.preset == PRESETS[-1] else [*steps, f"try more recipes with --preset {PRESETS[-1]}"]
+    return steps if request.preset == WIDEST else [*steps, f"try more recipes with --preset {WIDEST}"]

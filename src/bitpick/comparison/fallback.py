@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from bitpick.engines.capability import Offer
 from bitpick.engines.registry import engine
 from bitpick.models.model import Model
-from bitpick.recipe import baseline
+from bitpick.recipe import WIDEST, baseline
 from bitpick.schema.run import RequestRecord, Row
 from bitpick.selection.judge import OF_METRIC
 from bitpick.targets.host import Host
 
 _REPEATED = "reference"  # the preset that repeats a published comparison
-_WIDEST = "full"  # the preset with all recipes of an engine
 
 
 def offers(native: Sequence[Row], request: RequestRecord, model: Model, host: Host) -> list[Offer]:
@@ -71,7 +70,7 @@ def notes(added: Sequence[Offer]) -> list[str]:
 def _robust(offer: Offer) -> bool:
     """Whether a recipe is immune to outliers in the calibration samples."""
     recipe = offer.recipe
-    return _WIDEST in offer.presets and recipe.kind == "quantized" and not recipe.static and offer.unsupported is None
+    return WIDEST in offer.presets and recipe.kind == "quantized" and not recipe.static and offer.unsupported is None
 
 
 def _failed_or_lost(row: Row) -> bool:

@@ -18,7 +18,9 @@ Selection = Literal["simultaneous", "cross-fit"]
 class Builds(Group):
     """Which builds to make."""
 
-    preset: Annotated[str, Option("Which recipes: reference, basic, standard or full.")] = "standard"
+    preset: Annotated[
+        str, Option("Which recipes: reference, basic, standard or full; or best, those that a search finds.")
+    ] = "standard"
     recipes: Annotated[
         tuple[str | Recipe, ...],
         Option("A recipe id or YAML file, instead of the preset's; repeat for more.", flags=("--recipe",)),

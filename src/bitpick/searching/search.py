@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ from bitpick.pipeline.trials import Answer, ModelTrials
 from bitpick.pipeline.workshop import Workshop
 from bitpick.recipe import Recipe, baseline
 from bitpick.schema.margin import margin_of
+from bitpick.schema.other_groups import Hunt
 from bitpick.schema.search import Look, SearchRecord
 from bitpick.searching.race import Goal, Limits, Standing, front, going_on
 from bitpick.searching.sampler import Sampler
@@ -58,14 +60,13 @@ class Search:
     """A search.
 
     Args:
-        goal: what the best build has.
-        seconds: how long it may take, about; building and judging the front comes on top.
+        hunt: what the best build has, and how long the search may take; building and judging the front comes on top.
         clock: tells the time in seconds.
     """
 
-    def __init__(self, goal: Goal, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._goal: Goal = goal
-        self._seconds = seconds
+    def __init__(self, hunt: Hunt, clock: Callable[[], float] = time.monotonic) -> None:
+        self._goal = cast("Goal", hunt.goal)
+        self._seconds = 60 * hunt.minutes
         self._clock = clock
 
     def choose(self, shop: Workshop, inputs: Inputs, model: Model) -> tuple[Inputs, list[Offer]]:
