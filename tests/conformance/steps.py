@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -234,3 +235,37 @@ def weight_changes(source: str, recipe: str, folder: str) -> dict[str, float]:
         assert inside is not None
         with inside:
             return {name: float(np.abs(a - b).max() / np.abs(a).max()) for name, a, b in inside.weights()}
+
+
+class _SeenError(Exception):
+    """Ends a build once its quantized program was seen."""
+
+
+def program_weight_changes(source: str, recipe: str, inputs: str) -> dict[str, float]:
+    """The same for engines that quantize an exported PyTorch program and compile it: as they are in that program."""
+    from bitpick.conversion import pytorch_file
+    from bitpick.engines import pt2e
+
+    parsed, programs, quantize = Recipe.parse(recipe), [], pt2e.quantize
+
+    def seen(*arguments: object) -> None:
+        programs.append(quantize(*arguments)[0])
+        raise _SeenError
+
+    samples = Samples(inputs=(Path(inputs),), count=len(np.load(inputs)), sha256="")
+    pt2e.quantize = seen
+    try:
+        with tempfile.TemporaryDirectory() as work, suppress(_SeenError):
+            engine(parsed.engine).build(Path(source), parsed, samples, None, Path(work))
+    finally:
+        pt2e.quantize = quantize
+    floats = [each.detach().numpy() for each in pytorch_file.load(Path(source)).parameters() if each.ndim > 1]
+    changes = {}
+    for node in programs[0].graph.nodes:
+        if "dequantize_per_channel" not in str(node.target):
+            continue
+        integers, scales = (getattr(programs[0], each.target).numpy() for each in node.args[:2])
+        weights = integers * scales.reshape(-1, *[1] * (integers.ndim - 1))
+        alike = [each for each in floats if each.shape == weights.shape]
+        changes[node.name] = min(float(np.abs(weights - each).max() / np.abs(each).max()) for each in alike)
+    return changes

@@ -23,6 +23,8 @@ SCHEMES = {
         "s8u8-per_channel-minmax+qoperator",
         "s8s8-per_tensor-minmax",
         "s8dynamic",
+        "s8weights",
+        "s4weights",
     ),
     "openvino": ("s8u8-per_channel-minmax",),
     "litert": (
@@ -36,20 +38,24 @@ SCHEMES = {
 }
 
 
+def compare(workers, place, recipes) -> None:
+    """Make builds of a small residual network, all of which must be ok."""
+    onnx.save(layer_models.residual(np.random.default_rng(1), channels=16), place / "m.onnx")
+    images = np.abs(RNG.normal(size=(120, 3, 8, 8))).astype(np.float32)
+    np.save(place / "images.npy", images[:80])
+    data = {"calibration": images[:80], "evaluation": images[80:]}
+    options = {"recipes": recipes, "task": "deviation", "bench_seconds": 0, "targets": ["host"]}
+    with use_executor(workers, place / "cache"):
+        comparison = bitpick.compare(place / "m.onnx", data, out=place / "run", **options)
+    assert {row.id: row.reason for row in comparison.rows if row.status != "ok"} == {}
+
+
 @pytest.mark.parametrize("engine", SCHEMES)
 def test_weights_on_the_grid_stay_as_they_are(engine, workers, tmp_path):
-    model = layer_models.residual(np.random.default_rng(1), channels=16)
-    onnx.save(model, tmp_path / "m.onnx")
-    images = np.abs(RNG.normal(size=(120, 3, 8, 8))).astype(np.float32)
-    data = {"calibration": images[:80], "evaluation": images[80:]}
     recipes = [f"{engine}:{scheme}+bias_correction" for scheme in SCHEMES[engine]]
     # The options of a recipe's id are in alphabetical order.
     recipes = [bitpick.Recipe.parse(recipe).id for recipe in recipes]
-    options = {"recipes": recipes, "task": "deviation", "bench_seconds": 0, "targets": ["host"]}
-    with use_executor(workers, tmp_path / "cache"):
-        comparison = bitpick.compare(tmp_path / "m.onnx", data, out=tmp_path / "run", **options)
-    rows = {row.id: row for row in comparison.rows}
-    assert {name: row.reason for name, row in rows.items() if row.status != "ok"} == {}
+    compare(workers, tmp_path, recipes)
     forms = tmp_path / "run" / "forms"
     for recipe in recipes:
         form = start_form(bitpick.Recipe.parse(recipe), Format.ONNX)
@@ -60,3 +66,17 @@ def test_weights_on_the_grid_stay_as_they_are(engine, workers, tmp_path):
         if engine == "openvino":  # NNCF gives the first layer seven bits, so that it does not overflow on any CPU
             assert layers.pop("first") < 1 / 127 + 1e-4
         assert max(layers.values()) < 1e-4, (recipe, layers)
+
+
+@pytest.mark.parametrize(
+    "recipe", ["executorch:s8s8-per_channel-histogram", "pytorch_pt2e:s8u8-per_channel-histogram+reduced_range"]
+)
+def test_weights_on_the_grid_stay_as_they_are_in_exported_programs(recipe, workers, tmp_path):
+    recipe = bitpick.Recipe.parse(f"{recipe}+bias_correction")
+    compare(workers, tmp_path, [recipe.id])
+    form = start_form(recipe, Format.ONNX)
+    source = tmp_path / "run" / "forms" / f"{form}{form.suffix}"
+    payload = {"source": str(source), "recipe": recipe.id, "inputs": str(tmp_path / "images.npy")}
+    changes = workers.run(recipe.engine, "steps:program_weight_changes", payload).value
+    assert len(changes) == 4
+    assert max(changes.values()) < 1e-4, changes
