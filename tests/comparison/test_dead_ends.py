@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from bitpick.comparison.dead_ends import next_steps, no_quantized_row
+from bitpick.passes.graph_pass import GraphPass
 from tests.records import missing_row
 from tests.selection.judging import TASK, judged_rows, request
 
@@ -43,3 +44,21 @@ def test_where_builds_were_made_the_next_step_is_a_command():
     hopeless, _ = judged_rows([("a:s8weights", range(3000), {})])
     assert next_steps(hopeless, asked, TASK)[0].startswith("Next: see which layers of a:s8weights")
     assert next_steps([missing_row("a:s8weights")], asked, TASK) == []
+
+
+def test_training_is_a_step_for_recipes_that_it_can_prepare(monkeypatch):
+    monkeypatch.setattr(GraphPass, "missing", lambda self: None)
+    asked = request(model="m.onnx", data="set.npz", preset="full")
+
+    def step(recipe):
+        judged, _ = judged_rows([(recipe, range(120), {})])
+        (told,) = next_steps(judged, asked, TASK)
+        return told
+
+    recipe = "litert:s4s8-per_channel-minmax+adaround+integer_io"
+    trained = "litert:s4s8-per_channel-minmax+adaround+integer_io+qat"
+    command = f"bitpick compare m.onnx --data set.npz --recipe {trained}"
+    assert f"; or train {recipe} for quantization: {command}." in step(recipe)
+    assert "for quantization" not in step(trained)
+    assert "for quantization" not in step("onnxruntime:u8u8-per_tensor-minmax")
+    assert "for quantization" not in step("onnxruntime:s8s8-per_tensor-minmax")

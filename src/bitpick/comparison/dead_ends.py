@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from bitpick.engines.registry import engines
 from bitpick.errors import RunError
+from bitpick.passes.registry import passes
 from bitpick.recipe import WIDEST
 from bitpick.schema.missing import left_out, missing
 from bitpick.schema.run import RequestRecord, Row
@@ -48,20 +50,31 @@ def next_steps(rows: Sequence[Row], request: RequestRecord, task: Task) -> list[
     measured = [row for row in rows if row.kind == "quantized" and row.status == "ok" and row.metric is not None]
     if not measured:
         return []
-    if request.goal is not None:  # a search found these
-        return ["Next: give the search more --minutes, or evaluate on more samples."]
+    where = f"{shlex.quote(request.model)} --data {shlex.quote(request.data)}"
     best = max(measured, key=lambda row: row.metric.quality if row.metric is not None else 0.0)
+    training = [f"train {best.id} for quantization: bitpick compare {where} --recipe {each}" for each in _trained(best)]
+    if request.goal is not None:  # a search found these
+        steps = ["give the search more --minutes", "evaluate on more samples", *training]
+        return [f"Next: {'; or '.join(steps)}."]
     tested = [row for row in measured if row.versus_baseline is not None]
     more_samples_help = any(samples_needed(row, len(tested), request.alpha) for row in tested)
     steps = ["evaluate on more samples"] if more_samples_help else []
     if isinstance(task, Classification) and best.recipe_fields is None:
-        command = f"bitpick diagnose {shlex.quote(request.model)} --data {shlex.quote(request.data)}"
-        steps.append(f"see which layers of {best.id} lose it: {command} --recipe {best.id}")
+        steps.append(f"see which layers of {best.id} lose it: bitpick diagnose {where} --recipe {best.id}")
     else:
         steps.append("leave layers in float with exclude in a recipe file (bitpick compare --recipe FILE)")
-    look = f"bitpick search {shlex.quote(request.model)} --data {shlex.quote(request.data)}"
-    steps.append(f"let bitpick look for a better build: {look}")
-    return [f"Next: {'; or '.join([*steps, *_ways_to_widen(request)])}."]
+    steps.append(f"let bitpick look for a better build: bitpick search {where}")
+    return [f"Next: {'; or '.join([*steps, *training, *_ways_to_widen(request)])}."]
+
+
+def _trained(row: Row) -> list[str]:
+    """Return the id of a row's recipe with training for quantization; none if it is trained, or cannot be."""
+    builder, recipe = engines().get(row.engine), row.quantization
+    grid = None if builder is None else builder.weight_grid(recipe)
+    training = [name for name, each in passes().items() if each.needs == "training" and each.missing() is None]
+    if row.recipe_fields is not None or grid is None or not grid.per_channel or set(training) & recipe.options.keys():
+        return []
+    return [recipe.model_copy(update={"options": recipe.options | {name: ""}}).id for name in training]
 
 
 def _ways_to_widen(request: RequestRecord) -> list[str]:
