@@ -32,6 +32,7 @@ RESNET = "builds of a ResNet8: a minute and more"
 TIMED_BELOW = "timed at full length; the example of docs/reference/speed.md needs such a run, made shorter here"
 BUILDERS = "tests/commands/test_models.py has such functions"
 BENCH = "ten processes; tests/commands/test_finished.py times builds in fewer"
+TRAINING = "trains for minutes; tests/end_to_end/test_training.py does so for seconds"
 COPY = "tests/datasets/test_cifar10.py opens such copies"
 PARSED = {
     "bitpick bench run/builds/onnxruntime__float32 build": BENCH,
@@ -40,6 +41,9 @@ PARSED = {
     "bitpick compare model.keras --preset basic --out run": RESNET,
     "bitpick compare model.keras --recipe run/next_recipe.yaml": RESNET,
     "bitpick compare model.onnx --recipe onnxruntime:s8u8-per_channel-minmax+reduced_range": TIMED_BELOW,
+    "bitpick compare model.onnx --no-bench --target host --training-minutes 15 "
+    "--recipe litert:s4s8-per_channel-minmax+adaround+integer_io+pool_as_mean "
+    "--recipe litert:s4s8-per_channel-minmax+integer_io+pool_as_mean+qat": TRAINING,
     "bitpick compare model.onnx --target x86-avx2": EVERYTHING,
     "bitpick compare model.onnx --target old-server.yaml": "there is no such server; tests/test_docs.py reads the file",
     "bitpick compare model.onnx --calibration-seeds 5 --selection cross-fit": EVERYTHING,
