@@ -72,3 +72,10 @@ def test_an_engine_whose_float_model_fails_takes_no_part(run, compare, monkeypat
 
 def test_the_same_search_finds_the_same(run):
     assert run(out="a").search.front == run(out="b").search.front
+
+
+def test_a_search_that_has_no_time_left_tries_some_recipes_nevertheless(compare):
+    times = iter(range(1000))
+    result = compare(choose=Search(Hunt("size", 0.001), lambda: float(next(times))).choose)
+    assert 0 < len(result.search.looks) <= module.TOGETHER
+    assert result.search.front

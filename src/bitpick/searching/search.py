@@ -114,12 +114,9 @@ class Search:
         return _confirming(inputs, np.sort(confirmed), shop.directory.root / "search"), offers
 
     def _try(self, race: _Race, sampler: Sampler, began: float) -> None:
-        """Try new recipes, until time is up or no better ones come."""
+        """Try new recipes, some at least, until time is up or no better ones come."""
         best, idle = None, 0
-        while idle < PATIENCE and self._clock() - began < _ASKING * self._seconds:
-            recipes = sampler.ask(TOGETHER)
-            if not recipes:
-                return
+        while idle < PATIENCE and (recipes := sampler.ask(TOGETHER)):
             race.enter(recipes)
             for recipe in recipes:
                 standing = race.standing(recipe)
@@ -130,6 +127,8 @@ class Search:
             leader = race.leader()
             idle = idle + 1 if leader == best else 0
             best = leader
+            if self._clock() - began > _ASKING * self._seconds:
+                return
 
 
 class _Race:
