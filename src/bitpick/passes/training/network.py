@@ -53,7 +53,7 @@ class Network:
                 name = str(node.target)
                 inner = module.get_submodule(name)
                 levels = None if grid is None else grid.of(layers.is_depthwise(inner)).levels
-                layer = TrainedLayer(inner, levels, normed=name not in last)
+                layer = TrainedLayer(inner, levels, name not in last, grid is not None and grid.lopsided)
                 self.layers[name] = layer
                 module.add_submodule(name, layer)
         self._activations = [each for node in nodes if (each := self._quantize(node)) is not None]
