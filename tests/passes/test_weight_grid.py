@@ -16,6 +16,8 @@ RNG = np.random.default_rng(0)
         ("7_per_channel_clipped", WeightGrid(7, True, clipped=True)),
         ("8_per_channel_lopsided", WeightGrid(8, True, lopsided=True)),
         ("8_per_channel_lopsided_clipped", WeightGrid(8, True, clipped=True, lopsided=True)),
+        ("7_per_channel_clipped_convolutions_127", WeightGrid(7, True, clipped=True, convolutions=127)),
+        ("7_per_channel_convolutions_127_depthwise_64", WeightGrid(7, True, convolutions=127, depthwise=64)),
         ("7_per_channel_clipped_depthwise_127", WeightGrid(7, True, clipped=True, depthwise=127)),
     ],
 )
@@ -26,9 +28,16 @@ def test_a_grid_is_known_by_its_name(name, grid):
 
 def test_depthwise_convolutions_may_have_another_grid():
     grid = WeightGrid(7, True, clipped=True, depthwise=127)
-    assert grid.of(True) == WeightGrid(127, True)
-    assert grid.of(False) == WeightGrid(7, True, clipped=True)
-    assert WeightGrid(7, True, clipped=True).of(True) == WeightGrid(7, True, clipped=True)
+    assert grid.of(True, True) == WeightGrid(127, True)
+    assert grid.of(True, False) == grid.of(False, False) == WeightGrid(7, True, clipped=True)
+    assert WeightGrid(7, True, clipped=True).of(True, True) == WeightGrid(7, True, clipped=True)
+
+
+def test_all_convolutions_may_have_another_grid():
+    grid = WeightGrid(7, True, clipped=True, convolutions=127)
+    assert grid.of(False, False) == WeightGrid(7, True, clipped=True)
+    assert grid.of(True, True) == grid.of(True, False) == WeightGrid(127, True)
+    assert WeightGrid(7, True, convolutions=127, depthwise=64).of(True, True) == WeightGrid(64, True)
 
 
 @pytest.mark.parametrize("clipped", [True, False])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 _NAME = re.compile(
     r"(?P<levels>\d+)_per_(?P<granularity>channel|tensor)(?P<lopsided>_lopsided)?(?P<clipped>_clipped)?"
-    r"(_depthwise_(?P<depthwise>\d+))?"
+    r"(_convolutions_(?P<convolutions>\d+))?(_depthwise_(?P<depthwise>\d+))?"
 )
 _FRACTIONS = np.linspace(0.3, 1.0, 71)  # of the largest weight: candidates for the end of a clipped grid
 
@@ -29,26 +29,31 @@ class WeightGrid:
         clipped: whether the grid ends where the squared error is least, and not at the largest weight.
         lopsided: whether each channel's grid reaches `levels` on the side of its largest weight, and one less on the
             other: all values of a two's complement, whose scale may be negative. Only with a scale for each channel.
-        depthwise: the largest multiple in depthwise convolutions, whose grid is not clipped, if it is another one.
+        convolutions: the largest multiple in convolutions, whose grid is not clipped, if it is another one.
+        depthwise: the same for depthwise convolutions alone.
     """
 
     levels: int
     per_channel: bool
     clipped: bool = False
     lopsided: bool = False
+    convolutions: int | None = None
     depthwise: int | None = None
 
-    def of(self, is_depthwise: bool) -> WeightGrid:
+    def of(self, is_convolution: bool, is_depthwise: bool) -> WeightGrid:
         """Return the grid of a layer."""
-        if self.depthwise is None or not is_depthwise:
-            return replace(self, depthwise=None)
-        return WeightGrid(self.depthwise, self.per_channel)
+        levels = self.convolutions if is_convolution else None
+        levels = self.depthwise if is_depthwise and self.depthwise is not None else levels
+        if levels is None:
+            return replace(self, convolutions=None, depthwise=None)
+        return WeightGrid(levels, self.per_channel)
 
     def __str__(self) -> str:
         granularity = "channel" if self.per_channel else "tensor"
-        depthwise = f"_depthwise_{self.depthwise}" if self.depthwise is not None else ""
+        others = (("convolutions", self.convolutions), ("depthwise", self.depthwise))
+        other = "".join(f"_{layers}_{levels}" for layers, levels in others if levels is not None)
         lopsided, clipped = "_lopsided" if self.lopsided else "", "_clipped" if self.clipped else ""
-        return f"{self.levels}_per_{granularity}{lopsided}{clipped}{depthwise}"
+        return f"{self.levels}_per_{granularity}{lopsided}{clipped}{other}"
 
     @classmethod
     def parse(cls, name: str) -> Self:
@@ -60,7 +65,7 @@ class WeightGrid:
             match["granularity"] == "channel",
             match["clipped"] is not None,
             match["lopsided"] is not None,
-            int(match["depthwise"]) if match["depthwise"] else None,
+            *(int(match[layers]) if match[layers] else None for layers in ("convolutions", "depthwise")),
         )
 
     def scales(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
