@@ -97,6 +97,20 @@ def test_excluded_layers_keep_their_weights(openvino, bits):
     np.testing.assert_array_equal(found["conv"][0][1], weights["conv"])
 
 
+@pytest.mark.parametrize("bits", [8, 4])
+def test_a_lookup_table_keeps_eight_bits(openvino, bits):
+    from openvino import opset13 as ops
+
+    words = ops.parameter([-1, 5], np.int64, name="words")
+    table, weight = (ops.constant(RNG.normal(size=(9, 8)).astype(np.float32)) for _ in range(2))
+    rows = ops.gather(table, words, ops.constant(0), name="table")
+    model = compress(openvino.Model([ops.matmul(rows, weight, False, True, name="last")], [words], "g"), bits)
+    compiled = openvino.Core().compile_model(model, "CPU", FLOAT)
+    found = {o.name: o for o in executed(compiled, model, [np.zeros((1, 5), np.int64)]).operators if o.weight}
+    assert {name: o.weight.dtype for name, o in found.items()} == {"table": "s8", "last": f"s{bits}"}
+    assert [found[name].weights for name in ("table", "last")] == [72, 72]
+
+
 @pytest.mark.parametrize(("group", "arithmetic"), [(0, "float32"), (32, "s8")])
 def test_a_product_is_told_to_be_float_only_if_the_runtime_rounds_no_activations(openvino, group, arithmetic):
     model = compress(network(random_weights()), 8)

@@ -12,7 +12,7 @@ def compress(model: Any, bits: int, exclude: Sequence[str] = ()) -> Any:
 
     Args:
         model: an `openvino.Model` with float weights, which is changed.
-        bits: 8 or 4.
+        bits: 8 or 4. Lookup tables always have 8.
         exclude: names of the operators that keep their float weights.
     """
     import nncf
@@ -22,20 +22,27 @@ def compress(model: Any, bits: int, exclude: Sequence[str] = ()) -> Any:
     scope = nncf.IgnoredScope(names=list(exclude), validate=False)
     if bits == 8:
         return nncf.compress_weights(model, mode=modes.INT8_SYM, ignored_scope=scope)
-    with _four_bits_in_convolutions():
-        return nncf.compress_weights(
-            model, mode=modes.INT4_SYM, ratio=1.0, group_size=-1, all_layers=True, ignored_scope=scope
-        )
+    backup = nncf.BackupMode.INT8_SYM
+    with _four_bits_in_all_layers():
+        return nncf.compress_weights(model, mode=modes.INT4_SYM, group_size=-1, backup_mode=backup, ignored_scope=scope)
 
 
 @contextmanager
-def _four_bits_in_convolutions() -> Iterator[None]:
-    """Make NNCF use its primary precision for all layers; by itself it keeps convolutions to the backup, 8 bits."""
+def _four_bits_in_all_layers() -> Iterator[None]:
+    """Make NNCF use four bits for all layers, and its backup for lookup tables alone, which no pass prepares.
+
+    By itself it uses the backup for convolutions and for the last layer, too.
+    """
     from nncf.quantization.algorithms.weight_compression.algorithm import WeightCompression
 
     name = "_get_ratio_defining_params"
     original = getattr(WeightCompression, name)
-    setattr(WeightCompression, name, lambda _, parameters, __: list(parameters))
+
+    def layers(algorithm: Any, parameters: Sequence[Any], _: bool) -> list[Any]:
+        tables = algorithm._backend_entity.embedding_metatypes  # noqa: SLF001 - there is no public way
+        return [each for each in parameters if each.node_with_weight.metatype not in tables]
+
+    setattr(WeightCompression, name, layers)
     try:
         yield
     finally:
