@@ -58,6 +58,12 @@ def test_kinds(recipe, kind):
     assert Recipe.parse(recipe).kind == kind
 
 
+def test_some_recipes_quantize_weights_alone():
+    schemes = ["s8weights", "s4weights", "s8dynamic", "s8s8-per_channel-minmax", "float16", "float32"]
+    found = [dtypes for dtypes in schemes if Recipe.parse(f"onnxruntime:{dtypes}").weights_only]
+    assert found == ["s8weights", "s4weights"]
+
+
 @pytest.mark.parametrize(
     "text",
     [

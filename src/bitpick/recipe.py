@@ -154,6 +154,11 @@ class Recipe(BaseModel):
         return self.activations in ("s8", "u8", "s16")
 
     @property
+    def weights_only(self) -> bool:
+        """Whether weights alone are quantized, and the build computes in float."""
+        return self.activations == "float32" and self.weights != "float32"
+
+    @property
     def kind(self) -> Kind:
         """The role of the recipe's build in a comparison."""
         if self.dtypes == "float32":

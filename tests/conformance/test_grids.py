@@ -26,7 +26,7 @@ SCHEMES = {
         "s8weights",
         "s4weights",
     ),
-    "openvino": ("s8u8-per_channel-minmax",),
+    "openvino": ("s8u8-per_channel-minmax", "s8weights", "s4weights"),
     "litert": (
         "s8s8-per_channel-minmax",
         "s8dynamic",
@@ -63,6 +63,9 @@ def test_weights_on_the_grid_stay_as_they_are(engine, workers, tmp_path):
         payload = {"source": str(source), "recipe": recipe, "folder": str(folder)}
         layers = workers.run(engine, "steps:weight_changes", payload).value
         assert len(layers) == 4, recipe
+        if "weights" in recipe and engine == "openvino":  # whose scales are in half precision
+            assert max(layers.values()) < 2**-11, (recipe, layers)
+            continue
         if engine == "openvino":  # NNCF gives the first layer seven bits, so that it does not overflow on any CPU
             assert layers.pop("first") < 1 / 127 + 1e-4
         assert max(layers.values()) < 1e-4, (recipe, layers)

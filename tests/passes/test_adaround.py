@@ -46,7 +46,10 @@ def test_it_finds_the_best_way_to_round_a_few_weights():
         assert found <= best + 0.25 * (nearest - best)  # coordinate descent may end in a neighbouring minimum
 
 
-@pytest.mark.parametrize("grid", [WeightGrid(7, True), WeightGrid(7, False), WeightGrid(7, True, clipped=True)])
+GRIDS = (WeightGrid(7, True), WeightGrid(7, False), WeightGrid(7, True, clipped=True))
+
+
+@pytest.mark.parametrize("grid", [*GRIDS, WeightGrid(8, True, clipped=True, lopsided=True)])
 def test_engines_find_the_same_grid_again(grid):
     x = correlated(500, 40)
     rows = RNG.laplace(size=(1, 8, 40))
@@ -54,6 +57,7 @@ def test_engines_find_the_same_grid_again(grid):
     rounded = adaround.choose(rows, scales, grid, moments(x, x + 0.1))
     steps = rounded / scales
     np.testing.assert_allclose(steps, np.round(steps), atol=1e-9)
+    assert steps.max() - steps.min() <= 2 * grid.levels - grid.lopsided
     again = WeightGrid(grid.levels, grid.per_channel).scales(rounded[0])  # as an engine does: by the largest weight
     np.testing.assert_allclose(again, scales[0])
 

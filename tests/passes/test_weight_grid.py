@@ -14,6 +14,10 @@ RNG = np.random.default_rng(0)
         ("127_per_channel", WeightGrid(127, True)),
         ("64_per_tensor", WeightGrid(64, False)),
         ("7_per_channel_clipped", WeightGrid(7, True, clipped=True)),
+        ("8_per_channel_lopsided", WeightGrid(8, True, lopsided=True)),
+        ("8_per_channel_lopsided_clipped", WeightGrid(8, True, clipped=True, lopsided=True)),
+        ("7_per_channel_clipped_convolutions_127", WeightGrid(7, True, clipped=True, convolutions=127)),
+        ("7_per_channel_convolutions_127_depthwise_64", WeightGrid(7, True, convolutions=127, depthwise=64)),
         ("7_per_channel_clipped_depthwise_127", WeightGrid(7, True, clipped=True, depthwise=127)),
     ],
 )
@@ -24,9 +28,29 @@ def test_a_grid_is_known_by_its_name(name, grid):
 
 def test_depthwise_convolutions_may_have_another_grid():
     grid = WeightGrid(7, True, clipped=True, depthwise=127)
-    assert grid.of(True) == WeightGrid(127, True)
-    assert grid.of(False) == WeightGrid(7, True, clipped=True)
-    assert WeightGrid(7, True, clipped=True).of(True) == WeightGrid(7, True, clipped=True)
+    assert grid.of(True, True) == WeightGrid(127, True)
+    assert grid.of(True, False) == grid.of(False, False) == WeightGrid(7, True, clipped=True)
+    assert WeightGrid(7, True, clipped=True).of(True, True) == WeightGrid(7, True, clipped=True)
+
+
+def test_all_convolutions_may_have_another_grid():
+    grid = WeightGrid(7, True, clipped=True, convolutions=127)
+    assert grid.of(False, False) == WeightGrid(7, True, clipped=True)
+    assert grid.of(True, True) == grid.of(True, False) == WeightGrid(127, True)
+    assert WeightGrid(7, True, convolutions=127, depthwise=64).of(True, True) == WeightGrid(64, True)
+
+
+@pytest.mark.parametrize("clipped", [True, False])
+def test_a_lopsided_grid_is_a_twos_complement_with_the_largest_weight_at_the_longer_end(clipped):
+    rows = RNG.laplace(size=(6, 200))
+    rows[0, 0], rows[1, 0], rows[2, :2] = -9, 9, (9, -9)
+    grid = WeightGrid(8, True, clipped=clipped, lopsided=True)
+    steps = np.round(grid.nearest(rows, grid.scales(rows)) / grid.scales(rows))
+    longer = np.where(-rows.min(axis=1) >= rows.max(axis=1), -1, 1)
+    assert longer[:3].tolist() == [-1, 1, -1]
+    assert ((steps * longer[:, None]).max(axis=1) == 8).all()
+    assert ((steps * longer[:, None]).min(axis=1) >= -7).all()
+    assert (steps * longer[:, None])[2].min() == -7
 
 
 @pytest.mark.parametrize("per_channel", [True, False])

@@ -46,9 +46,9 @@ def choose(
         moments: of the layer's inputs.
     """
     steps = np.where(scales > 0, scales, 1)
-    ends = grid.levels * scales
-    low = np.clip(np.floor(rows / steps + 1e-9) * scales, -ends, ends)
-    high = np.clip(np.ceil(rows / steps - 1e-9) * scales, -ends, ends)
+    lowest, highest = (end * scales for end in grid.ends(rows))
+    low = np.clip(np.floor(rows / steps + 1e-9) * scales, lowest, highest)
+    high = np.clip(np.ceil(rows / steps - 1e-9) * scales, lowest, highest)
     rounded = grid.nearest(rows, scales)
     # An engine finds the same grid again only if the largest weight of each channel stays on its end.
     largest = np.abs(rows) >= np.abs(rows).max(axis=(2 if grid.per_channel else (0, 1, 2)), keepdims=True)

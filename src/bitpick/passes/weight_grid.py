@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _NAME = re.compile(
-    r"(?P<levels>\d+)_per_(?P<granularity>channel|tensor)(?P<clipped>_clipped)?(_depthwise_(?P<depthwise>\d+))?"
+    r"(?P<levels>\d+)_per_(?P<granularity>channel|tensor)(?P<lopsided>_lopsided)?(?P<clipped>_clipped)?"
+    r"(_convolutions_(?P<convolutions>\d+))?(_depthwise_(?P<depthwise>\d+))?"
 )
 _FRACTIONS = np.linspace(0.3, 1.0, 71)  # of the largest weight: candidates for the end of a clipped grid
 
@@ -26,24 +27,33 @@ class WeightGrid:
         levels: the largest multiple: 127 for 8 bits, 64 for a reduced range, 7 for 4 bits.
         per_channel: whether each output channel has a scale of its own.
         clipped: whether the grid ends where the squared error is least, and not at the largest weight.
-        depthwise: the largest multiple in depthwise convolutions, whose grid is not clipped, if it is another one.
+        lopsided: whether each channel's grid reaches `levels` on the side of its largest weight, and one less on the
+            other: all values of a two's complement, whose scale may be negative. Only with a scale for each channel.
+        convolutions: the largest multiple in convolutions, whose grid is not clipped, if it is another one.
+        depthwise: the same for depthwise convolutions alone.
     """
 
     levels: int
     per_channel: bool
     clipped: bool = False
+    lopsided: bool = False
+    convolutions: int | None = None
     depthwise: int | None = None
 
-    def of(self, is_depthwise: bool) -> WeightGrid:
+    def of(self, is_convolution: bool, is_depthwise: bool) -> WeightGrid:
         """Return the grid of a layer."""
-        if self.depthwise is None or not is_depthwise:
-            return replace(self, depthwise=None)
-        return WeightGrid(self.depthwise, self.per_channel)
+        levels = self.convolutions if is_convolution else None
+        levels = self.depthwise if is_depthwise and self.depthwise is not None else levels
+        if levels is None:
+            return replace(self, convolutions=None, depthwise=None)
+        return WeightGrid(levels, self.per_channel)
 
     def __str__(self) -> str:
         granularity = "channel" if self.per_channel else "tensor"
-        depthwise = f"_depthwise_{self.depthwise}" if self.depthwise is not None else ""
-        return f"{self.levels}_per_{granularity}{'_clipped' if self.clipped else ''}{depthwise}"
+        others = (("convolutions", self.convolutions), ("depthwise", self.depthwise))
+        other = "".join(f"_{layers}_{levels}" for layers, levels in others if levels is not None)
+        lopsided, clipped = "_lopsided" if self.lopsided else "", "_clipped" if self.clipped else ""
+        return f"{self.levels}_per_{granularity}{lopsided}{clipped}{other}"
 
     @classmethod
     def parse(cls, name: str) -> Self:
@@ -54,7 +64,8 @@ class WeightGrid:
             int(match["levels"]),
             match["granularity"] == "channel",
             match["clipped"] is not None,
-            int(match["depthwise"]) if match["depthwise"] else None,
+            match["lopsided"] is not None,
+            *(int(match[layers]) if match[layers] else None for layers in ("convolutions", "depthwise")),
         )
 
     def scales(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -75,7 +86,17 @@ class WeightGrid:
                 least = np.minimum(error, least)
         return np.broadcast_to(scales, (len(rows), 1))
 
+    def ends(self, rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the lowest and the highest multiple of the scale in each channel, of shape (…, channels, 1).
+
+        Args:
+            rows: the weights, of shape (…, channels, weights of one channel).
+        """
+        lowest, highest = -rows.min(axis=-1, keepdims=True), rows.max(axis=-1, keepdims=True)
+        less = self.levels - self.lopsided
+        return np.where(lowest < highest, -less, -self.levels), np.where(lowest < highest, self.levels, less)
+
     def nearest(self, rows: NDArray[np.float64], scales: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the nearest value of the grid for each weight; a channel of zeros stays zero."""
         steps = np.round(rows / np.where(scales > 0, scales, 1))
-        return np.asarray(np.clip(steps, -self.levels, self.levels) * scales)
+        return np.asarray(np.clip(steps, *self.ends(rows)) * scales)

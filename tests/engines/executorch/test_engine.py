@@ -7,9 +7,10 @@ import numpy as np
 import onnx
 import pytest
 
-from bitpick.engines.executorch.engine import ExecuTorchEngine, _without_absent_patterns
+from bitpick.engines.executorch.engine import ExecuTorchEngine, _with_four_bits, _without_absent_patterns
 from bitpick.errors import Unsupported
 from bitpick.models.model import Format
+from bitpick.passes.weight_grid import WeightGrid
 from bitpick.recipe import Recipe
 from tests.engines.conftest import save
 
@@ -19,7 +20,7 @@ ENGINE = ExecuTorchEngine()
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("s8u8-per_channel-histogram", "dtypes s8u8: it has s8s8, s8dynamic, float32"),
+        ("s8u8-per_channel-histogram", "dtypes s8u8: it has s8s8, s8dynamic, s4dynamic, float32"),
         ("s8s8-per_channel-minmax", "calibration minmax with s8s8: it has histogram"),
         ("s8dynamic-per_channel-histogram", "granularity per_channel with s8dynamic: it has none"),
     ],
@@ -69,6 +70,32 @@ def test_xnnpack_looks_for_no_pattern_that_the_program_cannot_contain(monkeypatc
     with _without_absent_patterns(program):
         assert patterns() == kept
     assert patterns() == set(functions)
+
+
+def test_four_bits_are_for_matrix_products_and_convolutions_keep_eight():
+    grid = ENGINE.weight_grid(Recipe.parse("executorch:s4dynamic"))
+    assert grid == WeightGrid(7, per_channel=True, clipped=True, convolutions=127)
+    assert ENGINE.weight_grid(Recipe.parse("executorch:s8dynamic")) == WeightGrid(127, per_channel=True)
+
+
+@pytest.mark.frameworks
+def test_four_bit_weights_on_a_grid_get_the_same_grid_again():
+    torch = pytest.importorskip("torch")
+    module = pytest.importorskip("executorch.backends.xnnpack.quantizer.xnnpack_quantizer")
+    scales = np.array([[1e-6], [0.01], [30.0], [0.02]], np.float32)
+    steps = np.random.default_rng(0).integers(-6, 7, (4, 20))
+    steps[:, 0] = 7, -7, 7, 0
+    steps[3] = 0  # a channel of zeros
+    configuration = module.get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True)
+    weight = _with_four_bits(configuration).weight
+    fields = {name: getattr(weight, name) for name in ("dtype", "qscheme", "ch_axis", "quant_min", "quant_max")}
+    observer = weight.observer_or_fake_quant_ctr(**fields)
+    observer(torch.from_numpy(steps * scales))
+    found, zeros = (each.numpy() for each in observer.calculate_qparams())
+    np.testing.assert_allclose(found[:3], scales[:3, 0], rtol=1e-6)
+    assert np.isfinite(found).all()
+    assert not zeros.any()
+    assert configuration.weight.quant_max == 127  # of the shared configuration
 
 
 @pytest.mark.frameworks

@@ -10,15 +10,15 @@ from onnx import numpy_helper
 from bitpick.measures import coverage
 from bitpick.models.model import Format
 from bitpick.recipe import Recipe
-from tests.engines.conftest import LAYERS, MACS, WEIGHTS, codes, sizes, volume, weighted
+from tests.engines.conftest import LAYERS, MACS, WEIGHTS, codes, save, sizes, volume, weighted
 from tests.engines.graphs.torch_nets import odd
 
 pytestmark = pytest.mark.frameworks
 
-FLOAT, DYNAMIC = "executorch:float32", "executorch:s8dynamic"
+FLOAT, DYNAMIC, FOUR_BITS = "executorch:float32", "executorch:s8dynamic", "executorch:s4dynamic"
 PER_CHANNEL, PER_TENSOR = "executorch:s8s8-per_channel-histogram", "executorch:s8s8-per_tensor-histogram"
 STATIC = (PER_CHANNEL, PER_TENSOR)
-EVERY = (FLOAT, *STATIC, DYNAMIC)
+EVERY = (FLOAT, *STATIC, DYNAMIC, FOUR_BITS)
 PRODUCTS = ("Convolution", "Fully Connected")
 
 
@@ -49,7 +49,8 @@ def test_a_product_is_integer_where_its_kernel_is(builds, kernels, recipe):
     for operator, found in zip(in_graph, ran, strict=True):
         assert operator.activation.dynamic == any(word.startswith("QD") for word in found)
         if operator.integer:
-            per_channel = bool(found & {"QC8", "QC8W"})
+            per_channel = bool(found & {"QC8", "QC8W", "QC4W"})
+            assert operator.weight.dtype == ("s4" if "QC4W" in found else "s8")
             assert operator.weight.granularity == ("per_channel" if per_channel else "per_tensor")
 
 
@@ -115,6 +116,39 @@ def test_a_dynamic_build_leaves_its_convolutions_in_float(builds, kernels):
     assert told.activations.dynamic
     assert (told.weights.dtype, told.weights.granularity, told.weights.bits) == ("s8", "per_channel", 8)
     assert codes(coverage.flags(Recipe.parse(DYNAMIC), executed, "s8")) == ["partly_float"]
+
+
+def test_four_bits_are_in_the_file_for_matrix_products_and_convolutions_keep_eight_or_floats(builds):
+    executed = builds.executed(FOUR_BITS)
+    found, told = coverage.coverage(executed), coverage.fingerprint(executed)
+    size, macs = LAYERS[3]
+    assert (found.macs, found.weights) == (macs / MACS, size / WEIGHTS)
+    assert told.activations.dynamic
+    assert (told.weights.dtype, told.weights.granularity, told.weights.bits) == ("s4", "per_channel", 4)
+    assert codes(coverage.flags(Recipe.parse(FOUR_BITS), executed, "s4")) == ["partly_float"]
+    graph = onnx.load(builds.form(Format.ONNX)).graph
+    weight = next(w for w in map(numpy_helper.to_array, graph.initializer) if w.ndim == 2 and w.size > 3).T
+    integers = np.round(weight / (np.abs(weight).max(axis=1, keepdims=True) / np.float32(7))).astype(int) + 8
+    packed = (integers[:, ::2] | integers[:, 1::2] << 4).astype(np.uint8)
+    assert packed.tobytes() in (builds.folder(FOUR_BITS) / "model.pte").read_bytes()
+
+
+def test_a_convolution_whose_activations_are_rounded_as_it_runs_has_eight_bits_in_a_four_bit_build(builds, tmp_path):
+    nodes = [
+        onnx.helper.make_node("Transpose", ["image"], ["x"], "first", perm=[0, 3, 1, 2]),
+        onnx.helper.make_node("Conv", ["x", "c"], ["y"], "conv"),
+        onnx.helper.make_node("Flatten", ["y"], ["z"], "flat"),
+        onnx.helper.make_node("MatMul", ["z", "w"], ["scores"], "dense"),
+    ]
+    rng = np.random.default_rng(0)
+    weights = {"c": rng.normal(size=(5, 3, 2, 2)), "w": rng.normal(size=(245, 12))}  # an odd number of inputs
+    path = save(tmp_path / "both.onnx", nodes, {name: each.astype(np.float32) for name, each in weights.items()})
+    executed = builds.executed(FOUR_BITS, builds.convert(path, Format.ONNX, Format.PYTORCH))
+    assert [(o.weight.dtype, o.weight.bits, o.arithmetic) for o in weighted(executed)] == [
+        ("s8", 8, "s8"),
+        ("s4", 4, "s8"),
+    ]
+    assert sizes(executed) == [(60, 60 * 49), (245 * 12, 245 * 12)]
 
 
 def test_a_product_outside_the_delegate_has_its_weights(builds, tmp_path):

@@ -108,11 +108,11 @@ def onnxruntime_kernels(folder: str, samples: dict[str, Any], out: str) -> list[
     return [event["args"]["op_name"] for event in events if event["name"].endswith("_kernel_time")]
 
 
-def openvino_kernels(folder: str, samples: dict[str, Any], hint: str) -> list[tuple[str, str, str]]:
+def openvino_kernels(folder: str, samples: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Name, type and kernel of each node that OpenVINO's own counters say was executed."""
     import openvino
 
-    counted = {"PERF_COUNT": True, "INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": 1}
+    counted = {"PERF_COUNT": True, "INFERENCE_NUM_THREADS": 1, **build_job.open_build(Path(folder)).settings}
     request = openvino.Core().compile_model(Path(folder) / "model.xml", "CPU", counted).create_infer_request()
     request.infer(list(one(samples)))
     nodes = request.get_profiling_info()

@@ -15,11 +15,13 @@ from tests.engines.conftest import LAYERS, bits, positions, save, sizes, weighte
 pytestmark = pytest.mark.frameworks
 
 FLOAT, BFLOAT16, STATIC = "openvino:float32", "openvino:bfloat16", "openvino:s8u8-per_channel-minmax"
+WEIGHTS_ONLY = ("openvino:s8weights", "openvino:s4weights")
 HAS_BFLOAT16 = {"avx512_bf16", "amx_bf16"} & set(this_host().isa)
 RECIPES = [
     FLOAT,
     STATIC,
     f"{STATIC}+mixed",
+    *WEIGHTS_ONLY,
     pytest.param(BFLOAT16, marks=pytest.mark.skipif(not HAS_BFLOAT16, reason="this CPU computes nothing in bfloat16")),
 ]
 WORDS = {"i8": "integer", "u8": "integer", "f32": "float32", "bf16": "bfloat16"}
@@ -31,7 +33,7 @@ def kernels(builds):
     """What OpenVINO's counters say of each node that computes: its type, and the number format of its kernel."""
 
     def read(recipe):
-        nodes = builds.ran(recipe, "openvino_kernels", hint="bf16" if recipe == BFLOAT16 else "f32")
+        nodes = builds.ran(recipe, "openvino_kernels")
         return [(name, kind, WORDS.get(kernel.rpartition("_")[2].lower(), kernel)) for name, kind, kernel in nodes]
 
     return read
@@ -41,7 +43,7 @@ def word(operator):
     return "integer" if operator.integer else operator.arithmetic
 
 
-def constants(folder):
+def constants(folder, dtype="i8"):
     """The integer constants of an IR: their values, and how many scales each is multiplied with."""
     root, data = ET.parse(folder / "model.xml").getroot(), (folder / "model.bin").read_bytes()
     layers = {layer.get("id"): layer for layer in root.iter("layer")}
@@ -55,9 +57,11 @@ def constants(folder):
         if layer.get("type") != "Multiply" or maker(layer, "0").get("type") != "Convert":
             continue
         stored, scale = maker(maker(layer, "0"), "0").find("data"), maker(layer, "1").find("data")
-        if stored.get("element_type") == "i8":
+        if stored.get("element_type") == dtype:
             begin = int(stored.get("offset"))
             values = np.frombuffer(data[begin : begin + int(stored.get("size"))], np.int8)
+            if dtype == "i4":
+                values = np.stack([values << 4 >> 4, values >> 4], axis=1).ravel()  # the lower half first
             found.append((values, prod(int(size) for size in scale.get("shape").split(","))))
     return found
 
@@ -125,6 +129,30 @@ def test_a_quantized_build_computes_on_integers(builds, recipe):
     assert (found.macs, found.weights) == (1.0, 1.0)
     assert [name.partition(" ")[0] for name in found.float_operators] == ["Softmax"]
     assert coverage.flags(Recipe.parse(recipe), executed, "s8") == []
+
+
+@pytest.mark.parametrize("recipe", WEIGHTS_ONLY)
+def test_weights_alone_are_integers_that_the_runtime_computes_with_in_float(builds, recipe):
+    executed, width = builds.executed(recipe), int(recipe[len("openvino:s")])
+    stored = constants(builds.folder(recipe), f"i{width}")
+    assert [values.size for values, _ in stored] == [weights for weights, _ in LAYERS]
+    assert all(values.min() == -(2 ** (width - 1)) and scales > 1 for values, scales in stored)
+    assert {operator.arithmetic for operator in executed.operators} == {"float32"}
+    shares, found = coverage.coverage(executed), coverage.fingerprint(executed)
+    assert (shares.macs, shares.weights) == (0.0, 1.0)
+    grid = found.weights
+    assert (grid.dtype, grid.granularity, grid.symmetric, grid.bits) == (f"s{width}", "per_channel", True, width)
+    assert found.activations.dtype == "float32"
+    assert coverage.flags(Recipe.parse(recipe), executed, f"s{width}") == []
+
+
+@pytest.mark.parametrize("recipe", WEIGHTS_ONLY)
+def test_a_layer_whose_weights_the_recipe_leaves_in_float_has_float_weights(builds, recipe):
+    name = weighted(builds.executed(FLOAT))[2].name
+    scoped = Recipe.model_validate(Recipe.parse(recipe).model_dump() | {"exclude": [name], "name": "scoped"})
+    executed, dtype = builds.executed(scoped), scoped.weights
+    assert [o.weight.dtype for o in weighted(executed)] == [dtype, dtype, "float32", dtype]
+    assert coverage.flags(scoped, executed, dtype) == []
 
 
 def test_a_layer_that_the_recipe_leaves_in_float_is_float_and_gets_no_flag(builds, kernels):

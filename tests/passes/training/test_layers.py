@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'bitpick[pytorch]'")
@@ -7,6 +8,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 from torch import nn  # noqa: E402
 
 from bitpick.passes.training.layers import TrainedLayer, is_layer  # noqa: E402
+from bitpick.passes.weight_grid import WeightGrid  # noqa: E402
 
 pytestmark = pytest.mark.frameworks
 
@@ -24,10 +26,10 @@ LAYERS = {
 }
 
 
-def started(name, levels, normed):
+def started(name, levels, normed, lopsided=False):
     inner, shape = LAYERS[name]
     inputs = 40 * random(*shape) + 7
-    layer = TrainedLayer(inner, levels, normed)
+    layer = TrainedLayer(inner, levels, normed, lopsided)
     layer.mode = "watch"
     with torch.no_grad():
         layer(inputs)
@@ -62,6 +64,18 @@ def test_folding_keeps_the_function_and_the_grid(name, normed):
     rows = weight.flatten(1)
     multiples = rows / (rows.abs().amax(1, keepdim=True) / 7)
     torch.testing.assert_close(multiples, multiples.round(), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("normed", [True, False])
+@pytest.mark.parametrize("name", ["convolution", "linear"])
+def test_an_engine_that_scales_by_the_largest_weight_finds_a_lopsided_grid_again(name, normed):
+    layer, _, _ = started(name, 8, normed, lopsided=True)
+    if normed:
+        with torch.no_grad():
+            layer.gain[::2] *= -1  # which turns the longer side round
+    rows = layer.folded()[0].flatten(1).detach().numpy()
+    grid = WeightGrid(8, True, lopsided=True)
+    np.testing.assert_allclose(grid.nearest(rows, grid.scales(rows)), rows, rtol=1e-5)
 
 
 def test_a_silent_channel_stays_finite():

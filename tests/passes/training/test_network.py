@@ -116,6 +116,13 @@ def test_a_matrix_product_and_the_bias_added_to_it_are_a_layer(model):
     np.testing.assert_allclose(small_net.given(model, pictures, "scores"), scores, atol=1e-3)
 
 
+def test_convolutions_have_the_grid_that_engines_give_them(model):
+    module, modules = import_with_modules(model)
+    network = Network(module, list(modules.values()), WeightGrid(7, True, clipped=True, convolutions=127))
+    levels = {name: network.layers[modules[name]].levels for name in ("first", "shortcut", "scores")}
+    assert levels == {"first": 127, "shortcut": 127, "scores": 7}
+
+
 def test_depthwise_convolutions_have_the_grid_that_engines_give_them(model):
     for node in model.graph.node:
         if node.name == "second":

@@ -21,6 +21,13 @@ def test_weights_lie_on_the_grid_of_their_channel():
     assert ((on_grid(weight, step, 7) - weight).abs() <= step / 2)[weight.abs() <= 7 * step].all()
 
 
+def test_a_lopsided_grid_has_one_value_less_on_the_side_without_the_largest_weight():
+    weight = torch.tensor([[2.0, -1.9, 0.26], [-2.0, 1.9, 0.26], [2.0, -2.0, 0.0]])
+    step = torch.full((3, 1), 0.25)
+    multiples = on_grid(weight, step, 8, lopsided=True) / step
+    assert multiples.tolist() == [[8, -7, 1], [-8, 7, 1], [7, -8, 0]]
+
+
 def test_the_gradient_of_the_step_is_that_of_the_rounded_value():
     step = torch.tensor([[0.5]], requires_grad=True)
     weight = torch.tensor([[0.6, -0.2, 9.0]], requires_grad=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +19,7 @@ from bitpick.engines.executed import Executed
 from bitpick.engines.executorch import graph
 from bitpick.errors import Unsupported
 from bitpick.models.model import Format, Model
+from bitpick.passes.weight_grid import WeightGrid
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe, baseline
 from bitpick.targets.host import Host
@@ -40,10 +42,10 @@ class ExecuTorchEngine(Engine):
     extra = "executorch"
     accepts = (Format.EXPORTED, Format.PYTORCH)
     fixed_shapes = True
-    weight_levels = MappingProxyType({"s8": 127})
+    weight_levels = MappingProxyType({"s8": 127, "s4": 7})
     runner = "bitpick.engines.executorch.runner"
     capabilities = (
-        Capability(("s8dynamic",)),
+        Capability(("s8dynamic", "s4dynamic")),
         Capability(("s8s8",), granularities=("per_tensor", "per_channel"), calibrations=("histogram",)),
     )
 
@@ -56,7 +58,13 @@ class ExecuTorchEngine(Engine):
             Offer(Recipe.parse(f"{self.name}:s8s8-per_channel-histogram{PREPARED}"), usual),
             Offer(Recipe.parse(f"{self.name}:s8s8-per_tensor-histogram"), full),
             Offer(Recipe.parse(f"{self.name}:s8dynamic"), full),
+            Offer(Recipe.parse(f"{self.name}:s4dynamic{PREPARED}"), full),
         ]
+
+    def weight_grid(self, recipe: Recipe) -> WeightGrid | None:
+        """See `Engine.weight_grid`; XNNPACK has four-bit weights in matrix products alone."""
+        grid = super().weight_grid(recipe)
+        return replace(grid, convolutions=127) if grid is not None and recipe.weights == "s4" else grid
 
     def build(
         self,
@@ -137,12 +145,36 @@ def _quantizer(recipe: Recipe) -> Any:
     from executorch.backends.xnnpack.quantizer import xnnpack_quantizer
 
     configuration = xnnpack_quantizer.get_symmetric_quantization_config(
-        is_per_channel=recipe.granularity != "per_tensor", is_dynamic=recipe.dtypes == "s8dynamic"
+        is_per_channel=recipe.granularity != "per_tensor", is_dynamic=recipe.activations == "dynamic"
     )
     quantizer = xnnpack_quantizer.XNNPACKQuantizer().set_global(configuration)
+    if recipe.weights == "s4":
+        import torch
+
+        quantizer.set_operator_type(torch.ops.aten.linear.default, _with_four_bits(configuration))
     # Those for training contain a batch norm in training mode, which no exported model has, and take seconds to make.
     quantizer.SUPPORTED_PATTERNS = [pattern for pattern in quantizer.SUPPORTED_PATTERNS if not pattern.is_qat]
     return quantizer
+
+
+def _with_four_bits(configuration: Any) -> Any:
+    """Return a quantization configuration with four-bit weights.
+
+    XNNPACK stores four bits only for a grid from -8 to 7. The quantizer's own observer would put each channel's largest
+    weight between two of its values, at 7.5, so that weights on a grid never got the same grid again. This one puts it
+    at 7.
+    """
+    import torch
+    from torchao.quantization.pt2e import PerChannelMinMaxObserver
+
+    class AtSeven(PerChannelMinMaxObserver):  # type: ignore[misc]
+        def calculate_qparams(self) -> tuple[torch.Tensor, torch.Tensor]:
+            largest = torch.maximum(self.min_val.abs(), self.max_val.abs())
+            scales = torch.where(largest > 0, largest, 1) / 7
+            return scales, torch.zeros_like(scales, dtype=torch.int64)
+
+    weight = replace(configuration.weight, quant_min=-8, quant_max=7, observer_or_fake_quant_ctr=AtSeven)
+    return replace(configuration, weight=weight)
 
 
 class _ExecuTorchSession(Session):

@@ -26,7 +26,8 @@ _MOVES = re.compile(
     r"(_copy|^XNNStaticTranspose|^XNNConvert|quantize_per_\w+|::clone|::_clone_dim_order|::view|::cat)$"
 )
 _EXTERNAL_INPUT, _EXTERNAL_OUTPUT = 1, 2  # flags of values that enter and leave the delegate
-_INTEGER = {"xnn_datatype_qint8", "xnn_datatype_qcint8"}
+_FOUR_BITS = "xnn_datatype_qcint4"
+_INTEGER = {"xnn_datatype_qint8", "xnn_datatype_qcint8", _FOUR_BITS}
 _DYNAMIC = {"xnn_datatype_qdint8", "xnn_datatype_qpint8"}
 
 
@@ -138,7 +139,8 @@ def _delegate(graph: dict[str, Any], file: Any, counted: set[Any]) -> list[Opera
             zeros = weight_scheme.get("zero_point", 0)
             scales = weight_scheme.get("num_scales", 1)
             channels = weight["dims"][-1 if "Depthwise" in kind else 0]
-            grid = weight_grid(_stored(graph, weight, file), zeros, scales, "s8", channels)
+            stored_dtype = "s4" if weight["datatype"] == _FOUR_BITS else "s8"
+            grid = weight_grid(_stored(graph, weight, file), zeros, scales, stored_dtype, channels)
         else:
             grid = Grid(dtype="float16" if weight["datatype"] == "xnn_datatype_fp16" else "float32")
         if data["datatype"] in _DYNAMIC:
@@ -196,4 +198,11 @@ def _stored(graph: dict[str, Any], tensor: dict[str, Any], file: Any) -> Any:
     """Return the integers of a constant, which the program stores outside the delegate's graph, under a key."""
     key = graph["constant_data"][tensor["constant_buffer_idx"]]["named_key"]
     entry = file.named_data.pte_data[key]
-    return np.frombuffer(bytes(file.named_data.buffers[entry.buffer_index]), np.int8)[: int(np.prod(tensor["dims"]))]
+    data = bytes(file.named_data.buffers[entry.buffer_index])
+    if tensor["datatype"] != _FOUR_BITS:
+        return np.frombuffer(data, np.int8)[: int(np.prod(tensor["dims"]))]
+    # Two integers in a byte, the first one in the lower half, each plus 8; a row begins with a byte of its own.
+    outputs, inputs = tensor["dims"]
+    rows = np.frombuffer(data, np.uint8)[: outputs * -(-inputs // 2)].reshape(outputs, -1)
+    halves = np.stack([rows & 15, rows >> 4], axis=2).reshape(outputs, -1)[:, :inputs]
+    return halves.astype(np.int8) - np.int8(8)

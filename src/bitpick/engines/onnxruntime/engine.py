@@ -126,7 +126,7 @@ class OnnxRuntimeEngine(Engine):
 
     def weight_grid(self, recipe: Recipe) -> WeightGrid | None:
         """See `Engine.weight_grid`; a reduced range ends at 64, and dynamic quantization has one scale for a tensor."""
-        if _weights_alone(recipe):
+        if recipe.weights_only:
             return WeightGrid(2 ** (BITS[recipe.weights] - 1) - 1, per_channel=True, clipped=recipe.weights == "s4")
         if recipe.dtypes not in ("s8s8", "s8u8", "s8dynamic"):
             return None
@@ -145,9 +145,7 @@ class OnnxRuntimeEngine(Engine):
         in_float = [] if not recipe.static else quantizer.blown_up(source, samples)[0]
         heads = quantizer.attention_in(source) if recipe.static else []
         settings = {"session.x64quantprecision": "1"} if _PRECISE in recipe.options else {}
-        if (
-            recipe.kind == "quantized" and recipe.activations == "float32"
-        ):  # by default, matrix products would round activations too
+        if recipe.weights_only:  # by default, matrix products would round activations too
             settings["session.qdq_matmulnbits_accuracy_level"] = "1"
         if (exclude or in_float or heads) and recipe.static:
             settings |= _KEEP_FLOAT_WEIGHTS
@@ -167,7 +165,7 @@ class OnnxRuntimeEngine(Engine):
                     fix="make and measure it on a CPU that has them",
                 )
             quantizer.halve(source, folder / _FILE, exclude)
-        elif _weights_alone(recipe):
+        elif recipe.weights_only:
             weights.quantize(source, folder / _FILE, BITS[recipe.weights], exclude)
         else:
             quantizer.quantize(source, recipe, samples, ranges, folder / _FILE, [*exclude, *in_float, *heads])
@@ -266,11 +264,6 @@ def _computes_scales(path: Path) -> bool:
 
     nodes = onnx.load(path, load_external_data=False).graph.node
     return any(node.op_type.startswith("DynamicQuantize") for node in nodes)
-
-
-def _weights_alone(recipe: Recipe) -> bool:
-    """Return whether a recipe quantizes weights, and computes in float."""
-    return recipe.kind == "quantized" and recipe.activations == "float32"
 
 
 def _grid() -> list[str]:

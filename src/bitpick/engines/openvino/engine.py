@@ -16,12 +16,13 @@ from bitpick.engines import attention, spread
 from bitpick.engines.batches import calibration_batches, calibration_size, join, pieces
 from bitpick.engines.capability import PREPARED, Capability, Offer
 from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
-from bitpick.engines.executed import Executed
+from bitpick.engines.executed import BITS, Executed
 from bitpick.engines.insides import Insides
-from bitpick.engines.openvino import graph
+from bitpick.engines.openvino import graph, weights
 from bitpick.engines.openvino.insides import OpenVinoInsides
 from bitpick.errors import Unsupported
 from bitpick.models.model import Format, Model, sha256_of
+from bitpick.passes.weight_grid import WeightGrid
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe, baseline
 from bitpick.schema.evidence import FindingCode
@@ -48,7 +49,7 @@ class OpenVinoEngine(Engine):
     weight_levels = MappingProxyType({"s8": 127})
     signed_activations = True  # NNCF's symmetric grids are signed
     capabilities = (
-        Capability(("bfloat16",)),
+        Capability(("bfloat16", "s8weights", "s4weights")),
         Capability(
             ("s8u8",),
             granularities=("per_channel",),
@@ -82,7 +83,8 @@ class OpenVinoEngine(Engine):
                 (f"histogram+{_BIAS}", full),
             )
         ]
-        return offers
+        compressed = ("s8weights", f"s4weights{PREPARED}")
+        return offers + [Offer(Recipe.parse(f"{self.name}:{recipe}"), full) for recipe in compressed]
 
     def build(
         self,
@@ -103,7 +105,9 @@ class OpenVinoEngine(Engine):
         # Unlike read_model, this folds the nodes that hide biases from NNCF, so that it can correct them.
         model = openvino.convert_model(source)
         notes: tuple[str, ...] = ()
-        if recipe.kind == "quantized":
+        if recipe.weights_only:
+            model = weights.compress(model, BITS[recipe.weights], _excluded(model, recipe))
+        elif recipe.kind == "quantized":
             in_float = _blown_up(source, sha256_of(source), samples)
             transformer = _is_transformer(model)
             notes = spread.note(self.name, in_float) + ((_TRANSFORMER,) if transformer else ())
@@ -141,6 +145,12 @@ class OpenVinoEngine(Engine):
 
         return graph.constants(openvino.Core().read_model(build.main))
 
+    def weight_grid(self, recipe: Recipe) -> WeightGrid | None:
+        """See `Engine.weight_grid`; where NNCF compresses weights alone, it uses all values of a two's complement."""
+        if not recipe.weights_only:
+            return super().weight_grid(recipe)
+        return WeightGrid(2 ** (BITS[recipe.weights] - 1), True, clipped=recipe.weights == "s4", lopsided=True)
+
     def fix(self, recipe: Recipe, code: FindingCode) -> str:  # noqa: ARG002 - the same for all recipes
         """See `Engine.fix`."""
         return "compress what you ship: the .xml is text, and shrinks by nine tenths" if code == "container" else ""
@@ -151,8 +161,15 @@ def _configuration(recipe: Recipe, threads: int) -> dict[str, str | int]:
 
 
 def _precision(recipe: Recipe) -> dict[str, str]:
-    """Return the precision setting; by default OpenVINO computes in bfloat16 on CPUs that have it."""
-    return {"INFERENCE_PRECISION_HINT": "bf16" if recipe.dtypes == "bfloat16" else "f32"}
+    """Return settings without which OpenVINO computes in bfloat16, or rounds what meets integer weights."""
+    hint = {"INFERENCE_PRECISION_HINT": "bf16" if recipe.dtypes == "bfloat16" else "f32"}
+    return hint | ({graph.DYNAMIC_GROUP: "0"} if recipe.weights_only else {})
+
+
+def _excluded(model: Any, recipe: Recipe) -> list[str]:
+    """Return the names, in a model, of the operators that a recipe leaves in float."""
+    names = {name.removesuffix("/WithoutBiases"): name for name, _ in _weighted(model)}
+    return [names[name] for name in excluded(recipe, names)]
 
 
 @lru_cache(maxsize=4)
@@ -200,8 +217,7 @@ def _quantized(model: Any, recipe: Recipe, samples: Samples, in_float: Sequence[
     full_correction = _BIAS in recipe.options  # full bias correction keeps all activations of its batches
     if full_correction:
         _bound_bias_correction()
-    operator_names = {name.removesuffix("/WithoutBiases"): name for name, _ in _weighted(model)}
-    ignored_names = dict.fromkeys([*(operator_names[name] for name in excluded(recipe, operator_names)), *in_float])
+    ignored_names = dict.fromkeys([*_excluded(model, recipe), *in_float])
     scope = nncf.IgnoredScope(
         names=list(ignored_names), validate=False
     )  # some of these operators are not in NNCF's graph

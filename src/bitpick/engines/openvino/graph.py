@@ -26,7 +26,8 @@ _PLUMBING = _CONVERSIONS | _TRANSPOSES | {
     "Input", "Output", "Const", "Reshape", "Concatenation", "Split",
     "Broadcast", "ShapeOf", "Gather", "StridedSlice",
 }  # fmt: skip
-_DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "s8", "u8": "u8"}
+DYNAMIC_GROUP = "DYNAMIC_QUANTIZATION_GROUP_SIZE"  # of activations that are rounded at run time; 0 rounds none
+_DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i4": "s4", "i8": "s8", "u8": "u8"}
 
 
 def executed(compiled: Any, source: Any, sample: Arrays) -> Executed:
@@ -40,7 +41,7 @@ def executed(compiled: Any, source: Any, sample: Arrays) -> Executed:
     source = source.clone()
     source.reshape({port: list(array.shape) for port, array in zip(source.inputs, sample, strict=True)})
     nodes = compiled.get_runtime_model().get_ordered_ops()
-    operators = _Reader(source).operators(nodes)
+    operators = _Reader(source, int(compiled.get_property(DYNAMIC_GROUP)) > 0).operators(nodes)
     ports = (compiled.inputs[0], compiled.outputs[0])
     input_dtype, output_dtype = (_DTYPES.get(port.get_element_type().get_type_name(), "") for port in ports)
     moves = [
@@ -60,9 +61,11 @@ class _Reader:
 
     Args:
         source: the model that it was compiled from, with all shapes fixed.
+        dynamic: whether the runtime may round float activations to multiply them with integer weights.
     """
 
-    def __init__(self, source: Any) -> None:
+    def __init__(self, source: Any, dynamic: bool) -> None:
+        self._dynamic = dynamic
         self._ops = source.get_ordered_ops()
         self._layers = [op for op in self._ops if work.multiplies(op)]
         self._counted: set[str] = set()
@@ -77,6 +80,8 @@ class _Reader:
             info = node.get_rt_info()
             kind, precision = info["layerType"].value, info["runtimePrecision"].value
             arithmetic = _DTYPES.get(precision, precision)
+            if arithmetic in INTEGERS and not self._dynamic and _reads_floats(node):
+                arithmetic = "float32"  # the runtime tells the dtype of its weights, which it dequantizes
             # A fused node carries the names of all its parts; a rewritten node has a name below the original's.
             names = info["originalLayersNames"].value
             parent = next((op for op in self._ops if op.get_type_name() in _RUNS and _listed(_name(op), names)), None)
@@ -173,6 +178,11 @@ def _runs_once(node: Any) -> bool:
     return bool(makers) and all(maker.get_rt_info()["layerType"].value == "Const" for maker in makers)
 
 
+def _reads_floats(node: Any) -> bool:
+    """Return whether a runtime node multiplies float data."""
+    return node.get_input_size() > 0 and node.get_input_element_type(0).get_type_name() in ("f32", "f16", "bf16")
+
+
 def _names(layer: Any) -> list[str]:
     """Return the names by which a runtime node may refer to a layer: its own, and that of the bias fused into it."""
     users = [target.get_node() for target in layer.output(0).get_target_inputs()]
@@ -209,9 +219,9 @@ def _stored(node: Any, channels: int | None) -> tuple[Any, Grid] | None:
         node = node.input_value(0).get_node()
     if node.get_type_name() != "Constant":
         return None
-    values = node.get_data()
+    values = stored_values(node)
     dtype = _DTYPES.get(node.get_element_type().get_type_name(), "float32")
-    return values, weight_grid(values, zeros, scales, dtype, channels) if dtype in ("s8", "u8") else Grid(dtype=dtype)
+    return values, weight_grid(values, zeros, scales, dtype, channels) if dtype in INTEGERS else Grid(dtype=dtype)
 
 
 def _activation(value: Any, arithmetic: str) -> Grid:
@@ -231,4 +241,14 @@ def constants(source: Any) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield name and value of each constant in a model."""
     for op in source.get_ops():
         if op.get_type_name() == "Constant":
-            yield op.get_friendly_name(), op.get_data()
+            yield op.get_friendly_name(), stored_values(op)
+
+
+def stored_values(constant: Any) -> NDArray[Any]:
+    """Return the values of a constant; OpenVINO itself gives four-bit integers as they are packed, two in a byte."""
+    packed: NDArray[Any] = constant.get_data()
+    if constant.get_element_type().get_type_name() != "i4":
+        return packed
+    bytes_ = packed.view(np.uint8).ravel()
+    nibbles = np.stack([bytes_ & 15, bytes_ >> 4], axis=1).ravel()[: math.prod(constant.get_shape())]
+    return ((nibbles ^ 8).astype(np.int8) - np.int8(8)).reshape(constant.get_shape())

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.engines.insides import Insides, Pair
-from bitpick.engines.openvino.graph import WEIGHTED
+from bitpick.engines.openvino.graph import WEIGHTED, stored_values
 from bitpick.preprocessing import Arrays
 
 _FUSED = {"Add", "Relu", "Clamp", "PRelu", "Sigmoid", "FakeQuantize"}
@@ -93,7 +93,7 @@ def _constant(value: Any) -> NDArray[np.float32] | None:
     node = value.get_node()
     kind = node.get_type_name()
     if kind == "Constant":
-        data: NDArray[np.float32] = np.asarray(node.get_data()).astype(np.float32)
+        data: NDArray[np.float32] = stored_values(node).astype(np.float32)
         return data
     first = (
         _constant(node.input_value(0)) if kind in ("Convert", "Multiply", "Subtract", "Reshape", "Transpose") else None

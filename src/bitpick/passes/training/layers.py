@@ -44,6 +44,7 @@ class TrainedLayer(nn.Module):
         inner: the layer.
         levels: the largest multiple of the grid; None to train without one.
         normed: whether to put in a batch norm. The last layers have none: their outputs must not depend on the batch.
+        lopsided: whether the grid is, see `WeightGrid`.
 
     Attributes:
         weight: the weights, of shape (channels, …), in units of `input_scale` if there is no batch norm.
@@ -60,11 +61,11 @@ class TrainedLayer(nn.Module):
     input_scale: torch.Tensor
     epsilon: torch.Tensor
 
-    def __init__(self, inner: nn.Module, levels: int | None, normed: bool) -> None:
+    def __init__(self, inner: nn.Module, levels: int | None, normed: bool, lopsided: bool = False) -> None:
         super().__init__()
         weight, bias = inner.weight.detach().clone(), inner.bias  # type: ignore[operator]
         assert isinstance(weight, torch.Tensor)
-        self.levels, self.normed = levels, normed
+        self.levels, self.lopsided, self.normed = levels, lopsided, normed
         self.mode: Mode = "plain"
         self.momentum = MOMENTUM
         self._settings: dict[str, Any] | None = None
@@ -109,7 +110,7 @@ class TrainedLayer(nn.Module):
     def _rounded(self) -> torch.Tensor:
         if self.step is None or self.levels is None:
             return self.weight
-        return on_grid(self.weight, reaching_end(self.weight, self.step, self.levels), self.levels)
+        return on_grid(self.weight, reaching_end(self.weight, self.step, self.levels), self.levels, self.lopsided)
 
     def _watch(self, inputs: torch.Tensor, output: torch.Tensor) -> None:
         """Note mean and mean square of each output channel, and the mean square of the input."""

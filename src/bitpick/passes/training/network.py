@@ -52,8 +52,9 @@ class Network:
             if node.op == "call_module" and node.target in names and layers.is_layer(module.get_submodule(node.target)):
                 name = str(node.target)
                 inner = module.get_submodule(name)
-                levels = None if grid is None else grid.of(layers.is_depthwise(inner)).levels
-                layer = TrainedLayer(inner, levels, normed=name not in last)
+                own = None if grid is None else grid.of(not isinstance(inner, nn.Linear), layers.is_depthwise(inner))
+                levels, lopsided = (None, False) if own is None else (own.levels, own.lopsided)
+                layer = TrainedLayer(inner, levels, name not in last, lopsided)
                 self.layers[name] = layer
                 module.add_submodule(name, layer)
         self._activations = [each for node in nodes if (each := self._quantize(node)) is not None]

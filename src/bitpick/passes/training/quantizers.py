@@ -26,33 +26,38 @@ class _OnGrid(torch.autograd.Function):
     """Weights rounded to multiples of a step for each channel, with the gradients of both."""
 
     @staticmethod
-    def forward(ctx: Any, weight: torch.Tensor, step: torch.Tensor, levels: int) -> torch.Tensor:
+    def forward(ctx: Any, weight: torch.Tensor, step: torch.Tensor, levels: int, lopsided: bool) -> torch.Tensor:
         ratio = weight / step
         multiple = ratio.round().clamp_(-levels, levels)
+        if lopsided:
+            axes = tuple(range(1, weight.ndim))
+            upwards = weight.amax(axes, keepdim=True) > -weight.amin(axes, keepdim=True)
+            multiple = torch.where(upwards, multiple.clamp(min=1 - levels), multiple.clamp(max=levels - 1))
         ctx.save_for_backward(ratio, multiple)
         ctx.levels = levels
         return multiple * step
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None, None]:
         ratio, multiple = ctx.saved_tensors
         inside = ratio.abs() <= ctx.levels
         slope = torch.where(inside, multiple - ratio, multiple)
         axes = tuple(range(1, ratio.ndim))
         # Esser et al., section 2.2: with this factor, steps and weights move at like rates.
         of_step = (gradient * slope).sum(axes, keepdim=True) / math.sqrt(ratio[0].numel() * ctx.levels)
-        return gradient * inside, of_step, None
+        return gradient * inside, of_step, None, None
 
 
-def on_grid(weight: torch.Tensor, step: torch.Tensor, levels: int) -> torch.Tensor:
+def on_grid(weight: torch.Tensor, step: torch.Tensor, levels: int, lopsided: bool = False) -> torch.Tensor:
     """Round weights to a grid.
 
     Args:
         weight: the weights, of shape (channels, …).
         step: the step of each channel, of shape (channels, 1, …).
         levels: the largest multiple of the step.
+        lopsided: whether it is one less on the side without the largest weight, see `WeightGrid`.
     """
-    return cast("torch.Tensor", _OnGrid.apply(weight, step, levels))  # type: ignore[no-untyped-call]
+    return cast("torch.Tensor", _OnGrid.apply(weight, step, levels, lopsided))  # type: ignore[no-untyped-call]
 
 
 def least_error_step(weight: torch.Tensor, levels: int) -> torch.Tensor:
