@@ -31,9 +31,9 @@ FLOAT, PLAIN, OTHER = "fake:float32", "fake:s8s8-per_tensor-minmax", "fake:s8u8-
 def test_a_row_fails_alone(compare, monkeypatch, option, status, says):
     real = InlineExecutor.run
 
-    def as_a_worker_would(self, environment, function, payload):
+    def as_a_worker_would(self, environment, function, payload, *progress):
         try:
-            return real(self, environment, function, payload)
+            return real(self, environment, function, payload, *progress)
         except (ArithmeticError, RuntimeError) as error:
             raise raised_by_library(error) from error
 

@@ -267,5 +267,11 @@ def program_weight_changes(source: str, recipe: str, inputs: str) -> dict[str, f
         integers, scales = (getattr(programs[0], each.target).numpy() for each in node.args[:2])
         weights = integers * scales.reshape(-1, *[1] * (integers.ndim - 1))
         alike = [each for each in floats if each.shape == weights.shape]
-        changes[node.name] = min(float(np.abs(weights - each).max() / np.abs(each).max()) for each in alike)
+        changes[node.name] = min(_largest_change(weights, each) for each in alike)
     return changes
+
+
+def _largest_change(weights: np.ndarray, floats: np.ndarray) -> float:
+    """The largest difference of a channel, as a share of its largest weight."""
+    axes = tuple(range(1, floats.ndim))
+    return float((np.abs(weights - floats).max(axes) / np.abs(floats).max(axes)).max())

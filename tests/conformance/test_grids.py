@@ -40,7 +40,13 @@ SCHEMES = {
 
 def compare(workers, place, recipes) -> None:
     """Make builds of a small residual network, all of which must be ok."""
-    onnx.save(layer_models.residual(np.random.default_rng(1), channels=16), place / "m.onnx")
+    model = layer_models.residual(np.random.default_rng(1), channels=16)
+    for each in model.graph.initializer:
+        weights = onnx.numpy_helper.to_array(each).copy()
+        if weights.ndim == 4:
+            weights[0] *= 0.01  # a channel that is far quieter than the others
+            each.CopyFrom(onnx.numpy_helper.from_array(weights, each.name))
+    onnx.save(model, place / "m.onnx")
     images = np.abs(RNG.normal(size=(120, 3, 8, 8))).astype(np.float32)
     np.save(place / "images.npy", images[:80])
     data = {"calibration": images[:80], "evaluation": images[80:]}

@@ -107,8 +107,9 @@ def test_a_training_that_ended_leaves_no_checkpoint(tmp_path, monkeypatch):
     samples = Samples(inputs=(tmp_path / "x.npy",), count=100, sha256="0")
     grid, checkpoint = WeightGrid(7, per_channel=True), tmp_path / "c.pt"
     payload = {
-        "source": tmp_path / "m.onnx", "name": "qat", "out": tmp_path / "o.onnx", "samples": samples,
-        "grid": str(grid), "evaluation": samples.head(5), "minutes": 3, "seed": 1, "checkpoint": checkpoint,
+        "source": tmp_path / "m.onnx", "name": "qat", "out": tmp_path / "o.onnx",
+        "sets": (samples, samples.head(5)),
+        "grid": str(grid), "minutes": 3, "seed": 1, "checkpoint": checkpoint,
     }  # fmt: skip
     value = InlineExecutor().run("qat", f"{FUNCTIONS}:train", payload, told.append).value
     assert given == [(100, grid, 3, 1, 5)]

@@ -103,7 +103,7 @@ def test_what_tuning_did_is_recorded_with_its_cost_and_its_metrics(run):
 def test_how_a_network_was_trained_is_recorded(run):
     form = "onnx+qat=7_per_channel"
     how = {"epochs": 3, "samples": 950, "held_out": 50, "labels": True, "changes": ""}
-    train = replace(job("train", samples=run.inputs.calibration), subject=f"onnx → {form}")
+    train = replace(job("train", sets=(run.inputs.training, run.inputs.evaluation)), subject=f"onnx → {form}")
     hops.note_outcome(run.shop, run.inputs, train, outcome({"notes": ["it trained"], "layers": [], "training": how}))
     (tuning,) = run.shop.run.model.tunings
     assert (tuning.form, tuning.layers, tuning.training.model_dump()) == (form, (), how)

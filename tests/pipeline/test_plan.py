@@ -127,8 +127,7 @@ def test_a_pass_that_trains_gets_the_training_split_and_no_draw(run, monkeypatch
     form = prepared(Format.ONNX, ["qat=7_per_channel"])
     train, measure = plan.conversions([form], run.inputs, run.shop.directory, [Format.RAW_ONNX, Format.ONNX])
     assert (train.environment, train.function, train.payload["name"]) == ("qat", "train", "qat")
-    assert train.payload["samples"] == run.inputs.training
-    assert train.payload["evaluation"] == run.inputs.evaluation
+    assert train.payload["sets"] == (run.inputs.training, run.inputs.evaluation)
     assert (train.payload["minutes"], train.payload["seed"]) == (5.0, 3)
     assert train.payload["checkpoint"].parent == run.shop.directory.form(form).parent
     assert measure.payload["samples"] == run.inputs.evaluation

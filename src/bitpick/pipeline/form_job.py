@@ -92,8 +92,8 @@ def apply_pass(
 
 @validate_call
 def train(
-    source: Path, name: str, out: Path, samples: Samples, grid: str, evaluation: Samples, minutes: float,
-    seed: int, checkpoint: Path,
+    source: Path, name: str, out: Path, sets: tuple[Samples, Samples], grid: str, minutes: float, seed: int,
+    checkpoint: Path,
 ) -> dict[str, Any]:  # fmt: skip
     """Apply a pass that trains.
 
@@ -101,9 +101,8 @@ def train(
         source: the clean graph, possibly prepared by other passes.
         name: the pass.
         out: the file to write.
-        samples: the training split.
+        sets: the training split, and the evaluation set, which is left out.
         grid: the grid of the weights, see `WeightGrid`.
-        evaluation: the evaluation set, to leave out.
         minutes: the CPU minutes that it may take.
         seed: of everything that is drawn at random.
         checkpoint: the file to continue from after a kill.
@@ -114,6 +113,7 @@ def train(
     Raises:
         Unsupported: the pass changes nothing in this graph.
     """
+    samples, evaluation = sets
     training = Training(minutes, seed, evaluation, checkpoint, progress.report)
     needed = samples, WeightGrid.parse(grid), training
     noted = _noted(name, resolve(passes()[name].apply)(str(source), str(out), *needed))

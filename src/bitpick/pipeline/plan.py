@@ -106,8 +106,7 @@ def _apply(
     }
     if applied.needs == "training":
         payload |= {
-            "samples": inputs.training,
-            "evaluation": inputs.evaluation,
+            "sets": (inputs.training, inputs.evaluation),
             "minutes": inputs.training_minutes,
             "seed": inputs.seed,
             "checkpoint": directory.checkpoint(target),

@@ -205,14 +205,12 @@ class RequestRecord(Record):
         target_fields: the definition of each target, by its name.
         target_samples: number of evaluation samples for an emulated target.
         judging: how the user wants builds to be judged.
-        margin: the largest acceptable drop: a share of the baseline's metric (`1%`), or points, or a number in the
-            metric's unit (`0.5`). By default the task's own, and empty until the task is known.
+        margin: the largest acceptable drop, see `schema.margin`; empty until the task, which has a default, is known.
         alpha: upper bound of the probability of wrongly calling a recommended row good enough; one-sided.
         selection: how to avoid the bias of choosing and judging on the same samples.
         goal: choose the build with the least `size` or `latency`, or the most `accuracy`; None for a balance.
         use: what to ship for, see `schema.uses`; None for anything.
-        max_drop: do not recommend rows that lose more, as a fraction; of the baseline's metric, if the metric is not a
-            fraction.
+        max_drop: do not recommend rows that lose more: a fraction, of the baseline's metric if it is not one itself.
         max_size: do not recommend rows with more bytes.
         max_latency_ratio: do not recommend rows that take a larger share of the reference's time.
         bench_seconds: how long speed may be measured; 0 disables it.

@@ -19,6 +19,7 @@ from bitpick.engines.executed import Executed
 from bitpick.engines.executorch import graph
 from bitpick.errors import Unsupported
 from bitpick.models.model import Format, Model
+from bitpick.passes.registry import gridded_passes
 from bitpick.passes.weight_grid import WeightGrid
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe, baseline
@@ -147,6 +148,11 @@ def _quantizer(recipe: Recipe) -> Any:
     configuration = xnnpack_quantizer.get_symmetric_quantization_config(
         is_per_channel=recipe.granularity != "per_tensor", is_dynamic=recipe.activations == "dynamic"
     )
+    if gridded_passes(recipe):  # scales stop at 2⁻¹² otherwise, too large for channels of small weights
+        observer = configuration.weight.observer_or_fake_quant_ctr.with_args(eps=1e-12)
+        configuration = replace(
+            configuration, weight=replace(configuration.weight, observer_or_fake_quant_ctr=observer)
+        )
     quantizer = xnnpack_quantizer.XNNPACKQuantizer().set_global(configuration)
     if recipe.weights == "s4":
         import torch
