@@ -9,11 +9,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from bitpick.artifacts import code
 from overhead import ONE_THREAD, children_seconds
 from parts import environments
 
@@ -101,7 +101,7 @@ class Place:
 
 
 class ChildError(Exception):
-    """A child process failed; the message is its last line."""
+    """A child process failed, or what it gave is wrong; the message says how."""
 
 
 def by_peer(peer: Peer, network: str, bits: int, algorithm: str, place: Place) -> Row:
@@ -111,10 +111,8 @@ def by_peer(peer: Peer, network: str, bits: int, algorithm: str, place: Place) -
     """
     words = peer.algorithms[bits][algorithm]
     row = Row(network, bits, f"{peer.name}: {words}" if words else peer.name, peer.runtime)
-    kept = place.work / "rows" / f"{_key(peer, network, bits, algorithm, place)}.json"
-    if kept.exists():
-        return Row(**json.loads(kept.read_text()))
-    try:
+
+    def make() -> Row:
         python: Path | str = sys.executable
         if peer.requirements:
             python = environments.python_of(place.work / "environments" / Path(peer.driver).stem, peer.requirements)
@@ -122,58 +120,60 @@ def by_peer(peer: Peer, network: str, bits: int, algorithm: str, place: Place) -
         arguments = [algorithm, str(bits), str(place.inputs(network)), str(out)]
         done = json.loads(_child([str(python), str(DRIVERS / peer.driver), *arguments]).splitlines()[-1])
         size = sum((out / name).stat().st_size for name in done["shipped"])
-        row = replace(row, right=place.right(out / done["opened"]), size=size, **_times(done))
-    except (environments.InstallError, ChildError) as error:
-        return replace(row, reason=str(error))
-    kept.parent.mkdir(exist_ok=True)
-    kept.write_text(json.dumps(asdict(row)))
-    return row
+        right = place.right(out / done["opened"])
+        return replace(row, right=right, size=size, seconds=done["seconds"], whole=done["whole"])
+
+    driver = "".join((DRIVERS / name).read_text() for name in (peer.driver, "job.py"))
+    return _once(place, row, make, driver, *peer.requirements, algorithm)
 
 
 def by_bitpick(recipe: str, network: str, place: Place) -> Row:
     """Quantize with bitpick: `bitpick quantize` with an empty store, and `bitpick compare`, which takes it from there.
 
     The first is timed whole: conversion, its checks and the start of workers belong to it. The second tells the CPU
-    seconds of calibration, passes and build alone, and bitpick's own count of what is right.
-
-    Raises:
-        SystemExit: bitpick's own count is another than that of `parts/right.py`.
+    seconds of calibration, passes and build alone, and bitpick's own count of what is right, which must be that of
+    `parts/right.py`. What was measured before, with the same code, is read from the folder.
     """
     row = Row(network, 4 if ":s4" in recipe else 8, f"bitpick: {recipe}", recipe.partition(":")[0])
-    out = place.out(network, recipe)
-    options = [str(place.inputs(network) / "model.onnx"), "--recipe", recipe, "--data", place.data]
-    options += ["--calibration-size", str(place.count), "--seed", "0", "--accept-baseline"]
-    bitpick, store = [sys.executable, "-m", "bitpick"], {"BITPICK_STORE": str(out / "store")}
-    before = children_seconds()
-    try:
+
+    def make() -> Row:
+        out = place.out(network, recipe)
+        options = [str(place.inputs(network) / "model.onnx"), "--recipe", recipe, "--data", place.data]
+        options += ["--calibration-size", str(place.count), "--seed", "0", "--accept-baseline"]
+        bitpick, store = [sys.executable, "-m", "bitpick"], {"BITPICK_STORE": str(out / "store")}
+        before = children_seconds()
         _child([*bitpick, "quantize", *options, "--out", str(out / "build")], store)
         whole = children_seconds() - before
         _child([*bitpick, "compare", *options, "--no-bench", "--target", "host", "--out", str(out / "run")], store)
-    except ChildError as error:
+        run = json.loads((out / "run" / "run.json").read_text())
+        (measured,) = (each for each in run["rows"] if each["id"] == recipe)
+        if measured["status"] != "ok":
+            raise ChildError(measured["reason"])
+        steps = {name: spent for name, spent in measured["cpu_seconds"].items() if name not in ("evaluate", "inspect")}
+        seconds = sum(steps.values()) + sum(each["cpu_seconds"] for each in run["model"].get("tunings", []))
+        right, own = place.right(out / "run" / measured["files"][0]["path"]), measured["accuracy"]["correct"]
+        if right != own:
+            raise ChildError(f"bitpick counts {own:,} right, parts/right.py {right:,}")
+        return replace(row, right=right, size=measured["size_bytes"], seconds=seconds, whole=whole)
+
+    return _once(place, row, make, code.revision())
+
+
+def _once(place: Place, row: Row, make: Callable[[], Row], *depends: str) -> Row:
+    """Return a row that is kept, or else make it and keep it; if it cannot be made, the row says why."""
+    inputs = place.inputs(row.network)
+    digests = [hashlib.sha256((inputs / file).read_bytes()).hexdigest() for file in ("model.onnx", "images.npy")]
+    words = json.dumps([row.network, row.bits, row.name, *depends, *digests])
+    kept = place.work / "rows" / f"{hashlib.sha256(words.encode()).hexdigest()[:16]}.json"
+    if kept.exists():
+        return Row(**json.loads(kept.read_text()))
+    try:
+        row = make()
+    except (environments.InstallError, ChildError) as error:
         return replace(row, reason=str(error))
-    run = json.loads((out / "run" / "run.json").read_text())
-    (measured,) = (each for each in run["rows"] if each["id"] == recipe)
-    if measured["status"] != "ok":
-        return replace(row, reason=measured["reason"])
-    steps = {name: spent for name, spent in measured["cpu_seconds"].items() if name not in ("evaluate", "inspect")}
-    seconds = sum(steps.values()) + sum(each["cpu_seconds"] for each in run["model"].get("tunings", []))
-    right = place.right(out / "run" / measured["files"][0]["path"])
-    if right != measured["accuracy"]["correct"]:
-        raise SystemExit(f"{recipe}: bitpick counts {measured['accuracy']['correct']} right, parts/right.py {right}")
-    return replace(row, right=right, size=measured["size_bytes"], seconds=seconds, whole=whole)
-
-
-def _times(done: Mapping[str, Any]) -> dict[str, float]:
-    return {name: done[name] for name in ("seconds", "whole")}
-
-
-def _key(peer: Peer, network: str, bits: int, algorithm: str, place: Place) -> str:
-    """Return the digest of what a peer's row depends on."""
-    code = [(DRIVERS / name).read_bytes() for name in (peer.driver, "job.py")]
-    arrays = [each.read_bytes() for each in sorted(place.inputs(network).glob("*.npy"))]
-    words = json.dumps([peer.requirements, network, bits, algorithm]).encode()
-    model = (place.inputs(network) / "model.onnx").read_bytes()
-    return hashlib.sha256(b"\0".join([*code, *arrays, words, model])).hexdigest()[:16]
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text(json.dumps(asdict(row)))
+    return row
 
 
 def _child(command: list[str], variables: Mapping[str, str] | None = None) -> str:

@@ -28,6 +28,7 @@ NO_HESSIANS = {"use_hessian_based_weights": False, "use_hessian_sample_attention
 
 def quantize(job: Job) -> tuple[str, ...]:
     torch.set_num_threads(1)
+    torch.manual_seed(0)
     module = torch.load(job.inputs / "model.pt", weights_only=False).eval()
 
     def samples() -> Iterator[list[np.ndarray]]:
