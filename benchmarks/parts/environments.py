@@ -34,7 +34,8 @@ def python_of(folder: Path, requirements: Sequence[str]) -> Path:
     if made.exists() and made.read_text() == wanted:
         return python
     shutil.rmtree(folder, ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    if subprocess.run([sys.executable, "-m", "venv", str(folder)], check=False, capture_output=True).returncode:
+        raise InstallError("python -m venv failed")
     report = folder / "plan.json"
     _pip(python, "--dry-run", "--report", str(report), *requirements)
     names = [each["metadata"]["name"].lower() for each in json.loads(report.read_text())["install"]]
