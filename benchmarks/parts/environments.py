@@ -38,7 +38,7 @@ def python_of(folder: Path, requirements: Sequence[str]) -> Path:
         raise InstallError("python -m venv failed")
     report = folder / "plan.json"
     _pip(python, "--dry-run", "--report", str(report), *requirements)
-    names = [each["metadata"]["name"].lower() for each in json.loads(report.read_text())["install"]]
+    names = [each["metadata"]["name"].lower().replace("_", "-") for each in json.loads(report.read_text())["install"]]
     if cuda := sorted(name for name in names if name.startswith(_CUDA)):
         raise InstallError(f"pip would bring CUDA ({cuda[0]} and {len(cuda) - 1} others)")
     _pip(python, *requirements)
