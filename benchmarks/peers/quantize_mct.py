@@ -23,7 +23,6 @@ import model_compression_toolkit as mct
 from model_compression_toolkit.core.common.network_editors import NodeTypeFilter
 
 EPOCHS = 5  # of gradient-based quantization, as in its documentation's example
-NO_HESSIANS = {"use_hessian_based_weights": False, "use_hessian_sample_attention": False}  # refused beside a softmax
 
 
 def quantize(job: Job) -> tuple[str, ...]:
@@ -40,11 +39,12 @@ def quantize(job: Job) -> tuple[str, ...]:
         weighted = [NodeTypeFilter(torch.nn.Conv2d), NodeTypeFilter(torch.nn.Linear)]
         configuration.bit_width_config.set_manual_weights_bit_width(weighted, job.bits, ["weight"] * len(weighted))
     if job.algorithm == "gradient_based":
+        _without_softmax(module)
         quantized, _ = mct.gptq.pytorch_gradient_post_training_quantization(
             module,
             samples,
             core_config=configuration,
-            gptq_config=mct.gptq.get_pytorch_gptq_config(n_epochs=EPOCHS, **NO_HESSIANS),
+            gptq_config=mct.gptq.get_pytorch_gptq_config(n_epochs=EPOCHS),
         )
     else:
         quantized, _ = mct.ptq.pytorch_post_training_quantization(module, samples, core_config=configuration)
@@ -57,6 +57,14 @@ def quantize(job: Job) -> tuple[str, ...]:
         quantization_format=mct.exporter.QuantizationFormat.FAKELY_QUANT,
     )
     return "model.onnx", "model.onnx"
+
+
+def _without_softmax(module: torch.fx.GraphModule) -> None:
+    """Leave out the last softmax, beside which Hessians are refused; the order of the classes is the same."""
+    (last,) = next(node for node in module.graph.nodes if node.op == "output").all_input_nodes
+    last.replace_all_uses_with(last.all_input_nodes[0])
+    module.graph.erase_node(last)
+    module.recompile()
 
 
 if __name__ == "__main__":
