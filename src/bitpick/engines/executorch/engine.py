@@ -144,15 +144,16 @@ def _check_kernels(program: Any) -> None:
 
 def _quantizer(recipe: Recipe) -> Any:
     from executorch.backends.xnnpack.quantizer import xnnpack_quantizer
+    from torchao.quantization.pt2e import MinMaxObserver, PerChannelMinMaxObserver
 
+    per_channel = recipe.granularity != "per_tensor"
     configuration = xnnpack_quantizer.get_symmetric_quantization_config(
-        is_per_channel=recipe.granularity != "per_tensor", is_dynamic=recipe.activations == "dynamic"
+        is_per_channel=per_channel, is_dynamic=recipe.activations == "dynamic"
     )
     if gridded_passes(recipe):  # scales stop at 2⁻¹² otherwise, too large for channels of small weights
-        observer = configuration.weight.observer_or_fake_quant_ctr.with_args(eps=1e-12)
-        configuration = replace(
-            configuration, weight=replace(configuration.weight, observer_or_fake_quant_ctr=observer)
-        )
+        observer = (PerChannelMinMaxObserver if per_channel else MinMaxObserver).with_args(eps=1e-12)
+        weight = replace(configuration.weight, observer_or_fake_quant_ctr=observer)
+        configuration = replace(configuration, weight=weight)
     quantizer = xnnpack_quantizer.XNNPACKQuantizer().set_global(configuration)
     if recipe.weights == "s4":
         import torch
