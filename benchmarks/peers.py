@@ -10,6 +10,9 @@ CIFAR-10's 10,000 evaluation images, in the runtime that the file is for. The ne
 are floats. It takes about two hours, and continues where it was stopped; prints Markdown. A peer that cannot be
 installed, or fails, is a line that says why.
 
+CPU seconds are those of quantization alone, and with imports; for bitpick, whose workers do several things, those of
+the whole `bitpick quantize`, with conversion and all checks.
+
 With --smoke there is neither environment nor peer: one of bitpick's rows, on a few random pictures, and a driver that
 copies the float network. Exits 1 where one of bitpick's rows fails: its own count of what is right must be that of
 `parts/right.py`.
@@ -146,7 +149,8 @@ def line(row: Row) -> str:
     bits = "float" if row.bits == 32 else str(row.bits)
     if row.reason:
         return f"| {row.network} | {bits} | {row.name} | – | – | – | – | {row.reason} |"
-    numbers = f"{row.right:,} | {row.size:,} | {row.seconds:.1f} | {row.whole:.1f}"
+    alone = "–" if row.seconds is None else f"{row.seconds:.1f}"
+    numbers = f"{row.right:,} | {row.size:,} | {alone} | {row.whole:.1f}"
     return f"| {row.network} | {bits} | {row.name} | {numbers} | {row.runtime} |"
 
 
@@ -157,7 +161,7 @@ def show(measured: Iterable[Row], evaluated: int) -> list[Row]:
         rows.append(row)
         print(line(row), file=sys.stderr, flush=True)
     print(
-        f"| network | weights, bits | quantized by | right of {evaluated:,} | bytes | CPU s | whole CPU s | runs in |"
+        f"| network | weights, bits | quantized by | right of {evaluated:,} | bytes | CPU s | with imports | runs in |"
     )
     print("|---|---|---|---|---|---|---|---|")
     order = list(dict.fromkeys(row.network for row in rows))

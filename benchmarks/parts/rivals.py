@@ -33,8 +33,8 @@ class Row:
         runtime: what its saved file was evaluated in.
         right: how many evaluation samples it gets right.
         size: bytes of what ships.
-        seconds: CPU seconds of quantization.
-        whole: CPU seconds of the process, imports too.
+        seconds: CPU seconds of quantization alone; None for bitpick, which has it done by several workers.
+        whole: CPU seconds of all processes, imports too.
         reason: why there is no such build; empty if there is one.
     """
 
@@ -44,7 +44,7 @@ class Row:
     runtime: str
     right: int = 0
     size: int = 0
-    seconds: float = 0.0
+    seconds: float | None = None
     whole: float = 0.0
     reason: str = ""
 
@@ -128,33 +128,27 @@ def by_peer(peer: Peer, network: str, bits: int, algorithm: str, place: Place) -
 
 
 def by_bitpick(recipe: str, network: str, place: Place) -> Row:
-    """Quantize with bitpick: `bitpick quantize` with an empty store, and `bitpick compare`, which takes it from there.
+    """Quantize with bitpick: `bitpick quantize`, with an empty store.
 
-    The first is timed whole: conversion, its checks and the start of workers belong to it. The second tells the CPU
-    seconds of calibration, passes and build alone, and bitpick's own count of what is right, which must be that of
-    `parts/right.py`. What was measured before, with the same code, is read from the folder.
+    It is timed whole: conversion, its checks and the start of workers belong to it. What `bitpick evaluate` counts as
+    right must be what `parts/right.py` counts. What was measured before, with the same code, is read from the folder.
     """
     row = Row(network, 4 if ":s4" in recipe else 8, f"bitpick: {recipe}", recipe.partition(":")[0])
 
     def make() -> Row:
         out = place.out(network, recipe)
-        options = [str(place.inputs(network) / "model.onnx"), "--recipe", recipe, "--data", place.data]
-        options += ["--calibration-size", str(place.count), "--seed", "0", "--accept-baseline"]
-        bitpick, store = [sys.executable, "-m", "bitpick"], {"BITPICK_STORE": str(out / "store")}
+        bitpick, data = [sys.executable, "-m", "bitpick"], ["--data", place.data]
+        store = {"BITPICK_STORE": str(out / "store")}
+        options = [str(place.inputs(network) / "model.onnx"), "--recipe", recipe, "--seed", "0", "--accept-baseline"]
+        options += ["--calibration-size", str(place.count), "--out", str(out / "build")]
         before = children_seconds()
-        _child([*bitpick, "quantize", *options, "--out", str(out / "build")], store)
+        _child([*bitpick, "quantize", *data, *options], store)
         whole = children_seconds() - before
-        _child([*bitpick, "compare", *options, "--no-bench", "--target", "host", "--out", str(out / "run")], store)
-        run = json.loads((out / "run" / "run.json").read_text())
-        (measured,) = (each for each in run["rows"] if each["id"] == recipe)
-        if measured["status"] != "ok":
-            raise ChildError(measured["reason"])
-        steps = {name: spent for name, spent in measured["cpu_seconds"].items() if name not in ("evaluate", "inspect")}
-        seconds = sum(steps.values()) + sum(each["cpu_seconds"] for each in run["model"].get("tunings", []))
-        right, own = place.right(out / "run" / measured["files"][0]["path"]), measured["accuracy"]["correct"]
+        measured = json.loads(_child([*bitpick, "evaluate", str(out / "build"), *data, "--json"], store))
+        right, own = place.right(out / "build" / measured["files"][0]["path"]), measured["accuracy"]["correct"]
         if right != own:
             raise ChildError(f"bitpick counts {own:,} right, parts/right.py {right:,}")
-        return replace(row, right=right, size=measured["size_bytes"], seconds=seconds, whole=whole)
+        return replace(row, right=right, size=measured["size_bytes"], whole=whole)
 
     return _once(place, row, make, code.revision())
 
