@@ -19,7 +19,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 # Two files of tests at a time, the long ones first (tests/conftest.py): most of each one's time goes to waiting for a
-# process that it started. The slowest tests are printed at the end: keep the whole under 15 minutes.
+# process that it started. Threads of libraries would only take turns. The slowest tests are printed at the end: keep the
+# whole under 15 minutes.
+test: export OMP_NUM_THREADS := 1
 test: install
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 20 $(PYTEST_ARGS)
 

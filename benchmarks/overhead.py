@@ -53,7 +53,8 @@ def run_bitpick(folder: Path, data: str, count: int) -> tuple[float, float, dict
     before = children_seconds()
     options = ["--preset", "basic", "--no-bench", "--target", "host", "--accept-baseline", "--json"]
     command = [sys.executable, "-m", "bitpick", "compare", "--data", data, "--calibration-size", str(count), *options]
-    run = json.loads(printed([*command, "--out", str(folder / "run")]))
+    store = {"BITPICK_STORE": str(folder / "store")}  # an empty one: nothing may be there already
+    run = json.loads(printed([*command, "--out", str(folder / "run")], store))
     rows = [row for row in run["rows"] if row["status"] == "ok"]
     evaluation = sum(row["cpu_seconds"]["evaluate"] for row in rows)
     return children_seconds() - before, evaluation, {row["id"]: row["accuracy"]["correct"] for row in rows}
