@@ -82,7 +82,7 @@ def test_training_gains_and_the_report_tells_it_apart_from_quantization(run, pla
     assert tuning["form"] == "onnx+qat=7_per_channel_clipped"
     assert tuning["evaluated"] == 1000
     training = tuning["training"]
-    assert (training["samples"], training["held_out"], training["labels"]) == (3800, 200, True)
+    assert (training["samples"], training["held_out"], training["labels"]) == (29 * 128, 200, True)
     report = (place / "run" / "report.md").read_text()
     assert f"`{TRAINED}`: the float network gets" in report
     assert "samples with labels" in report

@@ -21,7 +21,7 @@ def test_it_trains_within_its_minutes(tmp_path):
     applied = apply(str(source), str(out), small_net.samples(tmp_path), WeightGrid(7, per_channel=True), training)
     assert applied.changed == ["first", "second", "shortcut", "scores"]
     assert applied.trained.epochs == 1
-    assert told == ["epoch 1 of 1, 2 batches each"]
+    assert told == ["epoch 1 of 1, 0%"]
     assert out.exists()
 
 

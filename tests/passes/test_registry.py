@@ -47,13 +47,13 @@ def test_a_step_names_all_that_its_result_depends_on(draw):
 
 @pytest.mark.parametrize("text", ["onnxruntime:float16+adaround", "onnxruntime:u8u8-per_tensor-minmax+adaround"])
 def test_a_pass_that_rounds_needs_a_grid(text):
-    assert "adaround rounds weights to a symmetric grid" in engines()["onnxruntime"].refusal(Recipe.parse(text))
+    assert "adaround needs weights on a symmetric grid" in engines()["onnxruntime"].refusal(Recipe.parse(text))
 
 
 def test_layers_that_stay_in_float_are_not_rounded_to_four_bits():
     fields = {"engine": "litert", "dtypes": "s4s8", "granularity": "per_channel", "calibration": "minmax"}
     recipe = Recipe(**fields, options={"adaround": ""}, exclude=("first",), name="mine")
-    assert "rounds all layers to four bits" in engines()["litert"].refusal(recipe)
+    assert "prepares all layers for four bits" in engines()["litert"].refusal(recipe)
     assert engines()["litert"].refusal(recipe.model_copy(update={"dtypes": "s8s8"})) is None
 
 

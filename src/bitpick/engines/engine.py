@@ -176,10 +176,10 @@ class Engine(ABC):
             return f"{self.name} does not have the option {option} with {recipe.dtypes}: it has none"
         if (gridded := gridded_passes(recipe)) and self.weight_grid(recipe) is None:
             return (
-                f"{gridded[0]} rounds weights to a symmetric grid, which {self.name} has no {recipe.dtypes} recipe with"
+                f"{gridded[0]} needs weights on a symmetric grid, which {self.name} does not use with {recipe.dtypes}"
             )
         if gridded and recipe.exclude and recipe.weights == "s4":
-            return f"{gridded[0]} rounds all layers to four bits, those that exclude leaves in float too"
+            return f"{gridded[0]} prepares all layers for four bits, also those that exclude leaves in float"
         reasons = [c.refusal(recipe) for c in self.capabilities]
         if None in reasons:
             return None

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 
 from bitpick.errors import RunError, Unsupported  # noqa: E402
 from bitpick.passes.graph_pass import Training  # noqa: E402
+from bitpick.passes.training import loop  # noqa: E402
 from bitpick.passes.training.loop import Schedule, train  # noqa: E402
 from bitpick.passes.weight_grid import WeightGrid  # noqa: E402
 from tests.passes.training import small_net  # noqa: E402
@@ -40,6 +41,16 @@ def but(training, **changes):
     return dataclasses.replace(training, **changes)
 
 
+def epochs(told):
+    """The epochs that were reported, each once, in order."""
+    return list(dict.fromkeys(text.partition(",")[0] for text in told))
+
+
+def held_out(told):
+    """The least loss of the held-out samples at each report that has one."""
+    return [float(text.split()[-3]) for text in told if "held-out" in text]
+
+
 def accuracy(path):
     pictures, labels = small_net.data(1000, seed=4)
     return float((small_net.given(path, pictures).argmax(1) == labels).mean())
@@ -55,9 +66,9 @@ def test_training_regains_what_the_grid_costs(tmp_path, source, training, labels
     applied = train(source, tmp_path / "out.onnx", samples, GRID, training, SCHEDULE)
     assert applied.changed == ["first", "second", "shortcut", "scores"]
     how = applied.trained
-    assert (how.epochs, how.samples, how.held_out, how.labels) == (6, 380, 20, labels)
+    assert (how.epochs, how.samples, how.held_out, how.labels) == (6, 352, 20, labels)  # whole batches
     assert how.changes == ("moved by up to 2 pixels" if labels else how.changes)
-    assert [text.partition(",")[0] for text in told] == [f"epoch {number} of 6" for number in range(1, 7)]
+    assert epochs(told) == [f"epoch {number} of 6" for number in range(1, 7)]
     lost = accuracy(source) - accuracy(tmp_path / "untrained.onnx")
     assert lost > 0.1
     assert accuracy(tmp_path / "out.onnx") > accuracy(source) - 0.3 * lost
@@ -78,7 +89,7 @@ def test_a_killed_training_continues_as_if_nothing_had_happened(tmp_path, source
     assert not (tmp_path / "out.onnx").exists()
     told.clear()
     train(source, tmp_path / "out.onnx", samples, GRID, training, schedule)
-    assert [text.partition(",")[0] for text in told] == ["epoch 3 of 3"]
+    assert epochs(told) == ["epoch 3 of 3"]
     assert (tmp_path / "out.onnx").read_bytes() == (tmp_path / "whole.onnx").read_bytes()
 
 
@@ -88,7 +99,8 @@ def test_another_trainings_checkpoint_is_not_used(tmp_path, source, training):
     for levels in (1, 7):
         grid = WeightGrid(levels, per_channel=True)
         train(source, tmp_path / "out.onnx", samples, grid, training, Schedule(epochs=1, batch=32))
-    assert [text.partition(",")[0] for text in told] == ["epoch 1 of 1"] * 2
+    assert epochs(told) == ["epoch 1 of 1"]
+    assert len([text for text in told if ", 0%" in text]) == 2
 
 
 def test_the_best_epoch_is_kept(tmp_path, source, training):
@@ -97,17 +109,30 @@ def test_the_best_epoch_is_kept(tmp_path, source, training):
     schedule = Schedule(epochs=4, batch=32, rate=0.5)  # too fast, so that epochs differ
     train(source, tmp_path / "out.onnx", samples, GRID, training, schedule)
     state = torch.load(training.checkpoint, weights_only=True)
-    assert told[-1].endswith(f"held-out loss {min(float(text.split()[-3]) for text in told[1:]):.4f} at best")
-    assert state["best"] <= min(float(text.split()[-3]) for text in told[1:]) + 1e-4
+    losses = held_out(told)
+    assert losses == sorted(losses, reverse=True)
+    assert state["best"] <= losses[-1] + 1e-4
 
 
-def test_few_minutes_make_fewer_epochs(tmp_path, source, training):
+def test_few_minutes_make_fewer_epochs(tmp_path, source, training, monkeypatch):
     training, told = training
-    samples = small_net.samples(tmp_path)
-    short = but(training, minutes=0.001)
+    samples, spent = small_net.samples(tmp_path), iter(range(10**6))
+    monkeypatch.setattr(loop, "process_time", lambda: float(next(spent)))  # a second each time it is asked
+    # Asked at the start, around the five timed batches, and at the end of them: 0.23 s a batch, eleven in an epoch.
+    short = but(training, minutes=(3 + 2.5 * 11 * 0.23) / 60)
     applied = train(source, tmp_path / "out.onnx", samples, GRID, short, Schedule(epochs=1000, batch=32))
-    assert 1 <= applied.trained.epochs < 100
-    assert len(told) == applied.trained.epochs
+    assert applied.trained.epochs == 2
+    assert epochs(told) == ["epoch 1 of 2", "epoch 2 of 2"]
+
+
+def test_where_not_even_an_epoch_fits_it_has_fewer_batches(tmp_path, source, training, monkeypatch):
+    training, told = training
+    samples, spent = small_net.samples(tmp_path), iter(range(10**6))
+    monkeypatch.setattr(loop, "process_time", lambda: float(next(spent)))
+    short = but(training, minutes=(3 + 4.5 * 0.23) / 60)
+    applied = train(source, tmp_path / "out.onnx", samples, GRID, short, Schedule(epochs=1000, batch=32))
+    assert (applied.trained.epochs, applied.trained.samples) == (1, 4 * 32)
+    assert told == [f"epoch 1 of 1, {share}%" for share in (0, 25, 50, 75)]
 
 
 def test_a_training_that_diverges_says_so(tmp_path, source, training):
@@ -136,7 +161,7 @@ def test_samples_of_the_evaluation_set_are_left_out(tmp_path, source, training):
     pictures = np.load(samples.inputs[0])
     np.save(training.evaluation.inputs[0], pictures[100:150])
     applied = train(source, tmp_path / "out.onnx", samples, GRID, training, Schedule(epochs=1, batch=32))
-    assert applied.trained.samples + applied.trained.held_out == 350
+    assert (applied.trained.samples, applied.trained.held_out) == (320, 17)  # whole batches of the other 350
 
 
 def test_too_few_samples_are_refused(tmp_path, source, training):

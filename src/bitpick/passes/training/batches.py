@@ -75,6 +75,7 @@ class Batches:
         size: samples in a batch.
         seed: of the order and of the changes.
         augmentation: how pictures are changed; None to leave the samples as they are.
+        most: the largest number of batches in an epoch; None for all samples.
     """
 
     samples: Samples
@@ -82,10 +83,12 @@ class Batches:
     size: int
     seed: int
     augmentation: Augmentation | None = None
+    most: int | None = None
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch; an incomplete one is left out."""
-        return max(1, len(self.places) // self.size)
+        whole = max(1, len(self.places) // self.size)
+        return whole if self.most is None else min(self.most, whole)
 
     def epoch(self, number: int) -> Iterator[tuple[NDArray[np.int64], Arrays]]:
         """Yield the batches of an epoch: the places of the samples and the inputs. The number decides on all chance."""

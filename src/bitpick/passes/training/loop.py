@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from time import process_time
@@ -23,6 +23,7 @@ from bitpick.passes.weight_grid import WeightGrid
 _MOMENTS = (0.9, 0.99)  # of Adam
 _TIMED = 5  # batches that tell how long an epoch takes
 _BESIDES = 1.15  # what an epoch takes with its evaluation, as a multiple of its batches
+_REPORTS = 10  # of progress in an epoch
 _FEWEST = 256  # training samples: the statistics of batch norms, and the choice of the epoch, need some
 
 
@@ -59,6 +60,7 @@ def train(
         Unsupported: the grid has one scale for a tensor, the graph a fixed batch, or the split too few samples.
         RunError: the outputs became infinite.
     """
+    began = process_time()
     places = apart(samples, training.evaluation)
     _check(source, grid, len(places))
     given = (samples.sha256, places.tobytes(), str(grid), training.minutes, training.seed, asdict(schedule))
@@ -70,17 +72,21 @@ def train(
     optimizer = torch.optim.Adam(pupil.network.parameter_groups(), betas=_MOMENTS)
     state = _read(training.checkpoint, digest)
     if state is None:
-        epochs = _affordable(pupil, schedule.epochs, training.minutes)
-        state = {"digest": digest, "epoch": 0, "epochs": epochs, "best": math.inf}
+        epochs, batches = _affordable(pupil, schedule.epochs, 60 * training.minutes + began)
+        state = {"digest": digest, "epoch": 0, "epochs": epochs, "batches": batches, "best": math.inf}
     else:
         pupil.module.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
-    for number in range(state["epoch"], state["epochs"]):
-        training.report(_progress(state, len(pupil.batches)))
-        _epoch(pupil, optimizer, schedule, number, state["epochs"])
+    pupil.batches = replace(pupil.batches, most=state["batches"])
+    for _ in range(state["epoch"], state["epochs"]):
+        _epoch(pupil, optimizer, schedule, state, training)
         pupil.settle()
         held_out = pupil.held_out_loss()
-        state |= {"epoch": number + 1, "network": pupil.module.state_dict(), "optimizer": optimizer.state_dict()}
+        state |= {
+            "epoch": state["epoch"] + 1,
+            "network": pupil.module.state_dict(),
+            "optimizer": optimizer.state_dict(),
+        }
         if held_out <= state["best"]:
             best = {name: value.clone() for name, value in pupil.module.state_dict().items()}
             state |= {"best": held_out, "best_network": best}
@@ -89,7 +95,8 @@ def train(
         raise RunError("training for quantization diverged: its outputs became infinite")
     pupil.module.load_state_dict(state["best_network"])
     changed = pupil.write(out)
-    how = Trained(state["epochs"], len(pupil.batches.places), len(pupil.held), pupil.uses_labels, pupil.changes)
+    seen = len(pupil.batches) * pupil.batches.size
+    how = Trained(state["epochs"], seen, len(pupil.held), pupil.uses_labels, pupil.changes)
     return Applied(changed, trained=how)
 
 
@@ -107,28 +114,40 @@ def _check(source: Path, grid: WeightGrid, count: int) -> None:
         )
 
 
-def _progress(state: dict[str, Any], batches: int) -> str:
+def _progress(state: dict[str, Any], share: float) -> str:
     so_far = "" if math.isinf(state["best"]) else f", held-out loss {state['best']:.4f} at best"
-    return f"epoch {state['epoch'] + 1} of {state['epochs']}, {batches:,} batches each{so_far}"
+    return f"epoch {state['epoch'] + 1} of {state['epochs']}, {share:.0%}{so_far}"
 
 
-def _affordable(pupil: Pupil, most: int, minutes: float) -> int:
-    """Return how many epochs fit into the CPU minutes; one at least."""
+def _affordable(pupil: Pupil, most: int, end: float) -> tuple[int, int]:
+    """Return how many epochs fit in before a CPU time, and how many batches an epoch has if not even one fits.
+
+    Args:
+        pupil: the network, ready to be trained; it is left as it was.
+        most: the largest number of epochs.
+        end: when training must end, in seconds of `process_time`.
+    """
     before = {name: value.clone() for name, value in pupil.module.state_dict().items()}
     started, timed = process_time(), 0
     for places, inputs in islice(pupil.batches.epoch(0), _TIMED):
         pupil.loss(places, inputs).backward()  # type: ignore[no-untyped-call]
         timed += 1
-    each = (process_time() - started) / timed * len(pupil.batches) * _BESIDES
+    each = (process_time() - started) / timed * _BESIDES
     pupil.module.load_state_dict(before)
-    return max(1, min(most, int(minutes * 60 / max(each, 1e-9))))
+    batches = int(max(0.0, end - process_time()) / max(each, 1e-9))
+    whole = len(pupil.batches)
+    return max(1, min(most, batches // whole)), max(1, min(whole, batches))
 
 
-def _epoch(pupil: Pupil, optimizer: torch.optim.Optimizer, schedule: Schedule, number: int, epochs: int) -> None:
-    """Train for an epoch."""
-    steps = len(pupil.batches)
+def _epoch(
+    pupil: Pupil, optimizer: torch.optim.Optimizer, schedule: Schedule, state: dict[str, Any], training: Training
+) -> None:
+    """Train for an epoch, and report ten times how far it is."""
+    number, steps = state["epoch"], len(pupil.batches)
     for step, (places, inputs) in enumerate(pupil.batches.epoch(number + 1)):
-        done = (number + step / steps) / epochs
+        if step % max(1, steps // _REPORTS) == 0:
+            training.report(_progress(state, step / steps))
+        done = (number + step / steps) / state["epochs"]
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate * group["scale"] * 0.5 * (1 + math.cos(math.pi * done))
         loss = pupil.loss(places, inputs)

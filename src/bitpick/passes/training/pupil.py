@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _WATCHED = 40  # batches that batch norms and ranges start from
 _SETTLED = 60  # batches that the statistics of batch norms are the mean of in the end
 _AT_ONCE = 500  # held-out samples
+_ROOM = 8  # times the memory that a calibration batch may take: a gigabyte
+_SMALLEST_BATCH = 16  # batch norms need some samples, however large
 _SAME_ANSWERS = 0.9  # pictures are changed if the float network gives this share of the changed ones the same class
 _SHIFTED = 8  # pictures are moved by an eighth of their side at most
 _FAST = ("amx_bf16", "avx512_bf16")  # CPUs with one of these compute in bfloat16 twice as fast as in float32
@@ -40,7 +42,7 @@ class Pupil:
         samples: the training split. Labels are used if they are classes and the float network mostly knows them.
         places: which samples of it to train on, and to choose the best epoch on.
         grid: the grid of the weights.
-        batch: samples in a batch.
+        batch: samples in a batch; fewer if their activations would not fit into memory.
         seed: of the order of the samples and of their changes.
 
     Attributes:
@@ -68,7 +70,8 @@ class Pupil:
         self._held_floats = self._outputs(self._teacher)
         held_labels = None if self._labels is None else self._labels[self.held]
         self._objective = Objective(softmaxes, self._held_floats, held_labels)
-        self.batches = Batches(samples, trained, min(batch, len(trained)), seed, self._augmentation())
+        fitting = max(_SMALLEST_BATCH, _ROOM * samples.at_once(batch, kept=True))
+        self.batches = Batches(samples, trained, min(batch, fitting, len(trained)), seed, self._augmentation())
 
     @property
     def uses_labels(self) -> bool:
