@@ -133,7 +133,7 @@ def replace_engines(patch: pytest.MonkeyPatch, *engines: Engine) -> None:
     """Replace the registry's table."""
     table = {engine.name: engine for engine in engines}
     patch.setattr(registry, "engines", lambda: table)
-    for module in ("pipeline.request", "pipeline.offers", "pipeline.forms"):
+    for module in ("pipeline.request", "pipeline.offers", "pipeline.forms", "reports.prepared"):
         patch.setattr(f"bitpick.{module}.engines", lambda: table)
 
 

@@ -40,7 +40,10 @@ def test_where_builds_were_made_the_next_step_is_a_command():
     assert ": bitpick diagnose 'my model.onnx' --data set.npz --recipe a:s8dynamic; or let bitpick look" in told
     assert told.endswith("for a better build: bitpick search 'my model.onnx' --data set.npz.")
     searched = asked.model_copy(update={"goal": "size"})
-    assert next_steps(judged, searched, TASK)[0].startswith("Next: give the search more --minutes")
+    longer = "bitpick search 'my model.onnx' --data set.npz --minutes 30"
+    assert next_steps(judged, searched, TASK)[0].startswith(
+        f"Next: search longer: {longer}; or evaluate on more samples"
+    )
     hopeless, _ = judged_rows([("a:s8weights", range(3000), {})])
     assert next_steps(hopeless, asked, TASK)[0].startswith("Next: see which layers of a:s8weights")
     assert next_steps([missing_row("a:s8weights")], asked, TASK) == []

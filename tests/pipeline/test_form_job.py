@@ -114,6 +114,6 @@ def test_a_training_that_ended_leaves_no_checkpoint(tmp_path, monkeypatch):
     value = InlineExecutor().run("qat", f"{FUNCTIONS}:train", payload, told.append).value
     assert given == [(100, grid, 3, 1, 5)]
     assert told == ["epoch 1 of 2"]
-    assert value["notes"] == ["qat changed 1 layer"]
+    assert (value["notes"], value["samples"]) == (["qat changed 1 layer"], 100)
     assert value["training"] == {"epochs": 2, "samples": 90, "held_out": 10, "labels": True, "changes": ""}
     assert not checkpoint.exists()

@@ -71,7 +71,10 @@ def test_a_hop_that_did_not_pass_is_an_error_that_says_where_and_its_form_is_non
 def test_what_a_step_assumed_is_noted_once(run):
     hops.note_outcome(run.shop, run.inputs, job("convert"), outcome(["it did that"]))
     hops.note_outcome(
-        run.shop, run.inputs, job("apply_pass"), outcome({"notes": ["it did that"], "layers": [], "training": None})
+        run.shop,
+        run.inputs,
+        job("apply_pass"),
+        outcome({"notes": ["it did that"], "layers": [], "samples": 0, "training": None}),
     )
     hops.note_outcome(run.shop, run.inputs, job("build"), outcome({"notes": ["and this"]}))
     assert run.shop.run.model.notes == ("it did that", "and this")
@@ -87,7 +90,10 @@ def test_what_tuning_did_is_recorded_with_its_cost_and_its_metrics(run):
     tune = replace(job("apply_pass", samples=run.inputs.calibration), subject=f"onnx → {form}")
     for _ in range(2):  # once more, as a continued run does it
         hops.note_outcome(
-            run.shop, run.inputs, tune, Outcome({"notes": [], "layers": layers, "training": None}, 3.0, 2.0)
+            run.shop,
+            run.inputs,
+            tune,
+            Outcome({"notes": [], "layers": layers, "samples": 50, "training": None}, 3.0, 2.0),
         )
     (tuning,) = run.shop.run.model.tunings
     assert (tuning.form, tuning.source, tuning.cpu_seconds, tuning.before) == (form, "onnx", 2.0, None)
@@ -104,9 +110,11 @@ def test_how_a_network_was_trained_is_recorded(run):
     form = "onnx+qat=7_per_channel"
     how = {"epochs": 3, "samples": 950, "held_out": 50, "labels": True, "changes": ""}
     train = replace(job("train", sets=(run.inputs.training, run.inputs.evaluation)), subject=f"onnx → {form}")
-    hops.note_outcome(run.shop, run.inputs, train, outcome({"notes": ["it trained"], "layers": [], "training": how}))
+    hops.note_outcome(
+        run.shop, run.inputs, train, outcome({"notes": ["it trained"], "layers": [], "samples": 1000, "training": how})
+    )
     (tuning,) = run.shop.run.model.tunings
-    assert (tuning.form, tuning.layers, tuning.training.model_dump()) == (form, (), how)
+    assert (tuning.form, tuning.layers, tuning.samples, tuning.training.model_dump()) == (form, (), 1000, how)
     assert run.shop.run.model.notes == ("it trained",)
 
 

@@ -75,3 +75,9 @@ def test_what_training_gained_is_told_apart_from_what_quantization_cost(finished
     )
     assert took == "300 CPU s"
     assert f"- `{build}`: {text}" in markdown.render(run)
+
+
+def test_a_run_of_an_engine_that_is_not_here_is_shown_without_the_share_of_training(finished):
+    row = next(row for row in finished.directory.run.rows if row.metric is not None and row.kind == "quantized")
+    run = records.with_row(finished.directory.run, row.id, recipe="nobody:s8s8-per_channel-minmax+qat")
+    assert prepared.training_shares(run) == []

@@ -54,7 +54,7 @@ def next_steps(rows: Sequence[Row], request: RequestRecord, task: Task) -> list[
     best = max(measured, key=lambda row: row.metric.quality if row.metric is not None else 0.0)
     training = [f"train {best.id} for quantization: bitpick compare {where} --recipe {each}" for each in _trained(best)]
     if request.goal is not None:  # a search found these
-        steps = ["give the search more --minutes", "evaluate on more samples", *training]
+        steps = [f"search longer: bitpick search {where} --minutes 30", "evaluate on more samples", *training]
         return [f"Next: {'; or '.join(steps)}."]
     tested = [row for row in measured if row.versus_baseline is not None]
     more_samples_help = any(samples_needed(row, len(tested), request.alpha) for row in tested)

@@ -81,13 +81,14 @@ def apply_pass(
         grid: the grid of the weights, see `WeightGrid`; None if it works on none.
 
     Returns:
-        `notes` on what the pass did, and `layers`: what tuning did to each, see `Tuned`.
+        `notes` on what the pass did, `samples`: how many it had, `layers`: what tuning did to each, see `Tuned`, and
+        `training`: how it was trained, see `Trained`; None if it was not.
 
     Raises:
         Unsupported: the pass changes nothing in this graph.
     """
     needed = [each for each in (samples, grid and WeightGrid.parse(grid)) if each is not None]
-    return _noted(name, resolve(passes()[name].apply)(str(source), str(out), *needed))
+    return _noted(name, resolve(passes()[name].apply)(str(source), str(out), *needed), samples)
 
 
 @validate_call
@@ -108,7 +109,7 @@ def train(
         checkpoint: the file to continue from after a kill.
 
     Returns:
-        As `apply_pass`, and `training`: how it was trained, see `Trained`.
+        See `apply_pass`.
 
     Raises:
         Unsupported: the pass changes nothing in this graph.
@@ -116,12 +117,12 @@ def train(
     samples, evaluation = sets
     training = Training(minutes, seed, evaluation, checkpoint, progress.report)
     needed = samples, WeightGrid.parse(grid), training
-    noted = _noted(name, resolve(passes()[name].apply)(str(source), str(out), *needed))
+    noted = _noted(name, resolve(passes()[name].apply)(str(source), str(out), *needed), samples)
     checkpoint.unlink(missing_ok=True)
     return noted
 
 
-def _noted(name: str, applied: Applied) -> dict[str, Any]:
+def _noted(name: str, applied: Applied, samples: Samples | None) -> dict[str, Any]:
     """Return what a pass did, for the run's record."""
     if not applied.changed:
         raise Unsupported(
@@ -131,6 +132,7 @@ def _noted(name: str, applied: Applied) -> dict[str, Any]:
     return {
         "notes": [note],
         "layers": [asdict(each) for each in applied.tuned],
+        "samples": 0 if samples is None else samples.count,
         "training": applied.trained and asdict(applied.trained),
     }
 

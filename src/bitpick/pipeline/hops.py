@@ -61,7 +61,7 @@ def _note_tuning(shop: Workshop, job: Job, result: Outcome) -> None:
     tuning = Tuning(
         form=form,
         source=source,
-        samples=(job.payload["sets"][0] if job.function == "train" else job.payload["samples"]).count,
+        samples=result.value["samples"],
         layers=result.value["layers"],
         training=result.value["training"],
         cpu_seconds=result.cpu_seconds,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bitpick.engines.registry import engine
+from bitpick.engines.registry import engines
 from bitpick.models.model import Format, prepared
 from bitpick.passes.registry import passes, passes_of, steps_of
 from bitpick.recipe import Recipe
@@ -51,12 +51,13 @@ def training_shares(run: Run) -> list[tuple[str, str]]:
 
 
 def _trained_form(recipe: Recipe) -> str:
-    """Return the name of the form that a recipe's training wrote; empty if it has none."""
+    """Return the name of the form that a recipe's training wrote; empty if there is none, or it cannot be told."""
     names = passes_of(recipe)
     trained = next((place for place, name in enumerate(names) if passes()[name].needs == "training"), None)
-    if trained is None:
+    builder = engines().get(recipe.engine)  # another machine may have made the run, with an engine that is not here
+    if trained is None or builder is None:
         return ""
-    steps = steps_of(recipe, engine(recipe.engine).weight_grid(recipe), "")
+    steps = steps_of(recipe, builder.weight_grid(recipe), "")
     return prepared(Format.ONNX, steps[: trained + 1])
 
 

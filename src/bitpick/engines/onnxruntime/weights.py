@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 
 WEIGHTED = ("Conv", "Gemm", "MatMul")
-
-
 _CONTRIBUTED = "com.microsoft"
 _KNOWS_FOUR_BITS = 10  # the first version of ONNX's format with four-bit integers
 
