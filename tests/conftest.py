@@ -88,8 +88,10 @@ def split(folder: Path, name: str, images: np.ndarray, labels: np.ndarray) -> Sp
 
 @pytest.fixture(scope="session", autouse=True)
 def store_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A store for what fixtures of modules make; the user's own is left alone."""
-    folder = tmp_path_factory.mktemp("store")
+    """A store for what fixtures of modules make, one for all processes that run tests; the user's own is left alone."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "store"
+    folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BITPICK_STORE", str(folder))
         yield folder

@@ -91,7 +91,7 @@ class PyTorchPt2eEngine(Engine):
                 fix="install one, for instance with: apt-get install g++",
             )
         import torch
-        from torch._inductor import aoti_compile_and_package, aoti_load_package
+        from torch._inductor import aoti_load_package
 
         from bitpick.conversion import pytorch_file
 
@@ -110,15 +110,7 @@ class PyTorchPt2eEngine(Engine):
                 return Build(recipe, folder, (_FILE,))
             check_inputs = tuple(map(torch.from_numpy, example(samples, fixed, samples.at_once(_CHECKED))))
             expected = pytorch.arrays(program.module(check_guards=False)(*check_inputs))
-            # Freezing turns weights into constants; without it, no integer kernels are fused.
-            configuration = {
-                "freezing": True,
-                "aot_inductor.enable_line_tables": False,  # two thirds of a package, and only for debuggers
-                "aot_inductor.metadata": {graph.METADATA_KEY: graph.layers(program), _BATCH: str(fixed or "")},
-            }
-            aoti_compile_and_package(
-                program, package_path=str((folder / _FILE).absolute()), inductor_configs=configuration
-            )
+            _compile(program, folder / _FILE, {graph.METADATA_KEY: graph.layers(program), _BATCH: str(fixed or "")})
             _check(expected, pytorch.arrays(aoti_load_package(str(folder / _FILE))(*check_inputs)))
         return Build(recipe, folder, (_FILE,), notes=spread.note(self.name, in_float))
 
@@ -165,6 +157,31 @@ class PyTorchPt2eEngine(Engine):
 
             return graph.eager(exported_program.load(build.main))
         return graph.executed(build.main)
+
+
+def _compile(program: Any, package: Path, metadata: dict[str, str]) -> None:
+    """Compile an exported program ahead of time."""
+    from torch._inductor import aoti_compile_and_package
+    from torch._inductor.exc import CppCompileError
+
+    # Freezing turns weights into constants; without it, no integer kernels are fused.
+    configuration = {
+        "freezing": True,
+        "aot_inductor.enable_line_tables": False,  # two thirds of a package, and only for debuggers
+        "aot_inductor.metadata": metadata,
+    }
+    # To find out whether the compiler knows this CPU's vector instructions, PyTorch compiles a probe for each set of
+    # them, which takes as long as the program itself. Nearly every compiler does; ask only if this one does not.
+    for known in ({"cpp.vec_isa_ok": True}, {}):
+        try:
+            aoti_compile_and_package(
+                program, package_path=str(package.absolute()), inductor_configs=configuration | known
+            )
+        except CppCompileError:
+            if not known:
+                raise
+        else:
+            return
 
 
 def _rewrite(program: Any) -> None:
