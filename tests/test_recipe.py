@@ -41,7 +41,7 @@ def test_an_id_decodes_to_its_recipe(recipe):
 
 def test_an_id_decodes_as_documented():
     recipe = Recipe.parse("onnxruntime:s8u8-per_channel-percentile99.99+reduced_range")
-    assert (recipe.engine, recipe.weights, recipe.activations) == ("onnxruntime", "s8", "u8")
+    assert (recipe.engine, recipe.weight_dtype, recipe.activation_dtype) == ("onnxruntime", "s8", "u8")
     assert (recipe.granularity, recipe.calibration) == ("per_channel", "percentile99.99")
     assert recipe.options == {"reduced_range": ""}
     assert recipe.file_name == "onnxruntime__s8u8-per_channel-percentile99.99+reduced_range"

@@ -33,7 +33,7 @@ def of(*operators, **ends):
 
 def texts(recipe, executed, kept_as=None):
     parsed = Recipe.parse(recipe)
-    return {f.code: f.text for f in coverage.flags(parsed, executed, kept_as or parsed.weights)}
+    return {f.code: f.text for f in coverage.flags(parsed, executed, kept_as or parsed.weight_dtype)}
 
 
 def test_shares_are_of_work_and_of_weights():
@@ -215,8 +215,8 @@ def test_a_build_that_is_some_of_what_was_asked_for_is_not():
 def test_negative_activations_may_be_signed_where_an_engine_says_so():
     signed = conv(activation=Grid(dtype="s8", granularity="per_tensor", symmetric=True, bits=8), arithmetic="s8")
     recipe = Recipe.parse(STATIC)
-    assert [flag.code for flag in coverage.flags(recipe, of(signed), recipe.weights)] == ["not_as_requested"]
-    assert coverage.flags(recipe, of(signed), recipe.weights, signs=True) == []
+    assert [flag.code for flag in coverage.flags(recipe, of(signed), recipe.weight_dtype)] == ["not_as_requested"]
+    assert coverage.flags(recipe, of(signed), recipe.weight_dtype, signs=True) == []
 
 
 def test_indices_in_a_float_build_are_no_reduced_precision():

@@ -178,7 +178,7 @@ class Engine(ABC):
             return (
                 f"{gridded[0]} needs weights on a symmetric grid, which {self.name} does not use with {recipe.dtypes}"
             )
-        if gridded and recipe.exclude and recipe.weights == "s4":
+        if gridded and recipe.exclude and recipe.weight_dtype == "s4":
             return f"{gridded[0]} prepares all layers for four bits, also those that exclude leaves in float"
         reasons = [c.refusal(recipe) for c in self.capabilities]
         if None in reasons:
@@ -266,14 +266,16 @@ class Engine(ABC):
 
     def weight_grid(self, recipe: Recipe) -> WeightGrid | None:
         """Return the grid that the quantizer gives a recipe's weights; None if it is not symmetric or not known."""
-        levels = self.weight_levels.get(recipe.weights)
+        levels = self.weight_levels.get(recipe.weight_dtype)
         return (
-            None if levels is None else WeightGrid(levels, recipe.granularity != "per_tensor", recipe.weights == "s4")
+            None
+            if levels is None
+            else WeightGrid(levels, recipe.granularity != "per_tensor", recipe.weight_dtype == "s4")
         )
 
     def weight_dtype(self, recipe: Recipe) -> str:
         """Return the dtype in which the runtime should hold a build's weights once it has opened the build."""
-        return recipe.weights
+        return recipe.weight_dtype
 
     def constants(self, build: Build) -> Iterator[tuple[str, NDArray[Any]]]:  # noqa: ARG002 - some engines use it
         """Yield name and value of each constant in a build's files; nothing if the files do not list constants."""

@@ -56,7 +56,7 @@ def failure(recipe: Recipe, executed: Executed) -> str | None:
         if any(recipe.dtypes in (o.arithmetic, o.weight and o.weight.dtype) for o in asked):
             return None
         return f"no part of this build is {recipe.dtypes}: the runtime executes {_listed(asked)}"
-    if recipe.activations == "float32":
+    if recipe.activation_dtype == "float32":
         if any(_kept_integer(o) for o in executed.operators):
             return None
         return f"no weight of this build is an integer: the runtime executes {_listed(asked)}"
@@ -88,7 +88,7 @@ def flags(recipe: Recipe, executed: Executed, kept_as: str, signs: bool = False)
     flags = [Flag(code="not_as_requested", text=text) for text in _differences(recipe, executed, kept_as, signs)]
     operators = [o for o in executed.operators if o.multiplies]
     floats = [o for o in operators if not o.integer and not _excluded(recipe, o)]
-    if recipe.kind == "quantized" and recipe.activations != "float32" and floats:
+    if recipe.kind == "quantized" and recipe.activation_dtype != "float32" and floats:
         shares = coverage(executed)
         flags.append(
             Flag(
@@ -142,7 +142,7 @@ def _differences(recipe: Recipe, executed: Executed, kept_as: str, signs: bool) 
         return
     numbers = fingerprint(executed)
     yield from _grid_differences(recipe, numbers, kept_as, signs)
-    if recipe.activations == "float32" and (
+    if recipe.activation_dtype == "float32" and (
         quantizing := [o for o in executed.operators if o.multiplies and o.integer]
     ):
         yield f"activations should stay in float, but {_listed(quantizing)} rounds them to 8 bits"
@@ -157,11 +157,11 @@ def _grid_differences(recipe: Recipe, numbers: Fingerprint, kept_as: str, signs:
     if weights is not None and weights.dtype != kept_as:
         yield f"weights are {weights.dtype}, not {kept_as}"
     if activations is not None:
-        allowed = {recipe.activations} | ({"s8"} if signs else set())
+        allowed = {recipe.activation_dtype} | ({"s8"} if signs else set())
         if recipe.static and (activations.dtype not in allowed or activations.dynamic):
             dynamic = "dynamic " if activations.dynamic else ""
-            yield f"activations are {dynamic}{activations.dtype}, not {recipe.activations}"
-        if recipe.activations == "dynamic" and not activations.dynamic:
+            yield f"activations are {dynamic}{activations.dtype}, not {recipe.activation_dtype}"
+        if recipe.activation_dtype == "dynamic" and not activations.dynamic:
             yield f"activations are {activations.dtype} with scales fixed beforehand, not dynamic"
     if weights is not None and weights.granularity and recipe.granularity not in (None, weights.granularity):
         yield f"weights have {_granularity(weights)} scales, not {recipe.granularity.replace('_', '-')} ones"

@@ -79,10 +79,10 @@ def most_samples(rows: Sequence[Row]) -> str:
 def dtypes(row: Row) -> str:
     """Name the data types of weights and activations, e.g. `int8 / uint8, per channel`."""
     recipe = row.quantization
-    if recipe.weights == recipe.activations and not recipe.static:
-        return DTYPE_WORDS[recipe.weights]
+    if recipe.weight_dtype == recipe.activation_dtype and not recipe.static:
+        return DTYPE_WORDS[recipe.weight_dtype]
     granularity = f", {recipe.granularity.replace('_', ' ')}" if recipe.granularity else ""
-    return f"{DTYPE_WORDS[recipe.weights]} / {DTYPE_WORDS[recipe.activations]}{granularity}"
+    return f"{DTYPE_WORDS[recipe.weight_dtype]} / {DTYPE_WORDS[recipe.activation_dtype]}{granularity}"
 
 
 def reduction(row: Row) -> str:

@@ -120,7 +120,7 @@ class FakeEngine(Engine):
 
     def repairs(self, recipe: Recipe) -> list[Recipe]:
         """See `Engine.repairs`."""
-        if recipe.activations != "u8" or "reduced_range" in recipe.options:
+        if recipe.activation_dtype != "u8" or "reduced_range" in recipe.options:
             return []
         return [recipe.model_copy(update={"options": recipe.options | {"reduced_range": ""}})]
 
@@ -134,12 +134,12 @@ class FakeEngine(Engine):
             return [Operator(name, "Gemm", "float32", FLOAT32, FLOAT32, size, size)]
         granularity = "per_tensor" if "other_granularity" in recipe.options else recipe.granularity
         bits = 7 if "reduced_range" in recipe.options else 8
-        weight = Grid(dtype=recipe.weights, granularity=granularity, symmetric=True, bits=bits)
-        activation = Grid(dtype=recipe.activations, granularity="per_tensor", symmetric=False, bits=8)
+        weight = Grid(dtype=recipe.weight_dtype, granularity=granularity, symmetric=True, bits=bits)
+        activation = Grid(dtype=recipe.activation_dtype, granularity="per_tensor", symmetric=False, bits=8)
         half = size // 2
-        rest_arithmetic = recipe.activations if "half_float" not in recipe.options else "float32"
+        rest_arithmetic = recipe.activation_dtype if "half_float" not in recipe.options else "float32"
         return [
-            Operator(name, "Gemm", recipe.activations, weight, activation, half, half),
+            Operator(name, "Gemm", recipe.activation_dtype, weight, activation, half, half),
             Operator("rest", "Gemm", rest_arithmetic, weight, activation, size - half, size - half),
         ]
 

@@ -122,7 +122,7 @@ class LiteRtEngine(Engine):
     def weight_grid(self, recipe: Recipe) -> WeightGrid | None:
         """See `Engine.weight_grid`; depthwise convolutions have no kernel for four-bit weights."""
         grid = super().weight_grid(recipe)
-        return replace(grid, depthwise=127) if grid is not None and recipe.weights == "s4" else grid
+        return replace(grid, depthwise=127) if grid is not None and recipe.weight_dtype == "s4" else grid
 
     def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:
         """See `Engine.layers`; without static scales, only layers with weights are quantized."""
@@ -174,7 +174,7 @@ def _recipe_manager(recipe: Recipe) -> Any:
     from litert_quantizer import algorithm_manager, qtyping, recipe_manager
 
     manager = recipe_manager.RecipeManager()
-    names, bits = qtyping.TFLOperationName, 4 if recipe.weights == "s4" else 8
+    names, bits = qtyping.TFLOperationName, 4 if recipe.weight_dtype == "s4" else 8
     if recipe.dtypes == "float16":
         half = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
         manager.add_quantization_config(
@@ -188,12 +188,12 @@ def _recipe_manager(recipe: Recipe) -> Any:
             ),
         )
     elif not recipe.static:
-        add = manager.add_dynamic_config if recipe.activations == "dynamic" else manager.add_weight_only_config
+        add = manager.add_dynamic_config if recipe.activation_dtype == "dynamic" else manager.add_weight_only_config
         add(regex=".*", operation_name=names.ALL_SUPPORTED, num_bits=8)
         for kind in _FOUR_BITS if bits == 4 else ():
             add(regex=".*", operation_name=names(kind), num_bits=4)
     else:
-        activation_bits = 16 if recipe.activations == "s16" else 8
+        activation_bits = 16 if recipe.activation_dtype == "s16" else 8
         # What has no kernel for four-bit weights, such as depthwise convolutions, keeps eight bits.
         for kind, weight_bits in ((names.ALL_SUPPORTED, 8), *((names(kind), bits) for kind in _FOUR_BITS)):
             manager.add_static_config(".*", kind, activation_bits, weight_bits)

@@ -120,14 +120,16 @@ class OnnxRuntimeEngine(Engine):
 
     def refusal(self, recipe: Recipe) -> str | None:
         """See `Engine.refusal`; options that would change nothing are refused too."""
-        if SYMMETRIC_WEIGHTS in recipe.options and recipe.weights == "s8":
+        if SYMMETRIC_WEIGHTS in recipe.options and recipe.weight_dtype == "s8":
             return f"{SYMMETRIC_WEIGHTS} changes nothing: onnxruntime's signed weights are symmetric as they are"
         return super().refusal(recipe)
 
     def weight_grid(self, recipe: Recipe) -> WeightGrid | None:
         """See `Engine.weight_grid`; a reduced range ends at 64, and dynamic quantization has one scale for a tensor."""
         if recipe.weights_only:
-            return WeightGrid(2 ** (BITS[recipe.weights] - 1) - 1, per_channel=True, clipped=recipe.weights == "s4")
+            return WeightGrid(
+                2 ** (BITS[recipe.weight_dtype] - 1) - 1, per_channel=True, clipped=recipe.weight_dtype == "s4"
+            )
         if recipe.dtypes not in ("s8s8", "s8u8", "s8dynamic"):
             return None
         return WeightGrid(64 if REDUCED in recipe.options else 127, recipe.granularity == "per_channel")
@@ -166,7 +168,7 @@ class OnnxRuntimeEngine(Engine):
                 )
             quantizer.halve(source, folder / _FILE, exclude)
         elif recipe.weights_only:
-            weights.quantize(source, folder / _FILE, BITS[recipe.weights], exclude)
+            weights.quantize(source, folder / _FILE, BITS[recipe.weight_dtype], exclude)
         else:
             quantizer.quantize(source, recipe, samples, ranges, folder / _FILE, [*exclude, *in_float, *heads])
         return build
@@ -190,7 +192,7 @@ class OnnxRuntimeEngine(Engine):
     def weight_dtype(self, recipe: Recipe) -> str:
         """See `Engine.weight_dtype`; the precise kernels take unsigned weights, so the runtime converts signed ones."""
         precise = _PRECISE in recipe.options or recipe.settings.get(f"session.{_PRECISE}") == "1"
-        return "u8" if precise and this_host().x86 else recipe.weights
+        return "u8" if precise and this_host().x86 else recipe.weight_dtype
 
     def constants(self, build: Build) -> Iterator[tuple[str, NDArray[Any]]]:
         """See `Engine.constants`."""
@@ -198,7 +200,7 @@ class OnnxRuntimeEngine(Engine):
 
     def slow_kernels(self, recipe: Recipe) -> str:
         """See `Engine.slow_kernels`."""
-        if recipe.static and recipe.weights == "u8" and this_host().x86:
+        if recipe.static and recipe.weight_dtype == "u8" and this_host().x86:
             return "the weights are unsigned, and on x86 ONNX Runtime multiplies signed ones faster"
         return ""
 
@@ -207,7 +209,7 @@ class OnnxRuntimeEngine(Engine):
         raw = _RAW in recipe.options
         if code in ("unfused", "float_operators", "transposes") and raw:
             return f"leave out +{_RAW}: on the clean graph batch normalisations are part of the convolutions"
-        if code == "unfused" and recipe.activations == "s8":
+        if code == "unfused" and recipe.activation_dtype == "s8":
             return (
                 "take unsigned activations (s8u8): ONNX Runtime computes a convolution of signed ones in float where "
                 "its input is used twice"
@@ -222,7 +224,7 @@ class OnnxRuntimeEngine(Engine):
         """See `Engine.repairs`; only products of signed weights with unsigned activations saturate."""
         if recipe.dtypes == "s8dynamic":
             return [recipe.model_copy(update={"dtypes": "u8dynamic"})]
-        if recipe.weights != "s8" or not recipe.static or {REDUCED, _PRECISE} & recipe.options.keys():
+        if recipe.weight_dtype != "s8" or not recipe.static or {REDUCED, _PRECISE} & recipe.options.keys():
             return []
         return [recipe.model_copy(update={"options": recipe.options | {option: ""}}) for option in (REDUCED, _PRECISE)]
 
@@ -238,7 +240,7 @@ class _OnnxRuntimeSession(Session):
         if not settings.optimize:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._session = ort.InferenceSession(build.main, options, providers=["CPUExecutionProvider"])
-        self.one_at_a_time = build.recipe.activations == "dynamic" or (
+        self.one_at_a_time = build.recipe.activation_dtype == "dynamic" or (
             _RAW in build.recipe.options and _computes_scales(build.main)
         )
         inputs = self._session.get_inputs()

@@ -106,7 +106,7 @@ class OpenVinoEngine(Engine):
         model = openvino.convert_model(source)
         notes: tuple[str, ...] = ()
         if recipe.weights_only:
-            model = weights.compress(model, BITS[recipe.weights], _excluded(model, recipe))
+            model = weights.compress(model, BITS[recipe.weight_dtype], _excluded(model, recipe))
         elif recipe.kind == "quantized":
             in_float = _blown_up(source, sha256_of(source), samples)
             transformer = _is_transformer(model)
@@ -149,7 +149,9 @@ class OpenVinoEngine(Engine):
         """See `Engine.weight_grid`; where NNCF compresses weights alone, it uses all values of a two's complement."""
         if not recipe.weights_only:
             return super().weight_grid(recipe)
-        return WeightGrid(2 ** (BITS[recipe.weights] - 1), True, clipped=recipe.weights == "s4", lopsided=True)
+        return WeightGrid(
+            2 ** (BITS[recipe.weight_dtype] - 1), True, clipped=recipe.weight_dtype == "s4", lopsided=True
+        )
 
     def fix(self, recipe: Recipe, code: FindingCode) -> str:  # noqa: ARG002 - the same for all recipes
         """See `Engine.fix`."""

@@ -61,7 +61,7 @@ class PyTorchFxEngine(Engine):
 
     def refusal(self, recipe: Recipe) -> str | None:
         """See `Engine.refusal`; unsigned weights get a specific reason."""
-        if recipe.weights == "u8":
+        if recipe.weight_dtype == "u8":
             return "PyTorch's quantized convolution and linear take signed 8-bit weights only, on every back-end"
         return super().refusal(recipe)
 
