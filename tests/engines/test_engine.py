@@ -5,11 +5,10 @@ from pathlib import Path
 import pytest
 
 from bitpick.engines.capability import Capability
-from bitpick.engines.engine import Build, excluded
+from bitpick.engines.engine import Build
 from bitpick.engines.fake.engine import FakeEngine
-from bitpick.errors import EngineError
 from bitpick.models.model import Format
-from bitpick.recipe import Recipe, baseline, pattern_of
+from bitpick.recipe import Recipe, baseline
 
 
 class Plain(FakeEngine):
@@ -58,26 +57,6 @@ def test_only_formats_that_an_engine_verifies_have_a_float_recipe():
     assert PLAIN.float_recipe(Format.ONNX) == baseline("plain")
     assert PLAIN.float_recipe(Format.KERAS) is None
     assert FAKE.float_recipe(Format.ONNX) is None
-
-
-def test_excluded_layers_come_in_the_order_of_the_graph():
-    layers = ["conv_2", "conv_1", "model/dense/MatMul", "relu"]
-    assert excluded(scoped("fake", "s8s8", "relu", "conv*"), layers) == ["conv_2", "conv_1", "relu"]
-    assert excluded(scoped("fake", "s8s8", "*/dense/*"), layers) == ["model/dense/MatMul"]
-    assert excluded(Recipe.parse("fake:s8s8-per_tensor-minmax"), layers) == []
-
-
-def test_a_layer_with_a_star_in_its_name_can_be_excluded_alone():
-    assert excluded(scoped("fake", "s8s8", pattern_of("a*")), ["a*", "ab"]) == ["a*"]
-
-
-def test_a_pattern_that_matches_nothing_is_refused_beside_others_that_do():
-    with pytest.raises(EngineError, match="no layer of this model is called like 'densee'") as caught:
-        excluded(scoped("fake", "s8s8", "dense", "densee"), (name for name in ("conv", "dense")))
-    assert caught.value.expected == "a pattern that matches one of conv, dense"
-    with pytest.raises(EngineError) as caught:
-        excluded(scoped("fake", "s8s8", "x"), [f"layer{i}" for i in range(15)])
-    assert caught.value.expected.endswith("layer10, layer11 and 3 more")
 
 
 def test_a_runtime_opens_the_first_file_of_a_build():

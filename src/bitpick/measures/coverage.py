@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from itertools import groupby
 
@@ -26,11 +27,21 @@ def fingerprint(executed: Executed) -> Fingerprint:
     softmax = next((o.arithmetic for o in executed.operators if "softmax" in o.kind.lower()), None)
     return Fingerprint(
         weights=_commonest_grid((o.weight, o.weights) for o in quantized),
+        mix=_mix(o for o in quantized if _kept_integer(o)),
         activations=_commonest_grid((o.activation, o.macs or o.weights) for o in quantized),
         input=executed.input,
         output=executed.output,
         softmax=softmax,
     )
+
+
+def _mix(operators: Iterable[Operator]) -> dict[str, int] | None:
+    """Return the number of weights by dtype, most first; None if all have the same."""
+    counts: Counter[str] = Counter()
+    for operator in operators:
+        assert operator.weight is not None
+        counts[operator.weight.dtype] += operator.weights
+    return dict(counts.most_common()) if len(+counts) > 1 else None
 
 
 def coverage(executed: Executed) -> Coverage:
@@ -133,6 +144,14 @@ def _excluded(recipe: Recipe, operator: Operator) -> bool:
     return any(recipe.excludes(name) for name in (operator.name, *operator.layers))
 
 
+def _mixed(recipe: Recipe, operator: Operator) -> bool:
+    return any(recipe.mixes(name) for name in (operator.name, *operator.layers))
+
+
+def _is_mixed(recipe: Recipe, operator: Operator) -> bool:
+    return operator.weight is not None and operator.weight.dtype == recipe.mixed_with
+
+
 def _differences(recipe: Recipe, executed: Executed, kept_as: str, signs: bool) -> Iterable[str]:
     if recipe.kind == "baseline":
         if reduced := [o for o in executed.operators if o.arithmetic in _REDUCED]:
@@ -142,6 +161,8 @@ def _differences(recipe: Recipe, executed: Executed, kept_as: str, signs: bool) 
         return
     numbers = fingerprint(executed)
     yield from _grid_differences(recipe, numbers, kept_as, signs)
+    if unlike := [o for o in executed.operators if _kept_integer(o) and _mixed(recipe, o) and not _is_mixed(recipe, o)]:
+        yield f"the recipe gives {_listed(unlike)} {recipe.mixed_with} weights, but the runtime has others there"
     if recipe.activation_dtype == "float32" and (
         quantizing := [o for o in executed.operators if o.multiplies and o.integer]
     ):
@@ -154,7 +175,7 @@ def _differences(recipe: Recipe, executed: Executed, kept_as: str, signs: bool) 
 
 def _grid_differences(recipe: Recipe, numbers: Fingerprint, kept_as: str, signs: bool) -> Iterable[str]:
     weights, activations = numbers.weights, numbers.activations
-    if weights is not None and weights.dtype != kept_as:
+    if weights is not None and weights.dtype not in {kept_as, *recipe.weights.values()}:
         yield f"weights are {weights.dtype}, not {kept_as}"
     if activations is not None:
         allowed = {recipe.activation_dtype} | ({"s8"} if signs else set())

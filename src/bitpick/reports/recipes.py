@@ -40,6 +40,8 @@ def in_words(recipe: Recipe) -> str:
         )
     if recipe.exclude:
         parts.append(f"layers that match {', '.join(recipe.exclude)} stay in float")
+    if recipe.weights:
+        parts.append(f"layers that match {', '.join(recipe.weights)} have {BITS[recipe.mixed_with or '']}-bit weights")
     if recipe.settings:
         parts.append(f"opened with {', '.join(f'{k} = {v}' for k, v in recipe.settings.items())}")
     return "; ".join(parts) + "."

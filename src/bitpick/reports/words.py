@@ -214,6 +214,14 @@ def grid(numbers: Grid | None) -> str:
     return ", ".join(parts)
 
 
+def weights(numbers: Fingerprint) -> str:
+    """Describe the weights of a build, e.g. `int4, per channel, symmetric, 4 bits; 12% int8`."""
+    total = sum((numbers.mix or {}).values())
+    main = "" if numbers.weights is None else numbers.weights.dtype
+    rest = [(dtype, count) for dtype, count in (numbers.mix or {}).items() if dtype != main]
+    return "; ".join([grid(numbers.weights), *(f"{100 * n / total:.0f}% {DTYPE_WORDS.get(d, d)}" for d, n in rest)])
+
+
 def size(row: Row) -> str:
     """Format the size of a row."""
     return "" if row.size_bytes is None else kilobytes(row.size_bytes)

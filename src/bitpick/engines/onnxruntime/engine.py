@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines import attention, spread
 from bitpick.engines.batches import join, pieces
 from bitpick.engines.capability import PREPARED, Capability, Offer
-from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
+from bitpick.engines.engine import Build, Engine, Session, SessionSettings
 from bitpick.engines.executed import BITS, Executed
 from bitpick.engines.insides import Insides
 from bitpick.engines.onnxruntime import graph, quantizer, weights
 from bitpick.engines.onnxruntime.insides import OnnxInsides
 from bitpick.engines.onnxruntime.quantizer import QOPERATOR, REDUCED, SYMMETRIC_ACTIVATIONS, SYMMETRIC_WEIGHTS
+from bitpick.engines.scoping import excluded, mixed
 from bitpick.errors import Unsupported
 from bitpick.models.model import Format, Model, external_files
 from bitpick.passes.weight_grid import WeightGrid
@@ -48,6 +49,7 @@ class OnnxRuntimeEngine(Engine):
     runner = "bitpick.engines.onnxruntime.runner"
     optimizes = True
     scopes = True
+    mixes = frozenset({"s8weights", "s4weights"})
     configures = True
     capabilities = (
         Capability(("float32",), options={_RAW: "run the converter's own graph"}),
@@ -168,7 +170,9 @@ class OnnxRuntimeEngine(Engine):
                 )
             quantizer.halve(source, folder / _FILE, exclude)
         elif recipe.weights_only:
-            weights.quantize(source, folder / _FILE, BITS[recipe.weight_dtype], exclude)
+            others = mixed(recipe, (names for names, _ in self.layer_weights(source))) if recipe.weights else []
+            bits = BITS[recipe.weight_dtype]
+            weights.quantize(source, folder / _FILE, bits, exclude, [name for names in others for name in names])
         else:
             quantizer.quantize(source, recipe, samples, ranges, folder / _FILE, [*exclude, *in_float, *heads])
         return build
@@ -184,6 +188,10 @@ class OnnxRuntimeEngine(Engine):
     def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:
         """See `Engine.layers`."""
         return quantizer.layers(source, recipe)
+
+    def layer_weights(self, source: Path) -> Iterator[tuple[Sequence[str], NDArray[Any]]]:
+        """See `Engine.layer_weights`."""
+        return weights.stored(source)
 
     def insides(self, floats: Build, build: Build) -> Insides:
         """See `Engine.insides`."""

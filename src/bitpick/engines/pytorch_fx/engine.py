@@ -13,11 +13,12 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines import attention, pytorch, spread
 from bitpick.engines.batches import calibration_batches, example, join, pieces
 from bitpick.engines.capability import Capability, Offer
-from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
+from bitpick.engines.engine import Build, Engine, Session, SessionSettings
 from bitpick.engines.executed import Executed
 from bitpick.engines.insides import Insides
 from bitpick.engines.pytorch_fx import graph
 from bitpick.engines.pytorch_fx.insides import TorchScriptInsides
+from bitpick.engines.scoping import excluded
 from bitpick.errors import Unsupported
 from bitpick.models.model import Format, Model
 from bitpick.preprocessing import Arrays
