@@ -50,9 +50,11 @@ def test_a_pass_that_rounds_needs_a_grid(text):
     assert "adaround needs weights on a symmetric grid" in engines()["onnxruntime"].refusal(Recipe.parse(text))
 
 
-def test_layers_that_stay_in_float_are_not_rounded_to_four_bits():
+def test_four_bits_are_not_prepared_where_an_engine_does_not_say_which_layers_are_which(monkeypatch):
     fields = {"engine": "litert", "dtypes": "s4s8", "granularity": "per_channel", "calibration": "minmax"}
     recipe = Recipe(**fields, options={"adaround": ""}, exclude=("first",), name="mine")
+    assert engines()["litert"].refusal(recipe) is None
+    monkeypatch.setattr(type(engines()["litert"]), "mixes", frozenset())
     assert "prepares all layers for four bits" in engines()["litert"].refusal(recipe)
     assert engines()["litert"].refusal(recipe.model_copy(update={"dtypes": "s8s8"})) is None
 

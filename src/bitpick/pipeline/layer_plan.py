@@ -1,0 +1,72 @@
+"""Plan the jobs that find out which layer of an engine is which layer of the clean graph."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from bitpick.conversion.route import route
+from bitpick.engines.registry import engine
+from bitpick.models.model import Form, Format, prepared
+from bitpick.passes.graph_pass import Step
+from bitpick.passes.registry import mix_of
+from bitpick.pipeline import layer_job
+from bitpick.pipeline.directory import RunDirectory
+from bitpick.pipeline.forms import convert
+from bitpick.pipeline.inputs import Inputs
+from bitpick.pipeline.job import Job
+from bitpick.pipeline.layer_job import Mix
+from bitpick.recipe import Recipe
+
+_NAMES = "names"  # marks forms that are only made for the names of their layers
+
+
+def mix_jobs(
+    recipe: Recipe, step: Form, inputs: Inputs, directory: RunDirectory, existing: Collection[Form]
+) -> tuple[list[Job], Mix]:
+    """Return the jobs that a pass needs which treats single layers differently, and what it gets from them.
+
+    Args:
+        recipe: the recipe with this mix.
+        step: the clean graph as the pass, or one before it, leaves it.
+        inputs: the run's inputs.
+        directory: the run directory, for the files.
+        existing: the forms that exist.
+    """
+    rewriting = tuple(text for text in step.passes if Step.parse(text).grid is None)
+    clean = prepared(Format.ONNX, rewriting)
+    needs = () if clean in existing or clean == inputs.format else (f"convert:{clean}",)
+    jobs, path = [], inputs.path(clean, directory)
+    base = next(form for form in engine(recipe.engine).form(recipe) if route(Format.ONNX, form) is not None)
+    for hop in route(Format.ONNX, base) or ():
+        form = prepared(hop.target, (*rewriting, _NAMES))
+        job = convert(hop, path, directory.form(form), inputs.calibration, needs)
+        jobs.append(replace(job, id=f"convert:{form}", wanted=False))
+        path, needs = directory.form(form), (f"convert:{form}",)
+    out = directory.matches(recipe.engine, clean)
+    matches = match_job(recipe.engine, path, inputs.path(clean, directory), out, needs)
+    # What has nothing to do with layers must not make another pass of it.
+    plain: dict[str, object] = {
+        "options": {},
+        "settings": {},
+        "name": mix_of(recipe),
+        "calibration": recipe.calibration and "minmax",
+    }
+    return [*jobs, matches], Mix(recipe=recipe.model_copy(update=plain), matches=matches.payload["out"])
+
+
+def match_job(name: str, source: Path, clean: Path, out: Path, needs: tuple[str, ...]) -> Job:
+    """Return the job that finds out which layer is which, see `layer_job.match`.
+
+    Args:
+        name: the engine.
+        source: its form of a graph.
+        clean: the clean graph that the form was made from.
+        out: the file to write.
+        needs: ids of the jobs that make the form.
+    """
+    payload = {"source": source, "clean": clean, "name": name, "out": out}
+    environment, function = engine(name).environment, "match"
+    job = Job(f"match:{out.stem}", environment, layer_job.FUNCTIONS, function, payload, ("out",), needs, out.stem)
+    return replace(job, wanted=False)
