@@ -52,8 +52,9 @@ def mixed(recipe: Recipe, layers: Iterable[Sequence[str]]) -> list[Sequence[str]
 def _unmatched(pattern: str, names: Sequence[str], field: str) -> EngineError:
     """Return the error that a pattern matches no layer; it lists the layers with names like the pattern first."""
     kind = "no layer" if field == "exclude" else "no layer with weights"
-    near = get_close_matches(pattern.strip("*/"), list(dict.fromkeys(names)), n=_SHOWN, cutoff=0.5)
-    shown = list(dict.fromkeys([*near, *names]))
+    telling = [name for name in dict.fromkeys(names) if name and not name.isdecimal()]
+    near = get_close_matches(pattern.strip("*/"), telling, n=_SHOWN, cutoff=0.5)
+    shown = list(dict.fromkeys([*near, *telling]))
     more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
     return EngineError(
         f"{kind} of this model is called like {pattern!r}",

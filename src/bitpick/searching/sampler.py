@@ -65,7 +65,11 @@ class Sampler:
         scheme = trial.suggest_categorical(f"recipe of {name}", list(self._space.schemes[name]))
         rewritten = bool(self._space.rewriting) and trial.suggest_categorical("rewritten", [False, True])
         tuned = trial.suggest_categorical("tuned", [NOTHING, *self._space.tuning])
-        return self._space.recipe(scheme, rewritten, tuned)
+        eight, in_float = (
+            trial.suggest_categorical(f"layers {how}", list(counts)) if len(counts) > 1 else counts[0]
+            for how, counts in zip(("with eight bits", "in float"), self._space.mixes(scheme), strict=True)
+        )
+        return self._space.recipe(scheme, rewritten, tuned, eight, in_float)
 
     def tell(self, recipe: Recipe, drop: float, cost: float) -> None:
         """Report what a proposed recipe loses and costs."""
