@@ -116,7 +116,7 @@ def test_a_layer_whose_inputs_are_as_wide_as_masks_is_left_alone(tmp_path):
 def test_each_layer_is_rounded_on_its_own_grid_and_one_that_stays_in_float_keeps_its_weights(tmp_path):
     model = layer_models.residual(np.random.default_rng(3))
     onnx.save(model, tmp_path / "float.onnx")
-    samples = layer_models.samples(tmp_path, np.random.default_rng(4).normal(size=(60, 3, 6, 6)).astype(np.float32))
+    samples = layer_models.samples(tmp_path, np.random.default_rng(4).normal(size=(60, 3, 8, 8)).astype(np.float32))
     own = {"first": WeightGrid(127, True), "pointwise": None}
     grid = WeightGrid(7, True, layers=own)
     applied = adaround.apply(str(tmp_path / "float.onnx"), str(tmp_path / "out.onnx"), samples, grid)
