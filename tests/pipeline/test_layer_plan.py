@@ -21,7 +21,7 @@ FORM = prepared(Format.ONNX, steps_of(MIXED, GRID, ""))
 
 
 @pytest.fixture
-def pytorch(monkeypatch):
+def pytorch(fake_engine, monkeypatch):
     """The fake engine starts from the form for PyTorch, which the clean graph is converted to."""
     monkeypatch.setattr(FakeEngine, "accepts", (Format.PYTORCH,))
 
