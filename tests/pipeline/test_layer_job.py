@@ -102,6 +102,6 @@ def test_a_pattern_that_matches_nothing_is_refused_before_anything_is_tuned():
 def test_a_grid_has_the_layers_of_its_mix(tmp_path):
     (tmp_path / "m.json").write_text(MATCHES.model_dump_json())
     recipe = Recipe(**FIELDS, weights={"*two": "s8"})
-    grid = grid_of("7_per_channel_clipped_mix_0a", Mix(recipe=recipe, matches=tmp_path / "m.json"))
+    grid = grid_of(Mix(grid="7_per_channel_clipped_mix_0a", recipe=recipe, matches=tmp_path / "m.json"))
     assert grid == WeightGrid(7, True, clipped=True, mix="0a", layers={"second": EIGHT})
-    assert grid_of("7_per_channel", None) == WeightGrid(7, True)
+    assert grid_of("7_per_channel") == WeightGrid(7, True)

@@ -41,15 +41,15 @@ def test_a_mix_needs_the_engines_form_of_the_graph_that_was_rewritten_and_not_ye
     assert not match.wanted
     tune = by_id[f"convert:{FORM}"]
     assert tune.needs == ("convert:onnx+equalize", match.id)
-    assert tune.payload["grid"] == f"127_per_channel_mix_{mix_of(MIXED)}"
-    assert tune.payload["mix"].matches == match.payload["out"]
+    assert tune.payload["grid"].grid == f"127_per_channel_mix_{mix_of(MIXED)}"
+    assert tune.payload["grid"].matches == match.payload["out"]
     assert [job.id for job in jobs].index(match.id) < [job.id for job in jobs].index(tune.id)
 
 
 def test_recipes_that_differ_in_nothing_that_a_pass_sees_share_its_job(known):
     step = prepared(Format.ONNX, ["equalize"])
     others = MIXED.model_copy(update={"options": {"adaround": "", "equalize": ""}, "name": "other"})
-    mixes = [mix_jobs(each, step, known.inputs, known.shop.directory, [step])[1] for each in (MIXED, others)]
+    mixes = [mix_jobs(each, GRID, step, known.inputs, known.shop.directory, [step])[1] for each in (MIXED, others)]
     assert mixes[0] == mixes[1]
     assert mixes[0].recipe.weights == {"a": "s4"}
 

@@ -10,6 +10,8 @@ import pytest
 
 from bitpick.engines.fake.engine import FakeEngine
 from bitpick.errors import BitpickError, EngineError, Unsupported
+from bitpick.passes.graphs import Graph
+from bitpick.passes.layers import layers
 from bitpick.passes.registry import mix_of
 from bitpick.pipeline.build_job import build, open_build
 from bitpick.pipeline.forms import start_form
@@ -232,9 +234,9 @@ def test_a_pass_rounds_a_layer_on_the_grid_that_its_engine_gives_it(prepared, do
     assert answer["inspect"].value["flags"] == []
     form = start_form(MIXED, run.model.format)
     assert form == f"onnx+adaround=127_per_channel_mix_{mix_of(MIXED)}"
-    graph = onnx.load(run.shop.directory.form(form)).graph
-    weight = next(onnx.numpy_helper.to_array(each) for each in graph.initializer if each.name == "w")
-    steps = weight / np.abs(weight).max(axis=0) * 7
+    graph = Graph(onnx.load(run.shop.directory.form(form)))
+    (rows,) = (layer.rows(graph) for layer in layers(graph))
+    steps = rows / np.abs(rows).max(axis=1, keepdims=True) * 7
     np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
     assert len(np.unique(np.round(steps))) > 8
     assert run.executor.ran.count("match") == 1

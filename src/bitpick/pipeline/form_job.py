@@ -69,7 +69,7 @@ def convert(
 
 @validate_call
 def apply_pass(
-    source: Path, name: str, out: Path, samples: Samples | None = None, grid: str | None = None, mix: Mix | None = None
+    source: Path, name: str, out: Path, samples: Samples | None = None, grid: str | Mix | None = None
 ) -> dict[str, Any]:
     """Apply a pass to a graph.
 
@@ -78,8 +78,7 @@ def apply_pass(
         name: the pass.
         out: the file to write.
         samples: the samples that it needs; None if it needs none.
-        grid: the grid of the weights, see `WeightGrid`; None if it works on none.
-        mix: which layers have another one.
+        grid: the grid of the weights, see `grid_of`; None if it works on none.
 
     Returns:
         `notes` on what the pass did, `samples`: how many it had, `layers`: what tuning did to each, see `Tuned`, and
@@ -88,14 +87,14 @@ def apply_pass(
     Raises:
         Unsupported: the pass changes nothing in this graph.
     """
-    needed = [each for each in (samples, grid and grid_of(grid, mix)) if each is not None]
+    needed = [each for each in (samples, grid and grid_of(grid)) if each is not None]
     return _noted(name, resolve(passes()[name].apply)(str(source), str(out), *needed), samples)
 
 
 @validate_call
 def train(
-    source: Path, name: str, out: Path, sets: tuple[Samples, Samples], grid: str, minutes: float, seed: int,
-    checkpoint: Path, mix: Mix | None = None,
+    source: Path, name: str, out: Path, sets: tuple[Samples, Samples], grid: str | Mix, minutes: float, seed: int,
+    checkpoint: Path,
 ) -> dict[str, Any]:  # fmt: skip
     """Apply a pass that trains.
 
@@ -104,11 +103,10 @@ def train(
         name: the pass.
         out: the file to write.
         sets: the training split, and the evaluation set, which is left out.
-        grid: the grid of the weights, see `WeightGrid`.
+        grid: the grid of the weights, see `grid_of`.
         minutes: the CPU minutes that it may take.
         seed: of everything that is drawn at random.
         checkpoint: the file to continue from after a kill.
-        mix: which layers have another grid.
 
     Returns:
         See `apply_pass`.
@@ -118,7 +116,7 @@ def train(
     """
     samples, evaluation = sets
     training = Training(minutes, seed, evaluation, checkpoint, progress.report)
-    needed = samples, grid_of(grid, mix), training
+    needed = samples, grid_of(grid), training
     noted = _noted(name, resolve(passes()[name].apply)(str(source), str(out), *needed), samples)
     checkpoint.unlink(missing_ok=True)
     return noted

@@ -40,8 +40,9 @@ class Matches(BaseModel):
 
 
 class Mix(BaseModel):
-    """A recipe whose passes treat single layers differently, and the file of its `Matches`."""
+    """A grid that single layers have not: its name, the recipe that says which, and the file of its `Matches`."""
 
+    grid: str
     recipe: Recipe
     matches: Path
 
@@ -75,17 +76,16 @@ def _alike(weights: NDArray[np.float64], others: NDArray[np.float64]) -> bool:
     return bool(np.abs(weights - others).max() <= _ROUNDING * np.abs(weights).max())
 
 
-def grid_of(name: str, mix: Mix | None) -> WeightGrid:
-    """Return the grid with a name, with those of single layers.
+def grid_of(mix: str | Mix) -> WeightGrid:
+    """Return the grid with a name, or that of a mix, with those of single layers.
 
     Raises:
         EngineError: it is not clear which layers of the clean graph a recipe's patterns are about.
     """
-    grid = WeightGrid.parse(name)
-    if mix is None:
-        return grid
+    if isinstance(mix, str):
+        return WeightGrid.parse(mix)
     matches = Matches.model_validate_json(mix.matches.read_text(encoding="utf-8"))
-    return replace(grid, layers=grids(mix.recipe, matches))
+    return replace(WeightGrid.parse(mix.grid), layers=grids(mix.recipe, matches))
 
 
 def grids(recipe: Recipe, matches: Matches) -> Mapping[str, WeightGrid | None]:

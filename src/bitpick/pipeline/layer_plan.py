@@ -11,6 +11,7 @@ from bitpick.engines.registry import engine
 from bitpick.models.model import Form, Format, prepared
 from bitpick.passes.graph_pass import Step
 from bitpick.passes.registry import mix_of, passes, passes_of
+from bitpick.passes.weight_grid import WeightGrid
 from bitpick.pipeline import layer_job
 from bitpick.pipeline.directory import RunDirectory
 from bitpick.pipeline.forms import convert, start_form
@@ -23,12 +24,13 @@ _NAMES = "names"  # marks forms that are only made for the names of their layers
 
 
 def mix_jobs(
-    recipe: Recipe, step: Form, inputs: Inputs, directory: RunDirectory, existing: Collection[Form]
+    recipe: Recipe, grid: WeightGrid, step: Form, inputs: Inputs, directory: RunDirectory, existing: Collection[Form]
 ) -> tuple[list[Job], Mix]:
     """Return the jobs that a pass needs which treats single layers differently, and what it gets from them.
 
     Args:
         recipe: the recipe with this mix.
+        grid: the grid of most of its weights.
         step: the clean graph as the pass, or one before it, leaves it.
         inputs: the run's inputs.
         directory: the run directory, for the files.
@@ -43,7 +45,7 @@ def mix_jobs(
         "name": mix_of(recipe),
         "calibration": recipe.calibration and "minmax",
     }
-    return jobs, Mix(recipe=recipe.model_copy(update=plain), matches=jobs[-1].payload["out"])
+    return jobs, Mix(grid=str(grid), recipe=recipe.model_copy(update=plain), matches=jobs[-1].payload["out"])
 
 
 def named_form(recipe: Recipe, source: Format) -> Form | None:

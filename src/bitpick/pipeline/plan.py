@@ -57,9 +57,9 @@ def conversions(
                     job = _apply(source, form, step, inputs, directory, draws)
                     if step.grid is not None and step.grid.mix:
                         recipe = mixes[step.grid.mix]
-                        matching, mix = layer_plan.mix_jobs(recipe, source, inputs, directory, existing)
+                        matching, mix = layer_plan.mix_jobs(recipe, step.grid, source, inputs, directory, existing)
                         jobs |= {each.id: each for each in matching}
-                        job = replace(job, payload={**job.payload, "mix": mix})
+                        job = replace(job, payload={**job.payload, "grid": mix})
                         needs += (matching[-1].id,)
                 else:
                     paths = inputs.path(source, directory), inputs.path(form, directory)
