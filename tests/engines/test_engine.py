@@ -16,6 +16,7 @@ class Plain(FakeEngine):
 
     name = "plain"
     scopes = False
+    mixes = frozenset()
     capabilities = (Capability(("s8dynamic",)), Capability(("float16",), options={"wide": "x"}))
     runs = (Format.ONNX,)
 
@@ -28,12 +29,16 @@ def scoped(engine, dtypes="s8s8", *exclude, **settings):
     return Recipe(engine=engine, dtypes=dtypes, exclude=exclude, settings=settings, name="own", **scheme)
 
 
+MIXED = Recipe(engine="plain", dtypes="s8dynamic", weights={"dense": "s4"}, name="own")
+
+
 @pytest.mark.parametrize(
     ("engine", "recipe", "told"),
     [
         (FAKE, Recipe.parse("fake:float32+equalize"), "float32 is the model as it is, and equalize prepares it"),
         (FAKE, scoped("fake", "float32", "dense"), "float32 quantizes nothing: there is nothing to exclude"),
         (PLAIN, scoped("plain", "s8dynamic", "dense"), "plain cannot leave single layers in float (exclude)"),
+        (PLAIN, MIXED, "plain gives all layers the same weights with s8dynamic (weights)"),
         (PLAIN, scoped("plain", "s8dynamic", key="1"), "plain takes no session settings (settings)"),
         (PLAIN, Recipe.parse("plain:s8weights"), "plain does not have dtypes s8weights: it has s8dynamic, float16, fl"),
         (PLAIN, Recipe.parse("plain:float16+deep"), "plain does not have the option deep with float16: it has wide"),

@@ -5,7 +5,7 @@ import pytest
 from bitpick.engines.litert.engine import LiteRtEngine
 from bitpick.errors import RequestError
 from bitpick.searching import sampler as module
-from bitpick.searching.sampler import Sampler
+from bitpick.searching.sampler import PLAIN, Sampler
 from bitpick.searching.space import Space
 from bitpick.targets.host import this_host
 from tests.searching.test_space import MODEL, Ordered
@@ -27,12 +27,13 @@ def test_it_is_repeatable(fake_engine):
     assert first == second
 
 
-def test_it_proposes_mixes_of_layers(use_engines):
+def test_it_proposes_mixes_of_layers_after_plain_recipes(use_engines):
     use_engines(LiteRtEngine())
     space = Space.of(["litert"], MODEL, this_host()).ranked(Ordered())
-    first, second = (Sampler(space, seed).ask(20) for seed in (1, 1))
+    first, second = (Sampler(space, seed).ask(PLAIN + 20) for seed in (1, 1))
     assert first == second
-    counts = {(len(recipe.weights), len(recipe.exclude)) for recipe in first}
+    assert not any(recipe.scoped for recipe in first[:PLAIN])
+    counts = {(len(recipe.weights), len(recipe.exclude)) for recipe in first[PLAIN:]}
     assert {eight for eight, _ in counts} >= {0, 1}
     assert {left for _, left in counts} == {0, 1, 2}
 

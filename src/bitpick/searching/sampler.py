@@ -11,6 +11,8 @@ from bitpick.searching.space import NOTHING, Space
 from bitpick.version import installed_version
 
 _ATTEMPTS = 20  # asks in a row that bring nothing new
+PLAIN = 16
+"""Recipes that are proposed before any that treats single layers differently: passes tune each mix anew."""
 
 
 class Sampler:
@@ -65,8 +67,9 @@ class Sampler:
         scheme = trial.suggest_categorical(f"recipe of {name}", list(self._space.schemes[name]))
         rewritten = bool(self._space.rewriting) and trial.suggest_categorical("rewritten", [False, True])
         tuned = trial.suggest_categorical("tuned", [NOTHING, *self._space.tuning])
+        mixing = len(self._trials) >= PLAIN
         eight, in_float = (
-            trial.suggest_categorical(f"layers {how}", list(counts)) if len(counts) > 1 else counts[0]
+            trial.suggest_categorical(f"layers {how}", list(counts)) if mixing and len(counts) > 1 else counts[0]
             for how, counts in zip(("with eight bits", "in float"), self._space.mixes(scheme), strict=True)
         )
         return self._space.recipe(scheme, rewritten, tuned, eight, in_float)
