@@ -50,6 +50,5 @@ def test_a_pattern_of_weights_that_matches_nothing_is_refused():
     assert caught.value.fix == "change the recipe's weights"
 
 
-def test_a_layer_that_is_to_have_other_weights_and_to_stay_in_float_is_refused():
-    with pytest.raises(EngineError, match="the layer stem/conv is to have s8 weights and to stay in float"):
-        mixed(scoped("stem_".replace("_", "*"), _conv="s8"), LAYERS)
+def test_a_layer_that_stays_in_float_has_no_other_weights():
+    assert mixed(scoped("stem*", _conv="s8"), LAYERS) == [LAYERS[1]]

@@ -25,28 +25,20 @@ def excluded(recipe: Recipe, layers: Iterable[str]) -> list[str]:
 
 
 def mixed(recipe: Recipe, layers: Iterable[Sequence[str]]) -> list[Sequence[str]]:
-    """Return the layers that a recipe gives other weights than the rest.
+    """Return the layers that a recipe gives other weights than the rest; one that it leaves in float has none.
 
     Args:
         recipe: the recipe.
         layers: the layers with weights, each as the names that patterns can call it by.
 
     Raises:
-        EngineError: one of the recipe's patterns matches no layer, or a layer is to stay in float too.
+        EngineError: one of the recipe's patterns matches no layer.
     """
     candidates = list(layers)
     for pattern in recipe.weights:
         if not any(matches(pattern, name) for names in candidates for name in names):
             raise _unmatched(pattern, [name for names in candidates for name in names], "weights")
-    chosen = [names for names in candidates if any(map(recipe.mixes, names))]
-    for names in chosen:
-        if any(map(recipe.excludes, names)):
-            raise EngineError(
-                f"the layer {names[0]} is to have {recipe.mixed_with} weights and to stay in float",
-                expected="patterns of weights and exclude that match different layers",
-                fix="change the recipe's weights or exclude",
-            )
-    return chosen
+    return [names for names in candidates if any(map(recipe.mixes, names)) and not any(map(recipe.excludes, names))]
 
 
 def _unmatched(pattern: str, names: Sequence[str], field: str) -> EngineError:
