@@ -30,6 +30,7 @@ from bitpick.pipeline.workshop import Workshop
 from bitpick.recipe import baseline
 from bitpick.schema.run import Row
 from bitpick.schema.settings import Settings
+from bitpick.searching.ranking import rank
 from bitpick.searching.space import Space
 from bitpick.targets.host import this_host
 
@@ -68,7 +69,8 @@ def everything(model: Path, engines: Sequence[str], folder: Path, size: int) -> 
     """Compare every recipe that a search could try."""
 
     def choose(shop: Workshop, inputs: Inputs, described: Model) -> tuple[Inputs, list[Offer]]:
-        recipes = [*map(baseline, engines), *Space.of(engines, described, shop.host)]
+        space = Space.of(engines, described, shop.host)
+        recipes = [*map(baseline, engines), *space.ranked(rank(shop, inputs, space))]
         return inputs, [Offer(recipe, frozenset()) for recipe in recipes]
 
     settings = Settings().but(engines=engines, targets=("host",), bench_seconds=0.0, calibration_size=size)

@@ -110,6 +110,32 @@ def model_file(tmp_path: Path) -> Path:
     return linear_model(tmp_path / "linear.onnx")
 
 
+@pytest.fixture
+def convolutions(tmp_path: Path) -> Path:
+    """Two convolutions in a row whose channels are of unlike size, and one score for each class; for `dataset`."""
+    rng, channels = np.random.default_rng(0), 6
+    sizes = (10.0 ** np.linspace(-1, 1, channels)).astype(np.float32)
+    first = rng.normal(size=(channels, 3, 3, 3)).astype(np.float32) * sizes.reshape(-1, 1, 1, 1) / 100
+    second = rng.normal(size=(len(CLASSES), channels, 1, 1)).astype(np.float32) / sizes.reshape(1, -1, 1, 1)
+    nodes = [
+        helper.make_node("Transpose", ["image"], ["turned"], "turn", perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["turned", "w1"], ["c1"], "first", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c1"], ["r1"], "act"),
+        helper.make_node("Conv", ["r1", "w2"], ["c2"], "second"),
+        helper.make_node("ReduceMean", ["c2"], ["scores"], "mean", axes=[2, 3], keepdims=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "convolutions",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", SIDE, SIDE, 3])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", len(CLASSES)])],
+        [onnx.numpy_helper.from_array(each, name) for each, name in ((first, "w1"), (second, "w2"))],
+    )
+    path = tmp_path / "convolutions.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
 def linear_dataset(folder: Path, model: Path) -> Dataset:
     """Random images whose labels a linear model mostly gets right."""
     rng = np.random.default_rng(1)

@@ -41,7 +41,7 @@ def test_an_id_decodes_to_its_recipe(recipe):
 
 def test_an_id_decodes_as_documented():
     recipe = Recipe.parse("onnxruntime:s8u8-per_channel-percentile99.99+reduced_range")
-    assert (recipe.engine, recipe.weights, recipe.activations) == ("onnxruntime", "s8", "u8")
+    assert (recipe.engine, recipe.weight_dtype, recipe.activation_dtype) == ("onnxruntime", "s8", "u8")
     assert (recipe.granularity, recipe.calibration) == ("per_channel", "percentile99.99")
     assert recipe.options == {"reduced_range": ""}
     assert recipe.file_name == "onnxruntime__s8u8-per_channel-percentile99.99+reduced_range"
@@ -204,3 +204,52 @@ def test_a_name_as_a_pattern_is_that_name_alone(name, other):
     recipe = Recipe(engine="e", dtypes="s8dynamic", exclude=(pattern_of(name),), name="n")
     assert recipe.excludes(name)
     assert recipe.excludes(other) == (name in (other, f"/{other}/"))
+
+
+MIXED = {"engine": "e", "dtypes": "s4s8", "granularity": "per_channel", "calibration": "minmax", "name": "mine"}
+
+
+def test_the_weights_of_single_layers_are_part_of_a_recipe_that_has_a_name(tmp_path):
+    recipe = Recipe(**MIXED, weights={"a*": "s8", "b": "s8"}, options={"adaround": ""})
+    assert recipe.id.startswith("e:mine.")
+    assert recipe.id.endswith("+adaround")
+    assert Recipe(**MIXED, weights={"b": "s8", "a*": "s8"}, options={"adaround": ""}).id == recipe.id
+    assert Recipe(**MIXED, weights={"b": "s8"}, options={"adaround": ""}).id != recipe.id
+    (tmp_path / "r.yaml").write_text(recipe.to_yaml())
+    assert Recipe.read(tmp_path / "r.yaml") == recipe
+    assert [recipe.mixes(layer) for layer in ("abc", "b", "bc", "x/abc")] == [True, True, False, False]
+    assert Recipe(**MIXED, weights={}).id == "e:s4s8-per_channel-minmax"
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "other"), [("s4s8", "s8s8"), ("s8s16", "s4s16"), ("s8dynamic", "s4dynamic"), ("s4weights", "s8weights")]
+)
+def test_weights_of_single_layers_have_the_other_of_four_and_eight_bits(dtypes, other):
+    fields = MIXED if dtypes in ("s4s8", "s8s16") else {"engine": "e", "name": "mine"}
+    recipe = Recipe(**fields | {"dtypes": dtypes}, weights={"a": other[:2]})
+    assert (recipe.weight_dtype, recipe.mixed_with) == (dtypes[:2], other[:2])
+    assert (recipe.with_other_weights.dtypes, recipe.with_other_weights.weights) == (other, {})
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"weights": {"a": "s4"}}, "weights of s4 for single layers: with s4s8 they can be s8"),
+        ({"weights": {"a": "u8", "b": "s8"}}, "weights of u8 for single layers: with s4s8 they can be s8"),
+        (
+            {"weights": {"a": "s4"}, "dtypes": "s8u8"},
+            "with s8u8 all layers have the same weights: only s8s8, s4s8",
+        ),
+        ({"weights": {"a": "s8"}, "name": None}, "a recipe with exclude, weights or settings needs a name"),
+    ],
+)
+def test_other_weights_are_refused_with_what_is_possible(fields, says):
+    with pytest.raises(ValidationError, match=says):
+        Recipe(**MIXED | fields)
+
+
+def test_a_file_with_wrong_weights_is_refused(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("engine: e\ndtypes: s8weights\nweights: {a: s2}\n")
+    with pytest.raises(RecipeError, match=r"holds no recipe: .*weights of s2 for single layers: with s8weights"):
+        Recipe.read(path)

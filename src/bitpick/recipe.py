@@ -4,8 +4,8 @@ The id is `<engine>:<dtypes>[-<granularity>-<calibration>][+<option>[=<value>]]â
 example `onnxruntime:s8u8-per_channel-minmax+reduced_range`. Dtypes are weights, then activations; a single dtype
 (`float32`, `float16`, `bfloat16`) is both. `float32` is the baseline.
 
-No id can express a recipe that leaves layers in float or ships session settings. Such a recipe is kept in a YAML file,
-and its id is `<engine>:<name>.<8 hex of its digest>`, followed by its options.
+No id can express a recipe that treats single layers differently or ships session settings. Such a recipe is kept in a
+YAML file, and its id is `<engine>:<name>.<8 hex of its digest>`, followed by its options.
 """
 
 from __future__ import annotations
@@ -52,6 +52,12 @@ _ID = re.compile(
 )
 _CALIBRATION = re.compile(r"minmax|moving_average|entropy|histogram|mse|percentile\d+(\.\d+)?")
 
+SCOPING = ("exclude", "weights", "settings")
+"""The fields that no id can express."""
+# Layers of a recipe with one of these dtypes can have the weights of its partner.
+_PARTNERS = (("s8s8", "s4s8"), ("s8s16", "s4s16"), ("s8dynamic", "s4dynamic"), ("s8weights", "s4weights"))
+_PARTNER = {dtypes: other for pair in _PARTNERS for dtypes, other in (pair, pair[::-1])}
+
 Kind = Literal["baseline", "quantized", "reduced_precision"]
 
 
@@ -65,6 +71,8 @@ class Recipe(BaseModel):
         calibration: how activation ranges are found, e.g. `minmax`; None if no ranges are needed.
         options: further options of the engine. A flag's value is the empty string.
         exclude: patterns of the layers that stay in float, see `excludes`.
+        weights: the dtype of the weights of single layers, by patterns as in `exclude`: `s8` where the others have
+            `s4`, or the other way round.
         settings: the runtime's session settings when it opens the build, by its own names; they ship with it.
         name: the name of a recipe that no id can express; None for others.
     """
@@ -77,6 +85,7 @@ class Recipe(BaseModel):
     calibration: str | None = None
     options: dict[str, str] = {}
     exclude: tuple[str, ...] = ()
+    weights: dict[str, str] = {}
     settings: dict[str, str] = {}
     name: str | None = None
 
@@ -86,7 +95,7 @@ class Recipe(BaseModel):
         """Drop the name if an id can express the recipe, so that equal recipes compare equal."""
         if not isinstance(fields, dict):
             return fields
-        if fields.get("name") and not (fields.get("exclude") or fields.get("settings")):
+        if fields.get("name") and not any(fields.get(key) for key in SCOPING):
             return fields | {"name": None}
         exclude = fields.get("exclude")
         if isinstance(exclude, (list, tuple)) and all(isinstance(pattern, str) for pattern in exclude):
@@ -104,7 +113,17 @@ class Recipe(BaseModel):
         if self.static and self.calibration is None:
             raise ValueError("static quantization needs a granularity and a calibration, as in s8u8-per_channel-minmax")
         if self.scoped and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", self.name or ""):
-            raise ValueError("a recipe with exclude or settings needs a name of up to 64 letters, digits, - and _")
+            raise ValueError(
+                "a recipe with exclude, weights or settings needs a name of up to 64 letters, digits, - and _"
+            )
+        if self.weights and self.mixed_with is None:
+            raise ValueError(
+                f"with {self.dtypes} all layers have the same weights: only {', '.join(_PARTNER)} mix them"
+            )
+        if wrong := sorted({dtype for dtype in self.weights.values() if dtype != self.mixed_with}):
+            raise ValueError(
+                f"weights of {' and '.join(wrong)} for single layers: with {self.dtypes} they can be {self.mixed_with}"
+            )
         if self.scoped and _ID.fullmatch(self.id):
             raise ValueError(f"the name {self.name!r} reads as a recipe of its own")
         return self
@@ -122,7 +141,7 @@ class Recipe(BaseModel):
     @property
     def scoped(self) -> bool:
         """Whether no id can express the recipe."""
-        return bool(self.exclude or self.settings)
+        return any(getattr(self, field) for field in SCOPING)
 
     @property
     def file_name(self) -> str:
@@ -135,28 +154,41 @@ class Recipe(BaseModel):
         `*` matches anything, so `dense*` and `*/dense*/*` both match `dense_1`, and the second one also
         `model/dense_1/MatMul`. Write `[*]` for a literal star.
         """
-        patterns = [_regular_expression(pattern) for pattern in self.exclude]
-        return any(re.fullmatch(p, name, re.DOTALL) for p in patterns for name in (layer, f"/{layer}/"))
+        return any(matches(pattern, layer) for pattern in self.exclude)
+
+    def mixes(self, layer: str) -> bool:
+        """Whether a layer has other weights than most: a pattern of `weights` matches it, as in `excludes`."""
+        return any(matches(pattern, layer) for pattern in self.weights)
 
     @property
-    def weights(self) -> str:
-        """Dtype of the weights, e.g. `s8`."""
+    def weight_dtype(self) -> str:
+        """Dtype of the weights, e.g. `s8`; of most of them, if those of single layers differ."""
         return DTYPES[self.dtypes][0]
 
     @property
-    def activations(self) -> str:
+    def mixed_with(self) -> str | None:
+        """Dtype that the weights of single layers can have instead; None if they cannot differ."""
+        return DTYPES[_PARTNER[self.dtypes]][0] if self.dtypes in _PARTNER else None
+
+    @property
+    def with_other_weights(self) -> Recipe:
+        """The recipe that gives all layers the weights that this one can give single ones."""
+        return self.model_copy(update={"dtypes": _PARTNER[self.dtypes], "weights": {}})
+
+    @property
+    def activation_dtype(self) -> str:
         """Dtype of the activations, e.g. `u8`, `dynamic`, `float32`."""
         return DTYPES[self.dtypes][1]
 
     @property
     def static(self) -> bool:
         """Whether the scales of activations are fixed before the build ships."""
-        return self.activations in ("s8", "u8", "s16")
+        return self.activation_dtype in ("s8", "u8", "s16")
 
     @property
     def weights_only(self) -> bool:
         """Whether weights alone are quantized, and the build computes in float."""
-        return self.activations == "float32" and self.weights != "float32"
+        return self.activation_dtype == "float32" and self.weight_dtype != "float32"
 
     @property
     def kind(self) -> Kind:
@@ -181,7 +213,10 @@ class Recipe(BaseModel):
         """
         import yaml
 
-        expected = "engine, dtypes, and where they apply granularity, calibration, options, exclude, settings; or an id"
+        expected = (
+            "engine, dtypes, and where they apply granularity, calibration, options, exclude, weights, settings; "
+            "or an id"
+        )
         try:
             fields = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
@@ -226,7 +261,7 @@ class Recipe(BaseModel):
 
         Examples:
             >>> recipe = Recipe.parse("onnxruntime:s8u8-per_channel-minmax+reduced_range")
-            >>> recipe.weights, recipe.activations, recipe.granularity
+            >>> recipe.weight_dtype, recipe.activation_dtype, recipe.granularity
             ('s8', 'u8', 'per_channel')
         """
         match = _ID.fullmatch(text)
@@ -252,14 +287,15 @@ class Recipe(BaseModel):
             ) from error
 
 
-def _regular_expression(pattern: str) -> str:
-    """Return a pattern of `exclude` as a regular expression."""
+def matches(pattern: str, layer: str) -> bool:
+    """Whether a pattern of `exclude` or `weights` matches a layer's name, see `Recipe.excludes`."""
     parts = re.split(r"(\[\*\]|\*)", pattern)
-    return "".join(".*" if part == "*" else re.escape("*" if part == "[*]" else part) for part in parts)
+    expression = "".join(".*" if part == "*" else re.escape("*" if part == "[*]" else part) for part in parts)
+    return any(re.fullmatch(expression, name, re.DOTALL) for name in (layer, f"/{layer}/"))
 
 
 def pattern_of(layer: str) -> str:
-    """Return the pattern of `exclude` that matches this layer name literally."""
+    """Return the pattern of `exclude` or `weights` that matches this layer name literally."""
     return layer.replace("*", "[*]")
 
 

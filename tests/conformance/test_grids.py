@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 import bitpick
-from bitpick.models.model import Format
+from bitpick.models.model import Format, prepared
 from bitpick.pipeline.forms import start_form
 from bitpick.recipe import file_name
 from tests.kept import use_executor
@@ -38,7 +38,7 @@ SCHEMES = {
 }
 
 
-def compare(workers, place, recipes) -> None:
+def compare(workers, place, recipes):
     """Make builds of a small residual network, all of which must be ok."""
     model = layer_models.residual(np.random.default_rng(1), channels=16)
     for each in model.graph.initializer:
@@ -54,6 +54,7 @@ def compare(workers, place, recipes) -> None:
     with use_executor(workers, place / "cache"):
         comparison = bitpick.compare(place / "m.onnx", data, out=place / "run", **options)
     assert {row.id: row.reason for row in comparison.rows if row.status != "ok"} == {}
+    return comparison.rows
 
 
 @pytest.mark.parametrize("engine", SCHEMES)
@@ -75,6 +76,37 @@ def test_weights_on_the_grid_stay_as_they_are(engine, workers, tmp_path):
         if engine == "openvino":  # NNCF gives the first layer seven bits, so that it does not overflow on any CPU
             assert layers.pop("first") < 1 / 127 + 1e-4
         assert max(layers.values()) < 1e-4, (recipe, layers)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "other"),
+    [
+        ("litert:s4s8-per_channel-minmax", "s8"),
+        ("litert:s8s8-per_channel-minmax", "s4"),
+        ("litert:s4dynamic", "s8"),
+        ("onnxruntime:s4weights", "s8"),
+        ("onnxruntime:s8weights", "s4"),
+        ("openvino:s4weights", "s8"),
+        ("openvino:s8weights", "s4"),
+    ],
+)
+def test_mixed_weights_are_each_on_the_grid_of_their_layer(scheme, other, workers, tmp_path):
+    plain = bitpick.Recipe.parse(scheme)
+    fields = {"options": {"adaround": ""}, "weights": {"*first*": other}, "exclude": ("*pointwise*",), "name": "own"}
+    recipe = bitpick.Recipe.model_validate(plain.model_dump() | fields)
+    (row,) = (row for row in compare(workers, tmp_path, [recipe]) if row.kind == "quantized")
+    assert row.fingerprint.mix.keys() == {"s4", "s8"}
+    assert [flag.text for flag in row.flags if flag.code == "not_as_requested"] == []
+    form = start_form(recipe, Format.ONNX)
+    source, folder = tmp_path / "run" / "forms" / f"{form}{form.suffix}", tmp_path / "run" / "builds" / recipe.file_name
+    payload = {"source": str(source), "recipe": scheme, "folder": str(folder)}
+    changes = workers.run(plain.engine, "steps:weight_changes", payload).value
+    assert len(changes) == 4
+    assert max(changes.values()) < (2**-11 if plain.engine == "openvino" else 1e-4), changes
+    paths = tmp_path / "m.onnx", source.with_name(f"{prepared(Format.ONNX, form.passes)}.onnx")
+    stored = [each for path in paths for each in onnx.load(path).graph.initializer]
+    kept = [onnx.numpy_helper.to_array(each) for each in stored if list(each.dims) == [16, 16, 1, 1]]
+    np.testing.assert_array_equal(*kept)
 
 
 @pytest.mark.parametrize(

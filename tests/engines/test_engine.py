@@ -5,11 +5,10 @@ from pathlib import Path
 import pytest
 
 from bitpick.engines.capability import Capability
-from bitpick.engines.engine import Build, excluded
+from bitpick.engines.engine import Build
 from bitpick.engines.fake.engine import FakeEngine
-from bitpick.errors import EngineError
 from bitpick.models.model import Format
-from bitpick.recipe import Recipe, baseline, pattern_of
+from bitpick.recipe import Recipe, baseline
 
 
 class Plain(FakeEngine):
@@ -17,6 +16,7 @@ class Plain(FakeEngine):
 
     name = "plain"
     scopes = False
+    mixes = frozenset()
     capabilities = (Capability(("s8dynamic",)), Capability(("float16",), options={"wide": "x"}))
     runs = (Format.ONNX,)
 
@@ -29,12 +29,16 @@ def scoped(engine, dtypes="s8s8", *exclude, **settings):
     return Recipe(engine=engine, dtypes=dtypes, exclude=exclude, settings=settings, name="own", **scheme)
 
 
+MIXED = Recipe(engine="plain", dtypes="s8dynamic", weights={"dense": "s4"}, name="own")
+
+
 @pytest.mark.parametrize(
     ("engine", "recipe", "told"),
     [
         (FAKE, Recipe.parse("fake:float32+equalize"), "float32 is the model as it is, and equalize prepares it"),
         (FAKE, scoped("fake", "float32", "dense"), "float32 quantizes nothing: there is nothing to exclude"),
         (PLAIN, scoped("plain", "s8dynamic", "dense"), "plain cannot leave single layers in float (exclude)"),
+        (PLAIN, MIXED, "plain gives all layers the same weights with s8dynamic (weights)"),
         (PLAIN, scoped("plain", "s8dynamic", key="1"), "plain takes no session settings (settings)"),
         (PLAIN, Recipe.parse("plain:s8weights"), "plain does not have dtypes s8weights: it has s8dynamic, float16, fl"),
         (PLAIN, Recipe.parse("plain:float16+deep"), "plain does not have the option deep with float16: it has wide"),
@@ -58,26 +62,6 @@ def test_only_formats_that_an_engine_verifies_have_a_float_recipe():
     assert PLAIN.float_recipe(Format.ONNX) == baseline("plain")
     assert PLAIN.float_recipe(Format.KERAS) is None
     assert FAKE.float_recipe(Format.ONNX) is None
-
-
-def test_excluded_layers_come_in_the_order_of_the_graph():
-    layers = ["conv_2", "conv_1", "model/dense/MatMul", "relu"]
-    assert excluded(scoped("fake", "s8s8", "relu", "conv*"), layers) == ["conv_2", "conv_1", "relu"]
-    assert excluded(scoped("fake", "s8s8", "*/dense/*"), layers) == ["model/dense/MatMul"]
-    assert excluded(Recipe.parse("fake:s8s8-per_tensor-minmax"), layers) == []
-
-
-def test_a_layer_with_a_star_in_its_name_can_be_excluded_alone():
-    assert excluded(scoped("fake", "s8s8", pattern_of("a*")), ["a*", "ab"]) == ["a*"]
-
-
-def test_a_pattern_that_matches_nothing_is_refused_beside_others_that_do():
-    with pytest.raises(EngineError, match="no layer of this model is called like 'densee'") as caught:
-        excluded(scoped("fake", "s8s8", "dense", "densee"), (name for name in ("conv", "dense")))
-    assert caught.value.expected == "a pattern that matches one of conv, dense"
-    with pytest.raises(EngineError) as caught:
-        excluded(scoped("fake", "s8s8", "x"), [f"layer{i}" for i in range(15)])
-    assert caught.value.expected.endswith("layer10, layer11 and 3 more")
 
 
 def test_a_runtime_opens_the_first_file_of_a_build():

@@ -77,7 +77,7 @@ def test_the_table_tells_what_an_engine_can_do_here(use_engines):
     assert absent["missing"] == "no-such-distribution is not installed: pip install 'bitpick[absent]'"
     assert list(absent["versions"]) == ["numpy"]
     assert (fake["starts_from"], keras["starts_from"]) == (["onnx"], ["keras", "saved_model"])
-    assert (fake["recipe_files"], keras["recipe_files"]) == (["exclude"], [])
+    assert (fake["recipe_files"], keras["recipe_files"]) == (["exclude", "weights"], [])
     (block,) = fake["capabilities"]
     assert block["dtypes"] == ["s8s8", "s8u8"]
     assert (block["granularities"], block["calibrations"]) == (["per_tensor", "per_channel"], ["minmax"])

@@ -33,7 +33,7 @@ def of(*operators, **ends):
 
 def texts(recipe, executed, kept_as=None):
     parsed = Recipe.parse(recipe)
-    return {f.code: f.text for f in coverage.flags(parsed, executed, kept_as or parsed.weights)}
+    return {f.code: f.text for f in coverage.flags(parsed, executed, kept_as or parsed.weight_dtype)}
 
 
 def test_shares_are_of_work_and_of_weights():
@@ -215,10 +215,33 @@ def test_a_build_that_is_some_of_what_was_asked_for_is_not():
 def test_negative_activations_may_be_signed_where_an_engine_says_so():
     signed = conv(activation=Grid(dtype="s8", granularity="per_tensor", symmetric=True, bits=8), arithmetic="s8")
     recipe = Recipe.parse(STATIC)
-    assert [flag.code for flag in coverage.flags(recipe, of(signed), recipe.weights)] == ["not_as_requested"]
-    assert coverage.flags(recipe, of(signed), recipe.weights, signs=True) == []
+    assert [flag.code for flag in coverage.flags(recipe, of(signed), recipe.weight_dtype)] == ["not_as_requested"]
+    assert coverage.flags(recipe, of(signed), recipe.weight_dtype, signs=True) == []
 
 
 def test_indices_in_a_float_build_are_no_reduced_precision():
     assert texts("onnxruntime:float32", of(Operator("i", "Add", "int32"), Operator("m", "Mul", "i64"))) == {}
     assert "not_as_requested" in texts("onnxruntime:float32", of(Operator("h", "Gemm", "float16")))
+
+
+S4 = Grid(dtype="s4", granularity="per_channel", symmetric=True, bits=4)
+MIXED = Recipe(
+    engine="e", dtypes="s4s8", granularity="per_channel", calibration="minmax", weights={"stem*": "s8"}, name="own"
+)
+
+
+def test_a_mixed_build_has_the_number_of_its_weights_by_dtype():
+    executed = of(conv("stem", S8, weights=300), conv("a", S4, weights=200), conv("b", S4, weights=50))
+    found = coverage.fingerprint(executed)
+    assert (found.weights, found.mix) == (S8, {"s8": 300, "s4": 250})
+    assert coverage.fingerprint(of(conv("a", S4), conv("b", S4), dense())).mix is None
+    assert coverage.fingerprint(of(conv("a", S8), table(S4))).mix is None  # a lookup table is no layer
+
+
+def test_what_a_recipe_mixes_gets_no_flag_and_what_it_does_not_get_gets_one():
+    u8 = {"activation": U8.model_copy(update={"dtype": "s8"})}
+    mixed = of(conv("stem/conv", S8, **u8), conv("a", S4, **u8))
+    assert coverage.flags(MIXED, mixed, "s4") == []
+    (flag,) = coverage.flags(MIXED, of(conv("stem/conv", S4, **u8), conv("a", S8, **u8)), "s4")
+    assert flag.text.startswith("the recipe gives ")
+    assert flag.text.endswith("stem/conv s8 weights, but the runtime has others there")

@@ -111,3 +111,24 @@ def test_a_layer_whose_inputs_are_as_wide_as_masks_is_left_alone(tmp_path):
     assert applied.changed == ["narrow"]
     (left,) = [each for each in onnx.load(tmp_path / "out.onnx").graph.initializer if each.name == "w"]
     np.testing.assert_array_equal(onnx.numpy_helper.to_array(left), stored["w"])
+
+
+def test_each_layer_is_rounded_on_its_own_grid_and_one_that_stays_in_float_keeps_its_weights(tmp_path):
+    model = layer_models.residual(np.random.default_rng(3))
+    onnx.save(model, tmp_path / "float.onnx")
+    samples = layer_models.samples(tmp_path, np.random.default_rng(4).normal(size=(60, 3, 8, 8)).astype(np.float32))
+    own = {"first": WeightGrid(127, True), "pointwise": None}
+    grid = WeightGrid(7, True, layers=own)
+    applied = adaround.apply(str(tmp_path / "float.onnx"), str(tmp_path / "out.onnx"), samples, grid)
+    assert applied.changed == ["first", "depthwise", "dense"]
+    before, after = (Graph(onnx.load(tmp_path / name)) for name in ("float.onnx", "out.onnx"))
+    for name in ("w3", "b3"):
+        np.testing.assert_array_equal(after.constant(name), before.constant(name))
+    rows = {layer.name: layer.rows(after) for layer in layers(after)}
+    levels = {name: [count for count in (7, 127) if _on_grid(each, count)] for name, each in rows.items()}
+    assert levels == {"first": [127], "depthwise": [7], "pointwise": [], "dense": [7]}
+
+
+def _on_grid(rows, levels):
+    steps = rows / np.abs(rows).max(axis=1, keepdims=True) * levels
+    return np.allclose(steps, np.round(steps), atol=1e-3)

@@ -5,7 +5,7 @@ import pytest
 from bitpick.engines.registry import engines
 from bitpick.executors.executor import resolve
 from bitpick.passes.graph_pass import Step
-from bitpick.passes.registry import gridded_passes, passes, passes_of, steps_of
+from bitpick.passes.registry import gridded_passes, mix_of, passes, passes_of, steps_of
 from bitpick.passes.weight_grid import WeightGrid
 from bitpick.recipe import Recipe
 
@@ -50,9 +50,11 @@ def test_a_pass_that_rounds_needs_a_grid(text):
     assert "adaround needs weights on a symmetric grid" in engines()["onnxruntime"].refusal(Recipe.parse(text))
 
 
-def test_layers_that_stay_in_float_are_not_rounded_to_four_bits():
+def test_four_bits_are_not_prepared_where_an_engine_does_not_say_which_layers_are_which(monkeypatch):
     fields = {"engine": "litert", "dtypes": "s4s8", "granularity": "per_channel", "calibration": "minmax"}
     recipe = Recipe(**fields, options={"adaround": ""}, exclude=("first",), name="mine")
+    assert engines()["litert"].refusal(recipe) is None
+    monkeypatch.setattr(type(engines()["litert"]), "mixes", frozenset())
     assert "prepares all layers for four bits" in engines()["litert"].refusal(recipe)
     assert engines()["litert"].refusal(recipe.model_copy(update={"dtypes": "s8s8"})) is None
 
@@ -74,3 +76,24 @@ def test_the_float_model_is_not_prepared():
 def test_a_pass_is_a_flag():
     refusal = engines()["onnxruntime"].refusal(Recipe.parse("onnxruntime:s8u8-per_channel-minmax+equalize=2"))
     assert "a value for the option equalize, which is a flag" in refusal
+
+
+def test_recipes_that_treat_layers_alike_share_what_passes_make_for_them():
+    fields = {"engine": "litert", "dtypes": "s4s8", "granularity": "per_channel", "calibration": "minmax"}
+    plain = Recipe(**fields, options={"adaround": "", "pool_as_mean": ""})
+    grid = WeightGrid(7, True, clipped=True)
+    mixed, alike, other, left = (
+        Recipe(**fields | more, name="mine", options=plain.options)
+        for more in (
+            {"weights": {"a": "s8"}},
+            {"weights": {"a": "s8"}, "calibration": "moving_average"},
+            {"weights": {"b": "s8"}},
+            {"exclude": ("a",)},
+        )
+    )
+    steps = [steps_of(recipe, grid, "") for recipe in (plain, mixed, alike, other, left)]
+    assert steps[0] == ("pool_as_mean", "adaround=7_per_channel_clipped")
+    assert steps[1] == steps[2] == ("pool_as_mean", f"adaround=7_per_channel_clipped_mix_{mix_of(mixed)}")
+    assert len(set(steps)) == 4
+    eight = left.model_copy(update={"dtypes": "s8s8"})
+    assert mix_of(eight) == ""  # weights that were rounded for eight bits are good in float, too

@@ -19,6 +19,7 @@ RNG = np.random.default_rng(0)
         ("7_per_channel_clipped_convolutions_127", WeightGrid(7, True, clipped=True, convolutions=127)),
         ("7_per_channel_convolutions_127_depthwise_64", WeightGrid(7, True, convolutions=127, depthwise=64)),
         ("7_per_channel_clipped_depthwise_127", WeightGrid(7, True, clipped=True, depthwise=127)),
+        ("7_per_channel_clipped_mix_0a1b2c3d", WeightGrid(7, True, clipped=True, mix="0a1b2c3d")),
     ],
 )
 def test_a_grid_is_known_by_its_name(name, grid):
@@ -28,16 +29,26 @@ def test_a_grid_is_known_by_its_name(name, grid):
 
 def test_depthwise_convolutions_may_have_another_grid():
     grid = WeightGrid(7, True, clipped=True, depthwise=127)
-    assert grid.of(True, True) == WeightGrid(127, True)
-    assert grid.of(True, False) == grid.of(False, False) == WeightGrid(7, True, clipped=True)
-    assert WeightGrid(7, True, clipped=True).of(True, True) == WeightGrid(7, True, clipped=True)
+    assert grid.of("a", True, True) == WeightGrid(127, True)
+    assert grid.of("a", True, False) == grid.of("a", False, False) == WeightGrid(7, True, clipped=True)
+    assert WeightGrid(7, True, clipped=True).of("a", True, True) == WeightGrid(7, True, clipped=True)
 
 
 def test_all_convolutions_may_have_another_grid():
     grid = WeightGrid(7, True, clipped=True, convolutions=127)
-    assert grid.of(False, False) == WeightGrid(7, True, clipped=True)
-    assert grid.of(True, True) == grid.of(True, False) == WeightGrid(127, True)
-    assert WeightGrid(7, True, convolutions=127, depthwise=64).of(True, True) == WeightGrid(64, True)
+    assert grid.of("a", False, False) == WeightGrid(7, True, clipped=True)
+    assert grid.of("a", True, True) == grid.of("a", True, False) == WeightGrid(127, True)
+    assert WeightGrid(7, True, convolutions=127, depthwise=64).of("a", True, True) == WeightGrid(64, True)
+
+
+def test_single_layers_may_have_another_grid_or_stay_in_float():
+    own = WeightGrid(127, True, depthwise=64)
+    grid = WeightGrid(7, True, clipped=True, mix="0a", layers={"own": own, "float": None})
+    assert grid.of("own", False, False) == WeightGrid(127, True)
+    assert grid.of("own", True, True) == WeightGrid(64, True)
+    assert grid.of("float", True, False) is None
+    assert grid.of("other", True, False) == WeightGrid(7, True, clipped=True)
+    assert str(grid) == "7_per_channel_clipped_mix_0a"
 
 
 @pytest.mark.parametrize("clipped", [True, False])

@@ -1,4 +1,4 @@
-"""A run of which only the inputs are known, and a network that passes have something to do in."""
+"""A run of which only the inputs are known."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from bitpick.datasets.dataset import Dataset
 from bitpick.models.model import Format, Model, Signature, Tensor
@@ -18,8 +16,6 @@ from bitpick.pipeline.inputs import Inputs
 from bitpick.pipeline.workshop import Workshop
 from bitpick.tasks.classification import Classification
 from tests.conftest import CLASSES, SIDE
-
-CHANNELS = 6
 
 
 @dataclass(frozen=True)
@@ -54,29 +50,3 @@ def known(new_shop: Callable[..., Workshop], dataset: Dataset, model_file: Path)
         digests=np.empty(0, "S32"),
     )
     return Known(new_shop(), inputs, Model(model_file, Format.RAW_ONNX, "0" * 64, signature, 196, 192))
-
-
-@pytest.fixture
-def convolutions(tmp_path: Path) -> Path:
-    """Two convolutions in a row whose channels are of unlike size, and one score for each class; for `dataset`."""
-    rng = np.random.default_rng(0)
-    sizes = (10.0 ** np.linspace(-1, 1, CHANNELS)).astype(np.float32)
-    first = rng.normal(size=(CHANNELS, 3, 3, 3)).astype(np.float32) * sizes.reshape(-1, 1, 1, 1) / 100
-    second = rng.normal(size=(len(CLASSES), CHANNELS, 1, 1)).astype(np.float32) / sizes.reshape(1, -1, 1, 1)
-    nodes = [
-        helper.make_node("Transpose", ["image"], ["turned"], "turn", perm=[0, 3, 1, 2]),
-        helper.make_node("Conv", ["turned", "w1"], ["c1"], "first", pads=[1, 1, 1, 1]),
-        helper.make_node("Relu", ["c1"], ["r1"], "act"),
-        helper.make_node("Conv", ["r1", "w2"], ["c2"], "second"),
-        helper.make_node("ReduceMean", ["c2"], ["scores"], "mean", axes=[2, 3], keepdims=0),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "convolutions",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", SIDE, SIDE, 3])],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", len(CLASSES)])],
-        [onnx.numpy_helper.from_array(each, name) for each, name in ((first, "w1"), (second, "w2"))],
-    )
-    path = tmp_path / "convolutions.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
-    return path

@@ -9,7 +9,7 @@ from bitpick.conversion.hop import Hop
 from bitpick.engines.fake.engine import FakeEngine
 from bitpick.models.model import Format, PreparedForm, prepared
 from bitpick.passes.weight_grid import WeightGrid
-from bitpick.pipeline import plan
+from bitpick.pipeline import forms, plan
 from bitpick.pipeline.trial import Trial
 from bitpick.recipe import Recipe
 
@@ -73,9 +73,9 @@ def test_a_hop_that_fixes_sizes_is_told_those_of_the_samples(run, tmp_path):
     free = Hop(Format.ONNX, Format.LITERT, "env", (), "m:f")
     sized = Hop(Format.ONNX, Format.LITERT, "env", (), "m:f", sized=True)
     source, out, samples = tmp_path / "a", tmp_path / "b", run.inputs.calibration
-    assert plan.convert(sized, source, out, samples).payload["shapes"] == [(4, 4, 3)]
-    assert plan.convert(free, source, out, samples).payload["shapes"] is None
-    assert plan.convert(sized, source, out, None).payload["shapes"] is None
+    assert forms.convert(sized, source, out, samples).payload["shapes"] == [(4, 4, 3)]
+    assert forms.convert(free, source, out, samples).payload["shapes"] is None
+    assert forms.convert(sized, source, out, None).payload["shapes"] is None
 
 
 def trial(run, text, **fields):

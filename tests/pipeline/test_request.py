@@ -97,3 +97,15 @@ def test_what_a_build_is_for_chooses_the_engines(model_file):
     with pytest.raises(RequestError, match="there is no use 'fridge'") as error:
         make_request(model_file, "tiny", use="fridge")
     assert "phone, server, microcontroller" in str(error.value)
+
+
+def test_weights_of_single_layers_are_refused_with_the_engines_that_have_them():
+    recipe = Recipe(
+        engine="pytorch_pt2e", dtypes="s8s8", granularity="per_channel", calibration="histogram", weights={"a": "s4"},
+        name="own",
+    )  # fmt: skip
+    with pytest.raises(RecipeError, match="pytorch_pt2e gives all layers the same weights with s8s8") as caught:
+        check_recipe(recipe)
+    assert caught.value.expected == "weights of single layers with one of litert"
+    with pytest.raises(RecipeError, match="it mixes them only with s8weights, s4weights"):
+        check_recipe(recipe.model_copy(update={"engine": "onnxruntime"}))

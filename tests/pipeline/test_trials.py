@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+import onnx
 import pytest
 
 from bitpick.engines.fake.engine import FakeEngine
 from bitpick.errors import BitpickError, EngineError, Unsupported
+from bitpick.passes.graphs import Graph
+from bitpick.passes.layers import layers
+from bitpick.passes.registry import mix_of
 from bitpick.pipeline.build_job import build, open_build
+from bitpick.pipeline.forms import start_form
 from bitpick.pipeline.listener import Silent
 from bitpick.pipeline.running import CANNOT
 from bitpick.pipeline.trial import Trial
@@ -208,3 +214,40 @@ def test_who_is_told_of_a_job_may_make_an_error_of_it(prepared):
     trials.run([one], run.inputs, lambda _, answer: answers.append(answer), plan_build=made)
     assert answers == [refused]
     assert f"evaluate {PLAIN}" not in run.executor.ran
+
+
+MIXED = Recipe(
+    engine="fake", dtypes="s8s8", granularity="per_channel", calibration="minmax", options={"adaround": ""},
+    weights={"den*": "s4"}, name="mine",
+)  # fmt: skip
+
+
+def mixed_trial(prepared, recipe):
+    folder, inputs = prepared.shop.directory.build(recipe.id), prepared.inputs
+    return Trial(recipe, folder, calibration=inputs.calibration, evaluation=inputs.evaluation, look="whole")
+
+
+def test_a_pass_rounds_a_layer_on_the_grid_that_its_engine_gives_it(prepared, done):
+    run = prepared()
+    ((_, answer),) = done(run, mixed_trial(run, MIXED))
+    assert answer["inspect"].value["fingerprint"]["weights"]["dtype"] == "s4"
+    assert answer["inspect"].value["flags"] == []
+    form = start_form(MIXED, run.model.format)
+    assert form == f"onnx+adaround=127_per_channel_mix_{mix_of(MIXED)}"
+    graph = Graph(onnx.load(run.shop.directory.form(form)))
+    (rows,) = (layer.rows(graph) for layer in layers(graph))
+    steps = rows / np.abs(rows).max(axis=1, keepdims=True) * 7
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
+    assert len(np.unique(np.round(steps))) > 8
+    assert run.executor.ran.count("match") == 1
+    done(run, mixed_trial(run, MIXED.model_copy(update={"weights": {"dense": "s4"}})))
+    assert run.executor.ran.count("match") == 1  # it is known which layer is which
+
+
+def test_patterns_that_match_nothing_fail_their_trial_alone(prepared, done):
+    run = prepared()
+    wrong = MIXED.model_copy(update={"weights": {"dens": "s4"}})
+    found = dict(done(run, mixed_trial(run, wrong), mixed_trial(run, MIXED)))
+    assert "no layer with weights of this model is called like 'dens'" in found[wrong.id].what
+    assert found[wrong.id].expected == "a pattern that matches one of dense"
+    assert "evaluate" in found[MIXED.id]

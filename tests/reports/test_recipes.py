@@ -59,3 +59,8 @@ def test_what_no_id_expresses_is_told_too():
         engine="e", dtypes="s8weights", name="mine", exclude=("dense*", "head"), settings={"session.precise": "1"}
     )
     assert in_words(recipe).endswith("; layers that match dense*, head stay in float; opened with session.precise = 1.")
+
+
+def test_layers_with_other_weights_are_told_too():
+    recipe = Recipe(engine="e", dtypes="s4weights", name="mine", weights={"dense*": "s8", "head": "s8"})
+    assert in_words(recipe).endswith("; layers that match dense*, head have 8-bit weights.")

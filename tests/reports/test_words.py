@@ -4,7 +4,7 @@ import pytest
 
 from bitpick.reports import words
 from bitpick.schema.evidence import VersusNative
-from bitpick.schema.fingerprint import Coverage, Grid
+from bitpick.schema.fingerprint import Coverage, Fingerprint, Grid
 from tests.example_runs import over_draws, small_run
 from tests.records import row
 
@@ -120,3 +120,11 @@ def test_size_beside_the_baseline():
     assert words.size_beside(row(size_ratio=0.367)) == "63% smaller"
     assert words.size_beside(row(size_ratio=1.97)) == "97% larger"
     assert words.size_beside(row()) == ""
+
+
+def test_the_weights_of_a_mixed_build_are_described_with_their_shares():
+    four = Grid(dtype="s4", granularity="per_channel", symmetric=True, bits=4)
+    ends = {"input": "s8", "output": "s8"}
+    assert words.weights(Fingerprint(weights=four, **ends)) == "int4, per channel, symmetric, 4 bits"
+    mixed = Fingerprint(weights=four, mix={"s4": 900, "s8": 100}, **ends)
+    assert words.weights(mixed) == "int4, per channel, symmetric, 4 bits; 10% int8"

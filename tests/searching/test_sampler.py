@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import pytest
 
+from bitpick.engines.litert.engine import LiteRtEngine
 from bitpick.errors import RequestError
 from bitpick.searching import sampler as module
-from bitpick.searching.sampler import Sampler
+from bitpick.searching.sampler import PLAIN, Sampler
 from bitpick.searching.space import Space
 from bitpick.targets.host import this_host
-from tests.searching.test_space import MODEL
+from tests.searching.test_space import MODEL, Ordered
 
 
 def test_it_proposes_each_recipe_once_until_none_is_left(fake_engine):
@@ -24,6 +25,17 @@ def test_it_is_repeatable(fake_engine):
     space = Space.of(["fake"], MODEL, this_host())
     first, second = ([recipe.id for recipe in Sampler(space, seed).ask(4)] for seed in (1, 1))
     assert first == second
+
+
+def test_it_proposes_mixes_of_layers_after_plain_recipes(use_engines):
+    use_engines(LiteRtEngine())
+    space = Space.of(["litert"], MODEL, this_host()).ranked(Ordered())
+    first, second = (Sampler(space, seed).ask(PLAIN + 20) for seed in (1, 1))
+    assert first == second
+    assert not any(recipe.scoped for recipe in first[:PLAIN])
+    counts = {(len(recipe.weights), len(recipe.exclude)) for recipe in first[PLAIN:]}
+    assert {eight for eight, _ in counts} >= {0, 1}
+    assert {left for _, left in counts} == {0, 1, 2}
 
 
 def test_without_optuna_it_says_what_to_install(monkeypatch, fake_engine):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,6 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines.capability import Capability, Offer
 from bitpick.engines.executed import Executed
 from bitpick.engines.insides import Insides
-from bitpick.errors import EngineError
 from bitpick.models.interface import Interface
 from bitpick.models.model import Format, Model
 from bitpick.passes.registry import gridded_passes, passes_of
@@ -28,7 +27,6 @@ from bitpick.targets.host import Host
 from bitpick.version import not_installed
 
 CALIBRATION_BATCH = 50
-_SHOWN = 12  # layers named in an error
 
 
 @dataclass(frozen=True)
@@ -72,25 +70,6 @@ class Build:
         return self.folder / self.files[0]
 
 
-def excluded(recipe: Recipe, layers: Iterable[str]) -> list[str]:
-    """Return the layers that a recipe leaves in float.
-
-    Raises:
-        EngineError: one of the recipe's patterns matches no layer.
-    """
-    names = list(layers)
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    for pattern in recipe.exclude:
-        one_pattern = recipe.model_copy(update={"exclude": (pattern,)})
-        if not any(one_pattern.excludes(layer) for layer in names):
-            raise EngineError(
-                f"no layer of this model is called like {pattern!r}",
-                expected=f"a pattern that matches one of {', '.join(names[:_SHOWN])}{more}",
-                fix="change the recipe's exclude",
-            )
-    return [layer for layer in names if recipe.excludes(layer)]
-
-
 class Session(AbstractContextManager["Session"]):
     """A build, opened from its files. Inference is split into three steps so that only the middle one is timed.
 
@@ -132,6 +111,7 @@ class Engine(ABC):
         deprecated: why nobody should start using it today; None if it is not deprecated. The builds of a deprecated
             engine are measured but never recommended.
         scopes: whether a recipe can leave layers in float.
+        mixes: the dtypes with which a recipe can give single layers other weights.
         configures: whether a recipe can set session settings of the runtime.
         signed_activations: whether activations that can be negative are signed even if the recipe says unsigned.
         optimizes: whether the runtime optimizes the graph when it opens a build, and can be told not to.
@@ -149,6 +129,7 @@ class Engine(ABC):
     weight_levels: ClassVar[Mapping[str, int]] = {}
     deprecated: ClassVar[str | None] = None
     scopes: ClassVar[bool] = False
+    mixes: ClassVar[frozenset[str]] = frozenset()
     configures: ClassVar[bool] = False
     signed_activations: ClassVar[bool] = False
     optimizes: ClassVar[bool] = False
@@ -165,12 +146,8 @@ class Engine(ABC):
             return None
         if recipe.kind == "baseline" and (pass_names := passes_of(recipe)):
             return f"{recipe.dtypes} is the model as it is, and {pass_names[0]} prepares it to be quantized"
-        if recipe.exclude and recipe.kind == "baseline":
-            return f"{recipe.dtypes} quantizes nothing: there is nothing to exclude"
-        if recipe.exclude and not self.scopes:
-            return f"{self.name} cannot leave single layers in float (exclude)"
-        if recipe.settings and not self.configures:
-            return f"{self.name} takes no session settings (settings)"
+        if (scoping := self._scoping_refusal(recipe)) is not None:
+            return scoping
         if recipe.kind == "baseline" and not any(recipe.dtypes in c.dtypes for c in self.capabilities):
             option = next(iter(recipe.options), "")
             return f"{self.name} does not have the option {option} with {recipe.dtypes}: it has none"
@@ -178,7 +155,7 @@ class Engine(ABC):
             return (
                 f"{gridded[0]} needs weights on a symmetric grid, which {self.name} does not use with {recipe.dtypes}"
             )
-        if gridded and recipe.exclude and recipe.weights == "s4":
+        if gridded and recipe.exclude and recipe.weight_dtype == "s4" and recipe.dtypes not in self.mixes:
             return f"{gridded[0]} prepares all layers for four bits, also those that exclude leaves in float"
         reasons = [c.refusal(recipe) for c in self.capabilities]
         if None in reasons:
@@ -187,6 +164,20 @@ class Engine(ABC):
         dtypes = {d for c in self.capabilities for d in c.dtypes} | {"float32"}
         dtypes_reason = f"dtypes {recipe.dtypes}: it has {', '.join(d for d in DTYPES if d in dtypes)}"
         return f"{self.name} does not have {nearest[0] if nearest else dtypes_reason}"
+
+    def _scoping_refusal(self, recipe: Recipe) -> str | None:
+        """Return why a recipe cannot treat single layers differently or set session settings; None if it can."""
+        if recipe.exclude and recipe.kind == "baseline":
+            return f"{recipe.dtypes} quantizes nothing: there is nothing to exclude"
+        if recipe.exclude and not self.scopes:
+            return f"{self.name} cannot leave single layers in float (exclude)"
+        if recipe.weights and recipe.dtypes not in self.mixes:
+            able = ", ".join(dtypes for dtypes in DTYPES if dtypes in self.mixes)
+            only = f": it mixes them only with {able}" if able else ""
+            return f"{self.name} gives all layers the same weights with {recipe.dtypes} (weights){only}"
+        if recipe.settings and not self.configures:
+            return f"{self.name} takes no session settings (settings)"
+        return None
 
     def form(self, recipe: Recipe) -> tuple[Format, ...]:  # noqa: ARG002 - some engines use it
         """Return the formats that a recipe can start from, best first."""
@@ -255,6 +246,19 @@ class Engine(ABC):
         """
         raise NotImplementedError
 
+    def layer_weights(self, source: Path) -> Iterator[tuple[Sequence[str], NDArray[Any]]]:
+        """Yield the layers with stored weights, as a recipe's patterns can call each of them, with their weights.
+
+        A layer's name in `layers` comes first among its names. Called only if `mixes` has something.
+
+        Args:
+            source: the model, in the format that `form` returned.
+
+        Raises:
+            NotImplementedError: the engine mixes no weights.
+        """
+        raise NotImplementedError
+
     def insides(self, floats: Build, build: Build) -> Insides | None:  # noqa: ARG002 - some engines use it
         """Open two builds side by side to compare weights and activations; None if the runtime shows neither.
 
@@ -266,14 +270,16 @@ class Engine(ABC):
 
     def weight_grid(self, recipe: Recipe) -> WeightGrid | None:
         """Return the grid that the quantizer gives a recipe's weights; None if it is not symmetric or not known."""
-        levels = self.weight_levels.get(recipe.weights)
+        levels = self.weight_levels.get(recipe.weight_dtype)
         return (
-            None if levels is None else WeightGrid(levels, recipe.granularity != "per_tensor", recipe.weights == "s4")
+            None
+            if levels is None
+            else WeightGrid(levels, recipe.granularity != "per_tensor", recipe.weight_dtype == "s4")
         )
 
     def weight_dtype(self, recipe: Recipe) -> str:
         """Return the dtype in which the runtime should hold a build's weights once it has opened the build."""
-        return recipe.weights
+        return recipe.weight_dtype
 
     def constants(self, build: Build) -> Iterator[tuple[str, NDArray[Any]]]:  # noqa: ARG002 - some engines use it
         """Yield name and value of each constant in a build's files; nothing if the files do not list constants."""

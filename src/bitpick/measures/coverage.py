@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from itertools import groupby
 
@@ -26,11 +27,21 @@ def fingerprint(executed: Executed) -> Fingerprint:
     softmax = next((o.arithmetic for o in executed.operators if "softmax" in o.kind.lower()), None)
     return Fingerprint(
         weights=_commonest_grid((o.weight, o.weights) for o in quantized),
+        mix=_mix(o for o in quantized if _kept_integer(o)),
         activations=_commonest_grid((o.activation, o.macs or o.weights) for o in quantized),
         input=executed.input,
         output=executed.output,
         softmax=softmax,
     )
+
+
+def _mix(operators: Iterable[Operator]) -> dict[str, int] | None:
+    """Return the number of weights by dtype, most first; None if all have the same."""
+    counts: Counter[str] = Counter()
+    for operator in operators:
+        assert operator.weight is not None
+        counts[operator.weight.dtype] += operator.weights
+    return dict(counts.most_common()) if len(+counts) > 1 else None
 
 
 def coverage(executed: Executed) -> Coverage:
@@ -56,7 +67,7 @@ def failure(recipe: Recipe, executed: Executed) -> str | None:
         if any(recipe.dtypes in (o.arithmetic, o.weight and o.weight.dtype) for o in asked):
             return None
         return f"no part of this build is {recipe.dtypes}: the runtime executes {_listed(asked)}"
-    if recipe.activations == "float32":
+    if recipe.activation_dtype == "float32":
         if any(_kept_integer(o) for o in executed.operators):
             return None
         return f"no weight of this build is an integer: the runtime executes {_listed(asked)}"
@@ -88,7 +99,7 @@ def flags(recipe: Recipe, executed: Executed, kept_as: str, signs: bool = False)
     flags = [Flag(code="not_as_requested", text=text) for text in _differences(recipe, executed, kept_as, signs)]
     operators = [o for o in executed.operators if o.multiplies]
     floats = [o for o in operators if not o.integer and not _excluded(recipe, o)]
-    if recipe.kind == "quantized" and recipe.activations != "float32" and floats:
+    if recipe.kind == "quantized" and recipe.activation_dtype != "float32" and floats:
         shares = coverage(executed)
         flags.append(
             Flag(
@@ -133,6 +144,14 @@ def _excluded(recipe: Recipe, operator: Operator) -> bool:
     return any(recipe.excludes(name) for name in (operator.name, *operator.layers))
 
 
+def _mixed(recipe: Recipe, operator: Operator) -> bool:
+    return any(recipe.mixes(name) for name in (operator.name, *operator.layers))
+
+
+def _is_mixed(recipe: Recipe, operator: Operator) -> bool:
+    return operator.weight is not None and operator.weight.dtype == recipe.mixed_with
+
+
 def _differences(recipe: Recipe, executed: Executed, kept_as: str, signs: bool) -> Iterable[str]:
     if recipe.kind == "baseline":
         if reduced := [o for o in executed.operators if o.arithmetic in _REDUCED]:
@@ -142,7 +161,9 @@ def _differences(recipe: Recipe, executed: Executed, kept_as: str, signs: bool) 
         return
     numbers = fingerprint(executed)
     yield from _grid_differences(recipe, numbers, kept_as, signs)
-    if recipe.activations == "float32" and (
+    if unlike := [o for o in executed.operators if _kept_integer(o) and _mixed(recipe, o) and not _is_mixed(recipe, o)]:
+        yield f"the recipe gives {_listed(unlike)} {recipe.mixed_with} weights, but the runtime has others there"
+    if recipe.activation_dtype == "float32" and (
         quantizing := [o for o in executed.operators if o.multiplies and o.integer]
     ):
         yield f"activations should stay in float, but {_listed(quantizing)} rounds them to 8 bits"
@@ -154,14 +175,14 @@ def _differences(recipe: Recipe, executed: Executed, kept_as: str, signs: bool) 
 
 def _grid_differences(recipe: Recipe, numbers: Fingerprint, kept_as: str, signs: bool) -> Iterable[str]:
     weights, activations = numbers.weights, numbers.activations
-    if weights is not None and weights.dtype != kept_as:
+    if weights is not None and weights.dtype not in {kept_as, *recipe.weights.values()}:
         yield f"weights are {weights.dtype}, not {kept_as}"
     if activations is not None:
-        allowed = {recipe.activations} | ({"s8"} if signs else set())
+        allowed = {recipe.activation_dtype} | ({"s8"} if signs else set())
         if recipe.static and (activations.dtype not in allowed or activations.dynamic):
             dynamic = "dynamic " if activations.dynamic else ""
-            yield f"activations are {dynamic}{activations.dtype}, not {recipe.activations}"
-        if recipe.activations == "dynamic" and not activations.dynamic:
+            yield f"activations are {dynamic}{activations.dtype}, not {recipe.activation_dtype}"
+        if recipe.activation_dtype == "dynamic" and not activations.dynamic:
             yield f"activations are {activations.dtype} with scales fixed beforehand, not dynamic"
     if weights is not None and weights.granularity and recipe.granularity not in (None, weights.granularity):
         yield f"weights have {_granularity(weights)} scales, not {recipe.granularity.replace('_', '-')} ones"

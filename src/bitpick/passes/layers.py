@@ -42,7 +42,8 @@ class Layer:
         return self.node.name or self.node.output[0]
 
     @property
-    def _weights(self) -> str:
+    def weights(self) -> str:
+        """The name of the tensor with its weights."""
         name: str = self.node.input[1]
         return name
 
@@ -56,17 +57,17 @@ class Layer:
 
     def rows(self, graph: Graph) -> NDArray[np.float64]:
         """Return the weights, of shape (channels, weights of one channel)."""
-        stored = np.array(graph.constant(self._weights), np.float64)
+        stored = np.array(graph.constant(self.weights), np.float64)
         if self.node.op_type == "Conv":
             return stored.reshape(len(stored), -1)
         return stored if self.transposed else stored.T
 
     def store(self, graph: Graph, rows: NDArray[np.float64]) -> None:
         """Replace the weights by those of `rows`, see there."""
-        stored = graph.constant(self._weights)
+        stored = graph.constant(self.weights)
         assert stored is not None
         matrix = rows if self.node.op_type == "Conv" or self.transposed else rows.T
-        graph.store(self._weights, matrix.reshape(stored.shape).astype(np.float32))
+        graph.store(self.weights, matrix.reshape(stored.shape).astype(np.float32))
 
     def add_to_bias(self, graph: Graph, change: NDArray[np.float64]) -> None:
         """Add a number to the bias of each output channel; a layer that can have a bias and has none gets one."""

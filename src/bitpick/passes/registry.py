@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
+import json
 import pkgutil
 from collections.abc import Mapping
+from dataclasses import replace
 
 from bitpick import passes as package
 from bitpick.passes.graph_pass import STAGES, GraphPass
@@ -40,6 +43,18 @@ def gridded_passes(recipe: Recipe) -> tuple[str, ...]:
     return tuple(name for name in passes_of(recipe) if passes()[name].gridded)
 
 
+def mix_of(recipe: Recipe) -> str:
+    """Return the digest of what makes a recipe's passes treat single layers differently; empty if nothing does.
+
+    Weights that were rounded for eight bits are as good as those that were not, so a layer that is left in float only
+    matters beside four bits.
+    """
+    if not recipe.weights and not (recipe.exclude and recipe.weight_dtype == "s4"):
+        return ""
+    decides = [recipe.engine, recipe.dtypes, recipe.granularity, recipe.exclude, recipe.weights]
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
+
+
 def steps_of(recipe: Recipe, grid: WeightGrid | None, draw: str) -> tuple[str, ...]:
     """Return the steps that prepare the graph for a recipe, in order: `name[=grid][@draw]`, see `GraphPass.step`.
 
@@ -48,4 +63,5 @@ def steps_of(recipe: Recipe, grid: WeightGrid | None, draw: str) -> tuple[str, .
         grid: the grid of its weights; None if it has none, and then none of its passes works on a grid.
         draw: the name of the calibration draw; empty for the run's own calibration set.
     """
-    return tuple(passes()[name].step(grid, draw) for name in passes_of(recipe))
+    own = grid and replace(grid, mix=mix_of(recipe))
+    return tuple(passes()[name].step(own, draw) for name in passes_of(recipe))

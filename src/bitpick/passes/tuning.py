@@ -43,10 +43,12 @@ def tune(source: str, out: str, samples: Samples, grid: WeightGrid, choose: Choo
     changed = []
     for layer in layers(Graph(model)):
         rows = layer.rows(walk.rounded)
+        own_grid = grid.of(layer.name, bool(layer.kernel), layer.is_depthwise(rows))
+        if own_grid is None:
+            continue
         moments = Moments.of(layer, rows.shape[1], walk.inputs(layer))
         if not np.isfinite(moments.second).all() or not np.isfinite(moments.float_second).all():
             continue  # its inputs are masks, or as wide as masks: nothing can be learned from them
-        own_grid = grid.of(bool(layer.kernel), layer.is_depthwise(rows))
         grouped = rows.reshape(layer.groups, -1, rows.shape[1])
         scales = own_grid.scales(rows).reshape(layer.groups, -1, 1)
         used = moments if layer.bias is None else moments.centred()

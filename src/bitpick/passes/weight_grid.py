@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 _NAME = re.compile(
     r"(?P<levels>\d+)_per_(?P<granularity>channel|tensor)(?P<lopsided>_lopsided)?(?P<clipped>_clipped)?"
-    r"(_convolutions_(?P<convolutions>\d+))?(_depthwise_(?P<depthwise>\d+))?"
+    r"(_convolutions_(?P<convolutions>\d+))?(_depthwise_(?P<depthwise>\d+))?(_mix_(?P<mix>[0-9a-f]+))?"
 )
 _FRACTIONS = np.linspace(0.3, 1.0, 71)  # of the largest weight: candidates for the end of a clipped grid
 
@@ -31,6 +32,9 @@ class WeightGrid:
             other: all values of a two's complement, whose scale may be negative. Only with a scale for each channel.
         convolutions: the largest multiple in convolutions, whose grid is not clipped, if it is another one.
         depthwise: the same for depthwise convolutions alone.
+        mix: the digest of a recipe's patterns, if these give single layers another grid or leave them in float.
+        layers: the grids of these layers by the name of the node; None for a layer that stays in float. They are no
+            part of the grid's name.
     """
 
     levels: int
@@ -39,13 +43,18 @@ class WeightGrid:
     lopsided: bool = False
     convolutions: int | None = None
     depthwise: int | None = None
+    mix: str = ""
+    layers: Mapping[str, WeightGrid | None] = field(default_factory=dict)
 
-    def of(self, is_convolution: bool, is_depthwise: bool) -> WeightGrid:
-        """Return the grid of a layer."""
+    def of(self, name: str, is_convolution: bool, is_depthwise: bool) -> WeightGrid | None:
+        """Return the grid of a layer; None if it stays in float."""
+        if name in self.layers:
+            own = self.layers[name]
+            return None if own is None else own.of(name, is_convolution, is_depthwise)
         levels = self.convolutions if is_convolution else None
         levels = self.depthwise if is_depthwise and self.depthwise is not None else levels
         if levels is None:
-            return replace(self, convolutions=None, depthwise=None)
+            return WeightGrid(self.levels, self.per_channel, self.clipped, self.lopsided)
         return WeightGrid(levels, self.per_channel)
 
     def __str__(self) -> str:
@@ -53,19 +62,25 @@ class WeightGrid:
         others = (("convolutions", self.convolutions), ("depthwise", self.depthwise))
         other = "".join(f"_{layers}_{levels}" for layers, levels in others if levels is not None)
         lopsided, clipped = "_lopsided" if self.lopsided else "", "_clipped" if self.clipped else ""
-        return f"{self.levels}_per_{granularity}{lopsided}{clipped}{other}"
+        mix = f"_mix_{self.mix}" if self.mix else ""
+        return f"{self.levels}_per_{granularity}{lopsided}{clipped}{other}{mix}"
 
     @classmethod
     def parse(cls, name: str) -> Self:
         """Return the grid with this name; the inverse of `str`."""
         match = _NAME.fullmatch(name)
         assert match is not None, name
+        convolutions, depthwise = (
+            int(match[layers]) if match[layers] else None for layers in ("convolutions", "depthwise")
+        )
         return cls(
             int(match["levels"]),
             match["granularity"] == "channel",
             match["clipped"] is not None,
             match["lopsided"] is not None,
-            *(int(match[layers]) if match[layers] else None for layers in ("convolutions", "depthwise")),
+            convolutions,
+            depthwise,
+            match["mix"] or "",
         )
 
     def scales(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:

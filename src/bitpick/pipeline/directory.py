@@ -240,6 +240,10 @@ class RunDirectory:
         """The file of the sample indices of a part, such as the calibration set, if they are not the first ones."""
         return self.root / "forms" / f"{part}_indices.npy"
 
+    def matches(self, engine: str, form: Form) -> Path:
+        """The file that says which layer of an engine is which layer of a clean graph."""
+        return self.root / "forms" / f"{form}.{engine}.json"
+
     def ranges(self, name: str) -> Path:
         """The file of activation ranges that recipes share."""
         return self.root / "ranges" / f"{name}.json"

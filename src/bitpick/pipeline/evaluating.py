@@ -23,13 +23,13 @@ from bitpick.executors.pool import WorkerPool
 from bitpick.measures import optimization, size
 from bitpick.models.model import Format, Signature, model_files
 from bitpick.models.source import Source
-from bitpick.pipeline import fit, logs, making, plan, suspicions
+from bitpick.pipeline import fit, logs, making, suspicions
 from bitpick.pipeline.arrays import read_outputs
 from bitpick.pipeline.build_job import FUNCTIONS, open_build, predictions_file
 from bitpick.pipeline.builds import Executors
 from bitpick.pipeline.directory import predictions
 from bitpick.pipeline.fit import LoadData
-from bitpick.pipeline.forms import runner_of, signature_of, with_activations
+from bitpick.pipeline.forms import convert, runner_of, signature_of, with_activations
 from bitpick.pipeline.inputs import Inputs
 from bitpick.pipeline.job import Job
 from bitpick.pipeline.listener import Listener
@@ -254,7 +254,7 @@ def _as_build(source: Source, folder: Path, runner: Runner, load_data: LoadData,
     raw = source_file
     for hop in route(model_format, Format.RAW_ONNX) or ():
         converted = folder / f"raw{hop.target.suffix}"
-        notes += runner.run(plan.convert(hop, raw, converted, None)).value
+        notes += runner.run(convert(hop, raw, converted, None)).value
         raw = converted
     for note in notes:
         listener.note(note)

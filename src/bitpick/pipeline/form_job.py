@@ -28,9 +28,9 @@ from bitpick.models.model import Format
 from bitpick.models.onnx_traits import traits
 from bitpick.passes.graph_pass import Applied, GraphPass, Training
 from bitpick.passes.registry import passes
-from bitpick.passes.weight_grid import WeightGrid
 from bitpick.pipeline.arrays import read_outputs, save
 from bitpick.pipeline.job import Shapes
+from bitpick.pipeline.layer_job import Mix, grid_of
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe
 from bitpick.schema.hop import Hop as HopRecord
@@ -69,7 +69,7 @@ def convert(
 
 @validate_call
 def apply_pass(
-    source: Path, name: str, out: Path, samples: Samples | None = None, grid: str | None = None
+    source: Path, name: str, out: Path, samples: Samples | None = None, grid: str | Mix | None = None
 ) -> dict[str, Any]:
     """Apply a pass to a graph.
 
@@ -78,7 +78,7 @@ def apply_pass(
         name: the pass.
         out: the file to write.
         samples: the samples that it needs; None if it needs none.
-        grid: the grid of the weights, see `WeightGrid`; None if it works on none.
+        grid: the grid of the weights, see `grid_of`; None if it works on none.
 
     Returns:
         `notes` on what the pass did, `samples`: how many it had, `layers`: what tuning did to each, see `Tuned`, and
@@ -87,13 +87,13 @@ def apply_pass(
     Raises:
         Unsupported: the pass changes nothing in this graph.
     """
-    needed = [each for each in (samples, grid and WeightGrid.parse(grid)) if each is not None]
+    needed = [each for each in (samples, grid and grid_of(grid)) if each is not None]
     return _noted(name, resolve(passes()[name].apply)(str(source), str(out), *needed), samples)
 
 
 @validate_call
 def train(
-    source: Path, name: str, out: Path, sets: tuple[Samples, Samples], grid: str, minutes: float, seed: int,
+    source: Path, name: str, out: Path, sets: tuple[Samples, Samples], grid: str | Mix, minutes: float, seed: int,
     checkpoint: Path,
 ) -> dict[str, Any]:  # fmt: skip
     """Apply a pass that trains.
@@ -103,7 +103,7 @@ def train(
         name: the pass.
         out: the file to write.
         sets: the training split, and the evaluation set, which is left out.
-        grid: the grid of the weights, see `WeightGrid`.
+        grid: the grid of the weights, see `grid_of`.
         minutes: the CPU minutes that it may take.
         seed: of everything that is drawn at random.
         checkpoint: the file to continue from after a kill.
@@ -116,7 +116,7 @@ def train(
     """
     samples, evaluation = sets
     training = Training(minutes, seed, evaluation, checkpoint, progress.report)
-    needed = samples, WeightGrid.parse(grid), training
+    needed = samples, grid_of(grid), training
     noted = _noted(name, resolve(passes()[name].apply)(str(source), str(out), *needed), samples)
     checkpoint.unlink(missing_ok=True)
     return noted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bitpick.conversion.hop import Hop
 from bitpick.conversion.route import route
 from bitpick.datasets.activations import Activations
 from bitpick.datasets.dataset import Samples
@@ -59,6 +60,24 @@ def unreachable(recipe: Recipe, source: Format) -> str | None:
         return None
     wanted, start = " or ".join(engine(recipe.engine).form(recipe)), "the clean graph" if passes_of(recipe) else source
     return f"it starts from {wanted}, and no conversion goes there from {start}"
+
+
+def convert(hop: Hop, source: Path, out: Path, samples: Samples | None, needs: tuple[str, ...] = ()) -> Job:
+    """Return the job that runs a hop.
+
+    Args:
+        hop: the hop.
+        source: the file that it reads.
+        out: the file that it writes.
+        samples: samples whose shapes a `sized` hop fixes; may be None for other hops.
+        needs: ids of the jobs that make the source.
+    """
+    shapes = samples.shapes if samples is not None and hop.sized else None
+    payload = {
+        "source": source, "source_format": hop.source, "target_format": hop.target, "out": out, "shapes": shapes
+    }  # fmt: skip
+    options = {"makes": ("out",), "needs": needs, "subject": hop.name}
+    return Job(f"convert:{hop.target}", hop.environment, FUNCTIONS, "convert", payload, **options)  # type: ignore[arg-type]
 
 
 def signature_of(raw: Path, runner: Runner, environment: str) -> Signature:

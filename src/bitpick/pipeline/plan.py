@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
 
 from bitpick.artifacts.store import key_of
@@ -15,12 +14,13 @@ from bitpick.engines.registry import engine
 from bitpick.models.model import Form, Format, Model, prepared
 from bitpick.passes.graph_pass import Step
 from bitpick.passes.registry import passes
-from bitpick.pipeline import build_job, form_job, inspect_job
+from bitpick.pipeline import build_job, form_job, inspect_job, layer_plan
 from bitpick.pipeline.directory import RunDirectory
-from bitpick.pipeline.forms import runner_of, start_form
+from bitpick.pipeline.forms import convert, runner_of, start_form
 from bitpick.pipeline.inputs import Inputs
 from bitpick.pipeline.job import Job
 from bitpick.pipeline.trial import Trial
+from bitpick.recipe import Recipe
 
 VERIFICATION_SAMPLES = 128
 
@@ -31,6 +31,7 @@ def conversions(
     directory: RunDirectory,
     existing: Sequence[Form] = (),
     draws: Mapping[str, Samples] = MappingProxyType({}),
+    mixes: Mapping[str, Recipe] = MappingProxyType({}),
 ) -> list[Job]:
     """Return the jobs that convert the model to other forms and verify each step.
 
@@ -40,17 +41,26 @@ def conversions(
         directory: the run directory, for the files.
         existing: forms that exist and are verified, besides the source.
         draws: the samples of further calibration draws, by name, see `Inputs.draw`.
+        mixes: the recipes whose passes treat single layers differently, by digest, see `mix_of`.
 
     Returns:
         The jobs; `verify:<form>` is the last of each step.
     """
     jobs: dict[str, Job] = {}
     for target in targets:
+        needs: tuple[str, ...]
         for source, form, hop in _steps(inputs.format, target):
             if form not in existing:
                 needs = () if source in existing or source == inputs.format else (f"convert:{source}",)
                 if isinstance(hop, str):
-                    job = _apply(source, form, Step.parse(hop), inputs, directory, draws)
+                    step = Step.parse(hop)
+                    job = _apply(source, form, step, inputs, directory, draws)
+                    if step.grid is not None and step.grid.mix:
+                        recipe = mixes[step.grid.mix]
+                        matching, mix = layer_plan.mix_jobs(recipe, step.grid, source, inputs, directory, existing)
+                        jobs |= {each.id: each for each in matching}
+                        job = replace(job, payload={**job.payload, "grid": mix})
+                        needs += (matching[-1].id,)
                 else:
                     paths = inputs.path(source, directory), inputs.path(form, directory)
                     job = convert(hop, *paths, inputs.calibration)
@@ -72,24 +82,6 @@ def _steps(source: Format, target: Form) -> list[tuple[Form, Form, Hop | str]]:
     for hop in route(Format.ONNX, target.base) or ():
         steps.append((prepared(hop.source, target.passes), prepared(hop.target, target.passes), hop))
     return steps
-
-
-def convert(hop: Hop, source: Path, out: Path, samples: Samples | None, needs: tuple[str, ...] = ()) -> Job:
-    """Return the job that runs a hop.
-
-    Args:
-        hop: the hop.
-        source: the file that it reads.
-        out: the file that it writes.
-        samples: samples whose shapes a `sized` hop fixes; may be None for other hops.
-        needs: ids of the jobs that make the source.
-    """
-    shapes = samples.shapes if samples is not None and hop.sized else None
-    payload = {
-        "source": source, "source_format": hop.source, "target_format": hop.target, "out": out, "shapes": shapes
-    }  # fmt: skip
-    options = {"makes": ("out",), "needs": needs, "subject": hop.name}
-    return Job(f"convert:{hop.target}", hop.environment, form_job.FUNCTIONS, "convert", payload, **options)  # type: ignore[arg-type]
 
 
 def _apply(

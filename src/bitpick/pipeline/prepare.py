@@ -16,7 +16,7 @@ from bitpick.pipeline import fit, float_model, hops, making, plan, schedule, sus
 from bitpick.pipeline.arrays import read_outputs
 from bitpick.pipeline.fit import LoadData
 from bitpick.pipeline.form_job import FUNCTIONS
-from bitpick.pipeline.forms import check_installed, runner_of, signature_of, with_activations
+from bitpick.pipeline.forms import check_installed, convert, runner_of, signature_of, with_activations
 from bitpick.pipeline.inputs import Inputs
 from bitpick.pipeline.job import Job
 from bitpick.pipeline.request import refuse_quantized, settled
@@ -82,7 +82,7 @@ class Preparation:
         self._directory.watch.add(model_files(source))
         for hop in route(self._format, Format.RAW_ONNX) or ():
             start = source if hop.source == self._format else self._directory.form(hop.source)
-            self._note(shop.do(plan.convert(hop, start, self._directory.form(hop.target), None)).value)
+            self._note(shop.do(convert(hop, start, self._directory.form(hop.target), None)).value)
         path, environment = self._raw
         if shop.runner.run(Job("is_quantized", environment, FUNCTIONS, "is_quantized", {"source": path})).value:
             refuse_quantized(request.model)

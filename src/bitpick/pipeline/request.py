@@ -202,4 +202,9 @@ def check_recipe(recipe: Recipe) -> None:
         RecipeError: there is no such engine, or the recipe is outside its capabilities.
     """
     if refusal := engine(recipe.engine).refusal(recipe):
-        raise RecipeError(f"{recipe.id}: {refusal}", fix="list each engine's recipes with: bitpick engines")
+        mixing = [name for name, each in engines().items() if recipe.weights and recipe.dtypes in each.mixes]
+        raise RecipeError(
+            f"{recipe.id}: {refusal}",
+            expected=f"weights of single layers with one of {', '.join(mixing)}" if mixing else "",
+            fix="list each engine's recipes with: bitpick engines",
+        )

@@ -8,6 +8,7 @@ from functools import partial
 from bitpick.errors import BitpickError
 from bitpick.executors.executor import Outcome
 from bitpick.models.model import Model, form_of
+from bitpick.passes.registry import mix_of
 from bitpick.pipeline import hops, plan, schedule
 from bitpick.pipeline.forms import start_form
 from bitpick.pipeline.inputs import Inputs
@@ -105,8 +106,9 @@ class ModelTrials:
         start_forms = {start_form(recipe, self._model.format, draw): None for recipe, draw in builds}
         forms = [form for form in start_forms if form is not None and form not in existing]
         draws = {self._inputs.draw(trial.calibration): trial.calibration for trial in trials if trial.calibration}
+        mixes = {mix_of(recipe): recipe for recipe, _ in builds}
         directory = self._shop.directory
-        conversions = plan.conversions(forms, self._inputs, directory, existing, draws)
+        conversions = plan.conversions(forms, self._inputs, directory, existing, draws, mixes)
 
         def plan_build(trial: Trial) -> list[Job]:
             return plan.build_jobs(trial, self._model, self._inputs, directory, existing)

@@ -25,13 +25,13 @@ def in_words(recipe: Recipe) -> str:
         parts = [f"16-bit floats ({recipe.dtypes}) instead of 32-bit ones"]
     else:
         scale = {"per_channel": ", a scale for each output channel", "per_tensor": ", one scale for a tensor"}
-        parts = [f"weights as {_integers(recipe.weights)}{scale.get(recipe.granularity or '', '')}"]
+        parts = [f"weights as {_integers(recipe.weight_dtype)}{scale.get(recipe.granularity or '', '')}"]
         if recipe.static:
-            parts.append(f"activations as {_integers(recipe.activations)}, in ranges {_ranges(recipe)}")
-        elif recipe.activations == "dynamic":
+            parts.append(f"activations as {_integers(recipe.activation_dtype)}, in ranges {_ranges(recipe)}")
+        elif recipe.activation_dtype == "dynamic":
             parts.append("activations as 8-bit integers, in ranges found anew for every input while the model runs")
         else:
-            parts.append(f"activations stay {recipe.activations}")
+            parts.append(f"activations stay {recipe.activation_dtype}")
     help_texts = {name: each.help for name, each in passes().items()}
     help_texts |= {name: text for block in _capabilities(recipe) for name, text in block.options.items()}
     for name, value in sorted(recipe.options.items()):
@@ -40,6 +40,8 @@ def in_words(recipe: Recipe) -> str:
         )
     if recipe.exclude:
         parts.append(f"layers that match {', '.join(recipe.exclude)} stay in float")
+    if recipe.weights:
+        parts.append(f"layers that match {', '.join(recipe.weights)} have {BITS[recipe.mixed_with or '']}-bit weights")
     if recipe.settings:
         parts.append(f"opened with {', '.join(f'{k} = {v}' for k, v in recipe.settings.items())}")
     return "; ".join(parts) + "."

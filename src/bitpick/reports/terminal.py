@@ -252,7 +252,7 @@ def one_row(row: Row) -> Group:
     parts += [Text(f"{label}: {measured.other(row, label)}") for label in measured.others([row])]
     if row.fingerprint is not None:
         numbers = row.fingerprint
-        parts.append(Text(f"weights: {words.grid(numbers.weights)}; activations: {words.grid(numbers.activations)}"))
+        parts.append(Text(f"weights: {words.weights(numbers)}; activations: {words.grid(numbers.activations)}"))
         parts.append(Text(f"input / output / softmax: {words.ends(numbers)}"))
     if row.coverage is not None and row.kind == "quantized":
         coverage = (

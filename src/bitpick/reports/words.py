@@ -79,10 +79,10 @@ def most_samples(rows: Sequence[Row]) -> str:
 def dtypes(row: Row) -> str:
     """Name the data types of weights and activations, e.g. `int8 / uint8, per channel`."""
     recipe = row.quantization
-    if recipe.weights == recipe.activations and not recipe.static:
-        return DTYPE_WORDS[recipe.weights]
+    if recipe.weight_dtype == recipe.activation_dtype and not recipe.static:
+        return DTYPE_WORDS[recipe.weight_dtype]
     granularity = f", {recipe.granularity.replace('_', ' ')}" if recipe.granularity else ""
-    return f"{DTYPE_WORDS[recipe.weights]} / {DTYPE_WORDS[recipe.activations]}{granularity}"
+    return f"{DTYPE_WORDS[recipe.weight_dtype]} / {DTYPE_WORDS[recipe.activation_dtype]}{granularity}"
 
 
 def reduction(row: Row) -> str:
@@ -212,6 +212,14 @@ def grid(numbers: Grid | None) -> str:
     if numbers.bits not in (None, 8):
         parts.append(f"{numbers.bits} bits")
     return ", ".join(parts)
+
+
+def weights(numbers: Fingerprint) -> str:
+    """Describe the weights of a build, e.g. `int4, per channel, symmetric, 4 bits; 12% int8`."""
+    total = sum((numbers.mix or {}).values())
+    main = "" if numbers.weights is None else numbers.weights.dtype
+    rest = [(dtype, count) for dtype, count in (numbers.mix or {}).items() if dtype != main]
+    return "; ".join([grid(numbers.weights), *(f"{100 * n / total:.0f}% {DTYPE_WORDS.get(d, d)}" for d, n in rest)])
 
 
 def size(row: Row) -> str:

@@ -34,6 +34,7 @@ class Fingerprint(BaseModel):
 
     Attributes:
         weights: the grid of most of the weights; of most of the integer ones, if any weights are integers.
+        mix: number of the integer weights by dtype, most first; None if they all have one.
         activations: the grid of the activations that they are multiplied with, in most of the work.
         input: dtype of the build's input.
         output: dtype of the build's output.
@@ -43,6 +44,7 @@ class Fingerprint(BaseModel):
     model_config = _STRICT
 
     weights: Grid | None = None
+    mix: dict[str, int] | None = None
     activations: Grid | None = None
     input: str
     output: str

@@ -11,6 +11,8 @@ from bitpick.searching.space import NOTHING, Space
 from bitpick.version import installed_version
 
 _ATTEMPTS = 20  # asks in a row that bring nothing new
+PLAIN = 16
+"""Recipes that are proposed before any that treats single layers differently: passes tune each mix anew."""
 
 
 class Sampler:
@@ -32,6 +34,7 @@ class Sampler:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = space
         self._trials: dict[str, Any] = {}
+        self._mixing = False
         self._pruned = optuna.trial.TrialState.FAIL
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # `group` is, since years
@@ -43,11 +46,14 @@ class Sampler:
         proposed: list[Recipe] = []
         failed = 0
         while len(proposed) < count and failed < _ATTEMPTS:
+            self._mixing = self._mixing or len(self._trials) >= PLAIN
             trial = self._study.ask()
             recipe = self._recipe(trial)
             if recipe is None or recipe.id in self._trials:
                 self._study.tell(trial, state=self._pruned)
                 failed += 1
+                if failed == _ATTEMPTS and not self._mixing:  # hardly a plain recipe is left
+                    self._mixing, failed = True, 0
                 continue
             self._trials[recipe.id] = trial
             proposed.append(recipe)
@@ -65,7 +71,11 @@ class Sampler:
         scheme = trial.suggest_categorical(f"recipe of {name}", list(self._space.schemes[name]))
         rewritten = bool(self._space.rewriting) and trial.suggest_categorical("rewritten", [False, True])
         tuned = trial.suggest_categorical("tuned", [NOTHING, *self._space.tuning])
-        return self._space.recipe(scheme, rewritten, tuned)
+        eight, in_float = (
+            trial.suggest_categorical(f"layers {how}", list(counts)) if self._mixing and len(counts) > 1 else counts[0]
+            for how, counts in zip(("with eight bits", "in float"), self._space.mixes(scheme), strict=True)
+        )
+        return self._space.recipe(scheme, rewritten, tuned, eight, in_float)
 
     def tell(self, recipe: Recipe, drop: float, cost: float) -> None:
         """Report what a proposed recipe loses and costs."""

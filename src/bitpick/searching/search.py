@@ -33,6 +33,7 @@ from bitpick.schema.margin import margin_of
 from bitpick.schema.other_groups import Hunt
 from bitpick.schema.search import Look, SearchRecord
 from bitpick.searching.race import Goal, Limits, Standing, front, going_on
+from bitpick.searching.ranking import rank
 from bitpick.searching.sampler import Sampler
 from bitpick.searching.space import Space
 from bitpick.tasks.task import Answers
@@ -87,8 +88,10 @@ class Search:
         searched, confirmed = np.array_split(places, 2)
         names = shop.run.request.engines or list(engines())
         race = _Race(shop, inputs, model, searched, self._goal)
-        space = Space.of(race.run_floats(names), model, shop.host)
+        plain = Space.of(race.run_floats(names), model, shop.host)
         shop.listener.phase("searching")
+        ranking = rank(shop, inputs, plain)
+        space = plain.ranked(ranking)
         self._try(race, Sampler(space, shop.run.request.seed), began)
         while race.promote() and self._clock() - began < self._seconds:
             pass
@@ -102,7 +105,7 @@ class Search:
             looks=race.looks(),
             front=tuple(recipe.id for recipe in chosen),
             seconds=self._clock() - began,
-            cpu_seconds=race.cpu_seconds,
+            cpu_seconds=ranking.cpu_seconds + race.cpu_seconds,
         )
         shop.directory.update(search=record)
         shop.directory.save()

@@ -7,6 +7,7 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Build, SessionSettings
 from bitpick.engines.litert.engine import LiteRtEngine
 from bitpick.errors import EngineError
+from bitpick.measures import coverage
 from bitpick.passes.registry import passes
 from bitpick.preprocessing import Preprocessing
 from bitpick.recipe import Recipe, baseline
@@ -120,6 +121,52 @@ def test_a_static_build_computes_on_integers_with_the_ends_that_were_asked_for(b
 @pytest.mark.parametrize(("left", "runs"), [("first", [False, True]), ("second", [True, False])])
 def test_a_layer_that_is_excluded_stays_in_float(build, left, runs):
     assert integers(build(recipe(STATIC, left))) == runs
+
+
+def bits_of(build):
+    """The dtypes of the weights of each product of a build, and of its activations."""
+    found = ENGINE.inspect(build, (np.ones((1, 3), np.float32),)).operators
+    return [(operator.weight.dtype, operator.activation.dtype) for operator in found if operator.macs]
+
+
+@frameworks
+@pytest.mark.parametrize(
+    ("text", "runs"),
+    [
+        ("s4s8-per_channel-minmax+integer_io", [("s4", "s8"), ("s8", "s8")]),
+        ("s8s8-per_channel-minmax", [("s8", "s8"), ("s4", "s8")]),
+        ("s8s16-per_channel-minmax", [("s8", "s16"), ("s4", "s16")]),
+        ("s4dynamic", [("s4", "s8"), ("s8", "s8")]),
+        ("s8weights", [("s8", "float32"), ("s4", "float32")]),
+    ],
+)
+def test_single_layers_have_other_weights(build, text, runs):
+    plain = recipe(text)
+    mixed = plain.model_copy(update={"weights": {"sec*": plain.mixed_with}, "name": "own"})
+    made, floats = build(mixed), build(baseline("litert"))
+    assert bits_of(made) == runs
+    batch = RNG.normal(size=(7, 3)).astype(np.float32)
+    found, expected = answers(made, batch), answers(floats, batch)
+    assert 0 < np.sqrt(np.square(found - expected).mean()) < 0.3 * expected.std()
+    fingerprint = coverage.fingerprint(ENGINE.inspect(made, (np.ones((1, 3), np.float32),)))
+    assert fingerprint.mix == {runs[1][0]: 24, runs[0][0]: 18}
+    assert coverage.flags(mixed, ENGINE.inspect(made, (batch[:1],)), ENGINE.weight_dtype(mixed)) == []
+
+
+@frameworks
+def test_other_weights_for_what_has_none_are_refused_with_the_layers_that_have(build):
+    plain = recipe(STATIC)
+    with pytest.raises(EngineError, match="no layer with weights of this model is called like 'relu'") as caught:
+        build(plain.model_copy(update={"weights": {"relu": "s4"}, "name": "own"}))
+    assert caught.value.expected == "a pattern that matches one of first, second"
+
+
+@frameworks
+def test_layers_with_weights_have_their_names_and_values(network):
+    found = list(ENGINE.layer_weights(network))
+    assert [names for names, _ in found] == [["first"], ["second"]]
+    assert [values.shape for _, values in found] == [(6, 3), (4, 6)]
+    assert [name for name, _ in ENGINE.layers(network, recipe("s8weights"))] == ["first", "second"]
 
 
 @frameworks

@@ -5,7 +5,7 @@ import pytest
 
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.litert import ranges
-from bitpick.engines.litert.engine import _recipe_manager
+from bitpick.engines.litert.library_recipe import manager_of
 from bitpick.preprocessing import Preprocessing
 from bitpick.recipe import Recipe
 from tests.engines.litert.files import Graph, Tensor, op, stored, write
@@ -52,7 +52,7 @@ def test_a_graph_without_a_mask_is_quantized_as_a_whole(tmp_path):
 
 def collected(path, calibration, given):
     recipe = Recipe.parse(f"litert:s8s8-per_channel-{calibration}")
-    return ranges.collect(path, calibration, _recipe_manager(recipe), given)
+    return ranges.collect(path, calibration, manager_of(recipe), given)
 
 
 def test_minima_and_maxima_are_those_of_every_sample_and_moving_averages_forget(tmp_path):

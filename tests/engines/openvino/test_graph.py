@@ -150,7 +150,7 @@ def test_weights_alone_are_integers_that_the_runtime_computes_with_in_float(buil
 def test_a_layer_whose_weights_the_recipe_leaves_in_float_has_float_weights(builds, recipe):
     name = weighted(builds.executed(FLOAT))[2].name
     scoped = Recipe.model_validate(Recipe.parse(recipe).model_dump() | {"exclude": [name], "name": "scoped"})
-    executed, dtype = builds.executed(scoped), scoped.weights
+    executed, dtype = builds.executed(scoped), scoped.weight_dtype
     assert [o.weight.dtype for o in weighted(executed)] == [dtype, dtype, "float32", dtype]
     assert coverage.flags(scoped, executed, dtype) == []
 

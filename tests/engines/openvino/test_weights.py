@@ -98,6 +98,15 @@ def test_excluded_layers_keep_their_weights(openvino, bits):
 
 
 @pytest.mark.parametrize("bits", [8, 4])
+def test_single_layers_have_other_weights(openvino, bits):
+    found = stored(compress(network(random_weights()), bits, exclude=["up"], others=["conv", "dense"]))
+    dtypes = {name: parts[0][0] for name, parts in found.items()}
+    assert dtypes == {
+        "conv": f"i{12 - bits}", "depthwise": f"i{bits}", "up": "f32", "dense": f"i{12 - bits}", "turned": f"i{bits}",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("bits", [8, 4])
 def test_a_lookup_table_keeps_eight_bits(openvino, bits):
     from openvino import opset13 as ops
 

@@ -21,7 +21,7 @@ UNSIGNED = "PyTorch's quantized convolution and linear take signed 8-bit weights
 
 
 def test_unsigned_weights_are_offered_as_a_row_that_says_why_there_is_none():
-    (offer,) = (o for o in ENGINE.recipes(None, this_host()) if o.recipe.weights == "u8")
+    (offer,) = (o for o in ENGINE.recipes(None, this_host()) if o.recipe.weight_dtype == "u8")
     assert offer.unsupported == ENGINE.refusal(offer.recipe) == UNSIGNED
 
 

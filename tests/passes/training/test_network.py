@@ -25,8 +25,13 @@ def model(tmp_path):
 def training_form(model):
     module, modules = import_with_modules(model)
     axes = without_softmax(module)
-    network = Network(module, [modules[layer.node.name] for layer in trainable(Graph(model))], GRID)
+    names = {modules[layer.node.name]: layer.name for layer in trainable(Graph(model))}
+    network = Network(module, names, GRID)
     return network, modules, axes
+
+
+def names_of(modules):
+    return {module: node for node, module in modules.items()}
 
 
 def started(model):
@@ -118,7 +123,7 @@ def test_a_matrix_product_and_the_bias_added_to_it_are_a_layer(model):
 
 def test_convolutions_have_the_grid_that_engines_give_them(model):
     module, modules = import_with_modules(model)
-    network = Network(module, list(modules.values()), WeightGrid(7, True, clipped=True, convolutions=127))
+    network = Network(module, names_of(modules), WeightGrid(7, True, clipped=True, convolutions=127))
     levels = {name: network.layers[modules[name]].levels for name in ("first", "shortcut", "scores")}
     assert levels == {"first": 127, "shortcut": 127, "scores": 7}
 
@@ -130,6 +135,15 @@ def test_depthwise_convolutions_have_the_grid_that_engines_give_them(model):
     stored = next(each for each in model.graph.initializer if each.name == "b")
     stored.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(stored)[:, :1], "b"))
     module, modules = import_with_modules(model)
-    network = Network(module, list(modules.values()), WeightGrid(7, per_channel=True, clipped=True, depthwise=127))
+    network = Network(module, names_of(modules), WeightGrid(7, per_channel=True, clipped=True, depthwise=127))
     levels = {name: network.layers[modules[name]].levels for name in ("first", "second", "scores")}
     assert levels == {"first": 7, "second": 127, "scores": 7}
+
+
+def test_single_layers_may_have_another_grid_or_none(model):
+    module, modules = import_with_modules(model)
+    grid = WeightGrid(7, per_channel=True, layers={"first": WeightGrid(127, per_channel=True), "shortcut": None})
+    network = Network(module, names_of(modules), grid)
+    levels = {name: network.layers[modules[name]].levels for name in ("first", "second", "shortcut")}
+    assert levels == {"first": 127, "second": 7, "shortcut": None}
+    assert network.layers[modules["shortcut"]].step is None

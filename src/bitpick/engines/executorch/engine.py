@@ -65,7 +65,7 @@ class ExecuTorchEngine(Engine):
     def weight_grid(self, recipe: Recipe) -> WeightGrid | None:
         """See `Engine.weight_grid`; XNNPACK has four-bit weights in matrix products alone."""
         grid = super().weight_grid(recipe)
-        return replace(grid, convolutions=127) if grid is not None and recipe.weights == "s4" else grid
+        return replace(grid, convolutions=127) if grid is not None and recipe.weight_dtype == "s4" else grid
 
     def build(
         self,
@@ -148,14 +148,14 @@ def _quantizer(recipe: Recipe) -> Any:
 
     per_channel = recipe.granularity != "per_tensor"
     configuration = xnnpack_quantizer.get_symmetric_quantization_config(
-        is_per_channel=per_channel, is_dynamic=recipe.activations == "dynamic"
+        is_per_channel=per_channel, is_dynamic=recipe.activation_dtype == "dynamic"
     )
     if gridded_passes(recipe):  # scales stop at 2⁻¹² otherwise, too large for channels of small weights
         observer = (PerChannelMinMaxObserver if per_channel else MinMaxObserver).with_args(eps=1e-12)
         weight = replace(configuration.weight, observer_or_fake_quant_ctr=observer)
         configuration = replace(configuration, weight=weight)
     quantizer = xnnpack_quantizer.XNNPACKQuantizer().set_global(configuration)
-    if recipe.weights == "s4":
+    if recipe.weight_dtype == "s4":
         import torch
 
         quantizer.set_operator_type(torch.ops.aten.linear.default, _with_four_bits(configuration))

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.capability import Capability, Offer
-from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
-from bitpick.engines.executed import FLOAT32, Executed, Operator
+from bitpick.engines.engine import Build, Engine, Session, SessionSettings
+from bitpick.engines.executed import BITS, FLOAT32, Executed, Operator
 from bitpick.engines.insides import Insides, Pair
+from bitpick.engines.scoping import excluded, mixed
 from bitpick.errors import Unsupported
 from bitpick.models.model import Format, Model
 from bitpick.preprocessing import Arrays
@@ -46,7 +47,8 @@ class FakeEngine(Engine):
     accepts = (Format.ONNX,)
     runner = "bitpick.engines.fake.runner"
     scopes = True
-    weight_levels = MappingProxyType({"s8": 127})
+    mixes = frozenset({"s8s8"})
+    weight_levels = MappingProxyType({"s8": 127, "s4": 7})
     capabilities = (
         Capability(
             ("s8s8", "s8u8"),
@@ -86,6 +88,7 @@ class FakeEngine(Engine):
         stored = {i.name: onnx.numpy_helper.to_array(i) for i in graph.initializer}
         gemms = [node for node in graph.node if node.op_type == "Gemm"]
         in_float = excluded(recipe, [node.name for node in gemms])
+        coarse = [name for names in mixed(recipe, [(node.name,) for node in gemms]) for name in names]
         if recipe.kind != "baseline":
             for batch in samples.batches(50):  # it needs no ranges, but reads its calibration set like any engine
                 assert batch[0].dtype == np.float32
@@ -93,7 +96,8 @@ class FakeEngine(Engine):
         for number, node in enumerate(gemms):
             weight, bias = (stored[name] for name in node.input[1:3])
             if recipe.kind != "baseline" and node.name not in in_float:
-                weight = _round(weight, None if recipe.granularity == "per_tensor" else 0)
+                levels = 7 if node.name in coarse else 127
+                weight = _round(weight, None if recipe.granularity == "per_tensor" else 0, levels)
             if "drawn" in recipe.options:
                 total = sum(int(batch[0].sum()) for batch in samples.batches(50))
                 bias = bias + np.random.default_rng(total).normal(0, 0.3, bias.shape).astype(np.float32)
@@ -109,6 +113,14 @@ class FakeEngine(Engine):
 
         return [(node.name, node.op_type) for node in onnx.load(source).graph.node if node.op_type == "Gemm"]
 
+    def layer_weights(self, source: Path) -> Iterator[tuple[Sequence[str], NDArray[Any]]]:
+        """See `Engine.layer_weights`."""
+        import onnx
+
+        graph = onnx.load(source).graph
+        stored = {i.name: onnx.numpy_helper.to_array(i) for i in graph.initializer}
+        return (((node.name,), stored[node.input[1]]) for node in graph.node if node.op_type == "Gemm")
+
     def insides(self, floats: Build, build: Build) -> Insides:
         """See `Engine.insides`."""
         return _FakeInsides(_read(floats), _read(build))
@@ -120,7 +132,7 @@ class FakeEngine(Engine):
 
     def repairs(self, recipe: Recipe) -> list[Recipe]:
         """See `Engine.repairs`."""
-        if recipe.activations != "u8" or "reduced_range" in recipe.options:
+        if recipe.activation_dtype != "u8" or "reduced_range" in recipe.options:
             return []
         return [recipe.model_copy(update={"options": recipe.options | {"reduced_range": ""}})]
 
@@ -133,13 +145,15 @@ class FakeEngine(Engine):
         if recipe.kind == "baseline" or "float" in recipe.options or recipe.excludes(name):
             return [Operator(name, "Gemm", "float32", FLOAT32, FLOAT32, size, size)]
         granularity = "per_tensor" if "other_granularity" in recipe.options else recipe.granularity
-        bits = 7 if "reduced_range" in recipe.options else 8
-        weight = Grid(dtype=recipe.weights, granularity=granularity, symmetric=True, bits=bits)
-        activation = Grid(dtype=recipe.activations, granularity="per_tensor", symmetric=False, bits=8)
+        dtype = recipe.mixed_with if recipe.mixes(name) else recipe.weight_dtype
+        assert dtype is not None
+        bits = 7 if "reduced_range" in recipe.options else BITS[dtype]
+        weight = Grid(dtype=dtype, granularity=granularity, symmetric=True, bits=bits)
+        activation = Grid(dtype=recipe.activation_dtype, granularity="per_tensor", symmetric=False, bits=8)
         half = size // 2
-        rest_arithmetic = recipe.activations if "half_float" not in recipe.options else "float32"
+        rest_arithmetic = recipe.activation_dtype if "half_float" not in recipe.options else "float32"
         return [
-            Operator(name, "Gemm", recipe.activations, weight, activation, half, half),
+            Operator(name, "Gemm", recipe.activation_dtype, weight, activation, half, half),
             Operator("rest", "Gemm", rest_arithmetic, weight, activation, size - half, size - half),
         ]
 
@@ -209,7 +223,7 @@ class _FakeSession(Session):
         return (native,)
 
 
-def _round(weight: NDArray[np.float32], axis: int | None) -> Any:
-    """Return weights rounded to a symmetric 8-bit grid, with one scale for all or one for each output."""
-    scale = np.abs(weight).max(axis=axis, keepdims=True) / 127
+def _round(weight: NDArray[np.float32], axis: int | None, levels: int) -> Any:
+    """Return weights rounded to a symmetric grid, with one scale for all or one for each output."""
+    scale = np.abs(weight).max(axis=axis, keepdims=True) / levels
     return np.round(weight / scale) * scale

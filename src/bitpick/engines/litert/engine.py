@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-from collections.abc import Collection, Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -18,13 +17,15 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines import spread
 from bitpick.engines.batches import join, pieces
 from bitpick.engines.capability import PREPARED, Capability, Offer
-from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
+from bitpick.engines.engine import Build, Engine, Session, SessionSettings
 from bitpick.engines.executed import Executed
 from bitpick.engines.insides import Insides
-from bitpick.engines.litert import graph
+from bitpick.engines.litert import graph, library_recipe
 from bitpick.engines.litert import ranges as litert_ranges
 from bitpick.engines.litert.file import File
 from bitpick.engines.litert.insides import LiteRtInsides
+from bitpick.engines.litert.library_recipe import INTEGER_IO, leave_in_float
+from bitpick.engines.scoping import excluded
 from bitpick.errors import EngineError
 from bitpick.models.model import Format, Model, sha256_of
 from bitpick.passes.weight_grid import WeightGrid
@@ -32,10 +33,7 @@ from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe, baseline
 from bitpick.targets.host import Host
 
-_INTEGER_IO = "integer_io"
 _FILE = "model.tflite"
-_FOUR_BITS = ("CONV_2D", "FULLY_CONNECTED")  # operators with kernels for four-bit weights
-_ENDS = ("INPUT", "OUTPUT")  # virtual operators that the quantizer adds at both ends of each graph
 
 
 class LiteRtEngine(Engine):
@@ -49,6 +47,7 @@ class LiteRtEngine(Engine):
     runs = (Format.LITERT,)
     runner = "bitpick.engines.litert.runner"
     scopes = True
+    mixes = frozenset({"s8s8", "s8s16", "s4s8", "s4s16", "s8dynamic", "s4dynamic", "s8weights", "s4weights"})
     weight_levels = MappingProxyType({"s8": 127, "s4": 7})
     optimizes = True
     capabilities = (
@@ -57,7 +56,7 @@ class LiteRtEngine(Engine):
             ("s8s8", "s8s16", "s4s8", "s4s16"),
             granularities=("per_channel",),
             calibrations=("minmax", "moving_average"),
-            options={_INTEGER_IO: "8-bit input and output, all integer: what microcontrollers need"},
+            options={INTEGER_IO: "8-bit input and output, all integer: what microcontrollers need"},
         ),
     )
 
@@ -68,18 +67,18 @@ class LiteRtEngine(Engine):
         return [
             Offer(baseline(self.name), usual),
             Offer(Recipe.parse(scheme), usual),
-            Offer(Recipe.parse(f"{scheme}+{_INTEGER_IO}"), usual),
-            Offer(Recipe.parse(f"{scheme}{PREPARED}+{_INTEGER_IO}"), usual),
-            Offer(Recipe.parse(f"{four_bits}{PREPARED}+{_INTEGER_IO}"), usual),
+            Offer(Recipe.parse(f"{scheme}+{INTEGER_IO}"), usual),
+            Offer(Recipe.parse(f"{scheme}{PREPARED}+{INTEGER_IO}"), usual),
+            Offer(Recipe.parse(f"{four_bits}{PREPARED}+{INTEGER_IO}"), usual),
             Offer(Recipe.parse(f"{self.name}:s8dynamic"), usual),
             Offer(Recipe.parse(f"{scheme}{PREPARED}"), full),
-            Offer(Recipe.parse(f"{scheme}+bias_correction+{_INTEGER_IO}+pool_as_mean"), full),
-            Offer(Recipe.parse(f"{four_bits}+{_INTEGER_IO}"), full),
+            Offer(Recipe.parse(f"{scheme}+bias_correction+{INTEGER_IO}+pool_as_mean"), full),
+            Offer(Recipe.parse(f"{four_bits}+{INTEGER_IO}"), full),
             Offer(Recipe.parse(f"{self.name}:s4dynamic{PREPARED}"), full),
             Offer(Recipe.parse(f"{self.name}:s4weights{PREPARED}"), full),
             Offer(Recipe.parse(f"{self.name}:s8s16-per_channel-minmax"), full),
             Offer(Recipe.parse(f"{self.name}:s8s8-per_channel-moving_average"), full),
-            Offer(Recipe.parse(f"{self.name}:s8s8-per_channel-moving_average+{_INTEGER_IO}"), full),
+            Offer(Recipe.parse(f"{self.name}:s8s8-per_channel-moving_average+{INTEGER_IO}"), full),
             Offer(Recipe.parse(f"{self.name}:s8weights"), full),
             Offer(Recipe.parse(f"{self.name}:float16"), full),
         ]
@@ -92,8 +91,9 @@ class LiteRtEngine(Engine):
         """See `Engine.calibrate`: the ranges of all operators that the method can quantize."""
         assert recipe.calibration is not None
         with litert_signed.prepared(source) as file:
-            manager = _recipe_manager(Recipe.parse(f"{self.name}:s8s8-per_channel-{recipe.calibration}+{_INTEGER_IO}"))
-            _leave_in_float(manager, *_unsound(file, samples))
+            scheme = f"{self.name}:s8s8-per_channel-{recipe.calibration}+{INTEGER_IO}"
+            manager = library_recipe.manager_of(Recipe.parse(scheme))
+            leave_in_float(manager, *_unsound(file, samples))
             litert_ranges.save(litert_ranges.collect(file, recipe.calibration, manager, samples), out)
 
     def build(self, source: Path, recipe: Recipe, samples: Samples, ranges: Path | None, folder: Path) -> Build:
@@ -110,10 +110,12 @@ class LiteRtEngine(Engine):
     def _quantized(self, source: Path, recipe: Recipe, samples: Samples, ranges: Path | None, folder: Path) -> Build:
         from litert_quantizer import quantizer
 
-        manager = _recipe_manager(recipe)
+        manager = library_recipe.manager_of(recipe)
         in_float, in_subgraphs = _unsound(source, samples) if recipe.static else ({}, [])
-        _leave_in_float(manager, excluded(recipe, graph.names(source)) if recipe.exclude else [], [])
-        _leave_in_float(manager, in_float, in_subgraphs)
+        if recipe.weights:
+            library_recipe.mix(manager, recipe, graph.weighted(source))
+        leave_in_float(manager, excluded(recipe, graph.names(source)) if recipe.exclude else [], [])
+        leave_in_float(manager, in_float, in_subgraphs)
         library_quantizer = quantizer.Quantizer(str(source), manager.get_quantization_recipe())
         collected = None if ranges is None else litert_ranges.load(ranges)
         library_quantizer.quantize(collected).export_model(str(folder / _FILE))
@@ -122,13 +124,18 @@ class LiteRtEngine(Engine):
     def weight_grid(self, recipe: Recipe) -> WeightGrid | None:
         """See `Engine.weight_grid`; depthwise convolutions have no kernel for four-bit weights."""
         grid = super().weight_grid(recipe)
-        return replace(grid, depthwise=127) if grid is not None and recipe.weights == "s4" else grid
+        return replace(grid, depthwise=127) if grid is not None and recipe.weight_dtype == "s4" else grid
 
     def layers(self, source: Path, recipe: Recipe) -> list[tuple[str, str]]:
         """See `Engine.layers`; without static scales, only layers with weights are quantized."""
         with litert_signed.prepared(source) as file:
             operators = graph.layers(file).items()
         return [(name, layer.kind) for name, layer in operators if layer.weight or recipe.static]
+
+    def layer_weights(self, source: Path) -> Iterator[tuple[Sequence[str], NDArray[Any]]]:
+        """See `Engine.layer_weights`."""
+        with litert_signed.prepared(source) as file:
+            yield from graph.stored(file)
 
     def insides(self, floats: Build, build: Build) -> Insides:
         """See `Engine.insides`."""
@@ -153,55 +160,6 @@ def _unsound(source: Path, samples: Samples) -> tuple[dict[str, str], list[str]]
         branches, where the quantizer collects no ranges.
     """
     return litert_ranges.blown_up(source, sha256_of(source), samples), list(dict.fromkeys(File(source).names_inside()))
-
-
-def _leave_in_float(manager: Any, names: Iterable[str], inside: Collection[str]) -> None:
-    """Exclude operators from quantization; `inside` names those of loops and branches, which have ends of their own."""
-    from litert_quantizer import algorithm_manager, qtyping
-
-    for name in [*names, *inside]:
-        ends = map(qtyping.TFLOperationName, _ENDS) if name in inside else ()
-        for kind in (qtyping.TFLOperationName.ALL_SUPPORTED, *ends):
-            manager.add_quantization_config(
-                regex=f"(^|;){re.escape(name)}(;|$)",
-                operation_name=kind,
-                algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE,
-            )
-
-
-def _recipe_manager(recipe: Recipe) -> Any:
-    """Return the recipe in litert-quantizer's own form."""
-    from litert_quantizer import algorithm_manager, qtyping, recipe_manager
-
-    manager = recipe_manager.RecipeManager()
-    names, bits = qtyping.TFLOperationName, 4 if recipe.weights == "s4" else 8
-    if recipe.dtypes == "float16":
-        half = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
-        manager.add_quantization_config(
-            regex=".*",
-            operation_name=names.ALL_SUPPORTED,
-            algorithm_key=algorithm_manager.AlgorithmName.FLOAT_CASTING,
-            op_config=qtyping.OpQuantizationConfig(
-                weight_tensor_config=half,
-                compute_precision=qtyping.ComputePrecision.FLOAT,
-                explicit_dequantize=True,
-            ),
-        )
-    elif not recipe.static:
-        add = manager.add_dynamic_config if recipe.activations == "dynamic" else manager.add_weight_only_config
-        add(regex=".*", operation_name=names.ALL_SUPPORTED, num_bits=8)
-        for kind in _FOUR_BITS if bits == 4 else ():
-            add(regex=".*", operation_name=names(kind), num_bits=4)
-    else:
-        activation_bits = 16 if recipe.activations == "s16" else 8
-        # What has no kernel for four-bit weights, such as depthwise convolutions, keeps eight bits.
-        for kind, weight_bits in ((names.ALL_SUPPORTED, 8), *((names(kind), bits) for kind in _FOUR_BITS)):
-            manager.add_static_config(".*", kind, activation_bits, weight_bits)
-        for end in (names.INPUT, names.OUTPUT) if _INTEGER_IO not in recipe.options else ():
-            manager.add_quantization_config(
-                regex=".*", operation_name=end, algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE
-            )
-    return manager
 
 
 class _LiteRtSession(Session):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,14 @@ class Layer:
     Attributes:
         kind: its type.
         output: the name of its output tensor, which joins the names of all layers fused into it.
-        weight: the name of its weight; empty if it has none.
+        weight: the name of its stored weight; empty if it has none.
+        number: the index of that tensor; -1 if it has none.
     """
 
     kind: str
     output: str
     weight: str
+    number: int = -1
 
     @property
     def parts(self) -> list[str]:
@@ -69,9 +72,27 @@ def _layers(path: Path) -> list[Layer]:
     for op in operators:
         if op["op_name"] not in PLUMBING:
             weight = int(op["inputs"][1]) if op["op_name"] in _WEIGHTED else -1
-            stored = "" if weight in computed else tensors.get(weight, "")
-            layers.append(Layer(op["op_name"], tensors[int(op["outputs"][0])], stored))
+            weight = -1 if weight in computed else weight
+            stored = tensors.get(weight, "")
+            layers.append(Layer(op["op_name"], tensors[int(op["outputs"][0])], stored, weight if stored else -1))
     return layers
+
+
+def weighted(path: Path) -> list[Layer]:
+    """Return the operators of a float file that have stored weights."""
+    return [layer for layer in _layers(path) if layer.weight]
+
+
+def stored(path: Path) -> Iterator[tuple[list[str], NDArray[Any]]]:
+    """Yield the names of each operator with stored weights, that in `layers` first, and its weights."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path))
+    interpreter.allocate_tensors()
+    own = {layer.output: name for name, layer in layers(path).items()}
+    for layer in weighted(path):
+        names = [own[layer.output], *layer.parts] if layer.output in own else layer.parts
+        yield list(dict.fromkeys(names)), interpreter.get_tensor(layer.number)
 
 
 def native(source: Any, batch: NDArray[Any]) -> NDArray[Any]:

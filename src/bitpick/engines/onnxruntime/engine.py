@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines import attention, spread
 from bitpick.engines.batches import join, pieces
 from bitpick.engines.capability import PREPARED, Capability, Offer
-from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
+from bitpick.engines.engine import Build, Engine, Session, SessionSettings
 from bitpick.engines.executed import BITS, Executed
 from bitpick.engines.insides import Insides
 from bitpick.engines.onnxruntime import graph, quantizer, weights
 from bitpick.engines.onnxruntime.insides import OnnxInsides
 from bitpick.engines.onnxruntime.quantizer import QOPERATOR, REDUCED, SYMMETRIC_ACTIVATIONS, SYMMETRIC_WEIGHTS
+from bitpick.engines.scoping import excluded, mixed
 from bitpick.errors import Unsupported
 from bitpick.models.model import Format, Model, external_files
 from bitpick.passes.weight_grid import WeightGrid
@@ -48,6 +49,7 @@ class OnnxRuntimeEngine(Engine):
     runner = "bitpick.engines.onnxruntime.runner"
     optimizes = True
     scopes = True
+    mixes = frozenset({"s8weights", "s4weights"})
     configures = True
     capabilities = (
         Capability(("float32",), options={_RAW: "run the converter's own graph"}),
@@ -122,14 +124,16 @@ class OnnxRuntimeEngine(Engine):
 
     def refusal(self, recipe: Recipe) -> str | None:
         """See `Engine.refusal`; options that would change nothing are refused too."""
-        if SYMMETRIC_WEIGHTS in recipe.options and recipe.weights == "s8":
+        if SYMMETRIC_WEIGHTS in recipe.options and recipe.weight_dtype == "s8":
             return f"{SYMMETRIC_WEIGHTS} changes nothing: onnxruntime's signed weights are symmetric as they are"
         return super().refusal(recipe)
 
     def weight_grid(self, recipe: Recipe) -> WeightGrid | None:
         """See `Engine.weight_grid`; a reduced range ends at 64, and dynamic quantization has one scale for a tensor."""
         if recipe.weights_only:
-            return WeightGrid(2 ** (BITS[recipe.weights] - 1) - 1, per_channel=True, clipped=recipe.weights == "s4")
+            return WeightGrid(
+                2 ** (BITS[recipe.weight_dtype] - 1) - 1, per_channel=True, clipped=recipe.weight_dtype == "s4"
+            )
         if recipe.dtypes not in ("s8s8", "s8u8", "s8dynamic"):
             return None
         return WeightGrid(64 if REDUCED in recipe.options else 127, recipe.granularity == "per_channel")
@@ -168,7 +172,9 @@ class OnnxRuntimeEngine(Engine):
                 )
             quantizer.halve(source, folder / _FILE, exclude)
         elif recipe.weights_only:
-            weights.quantize(source, folder / _FILE, BITS[recipe.weights], exclude)
+            others = mixed(recipe, (names for names, _ in self.layer_weights(source))) if recipe.weights else []
+            bits = BITS[recipe.weight_dtype]
+            weights.quantize(source, folder / _FILE, bits, exclude, [name for names in others for name in names])
         else:
             quantizer.quantize(source, recipe, samples, ranges, folder / _FILE, [*exclude, *in_float, *heads])
         return build
@@ -185,6 +191,10 @@ class OnnxRuntimeEngine(Engine):
         """See `Engine.layers`."""
         return quantizer.layers(source, recipe)
 
+    def layer_weights(self, source: Path) -> Iterator[tuple[Sequence[str], NDArray[Any]]]:
+        """See `Engine.layer_weights`."""
+        return weights.stored(source)
+
     def insides(self, floats: Build, build: Build) -> Insides:
         """See `Engine.insides`."""
         return OnnxInsides(floats, build)
@@ -192,7 +202,7 @@ class OnnxRuntimeEngine(Engine):
     def weight_dtype(self, recipe: Recipe) -> str:
         """See `Engine.weight_dtype`; the precise kernels take unsigned weights, so the runtime converts signed ones."""
         precise = _PRECISE in recipe.options or recipe.settings.get(f"session.{_PRECISE}") == "1"
-        return "u8" if precise and this_host().x86 else recipe.weights
+        return "u8" if precise and this_host().x86 else recipe.weight_dtype
 
     def constants(self, build: Build) -> Iterator[tuple[str, NDArray[Any]]]:
         """See `Engine.constants`."""
@@ -200,7 +210,7 @@ class OnnxRuntimeEngine(Engine):
 
     def slow_kernels(self, recipe: Recipe) -> str:
         """See `Engine.slow_kernels`."""
-        if recipe.static and recipe.weights == "u8" and this_host().x86:
+        if recipe.static and recipe.weight_dtype == "u8" and this_host().x86:
             return "the weights are unsigned, and on x86 ONNX Runtime multiplies signed ones faster"
         return ""
 
@@ -209,7 +219,7 @@ class OnnxRuntimeEngine(Engine):
         raw = _RAW in recipe.options
         if code in ("unfused", "float_operators", "transposes") and raw:
             return f"leave out +{_RAW}: on the clean graph batch normalisations are part of the convolutions"
-        if code == "unfused" and recipe.activations == "s8":
+        if code == "unfused" and recipe.activation_dtype == "s8":
             return (
                 "take unsigned activations (s8u8): ONNX Runtime computes a convolution of signed ones in float where "
                 "its input is used twice"
@@ -224,7 +234,7 @@ class OnnxRuntimeEngine(Engine):
         """See `Engine.repairs`; only products of signed weights with unsigned activations saturate."""
         if recipe.dtypes == "s8dynamic":
             return [recipe.model_copy(update={"dtypes": "u8dynamic"})]
-        if recipe.weights != "s8" or not recipe.static or {REDUCED, _PRECISE} & recipe.options.keys():
+        if recipe.weight_dtype != "s8" or not recipe.static or {REDUCED, _PRECISE} & recipe.options.keys():
             return []
         return [recipe.model_copy(update={"options": recipe.options | {option: ""}}) for option in (REDUCED, _PRECISE)]
 
@@ -240,7 +250,7 @@ class _OnnxRuntimeSession(Session):
         if not settings.optimize:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._session = ort.InferenceSession(build.main, options, providers=["CPUExecutionProvider"])
-        self.one_at_a_time = build.recipe.activations == "dynamic" or (
+        self.one_at_a_time = build.recipe.activation_dtype == "dynamic" or (
             _RAW in build.recipe.options and _computes_scales(build.main)
         )
         inputs = self._session.get_inputs()

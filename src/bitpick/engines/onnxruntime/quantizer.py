@@ -158,9 +158,9 @@ def _quantized_types(recipe: Recipe) -> set[str]:
     from onnxruntime.quantization.operators.direct_q8 import QDQDirect8BitOp
     from onnxruntime.quantization.registry import IntegerOpsRegistry, QDQRegistry, QLinearOpsRegistry
 
-    if recipe.activations == "float32":
+    if recipe.activation_dtype == "float32":
         return set(WEIGHTED)
-    if recipe.activations == "dynamic":
+    if recipe.activation_dtype == "dynamic":
         return {*IntegerOpsRegistry, "Gemm"} - {"Transpose"}
     passing = {
         kind for kind, handler in QDQRegistry.items() if issubclass(handler, (QDQDirect8BitOp, QDQRemovableActivation))
@@ -186,10 +186,10 @@ def quantize(
 
     logging.getLogger().setLevel(logging.ERROR)  # it warns on the root logger even about clean graphs
     types = {"s8": QuantType.QInt8, "u8": QuantType.QUInt8}
-    if recipe.activations == "dynamic":
+    if recipe.activation_dtype == "dynamic":
         # The quantizer first replaces each Gemm by a MatMul with a new name.
         names = [*exclude, *(f"{name}_MatMul" for name in exclude)]
-        quantize_dynamic(source, out, weight_type=types[recipe.weights], nodes_to_exclude=names)
+        quantize_dynamic(source, out, weight_type=types[recipe.weight_dtype], nodes_to_exclude=names)
         return
     norms = _norms(source)
     unnamed = {kind for name, kind in norms if not name}  # these can be excluded only by type
@@ -198,8 +198,8 @@ def quantize(
         out,
         _Reader(source, samples),
         quant_format=QuantFormat.QOperator if QOPERATOR in recipe.options else QuantFormat.QDQ,
-        activation_type=types[recipe.activations],
-        weight_type=types[recipe.weights],
+        activation_type=types[recipe.activation_dtype],
+        weight_type=types[recipe.weight_dtype],
         per_channel=recipe.granularity == "per_channel",
         reduce_range=REDUCED in recipe.options,
         calibrate_method=_method(recipe)[0],

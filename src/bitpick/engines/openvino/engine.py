@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from bitpick.datasets.dataset import Samples
 from bitpick.engines import attention, spread
-from bitpick.engines.batches import calibration_batches, calibration_size, join, pieces
+from bitpick.engines.batches import join, pieces
 from bitpick.engines.capability import PREPARED, Capability, Offer
-from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
+from bitpick.engines.engine import Build, Engine, Session, SessionSettings
 from bitpick.engines.executed import BITS, Executed
 from bitpick.engines.insides import Insides
 from bitpick.engines.openvino import graph, weights
-from bitpick.engines.openvino.insides import OpenVinoInsides
+from bitpick.engines.openvino.insides import OpenVinoInsides, layer_weights, short_name
+from bitpick.engines.openvino.quantizer import BIAS, MIXED, fixed_batch, quantize
+from bitpick.engines.scoping import excluded, mixed
 from bitpick.errors import Unsupported
 from bitpick.models.model import Format, Model, sha256_of
 from bitpick.passes.weight_grid import WeightGrid
@@ -28,9 +30,6 @@ from bitpick.recipe import Recipe, baseline
 from bitpick.schema.evidence import FindingCode
 from bitpick.targets.host import Host, this_host
 
-_MIXED = "mixed"
-_BIAS = "full_bias_correction"
-_BIAS_BATCHES = 4  # as many as NNCF uses for 1,000 samples
 _TRANSFORMER = "the model has attention: openvino leaves additions and norms in float (NNCF's model type TRANSFORMER)"
 _FILES = ("model.xml", "model.bin")
 _BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
@@ -46,6 +45,7 @@ class OpenVinoEngine(Engine):
     accepts = (Format.ONNX,)
     runner = "bitpick.engines.openvino.runner"
     scopes = True
+    mixes = frozenset({"s8weights", "s4weights"})
     weight_levels = MappingProxyType({"s8": 127})
     signed_activations = True  # NNCF's symmetric grids are signed
     capabilities = (
@@ -55,8 +55,8 @@ class OpenVinoEngine(Engine):
             granularities=("per_channel",),
             calibrations=("minmax", "histogram"),
             options={
-                _MIXED: "asymmetric activations (NNCF's preset MIXED)",
-                _BIAS: "bias correction layer by layer instead of the fast one",
+                MIXED: "asymmetric activations (NNCF's preset MIXED)",
+                BIAS: "bias correction layer by layer instead of the fast one",
             },
         ),
     )
@@ -72,15 +72,15 @@ class OpenVinoEngine(Engine):
             Offer(Recipe.parse(f"{self.name}:s8u8-per_channel-{recipe}"), presets)
             for recipe, presets in (
                 ("minmax", usual),
-                (f"minmax{PREPARED}+{_BIAS}", usual),
+                (f"minmax{PREPARED}+{BIAS}", usual),
                 (f"minmax{PREPARED}", full),
-                (f"minmax+{_BIAS}", full),
-                (f"histogram+{_BIAS}+{_MIXED}", usual),
-                (f"minmax+{_MIXED}", full),
-                (f"minmax+{_BIAS}+{_MIXED}", full),
+                (f"minmax+{BIAS}", full),
+                (f"histogram+{BIAS}+{MIXED}", usual),
+                (f"minmax+{MIXED}", full),
+                (f"minmax+{BIAS}+{MIXED}", full),
                 ("histogram", full),
-                (f"histogram+{_MIXED}", full),
-                (f"histogram+{_BIAS}", full),
+                (f"histogram+{MIXED}", full),
+                (f"histogram+{BIAS}", full),
             )
         ]
         compressed = ("s8weights", f"s4weights{PREPARED}")
@@ -106,12 +106,13 @@ class OpenVinoEngine(Engine):
         model = openvino.convert_model(source)
         notes: tuple[str, ...] = ()
         if recipe.weights_only:
-            model = weights.compress(model, BITS[recipe.weights], _excluded(model, recipe))
+            left = _excluded(model, recipe)
+            model = weights.compress(model, BITS[recipe.weight_dtype], left, _mixed(model, recipe))
         elif recipe.kind == "quantized":
             in_float = _blown_up(source, sha256_of(source), samples)
             transformer = _is_transformer(model)
             notes = spread.note(self.name, in_float) + ((_TRANSFORMER,) if transformer else ())
-            model = _quantized(model, recipe, samples, in_float, transformer)
+            model = quantize(model, recipe, samples, [*_excluded(model, recipe), *in_float], transformer)
         # By default it stores float weights in half precision, which a float32 baseline must not do.
         openvino.save_model(model, folder / _FILES[0], compress_to_fp16=False)
         return Build(recipe, folder, _FILES, _precision(recipe), notes=notes)
@@ -121,7 +122,13 @@ class OpenVinoEngine(Engine):
         import openvino
 
         operators = _weighted(openvino.convert_model(source))
-        return [(name.removesuffix("/WithoutBiases"), kind) for name, kind in operators]
+        return [(short_name(name), kind) for name, kind in operators]
+
+    def layer_weights(self, source: Path) -> Iterator[tuple[Sequence[str], NDArray[Any]]]:
+        """See `Engine.layer_weights`."""
+        import openvino
+
+        return (((short_name(name),), values) for name, values in layer_weights(openvino.convert_model(source)))
 
     def insides(self, floats: Build, build: Build) -> Insides:
         """See `Engine.insides`."""
@@ -149,7 +156,9 @@ class OpenVinoEngine(Engine):
         """See `Engine.weight_grid`; where NNCF compresses weights alone, it uses all values of a two's complement."""
         if not recipe.weights_only:
             return super().weight_grid(recipe)
-        return WeightGrid(2 ** (BITS[recipe.weights] - 1), True, clipped=recipe.weights == "s4", lopsided=True)
+        return WeightGrid(
+            2 ** (BITS[recipe.weight_dtype] - 1), True, clipped=recipe.weight_dtype == "s4", lopsided=True
+        )
 
     def fix(self, recipe: Recipe, code: FindingCode) -> str:  # noqa: ARG002 - the same for all recipes
         """See `Engine.fix`."""
@@ -168,8 +177,14 @@ def _precision(recipe: Recipe) -> dict[str, str]:
 
 def _excluded(model: Any, recipe: Recipe) -> list[str]:
     """Return the names, in a model, of the operators that a recipe leaves in float."""
-    names = {name.removesuffix("/WithoutBiases"): name for name, _ in _weighted(model)}
+    names = {short_name(name): name for name, _ in _weighted(model)}
     return [names[name] for name in excluded(recipe, names)]
+
+
+def _mixed(model: Any, recipe: Recipe) -> list[str]:
+    """Return the names, in a model, of the operators that a recipe gives other weights than the rest."""
+    names = {short_name(name): name for name, _ in layer_weights(model)} if recipe.weights else {}
+    return [names[name] for (name,) in mixed(recipe, [(name,) for name in names])]
 
 
 @lru_cache(maxsize=4)
@@ -187,7 +202,7 @@ def _blown_up(source: Path, _: str, samples: Samples) -> list[str]:
     tensor_names = [f"{port.get_node().get_friendly_name()}:{port.get_index()}" for port in ports]
     input_names = [f"{input_.get_node().get_friendly_name()}:0" for input_ in instrumented.inputs]
     spreads = spread.Spreads()
-    for batch in spread.batches(samples, _fixed_batch(instrumented)):
+    for batch in spread.batches(samples, fixed_batch(instrumented)):
         spreads.add(zip(input_names, batch, strict=True))
         spreads.add(zip(tensor_names, compiled(list(batch)).to_tuple(), strict=True))
     return [step.name for step in spread.left_in_float(_steps(computed), spreads)]
@@ -210,88 +225,10 @@ def _is_transformer(model: Any) -> bool:
     return bool(attention.steps(_steps(operators)))
 
 
-def _quantized(model: Any, recipe: Recipe, samples: Samples, in_float: Sequence[str], transformer: bool) -> Any:
-    import nncf
-
-    nncf.set_log_level(40)
-    full_correction = _BIAS in recipe.options  # full bias correction keeps all activations of its batches
-    if full_correction:
-        _bound_bias_correction()
-    ignored_names = dict.fromkeys([*_excluded(model, recipe), *in_float])
-    scope = nncf.IgnoredScope(
-        names=list(ignored_names), validate=False
-    )  # some of these operators are not in NNCF's graph
-    preset = nncf.QuantizationPreset.MIXED if _MIXED in recipe.options else nncf.QuantizationPreset.PERFORMANCE
-    return nncf.quantize(
-        model,
-        nncf.Dataset(_Batches(samples, _fixed_batch(model), full_correction), list),
-        preset=preset,
-        subset_size=-(
-            -samples.count // (_fixed_batch(model) or calibration_size(samples, None, full_correction))
-        ),  # NNCF counts runs
-        ignored_scope=scope,
-        fast_bias_correction=not full_correction,
-        model_type=nncf.ModelType.TRANSFORMER if transformer else None,
-        advanced_parameters=_parameters(recipe, transformer),
-    )
-
-
-def _parameters(recipe: Recipe, transformer: bool) -> Any:
-    """Return NNCF's advanced parameters for a recipe; None for its defaults.
-
-    SmoothQuant, which NNCF adds for transformers, is off: it took a small vision transformer from 84 to 51% (NNCF 3.4),
-    and at none of five strengths was it better than nothing. The rest of what NNCF does for transformers keeps 84%.
-    """
-    import nncf
-    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
-
-    chosen: dict[str, Any] = {}
-    if recipe.calibration == "histogram":
-        chosen["activations_range_estimator_params"] = RangeEstimatorParametersSet.HISTOGRAM
-    if transformer:
-        chosen["smooth_quant_alphas"] = nncf.AdvancedSmoothQuantParameters(matmul=-1)
-    return nncf.AdvancedQuantizationParameters(**chosen) if chosen else None
-
-
 def _weighted(model: Any) -> list[tuple[str, str]]:
     """Return names and types of the operators of a model that have weights, in graph order."""
     operators = [(op.get_friendly_name(), op.get_type_name()) for op in model.get_ordered_ops()]
     return [(name, kind) for name, kind in operators if kind in graph.WEIGHTED]
-
-
-def _bound_bias_correction() -> None:
-    """Limit full bias correction to the first batches.
-
-    Otherwise it keeps every layer's activations for a fifth of the calibration set, however large that is.
-    """
-    from nncf.quantization.algorithms.bias_correction.algorithm import BiasCorrection
-    from nncf.quantization.algorithms.post_training import pipeline
-
-    assert hasattr(pipeline, "BiasCorrection")  # the pipeline looks it up here
-
-    def bounded(subset_size: int, *others: Any) -> Any:
-        return BiasCorrection(min(subset_size, _BIAS_BATCHES), *others)
-
-    pipeline.BiasCorrection = bounded
-
-
-class _Batches:
-    """Calibration batches that NNCF can iterate over repeatedly."""
-
-    def __init__(self, samples: Samples, size: int | None, kept: bool) -> None:
-        self._samples = samples
-        self._size = size
-        self._kept = kept
-
-    def __iter__(self) -> Iterator[Arrays]:
-        for batch in calibration_batches(self._samples, self._size, self._kept):
-            yield from pieces(batch, self._size)
-
-
-def _fixed_batch(model: Any) -> int | None:
-    """Return the fixed batch size of a model; None if it takes any."""
-    batch_axis = model.inputs[0].partial_shape[0]
-    return int(batch_axis.get_length()) if batch_axis.is_static else None
 
 
 class _OpenVinoSession(Session):
@@ -301,7 +238,7 @@ class _OpenVinoSession(Session):
         configuration = _configuration(build.recipe, settings.threads)
         model = openvino.Core().compile_model(build.main, "CPU", configuration)
         self._request = model.create_infer_request()
-        self._fixed_batch = _fixed_batch(model)
+        self._fixed_batch = fixed_batch(model)
 
     def prepare(self, batch: Arrays) -> tuple[int, list[list[NDArray[Any]]]]:
         return len(batch[0]), [list(part) for part in pieces(batch, self._fixed_batch)]

@@ -51,17 +51,26 @@ class OpenVinoInsides(Insides):
             if name in build:
                 expected, restored = _constant(layer.input_value(1)), _constant(build[name].input_value(1))
                 if expected is not None and restored is not None and expected.shape == restored.shape:
-                    yield _short(name), _outputs_first(layer, expected), _outputs_first(layer, restored)
+                    yield short_name(name), _outputs_first(layer, expected), _outputs_first(layer, restored)
 
     def outputs(self, batch: Arrays) -> Iterator[Pair]:
         """See `Insides.outputs`."""
         (floats, float_outputs), (build, build_outputs) = self._runs
         expected, actual = floats(list(batch)), build(list(batch))
         for name, output in float_outputs.items():
-            yield _short(name), np.asarray(expected[output]), np.asarray(actual[build_outputs[name]])
+            yield short_name(name), np.asarray(expected[output]), np.asarray(actual[build_outputs[name]])
 
 
-def _short(name: str) -> str:
+def layer_weights(model: Any) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Yield name and weights of each operator of a model that has stored weights."""
+    for op in model.get_ordered_ops():
+        values = _constant(op.input_value(1)) if op.get_type_name() in WEIGHTED else None
+        if values is not None:
+            yield op.get_friendly_name(), values
+
+
+def short_name(name: str) -> str:
+    """Return an operator's name as recipes have it."""
     return name.removesuffix("/WithoutBiases")
 
 

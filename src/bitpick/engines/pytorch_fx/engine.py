@@ -13,11 +13,12 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines import attention, pytorch, spread
 from bitpick.engines.batches import calibration_batches, example, join, pieces
 from bitpick.engines.capability import Capability, Offer
-from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
+from bitpick.engines.engine import Build, Engine, Session, SessionSettings
 from bitpick.engines.executed import Executed
 from bitpick.engines.insides import Insides
 from bitpick.engines.pytorch_fx import graph
 from bitpick.engines.pytorch_fx.insides import TorchScriptInsides
+from bitpick.engines.scoping import excluded
 from bitpick.errors import Unsupported
 from bitpick.models.model import Format, Model
 from bitpick.preprocessing import Arrays
@@ -61,7 +62,7 @@ class PyTorchFxEngine(Engine):
 
     def refusal(self, recipe: Recipe) -> str | None:
         """See `Engine.refusal`; unsigned weights get a specific reason."""
-        if recipe.weights == "u8":
+        if recipe.weight_dtype == "u8":
             return "PyTorch's quantized convolution and linear take signed 8-bit weights only, on every back-end"
         return super().refusal(recipe)
 

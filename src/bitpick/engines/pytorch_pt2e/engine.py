@@ -12,9 +12,10 @@ from bitpick.datasets.dataset import Samples
 from bitpick.engines import pt2e, pytorch, spread
 from bitpick.engines.batches import example, join, pieces
 from bitpick.engines.capability import PREPARED, Capability, Offer
-from bitpick.engines.engine import Build, Engine, Session, SessionSettings, excluded
+from bitpick.engines.engine import Build, Engine, Session, SessionSettings
 from bitpick.engines.executed import Executed
 from bitpick.engines.pytorch_pt2e import graph
+from bitpick.engines.scoping import excluded
 from bitpick.errors import InstructionError, Unsupported
 from bitpick.models.model import Format, Model
 from bitpick.passes.registry import gridded_passes

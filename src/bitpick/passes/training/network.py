@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,7 +33,7 @@ class Network:
 
     Args:
         module: the imported graph, which is changed.
-        names: the modules that may be trained.
+        names: the modules that may be trained, each with the name of its layer.
         grid: the grid of the weights, with a scale for each channel; None to train without one.
 
     Attributes:
@@ -41,7 +41,7 @@ class Network:
         layers: its trained layers, by the name of the module.
     """
 
-    def __init__(self, module: fx.GraphModule, names: Sequence[str], grid: WeightGrid | None) -> None:
+    def __init__(self, module: fx.GraphModule, names: Mapping[str, str], grid: WeightGrid | None) -> None:
         self.module = module
         self.layers: dict[str, TrainedLayer] = {}
         for parameter in module.parameters():
@@ -52,7 +52,8 @@ class Network:
             if node.op == "call_module" and node.target in names and layers.is_layer(module.get_submodule(node.target)):
                 name = str(node.target)
                 inner = module.get_submodule(name)
-                own = None if grid is None else grid.of(not isinstance(inner, nn.Linear), layers.is_depthwise(inner))
+                kind = not isinstance(inner, nn.Linear), layers.is_depthwise(inner)
+                own = None if grid is None else grid.of(names[name], *kind)
                 levels, lopsided = (None, False) if own is None else (own.levels, own.lopsided)
                 layer = TrainedLayer(inner, levels, name not in last, lopsided)
                 self.layers[name] = layer

@@ -61,8 +61,9 @@ class Pupil:
         teacher, _ = pytorch_from_onnx.import_with_modules(self._model)
         module, self._modules = pytorch_from_onnx.import_with_modules(self._model)
         softmaxes, _ = without_softmax(teacher), without_softmax(module)
-        names = [layer.node.name for layer in trainable(Graph(self._model))]
-        self.network = Network(module, [self._modules[name] for name in names if name in self._modules], grid)
+        trained_layers = [layer for layer in trainable(Graph(self._model)) if layer.node.name in self._modules]
+        names = {self._modules[layer.node.name]: layer.name for layer in trained_layers}
+        self.network = Network(module, names, grid)
         self._teacher = self._placed(teacher).requires_grad_(False)
         self.module = self._placed(module)
         self._labels = self._read_labels()
