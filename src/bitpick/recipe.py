@@ -95,6 +95,11 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if not re.fullmatch(r"\w+", self.engine):
+            raise ValueError(f"{self.engine!r} is not the name of an engine")
+        for name, value in self.options.items():
+            if not re.fullmatch(r"\w+", name) or not re.fullmatch(r"[\w.]*", value):
+                raise ValueError(f"{name}={value!r} is not an option: names have letters, digits and _, values . too")
         if self.dtypes not in DTYPES:
             raise ValueError(f"unknown dtypes {self.dtypes!r}: {', '.join(DTYPES)}")
         if (self.granularity is None) != (self.calibration is None):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from bitpick.paths import inside
 from bitpick.reports import recipes, templating, words
 from bitpick.reports.chart import Chart
 from bitpick.reports.charts import charts
@@ -97,8 +98,8 @@ def _policy(scripts: Sequence[str]) -> str:
 
 def _image(folder: Path, path: str) -> str:
     """Return a PNG file of the run directory as a data URI; empty if there is no such file."""
-    file = (folder / path).resolve()
-    if not file.is_relative_to(folder.resolve()) or not file.is_file():
+    try:
+        content = inside(folder, path).read_bytes()
+    except (ValueError, OSError):
         return ""
-    content = file.read_bytes()
     return "data:image/png;base64," + base64.b64encode(content).decode() if content.startswith(_PNG) else ""

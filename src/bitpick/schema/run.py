@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, SerializerFunctionWrapHandler, model_serializer
 
+from bitpick.paths import PlainName, RelativePath
 from bitpick.recipe import Kind, Recipe
 from bitpick.schema.data import DataRecord
 from bitpick.schema.diagnosis import Diagnosis, Example
@@ -59,8 +60,8 @@ class Record(BaseModel):
 class File(Record):
     """A file that ships; its path is relative to the run directory."""
 
-    path: str
-    bytes: int
+    path: RelativePath
+    bytes: NonNegativeInt
     sha256: str
 
 
@@ -96,10 +97,10 @@ class Row(Record):
         findings: what makes the build slow or big.
     """
 
-    id: str
-    recipe: str
+    id: PlainName
+    recipe: PlainName
     engine: str
-    target: str = "host"
+    target: PlainName = "host"
     kind: Kind
     measured: Measured = "native"
     status: Status
@@ -155,7 +156,7 @@ class Row(Record):
 class FormRecord(Record):
     """A form of the model that the run made or received."""
 
-    path: str
+    path: RelativePath
     sha256: str
 
 
@@ -267,7 +268,7 @@ class Recommendation(Record):
         held_out_interval: its interval at 95%, see `VersusBaseline`.
     """
 
-    id: str | None
+    id: PlainName | None
     because: list[str]
     by_use: dict[str, str] = {}
     by_target: dict[str, str] = {}
