@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -29,6 +30,7 @@ from bitpick.version import not_installed
 
 CALIBRATION_BATCH = 50
 _SHOWN = 12  # layers named in an error
+_SETTING_VALUE = re.compile(r"[\w.,;+-]{0,200}")  # of a session setting: never the path of a file
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,9 @@ class Engine(ABC):
         deprecated: why nobody should start using it today; None if it is not deprecated. The builds of a deprecated
             engine are measured but never recommended.
         scopes: whether a recipe can leave layers in float.
-        configures: whether a recipe can set session settings of the runtime.
+        configures: the session settings of the runtime that a recipe may set. Recipes and builds may come from someone
+            else, so none of these names a file, loads a library or runs code.
+        own_settings: the other session settings that its builds ship with.
         signed_activations: whether activations that can be negative are signed even if the recipe says unsigned.
         optimizes: whether the runtime optimizes the graph when it opens a build, and can be told not to.
         fixed_shapes: whether a build takes only samples of the data set's shape, even if the model has free axes.
@@ -149,7 +153,8 @@ class Engine(ABC):
     weight_levels: ClassVar[Mapping[str, int]] = {}
     deprecated: ClassVar[str | None] = None
     scopes: ClassVar[bool] = False
-    configures: ClassVar[bool] = False
+    configures: ClassVar[frozenset[str]] = frozenset()
+    own_settings: ClassVar[frozenset[str]] = frozenset()
     signed_activations: ClassVar[bool] = False
     optimizes: ClassVar[bool] = False
     fixed_shapes: ClassVar[bool] = False
@@ -169,8 +174,8 @@ class Engine(ABC):
             return f"{recipe.dtypes} quantizes nothing: there is nothing to exclude"
         if recipe.exclude and not self.scopes:
             return f"{self.name} cannot leave single layers in float (exclude)"
-        if recipe.settings and not self.configures:
-            return f"{self.name} takes no session settings (settings)"
+        if recipe.settings and (reason := self.refused_setting(recipe.settings, self.configures)):
+            return reason
         if recipe.kind == "baseline" and not any(recipe.dtypes in c.dtypes for c in self.capabilities):
             option = next(iter(recipe.options), "")
             return f"{self.name} does not have the option {option} with {recipe.dtypes}: it has none"
@@ -187,6 +192,30 @@ class Engine(ABC):
         dtypes = {d for c in self.capabilities for d in c.dtypes} | {"float32"}
         dtypes_reason = f"dtypes {recipe.dtypes}: it has {', '.join(d for d in DTYPES if d in dtypes)}"
         return f"{self.name} does not have {nearest[0] if nearest else dtypes_reason}"
+
+    def refused_setting(self, settings: Mapping[str, str], allowed: frozenset[str]) -> str | None:
+        """Return why a session is not opened with these settings; None if it may be.
+
+        Args:
+            settings: the settings, from a recipe or a build.
+            allowed: the names that they may have.
+        """
+        if not allowed:
+            return f"{self.name} takes no session settings (settings)"
+        if other := sorted(settings.keys() - allowed):
+            return (
+                f"{other[0]!r} is not one of the session settings that {self.name} takes: {', '.join(sorted(allowed))}"
+            )
+        odd = [name for name, value in settings.items() if not _SETTING_VALUE.fullmatch(value)]
+        return (
+            f"the session setting {odd[0]} has the value {settings[odd[0]]!r}, which is no number or name"
+            if odd
+            else None
+        )
+
+    def runs_code(self, build: Build) -> str:  # noqa: ARG002 - some engines use it
+        """Return why opening a build can run code that its files hold; empty if it cannot."""
+        return ""
 
     def form(self, recipe: Recipe) -> tuple[Format, ...]:  # noqa: ARG002 - some engines use it
         """Return the formats that a recipe can start from, best first."""

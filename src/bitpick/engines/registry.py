@@ -75,7 +75,7 @@ def engine_table() -> list[EngineRow]:
             "versions": {p: v for p in each.packages if (v := installed_version(p)) is not None},
             "starts_from": [format_.value for format_ in each.accepts],
             "recipe_files": [
-                key for key, supported in (("exclude", each.scopes), ("settings", each.configures)) if supported
+                key for key, supported in (("exclude", each.scopes), ("settings", bool(each.configures))) if supported
             ],
             "capabilities": [
                 {

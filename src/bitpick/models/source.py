@@ -148,12 +148,28 @@ class Source:
         """
         kind = Kind.FACTORY if self.path is None else _kind(self.path)
         self._check_options(kind)
-        if kind in _RUNS_CODE and not self.trusted:
+        self.check_trusted(f"model {self.name} is a {kind}, and", _RUNS_CODE.get(kind, ""))
+        return kind
+
+    def check_trusted(self, what: str, runs_code: str) -> None:
+        """Refuse something that can run code when it is opened, unless the user trusts it.
+
+        Args:
+            what: the start of the message, before "opening it can run code".
+            runs_code: why it can; empty if it cannot.
+
+        Raises:
+            ModelError: it can run code, and is not trusted.
+        """
+        if runs_code and not self.trusted:
             raise ModelError(
-                f"the model {self.name} is a {kind}, and opening it can run code: {_RUNS_CODE[kind]}",
+                f"the {what} opening it can run code: {runs_code}",
                 fix="if you trust where it comes from, say so with --trust-model",
             )
-        return kind
+
+    def runs_code(self) -> str:
+        """Return why opening the model's file can run code; empty if it cannot. Raises what `kind` raises."""
+        return "" if self.path is None else _RUNS_CODE.get(_kind(self.path), "")
 
     def _check_options(self, kind: Kind) -> None:
         if kind is Kind.KERAS_WEIGHTS and self.keras_builder is None:

@@ -34,6 +34,30 @@ _HALF_PRECISION_ISA = {"fphp", "asimdhp", "fp16"}  # ARM's names for half-precis
 _FILE = "model.onnx"
 # Otherwise the runtime quantizes float weights of layers with quantized neighbours when it opens a graph.
 _KEEP_FLOAT_WEIGHTS = {"optimization.disable_specified_optimizers": "WeightBiasQuantization"}
+_SETTINGS = frozenset(
+    {
+        "mlas.disable_kleidiai",
+        "mlas.enable_gemm_fastmath_arm64_bfloat16",
+        "mlas.qnbit.force_fp32",
+        "mlas.use_lut_gemm",
+        *_KEEP_FLOAT_WEIGHTS,
+        "optimization.enable_cast_chain_elimination",
+        "optimization.enable_gelu_approximation",
+        "session.disable_aot_function_inlining",
+        "session.disable_double_qdq_remover",
+        "session.disable_prepacking",
+        "session.disable_qdq_constant_folding",
+        "session.disable_quant_qdq",
+        "session.dynamic_block_base",
+        "session.enable_dq_matmulnbits_fusion",
+        "session.enable_quant_qdq_cleanup",
+        "session.qdq_matmulnbits_accuracy_level",
+        "session.qdq_matmulnbits_block_size",
+        "session.qdqisint8allowed",
+        "session.set_denormal_as_zero",
+        "session.x64quantprecision",
+    }
+)
 
 
 class OnnxRuntimeEngine(Engine):
@@ -48,7 +72,7 @@ class OnnxRuntimeEngine(Engine):
     runner = "bitpick.engines.onnxruntime.runner"
     optimizes = True
     scopes = True
-    configures = True
+    configures = _SETTINGS
     capabilities = (
         Capability(("float32",), options={_RAW: "run the converter's own graph"}),
         Capability(

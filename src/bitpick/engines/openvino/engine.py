@@ -45,6 +45,7 @@ class OpenVinoEngine(Engine):
     extra = "openvino"
     accepts = (Format.ONNX,)
     runner = "bitpick.engines.openvino.runner"
+    own_settings = frozenset({"INFERENCE_PRECISION_HINT", graph.DYNAMIC_GROUP})
     scopes = True
     weight_levels = MappingProxyType({"s8": 127})
     signed_activations = True  # NNCF's symmetric grids are signed

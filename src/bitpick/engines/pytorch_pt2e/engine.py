@@ -135,6 +135,10 @@ class PyTorchPt2eEngine(Engine):
         layers = pytorch_file.computing_layers(pytorch_file.load(source))
         return [(name, kind) for name, kind in layers if kind.startswith(("Conv", "Linear"))]
 
+    def runs_code(self, build: Build) -> str:  # noqa: ARG002 - the same for all
+        """See `Engine.runs_code`."""
+        return "a package holds machine code, and an uncompiled program holds pickles"
+
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
         if _EAGER in build.recipe.options:
