@@ -39,7 +39,7 @@ def known(folder, *arrays, indices=None) -> EvaluationSet:
     )
     digests = np.array([digest([array[i] for array in arrays]) for i in order], dtype="S32")
     names = ("image", "mask")[: len(arrays)]
-    return EvaluationSet(samples, names, digests, np.zeros(len(order), np.int64), TASK)
+    return EvaluationSet(samples, names, digests, np.zeros(len(order), np.int64), TASK, folder)
 
 
 def test_samples_are_evenly_spaced_and_named_by_their_place(arrays, tmp_path):
