@@ -81,7 +81,7 @@ def gate(
         printing.print_json([asdict(check) for check in checks])
     else:
         for check in checks:
-            typer.echo(f"{'ok  ' if check.passed else 'FAIL'} {check.row}: {check.text} ({check.rule})")
+            printing.echo(f"{'ok  ' if check.passed else 'FAIL'} {check.row}: {check.text} ({check.rule})")
     if not all(check.passed for check in checks):
         raise SystemExit(1)
 
@@ -101,7 +101,7 @@ def samples(
     if json:
         printing.print_json({"folder": str(out), "files": [path.name for path in files]})
     else:
-        typer.echo(f"{len(files):,} samples in {out}: copy them and a build to the device, and run its run.py there")
+        printing.echo(f"{len(files):,} samples in {out}: copy them and a build to the device, and run its run.py there")
 
 
 @command
@@ -153,8 +153,8 @@ def data(
     if json:
         printing.print_json(summary | {"classes": list(data_set.classes), "notes": list(data_set.notes)})
     else:
-        typer.echo(
+        printing.echo(
             "{name}: {calibration:,} calibration and {evaluation:,} evaluation samples in {folder}".format(**summary)
         )
         for note in data_set.notes:
-            typer.echo(f"data: {note}")
+            printing.echo(f"data: {note}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from bitpick.datasets.activations import Activations
 from bitpick.datasets.dataset import Samples
-from bitpick.engines.capability import Capability, Offer
+from bitpick.engines.capability import Capability, Offer, refused_setting
 from bitpick.engines.executed import Executed
 from bitpick.engines.insides import Insides
 from bitpick.errors import EngineError
@@ -30,7 +29,6 @@ from bitpick.version import not_installed
 
 CALIBRATION_BATCH = 50
 _SHOWN = 12  # layers named in an error
-_SETTING_VALUE = re.compile(r"[\w.,;+-]{0,200}")  # of a session setting: never the path of a file
 
 
 @dataclass(frozen=True)
@@ -174,7 +172,7 @@ class Engine(ABC):
             return f"{recipe.dtypes} quantizes nothing: there is nothing to exclude"
         if recipe.exclude and not self.scopes:
             return f"{self.name} cannot leave single layers in float (exclude)"
-        if recipe.settings and (reason := self.refused_setting(recipe.settings, self.configures)):
+        if recipe.settings and (reason := refused_setting(self.name, recipe.settings, self.configures)):
             return reason
         if recipe.kind == "baseline" and not any(recipe.dtypes in c.dtypes for c in self.capabilities):
             option = next(iter(recipe.options), "")
@@ -192,26 +190,6 @@ class Engine(ABC):
         dtypes = {d for c in self.capabilities for d in c.dtypes} | {"float32"}
         dtypes_reason = f"dtypes {recipe.dtypes}: it has {', '.join(d for d in DTYPES if d in dtypes)}"
         return f"{self.name} does not have {nearest[0] if nearest else dtypes_reason}"
-
-    def refused_setting(self, settings: Mapping[str, str], allowed: frozenset[str]) -> str | None:
-        """Return why a session is not opened with these settings; None if it may be.
-
-        Args:
-            settings: the settings, from a recipe or a build.
-            allowed: the names that they may have.
-        """
-        if not allowed:
-            return f"{self.name} takes no session settings (settings)"
-        if other := sorted(settings.keys() - allowed):
-            return (
-                f"{other[0]!r} is not one of the session settings that {self.name} takes: {', '.join(sorted(allowed))}"
-            )
-        odd = [name for name, value in settings.items() if not _SETTING_VALUE.fullmatch(value)]
-        return (
-            f"the session setting {odd[0]} has the value {settings[odd[0]]!r}, which is no number or name"
-            if odd
-            else None
-        )
 
     def runs_code(self, build: Build) -> str:  # noqa: ARG002 - some engines use it
         """Return why opening a build can run code that its files hold; empty if it cannot."""

@@ -148,14 +148,14 @@ class Source:
         """
         kind = Kind.FACTORY if self.path is None else _kind(self.path)
         self._check_options(kind)
-        self.check_trusted(f"model {self.name} is a {kind}, and", _RUNS_CODE.get(kind, ""))
+        self.check_trusted(f"the model {self.name} is a {kind}", _RUNS_CODE.get(kind, ""))
         return kind
 
     def check_trusted(self, what: str, runs_code: str) -> None:
-        """Refuse something that can run code when it is opened, unless the user trusts it.
+        """Refuse what can run code when it is opened, unless the user trusts it.
 
         Args:
-            what: the start of the message, before "opening it can run code".
+            what: what it is, as the message says.
             runs_code: why it can; empty if it cannot.
 
         Raises:
@@ -163,7 +163,7 @@ class Source:
         """
         if runs_code and not self.trusted:
             raise ModelError(
-                f"the {what} opening it can run code: {runs_code}",
+                f"{what}, and opening it can run code: {runs_code}",
                 fix="if you trust where it comes from, say so with --trust-model",
             )
 
@@ -267,7 +267,8 @@ def _kind(path: Path) -> Kind:
     if suffix in (".h5", ".hdf5"):
         return _kind_of_hdf5(path)
     if suffix in (".onnx", ".tflite"):
-        return _kind_of_onnx(path) if suffix == ".onnx" else Kind.LITERT
+        onnx_kind = Kind.QUANTIZED_ONNX if suffix == ".onnx" and traits(path).quantized else Kind.ONNX
+        return onnx_kind if suffix == ".onnx" else Kind.LITERT
     return _kind_of_torch(path, head)
 
 
@@ -277,10 +278,6 @@ def _kind_of_hdf5(path: Path) -> Kind:
         if content.find(b"model_config") < 0:
             return Kind.KERAS_WEIGHTS
         return Kind.LAMBDA if _LAMBDA.search(content) else Kind.KERAS
-
-
-def _kind_of_onnx(path: Path) -> Kind:
-    return Kind.QUANTIZED_ONNX if traits(path).quantized else Kind.ONNX
 
 
 def _kind_of_torch(path: Path, head: bytes) -> Kind:

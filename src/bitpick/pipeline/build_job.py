@@ -14,6 +14,7 @@ from pydantic import validate_call
 from bitpick.datasets.activations import Activations
 from bitpick.datasets.dataset import Samples
 from bitpick.deployment import shipped
+from bitpick.engines.capability import refused_setting
 from bitpick.engines.engine import Build, SessionSettings
 from bitpick.engines.registry import engine
 from bitpick.errors import ModelError
@@ -113,7 +114,7 @@ def open_build(folder: Path) -> Build:
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise ModelError(f"{folder} holds no build: {error}", expected=f"a folder with a {RECIPE_FILE}") from error
     runner = engine(build.recipe.engine)
-    if settings and (refusal := runner.refused_setting(settings, runner.configures | runner.own_settings)):
+    if settings and (refusal := refused_setting(runner.name, settings, runner.configures | runner.own_settings)):
         raise ModelError(
             f"the build {folder} is not opened: {refusal}",
             fix=f"take that setting out of its {RECIPE_FILE}, or make the build again",

@@ -33,6 +33,14 @@ def kept() -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def keep_message(message: str, folder: Path) -> Path:
+    """Write a message that is too long to be shown beside the workers' logs; return the file."""
+    folder.mkdir(exist_ok=True)
+    file = folder / "message.txt"
+    file.write_text(message, encoding="utf-8", errors="backslashreplace")
+    return file
+
+
 def keep_trace(error: BaseException, folder: Path) -> None:
     """Write the traceback of an exception beside the workers' logs.
 

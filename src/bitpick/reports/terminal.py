@@ -129,7 +129,7 @@ def table(rows: list[Row]) -> Table:
     timed = any(row.latency for row in rows)
     columns |= {"size": words.size} | ({"time": speeds.time_beside} if timed else {"smaller": words.reduction})
     for name in columns:
-        shown.add_column(name, justify="right", no_wrap=True)
+        shown.add_column(Text(name), justify="right", no_wrap=True)
     shown.add_column("")
     for row in rows:
         flags = ", ".join(flag.code for flag in row.flags)
