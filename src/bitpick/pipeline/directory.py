@@ -13,6 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from bitpick.artifacts import modes
 from bitpick.artifacts.watch import Watch
 from bitpick.errors import OutputError
 from bitpick.models.model import Form
@@ -39,7 +40,7 @@ def write_whole(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        Path(partial).chmod(0o644)
+        modes.share(Path(partial))
         Path(partial).replace(path)
     except BaseException:
         Path(partial).unlink(missing_ok=True)
