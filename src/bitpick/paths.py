@@ -68,7 +68,7 @@ def check_links(folder: Path) -> None:
             entry = Path(place, name)
             if entry.is_symlink() and not entry.resolve().is_relative_to(root):
                 raise OutputError(
-                    f"{entry} is a symbolic link to {entry.readlink()}, outside the run directory",
-                    expected="a run directory that holds all of its files itself",
-                    fix="replace the link with what it points to if you made it; if you did not, do not use this run",
+                    f"{entry} is a symbolic link to {entry.readlink()}, outside {folder}",
+                    expected="a folder that holds all of its files itself",
+                    fix="replace the link with what it points to if you made it; if you did not, do not use this folder",
                 )

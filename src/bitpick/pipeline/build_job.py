@@ -21,7 +21,7 @@ from bitpick.errors import ModelError
 from bitpick.measures import outputs, size
 from bitpick.models.interface import Interface
 from bitpick.models.model import sha256_of
-from bitpick.paths import inside
+from bitpick.paths import check_links, inside
 from bitpick.pipeline.arrays import save
 from bitpick.pipeline.job import Shapes
 from bitpick.recipe import Recipe
@@ -92,9 +92,11 @@ def open_build(folder: Path) -> Build:
     Raises:
         ModelError: the folder holds no build, its files changed since they were built, or it has a session setting that
             builds must not have.
+        OutputError: the folder holds a link to something outside it.
     """
     import yaml
 
+    check_links(folder)
     try:
         fields = yaml.safe_load((folder / RECIPE_FILE).read_text())
         digests = fields.pop("files")
@@ -102,6 +104,8 @@ def open_build(folder: Path) -> Build:
         settings = dict(fields.pop("session", {}))
         interface, activations = fields.pop("interface", None), fields.pop("activations", None)
         fields.pop("id")
+        if not files:
+            raise ValueError("it names no file")
         if absent := [name for name in files if not inside(folder, name).is_file()]:
             raise ValueError(f"{', '.join(absent)} is not there")
         known_interface = None if interface is None else Interface.model_validate(interface)
