@@ -70,5 +70,5 @@ def check_links(folder: Path) -> None:
                 raise OutputError(
                     f"{entry} is a symbolic link to {entry.readlink()}, outside {folder}",
                     expected="a folder that holds all of its files itself",
-                    fix="replace the link with what it points to if you made it; if you did not, do not use this folder",
+                    fix="if you made the link, replace it with what it leads to; if you did not, do not use the folder",
                 )
