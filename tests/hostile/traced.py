@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def traced(command: Sequence[str | Path], place: Path, environment: Mapping[str,
         timeout=900,
     )
     connects, written = [], set()
-    for line in log.read_text(errors="replace").splitlines():
+    for line in _whole(log.read_text(errors="replace").splitlines()):
         if (match := _CALL.match(line)) is None:
             continue
         _, call, arguments = match.groups()
@@ -65,6 +65,20 @@ def traced(command: Sequence[str | Path], place: Path, environment: Mapping[str,
         elif call in _CHANGES or re.search(r"O_WRONLY|O_RDWR|O_CREAT|O_TRUNC", arguments):
             written |= _paths(arguments, place)
     return Trace(done, connects, written)
+
+
+def _whole(lines: Iterable[str]) -> Iterator[str]:
+    """Yield each call on one line: strace breaks one in two where another process had its turn."""
+    begun: dict[str, str] = {}
+    for line in lines:
+        pid = line.partition(" ")[0]
+        if line.endswith("<unfinished ...>"):
+            begun[pid] = line.removesuffix("<unfinished ...>")
+        elif "resumed>" in line and pid in begun:
+            yield begun.pop(pid) + line.partition("resumed>")[2]
+        else:
+            yield line
+    yield from begun.values()  # whoever was ended in one
 
 
 def _paths(arguments: str, place: Path) -> set[str]:
