@@ -57,3 +57,15 @@ def test_a_run_directory_may_be_a_link_itself(tmp_path):
     (tmp_path / "disk" / "same").symlink_to("other")
     (tmp_path / "run").symlink_to("disk")
     check_links(tmp_path / "run")
+
+
+def test_only_what_is_asked_for_is_looked_at(tmp_path):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "file").touch()
+    (tmp_path / "other").symlink_to("/")
+    check_links(tmp_path, ["own", "missing"])
+    for name in ("own/link", "missing"):
+        (tmp_path / name).symlink_to("/nowhere")
+        with pytest.raises(OutputError, match="is a symbolic link to /nowhere"):
+            check_links(tmp_path, ["own", "missing"])
+        (tmp_path / name).unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
@@ -56,19 +57,35 @@ def inside(folder: Path, path: str) -> Path:
     return file
 
 
-def check_links(folder: Path) -> None:
+def check_links(folder: Path, names: Iterable[str] | None = None) -> None:
     """Refuse a folder that holds a symbolic link to something outside it.
+
+    Args:
+        folder: the folder, which may be a link itself.
+        names: what to look at in it; None for everything.
 
     Raises:
         OutputError: it holds one.
     """
     root = folder.resolve()
+    for entry in _everything(folder) if names is None else _below(folder, names):
+        if entry.is_symlink() and not entry.resolve().is_relative_to(root):
+            raise OutputError(
+                f"{entry} is a symbolic link to {entry.readlink()}, outside {folder}",
+                expected="a folder that holds all of its files itself",
+                fix="if you made the link, replace it with what it leads to; if you did not, do not use the folder",
+            )
+
+
+def _everything(folder: Path) -> Iterator[Path]:
+    """Yield everything in a folder, links but not what they lead to."""
     for place, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            entry = Path(place, name)
-            if entry.is_symlink() and not entry.resolve().is_relative_to(root):
-                raise OutputError(
-                    f"{entry} is a symbolic link to {entry.readlink()}, outside {folder}",
-                    expected="a folder that holds all of its files itself",
-                    fix="if you made the link, replace it with what it leads to; if you did not, do not use the folder",
-                )
+        yield from (Path(place, name) for name in (*folders, *files))
+
+
+def _below(folder: Path, names: Iterable[str]) -> Iterator[Path]:
+    """Yield what has these names in a folder, each with everything in it."""
+    for entry in (folder / name for name in names):
+        yield entry
+        if not entry.is_symlink():
+            yield from _everything(entry)

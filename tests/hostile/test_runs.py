@@ -79,7 +79,9 @@ def test_a_link_that_waits_for_a_temporary_file_is_not_written_through(scene):
     scene.refused(lambda: runs.merge(scene.run, [scene.results], "phone"), "is a symbolic link")
 
 
-@pytest.mark.parametrize("name", ["builds", "forms", "logs", "report.html", f"{FOLDER}/model.npz", "ranges", "new"])
+@pytest.mark.parametrize(
+    "name", ["builds", "forms", "logs", "report.html", f"{FOLDER}/model.npz", "ranges", "examples"]
+)
 def test_a_run_is_not_continued_through_a_link(scene, finished, name):
     again = Comparer(finished._model, scene.data, scene.root)
     scene.link(name, scene.canary)

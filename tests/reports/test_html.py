@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from bitpick.library_errors import visible
 from bitpick.reports import html
-from bitpick.reports.words import visible
 from tests.example_runs import FLAGGED, OWN, PICK, ROWS, SLOW, UNSHOWN, full_run, small_run
 from tests.records import changed
 

@@ -30,9 +30,9 @@ def echo(text: str, err: bool = False) -> None:
         text: one line or several.
         err: whether to print on standard error.
     """
-    from bitpick.reports import words
+    from bitpick.library_errors import visible
 
-    typer.echo(words.visible(text), err=err)
+    typer.echo(visible(text), err=err)
 
 
 def progress() -> Any:

@@ -23,6 +23,7 @@ from bitpick.artifacts.store import cache_root
 from bitpick.errors import BitpickError, raised_by_library
 from bitpick.executors.executor import resolve
 from bitpick.executors.progress import LISTENER
+from bitpick.library_errors import visible
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -30,12 +31,17 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
         value = to_jsonable_python(resolve(request["function"])(**request["payload"]))
     except BitpickError as error:
-        traceback.print_exc()
+        _log()
         return {"error": error.to_dict()}
     except Exception as error:  # noqa: BLE001 - a library may raise anything; it fails its row, not the worker
-        traceback.print_exc()
+        _log()
         return {"error": raised_by_library(error).to_dict()}
     return {"value": value, "seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu_start}
+
+
+def _log() -> None:
+    """Write the traceback of the current exception, with all of its message, to the log."""
+    sys.stderr.write(visible(traceback.format_exc()))
 
 
 def _keep_to_itself() -> None:

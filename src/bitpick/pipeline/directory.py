@@ -53,7 +53,7 @@ def read(folder: Path) -> Run:
     Raises:
         OutputError: there is no run, it has another schema, or the directory holds a link to something outside it.
     """
-    check_links(folder)
+    check_links(folder, _OURS)
     path = folder / RUN_FILE
     try:
         return Run.model_validate_json(path.read_text(encoding="utf-8"))
@@ -132,7 +132,7 @@ class RunDirectory:
 
     def _earlier(self, overwrite: bool) -> Run | None:
         if not overwrite:
-            check_links(self.root)
+            check_links(self.root, _OURS)
         try:
             earlier = read(self.root)
         except OutputError:

@@ -11,6 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from bitpick.library_errors import visible
 from bitpick.reports import words
 
 
@@ -24,13 +25,13 @@ class SafeConsole(Console):
         """See `Console.render`, through which everything goes that is shown."""
         shown = _safe(renderable) if isinstance(renderable, Text) else renderable
         for segment in super().render(shown, options):
-            safe = segment.text if segment.control else words.visible(segment.text)
+            safe = segment.text if segment.control else visible(segment.text)
             yield segment if safe == segment.text else Segment(safe, segment.style)
 
 
 def _safe(text: Text) -> Text:
     """Return a text that is safe to show; the same one, with its styles, if it is."""
-    plain = words.visible(words.shortened(text.plain)).replace("\n", "\\n")
+    plain = visible(words.shortened(text.plain)).replace("\n", "\\n")
     if plain == text.plain:
         return text
     return Text(plain, style=text.style, justify=text.justify, overflow=text.overflow, no_wrap=text.no_wrap)

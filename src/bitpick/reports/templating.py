@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from bitpick.library_errors import visible
 from bitpick.reports import conversions, measured, prepared, speeds, whole, words
 from bitpick.schema import missing
 
@@ -33,7 +34,7 @@ def _environment(html: bool) -> Any:
         """Make None empty, and invisible characters of text visible."""
         if value is None:
             return ""
-        return words.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+        return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
     def unmarked(value: Any) -> Any:
         return words.unmarked(value) if isinstance(value, str) else value

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 
+from bitpick.library_errors import visible
 from bitpick.schema.diagnosis import Change
 from bitpick.schema.fingerprint import Fingerprint, Grid
 from bitpick.schema.run import HostRecord, Recommendation, Row, Run
@@ -24,17 +25,10 @@ DTYPE_WORDS = {
 LONGEST = 4000
 """The most characters of a message that people read; run.json and the logs have the rest."""
 
-# Control characters, and those that change the direction of text.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 # What begins a tag, a comment or an address in angle brackets, and what ends the text of a link; after an even number
 # of backslashes, because an odd one escapes it.
 _MARKUP = re.compile(r"(?<!\\)((?:\\\\)*)(<(?=[A-Za-z/!?])|\](?=[(\[:]))")
 _ENTITIES = {"<": "&lt;", "]": "&#93;"}
-
-
-def visible(text: str) -> str:
-    r"""Make the invisible characters of a text visible: U+202E becomes `\u202e`."""
-    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def shortened(text: str) -> str:
@@ -50,7 +44,7 @@ def sentence(text: str) -> str:
 
 def cell(text: str) -> str:
     """Escape text for a Markdown table cell."""
-    flat = visible(" ".join(text.split()))
+    flat = visible(" ".join(shortened(text).split()))
     for mark in "\\`*_[]<>|":
         flat = flat.replace(mark, "\\" + mark)
     return flat
