@@ -97,7 +97,7 @@ def test_a_file_elsewhere_is_no_file_of_the_build(scene, command, name):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_link_to_a_file_elsewhere_is_no_file_of_the_build(scene, command):
     scene.link("builds/fake__s8s8-per_tensor-minmax/model.npz", "../../../canary/secret.npy")
-    scene.refused(lambda: COMMANDS[command](scene), "symbolic link that leads out of")
+    scene.refused(lambda: COMMANDS[command](scene), "is a symbolic link", f"outside {scene.build}")
 
 
 TAGS = (
@@ -209,7 +209,7 @@ def test_the_weights_of_an_onnx_build_are_in_its_folder(real, location):
     change(real, files={"model.onnx": sha256_of(file)})
     if location == "weights.bin":
         real.link("builds/fake__s8s8-per_tensor-minmax/weights.bin", "../../../canary/secret.npy")
-    real.refused(lambda: evaluate(real), exit_code=3)
+    real.refused(lambda: evaluate(real), exit_code=2 if location == "weights.bin" else 3)
 
 
 BROKEN = {
