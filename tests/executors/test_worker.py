@@ -48,7 +48,7 @@ def test_one_answer_a_line_and_nothing_else_on_standard_output():
 
 
 def test_what_a_library_says_moves_no_cursor_of_whoever_reads_the_log():
-    done = talk({"function": "importlib:import_module", "payload": {"name": "no\x1b[2J"}})
+    done = talk({"function": "bitpick.targets.target:check_name", "payload": {"name": "host", "message": "\x1b[2J"}})
     assert "\x1b" not in done.stderr
     assert "\\u001b[2J" in done.stderr
 
