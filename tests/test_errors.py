@@ -67,3 +67,9 @@ def test_where_logs_and_report_are_is_no_part_of_a_rows_reason():
     error.logs, error.report = Path("run/logs"), Path("run/report.html")
     assert str(error).splitlines()[2:] == ["the logs are in run/logs", "the report is run/report.html"]
     assert error.line == "it broke; to fix it: fix it"
+
+
+def test_the_reason_of_a_row_has_an_end():
+    line = RunError("no kernel for " + "node, " * 100_000).line
+    assert len(line) < 4100
+    assert line.endswith("… (the log has the rest)")

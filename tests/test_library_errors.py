@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bitpick.library_errors import LIMIT, is_out_of_memory, telling_line, typed_line
+from bitpick.library_errors import LIMIT, is_out_of_memory, telling_line, typed_line, visible
 
 
 def messages() -> dict[str, tuple[str, str]]:
@@ -93,3 +93,8 @@ def test_a_line_that_lists_without_end_is_cut():
 def test_running_out_of_memory_is_recognised_in_any_library(error):
     assert is_out_of_memory(error)
     assert not is_out_of_memory(ValueError("a shape"))
+
+
+def test_what_is_unseen_is_seen():
+    assert visible("a\u202egnp\x07") == "a\\u202egnp\\u0007"
+    assert visible("ä → 漢字\t\n") == "ä → 漢字\t\n"

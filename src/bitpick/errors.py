@@ -27,6 +27,7 @@ from typing import ClassVar
 
 from bitpick.library_errors import is_out_of_memory, typed_line
 
+_LONGEST = 4000  # characters of a row's reason; libraries list thousands of nodes
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -62,7 +63,8 @@ class BitpickError(Exception):
     @property
     def line(self) -> str:
         """The message on one line, as a row's reason shows it."""
-        return "; ".join(self._answers).replace("\n", "; ")
+        line = "; ".join(self._answers).replace("\n", "; ")
+        return line if len(line) <= _LONGEST else f"{line[:_LONGEST].rstrip()} … (the log has the rest)"
 
     @property
     def _answers(self) -> list[str]:

@@ -13,6 +13,8 @@ LIMIT = 400
 """The most characters of a line; longer messages only list things."""
 _READ = 20_000  # characters read from either end: some messages print a whole graph
 
+# Control characters, and those that change the direction of text.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 # The message inside a longer one: the first group matches it.
 _EMBEDDED = (
     r"## Exception summary\s+(?:<class '[^']*'>: )?(.*)",  # torch.onnx
@@ -69,6 +71,11 @@ _MEMORY = re.compile(
 )
 # Their messages are about a value or a place in the library's code, and mean nothing without it.
 _BARE = (LookupError, AttributeError, StopIteration)
+
+
+def visible(text: str) -> str:
+    r"""Make the invisible characters of a text visible, which a terminal would obey: U+202E becomes `\u202e`."""
+    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def telling_line(error: BaseException) -> str:

@@ -104,6 +104,11 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if not re.fullmatch(r"\w+", self.engine):
+            raise ValueError(f"{self.engine!r} is not the name of an engine")
+        for name, value in self.options.items():
+            if not re.fullmatch(r"\w+", name) or not re.fullmatch(r"[\w.]*", value):
+                raise ValueError(f"{name}={value!r} is not an option: names have letters, digits and _, values . too")
         if self.dtypes not in DTYPES:
             raise ValueError(f"unknown dtypes {self.dtypes!r}: {', '.join(DTYPES)}")
         if (self.granularity is None) != (self.calibration is None):
@@ -112,6 +117,11 @@ class Recipe(BaseModel):
             raise ValueError(f"unknown calibration {self.calibration!r}")
         if self.static and self.calibration is None:
             raise ValueError("static quantization needs a granularity and a calibration, as in s8u8-per_channel-minmax")
+        return self
+
+    @model_validator(mode="after")
+    def _check_scope(self) -> Self:
+        """Check what no id can express."""
         if self.scoped and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", self.name or ""):
             raise ValueError(
                 "a recipe with exclude, weights or settings needs a name of up to 64 letters, digits, - and _"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bitpick.engines.capability import Capability
+from bitpick.engines.capability import Capability, refused_setting
 from bitpick.passes.registry import passes
 from bitpick.recipe import Recipe
 
@@ -50,3 +50,29 @@ def test_a_block_covers_every_combination_of_what_it_lists(block, text):
 )
 def test_what_a_block_lacks_is_told_with_what_it_has(block, text, told):
     assert block.refusal(Recipe.parse(f"e:{text}")) == told
+
+
+ALLOWED = frozenset({"precise", "spin"})
+
+
+@pytest.mark.parametrize("value", ["1", "0.5", "A;B", "a_name", ""])
+def test_a_session_setting_of_the_list_is_taken(value):
+    assert refused_setting("e", {"precise": value}, ALLOWED) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "allowed", "told"),
+    [
+        ({"precise": "1"}, frozenset(), "e takes no session settings (settings)"),
+        (
+            {"precise": "1", "file": "x"},
+            ALLOWED,
+            "'file' is not one of the session settings that e takes: precise, spin",
+        ),
+        ({"precise": "../x"}, ALLOWED, "the session setting precise is '../x', which is no number or name"),
+        ({"spin": "a b"}, ALLOWED, "the session setting spin is 'a b', which is no number or name"),
+        ({"spin": "x" * 201}, ALLOWED, f"the session setting spin is '{'x' * 201}', which is no number or name"),
+    ],
+)
+def test_another_session_setting_is_refused(settings, allowed, told):
+    assert refused_setting("e", settings, allowed) == told

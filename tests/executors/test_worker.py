@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 COMMAND = [sys.executable, "-P", "-m", "bitpick.executors.worker"]
 
 
@@ -45,6 +47,12 @@ def test_one_answer_a_line_and_nothing_else_on_standard_output():
     assert "Traceback" in done.stderr
 
 
+def test_what_a_library_says_moves_no_cursor_of_whoever_reads_the_log():
+    done = talk({"function": "bitpick.targets.target:check_name", "payload": {"name": "host", "message": "\x1b[2J"}})
+    assert "\x1b" not in done.stderr
+    assert "\\u001b[2J" in done.stderr
+
+
 def test_it_goes_when_standard_input_ends():
     done = talk()
     assert done.returncode == 0
@@ -68,3 +76,17 @@ def test_no_library_reports_to_its_maker_or_keeps_an_id_of_the_user(tmp_path):
     assert [answer.get("value") for answer in answers[:3]] == ["1", "1", ["CPUExecutionProvider"]]
     assert answers[3]["error"]["what"].startswith("ModuleNotFoundError")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("has_settings", [False, True])
+def test_keras_writes_its_settings_in_the_cache_unless_the_user_has_some(tmp_path, has_settings):
+    if has_settings:
+        (tmp_path / ".keras").mkdir()
+    asked = {"function": "os:getenv", "payload": {"key": "KERAS_HOME"}}
+    done = talk(asked, HOME=str(tmp_path), BITPICK_CACHE=str(tmp_path / "cache"))
+    assert json.loads(done.stdout)["value"] == (None if has_settings else str(tmp_path / "cache" / "keras"))
+
+
+def test_a_worker_needs_no_home():
+    asked = {"function": "json:dumps", "payload": {"obj": 1}}
+    assert json.loads(talk(asked, HOME="").stdout)["value"] == "1"

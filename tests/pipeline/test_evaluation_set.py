@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from bitpick.pipeline import evaluation_set
 from bitpick.pipeline.evaluation_set import EvaluationSet
 from bitpick.preprocessing import Preprocessing
 from bitpick.tasks.classification import Classification
+from bitpick.tasks.custom import Custom
 
 TASK = Classification(classes=("a", "b"))
 
@@ -39,7 +42,7 @@ def known(folder, *arrays, indices=None) -> EvaluationSet:
     )
     digests = np.array([digest([array[i] for array in arrays]) for i in order], dtype="S32")
     names = ("image", "mask")[: len(arrays)]
-    return EvaluationSet(samples, names, digests, np.zeros(len(order), np.int64), TASK)
+    return EvaluationSet(samples, names, digests, np.zeros(len(order), np.int64), TASK, folder)
 
 
 def test_samples_are_evenly_spaced_and_named_by_their_place(arrays, tmp_path):
@@ -90,3 +93,19 @@ def test_a_file_that_is_none_is_told(tmp_path):
     (tmp_path / "evaluation.npz").write_bytes(b"PK")
     with pytest.raises(OutputError, match="does not say which samples"):
         evaluation_set.read(tmp_path / "evaluation.npz", "0")
+
+
+def test_samples_and_code_elsewhere_are_asked_about(arrays, tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    monkeypatch.setenv("BITPICK_CACHE", str(tmp_path / "cache"))
+    evaluation = replace(known(tmp_path, arrays[0]), root=tmp_path / "run")
+    with pytest.raises(OutputError, match=r"are read from .*0\.npy[\s\S]*--trust-run"):
+        evaluation.stored(np.arange(3))
+    assert len(replace(evaluation, trusted=True).stored(np.arange(3))) == 3
+    monkeypatch.setenv("BITPICK_CACHE", str(tmp_path))
+    assert len(evaluation.stored(np.arange(3))) == 3
+    evaluation.check_code()
+    code = replace(evaluation, task=Custom(path="mine:metric", outputs=("y",), name="m"))
+    with pytest.raises(OutputError, match=r"judged by mine:metric, which is code[\s\S]*--trust-run"):
+        code.check_code()
+    replace(code, trusted=True).check_code()

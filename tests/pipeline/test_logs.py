@@ -52,3 +52,10 @@ def test_a_traceback_is_kept_with_the_errors_that_led_to_it(tmp_path):
     kept = (tmp_path / "logs" / "bitpick.log").read_text()
     assert kept.index("KeyError: 'state'") < kept.index("ValueError: no such state")
     assert __file__ in kept
+
+
+def test_what_is_kept_moves_no_cursor_of_whoever_reads_it(tmp_path):
+    logs.keep_trace(ValueError("no such \x1b[2J state"), tmp_path / "logs")
+    file = logs.keep_message("long \x1b[2J" + "x" * 10_000, tmp_path / "logs")
+    assert "no such \\u001b[2J state" in (tmp_path / "logs" / "bitpick.log").read_text()
+    assert file.read_text() == "long \\u001b[2J" + "x" * 10_000

@@ -6,15 +6,16 @@ import io
 import re
 from pathlib import Path
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 from bitpick.reports import html, markdown, notebook, terminal
+from bitpick.reports.consoles import SafeConsole
 from bitpick.schema.run import Run
 
 
 def printed(renderable: RenderableType, width: int = 140) -> str:
     """The text that a terminal of this width shows."""
-    console = Console(file=io.StringIO(), width=width, highlight=False)
+    console = SafeConsole(file=io.StringIO(), width=width, highlight=False)
     console.print(renderable)
     return console.file.getvalue()
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from bitpick.library_errors import visible
 from bitpick.reports import html
-from bitpick.reports.words import visible
 from tests.example_runs import FLAGGED, OWN, PICK, ROWS, SLOW, UNSHOWN, full_run, small_run
 from tests.records import changed
 
@@ -25,8 +25,9 @@ HOSTILE = (
 
 
 def hostile(name: str) -> str:
-    """A name that tries to be more than a name; each stays another one."""
-    return HOSTILE[sum(map(ord, name)) % len(HOSTILE)] + name
+    """A name that tries to be more than a name; each stays another one. The id of a build has no slash."""
+    attempt = HOSTILE[sum(map(ord, name)) % len(HOSTILE)]
+    return (attempt.replace("/", "\\") if ":" in name else attempt) + name
 
 
 def harmless(name: str) -> str:

@@ -17,8 +17,11 @@ def test_the_answer_comes_first_and_every_row_is_there(tmp_path):
 
 
 def test_names_from_outside_are_text(tmp_path):
-    text = notebook.render(full_run(tmp_path, lambda name: f"{name}<script>alert(1)</script>\u202e"), Path("<b>"))
+    text = notebook.render(
+        full_run(tmp_path, lambda name: f"{name}<script>alert(1)<svg onload=alert(2)>\u202e"), Path("<b>")
+    )
     assert "<script>" not in text
+    assert "<svg" not in text
     assert "\u202e" not in text
     assert "<b>" not in text
 

@@ -28,8 +28,9 @@ def test_in_html_text_is_text_and_what_is_not_there_is_nothing():
     assert "\u202e" not in templating.render("a.html.jinja", text="\u202etxt.exe")
 
 
-def test_in_markdown_text_is_left_as_it_is_but_for_cells():
-    assert templating.render("a.md.jinja", text="<a|b>") == "  <a|b> \\<a\\|b\\>\n"
+def test_in_markdown_text_is_left_as_it_is_but_for_cells_and_tags():
+    assert templating.render("a.md.jinja", text="< a|b>") == "  < a|b> \\< a\\|b\\>\n"
+    assert templating.render("a.md.jinja", text="<a|b>") == "  &lt;a|b> \\<a\\|b\\>\n"
 
 
 def test_what_a_template_was_not_given_is_an_error():

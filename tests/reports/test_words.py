@@ -111,8 +111,9 @@ def test_standing(fields, says):
 
 
 def test_what_is_unseen_is_seen():
-    assert words.visible("a\u202egnp\x07") == "a\\u202egnp\\u0007"
-    assert words.visible("ä → 漢字\t\n") == "ä → 漢字\t\n"
+    assert words.cell("a\u202egnp\x07") == "a\\\\u202egnp\\\\u0007"
+    assert words.cell("ä → 漢字\t\n") == "ä → 漢字"
+    assert words.unmarked("a\u202e") == "a\\u202e"
     assert words.sentence("so") == words.sentence("so.") == "so."
 
 

@@ -158,29 +158,37 @@ def _rules(rules: Mapping[str, Any]) -> Rules:
     )
 
 
-def samples(folder: str | Path, out: str | Path, count: int = 200) -> list[Path]:
+def samples(folder: str | Path, out: str | Path, count: int = 200, *, trust_run: bool = False) -> list[Path]:
     """Write evaluation samples of a run, for the `run.py` of its builds on a device.
 
     Args:
         folder: a run directory.
         out: a new or empty directory for the samples.
         count: how many, evenly spaced over the evaluation set; at most its size.
+        trust_run: read the samples wherever the run says that they are, not only in the run and in bitpick's cache.
 
     Returns:
         The files: `.npy`, or `.npz` if the model has several inputs.
 
     Raises:
-        RequestError: there is no such run, or its samples no longer exist.
+        RequestError: there is no such run, its samples no longer exist, or they are elsewhere and it is not trusted.
     """
     folder = Path(folder)
     run = directories.read(folder)
     evaluation_samples = evaluation_set.read(
-        directories.RunDirectory(folder, run).evaluation, run.data.evaluation.sha256 if run.data else ""
+        directories.RunDirectory(folder, run).evaluation, run.data.evaluation.sha256 if run.data else "", trust_run
     )
     return evaluation_set.export(evaluation_samples, Path(out), count)
 
 
-def merge(folder: str | Path, results: Sequence[str | Path], target: str, *, overwrite: bool = False) -> Comparison:
+def merge(
+    folder: str | Path,
+    results: Sequence[str | Path],
+    target: str,
+    *,
+    overwrite: bool = False,
+    trust_run: bool = False,
+) -> Comparison:
     """Add the results of builds on a device to their run, as rows of that target, and write its reports again.
 
     Args:
@@ -188,11 +196,13 @@ def merge(folder: str | Path, results: Sequence[str | Path], target: str, *, ove
         results: files that the `run.py` of the builds wrote, one for each build.
         target: a name for the device; its rows are called `<recipe id>@<target>`.
         overwrite: replace earlier results of the same builds on that device.
+        trust_run: run the code of the metric that the run names, and read its samples wherever they are.
 
     Raises:
-        RequestError: there is no such run, or the results do not match its builds and samples; nothing was written.
+        RequestError: there is no such run, the results do not match its builds and samples, or the run names code and
+            is not trusted; nothing was written.
     """
-    run = merging.merge(Path(folder), [Path(path) for path in results], target, overwrite)
+    run = merging.merge(Path(folder), [Path(path) for path in results], target, overwrite, trust_run)
     write_report(Path(folder), run)
     return Comparison(Path(folder), run)
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from bitpick.artifacts import files, marks
+from bitpick.artifacts import files, marks, modes
 from bitpick.errors import RequestError
 
 DEFAULT_LIMIT = "20 GB"
@@ -180,7 +180,7 @@ class Store:
         if self._added >= self._recount_after:
             self.make_room(size)
         (source / _NOTE).write_text(json.dumps({"value": value, "files": contents}))
-        source.chmod(0o755)
+        modes.share(source)
         marks.mark(source)  # before another process can see and remove it
         digests = {name: file["sha256"] for name, file in contents.items()}
         folder = self.folder / key / f"{marks.owner()}-{time.monotonic_ns()}"

@@ -66,9 +66,16 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
 def _fail(error: BitpickError, as_json: bool) -> NoReturn:
     """Print the error, also as JSON if requested, and exit with its code."""
-    typer.echo(f"bitpick: {error}", err=True)
+    from bitpick.commands import printing
+    from bitpick.reports import words
+
+    message, place = str(error), ""
+    if len(message) > words.LONGEST:
+        from bitpick.pipeline.logs import keep_message, new_folder
+
+        place = f"\nthe whole message is in {keep_message(message, error.logs or new_folder())}"
+    printing.echo(f"bitpick: {words.shortened(message)}{place}", err=True)
     if as_json:
-        from bitpick.commands import printing
         from bitpick.schema.failure import Failure
 
         logs = None if error.logs is None else str(error.logs)

@@ -34,7 +34,7 @@ def cache(
         printing.print_json(document | ({} if freed is None else {"freed": freed}))
         return
     if freed is not None:
-        typer.echo(f"removed {freed / 1e6:,.1f} MB")
+        printing.echo(f"removed {freed / 1e6:,.1f} MB")
     count = f"{usage.artifacts:,} artifact{'' if usage.artifacts == 1 else 's'}"
     limit = f"{usage.limit / 1e9:g} GB (BITPICK_CACHE_LIMIT)"
-    typer.echo(f"{usage.folder}: {count}, {usage.bytes / 1e6:,.1f} MB of {limit}")
+    printing.echo(f"{usage.folder}: {count}, {usage.bytes / 1e6:,.1f} MB of {limit}")

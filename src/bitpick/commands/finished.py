@@ -15,6 +15,8 @@ from bitpick.commands.settings_options import takes
 from bitpick.commands.signatures import Options
 from bitpick.schema.other_groups import GateRules
 
+TrustRun = Annotated[bool, typer.Option("--trust-run", help="Use code and files elsewhere that the run names.")]
+
 
 @command
 @reads_data
@@ -79,7 +81,7 @@ def gate(
         printing.print_json([asdict(check) for check in checks])
     else:
         for check in checks:
-            typer.echo(f"{'ok  ' if check.passed else 'FAIL'} {check.row}: {check.text} ({check.rule})")
+            printing.echo(f"{'ok  ' if check.passed else 'FAIL'} {check.row}: {check.text} ({check.rule})")
     if not all(check.passed for check in checks):
         raise SystemExit(1)
 
@@ -89,16 +91,17 @@ def samples(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="A new or empty directory for the samples.")],
     count: Annotated[int, typer.Option(help="How many, evenly spaced over the evaluation set.")] = 200,
+    trust_run: TrustRun = False,
     json: Json = False,
 ) -> None:
     """Write evaluation samples of a run, for its builds to be run on a device."""
     from bitpick import api
 
-    files = api.samples(run, out, count)
+    files = api.samples(run, out, count, trust_run=trust_run)
     if json:
         printing.print_json({"folder": str(out), "files": [path.name for path in files]})
     else:
-        typer.echo(f"{len(files):,} samples in {out}: copy them and a build to the device, and run its run.py there")
+        printing.echo(f"{len(files):,} samples in {out}: copy them and a build to the device, and run its run.py there")
 
 
 @command
@@ -107,12 +110,13 @@ def merge(
     results: Annotated[list[Path], typer.Argument(help="What run.py wrote on the device, one file a build.")],
     target: Annotated[str, typer.Option(help="A name for the device.")],
     overwrite: Annotated[bool, typer.Option(help="Replace what was imported of these builds before.")] = False,
+    trust_run: TrustRun = False,
     json: Json = False,
 ) -> None:
     """Add what builds gave on a device to their run, as rows that are judged like any other."""
     from bitpick import api
 
-    printing.show(api.merge(run, results, target, overwrite=overwrite), json)
+    printing.show(api.merge(run, results, target, overwrite=overwrite, trust_run=trust_run), json)
 
 
 @command
@@ -149,8 +153,8 @@ def data(
     if json:
         printing.print_json(summary | {"classes": list(data_set.classes), "notes": list(data_set.notes)})
     else:
-        typer.echo(
+        printing.echo(
             "{name}: {calibration:,} calibration and {evaluation:,} evaluation samples in {folder}".format(**summary)
         )
         for note in data_set.notes:
-            typer.echo(f"data: {note}")
+            printing.echo(f"data: {note}")

@@ -85,7 +85,7 @@ def quantize(
         printing.print_json({"recipe": Recipe.named(recipe).id, "files": [file.model_dump() for file in files]})
     else:
         for file in files:
-            typer.echo(f"{out / file.path}  {file.bytes:,} bytes")
+            printing.echo(f"{out / file.path}  {file.bytes:,} bytes")
 
 
 @command

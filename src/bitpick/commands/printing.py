@@ -10,17 +10,29 @@ import typer
 
 def stdout() -> Any:
     """Return a console on standard output."""
-    from rich.console import Console
+    from bitpick.reports.consoles import SafeConsole
 
     # A pipe or a file has no width, and ids must not be folded there.
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    return SafeConsole(highlight=False, markup=False, width=None if sys.stdout.isatty() else 160)
 
 
 def stderr() -> Any:
     """Return a console on standard error."""
-    from rich.console import Console
+    from bitpick.reports.consoles import SafeConsole
 
-    return Console(stderr=True)
+    return SafeConsole(stderr=True, markup=False)
+
+
+def echo(text: str, err: bool = False) -> None:
+    """Print text in which names may hold control characters, which are shown and not obeyed.
+
+    Args:
+        text: one line or several.
+        err: whether to print on standard error.
+    """
+    from bitpick.library_errors import visible
+
+    typer.echo(visible(text), err=err)
 
 
 def progress() -> Any:

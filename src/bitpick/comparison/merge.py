@@ -42,7 +42,7 @@ class _Table:
         return [row for row in self.all if row.target == "host"]
 
 
-def merge(root: Path, files: Sequence[Path], target: str, overwrite: bool = False) -> Run:
+def merge(root: Path, files: Sequence[Path], target: str, overwrite: bool = False, trust_run: bool = False) -> Run:
     """Add results from a device to a run, as rows that are judged like those of any other target.
 
     Args:
@@ -50,6 +50,7 @@ def merge(root: Path, files: Sequence[Path], target: str, overwrite: bool = Fals
         files: files that the `run.py` of this run's builds wrote on the device, one per build.
         target: the device's name.
         overwrite: replace earlier results of the same builds from this device.
+        trust_run: whether the user trusts what the run names, see `EvaluationSet`.
 
     Returns:
         The run; its run.json holds the new rows.
@@ -64,7 +65,8 @@ def merge(root: Path, files: Sequence[Path], target: str, overwrite: bool = Fals
     if any(row.target == target and row.measured != "imported" for row in run.rows):
         raise RequestError(f"the run measured {target} itself", expected="a new name with --target")
     work = RunDirectory(root, run)
-    evaluation = evaluation_set.read(work.evaluation, run.data.evaluation.sha256 if run.data else "")
+    evaluation = evaluation_set.read(work.evaluation, run.data.evaluation.sha256 if run.data else "", trust_run)
+    evaluation.check_code()
     # Check all files before writing anything.
     imported = [_row(work, evaluation, path, target, overwrite) for path in files]
     if len({row.id for row, _ in imported}) < len(imported):
@@ -138,7 +140,8 @@ def _native_row(device_results: Results, work: RunDirectory, path: Path) -> Row:
             fix="name the run that the build was copied from",
         )
     folder = work.build(row.recipe)
-    digests = {(work.root / file.path).relative_to(folder).as_posix(): file.sha256 for file in row.files}
+    own_folder = f"{folder.relative_to(work.root).as_posix()}/"
+    digests = {file.path.removeprefix(own_folder): file.sha256 for file in row.files}
     if digests != device_results.files or (row.settings or {}) != device_results.settings:
         part = next(
             (name for name in sorted(digests) if device_results.files.get(name) != digests[name]),

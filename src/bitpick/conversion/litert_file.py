@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bitpick.conversion import finite
 from bitpick.datasets.activations import Activations, of_graph
 from bitpick.errors import ModelError
 from bitpick.library_errors import telling_line
 from bitpick.preprocessing import Arrays
 
+_WEIGHTED = ("BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "DEQUANTIZE", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 _CONVERTED = re.compile(r"^serving_default_|:\d+$")  # what TensorFlow's converter adds to an input's name
 
 
@@ -91,8 +94,13 @@ def inputs_and_outputs(interpreter: Any) -> tuple[list[Any], list[Any]]:
 
 
 def describe(source: str) -> dict[str, Any]:
-    """Describe the inputs and outputs of a LiteRT file, in the form of `onnx_file.describe`."""
+    """Describe the inputs and outputs of a LiteRT file, in the form of `onnx_file.describe`.
+
+    Raises:
+        ModelError: LiteRT cannot read the file, or some of its weights are not finite.
+    """
     interpreter = load(Path(source))
+    finite.refuse(Path(source).name, _not_finite(Path(source)))
 
     def tensors(details: Any, names: list[str]) -> list[tuple[str, list[int | None], str]]:
         # The first axis is the batch, whatever size the file was saved with: the interpreter resizes it.
@@ -104,6 +112,25 @@ def describe(source: str) -> dict[str, Any]:
     short_names = [_CONVERTED.sub("", name) for name in names]  # as the user's model calls them
     input_names = short_names if all(short_names) and len({*short_names}) == len(short_names) else names
     return {"inputs": tensors(inputs, input_names), "outputs": tensors(outputs, [each["name"] for each in outputs])}
+
+
+def _not_finite(path: Path) -> Iterator[finite.NotFinite]:
+    """Yield the weights in a LiteRT file that are not finite."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    weighted = {getattr(schema.BuiltinOperator, name) for name in _WEIGHTED}
+    dtypes = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.FLOAT16: np.float16}
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    for graph in model.subgraphs:
+        codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes or ()]
+        operators = [op for op in graph.operators or () if codes[op.opcodeIndex] in weighted]
+        for number in sorted({int(place) for op in operators for place in op.inputs if place >= 0}):
+            tensor = graph.tensors[number]
+            data = model.buffers[tensor.buffer].data
+            if tensor.type in dtypes and data is not None and len(data):
+                finite_values = np.isfinite(np.frombuffer(bytes(data), dtypes[tensor.type]))
+                if not finite_values.all():
+                    yield tensor.name.decode(errors="replace"), int((~finite_values).sum()), finite_values.size
 
 
 def is_quantized(source: str) -> bool:

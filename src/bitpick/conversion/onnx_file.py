@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitpick.conversion import onnx_passes, onnx_unfused
+from bitpick.conversion import finite, onnx_passes, onnx_unfused
 from bitpick.datasets.activations import Activations, of_graph
 from bitpick.errors import ModelError, OperatorError
 from bitpick.library_errors import telling_line
@@ -60,10 +60,15 @@ def describe(source: str) -> dict[str, Any]:
     """Describe the inputs and outputs of an ONNX file: `{"inputs": …, "outputs": …}`, lists of `(name, shape, dtype)`.
 
     Unknown dimensions are None.
+
+    Raises:
+        ModelError: it is not a valid ONNX model, or some of its weights are not finite.
     """
     import onnx
 
-    model = onnx.shape_inference.infer_shapes(load(Path(source)))
+    original = load(Path(source))
+    finite.refuse(Path(source).name, finite.of_onnx(original))
+    model = onnx.shape_inference.infer_shapes(original)
 
     def tensors(values: Iterable[Any]) -> list[tuple[str, list[int | None] | None, str]]:
         return [(value.name, _fixed_sizes(value), dtype_name(value.type.tensor_type.elem_type)) for value in values]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitpick.conversion import onnx_batch, onnx_file, onnx_passes, onnx_precision, training_mode, verify
+from bitpick.conversion import finite, onnx_batch, onnx_file, onnx_passes, onnx_precision, training_mode, verify
 from bitpick.conversion.batch_axes import Axes
 from bitpick.conversion.made import MakerResult
 from bitpick.conversion.onnx_trial import Trial
@@ -43,6 +43,7 @@ def make(out: str, source: str, inputs: str | None = None) -> MakerResult:
     path = Path(source)
     model = onnx_file.load(path)
     training_mode.refuse(path.name, training_mode.of_onnx(model), training_mode.EXPORT)
+    finite.refuse(path.name, finite.of_onnx(model))
     before = model.SerializeToString()
     onnx_passes.drop_stored_inputs(model)
     onnx_passes.unwrap_zipmaps(model)

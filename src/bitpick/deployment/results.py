@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationError
 
 from bitpick.errors import DataError
 from bitpick.preprocessing import Arrays
@@ -36,9 +36,9 @@ class Times(BaseModel):
         threads: number of threads inside one inference.
     """
 
-    nanoseconds: list[int] = Field(min_length=1)
-    batch: int = 1
-    threads: int = 1
+    nanoseconds: list[NonNegativeInt] = Field(min_length=1)
+    batch: PositiveInt = 1
+    threads: PositiveInt = 1
 
 
 class Machine(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,6 +11,8 @@ from bitpick.recipe import Recipe
 
 PREPARED = "+adaround+equalize+pool_as_mean"
 """The passes of the prepared recipes in presets. A preset leaves out those that have nothing to do in a model."""
+
+_SETTING_VALUE = re.compile(r"[\w.,;+-]{0,200}")  # of a session setting: never the path of a file
 
 
 @dataclass(frozen=True)
@@ -67,3 +70,19 @@ class Capability:
             if len(chosen := sorted(exclusive & recipe.options.keys())) > 1:
                 return f"{' and '.join(chosen)} at once"
         return None
+
+
+def refused_setting(engine: str, settings: Mapping[str, str], allowed: frozenset[str]) -> str | None:
+    """Return why an engine opens no session with these settings; None if it may.
+
+    Args:
+        engine: the engine's name.
+        settings: the session settings, from a recipe or a build.
+        allowed: the names that they may have.
+    """
+    if not allowed:
+        return f"{engine} takes no session settings (settings)"
+    if other := sorted(settings.keys() - allowed):
+        return f"{other[0]!r} is not one of the session settings that {engine} takes: {', '.join(sorted(allowed))}"
+    odd = next((name for name, value in settings.items() if not _SETTING_VALUE.fullmatch(value)), None)
+    return None if odd is None else f"the session setting {odd} is {settings[odd]!r}, which is no number or name"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bitpick.datasets.activations import Activations
 from bitpick.datasets.dataset import Samples
-from bitpick.engines.capability import Capability, Offer
+from bitpick.engines.capability import Capability, Offer, refused_setting
 from bitpick.engines.executed import Executed
 from bitpick.engines.insides import Insides
 from bitpick.models.interface import Interface
@@ -112,7 +112,9 @@ class Engine(ABC):
             engine are measured but never recommended.
         scopes: whether a recipe can leave layers in float.
         mixes: the dtypes with which a recipe can give single layers other weights.
-        configures: whether a recipe can set session settings of the runtime.
+        configures: the session settings of the runtime that a recipe may set. Recipes and builds may come from someone
+            else, so none of these names a file, loads a library or runs code.
+        own_settings: the other session settings that its builds ship with.
         signed_activations: whether activations that can be negative are signed even if the recipe says unsigned.
         optimizes: whether the runtime optimizes the graph when it opens a build, and can be told not to.
         fixed_shapes: whether a build takes only samples of the data set's shape, even if the model has free axes.
@@ -130,7 +132,8 @@ class Engine(ABC):
     deprecated: ClassVar[str | None] = None
     scopes: ClassVar[bool] = False
     mixes: ClassVar[frozenset[str]] = frozenset()
-    configures: ClassVar[bool] = False
+    configures: ClassVar[frozenset[str]] = frozenset()
+    own_settings: ClassVar[frozenset[str]] = frozenset()
     signed_activations: ClassVar[bool] = False
     optimizes: ClassVar[bool] = False
     fixed_shapes: ClassVar[bool] = False
@@ -175,9 +178,11 @@ class Engine(ABC):
             able = ", ".join(dtypes for dtypes in DTYPES if dtypes in self.mixes)
             only = f": it mixes them only with {able}" if able else ""
             return f"{self.name} gives all layers the same weights with {recipe.dtypes} (weights){only}"
-        if recipe.settings and not self.configures:
-            return f"{self.name} takes no session settings (settings)"
-        return None
+        return refused_setting(self.name, recipe.settings, self.configures) if recipe.settings else None
+
+    def runs_code(self, build: Build) -> str:  # noqa: ARG002 - some engines use it
+        """Return why opening a build can run code that its files hold; empty if it cannot."""
+        return ""
 
     def form(self, recipe: Recipe) -> tuple[Format, ...]:  # noqa: ARG002 - some engines use it
         """Return the formats that a recipe can start from, best first."""

@@ -14,13 +14,16 @@ import sys
 import threading
 import time
 import traceback
+from pathlib import Path
 from typing import Any
 
 from pydantic_core import to_jsonable_python
 
+from bitpick.artifacts.store import cache_root
 from bitpick.errors import BitpickError, raised_by_library
 from bitpick.executors.executor import resolve
 from bitpick.executors.progress import LISTENER
+from bitpick.library_errors import visible
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -28,27 +31,36 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
         value = to_jsonable_python(resolve(request["function"])(**request["payload"]))
     except BitpickError as error:
-        traceback.print_exc()
+        _log()
         return {"error": error.to_dict()}
     except Exception as error:  # noqa: BLE001 - a library may raise anything; it fails its row, not the worker
-        traceback.print_exc()
+        _log()
         return {"error": raised_by_library(error).to_dict()}
     return {"value": value, "seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu_start}
 
 
-def _stop_telemetry() -> None:
-    """Keep libraries from sending telemetry, and from storing a user id in the home folder.
+def _log() -> None:
+    """Write the traceback of the current exception, with all of its message, to the log."""
+    sys.stderr.write(visible(traceback.format_exc()))
 
-    ONNX Runtime does both when it opens its first session, OpenVINO and NNCF when they are imported. The variables are
-    set here, not by the parent, because a target's command may not pass them on.
+
+def _keep_to_itself() -> None:
+    """Keep libraries from sending telemetry, and from writing in the home folder.
+
+    ONNX Runtime does both when it opens its first session, OpenVINO and NNCF when they are imported; Keras writes its
+    settings when it is imported. The variables are set here, not by the parent, because a target's command may not
+    pass them on.
     """
     os.environ |= {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None makes its import fail
+    keras_home = Path(os.path.expanduser("~/.keras"))  # noqa: PTH111 - there may be no home folder
+    if not keras_home.exists():  # otherwise the user's own code may need what is in it
+        os.environ.setdefault("KERAS_HOME", str(cache_root() / "keras"))
 
 
 def main() -> None:
     """Serve requests until standard input ends."""
-    _stop_telemetry()
+    _keep_to_itself()
     # Libraries print to standard output, some of them from C code, so answers get a separate descriptor.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

@@ -148,12 +148,28 @@ class Source:
         """
         kind = Kind.FACTORY if self.path is None else _kind(self.path)
         self._check_options(kind)
-        if kind in _RUNS_CODE and not self.trusted:
+        self.check_trusted(f"the model {self.name} is a {kind}", _RUNS_CODE.get(kind, ""))
+        return kind
+
+    def check_trusted(self, what: str, runs_code: str) -> None:
+        """Refuse what can run code when it is opened, unless the user trusts it.
+
+        Args:
+            what: what it is, as the message says.
+            runs_code: why it can; empty if it cannot.
+
+        Raises:
+            ModelError: it can run code, and is not trusted.
+        """
+        if runs_code and not self.trusted:
             raise ModelError(
-                f"the model {self.name} is a {kind}, and opening it can run code: {_RUNS_CODE[kind]}",
+                f"{what}, and opening it can run code: {runs_code}",
                 fix="if you trust where it comes from, say so with --trust-model",
             )
-        return kind
+
+    def runs_code(self) -> str:
+        """Return why opening the model's file can run code; empty if it cannot. Raises what `kind` raises."""
+        return "" if self.path is None else _RUNS_CODE.get(_kind(self.path), "")
 
     def _check_options(self, kind: Kind) -> None:
         if kind is Kind.KERAS_WEIGHTS and self.keras_builder is None:
@@ -251,7 +267,8 @@ def _kind(path: Path) -> Kind:
     if suffix in (".h5", ".hdf5"):
         return _kind_of_hdf5(path)
     if suffix in (".onnx", ".tflite"):
-        return _kind_of_onnx(path) if suffix == ".onnx" else Kind.LITERT
+        onnx_kind = Kind.QUANTIZED_ONNX if suffix == ".onnx" and traits(path).quantized else Kind.ONNX
+        return onnx_kind if suffix == ".onnx" else Kind.LITERT
     return _kind_of_torch(path, head)
 
 
@@ -261,10 +278,6 @@ def _kind_of_hdf5(path: Path) -> Kind:
         if content.find(b"model_config") < 0:
             return Kind.KERAS_WEIGHTS
         return Kind.LAMBDA if _LAMBDA.search(content) else Kind.KERAS
-
-
-def _kind_of_onnx(path: Path) -> Kind:
-    return Kind.QUANTIZED_ONNX if traits(path).quantized else Kind.ONNX
 
 
 def _kind_of_torch(path: Path, head: bytes) -> Kind:

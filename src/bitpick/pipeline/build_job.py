@@ -14,12 +14,14 @@ from pydantic import validate_call
 from bitpick.datasets.activations import Activations
 from bitpick.datasets.dataset import Samples
 from bitpick.deployment import shipped
+from bitpick.engines.capability import refused_setting
 from bitpick.engines.engine import Build, SessionSettings
 from bitpick.engines.registry import engine
 from bitpick.errors import ModelError
 from bitpick.measures import outputs, size
 from bitpick.models.interface import Interface
 from bitpick.models.model import sha256_of
+from bitpick.paths import check_links, inside
 from bitpick.pipeline.arrays import save
 from bitpick.pipeline.job import Shapes
 from bitpick.recipe import Recipe
@@ -88,10 +90,13 @@ def open_build(folder: Path) -> Build:
     """Return the build in a folder that `build` made.
 
     Raises:
-        ModelError: the folder holds no build, or its files changed since they were built.
+        ModelError: the folder holds no build, its files changed since they were built, or it has a session setting that
+            builds must not have.
+        OutputError: the folder holds a link to something outside it.
     """
     import yaml
 
+    check_links(folder)
     try:
         fields = yaml.safe_load((folder / RECIPE_FILE).read_text())
         digests = fields.pop("files")
@@ -99,7 +104,9 @@ def open_build(folder: Path) -> Build:
         settings = dict(fields.pop("session", {}))
         interface, activations = fields.pop("interface", None), fields.pop("activations", None)
         fields.pop("id")
-        if absent := [name for name in files if not (folder / name).is_file()]:
+        if not files:
+            raise ValueError("it names no file")
+        if absent := [name for name in files if not inside(folder, name).is_file()]:
             raise ValueError(f"{', '.join(absent)} is not there")
         known_interface = None if interface is None else Interface.model_validate(interface)
         known_activations = None if activations is None else Activations.model_validate(activations)
@@ -110,6 +117,12 @@ def open_build(folder: Path) -> Build:
         changed = [name for name, digest in known_digests.items() if sha256_of(folder / name) != digest]
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise ModelError(f"{folder} holds no build: {error}", expected=f"a folder with a {RECIPE_FILE}") from error
+    runner = engine(build.recipe.engine)
+    if settings and (refusal := refused_setting(runner.name, settings, runner.configures | runner.own_settings)):
+        raise ModelError(
+            f"the build {folder} is not opened: {refusal}",
+            fix=f"take that setting out of its {RECIPE_FILE}, or make the build again",
+        )
     if changed:
         raise ModelError(
             f"{', '.join(changed)} in the build {folder} changed since it was built",

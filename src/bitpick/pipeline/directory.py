@@ -13,9 +13,11 @@ from typing import Any
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from bitpick.artifacts import modes
 from bitpick.artifacts.watch import Watch
 from bitpick.errors import OutputError
 from bitpick.models.model import Form
+from bitpick.paths import check_links
 from bitpick.pipeline.arrays import read_array, read_outputs
 from bitpick.pipeline.build_job import predictions_file
 from bitpick.preprocessing import Arrays
@@ -38,7 +40,7 @@ def write_whole(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        Path(partial).chmod(0o644)
+        modes.share(Path(partial))
         Path(partial).replace(path)
     except BaseException:
         Path(partial).unlink(missing_ok=True)
@@ -49,8 +51,9 @@ def read(folder: Path) -> Run:
     """Return the run in a directory.
 
     Raises:
-        OutputError: there is no run, or it has another schema.
+        OutputError: there is no run, it has another schema, or the directory holds a link to something outside it.
     """
+    check_links(folder, _OURS)
     path = folder / RUN_FILE
     try:
         return Run.model_validate_json(path.read_text(encoding="utf-8"))
@@ -58,8 +61,9 @@ def read(folder: Path) -> Run:
         what = f"{folder} holds no run: {error.strerror} ({path})"
         raise OutputError(what, expected="a directory with a run.json") from error
     except ValidationError as error:
+        first = error.errors()[0]
         raise OutputError(
-            f"this version of bitpick cannot read {path}: {error.errors()[0]['msg']}",
+            f"this version of bitpick cannot read {path}: {'.'.join(map(str, first['loc']))}: {first['msg']}",
             fix="use the version that wrote it, or make the run again",
         ) from error
 
@@ -127,6 +131,8 @@ class RunDirectory:
         return OutputError(what, fix="name another directory with --out")
 
     def _earlier(self, overwrite: bool) -> Run | None:
+        if not overwrite:
+            check_links(self.root, _OURS)
         try:
             earlier = read(self.root)
         except OutputError:
@@ -152,7 +158,7 @@ class RunDirectory:
         """Move an earlier run's files, and nothing else, aside until the new request has proved valid."""
         self._backup = Path(tempfile.mkdtemp(prefix=".replaced-", dir=self.root))
         for name in _OURS:
-            if (self.root / name).exists():
+            if os.path.lexists(self.root / name):  # a link that leads nowhere, too
                 (self.root / name).rename(self._backup / name)
 
     def settle(self) -> None:

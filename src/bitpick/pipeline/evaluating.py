@@ -241,6 +241,7 @@ def open_as_build(source: Source, folder: Path, runner: Runner, load_data: LoadD
     build = open_build(path)
     if missing := engine(build.recipe.engine).missing():
         raise RecipeError(f"{build.recipe.id}: {missing}")
+    source.check_trusted(f"the build {path} is for {build.recipe.engine}", engine(build.recipe.engine).runs_code(build))
     if build.interface is None:
         raise ModelError(f"the build {path} does not say what it takes", fix="make it again with this version")
     return OpenBuild(build, build.interface.signature)

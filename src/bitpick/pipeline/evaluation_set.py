@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from bitpick.artifacts.store import Store, cache_root
 from bitpick.artifacts.watch import is_sealed, seal
 from bitpick.datasets.dataset import Samples
 from bitpick.datasets.sampling import digest
@@ -20,6 +21,7 @@ from bitpick.measures.outputs import targets_of
 from bitpick.pipeline.arrays import save
 from bitpick.pipeline.inputs import Inputs
 from bitpick.preprocessing import Arrays
+from bitpick.tasks.custom import Custom
 from bitpick.tasks.registry import AnyTask
 from bitpick.tasks.task import Targets, Task
 
@@ -34,6 +36,8 @@ class EvaluationSet:
         digests: digest of each sample, of shape (n,); see `sampling.digest`.
         targets: the targets.
         task: how builds are judged on it.
+        root: the run directory.
+        trusted: whether the user trusts what the run names: a metric that is code, and samples elsewhere.
     """
 
     samples: Samples
@@ -41,13 +45,33 @@ class EvaluationSet:
     digests: NDArray[np.bytes_]
     targets: Targets
     task: Task
+    root: Path
+    trusted: bool = False
+
+    def check_code(self) -> None:
+        """Refuse to judge anything by code that the run names, unless the user trusts the run.
+
+        Raises:
+            OutputError: the task is the user's own metric, and the run is not trusted.
+        """
+        if isinstance(self.task, Custom) and not self.trusted:
+            raise _untrusted(f"the run in {self.root} is judged by {self.task.path}, which is code")
+
+    def _check_samples(self) -> None:
+        """Refuse samples in any other place than the run and bitpick's cache, unless the user trusts the run."""
+        known = [folder.resolve() for folder in (self.root, cache_root(), Store.default().folder)]
+        for file in self.samples.files:
+            if not self.trusted and not any(file.resolve().is_relative_to(folder) for folder in known):
+                raise _untrusted(f"the samples of the run in {self.root} are read from {file}")
 
     def stored(self, places: NDArray[np.int64]) -> list[list[NDArray[Any]]]:
         """Return samples as stored: for each, the array of every input.
 
         Raises:
             DataError: the samples are gone, or have changed.
+            OutputError: they are elsewhere, and the run is not trusted.
         """
+        self._check_samples()
         rows = places if self.samples.indices is None else np.load(self.samples.indices)[places]
         with contextlib.suppress(OSError, ValueError, IndexError):
             inputs = [np.load(path, mmap_mode="r") for path in self.samples.inputs]
@@ -65,6 +89,14 @@ class EvaluationSet:
         return tuple(prepare(np.stack(column)) for column, prepare in pairs)
 
 
+def _untrusted(what: str) -> OutputError:
+    return OutputError(
+        what,
+        expected="a run that names nothing but its own files and those in bitpick's cache, if someone else made it",
+        fix="if you trust where the run comes from, say so with --trust-run",
+    )
+
+
 def keep(path: Path, inputs: Inputs) -> None:
     """Write what later commands need to know about a run's evaluation set."""
     samples = inputs.evaluation
@@ -77,12 +109,13 @@ def keep(path: Path, inputs: Inputs) -> None:
     seal(path, samples.sha256)
 
 
-def read(path: Path, sha256: str) -> EvaluationSet:
+def read(path: Path, sha256: str, trusted: bool = False) -> EvaluationSet:
     """Return the evaluation set that `keep` wrote.
 
     Args:
         path: the file.
         sha256: the digest of the set in the run's record.
+        trusted: see `EvaluationSet`.
 
     Raises:
         OutputError: the file is missing, or has changed.
@@ -97,6 +130,8 @@ def read(path: Path, sha256: str) -> EvaluationSet:
                 digests=file["digests"],
                 targets=file["targets"],
                 task=TypeAdapter(AnyTask).validate_json(str(file["task"])),
+                root=path.parent.parent,
+                trusted=trusted,
             )
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise OutputError(

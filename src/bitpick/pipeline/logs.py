@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bitpick.errors import RunError
+from bitpick.library_errors import visible
 
 
 def new_folder() -> Path:
@@ -33,6 +34,14 @@ def kept() -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def keep_message(message: str, folder: Path) -> Path:
+    """Write a message that is too long to be shown beside the workers' logs; return the file."""
+    folder.mkdir(exist_ok=True)
+    file = folder / "message.txt"
+    file.write_text(visible(message), encoding="utf-8", errors="backslashreplace")
+    return file
+
+
 def keep_trace(error: BaseException, folder: Path) -> None:
     """Write the traceback of an exception beside the workers' logs.
 
@@ -41,4 +50,4 @@ def keep_trace(error: BaseException, folder: Path) -> None:
         folder: the folder of the logs.
     """
     folder.mkdir(exist_ok=True)
-    (folder / "bitpick.log").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    (folder / "bitpick.log").write_text(visible("".join(traceback.format_exception(error))), encoding="utf-8")

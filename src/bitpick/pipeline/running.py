@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from bitpick.artifacts import modes
 from bitpick.artifacts.code import revision
 from bitpick.artifacts.store import NoRoom, Store, key_of
 from bitpick.conversion.route import hops
@@ -240,7 +241,7 @@ def _copy(source: Path, out: Path, digests: Mapping[str, str | None]) -> None:
         copied = partial / out.name
         if source.is_dir():
             shutil.copytree(source, copied)
-            copied.chmod(0o755)
+            modes.share(copied)
             if out.exists():
                 shutil.rmtree(out)
         else:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from bitpick.reports import recipes, templating, words
+from bitpick.library_errors import visible
+from bitpick.paths import inside
+from bitpick.reports import recipes, templating
 from bitpick.reports.chart import Chart
 from bitpick.reports.charts import charts
 from bitpick.schema.run import Run
@@ -50,16 +52,16 @@ def render(run: Run, folder: Path) -> str:
 def _drawings(run_charts: Sequence[Chart]) -> list[dict[str, Any]]:
     """Return the data for report.js."""
 
-    def visible(value: Any) -> Any:
-        return words.visible(value) if isinstance(value, str) else value
+    def shown(value: Any) -> Any:
+        return visible(value) if isinstance(value, str) else value
 
     return [
         {
             "name": chart.name,
             "title": chart.title,
-            "finding": visible(chart.finding),
-            "metric": None if chart.metric is None else {k: visible(v) for k, v in asdict(chart.metric).items()},
-            "data": [{key: visible(value) for key, value in record.items()} for record in chart.rows],
+            "finding": shown(chart.finding),
+            "metric": None if chart.metric is None else {k: shown(v) for k, v in asdict(chart.metric).items()},
+            "data": [{key: shown(value) for key, value in record.items()} for record in chart.rows],
         }
         for chart in run_charts
     ]
@@ -97,8 +99,8 @@ def _policy(scripts: Sequence[str]) -> str:
 
 def _image(folder: Path, path: str) -> str:
     """Return a PNG file of the run directory as a data URI; empty if there is no such file."""
-    file = (folder / path).resolve()
-    if not file.is_relative_to(folder.resolve()) or not file.is_file():
+    try:
+        content = inside(folder, path).read_bytes()
+    except (ValueError, OSError):
         return ""
-    content = file.read_bytes()
     return "data:image/png;base64," + base64.b64encode(content).decode() if content.startswith(_PNG) else ""

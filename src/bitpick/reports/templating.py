@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from bitpick.library_errors import visible
 from bitpick.reports import conversions, measured, prepared, speeds, whole, words
 from bitpick.schema import missing
 
@@ -14,7 +15,8 @@ def render(name: str, **variables: Any) -> str:
 
     Args:
         name: of the template. In an `.html.` template, text is escaped, invisible characters are made visible, and None
-            is empty. In Markdown, text that could contain markup goes through the filter `cell`.
+            is empty. In Markdown, text that could contain markup goes through the filter `cell`, so that it looks as it
+            is; whatever else is text has no tags and links of its own, see `words.unmarked`.
         variables: the template's variables, besides the modules that all templates use.
     """
     template = _environment(".html." in name).get_template(name)
@@ -32,15 +34,18 @@ def _environment(html: bool) -> Any:
         """Make None empty, and invisible characters of text visible."""
         if value is None:
             return ""
-        return words.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+        return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    def unmarked(value: Any) -> Any:
+        return words.unmarked(value) if isinstance(value, str) else value
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("bitpick.reports"),
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
-        finalize=finalize if html else None,
-        autoescape=html,  # noqa: S701 - in Markdown, text that could contain markup goes through the filter `cell`
+        finalize=finalize if html else unmarked,
+        autoescape=html,  # noqa: S701 - in Markdown, `unmarked` and the filter `cell` escape
     )
     environment.filters.update(cell=words.cell, standing=words.standing)
     return environment

@@ -129,7 +129,7 @@ def table(rows: list[Row]) -> Table:
     timed = any(row.latency for row in rows)
     columns |= {"size": words.size} | ({"time": speeds.time_beside} if timed else {"smaller": words.reduction})
     for name in columns:
-        shown.add_column(name, justify="right", no_wrap=True)
+        shown.add_column(Text(name), justify="right", no_wrap=True)
     shown.add_column("")
     for row in rows:
         flags = ", ".join(flag.code for flag in row.flags)
@@ -176,11 +176,11 @@ def _missing(run: Run) -> list[Text]:
     lines = []
     for each in missing.missing(words.ordered(run)):
         style = "red" if each.status == "failed" else "dim"
-        lines.append(Text.assemble((each.subject, "bold"), f": {words.visible(each.reason)}", style=style))
+        lines.append(Text.assemble((each.subject, "bold"), f": {each.reason}", style=style))
         if len(each.rows) > 1:
             lines.append(Text(f"  {', '.join(row.id for row in each.rows)}", style=style))
     left_out = missing.left_out(run.rows)
-    return lines + ([Text(words.visible(left_out), style="dim")] if left_out else [])
+    return lines + ([Text(left_out, style="dim")] if left_out else [])
 
 
 def _rows_by_target(run: Run) -> dict[str, list[Row]]:
@@ -225,7 +225,7 @@ def _notes(run: Run) -> list[RenderableType]:
     lines += [words.sentence(advice) for advice in (run.diagnosis.advice if run.diagnosis else [])]
     if run.examples:
         lines.append(f"{len(run.examples)} samples whose prediction changed are shown in report.html.")
-    return [Text(""), *(Text(words.visible(line)) for line in lines)] if lines else []
+    return [Text(""), *(Text(line) for line in lines)] if lines else []
 
 
 def hops(records: Sequence[Hop], path: str) -> Group:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 
+from bitpick.library_errors import visible
 from bitpick.schema.diagnosis import Change
 from bitpick.schema.fingerprint import Fingerprint, Grid
 from bitpick.schema.run import HostRecord, Recommendation, Row, Run
@@ -21,13 +22,19 @@ DTYPE_WORDS = {
     "bfloat16": "bfloat16",
 }
 
-# Control characters, and those that change the direction of text.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+LONGEST = 4000
+"""The most characters of a message that people read; run.json and the logs have the rest."""
+
+# What begins a tag, a comment or an address in angle brackets, and what ends the text of a link; after an even number
+# of backslashes, because an odd one escapes it.
+_MARKUP = re.compile(r"(?<!\\)((?:\\\\)*)(<(?=[A-Za-z/!?])|\](?=[(\[:]))")
+_ENTITIES = {"<": "&lt;", "]": "&#93;"}
 
 
-def visible(text: str) -> str:
-    r"""Make the invisible characters of a text visible: U+202E becomes `\u202e`."""
-    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+def shortened(text: str) -> str:
+    """Cut a text that is longer than any message should be, and say how much is missing."""
+    more = len(text) - LONGEST
+    return text if more <= 0 else f"{text[:LONGEST]} … and {more:,} more characters"
 
 
 def sentence(text: str) -> str:
@@ -37,10 +44,18 @@ def sentence(text: str) -> str:
 
 def cell(text: str) -> str:
     """Escape text for a Markdown table cell."""
-    flat = visible(" ".join(text.split()))
+    flat = visible(" ".join(shortened(text).split()))
     for mark in "\\`*_[]<>|":
         flat = flat.replace(mark, "\\" + mark)
     return flat
+
+
+def unmarked(text: str) -> str:
+    """Make any text harmless in Markdown: on one line, without tags of HTML and without links.
+
+    A mark that is escaped already stays as it is.
+    """
+    return _MARKUP.sub(lambda match: match[1] + _ENTITIES[match[2]], visible(" ".join(text.splitlines())))
 
 
 def percent(fraction: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from bitpick.paths import RelativePath
 from bitpick.recipe import Recipe
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
@@ -22,7 +23,7 @@ class Example(BaseModel):
     model_config = _STRICT
 
     sample: int
-    image: str
+    image: RelativePath
     label: str
     predictions: dict[str, str]
 

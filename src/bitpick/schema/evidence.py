@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from bitpick.schema.numbers import Count, Share
+
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -24,12 +26,12 @@ class Accuracy(BaseModel):
 
     model_config = _STRICT
 
-    correct: int
-    total: int
-    value: float
+    correct: Count
+    total: Count
+    value: Share
     interval: tuple[float, float]
-    per_class: dict[str, float]
-    top5: float | None = None
+    per_class: dict[str, Share]
+    top5: Share | None = None
 
 
 _LABELS = {

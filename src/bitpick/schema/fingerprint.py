@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from bitpick.schema.numbers import Share
+
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -64,7 +66,7 @@ class Coverage(BaseModel):
 
     model_config = _STRICT
 
-    macs: float
-    weights: float
+    macs: Share
+    weights: Share
     float_operators: list[str] = []
     uncounted: list[str] = []

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
+from bitpick.paths import PlainName, RelativePath
 from bitpick.recipe import Kind, Recipe
 from bitpick.schema.data import DataRecord
 from bitpick.schema.diagnosis import Diagnosis, Example
@@ -28,6 +29,7 @@ from bitpick.schema.fingerprint import Coverage, Fingerprint
 from bitpick.schema.groups import Selection
 from bitpick.schema.hop import Hop
 from bitpick.schema.judging import Judging
+from bitpick.schema.numbers import Count, Seconds
 from bitpick.schema.robustness import Fold, OverDraws
 from bitpick.schema.search import SearchRecord
 from bitpick.schema.speed import Device, Latency, SpeedRecord, Throughput
@@ -39,15 +41,9 @@ State = Literal["running", "complete", "interrupted", "failed"]
 Status = Literal["ok", "failed", "unsupported"]
 Measured = Literal["native", "emulated", "imported"]
 FlagCode = Literal[
-    "drop",
-    "min_accuracy",
-    "not_as_requested",
-    "partly_float",
-    "saturates",
-    "differs",
-    "dead_channel",
+    "drop", "min_accuracy", "not_as_requested", "partly_float", "saturates", "differs", "dead_channel",
     "slower_than_float",
-]
+]  # fmt: skip
 
 
 class Record(BaseModel):
@@ -59,8 +55,8 @@ class Record(BaseModel):
 class File(Record):
     """A file that ships; its path is relative to the run directory."""
 
-    path: str
-    bytes: int
+    path: RelativePath
+    bytes: Count
     sha256: str
 
 
@@ -96,10 +92,10 @@ class Row(Record):
         findings: what makes the build slow or big.
     """
 
-    id: str
-    recipe: str
+    id: PlainName
+    recipe: PlainName
     engine: str
-    target: str = "host"
+    target: PlainName = "host"
     kind: Kind
     measured: Measured = "native"
     status: Status
@@ -109,12 +105,12 @@ class Row(Record):
     deprecated: str | None = None
     files: list[File] | None = None
     settings: dict[str, str] | None = None
-    size_bytes: int | None = None
+    size_bytes: Count | None = None
     size_ratio: float | None = None
-    weight_bytes: int | None = None
+    weight_bytes: Count | None = None
     metric: Metric | None = None
     metrics: list[Metric] | None = None
-    samples: int | None = None
+    samples: Count | None = None
     predictions_sha256: str | None = None
     accuracy: Accuracy | None = None
     versus_baseline: VersusBaseline | None = None
@@ -130,11 +126,11 @@ class Row(Record):
     latency: Latency | None = None
     throughput: Throughput | None = None
     device: Device | None = None
-    memory_bytes: int | None = None
+    memory_bytes: Count | None = None
     findings: list[Finding] | None = None
     flags: list[Flag] = []
-    seconds: dict[str, float] = {}
-    cpu_seconds: dict[str, float] = {}
+    seconds: dict[str, Seconds] = {}
+    cpu_seconds: dict[str, Seconds] = {}
 
     @property
     def quantization(self) -> Recipe:
@@ -155,7 +151,7 @@ class Row(Record):
 class FormRecord(Record):
     """A form of the model that the run made or received."""
 
-    path: str
+    path: RelativePath
     sha256: str
 
 
@@ -267,7 +263,7 @@ class Recommendation(Record):
         held_out_interval: its interval at 95%, see `VersusBaseline`.
     """
 
-    id: str | None
+    id: PlainName | None
     because: list[str]
     by_use: dict[str, str] = {}
     by_target: dict[str, str] = {}
@@ -313,7 +309,7 @@ class Run(Record):
     search: SearchRecord | None = None
     examples: list[Example] | None = None
     notes: tuple[str, ...] = ()
-    seconds: dict[str, float] = {}
+    seconds: dict[str, Seconds] = {}
 
     def row(self, row_id: str) -> Row | None:
         """Return the row with this id, or None."""

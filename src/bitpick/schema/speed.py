@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveInt, model_validator
+
+from bitpick.schema.numbers import Count, Seconds
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
@@ -63,9 +65,9 @@ class Latency(BaseModel):
 
     model_config = _STRICT
 
-    p50: float
-    p90: float
-    cpu_time: float | None = None
+    p50: Seconds
+    p90: Seconds
+    cpu_time: Seconds | None = None
     clock: Clock = "wall"
     clock_reason: str | None = None
     ratio_own: float | None = None
@@ -77,9 +79,9 @@ class Latency(BaseModel):
     ratio_reference_wall: float | None = None
     control: float
     control_interval: tuple[float, float]
-    threads: int
-    processes: int
-    pairs: int
+    threads: PositiveInt
+    processes: PositiveInt
+    pairs: PositiveInt
 
     @model_validator(mode="before")
     @classmethod
@@ -109,9 +111,9 @@ class Throughput(BaseModel):
 
     model_config = _STRICT
 
-    batch: int
-    threads: int
-    samples_per_second: float
+    batch: PositiveInt
+    threads: PositiveInt
+    samples_per_second: NonNegativeFloat
     clock: Clock = "wall"
 
 
@@ -128,8 +130,8 @@ class SpeedRecord(BaseModel):
     model_config = _STRICT
 
     reference: str
-    budget_seconds: float
-    seconds: float
+    budget_seconds: Seconds
+    seconds: Seconds
     untimed: dict[str, str] = {}
 
 
@@ -154,11 +156,11 @@ class Device(BaseModel):
     platform: str
     versions: dict[str, str]
     results_sha256: str
-    p50: float | None = None
-    p90: float | None = None
-    runs: int = 0
-    batch: int = 1
-    threads: int = 1
+    p50: Seconds | None = None
+    p90: Seconds | None = None
+    runs: Count = 0
+    batch: PositiveInt = 1
+    threads: PositiveInt = 1
 
 
 class BenchRow(BaseModel):
@@ -184,9 +186,9 @@ class BenchRow(BaseModel):
 
     recipe: str
     folder: str
-    p50: float
-    p90: float
-    cpu_time: float
+    p50: Seconds
+    p90: Seconds
+    cpu_time: Seconds
     clock: Clock
     clock_reason: str | None = None
     ratio: float | None = None
@@ -215,10 +217,10 @@ class BenchRecord(BaseModel):
 
     model_config = _STRICT
 
-    batch: int
-    threads: int
-    processes: int
-    pairs: int
+    batch: PositiveInt
+    threads: PositiveInt
+    processes: PositiveInt
+    pairs: PositiveInt
     clock: Clock
     control: float
     control_interval: tuple[float, float] | None

@@ -15,6 +15,7 @@ from bitpick.engines.capability import Offer
 from bitpick.engines.engine import Build, Engine, Session, SessionSettings
 from bitpick.engines.executed import Executed, Operator
 from bitpick.models.model import Format, Model
+from bitpick.models.source import Source
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import PRESETS, Recipe, baseline
 from bitpick.schema.fingerprint import Grid
@@ -64,6 +65,10 @@ class KerasEngine(Engine):
         name = f"model{source.suffix}"
         shutil.copyfile(source, folder / name)
         return Build(recipe, folder, (name,))
+
+    def runs_code(self, build: Build) -> str:
+        """See `Engine.runs_code`; of a Keras file, its Lambda layers can."""
+        return Source(str(build.main.parent if build.files[0] == _SAVED_MODEL else build.main)).runs_code()
 
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""

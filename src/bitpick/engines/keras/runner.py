@@ -18,6 +18,7 @@ class Build:
         import os
 
         os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+        os.environ.setdefault("KERAS_HOME", os.devnull)  # by default it writes its settings in the home folder
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -19,6 +19,7 @@ from bitpick.engines.insides import Insides
 from bitpick.engines.onnxruntime import graph, quantizer, weights
 from bitpick.engines.onnxruntime.insides import OnnxInsides
 from bitpick.engines.onnxruntime.quantizer import QOPERATOR, REDUCED, SYMMETRIC_ACTIVATIONS, SYMMETRIC_WEIGHTS
+from bitpick.engines.onnxruntime.settings import KEEP_FLOAT_WEIGHTS, SETTINGS
 from bitpick.engines.scoping import excluded, mixed
 from bitpick.errors import Unsupported
 from bitpick.models.model import Format, Model, external_files
@@ -33,8 +34,6 @@ _PRECISE = "x64quantprecision"
 _PERCENTILES = ("percentile99.9", "percentile99.99", "percentile99.999")
 _HALF_PRECISION_ISA = {"fphp", "asimdhp", "fp16"}  # ARM's names for half-precision arithmetic
 _FILE = "model.onnx"
-# Otherwise the runtime quantizes float weights of layers with quantized neighbours when it opens a graph.
-_KEEP_FLOAT_WEIGHTS = {"optimization.disable_specified_optimizers": "WeightBiasQuantization"}
 
 
 class OnnxRuntimeEngine(Engine):
@@ -50,7 +49,7 @@ class OnnxRuntimeEngine(Engine):
     optimizes = True
     scopes = True
     mixes = frozenset({"s8weights", "s4weights"})
-    configures = True
+    configures = SETTINGS
     capabilities = (
         Capability(("float32",), options={_RAW: "run the converter's own graph"}),
         Capability(
@@ -154,7 +153,7 @@ class OnnxRuntimeEngine(Engine):
         if recipe.weights_only:  # by default, matrix products would round activations too
             settings["session.qdq_matmulnbits_accuracy_level"] = "1"
         if (exclude or in_float or heads) and recipe.static:
-            settings |= _KEEP_FLOAT_WEIGHTS
+            settings |= KEEP_FLOAT_WEIGHTS
         settings |= recipe.settings
         build = Build(
             recipe,

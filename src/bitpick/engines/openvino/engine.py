@@ -44,6 +44,7 @@ class OpenVinoEngine(Engine):
     extra = "openvino"
     accepts = (Format.ONNX,)
     runner = "bitpick.engines.openvino.runner"
+    own_settings = frozenset({"INFERENCE_PRECISION_HINT", graph.DYNAMIC_GROUP})
     scopes = True
     mixes = frozenset({"s8weights", "s4weights"})
     weight_levels = MappingProxyType({"s8": 127})
@@ -245,8 +246,7 @@ class _OpenVinoSession(Session):
 
     def run(self, native: tuple[int, list[list[NDArray[Any]]]]) -> tuple[int, list[Any]]:
         count, parts = native
-        # With shared outputs, the next run would overwrite the memory of this one's.
-        share_outputs = len(parts) == 1
+        share_outputs = len(parts) == 1  # otherwise the next run would overwrite the memory of this one's
         outputs = [
             self._request.infer(part, share_inputs=True, share_outputs=share_outputs).to_tuple() for part in parts
         ]

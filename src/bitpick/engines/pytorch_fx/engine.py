@@ -48,6 +48,7 @@ class PyTorchFxEngine(Engine):
     runs = (Format.PYTORCH,)
     fixed_shapes = True
     runner = "bitpick.engines.pytorch_fx.runner"
+    own_settings = frozenset({_BACKEND})
     scopes = True
     deprecated = "PyTorch is removing FX graph mode quantization and TorchScript, which its builds ship as"
     capabilities = (
@@ -110,6 +111,10 @@ class PyTorchFxEngine(Engine):
         with _backend(build.recipe), _quiet():
             modules = [_load(each)[0] for each in (floats, build)]
         return TorchScriptInsides(*modules)
+
+    def runs_code(self, build: Build) -> str:  # noqa: ARG002 - the same for all
+        """See `Engine.runs_code`."""
+        return "TorchScript is a program"
 
     def open(self, build: Build, settings: SessionSettings) -> Session:
         """See `Engine.open`."""
