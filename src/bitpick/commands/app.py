@@ -52,11 +52,12 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         except (BrokenPipeError, typer.Exit, typer.Abort):
             raise
         except Exception as error:  # noqa: BLE001 - any error ends as one message, not as a traceback
+            from bitpick.artifacts import temporary
             from bitpick.errors import unexpected
             from bitpick.pipeline import logs
 
             wrapped = unexpected(error)
-            wrapped.logs = logs.new_folder()
+            wrapped.logs = temporary.new_logs()
             logs.keep_trace(error, wrapped.logs)
             _fail(wrapped, as_json)
 

@@ -126,6 +126,8 @@ class Comparison:
         """
         began = time.perf_counter()
         self.directory.claim(overwrite)
+        for doubt in self.directory.doubts:
+            self._shop.listener.note(doubt)
         try:
             yield
             self.directory.update(state="complete")
@@ -152,6 +154,7 @@ class Comparison:
                 self.directory.update(seconds=seconds)
                 self.directory.settle()
                 self.directory.save()
+            self.directory.release()
 
     def _failed(self, error: BitpickError) -> BitpickError:
         """Note why the run failed in its record, and where the logs are in the error."""

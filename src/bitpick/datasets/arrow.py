@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.artifacts import durable
 from bitpick.datasets import cache, images, label_choice, npy, preparing, tables
 from bitpick.datasets.assembling import RawSplit
 from bitpick.datasets.options import DataOptions
@@ -60,8 +61,8 @@ class ArrowTable:
         self.name = name
         self._files = files
         self._arrow = _pyarrow()
-        stats = [(file.absolute(), file.stat()) for file in files]
-        self.state: list[Any] = ["arrow", [(str(file), stat.st_size, stat.st_mtime_ns) for file, stat in stats]]
+        self.sources = cache.Sources(files)
+        self.state: list[Any] = ["arrow", self.sources.state]
         self._schema = self._read_schema(files[0])
         index_columns = [name for name in self._schema.names if _INDEX.fullmatch(name)]
         self.notes: Sequence[str] = tuple(f"{name}, the index that pandas wrote, is left out" for name in index_columns)
@@ -256,11 +257,11 @@ def _read_pictures(
         if row == skipped_count:
             raise DataError(f"no picture of {table.name} can be decoded", expected=f"at least one in {column}")
         if targets:
-            np.save(folder / "labels.npy", np.concatenate(targets))
+            durable.save_array(folder / "labels.npy", np.concatenate(targets))
         return {"sha256": npy.sha256([folder / "0.npy"])}
 
     key = ["pictures in a table", table.state, column, label, how.model_dump(), options.skip_damaged]
-    folder, written = cache.entry(key, 0, make)
+    folder, written = cache.entry(key, 0, make, table.sources)
     target = None if label is None else np.load(folder / "labels.npy", allow_pickle=False)
     notes = [*table.notes, *choice.notes]
     unused = [each for each in table.columns if each not in (column, label)]

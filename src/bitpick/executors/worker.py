@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -57,8 +58,10 @@ def main() -> None:
     def read() -> None:
         for line in sys.stdin.buffer:
             requests.put(line)
-        # The parent closed the pipe or is gone. Exit at once: an interpreter with a framework loaded takes seconds to
-        # tear down, and a native call may be running.
+        # The parent closed the pipe or is gone. End at once, with compilers that were started here: an interpreter with
+        # a framework loaded takes seconds to tear down, and a native call may be running.
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)
         os._exit(0)
 
     def write(fields: dict[str, Any]) -> None:

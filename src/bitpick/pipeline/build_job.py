@@ -80,7 +80,8 @@ def build(
     if samples.activations is not None:
         manifest["activations"] = samples.activations.model_dump()
     # The runtime opens the first file, so the order matters.
-    (folder / RECIPE_FILE).write_text(recipe.to_yaml() + yaml.safe_dump(manifest, sort_keys=False))
+    text = recipe.to_yaml() + yaml.safe_dump(manifest, sort_keys=False)
+    (folder / RECIPE_FILE).write_text(text, encoding="utf-8")
     return Built(size.files(Build(recipe, folder, result.files), folder), dict(result.settings), list(result.notes))
 
 
@@ -93,7 +94,7 @@ def open_build(folder: Path) -> Build:
     import yaml
 
     try:
-        fields = yaml.safe_load((folder / RECIPE_FILE).read_text())
+        fields = yaml.safe_load((folder / RECIPE_FILE).read_text(encoding="utf-8"))
         digests = fields.pop("files")
         files = tuple(digests)
         settings = dict(fields.pop("session", {}))

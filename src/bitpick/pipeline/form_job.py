@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import validate_call
 
+from bitpick.artifacts.durable import save_array
 from bitpick.conversion import float64, litert_file, onnx_file
 from bitpick.conversion import verify as verification
 from bitpick.conversion.route import route
@@ -29,7 +30,7 @@ from bitpick.models.onnx_traits import traits
 from bitpick.passes.graph_pass import Applied, GraphPass, Training
 from bitpick.passes.registry import passes
 from bitpick.passes.weight_grid import WeightGrid
-from bitpick.pipeline.arrays import read_outputs, save
+from bitpick.pipeline.arrays import read_outputs, save, unnamed
 from bitpick.pipeline.job import Shapes
 from bitpick.preprocessing import Arrays
 from bitpick.recipe import Recipe
@@ -209,7 +210,7 @@ def answer(
     """Save the answers of a form of the model as `.npy`; they are the targets if there are no labels."""
     with _float_session(source, recipe, samples, threads) as session:
         answers, _ = outputs.answers_and_outputs(session, samples, shapes, task, out.parent)
-    np.save(out, answers)
+    save_array(out, answers)
 
 
 @contextmanager
@@ -226,7 +227,7 @@ def _float_session(source: Path, recipe: Recipe, samples: Samples, threads: int)
 def trace(function: str, source: Path, target: Path, inputs: Path, out: Path) -> list[str]:
     """Save the outputs of each node on one side of a hop as `.npz`; return the names in graph order."""
     computed: dict[str, Any] = resolve(function)(str(source), str(target), str(inputs))
-    np.savez(out, *computed.values())
+    save(out, unnamed(computed.values()))
     return list(computed)
 
 

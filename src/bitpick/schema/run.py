@@ -1,7 +1,6 @@
 """The schema of run.json: the record of a run.
 
-Units are plain: fractions from 0 to 1, bytes, seconds; `drop` is in the metric's unit. A field that was not measured is
-None here and absent from the file.
+Units are plain: fractions from 0 to 1, bytes, seconds; `drop` is in the metric's. What was not measured is None here.
 """
 
 from __future__ import annotations
@@ -294,6 +293,7 @@ class Run(Record):
         examples: evaluation samples for which the recommended build, or the most accurate one, predicts something else
             than its float32.
         notes: why the run added rows to those of the preset.
+        sha256: digest of the file up to here; what was changed since is measured again when the run continues.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -314,6 +314,7 @@ class Run(Record):
     examples: list[Example] | None = None
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] = {}
+    sha256: str | None = None
 
     def row(self, row_id: str) -> Row | None:
         """Return the row with this id, or None."""
