@@ -51,7 +51,8 @@ def test_the_tree_in_the_docstring_is_the_tree():
         (MemoryError(), errors.MemoryLimitError, "out of memory"),
         (OSError(errno.ENOSPC, "No space left on device", "/x/run.json"), RunError, "no space is left on the disk"),
         (KeyError("state"), errors.UnexpectedError, "an unexpected error: KeyError: 'state'"),
-        (OSError(errno.EIO, "Input/output error"), errors.UnexpectedError, "Input/output error"),
+        (OSError(errno.EIO, "Input/output error", "/x"), RunError, "the disk reports an error: /x"),
+        (OSError(errno.EXDEV, "Invalid cross-device link"), errors.UnexpectedError, "Invalid cross-device link"),
     ],
 )
 def test_what_nobody_foresaw_becomes_an_error_that_says_how_to_fix_it(error, kind, says):

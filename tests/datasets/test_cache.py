@@ -104,7 +104,7 @@ def test_a_disk_that_is_full_is_told(own_cache):
     def make(folder):
         raise OSError(errno.ENOSPC, "No space left on device", str(folder / "a.npy"))
 
-    with pytest.raises(DataError, match="cannot be written in .*: No space left") as error:
+    with pytest.raises(DataError, match=r"cannot be written in .*: No space left") as error:
         cache.entry(["a"], 1, make)
     assert "BITPICK_CACHE" in error.value.fix
 

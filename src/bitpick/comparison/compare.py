@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -142,19 +142,22 @@ class Comparison:
             self._failed(error)
             raise
         except Exception as error:
-            keep_trace(error, self.directory.logs)
+            with suppress(OSError):
+                keep_trace(error, self.directory.logs)
             raise self._failed(unexpected(error)) from error
         except BaseException:
             self.directory.update(state="interrupted")
             raise
         finally:
             self._executor.close()
-            if self.run.state != "running":
-                seconds = self.run.seconds | {"total": time.perf_counter() - began}
-                self.directory.update(seconds=seconds)
-                self.directory.settle()
-                self.directory.save()
-            self.directory.release()
+            try:
+                if self.run.state != "running":
+                    seconds = self.run.seconds | {"total": time.perf_counter() - began}
+                    self.directory.update(seconds=seconds)
+                    self.directory.settle()
+                    self.directory.save()
+            finally:
+                self.directory.release()
 
     def _failed(self, error: BitpickError) -> BitpickError:
         """Note why the run failed in its record, and where the logs are in the error."""

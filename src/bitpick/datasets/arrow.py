@@ -67,8 +67,7 @@ class ArrowTable:
         index_columns = [name for name in self._schema.names if _INDEX.fullmatch(name)]
         self.notes: Sequence[str] = tuple(f"{name}, the index that pandas wrote, is left out" for name in index_columns)
         self.columns: Sequence[str] = tuple(name for name in self._schema.names if name not in index_columns)
-        metadata = json.loads((self._schema.metadata or {}).get(b"huggingface", b"{}"))
-        self._features: dict[str, Any] = metadata.get("info", {}).get("features", {})
+        self._features = _features((self._schema.metadata or {}).get(b"huggingface", b"{}"))
         self.pictures = tuple(n for n in self.columns if self._feature_type(n) == "Image" or self._is_picture(n))
         self.class_labels = tuple(n for n in self.columns if self._feature_type(n) == "ClassLabel")
         self.features: Sequence[str] = tuple(n for n in self.columns if self._is_numeric(self._schema.field(n).type))
@@ -90,7 +89,8 @@ class ArrowTable:
     def class_names(self, column: str | None) -> tuple[str, ...]:
         """Return the class names of a label column, if the file has them."""
         feature = self._features.get(column or "", {})
-        return tuple(feature.get("names") or ()) if isinstance(feature, dict) else ()
+        names = feature.get("names") if isinstance(feature, dict) else None
+        return tuple(map(str, names)) if isinstance(names, list) else ()
 
     def _read_schema(self, file: Path) -> Any:
         with self._explained(file):
@@ -154,6 +154,15 @@ class ArrowTable:
         return array
 
 
+def _features(metadata: bytes) -> dict[str, Any]:
+    """Return what `datasets` noted about each column; empty if that cannot be read: it is no more than a hint."""
+    try:
+        features = json.loads(metadata)["info"]["features"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return features if isinstance(features, dict) else {}
+
+
 class _NamedFile:
     """Turn a library's exceptions into errors that name the file."""
 
@@ -177,7 +186,11 @@ def saved_files(folder: Path) -> dict[str, list[Path]] | None:
         DataError: files of such a directory are missing.
     """
     if (folder / "dataset_dict.json").is_file():
-        names = json.loads((folder / "dataset_dict.json").read_text())["splits"]
+        try:
+            names = [str(name) for name in json.loads((folder / "dataset_dict.json").read_bytes())["splits"]]
+        except (ValueError, KeyError, TypeError) as error:
+            what = f"{folder} is damaged: its dataset_dict.json names no splits"
+            raise DataError(what, fix="save it again") from error
         return {name: files for name in names for files in [_arrow_files(folder / name)] if files is not None}
     files = _arrow_files(folder)
     return None if files is None else {"": files}
@@ -187,7 +200,7 @@ def _arrow_files(folder: Path) -> list[Path] | None:
     if not (folder / "state.json").is_file():
         return None
     try:
-        entries = json.loads((folder / "state.json").read_text())["_data_files"]
+        entries = json.loads((folder / "state.json").read_bytes())["_data_files"]
         files = [folder / Path(entry["filename"]).name for entry in entries]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder} is damaged: its state.json names no files", fix="save it again") from error

@@ -109,7 +109,7 @@ def open_build(folder: Path) -> Build:
         )
         known_digests = digests if isinstance(digests, dict) else {}  # earlier versions stored a list of names
         changed = [name for name, digest in known_digests.items() if sha256_of(folder / name) != digest]
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ModelError(f"{folder} holds no build: {error}", expected=f"a folder with a {RECIPE_FILE}") from error
     if changed:
         raise ModelError(

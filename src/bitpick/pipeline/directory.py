@@ -23,7 +23,7 @@ from bitpick.errors import OutputError
 from bitpick.pipeline import records
 from bitpick.pipeline.arrays import read_array, read_outputs
 from bitpick.pipeline.build_job import predictions_file
-from bitpick.pipeline.paths import RunPaths
+from bitpick.pipeline.places import RunPaths
 from bitpick.preprocessing import Arrays
 from bitpick.schema.run import HostRecord, Row, Run
 
