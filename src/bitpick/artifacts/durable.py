@@ -42,7 +42,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield folder / path.name
         put(folder / path.name, path)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
 
 
 def write(path: Path, content: str | bytes) -> None:
@@ -67,7 +67,7 @@ def put(source: Path, path: Path) -> None:
             (old / path.name).replace(path)
             raise
         finally:
-            shutil.rmtree(old, ignore_errors=True)
+            remove(old)
     else:
         source.replace(path)
     sync_folder(path.parent)
@@ -172,7 +172,7 @@ def sweep(folder: Path) -> None:
     for place, folders, files in os.walk(folder):
         for name in [each for each in folders if each.startswith(PARTIAL)]:
             folders.remove(name)
-            shutil.rmtree(Path(place, name), ignore_errors=True)
+            remove(Path(place, name))
         for name in files:
             if name.startswith((PARTIAL, ".run.json-")):  # the latter by earlier versions
                 with suppress(OSError):

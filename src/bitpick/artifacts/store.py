@@ -195,7 +195,6 @@ class Store:
                 break
         else:
             raise OSError(errno.EBUSY, "the entry cannot be moved into the store", str(folder))
-        durable.sync_folder(folder.parent)
         return Artifact(folder, value, _digests(contents))
 
     def _open_up(self, parent: Path) -> None:
@@ -287,7 +286,7 @@ class Store:
 def _write_note(folder: Path, key: str, value: Any, contents: dict[str, dict[str, Any]]) -> None:
     """Write what an entry is and has, with a digest."""
     note = {"key": key, "value": value, "files": contents}
-    durable.write(folder / files.NOTE, json.dumps(note | {"sha256": key_of(note)}))
+    (folder / files.NOTE).write_text(json.dumps(note | {"sha256": key_of(note)}))
 
 
 def _intact_note(folder: Path, key: str) -> dict[str, Any] | None:

@@ -6,13 +6,12 @@ then decodes them again.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bitpick.artifacts import files, temporary
+from bitpick.artifacts import durable, files, temporary
 from bitpick.artifacts.store import NoRoom, Store, key_of
 from bitpick.datasets import npy
 from bitpick.errors import DataError
@@ -101,7 +100,7 @@ def scratch() -> Iterator[Path]:
     try:
         yield scratch_folder
     finally:
-        shutil.rmtree(scratch_folder, ignore_errors=True)
+        durable.remove(scratch_folder)
 
 
 def digest(path: Path) -> str:
