@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -72,9 +71,18 @@ class Disturbed:
         self, fault: Fault = NO_FAULT, workers: bool = False, **variables: str
     ) -> subprocess.CompletedProcess[str]:
         """Run the comparison."""
-        variables = {"BITPICK_STORE": str(self.store), "TMPDIR": str(self.place / "tmp")} | variables
-        words = ["compare", self.model, "--data", self.data, *COMPARE, "--out", self.run]
-        return self.machine.run(words, fault, workers, **variables)
+        return self.machine.run(self._words(self.run), fault, workers, **self._variables, **variables)
+
+    def start(self, run: Path | None = None, **variables: str) -> subprocess.Popen[str]:
+        """Start the comparison as a process of its own, with workers and without faults."""
+        return self.machine.start(self._words(run or self.run), **self._variables, **variables)
+
+    def _words(self, run: Path) -> list[object]:
+        return ["compare", self.model, "--data", self.data, *COMPARE, "--out", run]
+
+    @property
+    def _variables(self) -> dict[str, str]:
+        return {"BITPICK_STORE": str(self.store), "TMPDIR": str(self.place / "tmp")}
 
 
 def outcome(run: Path) -> dict[str, Any]:
@@ -123,9 +131,3 @@ def undisturbed(disturbed: Disturbed) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     assert leftovers(disturbed.place) == []
     return outcome(disturbed.run)
-
-
-@pytest.fixture
-def soak() -> int:
-    """How many rounds; few unless BITPICK_SOAK says more."""
-    return int(os.environ.get("BITPICK_SOAK", "0"))

@@ -1,6 +1,6 @@
 """Commands whose calls of the system fail when told to.
 
-This file, as a program that was started with the library of `faults.c`, forks itself for each command, see `tests.forked`.
+This file, as a program started with the library of `faults.c`, forks itself for each command, see `tests.forked`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,17 @@ class Machine:
             text=True,
         )
 
+    def start(self, words: list[object], **variables: str) -> subprocess.Popen[str]:
+        """Start a command as a process of its own, without faults."""
+        environment = self.variables | variables
+        for name in ("LD_PRELOAD", "BITPICK_FAULTS"):
+            environment.pop(name)
+        command = [sys.executable, "-m", "bitpick", *map(str, words)]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=self.place, env=environment, stdout=pipe, stderr=pipe, text=True)
+
     def close(self) -> None:
+        """End the process that forks itself."""
         self._server.kill()
         self._server.communicate()
 
