@@ -203,6 +203,7 @@ def new_shop(fake_engine: FakeEngine, model_file: Path, tmp_path: Path) -> Calla
     ) -> Workshop:
         directory = new_directory(tmp_path / out, model, **{"calibration_size": 50, "bench_seconds": 0} | asked)
         directory.claim(overwrite=False)
+        directory.release()  # tests prepare one run several times
         runner = Runner(executor or RecordingExecutor(), Store.default(), directory.root)
         return Workshop(directory, runner, 1, RecordingListener(), this_host())
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -120,14 +121,24 @@ def test_copies_are_as_the_umask_says(tmp_path):
 
 
 def test_what_killed_processes_left_is_swept(tmp_path):
-    (tmp_path / "builds" / ".partial-x" / "model").mkdir(parents=True)
+    (tmp_path / "builds" / f"{durable.PARTIAL}x" / "model").mkdir(parents=True)
     (tmp_path / "builds" / "a").mkdir()
-    for name in (".run.json-x", ".partial-y", "run.json", "builds/a/model"):
+    for name in (".run.json-x", f"{durable.PARTIAL}y", "run.json", "builds/a/model"):
         (tmp_path / name).touch()
     durable.sweep(tmp_path)
     assert names(tmp_path) == ["builds", "run.json"]
     assert names(tmp_path / "builds") == ["a"]
     assert names(tmp_path / "builds" / "a") == ["model"]
+
+
+def test_what_was_left_in_a_folder_of_the_users_goes_after_a_day(tmp_path):
+    for name, hours in (("old", 25), ("new", 1)):
+        (tmp_path / f"{durable.PARTIAL}{name}").mkdir()
+        os.utime(tmp_path / f"{durable.PARTIAL}{name}", (time.time() - hours * 3600,) * 2)
+    (tmp_path / ".partial-of-others").touch()
+    os.utime(tmp_path / ".partial-of-others", (0, 0))
+    durable.sweep_old(tmp_path)
+    assert names(tmp_path) == [f"{durable.PARTIAL}new", ".partial-of-others"]
 
 
 def test_a_folder_without_rights_is_removed(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from bitpick.engines import registry
 from bitpick.engines.fake.engine import FakeEngine
 from bitpick.engines.keras.engine import KerasEngine
-from bitpick.errors import EngineError, RecipeError
+from bitpick.errors import RecipeError
 
 
 class Absent(FakeEngine):
@@ -78,11 +78,6 @@ def test_an_engine_that_does_not_load_costs_its_rows_and_no_command(points, erro
     reason = found["breaks"].missing()
     assert reason.startswith(f"the engine does not load ({type(error).__name__}")
     assert reason.endswith("update or remove bitpick-breaks")
-    (offer,) = found["breaks"].recipes(None, None)
-    assert (offer.recipe.id, offer.unsupported) == ("breaks:float32", reason)
-    assert found["breaks"].refusal(offer.recipe) is None
-    with pytest.raises(EngineError, match="breaks: the engine does not load"):
-        found["breaks"].open(None, None)
 
 
 def test_distributions_of_others_are_told_with_their_versions(points):

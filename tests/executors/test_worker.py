@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+
 COMMAND = [sys.executable, "-P", "-m", "bitpick.executors.worker"]
 
 
@@ -68,3 +70,15 @@ def test_no_library_reports_to_its_maker_or_keeps_an_id_of_the_user(tmp_path):
     assert [answer.get("value") for answer in answers[:3]] == ["1", "1", ["CPUExecutionProvider"]]
     assert answers[3]["error"]["what"].startswith("ModuleNotFoundError")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_it_started_ends_with_it():
+    found = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    pipe, environment = subprocess.PIPE, os.environ | {"PYTHONPATH": found}
+    process = subprocess.Popen(COMMAND, stdin=pipe, stdout=pipe, text=True, env=environment, start_new_session=True)
+    process.stdin.write(json.dumps({"function": "functions:start_compiler", "payload": {}}) + "\n")
+    process.stdin.flush()
+    compiler = psutil.Process(json.loads(process.stdout.readline())["value"])
+    assert compiler.is_running()
+    process.communicate(timeout=60)  # its standard input ends, as when its parent is killed
+    assert not psutil.wait_procs([compiler], timeout=10)[1]

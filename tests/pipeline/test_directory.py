@@ -129,7 +129,7 @@ def test_what_killed_runs_left_is_swept_where_a_run_is(tmp_path):
     earlier = store(tmp_path / "run")
     earlier.claim(overwrite=False)
     earlier.release()
-    (tmp_path / "run" / "builds" / ".partial-x").mkdir(parents=True)
+    (tmp_path / "run" / "builds" / ".partial-bitpick-x").mkdir(parents=True)
     (tmp_path / "run" / ".run.json-x").touch()
     later = store(tmp_path / "run")
     later.claim(overwrite=False)

@@ -11,6 +11,7 @@ import io
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -20,9 +21,10 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-PARTIAL = ".partial-"
+PARTIAL = ".partial-bitpick-"
 """Begins the names of temporary neighbours; see `sweep`."""
 _AT_ONCE = 8
+_DAY = 24 * 3600  # seconds
 _CHUNK = 16 * 2**20  # bytes
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)  # file systems that cannot force a folder to the disk
 
@@ -165,6 +167,14 @@ def remove(folder: Path) -> None:
             with suppress(OSError):
                 Path(place).chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep_old(folder: Path) -> None:
+    """Remove what processes that were killed more than a day ago left in a folder of the user's."""
+    for each in folder.glob(f"{PARTIAL}*"):
+        with suppress(OSError):
+            if time.time() - each.lstat().st_mtime > _DAY:
+                remove(each)
 
 
 def sweep(folder: Path) -> None:

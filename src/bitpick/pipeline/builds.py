@@ -189,6 +189,7 @@ def _in_place(out: Path) -> Iterator[Path]:
     out = out.absolute()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+        durable.sweep_old(out.parent)
         with durable.replacing(out) as partial:
             yield partial
     except OSError as error:
