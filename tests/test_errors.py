@@ -68,3 +68,34 @@ def test_where_logs_and_report_are_is_no_part_of_a_rows_reason():
     error.logs, error.report = Path("run/logs"), Path("run/report.html")
     assert str(error).splitlines()[2:] == ["the logs are in run/logs", "the report is run/report.html"]
     assert error.line == "it broke; to fix it: fix it"
+
+
+def raised_from(error: Exception, cause: Exception) -> Exception:
+    try:
+        try:
+            raise cause
+        except Exception as first:
+            raise error from first
+    except Exception as second:
+        return second
+
+
+@pytest.mark.parametrize(
+    ("cause", "is_the_systems"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (MemoryError(), True),
+        (OSError("Unable to open file: no HDF5"), False),  # as libraries raise it
+        (ValueError("an odd graph"), False),
+    ],
+)
+def test_what_the_system_refused_is_known_through_all_that_was_made_of_it(cause, is_the_systems):
+    error = raised_from(EngineError("it failed"), raised_from(RuntimeError("inside"), cause))
+    assert (errors.system_cause(error) is cause) == is_the_systems
+    assert errors.system_cause(None) is None
+
+
+def test_the_files_of_a_refusal_are_named():
+    told = errors.of_system(OSError(errno.EIO, "Input/output error", "/a", None, "/b"))
+    assert told.what == "the disk reports an error: /a → /b"
+    assert told.fix

@@ -188,6 +188,18 @@ def of_system(error: OSError) -> RunError:
     return RunError(f"{what}{': ' if names else ''}{' → '.join(names)}", fix=fix)
 
 
+def system_cause(error: BaseException | None) -> Exception | None:
+    """Return the refusal of the system, a full disk for example, that led to an exception; None if none did.
+
+    It says nothing about a model or an engine, so that no result may be derived from it and kept.
+    """
+    while error is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _SYSTEM):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def unexpected(error: Exception) -> RunError:
     """Turn any other exception into a `RunError`: out of memory, a refusal of the system, or a defect of bitpick."""
     if is_out_of_memory(error):

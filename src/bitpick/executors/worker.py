@@ -20,14 +20,14 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from bitpick.errors import BitpickError, raised_by_library
-from bitpick.executors.executor import resolve
+from bitpick.executors.executor import call
 from bitpick.executors.progress import LISTENER
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     start, cpu_start = time.perf_counter(), time.process_time()
     try:
-        value = to_jsonable_python(resolve(request["function"])(**request["payload"]))
+        value = to_jsonable_python(call(request["function"], request["payload"]))
     except BitpickError as error:
         traceback.print_exc()
         return {"error": error.to_dict()}

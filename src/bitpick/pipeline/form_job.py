@@ -21,7 +21,7 @@ from bitpick.datasets.activations import Activations
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Session, SessionSettings
 from bitpick.engines.registry import engine
-from bitpick.errors import Unsupported
+from bitpick.errors import Unsupported, system_cause
 from bitpick.executors import progress
 from bitpick.executors.executor import resolve
 from bitpick.measures import outputs
@@ -150,7 +150,9 @@ def _changes(each: GraphPass, source: Path, out: str) -> bool:
     """Return whether a pass has something to do in a graph. One that fails here would fail in its rows, too."""
     try:
         return bool(resolve(each.apply)(str(source), out).changed)
-    except Exception:  # noqa: BLE001 - a pass that fails must not fail the run
+    except Exception as error:  # a pass that fails must not fail the run
+        if system_cause(error):
+            raise
         return False
 
 
@@ -286,7 +288,9 @@ def activations(source: Path, samples: Samples) -> Activations | None:
         if source.suffix == Format.LITERT.suffix:
             return litert_file.activations(source, sample)
         return onnx_file.activations(source, sample)
-    except Exception:  # noqa: BLE001 - batches are then just smaller than they could be
+    except Exception as error:  # batches are then just smaller than they could be
+        if system_cause(error):
+            raise
         return None
 
 
@@ -308,7 +312,9 @@ def count(source: Path, recipe: Recipe, samples: Samples) -> dict[str, int | Non
         with tempfile.TemporaryDirectory() as folder:
             build = runner.build(source, recipe, samples, None, Path(folder))
             operators = runner.inspect(build, next(samples.head(1).batches(1))).operators
-    except Exception:  # noqa: BLE001 - a failed count must not fail the run
+    except Exception as error:  # a failed count must not fail the run
+        if system_cause(error):
+            raise
         return {"parameters": parameters, "macs": None}
     counted = not any(operator.uncounted for operator in operators)
     return {"parameters": parameters, "macs": sum(operator.macs for operator in operators) if counted else None}
