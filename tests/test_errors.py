@@ -76,7 +76,7 @@ def raised_from(error: Exception, cause: Exception) -> Exception:
             raise cause
         except Exception as first:
             raise error from first
-    except Exception as second:
+    except Exception as second:  # noqa: BLE001 - any
         return second
 
 

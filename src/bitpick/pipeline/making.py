@@ -63,7 +63,8 @@ def make(source: Source, out: Path, runner: Runner, load_data: LoadData) -> tupl
             payload["names"] = list(samples)
     module, _, function = maker.function.partition(":")
     digest_file = target.with_name(f"{target.name}.sha256")  # digest of the file's meaning: its bytes differ each time
-    old_digest = digest_file.read_text() if target.exists() and digest_file.exists() else None
+    known = target.exists() and digest_file.is_file()
+    old_digest = digest_file.read_text(errors="replace") if known else None
     by_code = source.kind() in _MADE_BY_CODE
     remade = target.with_name(f"now-{target.name}") if old_digest is not None and by_code else None
     if remade is not None:  # written beside the old file, compared with it, then moved in its place
