@@ -269,9 +269,21 @@ def test_running_out_of_memory_is_told_as_that(monkeypatch):
         ("{0} engines 2>&- <&- > /dev/null", 0, ""),
         ("PYTHONCOERCECLOCALE=0 PYTHONUTF8=0 LC_ALL=C {0} engines > /dev/null", 0, ""),
         ("{0} report $(printf 'm\\xff') > /dev/null", 2, "is not UTF-8"),
-        ("{0} report {1} > /dev/null", 3, "a name is too long for the system"),
+        ("{0} report {1} > /dev/null", 2, "File name too long"),
+        ("{0} compare {1} --data {1} --out run > /dev/null", 3, "a name is too long for the system"),
     ],
-    ids=["closed", "full", "full, as JSON", "not read", "help not read", "no others", "no UTF-8", "odd name", "long"],
+    ids=[
+        "closed",
+        "full",
+        "full, as JSON",
+        "not read",
+        "help not read",
+        "no others",
+        "no UTF-8",
+        "odd name",
+        "long",
+        "too long",
+    ],
 )
 def test_streams_and_names_that_are_no_use_are_no_traceback_and_no_answer(place, shell, code, says):
     command = shell.format(" ".join(COMMAND), "x" * 256)
