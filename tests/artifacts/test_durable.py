@@ -120,6 +120,20 @@ def test_copies_are_as_the_umask_says(tmp_path):
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
 
 
+def test_the_first_error_of_a_copy_is_the_systems(tmp_path, monkeypatch):
+    (tmp_path / "source" / "deep").mkdir(parents=True)
+    (tmp_path / "source" / "deep" / "f").touch()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(durable.shutil, "copyfile", full)
+    with pytest.raises(OSError, match="No space left") as error:
+        durable.copy(tmp_path / "source", tmp_path / "copy")
+    assert error.value.errno == errno.ENOSPC
+    assert names(tmp_path) == ["source"]
+
+
 def test_what_killed_processes_left_is_swept(tmp_path):
     (tmp_path / "builds" / f"{durable.PARTIAL}x" / "model").mkdir(parents=True)
     (tmp_path / "builds" / "a").mkdir()

@@ -201,6 +201,16 @@ def test_it_says_how_much_there_is_and_forgets_it(store):
     assert entries(store) == []
 
 
+def test_what_killed_processes_left_is_swept(store):
+    store.make("a", writes(b"x"))
+    for name in ("partial-0a-x", "gone-0a-1"):
+        (store.folder / name).mkdir()
+    with store.scratch() as mine:
+        store.sweep()
+        assert mine.exists()
+        assert sorted(each.name for each in entries(store)) == sorted(["a", mine.name])
+
+
 WORKER = """
 import json, os, random, sys
 from pathlib import Path

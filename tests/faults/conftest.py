@@ -98,7 +98,8 @@ def outcome(run: Path) -> dict[str, Any]:
 
 def leftovers(place: Path) -> list[str]:
     """What a command that was disturbed must not leave for good, after one that was not."""
-    temporary = [p.name for p in (place / "tmp").iterdir() if not p.name.startswith("bitpick-logs-")]
+    # Folders named tmp… are those of jobs, which workers have in the folder of their run.
+    temporary = [p.name for p in (place / "tmp").iterdir() if not p.name.startswith(("bitpick-logs-", "tmp"))]
     partial = [p.name for p in place.rglob("*") if p.name.startswith((".partial-", "partial-", "gone-", ".run.json-"))]
     return sorted(temporary + partial)
 

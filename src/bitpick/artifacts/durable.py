@@ -149,14 +149,25 @@ def copy(source: Path, path: Path) -> None:
     """
     with replacing(path) as partial:
         if source.is_dir():
-            partial.mkdir()
-            allowed = partial.stat().st_mode  # as the user's umask says
-            shutil.copytree(source, partial, copy_function=shutil.copyfile, dirs_exist_ok=True)
-            partial.chmod(allowed)
+            copy_tree(source, partial)
         else:
             shutil.copyfile(source, partial)
             if partial.stat().st_size != source.stat().st_size:
                 raise OSError(errno.EIO, "the copy is not as large as its source", str(path))
+
+
+def copy_tree(source: Path, folder: Path) -> None:
+    """Copy a folder with the permissions that the user's umask gives new ones; the first error ends it.
+
+    Raises:
+        OSError: something cannot be read or written.
+    """
+    folder.mkdir()
+    for each in sorted(source.iterdir()):
+        if each.is_dir():
+            copy_tree(each, folder / each.name)
+        else:
+            shutil.copyfile(each, folder / each.name)
 
 
 def remove(folder: Path) -> None:

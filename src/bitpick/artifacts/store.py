@@ -181,7 +181,8 @@ class Store:
         self._added += size
         if self._added >= self._recount_after:
             self.make_room(size)
-        _write_note(source, key, value, contents)
+        note = {"key": key, "value": value, "files": contents}
+        (source / files.NOTE).write_text(json.dumps(note | {"sha256": key_of(note)}))
         source.chmod(0o755)
         durable.sync(source)
         self._marks.mark(source)  # before another process can see and remove it
@@ -244,6 +245,12 @@ class Store:
         if total + size > self.limit:
             raise NoRoom(size, self.limit, total)
 
+    def sweep(self) -> None:
+        """Remove what processes left that were killed."""
+        for folder in _folders(self.folder):
+            if folder.name.startswith((_PARTIAL, _GONE)):
+                self._remove(folder)
+
     def usage(self) -> Usage:
         """Return how much the store holds."""
         entries = self._entries()
@@ -281,12 +288,6 @@ class Store:
                     folder.parent.rmdir()
                 return True
         return False
-
-
-def _write_note(folder: Path, key: str, value: Any, contents: dict[str, dict[str, Any]]) -> None:
-    """Write what an entry is and has, with a digest."""
-    note = {"key": key, "value": value, "files": contents}
-    (folder / files.NOTE).write_text(json.dumps(note | {"sha256": key_of(note)}))
 
 
 def _intact_note(folder: Path, key: str) -> dict[str, Any] | None:

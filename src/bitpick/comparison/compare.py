@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+from bitpick.artifacts import temporary
 from bitpick.artifacts.store import Store
 from bitpick.comparison import draws, fallback, targets, times
 from bitpick.comparison.dead_ends import no_quantized_row
@@ -60,7 +61,8 @@ class Comparison:
         self.directory = directory
         self._executor = executor
         self._fresh = fresh
-        runner = Runner(executor, store or Store.default(), directory.root)
+        self._store = store or Store.default()
+        runner = Runner(executor, self._store, directory.root)
         self._shop = Workshop(directory, runner, parallel, listener, host)
 
     @property
@@ -126,6 +128,9 @@ class Comparison:
         """
         began = time.perf_counter()
         self.directory.claim(overwrite)
+        with suppress(OSError):
+            temporary.root()  # removes what killed processes left
+            self._store.sweep()
         for doubt in self.directory.doubts:
             self._shop.listener.note(doubt)
         try:

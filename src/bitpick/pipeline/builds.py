@@ -149,7 +149,7 @@ def quantize(
             [Trial(recipe, folder, calibration=settled_inputs.calibration)], raise_failure
         )
         with _in_place(out) as partial:
-            shutil.copytree(folder, partial, copy_function=shutil.copyfile)
+            durable.copy_tree(folder, partial)
     return size.files(open_build(out), out)
 
 
