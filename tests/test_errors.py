@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,7 @@ def test_the_tree_in_the_docstring_is_the_tree():
     [
         (MemoryError(), errors.MemoryLimitError, "out of memory"),
         (OSError(errno.ENOSPC, "No space left on device", "/x/run.json"), RunError, "no space is left on the disk"),
+        (shutil.Error([("/a", "/b", "[Errno 28] No space left")]), RunError, "/a cannot be copied to /b: [Errno 28]"),
         (KeyError("state"), errors.UnexpectedError, "an unexpected error: KeyError: 'state'"),
         (OSError(errno.EIO, "Input/output error", "/x"), RunError, "the disk reports an error: /x"),
         (OSError(errno.EXDEV, "Invalid cross-device link"), errors.UnexpectedError, "Invalid cross-device link"),

@@ -22,6 +22,7 @@ A message answers three questions: what happened and where, what was expected, h
 from __future__ import annotations
 
 import errno
+import shutil
 from pathlib import Path
 from typing import ClassVar
 
@@ -208,6 +209,9 @@ def unexpected(error: Exception) -> RunError:
         )
     if isinstance(error, OSError) and error.errno in _SYSTEM:
         return of_system(error)
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        source, target, reason = error.args[0][0]
+        return RunError(f"{source} cannot be copied to {target}: {reason}", fix=_FREE)
     return UnexpectedError(
         f"an unexpected error: {typed_line(error)}",
         fix="unless code of your own raised it, this is a defect of bitpick: please report it with the log",
