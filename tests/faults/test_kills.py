@@ -43,6 +43,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(disturb
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(chance.uniform(0.1, 1.0) * usual)
         if process.poll() is not None:
+            process.communicate()
             break
         started = psutil.Process(process.pid).children(recursive=True)
         process.kill()
