@@ -145,16 +145,12 @@ def test_what_killed_processes_left_is_swept(tmp_path):
     assert names(tmp_path / "builds" / "a") == ["model"]
 
 
-@pytest.mark.parametrize("folder", [True, False])
-def test_what_has_the_place_of_a_file_or_a_folder_is_replaced(tmp_path, folder):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "x").touch()
-    (tmp_path / "b").touch()
-    with durable.replacing(tmp_path / ("b" if folder else "a")) as partial:
-        partial.mkdir() if folder else partial.touch()
-    assert (tmp_path / "b").is_dir() == folder
-    assert (tmp_path / "a").is_file() != folder
-    assert names(tmp_path) == ["a", "b"]
+def test_a_folder_is_never_replaced_by_a_file(tmp_path):
+    (tmp_path / "report.md").mkdir()
+    (tmp_path / "report.md" / "thesis").touch()
+    with pytest.raises(IsADirectoryError):
+        durable.write(tmp_path / "report.md", "text")
+    assert names(tmp_path / "report.md") == ["thesis"]
 
 
 def test_what_was_left_in_a_folder_of_the_users_goes_after_a_day(tmp_path):

@@ -58,9 +58,9 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def put(source: Path, path: Path) -> None:
-    """Force a file or folder to the disk, and move it to a path on the same disk, where it replaces what is there."""
+    """Force a file or folder to the disk, and move it to a path on the same disk, where it replaces one of its kind."""
     sync(source)
-    if path.is_dir() or (source.is_dir() and path.exists()):  # a rename replaces files by files, and empty folders
+    if source.is_dir() and path.is_dir() and not path.is_symlink():  # a rename replaces empty folders only
         old = Path(tempfile.mkdtemp(dir=path.parent, prefix=PARTIAL))
         path.replace(old / path.name)
         try:
