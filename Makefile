@@ -6,7 +6,7 @@ PYTHONS ?= 3.11 3.12 3.13
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo install test smoke zoo lint bench test-pythons docs tables vendor screenshots clean
+.PHONY: demo install test smoke zoo soak lint bench test-pythons docs tables vendor screenshots clean
 
 demo: install
 	$(BIN)/bitpick compare
@@ -36,6 +36,12 @@ $(SMOKES): smoke/%: install
 # Every model of the zoo through every engine, and 2,000 random graphs through ONNX Runtime (BITPICK_RANDOM_GRAPHS).
 zoo: install
 	$(BIN)/python -m pytest tests/zoo -m zoo --numprocesses 2 --dist load $(PYTEST_ARGS)
+
+# Two hundred rounds of kills, every call of the system that can fail, and eight runs over one store: hours.
+soak: export BITPICK_SOAK := 200
+soak: export BITPICK_FAULTS_EVERY := 1
+soak: install
+	$(BIN)/python -m pytest tests/faults --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: install
 	$(BIN)/ruff check .

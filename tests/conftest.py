@@ -97,6 +97,14 @@ def store_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """Nobody pulls the plug of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any) -> None:
     """Each test has a store of its own: nothing is taken from one whose engines it replaced."""
@@ -223,6 +231,7 @@ def new_shop(fake_engine: FakeEngine, model_file: Path, tmp_path: Path) -> Calla
     ) -> Workshop:
         directory = new_directory(tmp_path / out, model, **{"calibration_size": 50, "bench_seconds": 0} | asked)
         directory.claim(overwrite=False)
+        directory.release()  # tests prepare one run several times
         runner = Runner(executor or RecordingExecutor(), Store.default(), directory.root)
         return Workshop(directory, runner, 1, RecordingListener(), this_host())
 

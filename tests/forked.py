@@ -73,6 +73,7 @@ def _import() -> None:
     import bitpick.cli  # noqa: F401
     from bitpick.reports import templating
 
+    os.fsync = lambda _: None  # tests need not wait for the disk
     for html in (True, False):
         environment = templating._environment(html)
         for name in environment.list_templates():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,8 +51,10 @@ def test_the_tree_in_the_docstring_is_the_tree():
     [
         (MemoryError(), errors.MemoryLimitError, "out of memory"),
         (OSError(errno.ENOSPC, "No space left on device", "/x/run.json"), RunError, "no space is left on the disk"),
+        (shutil.Error([("/a", "/b", "[Errno 28] No space left")]), RunError, "/a cannot be copied to /b: [Errno 28]"),
         (KeyError("state"), errors.UnexpectedError, "an unexpected error: KeyError: 'state'"),
-        (OSError(errno.EIO, "Input/output error"), errors.UnexpectedError, "Input/output error"),
+        (OSError(errno.EIO, "Input/output error", "/x"), RunError, "the disk reports an error: /x"),
+        (OSError(errno.EXDEV, "Invalid cross-device link"), errors.UnexpectedError, "Invalid cross-device link"),
     ],
 )
 def test_what_nobody_foresaw_becomes_an_error_that_says_how_to_fix_it(error, kind, says):
@@ -73,3 +76,34 @@ def test_the_reason_of_a_row_has_an_end():
     line = RunError("no kernel for " + "node, " * 100_000).line
     assert len(line) < 4100
     assert line.endswith("… (the log has the rest)")
+
+
+def raised_from(error: Exception, cause: Exception) -> Exception:
+    try:
+        try:
+            raise cause
+        except Exception as first:
+            raise error from first
+    except Exception as second:  # noqa: BLE001 - any
+        return second
+
+
+@pytest.mark.parametrize(
+    ("cause", "is_the_systems"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (MemoryError(), True),
+        (OSError("Unable to open file: no HDF5"), False),  # as libraries raise it
+        (ValueError("an odd graph"), False),
+    ],
+)
+def test_what_the_system_refused_is_known_through_all_that_was_made_of_it(cause, is_the_systems):
+    error = raised_from(EngineError("it failed"), raised_from(RuntimeError("inside"), cause))
+    assert (errors.system_cause(error) is cause) == is_the_systems
+    assert errors.system_cause(None) is None
+
+
+def test_the_files_of_a_refusal_are_named():
+    told = errors.of_system(OSError(errno.EIO, "Input/output error", "/a", None, "/b"))
+    assert told.what == "the disk reports an error: /a → /b"
+    assert told.fix

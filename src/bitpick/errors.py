@@ -22,13 +22,39 @@ A message answers three questions: what happened and where, what was expected, h
 from __future__ import annotations
 
 import errno
+import shutil
 from pathlib import Path
 from typing import ClassVar
 
 from bitpick.library_errors import is_out_of_memory, typed_line
 
 _LONGEST = 4000  # characters of a row's reason; libraries list thousands of nodes
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_FREE = "free some space, and run the same command again"
+_RIGHTS = "get the right to read and write there, or name another place"
+_SYSTEM = {
+    errno.ENOSPC: ("no space is left on the disk", _FREE),
+    errno.EDQUOT: ("no space is left on the disk for this user", _FREE),
+    errno.EFBIG: ("a file would be larger than the system allows", "raise the limit (ulimit -f)"),
+    errno.EACCES: ("the system refuses access", _RIGHTS),
+    errno.EPERM: ("the system refuses access", _RIGHTS),
+    errno.EROFS: ("the disk can only be read", "name another place"),
+    errno.EIO: ("the disk reports an error", "check the disk, and run the same command again"),
+    errno.ENOENT: ("a file is not there, or no longer", "run the same command again"),
+    errno.ENOTDIR: ("a file has the place of a folder", "move that file away, or name another place"),
+    errno.EISDIR: ("a folder has the place of a file", "move that folder away, or name another place"),
+    errno.ENAMETOOLONG: ("a name is too long for the system", "give a shorter name: at most 255 bytes"),
+    errno.ELOOP: ("a link leads to itself", "name the file or folder itself"),
+    errno.EMFILE: ("too many files are open", "raise the limit (ulimit -n), or run fewer jobs at once (--jobs 1)"),
+    errno.ENFILE: ("too many files are open on this machine", "end other programs, and run the same command again"),
+    errno.ENOMEM: ("the system has no memory left", "free some memory, or run fewer jobs at once (--jobs 1)"),
+    errno.EAGAIN: ("the system starts no further process or thread", "raise the limit (ulimit -u), or end others"),
+    errno.EPIPE: ("whoever read the output was gone before its end", "run the command again with all of it read"),
+    errno.EBADF: ("a file was closed before its end", "run the same command again"),
+    errno.EBUSY: ("a file is in use", "run the same command again"),
+    errno.ESTALE: ("the server of a disk has lost a file", "run the same command again"),
+    errno.ETIMEDOUT: ("the server of a disk does not answer", "run the same command again"),
+}
+"""What the system says, in words, and what to do, by the number of the error."""
 
 
 class BitpickError(Exception):
@@ -147,7 +173,7 @@ class Unsupported(BitpickError):  # noqa: N818 - an answer, not an error: it bec
 
 def raised_by_library(error: Exception) -> RunError:
     """Turn an exception that a library raised in a worker into a `RunError`; it fails one row, not the run."""
-    if is_out_of_memory(error):
+    if is_out_of_memory(error) or (isinstance(error, OSError) and error.errno in _SYSTEM):
         return unexpected(error)
     if isinstance(error, ModuleNotFoundError) and error.name:
         module = error.name.partition(".")[0]
@@ -158,15 +184,36 @@ def raised_by_library(error: Exception) -> RunError:
     return EngineError(typed_line(error))
 
 
+def of_system(error: OSError) -> RunError:
+    """Turn an error of the operating system into a `RunError` that names the file."""
+    what, fix = _SYSTEM.get(error.errno or 0, (error.strerror or str(error), "run the same command again"))
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    return RunError(f"{what}{': ' if names else ''}{' → '.join(names)}", fix=fix)
+
+
+def system_cause(error: BaseException | None) -> Exception | None:
+    """Return the refusal of the system, a full disk for example, that led to an exception; None if none did.
+
+    It says nothing about a model or an engine, so that no result may be derived from it and kept.
+    """
+    while error is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _SYSTEM):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def unexpected(error: Exception) -> RunError:
-    """Turn any other exception into a `RunError`: out of memory, disk full, or a defect of bitpick."""
+    """Turn any other exception into a `RunError`: out of memory, a refusal of the system, or a defect of bitpick."""
     if is_out_of_memory(error):
         return MemoryLimitError(
             f"out of memory: {typed_line(error)}", fix="free some memory, or use fewer samples (--calibration-size)"
         )
-    if isinstance(error, OSError) and error.errno in _NO_SPACE:
-        where = f" ({error.filename})" if error.filename else ""
-        return RunError(f"no space is left on the disk{where}", fix="free some space and run the same command again")
+    if isinstance(error, OSError) and error.errno in _SYSTEM:
+        return of_system(error)
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        source, target, reason = error.args[0][0]
+        return RunError(f"{source} cannot be copied to {target}: {reason}", fix=_FREE)
     return UnexpectedError(
         f"an unexpected error: {typed_line(error)}",
         fix="unless code of your own raised it, this is a defect of bitpick: please report it with the log",

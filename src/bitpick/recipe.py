@@ -234,7 +234,7 @@ class Recipe(BaseModel):
                 f"the recipe {path} cannot be read: {error.strerror}",
                 fix="check the path: a name that ends in .yaml or .yml is a file",
             ) from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
             raise RecipeError(f"{path} is not YAML: {' '.join(str(error).split())}", expected=expected) from error
         if not isinstance(fields, dict):
             raise RecipeError(f"{path} holds no recipe", expected=expected)

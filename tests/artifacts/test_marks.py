@@ -1,16 +1,21 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from bitpick.artifacts import marks
+from bitpick.artifacts.marks import OWNERS, Marks
 
-DAY = 24 * 3600
+OTHER = """
+import sys
+from pathlib import Path
+from bitpick.artifacts.marks import Marks
+print(Marks(Path(sys.argv[1])).owners.me, flush=True)
+sys.stdin.read()
+"""
 
 
 @pytest.fixture
@@ -19,32 +24,41 @@ def folder(tmp_path) -> Path:
     return tmp_path / "entry"
 
 
-def here() -> str:
-    return marks.owner().partition("@")[2]
-
-
-@pytest.fixture(scope="module")
-def ended() -> str:
-    """A process of this machine that is no more."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return f"{process.pid}@{here()}"
+@pytest.fixture
+def marks(tmp_path) -> Marks:
+    return Marks(tmp_path)
 
 
 @pytest.fixture
-def other():
-    """Another process of this machine."""
-    process = subprocess.Popen(["sleep", "60"])
-    yield f"{process.pid}@{here()}"
+def other(tmp_path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that uses the store."""
+    command = [sys.executable, "-c", OTHER, str(tmp_path)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    yield process
     process.kill()
-    process.wait()
+    process.communicate()
+
+
+@pytest.fixture
+def ended(other) -> str:
+    """The name of a process that was killed."""
+    name = other.stdout.readline().strip()
+    other.kill()
+    other.wait()
+    return name
+
+
+@pytest.fixture
+def alive(other) -> str:
+    """The name of a process that lives."""
+    return other.stdout.readline().strip()
 
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_mark_is_new_once_and_stays_until_it_is_taken_back(folder):
+def test_a_mark_is_new_once_and_stays_until_it_is_taken_back(folder, marks):
     assert not marks.marked(folder)
     assert marks.mark(folder)
     assert not marks.mark(folder)
@@ -54,48 +68,50 @@ def test_a_mark_is_new_once_and_stays_until_it_is_taken_back(folder):
     assert names(folder) == []
 
 
-def test_marks_of_processes_that_ended_count_nothing_and_go(folder, ended, other):
+def test_marks_of_processes_that_ended_count_nothing_and_go(folder, marks, ended, tmp_path):
     (folder / f"used-by-{ended}").touch()
     assert not marks.marked(folder)
-    (folder / f"used-by-{other}").touch()
+    assert ended not in names(tmp_path / OWNERS)
+    marks.mark(folder)
+    assert names(folder) == [f"used-by-{marks.owners.me}"]
+
+
+def test_marks_of_processes_that_live_count_whatever_their_ids(folder, marks, alive):
+    (folder / f"used-by-{alive}").touch()
     assert marks.marked(folder)
     marks.mark(folder)
-    assert names(folder) == sorted([f"used-by-{other}", f"used-by-{marks.owner()}"])
+    assert names(folder) == sorted([f"used-by-{alive}", f"used-by-{marks.owners.me}"])
 
 
-def test_a_mark_of_another_machine_counts_for_a_day(folder):
-    path = folder / "used-by-1@elsewhere"
-    path.touch()
-    for age, counts in ((0, True), (DAY - 60, True), (DAY + 60, False)):
-        os.utime(path, (time.time() - age,) * 2)
-        assert marks.marked(folder) == counts
+@pytest.mark.parametrize("name", ["1@elsewhere", "x", "", "../entry"])
+def test_a_mark_of_nobody_counts_nothing(folder, marks, name):
+    assert not marks.owners.lives(name)
+    if "/" not in name:
+        (folder / f"used-by-{name}").touch()
+        assert not marks.marked(folder)
 
 
-def test_a_mark_of_nobody_counts_nothing(folder):
-    (folder / f"used-by-x@{here()}").touch()
-    assert not marks.marked(folder)
-
-
-def test_an_entry_is_claimed_if_nobody_uses_it(folder, ended):
+def test_an_entry_is_claimed_if_nobody_uses_it(folder, marks, ended):
     (folder / f"used-by-{ended}").touch()
     assert not marks.claimed(folder)
     assert marks.claim(folder)
     assert marks.claimed(folder)
 
 
-def test_what_is_used_is_not_claimed_and_no_claim_is_left(folder, other):
-    (folder / f"used-by-{other}").touch()
+def test_what_is_used_is_not_claimed_and_no_claim_is_left(folder, marks, alive):
+    (folder / f"used-by-{alive}").touch()
     assert not marks.claim(folder)
     assert not marks.claimed(folder)
 
 
-def test_the_claim_of_a_process_that_ended_is_none(folder, ended):
+def test_the_claim_of_a_process_that_ended_is_none(folder, marks, ended):
     (folder / f"removed-by-{ended}").touch()
     assert not marks.claimed(folder)
 
 
-def test_an_entry_that_is_gone_cannot_be_marked_or_claimed_and_nobody_uses_it(tmp_path):
-    for refused in (marks.mark, marks.claim):
+def test_an_entry_that_is_gone_cannot_be_marked_or_claimed_and_nobody_uses_it(tmp_path, marks):
+    refused: tuple[Callable[[Path], bool], ...] = (marks.mark, marks.claim)
+    for each in refused:
         with pytest.raises(OSError, match="No such file"):
-            refused(tmp_path / "gone")
+            each(tmp_path / "gone")
     assert not marks.marked(tmp_path / "gone")

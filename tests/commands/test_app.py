@@ -256,3 +256,39 @@ def test_running_out_of_memory_is_told_as_that(monkeypatch):
     done = CliRunner().invoke(cli.app, ["engines"])
     assert done.exit_code == 3
     assert done.stderr.startswith("bitpick: out of memory")
+
+
+@pytest.mark.parametrize(
+    ("shell", "code", "says"),
+    [
+        ("{0} engines >&-", 2, "standard output is closed"),
+        ("{0} engines > /dev/full", 3, "no space is left on the disk"),
+        ("{0} engines --json > /dev/full", 3, "no space is left on the disk"),
+        ("{0} engines | true; exit ${{PIPESTATUS[0]}}", 3, "standard output was closed before all was written"),
+        ("{0} compare --help | true; exit ${{PIPESTATUS[0]}}", 3, ""),
+        ("{0} engines 2>&- <&- > /dev/null", 0, ""),
+        ("PYTHONCOERCECLOCALE=0 PYTHONUTF8=0 LC_ALL=C {0} engines > /dev/null", 0, ""),
+        ("{0} report $(printf 'm\\xff') > /dev/null", 2, "is not UTF-8"),
+        ("{0} report {1} > /dev/null", 2, "File name too long"),
+        ("{0} compare {1} --data {1} --out run > /dev/null", 3, "a name is too long for the system"),
+    ],
+    ids=[
+        "closed",
+        "full",
+        "full, as JSON",
+        "not read",
+        "help not read",
+        "no others",
+        "no UTF-8",
+        "odd name",
+        "long",
+        "too long",
+    ],
+)
+def test_streams_and_names_that_are_no_use_are_no_traceback_and_no_answer(place, shell, code, says):
+    command = shell.format(" ".join(COMMAND), "x" * 256)
+    done = subprocess.run(["bash", "-c", command], cwd=place, env=environment(place), capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bitpick.artifacts.temporary import root
 from bitpick.datasets import cache
 from bitpick.errors import DataError
 
@@ -54,15 +60,77 @@ def test_an_entry_that_was_edited_is_made_again():
     assert np.load(folder / "0.npy").tolist() == [0, 1, 2]
 
 
-def test_what_a_living_process_uses_stays(monkeypatch):
+def test_where_running_commands_use_the_whole_store_a_set_is_there_until_the_command_ends(monkeypatch, own_cache):
     monkeypatch.setenv("BITPICK_CACHE_LIMIT", "1500")
     folder, _ = entry("a")
-    with pytest.raises(DataError, match="other running commands use") as error:
-        entry("b")
-    assert "BITPICK_CACHE_LIMIT" in error.value.fix
+    other, value = entry("b")
+    assert value == {"made": "b"}
+    assert (other / "a.bin").stat().st_size == 1000
+    assert other.parent == own_cache / "artifacts"
+    assert folder.exists()
     used_by_nobody(folder)
-    entry("b")
+    assert entry("c")[0].parent.parent == own_cache / "artifacts"
     assert not folder.exists()
+
+
+END = """
+from bitpick.artifacts.temporary import root
+from bitpick.datasets import cache
+def make(folder):
+    (folder / "a.bin").write_bytes(bytes(1000))
+    return {}
+for key in "ab":
+    print(cache.entry([key], 1000, make)[0])
+"""
+
+
+def test_it_is_gone_when_the_command_ends(own_cache):
+    environment = os.environ | {"BITPICK_CACHE": str(own_cache), "BITPICK_CACHE_LIMIT": "1500"}
+    ended = subprocess.run([sys.executable, "-c", END], capture_output=True, text=True, env=environment, check=True)
+    kept, temporary = map(Path, ended.stdout.split())
+    assert kept.exists()
+    assert not temporary.exists()
+
+
+def test_where_the_store_cannot_be_written_a_set_is_in_the_temporary_folder(own_cache):
+    own_cache.write_text("a file in its place")
+    folder, value = entry("a")
+    assert value == {"made": "a"}
+    assert folder.is_relative_to(root())
+    assert (folder / "a.bin").stat().st_size == 1000
+
+
+def test_a_disk_that_is_full_is_told(own_cache):
+    def make(folder):
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder / "a.npy"))
+
+    with pytest.raises(DataError, match=r"cannot be written in .*: No space left") as error:
+        cache.entry(["a"], 1, make)
+    assert "BITPICK_CACHE" in error.value.fix
+
+
+def test_a_source_that_changes_while_it_is_read_is_an_error_and_nothing_is_kept(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("old")
+    sources = cache.Sources([path])
+
+    def make(folder):
+        (folder / "copy").write_text(path.read_text())
+        before = path.stat()
+        path.write_text("new")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        return {}
+
+    with pytest.raises(DataError, match=r"data\.csv changed while it was being read"):
+        cache.entry(["a", sources.state], 0, make, sources)
+    again = cache.Sources([path])
+    folder, _ = cache.entry(["a", again.state], 0, lambda folder: shutil.copy(path, folder) and {}, again)
+    assert (folder / "data.csv").read_text() == "new"
+
+
+def test_a_source_that_is_gone_is_an_error(tmp_path):
+    with pytest.raises(DataError, match=r"gone\.csv cannot be read: No such file"):
+        cache.Sources([tmp_path / "gone.csv"])
 
 
 def test_a_set_larger_than_the_limit_says_how_to_mend_it(monkeypatch):

@@ -58,10 +58,26 @@ def test_engines_come_in_the_order_of_their_names_whoever_has_them(points):
 
 
 @pytest.mark.parametrize("twice", [True, False])
-def test_a_name_that_is_not_the_engines_own_or_is_another_ones_is_refused(points, twice):
-    points(*([Point("fake", FakeEngine)] * 2 if twice else [Point("fakes", FakeEngine)]))
-    with pytest.raises(RuntimeError, match="= m:Made names an engine 'fake'"):
-        registry.engines.__wrapped__()
+def test_a_name_that_is_not_the_engines_own_or_is_another_ones_costs_that_engine_alone(points, twice):
+    points(Point("keras", KerasEngine), *([Point("fake", FakeEngine)] * 2 if twice else [Point("fakes", FakeEngine)]))
+    found = registry.engines.__wrapped__()
+    assert type(found["keras"]) is KerasEngine
+    reason = found["fake" if twice else "fakes"].missing()
+    assert ("two distributions have" if twice else "= m:Made names an engine 'fake'") in reason
+
+
+@pytest.mark.parametrize("error", [ImportError("no module named x"), SystemExit(3), ZeroDivisionError()])
+def test_an_engine_that_does_not_load_costs_its_rows_and_no_command(points, error):
+    class Breaks(FakeEngine):
+        def __init__(self):
+            raise error
+
+    points(Point("breaks", Breaks, dist=SimpleNamespace(name="bitpick-breaks", version="1")), Point("fake", FakeEngine))
+    found = registry.engines.__wrapped__()
+    assert type(found["fake"]) is FakeEngine
+    reason = found["breaks"].missing()
+    assert reason.startswith(f"the engine does not load ({type(error).__name__}")
+    assert reason.endswith("update or remove bitpick-breaks")
 
 
 def test_distributions_of_others_are_told_with_their_versions(points):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import tempfile
 import time
 
 from bitpick.errors import DataError
@@ -81,3 +83,12 @@ def count(steps, seconds):
         time.sleep(seconds)
         report(f"step {step}")
     return steps
+
+
+def start_compiler():
+    """Start a process that outlives its parent, as compilers do, and return its id."""
+    return subprocess.Popen(["sleep", "60"]).pid
+
+
+def temporary_folder():
+    return tempfile.gettempdir()

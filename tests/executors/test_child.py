@@ -234,3 +234,9 @@ def test_a_call_that_tells_its_progress_may_take_longer_than_its_limit(functions
             worker.run("functions:count", {"steps": 1, "seconds": 30})
     finally:
         worker.close()
+
+
+def test_its_temporary_files_are_in_the_folder_of_its_parent(worker):
+    from bitpick.artifacts import temporary
+
+    assert worker.run("functions:temporary_folder", {}).value == str(temporary.root())

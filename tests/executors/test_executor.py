@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import errno
 import sys
 
 import pytest
 
-from bitpick.executors.executor import resolve
+from bitpick.errors import OperatorError, RunError
+from bitpick.executors.executor import call, resolve
 
 
 def test_resolve_finds_functions_by_name():
@@ -22,3 +24,23 @@ def test_a_module_is_imported_when_its_function_is_asked_for_and_has_to_have_it(
             resolve("jobs_of_a_test:no_such_job")
     finally:
         sys.modules.pop("jobs_of_a_test", None)
+
+
+def full_disk():
+    try:
+        raise OSError(errno.ENOSPC, "No space left on device", "/x")
+    except OSError as error:
+        raise OperatorError("an operator that is not there") from error
+
+
+def no_operator():
+    raise OperatorError("an operator that is not there")
+
+
+def test_a_full_disk_is_nothing_that_an_engine_cannot_do():
+    """Otherwise it would be kept in the store for good."""
+    with pytest.raises(RunError, match="no space is left on the disk: /x") as error:
+        call(f"{__name__}:full_disk", {})
+    assert not isinstance(error.value, OperatorError)
+    with pytest.raises(OperatorError):
+        call(f"{__name__}:no_operator", {})

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 COMMAND = [sys.executable, "-P", "-m", "bitpick.executors.worker"]
@@ -90,3 +91,15 @@ def test_keras_writes_its_settings_in_the_cache_unless_the_user_has_some(tmp_pat
 def test_a_worker_needs_no_home():
     asked = {"function": "json:dumps", "payload": {"obj": 1}}
     assert json.loads(talk(asked, HOME="").stdout)["value"] == "1"
+
+
+def test_what_it_started_ends_with_it():
+    found = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    pipe, environment = subprocess.PIPE, os.environ | {"PYTHONPATH": found}
+    process = subprocess.Popen(COMMAND, stdin=pipe, stdout=pipe, text=True, env=environment, start_new_session=True)
+    process.stdin.write(json.dumps({"function": "functions:start_compiler", "payload": {}}) + "\n")
+    process.stdin.flush()
+    compiler = psutil.Process(json.loads(process.stdout.readline())["value"])
+    assert compiler.is_running()
+    process.communicate(timeout=60)  # its standard input ends, as when its parent is killed
+    assert not psutil.wait_procs([compiler], timeout=10)[1]

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from pydantic import ValidationError
 from bitpick.errors import OutputError
 from bitpick.models.model import Format
 from bitpick.pipeline import directory as stores
-from bitpick.pipeline.directory import RunDirectory, write_whole
+from bitpick.pipeline.directory import RunDirectory
 from bitpick.targets.host import this_host
 from tests.conftest import skip_or_fail
 from tests.records import request, row
@@ -21,20 +20,6 @@ def store(root, digest="a" * 64) -> RunDirectory:
     from bitpick.pipeline.request import new_run
 
     return RunDirectory(root, new_run(request(sha256=digest), Format.RAW_ONNX, this_host(), 1, "compare"))
-
-
-def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
-    write_whole(tmp_path / "f", "old")
-
-    def full(_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        write_whole(tmp_path / "f", "new")
-    assert (tmp_path / "f").read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["f"]
-    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o644
 
 
 def test_a_new_directory_is_made_and_taken_back(tmp_path):
@@ -92,9 +77,66 @@ def test_run_json_never_loses_the_rows_of_an_earlier_run(tmp_path):
     earlier.claim(overwrite=False)
     earlier.put(row("e:float32"))
     earlier.save()
+    earlier.release()
     later = store(tmp_path)
     later.claim(overwrite=False)
     assert stores.read(tmp_path).rows == later.run.rows == earlier.run.rows
+
+
+def test_a_second_run_is_refused_with_the_id_of_the_first_one(tmp_path):
+    first, second = store(tmp_path / "run"), store(tmp_path / "run", "b" * 64)
+    first.claim(overwrite=False)
+    with pytest.raises(OutputError) as error:
+        second.claim(overwrite=True)
+    assert f"in use by another run (process {os.getpid()} on " in str(error.value)
+    assert "request aaaaaaaa, since 2" in str(error.value)
+    assert stores.read(first.root).request.sha256 == "a" * 64
+    first.release()
+    second.claim(overwrite=True)
+    second.discard()
+    assert stores.read(first.root).request.sha256 == "a" * 64
+
+
+@pytest.mark.parametrize("content", [b"", b'{"rows": [', b"\xff\xfe"], ids=["empty", "half", "no UTF-8"])
+def test_a_record_that_was_cut_off_beside_builds_is_of_a_run_to_continue(tmp_path, content):
+    (tmp_path / "builds" / "a").mkdir(parents=True)
+    (tmp_path / "run.json").write_bytes(content)
+    mine = store(tmp_path)
+    mine.claim(overwrite=False)
+    assert "cut off" in mine.doubts[0]
+    assert (tmp_path / "builds" / "a").is_dir()
+    assert stores.read(tmp_path).state == "running"
+    mine.discard()
+    assert (tmp_path / "run.json").read_bytes() == content
+    assert (tmp_path / "builds" / "a").is_dir()
+
+
+def test_what_was_changed_by_hand_is_not_continued(tmp_path):
+    earlier = store(tmp_path)
+    earlier.claim(overwrite=False)
+    earlier.put(row("e:float32"))
+    earlier.save()
+    earlier.release()
+    text = (tmp_path / "run.json").read_text()
+    (tmp_path / "run.json").write_text(text.replace("e:float32", "e:float16"))
+    later = store(tmp_path)
+    later.claim(overwrite=False)
+    assert "was changed since it was written" in later.doubts[0]
+    assert later.run.rows == stores.read(tmp_path).rows == ()
+
+
+def test_what_killed_runs_left_is_swept_where_a_run_is(tmp_path):
+    earlier = store(tmp_path / "run")
+    earlier.claim(overwrite=False)
+    earlier.release()
+    (tmp_path / "run" / "builds" / ".partial-bitpick-x").mkdir(parents=True)
+    (tmp_path / "run" / ".run.json-x").touch()
+    later = store(tmp_path / "run")
+    later.claim(overwrite=False)
+    assert sorted(each.name for each in later.root.iterdir()) == [".lock", "builds", "run.json"]
+    assert not any((tmp_path / "run" / "builds").iterdir())
+    later.release()
+    assert not (tmp_path / "run" / ".lock").exists()
 
 
 def test_what_is_known_is_a_value(tmp_path):

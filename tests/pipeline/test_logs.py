@@ -24,8 +24,23 @@ def test_logs_go_where_all_went_well():
 def test_logs_of_a_failure_stay_and_the_error_says_where():
     with pytest.raises(EngineError) as raised:
         work("Traceback", EngineError("it broke"))
-    assert raised.value.logs == raised.value.folder
+    assert not raised.value.folder.exists()
     assert (raised.value.logs / "worker.log").read_text() == "Traceback"
+
+
+def test_an_error_that_names_a_log_names_the_one_that_stays():
+    error = EngineError("it broke")
+
+    def breaks():
+        with logs.kept() as folder:
+            (folder / "worker.log").write_text("Traceback")
+            error.what = f"it broke; its log is {folder / 'worker.log'}"
+            raise error
+
+    with pytest.raises(EngineError):
+        breaks()
+    assert error.what == f"it broke; its log is {error.logs / 'worker.log'}"
+    assert (error.logs / "worker.log").exists()
 
 
 def test_a_failure_that_printed_nothing_names_no_folder():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bitpick.artifacts import durable, temporary
 from bitpick.artifacts.store import cache_root
 from bitpick.conversion import objects
 from bitpick.datasets.load import DataSource
@@ -33,20 +33,30 @@ def source_of(model: Model, data_set: DataSource, example: Any = None) -> Source
     """
     if isinstance(model, (str, Path, Source)):
         return Source.of(model)
-    models_folder = cache_root() / "models"
-    models_folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=models_folder, prefix="partial-") as folder:
+    with temporary.folder("model") as folder:
         inputs = example if example is not None or not objects.needs_example(model) else _samples(data_set)
-        source = objects.save(model, Path(folder), inputs)
+        source = objects.save(model, folder, inputs)
         path = Path(source.name)
         if path.is_dir():  # a SavedModel is a folder: no single digest identifies it
-            cached = Path(tempfile.mkdtemp(dir=models_folder)) / path.name
-        else:
-            cached = models_folder / sha256_of(path)[:16] / path.name
-        if not cached.exists():
-            cached.parent.mkdir(exist_ok=True)
+            cached = temporary.new_folder("model") / path.name
             shutil.move(path, cached)
+        else:
+            cached = _cached(path)
     return Source(str(cached), trusted=True)
+
+
+def _cached(path: Path) -> Path:
+    """Return where a file is in the cache, or in the temporary folder if the cache cannot be written."""
+    digest = sha256_of(path)
+    cached = cache_root() / "models" / digest[:16] / path.name
+    try:
+        if not cached.is_file() or sha256_of(cached) != digest:
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            durable.copy(path, cached)
+    except OSError:
+        cached = temporary.new_folder("model") / path.name
+        shutil.copyfile(path, cached)
+    return cached
 
 
 def _samples(data_set: DataSource) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bitpick.artifacts import durable
 from bitpick.comparison import merge as merging
 from bitpick.errors import OutputError, RequestError
 from bitpick.pipeline import directory as directories
@@ -130,7 +131,7 @@ def gate(
     checks = gates.gate(directories.read(Path(folder)), limits, rows, earlier_run)
     if junit is not None:
         try:
-            directories.write_whole(Path(junit), gates.junit(checks))
+            durable.write(Path(junit), gates.junit(checks))
         except OSError as error:
             raise OutputError(
                 f"the file {junit} cannot be written: {error.strerror}", fix="name another file with --junit"
@@ -214,8 +215,8 @@ def write_report(folder: Path, run: Run) -> None:
         OutputError: they cannot be written.
     """
     try:
-        directories.write_whole(folder / REPORT_FILE, markdown.render(run))
-        directories.write_whole(folder / PAGE_FILE, html.render(run, folder))
+        durable.write(folder / REPORT_FILE, markdown.render(run))
+        durable.write(folder / PAGE_FILE, html.render(run, folder))
     except OSError as error:
         raise OutputError(
             f"the report cannot be written in {folder}: {error.strerror}",

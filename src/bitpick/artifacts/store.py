@@ -1,21 +1,22 @@
 """The store: results kept for reuse, in folders named by the digest of everything that they were made from.
 
-An entry appears complete or not at all: it is written elsewhere, then renamed. There are no locks, so any number of
-processes can share a store; two that make the same entry at the same time both do the work. An entry is checked each
-time it is used, and made again if it is not intact. The least recently used entries are removed to make room.
+An entry appears complete or not at all: it is written elsewhere, forced to the disk, then renamed. No process waits for
+another, so any number of them can share a store; two that make the same entry at the same time both do the work. An
+entry is checked each time it is used: its note has a digest, and the note has the digests of its files. One that does
+not hold is removed and made again. The least recently used entries are removed to make room.
 
 An entry is `<key>/<name>`, and a name is never reused, so a removal cannot hit another entry. A process marks the
 entries that it uses, then looks for claims; to remove an entry, it claims it, then looks for marks. At least one of two
-processes sees the other.
+processes sees the other. Marks count while their process holds its lock (`locks`).
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,14 +25,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from bitpick.artifacts import files, marks, modes
+from bitpick.artifacts import durable, files, modes
+from bitpick.artifacts.marks import OWNERS, Marks
 from bitpick.errors import RequestError
 
 DEFAULT_LIMIT = "20 GB"
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
-_NOTE = "artifact.json"
 _PARTIAL, _GONE = "partial-", "gone-"
-_BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError)  # what a damaged note can raise
 _ATTEMPTS = 50  # attempts to move an entry into a folder that others may be removing
 
 
@@ -56,12 +56,12 @@ class Artifact:
     Attributes:
         folder: folder with its files.
         value: the value stored with them, plain JSON.
-        digests: SHA-256 of each file, by path in the folder; None for a file that is too large to hash.
+        digests: SHA-256 of each file, by path in the folder.
     """
 
     folder: Path
     value: Any
-    digests: dict[str, str | None]
+    digests: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,7 @@ class Store:
     def __init__(self, folder: Path, limit: int) -> None:
         self.folder = folder
         self.limit = limit
+        self._marks = Marks(folder)
         self._added = self._recount_after = limit // 100  # bytes added since the store was last measured
 
     @classmethod
@@ -132,19 +133,20 @@ class Store:
         return cls(Path(variable) if variable else cache_root() / "artifacts", limit())
 
     def get(self, key: str) -> Artifact | None:
-        """Return the intact entry with this key, or None. It is protected from removal while this process lives."""
+        """Return the intact entry with this key, or None. It is protected from removal while this process lives.
+
+        Entries that do not hold are removed.
+        """
         for folder in _folders(self.folder / key):
-            is_new = False
-            with suppress(*_BROKEN):
-                is_new = marks.mark(folder)
-                note = json.loads((folder / _NOTE).read_text())
-                if not marks.claimed(folder) and files.are_intact(folder, note["files"]):
+            with suppress(OSError):
+                is_new = self._marks.mark(folder)
+                note = None if self._marks.claimed(folder) else _intact_note(folder, key)
+                if note is not None:
                     os.utime(folder)
-                    return Artifact(
-                        folder, note["value"], {name: file["sha256"] for name, file in note["files"].items()}
-                    )
-            if is_new:
-                marks.unmark(folder)
+                    return Artifact(folder, note["value"], _digests(note["files"]))
+                if is_new:
+                    self._marks.unmark(folder)
+            self._remove(folder)
         return None
 
     def make(self, key: str, make: Callable[[Path], Any], size: int = 0) -> Artifact:
@@ -179,34 +181,48 @@ class Store:
         self._added += size
         if self._added >= self._recount_after:
             self.make_room(size)
-        (source / _NOTE).write_text(json.dumps({"value": value, "files": contents}))
+        note = {"key": key, "value": value, "files": contents}
+        (source / files.NOTE).write_text(json.dumps(note | {"sha256": key_of(note)}))
         modes.share(source)
-        marks.mark(source)  # before another process can see and remove it
-        digests = {name: file["sha256"] for name, file in contents.items()}
-        folder = self.folder / key / f"{marks.owner()}-{time.monotonic_ns()}"
+        durable.sync(source)
+        self._marks.mark(source)  # before another process can see and remove it
+        folder = self.folder / key / f"{self._marks.owners.me}-{time.monotonic_ns()}"
         for _ in range(_ATTEMPTS):
             if (artifact := self.get(key)) is not None:  # another process was faster
                 return artifact
             with suppress(FileNotFoundError, FileExistsError):  # the parent is removed with its last entry
-                folder.parent.mkdir(exist_ok=True)
+                self._open_up(folder.parent)
                 source.rename(folder)
                 break
         else:
-            raise OSError(f"the entry {folder} cannot be written")
-        for other in _folders(folder.parent):  # damaged entries
-            if other != folder:
-                self._remove(other)
-        return Artifact(folder, value, digests)
+            raise OSError(errno.EBUSY, "the entry cannot be moved into the store", str(folder))
+        return Artifact(folder, value, _digests(contents))
+
+    def _open_up(self, parent: Path) -> None:
+        """Make the folder of a key, even where something else has its place."""
+        if parent.exists() and not parent.is_dir():
+            parent.unlink()
+        parent.mkdir(exist_ok=True)
+        if not os.access(parent, os.R_OK | os.W_OK | os.X_OK):
+            parent.chmod(0o755)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Yield a new folder on the store's disk, removed at the end unless it was moved."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{_PARTIAL}{marks.owner()}-", dir=self.folder))
+        """Yield a new folder on the store's disk, removed at the end unless it was moved.
+
+        Raises:
+            OSError: the store cannot be written.
+        """
+        folder = self.new_scratch()
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            durable.remove(folder)
+
+    def new_scratch(self) -> Path:
+        """Return a new folder on the store's disk, which others remove if this process ends without doing so."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f"{_PARTIAL}{self._marks.owners.me}-", dir=self.folder))
 
     def make_room(self, size: int) -> None:
         """Remove the least recently used entries until this many bytes fit.
@@ -216,7 +232,7 @@ class Store:
         """
         if size > self.limit:
             raise NoRoom(size, self.limit)
-        own = f"{_PARTIAL}{marks.owner()}-"  # the folder being written is what needs the room
+        own = f"{_PARTIAL}{self._marks.owners.me}-"  # the folder being written is what needs the room
         entries = [entry for entry in self._entries() if not entry.name.startswith(own)]
         sizes = {entry: files.bytes_in(entry) for entry in entries}
         total = sum(sizes.values())
@@ -229,10 +245,16 @@ class Store:
         if total + size > self.limit:
             raise NoRoom(size, self.limit, total)
 
+    def sweep(self) -> None:
+        """Remove what processes left that were killed."""
+        for folder in _folders(self.folder):
+            if folder.name.startswith((_PARTIAL, _GONE)):
+                self._remove(folder)
+
     def usage(self) -> Usage:
         """Return how much the store holds."""
         entries = self._entries()
-        complete = [each for each in entries if (each / _NOTE).exists()]
+        complete = [each for each in entries if (each / files.NOTE).exists()]
         return Usage(self.folder, len(complete), sum(map(files.bytes_in, entries)), self.limit)
 
     def clear(self) -> int:
@@ -244,26 +266,42 @@ class Store:
 
     def _entries(self) -> list[Path]:
         """Return the folders of entries, and folders left behind by killed processes."""
-        keys = _folders(self.folder)
+        keys = [each for each in _folders(self.folder) if each.name != OWNERS]
         leftovers = [each for each in keys if each.name.startswith((_PARTIAL, _GONE))]
         return leftovers + [entry for key in keys if key not in leftovers for entry in _folders(key)]
 
     def _remove(self, folder: Path) -> bool:
         """Remove an entry, unless a running command uses it."""
         if folder.parent == self.folder:
-            if marks.lives(folder, folder.name.split("-")[1]):
+            if self._marks.owners.lives(folder.name.split("-")[1]):
                 return False
-            shutil.rmtree(folder, ignore_errors=True)
+            durable.remove(folder)
             return True
-        gone = self.folder / f"{_GONE}{marks.owner()}-{time.monotonic_ns()}"
         with suppress(OSError):  # another process is removing it, too
-            if not marks.marked(folder) and marks.claim(folder):
+            if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+                folder.chmod(0o755)
+            if not self._marks.marked(folder) and self._marks.claim(folder):
+                gone = self.folder / f"{_GONE}{self._marks.owners.me}-{time.monotonic_ns()}"
                 folder.rename(gone)
-                shutil.rmtree(gone, ignore_errors=True)
+                durable.remove(gone)
                 with suppress(OSError):
                     folder.parent.rmdir()
                 return True
         return False
+
+
+def _intact_note(folder: Path, key: str) -> dict[str, Any] | None:
+    """Return the note of an entry; None if the entry does not hold, or is one of another key."""
+    try:
+        note: dict[str, Any] = json.loads((folder / files.NOTE).read_bytes())
+        holds = note.pop("sha256") == key_of(note) and note["key"] == key and files.are_intact(folder, note["files"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # what damage can raise
+        return None
+    return note if holds else None
+
+
+def _digests(contents: dict[str, dict[str, Any]]) -> dict[str, str]:
+    return {name: file["sha256"] for name, file in contents.items()}
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from bitpick.artifacts import durable, files
 from bitpick.errors import RequestError
 from bitpick.models.model import model_sha256
 
@@ -21,10 +22,14 @@ class Watch:
     def __init__(self) -> None:
         self._stamps: dict[Path, tuple[int, ...]] = {}
 
-    def add(self, files: Iterable[Path]) -> None:
-        """Watch files from now on; files that are already watched keep their first stamp."""
-        for file in files:
-            self._stamps.setdefault(file, _stamp(file))
+    def add(self, paths: Iterable[Path]) -> None:
+        """Watch files from now on, those of a data set since they were first read for this run.
+
+        Files that are already watched keep their first stamp.
+        """
+        for file in paths:
+            seen = files.last_seen.get(file.absolute())
+            self._stamps.setdefault(file, _stamp(file) if seen is None else tuple(seen))
 
     def check(self) -> None:
         """Check that the files have not changed.
@@ -44,10 +49,9 @@ class Watch:
 def _stamp(file: Path) -> tuple[int, ...]:
     """Return what a write or a replacement would change, without reading the file; empty if there is no file."""
     try:
-        stat = file.stat()
+        return tuple(files.stamp(file))
     except OSError:
         return ()
-    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
 def seal(file: Path, key: str) -> None:
@@ -57,7 +61,7 @@ def seal(file: Path, key: str) -> None:
         file: the file or folder; its seal is `<name>.seal`.
         key: identifies everything that the file depends on.
     """
-    _seal_path(file).write_text(_seal_text(file, key))
+    durable.write(_seal_path(file), _seal_text(file, key))
 
 
 def is_sealed(file: Path, key: str) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -41,6 +42,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
         as_json = bool(options.get("json"))
         try:
+            _check_names([*arguments, *options.values()])
             function(*arguments, **options)
         except BitpickError as error:
             _fail(error, as_json)
@@ -49,19 +51,76 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             kept = ": what was done is kept, and the same command continues from there" if resumable else ""
             typer.echo(f"bitpick: interrupted{kept}", err=True)
             raise SystemExit(130) from None
-        except (BrokenPipeError, typer.Exit, typer.Abort):
+        except (typer.Exit, typer.Abort):
             raise
+        except SystemExit as ended:
+            if ended.code != 1:
+                raise
+            _fail(unread(), as_json)  # rich ends the process this way if nobody reads its output
+        except BrokenPipeError:
+            _fail(unread(), as_json)
         except Exception as error:  # noqa: BLE001 - any error ends as one message, not as a traceback
-            from bitpick.errors import unexpected
-            from bitpick.pipeline import logs
+            from bitpick.errors import UnexpectedError, unexpected
 
             wrapped = unexpected(error)
-            wrapped.logs = logs.new_folder()
-            logs.keep_trace(error, wrapped.logs)
+            if isinstance(wrapped, UnexpectedError):
+                _keep_trace(error, wrapped)
             _fail(wrapped, as_json)
 
     app.command()(guarded)
     return guarded
+
+
+def _check_names(values: Iterable[Any]) -> None:
+    """Refuse names with bytes that are no UTF-8: run.json and reports could not hold them.
+
+    Raises:
+        RequestError: there is such a name.
+    """
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            _check_names(value)
+        elif isinstance(value, (str, Path)):
+            try:
+                str(value).encode()
+            except UnicodeEncodeError:
+                from bitpick.errors import RequestError
+
+                shown = str(value).encode(errors="backslashreplace").decode()
+                raise RequestError(
+                    f"the name {shown} is not UTF-8", expected="names that are", fix="rename that file or folder"
+                ) from None
+
+
+def unread() -> BitpickError:
+    """Return the error of a command whose output nobody reads to its end."""
+    from bitpick.errors import RunError
+
+    return RunError(
+        "standard output was closed before all was written to it",
+        expected="a program that reads it to its end, or a file with room",
+        fix="run the command again: what was computed is kept",
+    )
+
+
+def _keep_trace(error: Exception, wrapped: BitpickError) -> None:
+    """Keep the traceback of an exception in a log, unless the disk refuses that, too."""
+    from bitpick.artifacts import temporary
+    from bitpick.pipeline import logs
+
+    with suppress(OSError):
+        wrapped.logs = temporary.new_logs()
+        logs.keep_trace(error, wrapped.logs)
+
+
+def _keep_message(message: str, error: BitpickError) -> str:
+    """Keep a long message in a log, unless the disk refuses that, and return where it is, as a line of its own."""
+    from bitpick.artifacts import temporary
+    from bitpick.pipeline import logs
+
+    with suppress(OSError):
+        return f"\nthe whole message is in {logs.keep_message(message, error.logs or temporary.new_logs())}"
+    return ""
 
 
 def _fail(error: BitpickError, as_json: bool) -> NoReturn:
@@ -71,15 +130,15 @@ def _fail(error: BitpickError, as_json: bool) -> NoReturn:
 
     message, place = str(error), ""
     if len(message) > words.LONGEST:
-        from bitpick.pipeline.logs import keep_message, new_folder
-
-        place = f"\nthe whole message is in {keep_message(message, error.logs or new_folder())}"
-    printing.echo(f"bitpick: {words.shortened(message)}{place}", err=True)
+        place = _keep_message(message, error)
+    with suppress(OSError):  # nobody may read standard error
+        printing.echo(f"bitpick: {words.shortened(message)}{place}", err=True)
     if as_json:
         from bitpick.schema.failure import Failure
 
         logs = None if error.logs is None else str(error.logs)
-        printing.print_json({"error": Failure.of(error, logs).model_dump(exclude_none=True)})
+        with suppress(OSError):
+            printing.print_json({"error": Failure.of(error, logs).model_dump(exclude_none=True)})
     raise SystemExit(error.exit_code)
 
 

@@ -83,7 +83,7 @@ def gate(
         for check in checks:
             printing.echo(f"{'ok  ' if check.passed else 'FAIL'} {check.row}: {check.text} ({check.rule})")
     if not all(check.passed for check in checks):
-        raise SystemExit(1)
+        raise typer.Exit(1)
 
 
 @command

@@ -54,7 +54,7 @@ def show(comparison: Any, as_json: bool) -> None:
     from bitpick.reports import diagnosis, terminal
 
     if as_json:
-        typer.echo(comparison.run.model_dump_json(indent=1, exclude_none=True))
+        print_json(comparison.run.model_dump(mode="json", exclude_none=True))
     else:
         summary = diagnosis.summary if comparison.run.command == "diagnose" else terminal.summary
         stdout().print(summary(comparison.run, str(comparison.folder)))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+from bitpick.artifacts import temporary
 from bitpick.artifacts.store import Store
 from bitpick.comparison import draws, fallback, targets, times
 from bitpick.comparison.dead_ends import no_quantized_row
@@ -60,7 +61,8 @@ class Comparison:
         self.directory = directory
         self._executor = executor
         self._fresh = fresh
-        runner = Runner(executor, store or Store.default(), directory.root)
+        self._store = store or Store.default()
+        runner = Runner(executor, self._store, directory.root)
         self._shop = Workshop(directory, runner, parallel, listener, host)
 
     @property
@@ -126,6 +128,11 @@ class Comparison:
         """
         began = time.perf_counter()
         self.directory.claim(overwrite)
+        with suppress(OSError):
+            temporary.root()  # removes what killed processes left
+            self._store.sweep()
+        for doubt in self.directory.doubts:
+            self._shop.listener.note(doubt)
         try:
             yield
             self.directory.update(state="complete")
@@ -140,18 +147,22 @@ class Comparison:
             self._failed(error)
             raise
         except Exception as error:
-            keep_trace(error, self.directory.logs)
+            with suppress(OSError):
+                keep_trace(error, self.directory.logs)
             raise self._failed(unexpected(error)) from error
         except BaseException:
             self.directory.update(state="interrupted")
             raise
         finally:
             self._executor.close()
-            if self.run.state != "running":
-                seconds = self.run.seconds | {"total": time.perf_counter() - began}
-                self.directory.update(seconds=seconds)
-                self.directory.settle()
-                self.directory.save()
+            try:
+                if self.run.state != "running":
+                    seconds = self.run.seconds | {"total": time.perf_counter() - began}
+                    self.directory.update(seconds=seconds)
+                    self.directory.settle()
+                    self.directory.save()
+            finally:
+                self.directory.release()
 
     def _failed(self, error: BitpickError) -> BitpickError:
         """Note why the run failed in its record, and where the logs are in the error."""

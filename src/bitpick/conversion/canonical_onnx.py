@@ -11,7 +11,7 @@ import numpy as np
 from bitpick.conversion import onnx_defaults, onnx_file, onnx_indices, onnx_passes, rounding, training_mode
 from bitpick.conversion.hop import Hop
 from bitpick.conversion.onnx_names import rename
-from bitpick.errors import ModelError, OperatorError
+from bitpick.errors import ModelError, OperatorError, system_cause
 from bitpick.library_errors import telling_line
 from bitpick.models.model import Format
 from bitpick.models.onnx_traits import of_model
@@ -128,7 +128,9 @@ def _with_free_batch(model: onnx.ModelProto) -> onnx.ModelProto:
         expected = onnx_file.run(model, inputs)
         grown = onnx_file.run(free, larger)
         sides = [onnx_file.run(free, inputs), [each[:size] for each in grown]]
-    except Exception:  # noqa: BLE001 - whatever the error, the graph depends on the size
+    except Exception as error:  # whatever the model's error, the graph depends on the size
+        if system_cause(error):
+            raise
         return model
     reference, *others = (tuple(np.asarray(each, np.float32) for each in side) for side in (expected, *sides))
     grows = all(len(each) == size + 1 for each in grown)

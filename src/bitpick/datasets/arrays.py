@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.artifacts import durable
 from bitpick.datasets import cache, label_choice, label_file, npy, splits, tables
 from bitpick.datasets.assembling import RawSplit
 from bitpick.datasets.columns import Columns
@@ -153,7 +154,7 @@ def _repeated(where: str, arrays: Mapping[str, Path]) -> dict[str, Path]:
         value = np.load(arrays[name], allow_pickle=False)
 
         def make(folder: Path, value: NDArray[Any] = value, count: int = count) -> dict[str, Any]:
-            np.save(folder / "repeated.npy", np.full(count, value))
+            durable.save_array(folder / "repeated.npy", np.full(count, value))
             return {}
 
         key = ["repeated", value.dtype.str, value.tobytes().hex(), count]
@@ -206,7 +207,7 @@ def _unpacked(path: Path) -> dict[str, Path]:
     Raises:
         DataError: the file is damaged, or holds something else.
     """
-    stat = path.stat()
+    sources = cache.Sources([path])
     try:
         with zipfile.ZipFile(path) as archive:
             members = [each for each in archive.infolist() if each.filename.endswith(".npy")]
@@ -225,8 +226,8 @@ def _unpacked(path: Path) -> dict[str, Path]:
                     names[member.filename.removesuffix(".npy")] = f"{number}.npy"
                 return names
 
-            key = ["unpacked", str(path.absolute()), stat.st_size, stat.st_mtime_ns]
-            folder, names = cache.entry(key, sum(member.file_size for member in members), make)
+            key = ["unpacked", sources.state]
+            folder, names = cache.entry(key, sum(member.file_size for member in members), make, sources)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
         raise DataError(f"{path} is damaged: {error}", expected="an .npz file", fix="save or copy it again") from error
     if not names:

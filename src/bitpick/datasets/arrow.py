@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.artifacts import durable
 from bitpick.datasets import cache, images, label_choice, npy, preparing, tables
 from bitpick.datasets.assembling import RawSplit
 from bitpick.datasets.options import DataOptions
@@ -60,14 +61,13 @@ class ArrowTable:
         self.name = name
         self._files = files
         self._arrow = _pyarrow()
-        stats = [(file.absolute(), file.stat()) for file in files]
-        self.state: list[Any] = ["arrow", [(str(file), stat.st_size, stat.st_mtime_ns) for file, stat in stats]]
+        self.sources = cache.Sources(files)
+        self.state: list[Any] = ["arrow", self.sources.state]
         self._schema = self._read_schema(files[0])
         index_columns = [name for name in self._schema.names if _INDEX.fullmatch(name)]
         self.notes: Sequence[str] = tuple(f"{name}, the index that pandas wrote, is left out" for name in index_columns)
         self.columns: Sequence[str] = tuple(name for name in self._schema.names if name not in index_columns)
-        metadata = json.loads((self._schema.metadata or {}).get(b"huggingface", b"{}"))
-        self._features: dict[str, Any] = metadata.get("info", {}).get("features", {})
+        self._features = _features((self._schema.metadata or {}).get(b"huggingface", b"{}"))
         self.pictures = tuple(n for n in self.columns if self._feature_type(n) == "Image" or self._is_picture(n))
         self.class_labels = tuple(n for n in self.columns if self._feature_type(n) == "ClassLabel")
         self.features: Sequence[str] = tuple(n for n in self.columns if self._is_numeric(self._schema.field(n).type))
@@ -89,7 +89,8 @@ class ArrowTable:
     def class_names(self, column: str | None) -> tuple[str, ...]:
         """Return the class names of a label column, if the file has them."""
         feature = self._features.get(column or "", {})
-        return tuple(feature.get("names") or ()) if isinstance(feature, dict) else ()
+        names = feature.get("names") if isinstance(feature, dict) else None
+        return tuple(map(str, names)) if isinstance(names, list) else ()
 
     def _read_schema(self, file: Path) -> Any:
         with self._explained(file):
@@ -153,6 +154,15 @@ class ArrowTable:
         return array
 
 
+def _features(metadata: bytes) -> dict[str, Any]:
+    """Return what `datasets` noted about each column; empty if that cannot be read: it is no more than a hint."""
+    try:
+        features = json.loads(metadata)["info"]["features"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return features if isinstance(features, dict) else {}
+
+
 class _NamedFile:
     """Turn a library's exceptions into errors that name the file."""
 
@@ -176,7 +186,11 @@ def saved_files(folder: Path) -> dict[str, list[Path]] | None:
         DataError: files of such a directory are missing.
     """
     if (folder / "dataset_dict.json").is_file():
-        names = json.loads((folder / "dataset_dict.json").read_text())["splits"]
+        try:
+            names = [str(name) for name in json.loads((folder / "dataset_dict.json").read_bytes())["splits"]]
+        except (ValueError, KeyError, TypeError) as error:
+            what = f"{folder} is damaged: its dataset_dict.json names no splits"
+            raise DataError(what, fix="save it again") from error
         return {name: files for name in names for files in [_arrow_files(folder / name)] if files is not None}
     files = _arrow_files(folder)
     return None if files is None else {"": files}
@@ -186,7 +200,7 @@ def _arrow_files(folder: Path) -> list[Path] | None:
     if not (folder / "state.json").is_file():
         return None
     try:
-        entries = json.loads((folder / "state.json").read_text())["_data_files"]
+        entries = json.loads((folder / "state.json").read_bytes())["_data_files"]
         files = [folder / Path(entry["filename"]).name for entry in entries]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder} is damaged: its state.json names no files", fix="save it again") from error
@@ -256,11 +270,11 @@ def _read_pictures(
         if row == skipped_count:
             raise DataError(f"no picture of {table.name} can be decoded", expected=f"at least one in {column}")
         if targets:
-            np.save(folder / "labels.npy", np.concatenate(targets))
+            durable.save_array(folder / "labels.npy", np.concatenate(targets))
         return {"sha256": npy.sha256([folder / "0.npy"])}
 
     key = ["pictures in a table", table.state, column, label, how.model_dump(), options.skip_damaged]
-    folder, written = cache.entry(key, 0, make)
+    folder, written = cache.entry(key, 0, make, table.sources)
     target = None if label is None else np.load(folder / "labels.npy", allow_pickle=False)
     notes = [*table.notes, *choice.notes]
     unused = [each for each in table.columns if each not in (column, label)]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.artifacts import durable
 from bitpick.datasets import cache, checks, labels, npy, splits
 from bitpick.datasets.dataset import Dataset, Split
 from bitpick.datasets.options import DataOptions
@@ -163,7 +164,7 @@ def with_labels(inputs: Mapping[str, Path], sha256: str, target: NDArray[Any] | 
     digest = hashlib.sha256(f"{target.dtype.str} {target.shape}".encode() + target.tobytes()).hexdigest()
 
     def make(folder: Path) -> dict[str, Any]:
-        np.save(folder / "labels.npy", target)
+        durable.save_array(folder / "labels.npy", target)
         return {}
 
     folder, _ = cache.entry(["labels", digest], target.nbytes, make)

@@ -11,7 +11,6 @@ import functools
 import hashlib
 import io
 import json
-import os
 import pickle
 import shutil
 import subprocess
@@ -24,6 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.artifacts import durable
 from bitpick.artifacts.store import cache_root
 from bitpick.datasets.dataset import Dataset, Split
 from bitpick.datasets.progress import Progress, silent
@@ -147,16 +147,10 @@ def _open(cache: Path) -> Dataset | None:
 
 
 def _save(arrays: Arrays, cache: Path) -> None:
-    """Write each array to a temporary file, then move it into place, so that no reader sees half a file."""
+    """Write each array so that no reader sees half a file."""
     cache.mkdir(parents=True, exist_ok=True)
     for name, array in arrays.items():
-        descriptor, partial = tempfile.mkstemp(dir=cache, suffix=".partial")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                np.save(file, array)
-            Path(partial).replace(cache / f"{name}.npy")
-        finally:
-            Path(partial).unlink(missing_ok=True)
+        durable.save_array(cache / f"{name}.npy", array)
 
 
 def _check(arrays: Mapping[str, NDArray[np.uint8]]) -> None:

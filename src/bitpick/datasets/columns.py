@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bitpick.datasets import npy
+from bitpick.datasets import cache, npy
 from bitpick.datasets.tables import Chunk
 
 _ROWS = 20_000
@@ -28,6 +28,7 @@ class Columns:
 
     def __init__(self, name: str, files: Mapping[str, Path], state: list[Any]) -> None:
         self.name = name
+        self.sources = cache.Sources(list(files.values()))
         self.state: list[Any] = ["columns", state]
         self._files = files
         self.columns: Sequence[str] = tuple(files)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bitpick.datasets import csv_dialect
+from bitpick.datasets import cache, csv_dialect
 from bitpick.datasets.tables import Chunk
 from bitpick.errors import DataError
 
@@ -32,9 +32,9 @@ class CsvTable:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        stat = path.stat()
         self.name = str(path)
-        self.state: list[Any] = ["csv", str(path.absolute()), stat.st_size, stat.st_mtime_ns]
+        self.sources = cache.Sources([path])
+        self.state: list[Any] = ["csv", self.sources.state]
         self._dialect = csv_dialect.of(path)
         self.notes: Sequence[str] = self._dialect.notes
         self.columns: Sequence[str] = self._dialect.columns

@@ -186,8 +186,8 @@ def _decode(
     progress: Progress,
 ) -> tuple[Split, dict[int, str]]:
     """Decode the pictures of a split into the cache, unless they are there."""
-    stats = [(str(file.absolute()), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in pictures.files]
-    key = ["pictures", stats, how.model_dump(), options.skip_damaged]
+    sources = cache.Sources(pictures.files)
+    key = ["pictures", sources.state, how.model_dump(), options.skip_damaged]
     size = len(pictures.files) * how.height * how.width * how.channels
 
     def make(folder: Path) -> dict[str, Any]:
@@ -198,7 +198,7 @@ def _decode(
             raise DataError(f"no image can be decoded: {skipped[0]}", expected=f"images of {', '.join(images.FORMATS)}")
         return {"sha256": npy.sha256([folder / "pixels.npy"]), "skipped": {str(i): why for i, why in skipped.items()}}
 
-    folder, written = cache.entry(key, size, make)
+    folder, written = cache.entry(key, size, make, sources)
     skipped = {int(place): why for place, why in written["skipped"].items()}
     if target is not None:
         target = np.delete(target, list(skipped), axis=0)

@@ -11,6 +11,7 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.artifacts import durable
 from bitpick.errors import DataError
 
 CHUNK_BYTES = 16 * 2**20
@@ -67,7 +68,7 @@ class Writer:
                 expected="samples of one dtype",
                 fix="give all of them one, e.g. np.asarray(sample, 'float32')",
             )
-        np.ascontiguousarray(rows, dtype).tofile(self._file)
+        self._file.write(np.ascontiguousarray(rows, dtype).reshape(-1).view(np.uint8).data)
         self.count += len(rows)
 
     @property
@@ -104,7 +105,7 @@ class Collector:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._rows and error is None:
-            np.save(self._path, np.concatenate(self._rows), allow_pickle=False)
+            durable.save_array(self._path, np.concatenate(self._rows))
 
     def append(self, rows: NDArray[Any]) -> None:
         """Collect rows: an array of shape (m, …), with the same … in every call.

@@ -219,7 +219,7 @@ def read(path: Path) -> DataOptions:
 
     try:
         fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}", expected="YAML") from error
     if not isinstance(fields, dict):
         raise DataError(f"{path} holds no options", expected="a mapping such as 'data: photos'")

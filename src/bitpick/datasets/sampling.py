@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.artifacts import durable
 from bitpick.datasets import npy
 from bitpick.datasets.dataset import Dataset, Samples
 from bitpick.errors import DataError
@@ -119,7 +120,7 @@ def drawn_from(pool: Samples, drawn: CalibrationDraw, out: Path) -> Samples:
         out: file for the indices.
     """
     out.parent.mkdir(exist_ok=True)
-    np.save(out, drawn.indices)
+    durable.save_array(out, drawn.indices)
     digest = hashlib.sha256("\n".join([pool.sha256, drawn.sha256, repr(pool.preprocessing)]).encode()).hexdigest()
     return pool.model_copy(update={"indices": out.absolute(), "count": len(drawn.indices), "sha256": digest})
 
@@ -136,7 +137,7 @@ def redraw(samples: Samples, seed: int, out: Path) -> Samples:
     labels = np.zeros(count, np.int64) if samples.labels is None else np.load(samples.labels)
     classes = labels.ndim == 1 and np.issubdtype(labels.dtype, np.integer)
     indices = stratified(labels if classes else np.zeros(count, np.int64), samples.count, seed)
-    np.save(out, indices)
+    durable.save_array(out, indices)
     digest = hashlib.sha256(f"{samples.sha256} {indices.astype('<i8').tobytes().hex()}".encode()).hexdigest()
     return samples.model_copy(update={"indices": out.absolute(), "sha256": digest})
 
@@ -180,7 +181,7 @@ def at_places(samples: Samples, places: NDArray[np.int64], out: Path) -> Samples
         places: the places of the samples in it, of shape (n,).
         out: file for their indices.
     """
-    np.save(out, places if samples.indices is None else np.load(samples.indices)[places])
+    durable.save_array(out, places if samples.indices is None else np.load(samples.indices)[places])
     digest = hashlib.sha256(f"{samples.sha256} {places.tobytes().hex()}".encode()).hexdigest()
     return samples.model_copy(update={"indices": out.absolute(), "count": len(places), "sha256": digest})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -222,7 +223,7 @@ def _write(elements: Iterator[_Element], batched: bool | None, options: DataOpti
 
         def make(target: Path) -> dict[str, Any]:
             for path in paths:
-                path.replace(target / path.name)
+                shutil.move(path, target / path.name)  # another disk, if the store cannot be written
             return {}
 
         cached, _ = cache.entry(["streamed", digest], 0, make)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.artifacts import durable
 from bitpick.datasets import cache, label_choice, npy
 from bitpick.datasets.assembling import RawSplit
 from bitpick.datasets.label_choice import Choice
@@ -32,6 +33,7 @@ class Table(Protocol):
         kind: the word for its columns in messages.
         columns: names of all columns.
         features: columns whose types can be features: numbers, not strings.
+        sources: the files that it is read from.
         state: identifies the content, as JSON.
         notes: what was noticed, in sentences for the user.
     """
@@ -40,6 +42,7 @@ class Table(Protocol):
     kind: str
     columns: Sequence[str]
     features: Sequence[str]
+    sources: cache.Sources
     state: list[Any]
     notes: Sequence[str]
 
@@ -82,10 +85,10 @@ def read(table: Table, options: DataOptions, signature: Signature | None, likely
         if not row:
             raise DataError(f"{table.name} has no rows")
         if targets:
-            np.save(folder / "labels.npy", np.concatenate(targets))
+            durable.save_array(folder / "labels.npy", np.concatenate(targets))
         return {"sha256": npy.sha256(paths)}
 
-    folder, written = cache.entry(key, 0, make)
+    folder, written = cache.entry(key, 0, make, table.sources)
     target = np.load(folder / "labels.npy", allow_pickle=False) if label is not None else None
     files = {name: folder / f"{number}.npy" for number, name in enumerate(inputs)}
     return RawSplit(files, target, written["sha256"], (*table.notes, *choice.notes, *input_notes))

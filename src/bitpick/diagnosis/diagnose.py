@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bitpick.artifacts import durable
 from bitpick.comparison.compare import Comparison
 from bitpick.comparison.rows import Rows
 from bitpick.diagnosis import advise, worst
@@ -20,7 +21,6 @@ from bitpick.engines.registry import engine
 from bitpick.errors import RunError
 from bitpick.measures.fidelity import fidelity
 from bitpick.pipeline import examples
-from bitpick.pipeline.directory import write_whole
 from bitpick.pipeline.fit import LoadData
 from bitpick.pipeline.forms import start_form
 from bitpick.pipeline.inputs import Inputs
@@ -214,7 +214,7 @@ class Diagnosing(Comparison):
         path.unlink(missing_ok=True)
         if chosen is not None:
             self._update(next=chosen.recipe)
-            write_whole(path, chosen.recipe.to_yaml())
+            durable.write(path, chosen.recipe.to_yaml())
         self.directory.save()
         return chosen
 

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
+from bitpick.engines.broken import BrokenEngine
 from bitpick.engines.engine import Engine
 from bitpick.errors import RecipeError
+from bitpick.library_errors import typed_line
 from bitpick.passes.registry import passes, passes_of
 from bitpick.recipe import Recipe, did_you_mean
 from bitpick.version import installed_version
@@ -20,16 +22,29 @@ GROUP = "bitpick.engines"
 def engines() -> Mapping[str, Engine]:
     """Return every engine by name, in alphabetical order, without loading a framework.
 
-    Raises:
-        RuntimeError: the name of an entry point is not that of its engine, or two engines share a name.
+    One that does not load, or has another's name, is there as a `BrokenEngine`.
     """
     by_name: dict[str, Engine] = {}
     for point in sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name):
-        engine = point.load()()
-        if engine.name != point.name or engine.name in by_name:
-            raise RuntimeError(f"the entry point {point.name} = {point.value} names an engine {engine.name!r}")
-        by_name[engine.name] = engine
+        twice = point.name in by_name
+        by_name[point.name] = _broken(point, "two distributions have an engine of that name") if twice else _load(point)
     return by_name
+
+
+def _load(point: metadata.EntryPoint) -> Engine:
+    """Return the engine of an entry point."""
+    try:
+        engine: Engine = point.load()()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the code of others raises
+        return _broken(point, typed_line(error))
+    if engine.name != point.name:
+        return _broken(point, f"the entry point {point.name} = {point.value} names an engine {engine.name!r}")
+    return engine
+
+
+def _broken(point: metadata.EntryPoint, reason: str) -> BrokenEngine:
+    owner = point.dist.name if point.dist is not None else point.value
+    return BrokenEngine(point.name, f"the engine does not load ({reason}): update or remove {owner}")
 
 
 @functools.cache

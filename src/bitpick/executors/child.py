@@ -17,6 +17,7 @@ from typing import Self
 import psutil
 from pydantic_core import to_jsonable_python
 
+from bitpick.artifacts import temporary
 from bitpick.errors import BitpickError, InstructionError, WorkerError
 from bitpick.executors.executor import Outcome, Payload, unheard
 from bitpick.executors.progress import Report
@@ -213,7 +214,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log or subprocess.DEVNULL,
-                env=os.environ | self._environment,
+                env=os.environ | self._environment | {"TMPDIR": str(temporary.root())},
                 start_new_session=True,
             )
         except OSError as error:

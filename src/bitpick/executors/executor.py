@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from bitpick.errors import OperatorError, Unsupported, system_cause, unexpected
 from bitpick.executors.progress import Report
 
 Payload = Mapping[str, Any]
@@ -55,6 +56,21 @@ class Executor(Protocol):
     def close(self) -> None:
         """Stop everything that was started."""
         ...
+
+
+def call(function: str, payload: Payload) -> Any:
+    """Call a function, and return what it returns.
+
+    Raises:
+        BitpickError: the function raised it. What the system refused is never taken for something that an engine or a
+            conversion cannot do.
+    """
+    try:
+        return resolve(function)(**payload)
+    except (Unsupported, OperatorError) as error:
+        if (cause := system_cause(error)) is not None:
+            raise unexpected(cause) from error
+        raise
 
 
 def resolve(function: str) -> Callable[..., Any]:

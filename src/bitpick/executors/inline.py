@@ -7,7 +7,7 @@ import time
 
 from pydantic_core import to_jsonable_python
 
-from bitpick.executors.executor import Outcome, Payload, resolve, unheard
+from bitpick.executors.executor import Outcome, Payload, call, unheard
 from bitpick.executors.progress import LISTENER, Report
 
 
@@ -26,7 +26,7 @@ class InlineExecutor:
         start, cpu_start = time.perf_counter(), time.process_time()
         token = LISTENER.set(progress)
         try:
-            value = json.loads(json.dumps(to_jsonable_python(resolve(function)(**arguments))))
+            value = json.loads(json.dumps(to_jsonable_python(call(function, arguments))))
         finally:
             LISTENER.reset(token)
         return Outcome(value, time.perf_counter() - start, time.process_time() - cpu_start)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -21,7 +22,7 @@ from pydantic_core import to_jsonable_python
 
 from bitpick.artifacts.store import cache_root
 from bitpick.errors import BitpickError, raised_by_library
-from bitpick.executors.executor import resolve
+from bitpick.executors.executor import call
 from bitpick.executors.progress import LISTENER
 from bitpick.library_errors import visible
 
@@ -29,7 +30,7 @@ from bitpick.library_errors import visible
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     start, cpu_start = time.perf_counter(), time.process_time()
     try:
-        value = to_jsonable_python(resolve(request["function"])(**request["payload"]))
+        value = to_jsonable_python(call(request["function"], request["payload"]))
     except BitpickError as error:
         _log()
         return {"error": error.to_dict()}
@@ -69,8 +70,10 @@ def main() -> None:
     def read() -> None:
         for line in sys.stdin.buffer:
             requests.put(line)
-        # The parent closed the pipe or is gone. Exit at once: an interpreter with a framework loaded takes seconds to
-        # tear down, and a native call may be running.
+        # The parent closed the pipe or is gone. End at once, with compilers that were started here: an interpreter with
+        # a framework loaded takes seconds to tear down, and a native call may be running.
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)
         os._exit(0)
 
     def write(fields: dict[str, Any]) -> None:

@@ -189,7 +189,7 @@ def model_files(path: Path) -> list[Path]:
 
     try:
         return [path, *(file for file in external_files(path) if file.is_file())]
-    except DecodeError:
+    except (DecodeError, ValueError):  # no ONNX file, or one whose weights are at no place
         return [path]
 
 
@@ -198,6 +198,7 @@ def external_files(path: Path) -> list[Path]:
 
     Raises:
         DecodeError: the file is not a protobuf.
+        ValueError: the weights are said to be at a place that no file has.
     """
     import onnx
     from onnx.external_data_helper import ExternalDataInfo, uses_external_data

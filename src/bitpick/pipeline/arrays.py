@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bitpick.artifacts.durable import replacing
 from bitpick.preprocessing import Arrays
 
 _LOCAL_HEADER, _ZIP64_FIELD = 30, 20  # bytes: a member's header before its name; the field zipfile adds
@@ -20,8 +21,7 @@ _PADDING_ID = b"\x35\xd9"  # the id of a padding field, the one that Android's z
 
 def save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write arrays to an `.npz` that `read_array` can memory-map; the file appears whole or not at all."""
-    partial = path.with_name(f"partial-{path.name}")
-    with zipfile.ZipFile(partial, "w") as archive:
+    with replacing(path) as partial, zipfile.ZipFile(partial, "w") as archive:
         for name, array in arrays.items():
             member = zipfile.ZipInfo(f"{name}.npy")
             unpadded = archive.start_dir + _LOCAL_HEADER + len(member.filename) + _ZIP64_FIELD + len(_PADDING_ID) + 2
@@ -29,7 +29,11 @@ def save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
             member.extra = _PADDING_ID + padding.to_bytes(2, "little") + bytes(padding)
             with archive.open(member, "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
-    partial.replace(path)
+
+
+def unnamed(arrays: Iterable[NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return arrays under the names that `numpy.savez` gives arrays without a name."""
+    return {f"arr_{place}": each for place, each in enumerate(arrays)}
 
 
 def read_array(path: Path, name: str) -> NDArray[Any]:

@@ -82,7 +82,8 @@ def build(
     if samples.activations is not None:
         manifest["activations"] = samples.activations.model_dump()
     # The runtime opens the first file, so the order matters.
-    (folder / RECIPE_FILE).write_text(recipe.to_yaml() + yaml.safe_dump(manifest, sort_keys=False))
+    text = recipe.to_yaml() + yaml.safe_dump(manifest, sort_keys=False)
+    (folder / RECIPE_FILE).write_text(text, encoding="utf-8")
     return Built(size.files(Build(recipe, folder, result.files), folder), dict(result.settings), list(result.notes))
 
 
@@ -98,7 +99,7 @@ def open_build(folder: Path) -> Build:
 
     check_links(folder)
     try:
-        fields = yaml.safe_load((folder / RECIPE_FILE).read_text())
+        fields = yaml.safe_load((folder / RECIPE_FILE).read_text(encoding="utf-8"))
         digests = fields.pop("files")
         files = tuple(digests)
         settings = dict(fields.pop("session", {}))
@@ -115,7 +116,7 @@ def open_build(folder: Path) -> Build:
         )
         known_digests = digests if isinstance(digests, dict) else {}  # earlier versions stored a list of names
         changed = [name for name, digest in known_digests.items() if sha256_of(folder / name) != digest]
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ModelError(f"{folder} holds no build: {error}", expected=f"a folder with a {RECIPE_FILE}") from error
     runner = engine(build.recipe.engine)
     if settings and (refusal := refused_setting(runner.name, settings, runner.configures | runner.own_settings)):

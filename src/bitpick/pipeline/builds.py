@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bitpick.artifacts import durable, temporary
 from bitpick.artifacts.store import Store
 from bitpick.conversion.route import route
 from bitpick.engines.registry import missing
@@ -70,8 +70,8 @@ def _prepared(source: ModelAndData, **options: Any) -> Iterator[tuple[Workshop, 
     """Convert the model to its reference graph in a temporary run directory."""
     host = this_host()
     request, model_format = make_request(source.model, source.data, bench_seconds=0, **options)
-    with tempfile.TemporaryDirectory(prefix="bitpick-") as folder, logs.kept() as printed:
-        directory = RunDirectory(Path(folder).absolute(), new_run(request, model_format, host, host.cores, "single"))
+    with temporary.folder("run") as folder, logs.kept() as printed:
+        directory = RunDirectory(folder, new_run(request, model_format, host, host.cores, "single"))
         workers = source.executor(printed, threads=host.cores)
         shop = Workshop(directory, Runner(workers, Store.default(), directory.root), 1, source.listener, host)
         try:
@@ -149,9 +149,7 @@ def quantize(
             [Trial(recipe, folder, calibration=settled_inputs.calibration)], raise_failure
         )
         with _in_place(out) as partial:
-            shutil.copytree(folder, partial)
-            if out.exists():
-                out.rmdir()  # it is empty
+            durable.copy_tree(folder, partial)
     return size.files(open_build(out), out)
 
 
@@ -183,12 +181,18 @@ def _check_writable(out: Path) -> None:
 
 @contextmanager
 def _in_place(out: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `out`, then move it to `out`; on an error, remove it."""
+    """Yield a temporary path, then move what is there to `out`.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     out = out.absolute()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=out.parent))
     try:
-        yield partial / out.name
-        (partial / out.name).replace(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        durable.sweep_old(out.parent)
+        with durable.replacing(out) as partial:
+            yield partial
+    except OSError as error:
+        raise OutputError(
+            f"the output {out} cannot be written: {error.strerror or error}", fix="name another place with --out"
+        ) from error

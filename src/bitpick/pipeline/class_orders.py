@@ -108,6 +108,8 @@ def _fitting(predicted: Classes, targets: Classes, size: int) -> tuple[Classes, 
         _, order = linear_sum_assignment(counts + np.eye(size, dtype=np.int64), maximize=True)
         return np.asarray(order)
 
+    if len(targets) < 2:
+        return None
     fitted_half = np.arange(len(targets)) % 2 == 0
     order = best(fitted_half)
     gain = _gain(order, predicted[~fitted_half], targets[~fitted_half])

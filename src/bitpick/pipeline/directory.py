@@ -5,46 +5,36 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import tempfile
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from bitpick.artifacts import modes
+from bitpick.artifacts import durable
+from bitpick.artifacts.locks import Lock, lock
 from bitpick.artifacts.watch import Watch
 from bitpick.errors import OutputError
-from bitpick.models.model import Form
 from bitpick.paths import check_links
+from bitpick.pipeline import records
 from bitpick.pipeline.arrays import read_array, read_outputs
 from bitpick.pipeline.build_job import predictions_file
+from bitpick.pipeline.places import RunPaths
 from bitpick.preprocessing import Arrays
-from bitpick.recipe import file_name
 from bitpick.schema.run import HostRecord, Row, Run
 
 RUN_FILE = "run.json"
 TIMINGS_FILE = "timings.json"
+LOCK_FILE = ".lock"
 _OURS = (
     RUN_FILE, "report.md", "report.html", "builds", "draws", "forms", "ranges", "examples", "logs", "diagnosis",
     "search", "next_recipe.yaml",
 )  # fmt: skip
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file atomically: a reader, or a crash at any moment, sees the old file or the new one."""
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        modes.share(Path(partial))
-        Path(partial).replace(path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
 
 
 def read(folder: Path) -> Run:
@@ -56,7 +46,7 @@ def read(folder: Path) -> Run:
     check_links(folder, _OURS)
     path = folder / RUN_FILE
     try:
-        return Run.model_validate_json(path.read_text(encoding="utf-8"))
+        return Run.model_validate_json(path.read_bytes()).model_copy(update={"sha256": None})
     except OSError as error:
         what = f"{folder} holds no run: {error.strerror} ({path})"
         raise OutputError(what, expected="a directory with a run.json") from error
@@ -78,7 +68,7 @@ def outputs(folder: Path) -> Arrays:
     return read_outputs(folder / predictions_file("host"))
 
 
-class RunDirectory:
+class RunDirectory(RunPaths):
     """The directory of the current run. Nothing else writes its run.json.
 
     Args:
@@ -90,58 +80,104 @@ class RunDirectory:
         previous: the earlier run that this one continues.
         watch: files that must not change.
         settled: whether the request has proved valid.
+        doubts: what was wrong with the record of the earlier run, in sentences for the user.
     """
 
     def __init__(self, root: Path, run: Run) -> None:
-        self.root = root
+        super().__init__(root)
         self.run = run
         self.previous: Run | None = None
         self.watch = Watch()
-        self._created: Path | None = None
         self.settled = False
+        self.doubts: tuple[str, ...] = ()
+        self._lock: Lock | None = None
+        self._created: Path | None = None
         self._backup: Path | None = None
+        self._before: bytes | None = None  # run.json of the earlier run, if this one continues it
 
     def claim(self, overwrite: bool) -> None:
         """Claim the directory: create it, or continue an earlier run of the same request.
 
         Raises:
-            OutputError: the directory cannot be written, or holds something else.
+            OutputError: the directory cannot be written, holds something else, or another run uses it.
         """
         if self.root.exists() and not self.root.is_dir():
             raise OutputError(f"the output {self.root} is a file", expected="a directory, existing or not")
         existing = next((ancestor for ancestor in (self.root, *self.root.parents) if ancestor.exists()), Path("/"))
         if not os.access(existing, os.W_OK | os.X_OK):
             raise self._unwritable(f"no permission to write in {existing}")
-        if self.root.is_dir() and any(self.root.iterdir()):
-            self.previous = self._earlier(overwrite)
-        if self.previous is not None:
-            # From its first write, the new record holds what the earlier one held.
-            continued = ("rows", "data", "speed", "diagnosis")
-            self.update(**{name: getattr(self.previous, name) for name in continued})
         try:
             if not self.root.exists():
                 self._created = _first_missing(self.root)
                 self.root.mkdir(parents=True)
+            self.hold()
+            if any(each.name != LOCK_FILE for each in self.root.iterdir()):
+                self.previous = self._earlier(overwrite)
+                durable.sweep(self.root)
+            if self.previous is not None:
+                # From its first write, the new record holds what the earlier one held.
+                continued = ("rows", "data", "speed", "diagnosis")
+                self.update(**{name: getattr(self.previous, name) for name in continued})
             self.save()
         except OSError as error:
-            raise self._unwritable(error.strerror) from error
+            with suppress(OSError):
+                if self._lock is not None:
+                    self.discard()
+            raise self._unwritable(error.strerror or str(error)) from error
+        except OutputError:
+            self.release()
+            raise
 
-    def _unwritable(self, why: str | None) -> OutputError:
+    def hold(self) -> None:
+        """Keep other runs out of the directory, until `release` or the end of this process.
+
+        Raises:
+            OutputError: another run uses it.
+            OSError: the directory cannot be written.
+        """
+        self._lock = lock(self.root / LOCK_FILE)
+        if self._lock is None:
+            with suppress(OSError):
+                who = (self.root / LOCK_FILE).read_text(encoding="utf-8", errors="replace").strip()
+            raise OutputError(
+                f"the output directory {self.root} is in use by another run ({who or 'it has just begun'})",
+                expected="one run in a directory at a time",
+                fix="wait for its end, or name another directory with --out",
+            )
+        who = f"process {os.getpid()} on {socket.gethostname()}, request {self.run.request.sha256[:8]}"
+        self._lock.note(f"{who}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
+
+    def release(self) -> None:
+        """Let other runs use the directory."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _unwritable(self, why: str) -> OutputError:
         what = f"the output directory {self.root} cannot be written: {why}"
-        return OutputError(what, fix="name another directory with --out")
+        return OutputError(what, fix="free some space there, or name another directory with --out")
 
     def _earlier(self, overwrite: bool) -> Run | None:
+        """Return the run that this one continues; set another one aside if it is to be overwritten."""
         if not overwrite:
             check_links(self.root, _OURS)
         try:
             earlier = read(self.root)
-        except OutputError:
-            if not overwrite or not (self.root / RUN_FILE).exists():
+        except OutputError as error:
+            if not (self.root / RUN_FILE).exists():
                 raise OutputError(
                     f"the output directory {self.root} is not empty and holds no run",
                     fix="name another directory with --out",
                 ) from None
+            cut_off = _is_cut_off(error) and any((self.root / name).is_dir() for name in _OURS)
+            if not cut_off and not overwrite:
+                fix = "name another directory with --out, or replace it with --overwrite"
+                raise OutputError(error.what, expected="an empty directory, or a run", fix=fix) from error
             earlier = None
+            if cut_off and not overwrite:  # all that was done is known to the store
+                self._before = (self.root / RUN_FILE).read_bytes()
+                self.doubts = (f"{RUN_FILE} of the earlier run here is cut off, so that it is written anew",)
+                return None
         if earlier is not None and earlier.request.sha256 != self.run.request.sha256 and not overwrite:
             raise OutputError(
                 f"the output directory {self.root} holds another request's run",
@@ -151,6 +187,10 @@ class RunDirectory:
             shutil.rmtree(leftover, ignore_errors=True)
         if overwrite or earlier is None or not _comparable(earlier.host, self.run.host):
             self._set_aside()
+            return None
+        self._before = (self.root / RUN_FILE).read_bytes()
+        if not records.holds(self._before):
+            self.doubts = (f"{RUN_FILE} was changed since it was written, so that all that it says is measured again",)
             return None
         return earlier
 
@@ -170,25 +210,27 @@ class RunDirectory:
 
     def discard(self) -> None:
         """Restore the directory to how it was, because the request was wrong."""
-        if self._created is not None:
-            shutil.rmtree(self._created, ignore_errors=True)
-            return
-        if self.previous is not None:
-            write_whole(self.root / RUN_FILE, _json(self.previous))
-            return
-        for name in _OURS:
-            _remove(self.root / name)
-            if self._backup is not None and (self._backup / name).exists():
-                (self._backup / name).rename(self.root / name)
-        self.settle()
+        try:
+            if self._created is not None:
+                shutil.rmtree(self._created, ignore_errors=True)
+            elif self._before is not None:
+                durable.write(self.root / RUN_FILE, self._before)
+            else:
+                for name in _OURS:
+                    _remove(self.root / name)
+                    if self._backup is not None and (self._backup / name).exists():
+                        (self._backup / name).rename(self.root / name)
+                self.settle()
+        finally:
+            self.release()
 
     def save(self) -> None:
         """Write run.json."""
-        write_whole(self.root / RUN_FILE, _json(self.run))
+        durable.write(self.root / RUN_FILE, records.text_of(self.run))
 
     def keep_timings(self, recipe_id: str, raw: Mapping[str, object]) -> None:
         """Save all timing samples of a build beside it."""
-        write_whole(self.build(recipe_id) / TIMINGS_FILE, json.dumps(raw) + "\n")
+        durable.write(self.build(recipe_id) / TIMINGS_FILE, json.dumps(raw) + "\n")
 
     @property
     def same_samples(self) -> bool:
@@ -208,69 +250,6 @@ class RunDirectory:
         index = next((i for i, other in enumerate(rows) if other.id == row.id), len(rows))
         self.update(rows=(*rows[:index], row, *rows[index + 1 :]))
 
-    # ---- paths ----
-
-    @property
-    def logs(self) -> Path:
-        """The folder of the workers' logs."""
-        return self.root / "logs"
-
-    def form(self, form: Form) -> Path:
-        """The file of a form that this run makes."""
-        return self.root / "forms" / f"{form}{form.suffix}"
-
-    def outputs(self, form: Form) -> Path:
-        """The file of a form's outputs for the samples that hops are verified on."""
-        return self.root / "forms" / f"{form}.outputs.npz"
-
-    def checkpoint(self, form: Form) -> Path:
-        """The file that the training of a form continues from after a kill."""
-        return self.root.absolute() / "forms" / f"{form}.checkpoint.pt"
-
-    @property
-    def reference_answers(self) -> Path:
-        """The file of the float model's answers for the evaluation set, used if there are no labels."""
-        return self.root / "forms" / "reference_answers.npy"
-
-    @property
-    def reference_outputs(self) -> Path:
-        """The file of the float model's outputs for some samples, if the task needs them."""
-        return self.root / "forms" / "reference_outputs.npz"
-
-    @property
-    def evaluation(self) -> Path:
-        """The file that describes the evaluation set after the run; see `evaluation_set`."""
-        return self.root / "forms" / "evaluation.npz"
-
-    def indices(self, part: str) -> Path:
-        """The file of the sample indices of a part, such as the calibration set, if they are not the first ones."""
-        return self.root / "forms" / f"{part}_indices.npy"
-
-    def matches(self, engine: str, form: Form) -> Path:
-        """The file that says which layer of an engine is which layer of a clean graph."""
-        return self.root / "forms" / f"{form}.{engine}.json"
-
-    def ranges(self, name: str) -> Path:
-        """The file of activation ranges that recipes share."""
-        return self.root / "ranges" / f"{name}.json"
-
-    @property
-    def examples(self) -> Path:
-        """The folder of images of evaluation samples."""
-        return self.root / "examples"
-
-    def build(self, recipe_id: str) -> Path:
-        """The folder of a build."""
-        return self.root / "builds" / file_name(recipe_id)
-
-    def draws(self, seed: int) -> Path:
-        """The folder of one further calibration draw."""
-        return self.root / "draws" / f"seed-{seed}"
-
-    def draw(self, seed: int, recipe_id: str) -> Path:
-        """The folder of a recipe's build from a further calibration draw."""
-        return self.draws(seed) / file_name(recipe_id)
-
 
 def _comparable(earlier: HostRecord, current: HostRecord) -> bool:
     """Whether rows of both hosts are comparable: same CPU, threads, Python and libraries."""
@@ -285,8 +264,10 @@ def _first_missing(path: Path) -> Path:
     return path
 
 
-def _json(run: Run) -> str:
-    return run.model_dump_json(indent=1, exclude_none=True) + "\n"
+def _is_cut_off(error: OutputError) -> bool:
+    """Whether a record cannot be read because it is no JSON, as after a full disk or a power cut."""
+    cause = error.__cause__
+    return isinstance(cause, ValidationError) and cause.errors()[0]["type"] == "json_invalid"
 
 
 def _remove(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bitpick.artifacts import temporary
 from bitpick.artifacts.store import Store
 from bitpick.artifacts.watch import Watch
 from bitpick.conversion.route import route
@@ -95,10 +95,10 @@ def evaluate(
 @contextmanager
 def workspace(executor: Executors) -> Iterator[tuple[Path, Runner, Path]]:
     """Yield a temporary folder, a runner that works in it, and a folder for logs."""
-    with tempfile.TemporaryDirectory(prefix="bitpick-") as name, logs.kept() as printed:
+    with temporary.folder("run") as folder, logs.kept() as printed:
         workers = executor(printed, threads=this_host().cores)
         try:
-            yield Path(name), Runner(workers, Store.default(), Path(name)), printed
+            yield folder, Runner(workers, Store.default(), folder), printed
         finally:
             workers.close()
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from bitpick.artifacts import durable
 from bitpick.artifacts.store import Store, cache_root
 from bitpick.artifacts.watch import is_sealed, seal
 from bitpick.datasets.dataset import Samples
@@ -164,9 +165,9 @@ def export(known: EvaluationSet, out: Path, count: int) -> list[Path]:
         for place, arrays in zip(places, samples, strict=True):
             file = out / f"{place:0{len(str(total - 1))}d}{'.npy' if len(arrays) == 1 else '.npz'}"
             if len(arrays) == 1:
-                np.save(file, arrays[0])
+                durable.save_array(file, arrays[0])
             else:
-                np.savez(file, **dict(zip(known.names, arrays, strict=True)))  # type: ignore[arg-type]  # its stub
+                save(file, dict(zip(known.names, arrays, strict=True)))
             written.append(file)
     except OSError as error:
         raise OutputError(

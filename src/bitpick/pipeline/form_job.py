@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import validate_call
 
+from bitpick.artifacts.durable import save_array
 from bitpick.conversion import float64, litert_file, onnx_file
 from bitpick.conversion import verify as verification
 from bitpick.conversion.route import route
@@ -20,7 +21,7 @@ from bitpick.datasets.activations import Activations
 from bitpick.datasets.dataset import Samples
 from bitpick.engines.engine import Session, SessionSettings
 from bitpick.engines.registry import engine
-from bitpick.errors import Unsupported
+from bitpick.errors import Unsupported, system_cause
 from bitpick.executors import progress
 from bitpick.executors.executor import resolve
 from bitpick.measures import outputs
@@ -28,7 +29,7 @@ from bitpick.models.model import Format
 from bitpick.models.onnx_traits import traits
 from bitpick.passes.graph_pass import Applied, GraphPass, Training
 from bitpick.passes.registry import passes
-from bitpick.pipeline.arrays import read_outputs, save
+from bitpick.pipeline.arrays import read_outputs, save, unnamed
 from bitpick.pipeline.job import Shapes
 from bitpick.pipeline.layer_job import Mix, grid_of
 from bitpick.preprocessing import Arrays
@@ -149,7 +150,9 @@ def _changes(each: GraphPass, source: Path, out: str) -> bool:
     """Return whether a pass has something to do in a graph. One that fails here would fail in its rows, too."""
     try:
         return bool(resolve(each.apply)(str(source), out).changed)
-    except Exception:  # noqa: BLE001 - a pass that fails must not fail the run
+    except Exception as error:  # a pass that fails must not fail the run
+        if system_cause(error):
+            raise
         return False
 
 
@@ -209,7 +212,7 @@ def answer(
     """Save the answers of a form of the model as `.npy`; they are the targets if there are no labels."""
     with _float_session(source, recipe, samples, threads) as session:
         answers, _ = outputs.answers_and_outputs(session, samples, shapes, task, out.parent)
-    np.save(out, answers)
+    save_array(out, answers)
 
 
 @contextmanager
@@ -226,7 +229,7 @@ def _float_session(source: Path, recipe: Recipe, samples: Samples, threads: int)
 def trace(function: str, source: Path, target: Path, inputs: Path, out: Path) -> list[str]:
     """Save the outputs of each node on one side of a hop as `.npz`; return the names in graph order."""
     computed: dict[str, Any] = resolve(function)(str(source), str(target), str(inputs))
-    np.savez(out, *computed.values())
+    save(out, unnamed(computed.values()))
     return list(computed)
 
 
@@ -285,7 +288,9 @@ def activations(source: Path, samples: Samples) -> Activations | None:
         if source.suffix == Format.LITERT.suffix:
             return litert_file.activations(source, sample)
         return onnx_file.activations(source, sample)
-    except Exception:  # noqa: BLE001 - batches are then just smaller than they could be
+    except Exception as error:  # batches are then just smaller than they could be
+        if system_cause(error):
+            raise
         return None
 
 
@@ -307,7 +312,9 @@ def count(source: Path, recipe: Recipe, samples: Samples) -> dict[str, int | Non
         with tempfile.TemporaryDirectory() as folder:
             build = runner.build(source, recipe, samples, None, Path(folder))
             operators = runner.inspect(build, next(samples.head(1).batches(1))).operators
-    except Exception:  # noqa: BLE001 - a failed count must not fail the run
+    except Exception as error:  # a failed count must not fail the run
+        if system_cause(error):
+            raise
         return {"parameters": parameters, "macs": None}
     counted = not any(operator.uncounted for operator in operators)
     return {"parameters": parameters, "macs": sum(operator.macs for operator in operators) if counted else None}

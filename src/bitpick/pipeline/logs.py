@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bitpick.artifacts import temporary
 from bitpick.errors import RunError
 from bitpick.library_errors import visible
-
-
-def new_folder() -> Path:
-    """Return a new, empty folder for the logs of a command without a run directory."""
-    return Path(tempfile.mkdtemp(prefix="bitpick-logs-"))
 
 
 @contextmanager
 def kept() -> Iterator[Path]:
     """Yield a folder for logs. It is kept only if the body fails with logs in it; the error then names it."""
-    folder = new_folder()
-    failed = False
-    try:
-        yield folder
-    except RunError as error:
-        failed = any(folder.iterdir())
-        error.logs = folder if failed else None
-        raise
-    finally:
-        if not failed:
-            shutil.rmtree(folder, ignore_errors=True)
+    with temporary.folder("logs") as folder:
+        try:
+            yield folder
+        except RunError as error:
+            if any(folder.iterdir()):
+                error.logs = temporary.new_logs()
+                shutil.copytree(folder, error.logs, dirs_exist_ok=True)
+                error.what = error.what.replace(str(folder), str(error.logs))
+            raise
 
 
 def keep_message(message: str, folder: Path) -> Path:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from bitpick.artifacts import durable
 from bitpick.errors import OutputError, RequestError
 from bitpick.models.model import Signature
 from bitpick.models.source import Kind, Maker, Source
+from bitpick.pipeline.arrays import save, unnamed
 from bitpick.pipeline.fit import LoadData
 from bitpick.pipeline.job import Job
 from bitpick.pipeline.running import Runner
@@ -56,12 +58,13 @@ def make(source: Source, out: Path, runner: Runner, load_data: LoadData) -> tupl
     payload: dict[str, object] = {"out": target, **maker.options}
     if maker.needs_samples and (samples := _samples(load_data, maker)) is not None:
         payload["inputs"] = example_file = target.with_name("example_inputs.npz")
-        np.savez(example_file, *samples.values())
+        save(example_file, unnamed(samples.values()))
         if maker.describes:
             payload["names"] = list(samples)
     module, _, function = maker.function.partition(":")
     digest_file = target.with_name(f"{target.name}.sha256")  # digest of the file's meaning: its bytes differ each time
-    old_digest = digest_file.read_text() if target.exists() and digest_file.exists() else None
+    known = target.exists() and digest_file.is_file()
+    old_digest = digest_file.read_text(errors="replace") if known else None
     by_code = source.kind() in _MADE_BY_CODE
     remade = target.with_name(f"now-{target.name}") if old_digest is not None and by_code else None
     if remade is not None:  # written beside the old file, compared with it, then moved in its place
@@ -71,7 +74,7 @@ def make(source: Source, out: Path, runner: Runner, load_data: LoadData) -> tupl
     result = runner.run(job).value
     if remade is not None:
         _replace(source, target, remade, old_digest == result["digest"])
-    digest_file.write_text(str(result["digest"]))
+    durable.write(digest_file, str(result["digest"]))
     runner.name(target, f"{source.sha256()} {result['digest']}")
     return target, result["notes"]
 

@@ -9,6 +9,7 @@ from bitpick.engines.capability import Offer
 from bitpick.engines.engine import Engine
 from bitpick.engines.registry import engine, engines, missing
 from bitpick.errors import RecipeError
+from bitpick.library_errors import typed_line
 from bitpick.models.model import Model
 from bitpick.passes.registry import passes, passes_of
 from bitpick.recipe import PRESETS, Recipe, baseline
@@ -66,7 +67,11 @@ def _quantizes(offered: Sequence[Offer]) -> bool:
 
 
 def _preset_offers(candidate: Engine, preset: str, model: Model, host: Host) -> list[Offer]:
-    in_preset = [offer for offer in candidate.recipes(model, host) if preset in offer.presets]
+    try:
+        recipes = candidate.recipes(model, host)
+    except Exception as error:  # noqa: BLE001 - an engine may be another distribution's; it costs its rows
+        recipes = [Offer(baseline(candidate.name), frozenset(PRESETS), f"it names no recipes: {typed_line(error)}")]
+    in_preset = [offer for offer in recipes if preset in offer.presets]
     if in_preset and (reason := candidate.missing()):
         return [Offer(baseline(candidate.name), in_preset[0].presets, reason)]
     by_id = {each.recipe.id: each for each in (_applicable(offer, model) for offer in reversed(in_preset))}

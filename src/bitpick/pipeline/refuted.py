@@ -11,7 +11,7 @@ from bitpick.conversion.route import route
 from bitpick.errors import BitpickError, ConversionError
 from bitpick.models.model import Format, form_of
 from bitpick.pipeline import plan
-from bitpick.pipeline.arrays import read_outputs
+from bitpick.pipeline.arrays import read_outputs, save, unnamed
 from bitpick.pipeline.form_job import FUNCTIONS
 from bitpick.pipeline.forms import runner_of
 from bitpick.pipeline.inputs import Inputs
@@ -55,7 +55,7 @@ def _first_difference(record: HopRecord, inputs: Inputs, shop: Workshop) -> tupl
         return None
     computed = []
     batch = shop.directory.outputs(Format.ONNX).with_name("trace_inputs.npz")
-    np.savez(batch, *next(inputs.calibration.head(4).batches(4)))
+    save(batch, unnamed(next(inputs.calibration.head(4).batches(4))))
     for form, function in zip((hops[0].source, hops[0].target), hops[0].trace, strict=True):
         out = batch.with_name(f"{form}.trace.npz")
         payload = {

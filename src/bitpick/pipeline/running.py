@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -13,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-from bitpick.artifacts import modes
+from bitpick.artifacts import durable
 from bitpick.artifacts.code import revision
 from bitpick.artifacts.store import NoRoom, Store, key_of
 from bitpick.conversion.route import hops
@@ -133,9 +132,7 @@ class Runner:
             payload[field] = folder / field / Path(payload[field]).name
         return self._executor.run(job.environment, job.path, payload, progress)
 
-    def _keep(
-        self, job: Job, key: str, folder: Path, value: Mapping[str, Any]
-    ) -> tuple[Path, dict[str, str | None]] | None:
+    def _keep(self, job: Job, key: str, folder: Path, value: Mapping[str, Any]) -> tuple[Path, dict[str, str]] | None:
         if self._store is None or not job.kept or not folder.is_relative_to(self._store.folder):
             return None
         entry = self._store.put(key, folder, value)
@@ -148,7 +145,7 @@ class Runner:
             folder = self._in_store(stack)
             if folder is None:
                 self._place.mkdir(parents=True, exist_ok=True)
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".partial-", dir=self._place)))
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=durable.PARTIAL, dir=self._place)))
             yield folder
 
     def _in_store(self, stack: ExitStack) -> Path | None:
@@ -156,7 +153,7 @@ class Runner:
             return stack.enter_context(self._store.scratch()) if self._store is not None else None
         return None
 
-    def _deliver(self, job: Job, folder: Path, names: Mapping[str, str], digests: Mapping[str, str | None]) -> None:
+    def _deliver(self, job: Job, folder: Path, names: Mapping[str, str], digests: Mapping[str, str]) -> None:
         """Copy a job's files, stored under these names, to the paths in its payload, unless they are there already."""
         for field in job.makes:
             out = Path(job.payload[field])
@@ -232,23 +229,11 @@ def _libraries(environment: str) -> list[str]:
     return versions + [f"{name} {version}" for name, version in sorted(outside_distributions().items())]
 
 
-def _copy(source: Path, out: Path, digests: Mapping[str, str | None]) -> None:
+def _copy(source: Path, out: Path, digests: Mapping[str, str]) -> None:
     """Copy a file or folder, so that it appears whole or not at all; leave an identical one in place."""
-    if digests and all(digest is not None and _has_digest(out / name, digest) for name, digest in digests.items()):
+    if digests and all(_has_digest(out / name, digest) for name, digest in digests.items()):
         return
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=out.parent))
-    try:
-        copied = partial / out.name
-        if source.is_dir():
-            shutil.copytree(source, copied)
-            modes.share(copied)
-            if out.exists():
-                shutil.rmtree(out)
-        else:
-            shutil.copyfile(source, copied)
-        copied.replace(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    durable.copy(source, out)
 
 
 def _has_digest(path: Path, digest: str) -> bool:

@@ -265,7 +265,7 @@ class Work(Group):
         Option(
             "End a job after so many seconds; its row fails.",
             "work",
-            holds=lambda value: value > 0,
+            holds=above(0),
             wrong="the timeout {} is out of range",
             expected="a number above 0",
         ),
@@ -275,7 +275,7 @@ class Work(Group):
         Option(
             "End a job past so many gigabytes; its row fails.",
             "work",
-            holds=lambda value: value > 0,
+            holds=above(0),
             wrong="the memory limit {} is out of range",
             expected="a number above 0",
         ),

@@ -1,7 +1,6 @@
-"""The schema of run.json: the record of a run.
+"""The schema of run.json. Units are plain: fractions from 0 to 1, bytes, seconds; `drop` is in the metric's unit.
 
-Units are plain: fractions from 0 to 1, bytes, seconds; `drop` is in the metric's unit. A field that was not measured is
-None here and absent from the file.
+A field that was not measured is None here and absent from the file.
 """
 
 from __future__ import annotations
@@ -287,9 +286,9 @@ class Run(Record):
         error: why the run failed, if it failed.
         diagnosis: the layers of a row that cost accuracy, if a diagnosis was requested.
         search: the search that chose the recipes, if one was requested.
-        examples: evaluation samples for which the recommended build, or the most accurate one, predicts something else
-            than its float32.
+        examples: evaluation samples that the recommended build, or the most accurate, predicts unlike its float32.
         notes: why the run added rows to those of the preset.
+        sha256: digest of the file up to here; what was changed since is measured again when the run continues.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -310,6 +309,7 @@ class Run(Record):
     examples: list[Example] | None = None
     notes: tuple[str, ...] = ()
     seconds: dict[str, Seconds] = {}
+    sha256: str | None = None
 
     def row(self, row_id: str) -> Row | None:
         """Return the row with this id, or None."""

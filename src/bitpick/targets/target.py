@@ -77,7 +77,7 @@ def target(word: str) -> Target:
         custom = TypeAdapter(Target).validate_python(fields)
     except OSError as error:
         raise RequestError(f"the target {word} cannot be read: {error.strerror}", expected=expected) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError(f"{word} is not YAML: {' '.join(str(error).split())}", expected=expected) from error
     except ValidationError as error:
         reasons = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['msg']}".strip() for e in error.errors())

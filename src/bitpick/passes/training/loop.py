@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 
+from bitpick.artifacts import durable
 from bitpick.conversion import onnx_file
 from bitpick.datasets.dataset import Samples
 from bitpick.datasets.sampling import apart
@@ -24,6 +26,7 @@ _MOMENTS = (0.9, 0.99)  # of Adam
 _TIMED = 5  # batches that tell how long an epoch takes
 _BESIDES = 1.15  # what an epoch takes with its evaluation, as a multiple of its batches
 _REPORTS = 10  # of progress in an epoch
+_DIGEST = hashlib.sha256().digest_size  # bytes of a checkpoint before what torch.save wrote
 _FEWEST = 256  # training samples: the statistics of batch norms, and the choice of the epoch, need some
 
 
@@ -157,16 +160,20 @@ def _epoch(
 
 
 def _read(checkpoint: Path, digest: str) -> dict[str, Any] | None:
-    """Return the state of this training; None if the checkpoint is missing or another's."""
-    if not checkpoint.exists():
+    """Return the state of this training; None if the checkpoint is missing, damaged or another's."""
+    try:
+        content = checkpoint.read_bytes()
+    except OSError:
         return None
-    state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
+        return None
+    state: dict[str, Any] = torch.load(io.BytesIO(content[_DIGEST:]), map_location="cpu", weights_only=True)
     return state if state.get("digest") == digest else None
 
 
 def _write(state: dict[str, Any], checkpoint: Path) -> None:
-    """Write the state by a rename, so that a kill leaves the one before."""
+    """Write the state after its digest; a kill leaves the one before."""
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    partial = checkpoint.with_name(f"{checkpoint.name}.partial")
-    torch.save(state, partial)
-    partial.replace(checkpoint)
+    content = io.BytesIO()
+    torch.save(state, content)
+    durable.write(checkpoint, hashlib.sha256(content.getbuffer()).digest() + content.getvalue())
