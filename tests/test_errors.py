@@ -107,3 +107,8 @@ def test_the_files_of_a_refusal_are_named():
     told = errors.of_system(OSError(errno.EIO, "Input/output error", "/a", None, "/b"))
     assert told.what == "the disk reports an error: /a → /b"
     assert told.fix
+
+
+def test_did_you_mean():
+    assert errors.did_you_mean("onnxruntme", ["onnxruntime", "keras"]) == "did you mean onnxruntime?"
+    assert errors.did_you_mean("xyz", ["b", "a"]) == "choose one of a, b"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bitpick.errors import RecipeError
-from bitpick.recipe import DTYPES, Recipe, baseline, did_you_mean, pattern_of
+from bitpick.recipe import DTYPES, Recipe, baseline, pattern_of
 
 words = st.from_regex(r"[a-z][a-z0-9_]{0,12}", fullmatch=True)
 calibrations = st.sampled_from(
@@ -81,11 +81,6 @@ def test_what_is_no_recipe_id_is_refused_with_the_text(text):
 def test_a_recipe_is_frozen():
     with pytest.raises(ValidationError):
         baseline("e").engine = "f"  # type: ignore[misc]
-
-
-def test_did_you_mean():
-    assert did_you_mean("onnxruntme", ["onnxruntime", "keras"]) == "did you mean onnxruntime?"
-    assert did_you_mean("xyz", ["b", "a"]) == "choose one of a, b"
 
 
 @given(recipes())

@@ -23,6 +23,8 @@ from __future__ import annotations
 
 import errno
 import shutil
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import ClassVar
 
@@ -225,3 +227,12 @@ def _descendants(root: type[BitpickError]) -> dict[str, type[BitpickError]]:
     for child in root.__subclasses__():
         classes |= _descendants(child)
     return classes
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a hint at the nearest known word, or at all of them if none is near."""
+    known = sorted(known)
+    if not known:
+        return ""
+    near = get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"choose one of {', '.join(known)}"

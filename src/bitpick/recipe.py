@@ -13,8 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -317,12 +315,3 @@ def file_name(recipe_id: str) -> str:
 def baseline(engine: str) -> Recipe:
     """Return the float32 recipe of an engine."""
     return Recipe(engine=engine, dtypes="float32")
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a hint at the nearest known word, or at all of them if none is near."""
-    known = sorted(known)
-    if not known:
-        return ""
-    near = get_close_matches(word, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"choose one of {', '.join(known)}"

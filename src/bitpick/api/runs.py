@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from bitpick.artifacts import durable
 from bitpick.comparison import merge as merging
-from bitpick.errors import OutputError, RequestError
+from bitpick.errors import OutputError, RequestError, did_you_mean
 from bitpick.pipeline import directory as directories
 from bitpick.pipeline import evaluation_set
-from bitpick.recipe import did_you_mean, file_name
+from bitpick.recipe import file_name
 from bitpick.reports import html, markdown, notebook
 from bitpick.schema.option import options
 from bitpick.schema.other_groups import GateRules

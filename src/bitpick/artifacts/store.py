@@ -33,6 +33,8 @@ DEFAULT_LIMIT = "20 GB"
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _PARTIAL, _GONE = "partial-", "gone-"
 _ATTEMPTS = 50  # attempts to move an entry into a folder that others may be removing
+_added: dict[tuple[Path, int], int] = {}
+"""Bytes that this process added to each store since it last measured it, which takes long if there are many entries."""
 
 
 class NoRoom(Exception):  # noqa: N818 - the caller turns it into an error
@@ -120,7 +122,7 @@ class Store:
         self.folder = folder
         self.limit = limit
         self._marks = Marks(folder)
-        self._added = self._recount_after = limit // 100  # bytes added since the store was last measured
+        self._recount_after = limit // 100  # bytes
 
     @classmethod
     def default(cls) -> Self:
@@ -164,7 +166,7 @@ class Store:
         artifact = self.get(key)
         if artifact is not None:
             return artifact
-        self.make_room(size)
+        self._expect(size)
         with self.scratch() as partial:
             value = make(partial)
             return self.put(key, partial, value)
@@ -178,9 +180,8 @@ class Store:
         """
         contents = files.describe(source)
         size = sum(file["bytes"] for file in contents.values())
-        self._added += size
-        if self._added >= self._recount_after:
-            self.make_room(size)
+        self._expect(size)
+        _added[self.folder, self.limit] += size
         note = {"key": key, "value": value, "files": contents}
         (source / files.NOTE).write_text(json.dumps(note | {"sha256": key_of(note)}))
         modes.share(source)
@@ -224,6 +225,15 @@ class Store:
         self.folder.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix=f"{_PARTIAL}{self._marks.owners.me}-", dir=self.folder))
 
+    def _expect(self, size: int) -> None:
+        """Make room for this many bytes, unless little was added since the store was last measured.
+
+        Raises:
+            NoRoom: they do not fit.
+        """
+        if _added.get((self.folder, self.limit), self._recount_after) + size >= self._recount_after:
+            self.make_room(size)
+
     def make_room(self, size: int) -> None:
         """Remove the least recently used entries until this many bytes fit.
 
@@ -241,7 +251,7 @@ class Store:
                 break
             if self._remove(entry):
                 total -= sizes[entry]
-        self._added = 0
+        _added[self.folder, self.limit] = 0
         if total + size > self.limit:
             raise NoRoom(size, self.limit, total)
 

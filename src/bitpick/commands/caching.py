@@ -17,8 +17,7 @@ def cache(
 ) -> None:
     """Show how much bitpick keeps so as not to make it again, or remove it."""
     from bitpick import api
-    from bitpick.errors import RequestError
-    from bitpick.recipe import did_you_mean
+    from bitpick.errors import RequestError, did_you_mean
 
     if action not in (known := ("info", "clear")):
         raise RequestError(f"there is no action {action!r}", expected="info or clear", fix=did_you_mean(action, known))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from bitpick.errors import DataError
-from bitpick.recipe import did_you_mean
+from bitpick.errors import DataError, did_you_mean
 
 NAMES = ("label", "labels", "target", "targets", "class")
 """Usual names of labels. `y` is one too, unless it is a coordinate: next to an x and other columns."""

@@ -26,10 +26,9 @@ from bitpick.datasets.assembling import RawSplit
 from bitpick.datasets.dataset import Dataset, dataset_name
 from bitpick.datasets.options import DataOptions
 from bitpick.datasets.progress import Progress, silent
-from bitpick.errors import DataError
+from bitpick.errors import DataError, did_you_mean
 from bitpick.models.model import Signature
 from bitpick.preprocessing import Decoding, Preprocessing
-from bitpick.recipe import did_you_mean
 
 NAMES = ("cifar10",)
 FILES = (*arrays.SUFFIXES, *csv_file.SUFFIXES, *arrow.SUFFIXES)

@@ -9,9 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
-from bitpick.errors import DataError
+from bitpick.errors import DataError, did_you_mean
 from bitpick.preprocessing import Preprocessing
-from bitpick.recipe import did_you_mean
 
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 Size = int | tuple[int, int]

@@ -15,9 +15,8 @@ from bitpick.datasets import cache, label_choice, npy
 from bitpick.datasets.assembling import RawSplit
 from bitpick.datasets.label_choice import Choice
 from bitpick.datasets.options import DataOptions
-from bitpick.errors import DataError
+from bitpick.errors import DataError, did_you_mean
 from bitpick.models.model import Signature, Tensor
-from bitpick.recipe import did_you_mean
 
 _BOOLEANS = ("True", "true", "TRUE", "False", "false", "FALSE")
 _LISTED = 5  # columns that a note lists

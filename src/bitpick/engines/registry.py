@@ -9,10 +9,10 @@ from typing import Any
 
 from bitpick.engines.broken import BrokenEngine
 from bitpick.engines.engine import Engine
-from bitpick.errors import RecipeError
+from bitpick.errors import RecipeError, did_you_mean
 from bitpick.library_errors import typed_line
 from bitpick.passes.registry import passes, passes_of
-from bitpick.recipe import Recipe, did_you_mean
+from bitpick.recipe import Recipe
 from bitpick.version import installed_version
 
 GROUP = "bitpick.engines"

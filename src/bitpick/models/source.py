@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from bitpick.errors import ModelError
+from bitpick.errors import ModelError, did_you_mean
 from bitpick.models.code_file import code_sha256
 from bitpick.models.model import Format, Signature, model_sha256, sha256_of
 from bitpick.models.onnx_traits import traits
-from bitpick.recipe import did_you_mean
 
 READABLE = (
     "a Keras model (.keras, .h5), a TensorFlow SavedModel folder, an ONNX model (.onnx), a PyTorch program (.pt2), "

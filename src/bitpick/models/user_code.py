@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bitpick.errors import ModelError, RequestError
+from bitpick.errors import ModelError, RequestError, did_you_mean
 from bitpick.library_errors import typed_line
-from bitpick.recipe import did_you_mean
 
 
 def add_current_folder() -> None:

@@ -14,7 +14,7 @@ from bitpick.artifacts import durable, temporary
 from bitpick.artifacts.store import Store
 from bitpick.conversion.route import route
 from bitpick.engines.registry import missing
-from bitpick.errors import BitpickError, OutputError, RecipeError
+from bitpick.errors import BitpickError, OutputError, RecipeError, did_you_mean
 from bitpick.executors.executor import Executor
 from bitpick.executors.pool import WorkerPool
 from bitpick.measures import size
@@ -35,7 +35,7 @@ from bitpick.pipeline.schedule import Result
 from bitpick.pipeline.trial import Trial
 from bitpick.pipeline.trials import Answer, ModelTrials
 from bitpick.pipeline.workshop import Workshop
-from bitpick.recipe import Recipe, did_you_mean
+from bitpick.recipe import Recipe
 from bitpick.schema.groups import Builds, Calibration
 from bitpick.schema.hop import Hop as HopRecord
 from bitpick.schema.run import File

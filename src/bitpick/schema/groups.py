@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
-from bitpick.errors import RecipeError, RequestError
-from bitpick.recipe import PRESETS, Recipe, did_you_mean
+from bitpick.errors import RecipeError, RequestError, did_you_mean
+from bitpick.recipe import PRESETS, Recipe
 from bitpick.schema.option import Group, Option, above, at_least
 from bitpick.schema.uses import USES
 

@@ -9,8 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from bitpick.errors import RequestError
-from bitpick.recipe import did_you_mean
+from bitpick.errors import RequestError, did_you_mean
 from bitpick.schema.groups import GROUPS, Builds, Calibration, Claims, Flags, Limits, Metric, Targets, Timing, Work
 from bitpick.schema.option import Effect, Group, options
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
-from bitpick.errors import RequestError
-from bitpick.recipe import baseline, did_you_mean
+from bitpick.errors import RequestError, did_you_mean
+from bitpick.recipe import baseline
 from bitpick.schema.run import Row, Run
 from bitpick.schema.speed import CLOCKS
 from bitpick.selection.judge import scale

@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from bitpick.errors import DataError, ModelError, RequestError
-from bitpick.recipe import did_you_mean
+from bitpick.errors import DataError, ModelError, RequestError, did_you_mean
 from bitpick.schema.judging import Judging
 from bitpick.tasks import custom
 from bitpick.tasks.anomaly import Anomaly
