@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from bitpick.artifacts.cache import cache_root
 from bitpick.artifacts.marks import OWNERS
-from bitpick.artifacts.store import NoRoom, Store, cache_root, key_of, limit
-from bitpick.errors import RequestError
+from bitpick.artifacts.store import NoRoom, Store, key_of
 
 
 @pytest.fixture
@@ -278,13 +278,10 @@ def test_where_it_is_by_default(monkeypatch, tmp_path):
     assert Store.default().folder == tmp_path / "shared"
 
 
-@pytest.mark.parametrize(("text", "size"), [("20 GB", 20e9), ("500MB", 5e8), ("1.5 g", 1.5e9), ("12", 12)])
-def test_limits_are_sizes(monkeypatch, text, size):
-    monkeypatch.setenv("BITPICK_CACHE_LIMIT", text)
-    assert limit() == size
-
-
-def test_a_limit_that_is_none(monkeypatch):
-    monkeypatch.setenv("BITPICK_CACHE_LIMIT", "much")
-    with pytest.raises(RequestError, match="'much', which is no size"):
-        limit()
+def test_a_store_is_measured_again_only_when_much_was_added(tmp_path, monkeypatch):
+    measured = []
+    measure = Store.make_room
+    monkeypatch.setattr(Store, "make_room", lambda self, size: (measured.append(size), measure(self, size)))
+    for number in range(20):  # a store of its own each time, as `Store.default` gives it
+        Store(tmp_path, 10**6).make(key_of(number), writes(bytes(1000)), 1000)
+    assert 2 <= len(measured) <= 4  # at first, and after each hundredth of the limit

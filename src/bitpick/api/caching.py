@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 
+from bitpick.artifacts.cache import cache_root
 from bitpick.artifacts.files import bytes_in
-from bitpick.artifacts.store import Store, Usage, cache_root
+from bitpick.artifacts.store import Store, Usage
 
 
 def cache_usage() -> Usage:

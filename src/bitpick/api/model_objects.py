@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bitpick.artifacts import durable, temporary
-from bitpick.artifacts.store import cache_root
+from bitpick.artifacts.cache import cache_root
 from bitpick.conversion import objects
 from bitpick.datasets.load import DataSource
 from bitpick.models.model import sha256_of

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitpick.artifacts import durable
-from bitpick.artifacts.store import cache_root
+from bitpick.artifacts.cache import cache_root
 from bitpick.datasets.dataset import Dataset, Split
 from bitpick.datasets.progress import Progress, silent
 from bitpick.errors import DataError

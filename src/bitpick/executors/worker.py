@@ -20,7 +20,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from bitpick.artifacts.store import cache_root
+from bitpick.artifacts.cache import cache_root
 from bitpick.errors import BitpickError, raised_by_library
 from bitpick.executors.executor import call
 from bitpick.executors.progress import LISTENER

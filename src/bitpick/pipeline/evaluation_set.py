@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from bitpick.artifacts import durable
-from bitpick.artifacts.store import Store, cache_root
+from bitpick.artifacts.cache import cache_root
+from bitpick.artifacts.store import Store
 from bitpick.artifacts.watch import is_sealed, seal
 from bitpick.datasets.dataset import Samples
 from bitpick.datasets.sampling import digest
