@@ -43,9 +43,9 @@ def read(folder: Path) -> Run:
     Raises:
         OutputError: there is no run, it has another schema, or the directory holds a link to something outside it.
     """
-    check_links(folder, _OURS)
     path = folder / RUN_FILE
     try:
+        check_links(folder, _OURS)
         return Run.model_validate_json(path.read_bytes()).model_copy(update={"sha256": None})
     except OSError as error:
         what = f"{folder} holds no run: {error.strerror} ({path})"
