@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bitpick.artifacts import durable
 from bitpick.datasets import cifar10 as module
 from bitpick.datasets.progress import silent
 from bitpick.errors import DataError
@@ -269,7 +270,7 @@ def test_a_cache_that_cannot_be_written(small, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr(durable, "save_array", full)
     with pytest.raises(DataError, match="cannot be written: No space left") as error:
         module.load(tmp_path / "mine")
     assert "BITPICK_CACHE" in str(error.value)
