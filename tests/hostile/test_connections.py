@@ -40,7 +40,8 @@ class Home:
         self.work, self.home, self.cache, self.temporary = (root / name for name in ("work", "home", "cache", "tmp"))
         for folder in (self.work, self.home, self.cache, self.temporary):
             folder.mkdir()
-        unset = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "BITPICK_STORE")
+        unset = ("TORCHINDUCTOR_CACHE_DIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "BITPICK_STORE")
+        # PyTorch sets its cache in the process of other tests that import it.
         kept = {name: value for name, value in os.environ.items() if name not in unset}
         places = {"HOME": str(self.home), "BITPICK_CACHE": str(self.cache), "TMPDIR": str(self.temporary)}
         self.environment = kept | places | {"PYTHONDONTWRITEBYTECODE": "1"}

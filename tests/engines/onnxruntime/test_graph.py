@@ -119,7 +119,7 @@ def test_a_quantized_build_computes_on_integers(builds, recipe):
     found = coverage.coverage(builds.executed(recipe))
     assert (found.macs, found.weights) == (1.0, 1.0)
     assert not any(name.startswith(("Conv ", "FusedConv", "MatMul ", "Gemm")) for name in found.float_operators)
-    assert coverage.flags(Recipe.parse(recipe), builds.executed(recipe), Recipe.parse(recipe).weights) == []
+    assert coverage.flags(Recipe.parse(recipe), builds.executed(recipe), Recipe.parse(recipe).weight_dtype) == []
 
 
 @pytest.mark.parametrize("recipe", ALL_INTEGER)
