@@ -1,4 +1,4 @@
-"""Worker processes that outlive a run: to start a framework takes longer than a small model does."""
+"""Executors of tests: workers that outlive a run, because a framework takes long to start, and one without workers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from bitpick.errors import BitpickError, raised_by_library
+from bitpick.executors.inline import InlineExecutor
 from bitpick.executors.pool import Launch, Limits, WorkerPool
 
 HERE = Path(__file__).parent
@@ -30,6 +32,18 @@ class SharedWorkers(WorkerPool):
     def end(self) -> None:
         """End the workers."""
         super().close()
+
+
+class TranslatingExecutor(InlineExecutor):
+    """Runs jobs in this process, and translates what libraries raise, as a worker does."""
+
+    def run(self, environment: str, function: str, payload: Any, *progress: Any) -> Any:
+        try:
+            return super().run(environment, function, payload, *progress)
+        except BitpickError:
+            raise
+        except Exception as error:
+            raise raised_by_library(error) from error
 
 
 @contextmanager

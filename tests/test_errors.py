@@ -53,7 +53,7 @@ def test_the_tree_in_the_docstring_is_the_tree():
         (OSError(errno.ENOSPC, "No space left on device", "/x/run.json"), RunError, "no space is left on the disk"),
         (shutil.Error([("/a", "/b", "[Errno 28] No space left")]), RunError, "/a cannot be copied to /b: [Errno 28]"),
         (KeyError("state"), errors.UnexpectedError, "an unexpected error: KeyError: 'state'"),
-        (OSError(errno.EIO, "Input/output error", "/x"), RunError, "the disk reports an error: /x"),
+        (OSError(errno.EIO, "Input/output error", "/x"), RunError, "the disk reported an I/O error: /x"),
         (OSError(errno.EXDEV, "Invalid cross-device link"), errors.UnexpectedError, "Invalid cross-device link"),
     ],
 )
@@ -105,7 +105,7 @@ def test_what_the_system_refused_is_known_through_all_that_was_made_of_it(cause,
 
 def test_the_files_of_a_refusal_are_named():
     told = errors.of_system(OSError(errno.EIO, "Input/output error", "/a", None, "/b"))
-    assert told.what == "the disk reports an error: /a → /b"
+    assert told.what == "the disk reported an I/O error: /a → /b"
     assert told.fix
 
 

@@ -28,33 +28,38 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import ClassVar
 
-from bitpick.library_errors import is_out_of_memory, typed_line
+from bitpick.library_errors import LONGEST, is_out_of_memory, typed_line
 
-_LONGEST = 4000  # characters of a row's reason; libraries list thousands of nodes
 _FREE = "free some space, and run the same command again"
-_RIGHTS = "get the right to read and write there, or name another place"
+_RIGHTS = "get permission to read and write there, or choose another place"
 _SYSTEM = {
     errno.ENOSPC: ("no space is left on the disk", _FREE),
     errno.EDQUOT: ("no space is left on the disk for this user", _FREE),
     errno.EFBIG: ("a file would be larger than the system allows", "raise the limit (ulimit -f)"),
     errno.EACCES: ("the system refuses access", _RIGHTS),
     errno.EPERM: ("the system refuses access", _RIGHTS),
-    errno.EROFS: ("the disk can only be read", "name another place"),
-    errno.EIO: ("the disk reports an error", "check the disk, and run the same command again"),
-    errno.ENOENT: ("a file is not there, or no longer", "run the same command again"),
-    errno.ENOTDIR: ("a file has the place of a folder", "move that file away, or name another place"),
-    errno.EISDIR: ("a folder has the place of a file", "move that folder away, or name another place"),
+    errno.EROFS: ("the disk is read-only", "name another place"),
+    errno.EIO: ("the disk reported an I/O error", "check the disk, and run the same command again"),
+    errno.ENOENT: ("a file is missing", "run the same command again"),
+    errno.ENOTDIR: ("a file is where a folder should be", "move that file away, or name another place"),
+    errno.EISDIR: ("a folder is where a file should be", "move that folder away, or name another place"),
     errno.ENAMETOOLONG: ("a name is too long for the system", "give a shorter name: at most 255 bytes"),
     errno.ELOOP: ("a link leads to itself", "name the file or folder itself"),
     errno.EMFILE: ("too many files are open", "raise the limit (ulimit -n), or run fewer jobs at once (--jobs 1)"),
-    errno.ENFILE: ("too many files are open on this machine", "end other programs, and run the same command again"),
+    errno.ENFILE: ("too many files are open on this machine", "close other programs, and run the same command again"),
     errno.ENOMEM: ("the system has no memory left", "free some memory, or run fewer jobs at once (--jobs 1)"),
-    errno.EAGAIN: ("the system starts no further process or thread", "raise the limit (ulimit -u), or end others"),
-    errno.EPIPE: ("whoever read the output was gone before its end", "run the command again with all of it read"),
-    errno.EBADF: ("a file was closed before its end", "run the same command again"),
+    errno.EAGAIN: (
+        "the system cannot start another process or thread",
+        "raise the limit (ulimit -u), or close other programs",
+    ),
+    errno.EPIPE: (
+        "the program that read the output ended too early",
+        "run the command again, and read all of its output",
+    ),
+    errno.EBADF: ("a file was closed too early", "run the same command again"),
     errno.EBUSY: ("a file is in use", "run the same command again"),
-    errno.ESTALE: ("the server of a disk has lost a file", "run the same command again"),
-    errno.ETIMEDOUT: ("the server of a disk does not answer", "run the same command again"),
+    errno.ESTALE: ("a network file system lost a file", "run the same command again"),
+    errno.ETIMEDOUT: ("a network file system does not answer", "run the same command again"),
 }
 """What the system says, in words, and what to do, by the number of the error."""
 
@@ -92,7 +97,7 @@ class BitpickError(Exception):
     def line(self) -> str:
         """The message on one line, as a row's reason shows it."""
         line = "; ".join(self._answers).replace("\n", "; ")
-        return line if len(line) <= _LONGEST else f"{line[:_LONGEST].rstrip()} … (the log has the rest)"
+        return line if len(line) <= LONGEST else f"{line[:LONGEST].rstrip()} … (the log has the rest)"
 
     @property
     def _answers(self) -> list[str]:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 LIMIT = 400
 """The most characters of a line; longer messages only list things."""
+LONGEST = 4000
+"""The most characters of a message that people read; run.json and the logs have the rest."""
 _READ = 20_000  # characters read from either end: some messages print a whole graph
 
 # Control characters, and those that change the direction of text.

@@ -264,7 +264,7 @@ def test_running_out_of_memory_is_told_as_that(monkeypatch):
         ("{0} engines >&-", 2, "standard output is closed"),
         ("{0} engines > /dev/full", 3, "no space is left on the disk"),
         ("{0} engines --json > /dev/full", 3, "no space is left on the disk"),
-        ("{0} engines | true; exit ${{PIPESTATUS[0]}}", 3, "standard output was closed before all was written"),
+        ("{0} engines | true; exit ${{PIPESTATUS[0]}}", 3, "standard output was closed before everything was written"),
         ("{0} compare --help | true; exit ${{PIPESTATUS[0]}}", 3, ""),
         ("{0} engines 2>&- <&- > /dev/null", 0, ""),
         ("PYTHONCOERCECLOCALE=0 PYTHONUTF8=0 LC_ALL=C {0} engines > /dev/null", 0, ""),

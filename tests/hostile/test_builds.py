@@ -19,8 +19,6 @@ from bitpick.engines.onnxruntime.engine import OnnxRuntimeEngine
 from bitpick.engines.openvino.engine import OpenVinoEngine
 from bitpick.engines.pytorch_fx.engine import PyTorchFxEngine
 from bitpick.engines.pytorch_pt2e.engine import PyTorchPt2eEngine
-from bitpick.errors import BitpickError, raised_by_library
-from bitpick.executors.inline import InlineExecutor
 from bitpick.models.model import sha256_of
 from bitpick.models.source import Source
 from bitpick.pipeline import evaluating
@@ -28,32 +26,21 @@ from bitpick.pipeline.listener import Silent
 from bitpick.speed.files import bench_files
 from tests.conftest import linear_model, replace_engines
 from tests.hostile.conftest import Scene
+from tests.kept import TranslatingExecutor
 
 ENGINES = (
     KerasEngine(), LiteRtEngine(), OnnxRuntimeEngine(), OpenVinoEngine(), PyTorchFxEngine(), PyTorchPt2eEngine()
 )  # fmt: skip
 
 
-class Here(InlineExecutor):
-    """Runs jobs here, and translates what libraries raise, as a worker does."""
-
-    def run(self, environment: str, function: str, payload: Any, *progress: Any) -> Any:
-        try:
-            return super().run(environment, function, payload, *progress)
-        except BitpickError:
-            raise
-        except Exception as error:
-            raise raised_by_library(error) from error
-
-
 def evaluate(scene: Scene, trusted: bool = False) -> object:
     source = Source(str(scene.build), trusted)
-    return evaluating.evaluate(source, lambda _: scene.data, Silent(), executor=lambda *_, **__: Here())
+    return evaluating.evaluate(source, lambda _: scene.data, Silent(), executor=lambda *_, **__: TranslatingExecutor())
 
 
 def bench(scene: Scene) -> object:
     source = Source(str(scene.build))
-    executor: Callable[..., Here] = lambda *_, **__: Here()  # noqa: E731
+    executor: Callable[..., TranslatingExecutor] = lambda *_, **__: TranslatingExecutor()  # noqa: E731
     return bench_files([source, source], lambda _: scene.data, Silent(), executor, processes=1, pairs=1)
 
 

@@ -16,8 +16,8 @@ import pytest
 from pydantic import ValidationError
 
 from bitpick.errors import BitpickError
+from bitpick.library_errors import LONGEST
 from bitpick.reports import html, markdown, notebook
-from bitpick.reports.words import LONGEST
 from bitpick.schema.run import Run
 from tests.commands.command import bitpick
 from tests.conftest import linear_model

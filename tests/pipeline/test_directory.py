@@ -72,12 +72,18 @@ def test_a_directory_without_the_right_to_write(tmp_path):
         store(Path(place)).claim(overwrite=False)
 
 
+def ended(folder: Path) -> stores.RunDirectory:
+    """The directory of a run with one row, which has ended."""
+    made = store(folder)
+    made.claim(overwrite=False)
+    made.put(row("e:float32"))
+    made.save()
+    made.release()
+    return made
+
+
 def test_run_json_never_loses_the_rows_of_an_earlier_run(tmp_path):
-    earlier = store(tmp_path)
-    earlier.claim(overwrite=False)
-    earlier.put(row("e:float32"))
-    earlier.save()
-    earlier.release()
+    earlier = ended(tmp_path)
     later = store(tmp_path)
     later.claim(overwrite=False)
     assert stores.read(tmp_path).rows == later.run.rows == earlier.run.rows
@@ -103,7 +109,7 @@ def test_a_record_that_was_cut_off_beside_builds_is_of_a_run_to_continue(tmp_pat
     (tmp_path / "run.json").write_bytes(content)
     mine = store(tmp_path)
     mine.claim(overwrite=False)
-    assert "cut off" in mine.doubts[0]
+    assert "incomplete" in mine.doubts[0]
     assert (tmp_path / "builds" / "a").is_dir()
     assert stores.read(tmp_path).state == "running"
     mine.discard()
@@ -112,16 +118,12 @@ def test_a_record_that_was_cut_off_beside_builds_is_of_a_run_to_continue(tmp_pat
 
 
 def test_what_was_changed_by_hand_is_not_continued(tmp_path):
-    earlier = store(tmp_path)
-    earlier.claim(overwrite=False)
-    earlier.put(row("e:float32"))
-    earlier.save()
-    earlier.release()
+    ended(tmp_path)
     text = (tmp_path / "run.json").read_text()
     (tmp_path / "run.json").write_text(text.replace("e:float32", "e:float16"))
     later = store(tmp_path)
     later.claim(overwrite=False)
-    assert "was changed since it was written" in later.doubts[0]
+    assert "was changed after it was written" in later.doubts[0]
     assert later.run.rows == stores.read(tmp_path).rows == ()
 
 

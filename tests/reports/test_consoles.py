@@ -7,7 +7,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from bitpick.reports import terminal, words
+from bitpick.library_errors import LONGEST
+from bitpick.reports import terminal
 from bitpick.reports.consoles import SafeConsole
 from tests.example_runs import full_run
 
@@ -55,7 +56,7 @@ def test_styles_are_the_consoles_own():
 
 def test_a_text_has_an_end():
     text = shown(Text("x" * 469_000))
-    assert text.count("x") == words.LONGEST
+    assert text.count("x") == LONGEST
     assert "… and 465,000 more characters" in " ".join(text.split())
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import bitpick
-from bitpick.errors import BitpickError, EngineError
-from bitpick.executors.inline import InlineExecutor
+from bitpick.errors import BitpickError
 from tests.zoo.entry import Made
 
 STATIC = {
@@ -21,18 +19,6 @@ STATIC = {
 }
 """One static recipe of each engine."""
 PREPARED = "onnxruntime:s8u8-per_channel-minmax+adaround+reduced_range"
-
-
-class Inline(InlineExecutor):
-    """Runs jobs in this process, and gives what a worker would give of an error that is none of bitpick's."""
-
-    def run(self, environment: str, function: str, payload: Any, *progress: Any) -> Any:
-        try:
-            return super().run(environment, function, payload, *progress)
-        except BitpickError:
-            raise
-        except Exception as error:
-            raise EngineError(f"{type(error).__name__}: {error}") from error
 
 
 def compare(made: Made, out: Path, engines: Sequence[str], recipes: Sequence[str] = ()) -> BitpickError | None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.kept import use_executor
+from tests.kept import TranslatingExecutor, use_executor
 from tests.zoo import models
-from tests.zoo.driving import STATIC, Inline, compare
+from tests.zoo.driving import STATIC, compare
 from tests.zoo.entry import ENTRIES
 from tests.zoo.onnx_files import graph, weights
 from tests.zoo.oracle import count, metrics
@@ -28,7 +28,7 @@ def good(tmp_path_factory):
     folder = tmp_path_factory.mktemp("good")
     entry = ENTRIES["plain_cnn"]
     made = entry.make(folder / "model")
-    with use_executor(Inline(), folder / "cache"):
+    with use_executor(TranslatingExecutor(), folder / "cache"):
         assert compare(made, folder / "run", ["onnxruntime"]) is None
     right = truth(entry, made)
     assert faults(folder / "run", right) == []

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.kept import use_executor
-from tests.zoo.driving import Inline, compare
+from tests.kept import TranslatingExecutor, use_executor
+from tests.zoo.driving import compare
 from tests.zoo.entry import Made, write_samples
 from tests.zoo.oracle import runtimes
 from tests.zoo.oracle.checks import Truth, faults, unlike
@@ -59,7 +59,7 @@ def outcome(drawn: Drawn, folder) -> str:
         drawn.axes,
         {"calibration_size": TRAIN},
     )
-    with use_executor(Inline(), folder / "cache"):
+    with use_executor(TranslatingExecutor(), folder / "cache"):
         error = compare(made, folder / "run", ["onnxruntime"], [drawn.recipe])
     if error is not None and not str(error).startswith("no quantized row is ok"):
         return f"internal: {error}" if INTERNAL.search(str(error)) else f"refused: {sound}: {error}"

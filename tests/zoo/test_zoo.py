@@ -7,9 +7,9 @@ import re
 import pytest
 
 from bitpick.pipeline import directory
-from tests.kept import use_executor
+from tests.kept import TranslatingExecutor, use_executor
 from tests.zoo import models
-from tests.zoo.driving import PREPARED, STATIC, Inline, compare
+from tests.zoo.driving import PREPARED, STATIC, compare
 from tests.zoo.entry import ENTRIES, Entry, Made
 from tests.zoo.oracle import metrics
 from tests.zoo.processes import false_in, made
@@ -49,7 +49,7 @@ def test_there_are_enough():
 def test_onnx_through_onnx_runtime(entry, tmp_path):
     model = entry.make(tmp_path / "model")
     means_something(entry, model)
-    with use_executor(Inline(), tmp_path / "cache"):
+    with use_executor(TranslatingExecutor(), tmp_path / "cache"):
         error = compare(model, tmp_path / "run", ["onnxruntime"], [STATIC["onnxruntime"], PREPARED])
     check(entry, model, error, tmp_path / "run", ["onnxruntime"])
     if error is None:

@@ -88,7 +88,7 @@ def _check_names(values: Iterable[Any]) -> None:
 
                 shown = str(value).encode(errors="backslashreplace").decode()
                 raise RequestError(
-                    f"the name {shown} is not UTF-8", expected="names that are", fix="rename that file or folder"
+                    f"the name {shown} is not UTF-8", expected="a UTF-8 name", fix="rename that file or folder"
                 ) from None
 
 
@@ -97,8 +97,8 @@ def unread() -> BitpickError:
     from bitpick.errors import RunError
 
     return RunError(
-        "standard output was closed before all was written to it",
-        expected="a program that reads it to its end, or a file with room",
+        "standard output was closed before everything was written",
+        expected="a program that reads all of it, or a disk with space",
         fix="run the command again: what was computed is kept",
     )
 
@@ -126,10 +126,11 @@ def _keep_message(message: str, error: BitpickError) -> str:
 def _fail(error: BitpickError, as_json: bool) -> NoReturn:
     """Print the error, also as JSON if requested, and exit with its code."""
     from bitpick.commands import printing
+    from bitpick.library_errors import LONGEST
     from bitpick.reports import words
 
     message, place = str(error), ""
-    if len(message) > words.LONGEST:
+    if len(message) > LONGEST:
         place = _keep_message(message, error)
     with suppress(OSError):  # nobody may read standard error
         printing.echo(f"bitpick: {words.shortened(message)}{place}", err=True)

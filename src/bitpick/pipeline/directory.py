@@ -142,7 +142,7 @@ class RunDirectory(RunPaths):
             raise OutputError(
                 f"the output directory {self.root} is in use by another run ({who or 'it has just begun'})",
                 expected="one run in a directory at a time",
-                fix="wait for its end, or name another directory with --out",
+                fix="wait until it ends, or choose another directory with --out",
             )
         who = f"process {os.getpid()} on {socket.gethostname()}, request {self.run.request.sha256[:8]}"
         self._lock.note(f"{who}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
@@ -176,7 +176,7 @@ class RunDirectory(RunPaths):
             earlier = None
             if cut_off and not overwrite:  # all that was done is known to the store
                 self._before = (self.root / RUN_FILE).read_bytes()
-                self.doubts = (f"{RUN_FILE} of the earlier run here is cut off, so that it is written anew",)
+                self.doubts = (f"{RUN_FILE} of the earlier run is incomplete, so it is written again",)
                 return None
         if earlier is not None and earlier.request.sha256 != self.run.request.sha256 and not overwrite:
             raise OutputError(
@@ -190,7 +190,7 @@ class RunDirectory(RunPaths):
             return None
         self._before = (self.root / RUN_FILE).read_bytes()
         if not records.holds(self._before):
-            self.doubts = (f"{RUN_FILE} was changed since it was written, so that all that it says is measured again",)
+            self.doubts = (f"{RUN_FILE} was changed after it was written, so everything in it is measured again",)
             return None
         return earlier
 

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from bitpick.library_errors import visible
+from bitpick.library_errors import LONGEST, visible
 from bitpick.schema.diagnosis import Change
 from bitpick.schema.fingerprint import Fingerprint, Grid
 from bitpick.schema.run import HostRecord, Recommendation, Row, Run
@@ -21,9 +21,6 @@ DTYPE_WORDS = {
     "float16": "float16",
     "bfloat16": "bfloat16",
 }
-
-LONGEST = 4000
-"""The most characters of a message that people read; run.json and the logs have the rest."""
 
 # What begins a tag, a comment or an address in angle brackets, and what ends the text of a link; after an even number
 # of backslashes, because an odd one escapes it.
